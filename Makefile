@@ -1,0 +1,176 @@
+# Everything that is made lies in .venv, build and dist. Needs python3 (3.10 or newer), a C compiler and make.
+
+PYTHON ?= python3
+ARGS ?=
+BUILD ?= build
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+FLAGS := $(shell $(PYTHON) pynet/_build.py)
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion
+EXTRA ?=
+# What starts the C test programs: nothing, valgrind, qemu.
+RUN ?=
+
+SOURCES := $(wildcard csrc/*.c)
+OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
+C_FILES := $(wildcard csrc/*.[ch] csrc/*.inc tests/c/*.[ch])
+C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/test_*.c))
+EXAMPLES := $(patsubst tests/c/%.c,$(BUILD)/example/%,$(wildcard tests/c/example*.c))
+FUZZERS := $(patsubst tests/c/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/c/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+
+# Stamps: a venv that can train, one that can test, and the compiled core in pynet/.
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+CORE := build/.core
+
+ifeq ($(FLAGS),)
+$(error $(PYTHON) pynet/_build.py gave no compiler flags; set PYTHON to a Python 3.10 or newer)
+endif
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2) --no-print-directory
+else
+MAKEFLAGS += --silent
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help train test lint format lib example wheel sdist coverage sanitize neon clang fuzz clean c-tests fuzzers werror
+
+help: ## list the targets
+	@echo "make TARGET, one of:"
+	@sed -n 's/^\([a-z-]*\):.* ## /  \1 /p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-10s%s\n", name, $$0 }'
+
+train: $(RUNTIME) $(CORE) ## train a digit classifier; options as in ARGS="--epochs 20 --hidden 256"
+	@$(BIN)/python -m pynet.train $(ARGS)
+
+test: $(DEV) $(CORE) ## run the tests; pytest's options in ARGS; those on MNIST need PYNET_DATA
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(DEV) $(CORE) werror ## check style, types, formatting and compiler warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+
+format: $(DEV) ## rewrite Python and C files in the house format
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
+
+lib: $(BUILD)/libpynet.a $(BUILD)/libpynet.so ## build build/libpynet.a and build/libpynet.so for C programs
+
+example: $(EXAMPLES) ## compile the C examples of tests/c against build/libpynet.a
+
+sdist: $(DEV) ## source distribution in dist/
+	$(BIN)/pyproject-build --no-isolation --sdist
+
+wheel: $(DEV) ## source distribution, and from it the wheel, in dist/
+	rm -rf dist
+	$(BIN)/pyproject-build --no-isolation
+
+# A second copy of the package whose core counts lines (-O2: below it GCC fuses no multiply-adds).
+INSTRUMENTED = PYTHONSAFEPATH=1 PYTHONPATH=$(1)/lib
+instrument = PYNET_CFLAGS="$(2)" $(BIN)/python setup.py -q build --build-base $(1) --build-lib $(1)/lib --build-temp $(1)/temp
+
+coverage: $(DEV) ## line coverage of Python (95 % wanted) and C (90 % wanted)
+	rm -rf build/coverage .coverage .coverage.*
+	$(call instrument,build/coverage,-O2 -g --coverage -fprofile-update=atomic)
+	$(call INSTRUMENTED,build/coverage) $(BIN)/coverage run $(BIN)/pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=95; python=$$?; \
+	$(BIN)/gcovr --root . --filter csrc/ --merge-mode-functions=separate --fail-under-line 90 build/coverage/temp && \
+	exit $$python
+
+SANITIZE := -O2 -g -fno-sanitize-recover=all
+ASAN := $(SANITIZE) -fsanitize=address -fsanitize=undefined
+PYTEST_ASAN ?= $(wildcard tests/test_kernels*.py tests/test_network*.py tests/test_model*.py tests/test_file*.py)
+
+sanitize: $(DEV) ## C tests under ASan + UBSan, TSan and valgrind; Python kernel tests under ASan + UBSan
+	@$(MAKE) c-tests BUILD=build/asan EXTRA="$(ASAN)"
+	@$(MAKE) c-tests BUILD=build/tsan EXTRA="$(SANITIZE) -fsanitize=thread" RUN="setarch -R"
+	@if command -v valgrind >/dev/null; then \
+	    $(MAKE) c-tests RUN="valgrind --quiet --error-exitcode=1 --leak-check=full"; \
+	else echo "sanitize: no valgrind here, its part was NOT run"; fi
+	$(call instrument,build/asan,$(ASAN))
+	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
+	    $(call INSTRUMENTED,build/asan) $(BIN)/python $(BIN)/pytest $(PYTEST_ASAN)
+
+AARCH64 := aarch64-linux-gnu
+
+neon: ## cross-compile for aarch64 and run the C tests under qemu
+	@if command -v $(AARCH64)-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then \
+	    $(MAKE) c-tests CC=$(AARCH64)-gcc BUILD=build/neon EXTRA=-Werror RUN="qemu-aarch64 -L /usr/$(AARCH64)" || exit 1; \
+	    fused=$$($(AARCH64)-objdump -d build/neon/obj/kernels_neon.o | grep -cw fmla); \
+	    echo "neon: $$fused fused multiply-adds in kernels_neon.o" && test $$fused -gt 100; \
+	else echo "neon: NOT run, it needs $(AARCH64)-gcc and qemu-aarch64 (Debian: gcc-$(AARCH64) libc6-dev-arm64-cross qemu-user)"; fi
+
+clang: ## compile the core with clang, warnings are errors
+	@if command -v clang >/dev/null; then $(MAKE) lib c-tests CC=clang BUILD=build/clang EXTRA=-Werror; \
+	else echo "clang: NOT run, there is no clang here"; fi
+
+fuzz: ## throw damaged files at the core, FUZZ_SECONDS=60 each; needs clang and its libFuzzer
+	@$(MAKE) fuzzers CC=clang BUILD=build/fuzz EXTRA="$(ASAN) -fsanitize=fuzzer-no-link"
+
+clean: ## remove all that make made, .venv too
+	rm -rf .venv build dist *.egg-info pynet/*.so .coverage .coverage.* .hypothesis .*_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# ---- the venv ----
+
+$(RUNTIME): pyproject.toml setup.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) install --upgrade setuptools cffi
+	@$(PIP) install --no-build-isolation --editable .
+	@touch $@
+
+# After $(CORE): both would compile.
+$(DEV): $(RUNTIME) | $(CORE)
+	@$(PIP) install --no-build-isolation --editable ".[dev]"
+	@touch $@
+
+$(CORE): $(RUNTIME) $(wildcard csrc/*) pynet/_build.py
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+# ---- the C library ----
+
+$(BUILD)/obj/%.o: csrc/%.c pynet/_build.py pyproject.toml
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(WARNINGS) $(EXTRA) -fPIC -MMD -MP -c -o $@ $<
+
+-include $(OBJECTS:.o=.d)
+
+# One object whose private names are local: they cannot clash with those of the program.
+$(BUILD)/libpynet.a: $(OBJECTS)
+	$(CC) -r -nostdlib -o $(BUILD)/libpynet.o $^
+	objcopy --localize-hidden --strip-debug $(BUILD)/libpynet.o
+	rm -f $@
+	$(AR) rcs $@ $(BUILD)/libpynet.o
+
+$(BUILD)/libpynet.so: $(OBJECTS)
+	$(CC) -shared -s -Wl,-soname,libpynet.so -Wl,--no-undefined -pthread $(EXTRA) -o $@ $^ -lm
+
+$(BUILD)/example/%: tests/c/%.c $(BUILD)/libpynet.a
+	@mkdir -p $(@D)
+	$(CC) -O2 $(WARNINGS) -Icsrc -o $@ $< $(BUILD)/libpynet.a -lm -pthread
+
+$(BUILD)/c/%: tests/c/%.c $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 $(WARNINGS) $(EXTRA) -Icsrc -o $@ $< $(OBJECTS) -lm -pthread
+
+# Each tests/c/test_*.c is a program that takes no arguments and exits with 0 when all is well.
+c-tests: $(OBJECTS) $(C_TESTS)
+	@for program in $(C_TESTS); do echo "$(RUN) $$program"; $(RUN) $$program || exit 1; done
+
+$(BUILD)/fuzzer/%: tests/c/%.c $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(EXTRA) -fsanitize=fuzzer -Icsrc -o $@ $< $(OBJECTS) -lm
+
+fuzzers: $(FUZZERS)
+	@for program in $^; do mkdir -p $$program.corpus && $$program -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+	    -verbosity=0 -print_final_stats=1 -artifact_prefix=$$program. $$program.corpus || exit 1; done
+
+werror:
+	@$(MAKE) $(SOURCES:csrc/%.c=build/werror/obj/%.o) BUILD=build/werror EXTRA=-Werror

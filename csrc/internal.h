@@ -1,0 +1,188 @@
+/* Private structures: the text's words, tensors, layers, the net. */
+#ifndef PN_INTERNAL_H
+#define PN_INTERNAL_H
+
+#include "kernels.h"
+#include "pynet.h"
+
+#include <stdbool.h>
+
+#define ALIGN 64               /* bytes: a cache line, and the widest vector */
+#define PAD 16                 /* floats: rows of work memory start on a cache line */
+#define MAX_ARGS 4             /* arguments a word can take */
+#define MAX_PARAMS 2           /* parameter tensors of a layer */
+#define MAX_FEATURES (1 << 28) /* of a sample: the offsets within a row fit an int */
+
+/* Writes a message and returns the status, so that `return fail(err, PN_ERR_SPEC, "...")` is one line. */
+__attribute__((format(printf, 3, 4))) pn_status fail(char *err, pn_status status, const char *format, ...);
+
+/* Memory on a cache line, zeroed; NULL when there is none. Free with free(). */
+void *aligned_zeros(size_t count, size_t size);
+
+/* Of one sample: (n), or (channels, height, width). */
+typedef struct {
+    int rank;
+    int64_t dim[PN_MAXRANK];
+} shape;
+int64_t shape_size(const shape *s);
+
+/* ---- rng.c: counter-based random numbers ------------------------------------------------------------------------- */
+
+/* Number `counter` of the stream that seed and stream name: 64 random bits. */
+uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter);
+
+/* w[0..n) = normal numbers of this standard deviation */
+void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t stream);
+
+/* ---- spec.c: the text of a network -------------------------------------------------------------------------------- */
+
+typedef enum { PN_INPUT, PN_DENSE, PN_RELU, PN_SIGMOID, PN_TANH, PN_SOFTMAX, PN_LOSS, PN_WORDS } word_kind;
+
+typedef enum { INIT_AUTO, INIT_HE, INIT_XAVIER, INIT_NORMAL } init_kind;
+
+/* One word of the text with its arguments, in the order the word's definition lists them. */
+typedef struct {
+    word_kind kind;
+    int column; /* where it stands, from 1 */
+    int n_args; /* given, for words that take any number (input) */
+    double arg[MAX_ARGS];
+} word;
+
+typedef struct {
+    word *words; /* the layers, without input and loss */
+    int n_words;
+    shape input;
+    pn_loss loss;
+} network_text;
+
+/* Parses text; on failure err names the column and nothing needs freeing. */
+pn_status spec_parse(network_text *net, const char *text, char *err);
+void spec_free(network_text *net);
+
+/* Word with its arguments, defaults left out: "dense(128)". snprintf's rules. */
+int spec_print_word(char *to, size_t size, const word *w);
+
+/* The canonical text of all, allocated; NULL without memory. */
+char *spec_print(const network_text *net);
+
+const char *spec_word_name(word_kind kind);
+
+/* ---- layers ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *name; /* "W" */
+    int rank;
+    int64_t dim[2];
+    size_t size;
+    float *data, *grad; /* in the net's parameter block, and its twin for gradients (NULL until asked for) */
+} parameter;
+
+/* What a layer is told when it runs. A pass is shared by `threads` threads; this one does part `id` of the outputs. */
+typedef struct {
+    int rows; /* of this batch */
+    int id, threads;
+    bool fuse;           /* a dense layer also does the work of the ReLU next to it */
+    bool training;       /* backward will follow */
+    const pn_optim *opt; /* the optimizer to apply to a gradient at once; NULL: store the gradient */
+} pass;
+
+/* This thread's part [from, to) of n things, in multiples of `grain`. */
+void share(const pass *p, int n, int grain, int *from, int *to);
+
+typedef struct layer layer;
+
+/* Activations are (rows, features) with ld floats from row to row, the padding zero. */
+typedef struct {
+    float *data;
+    size_t ld;
+} activation;
+
+typedef struct {
+    pn_status (*shape)(layer *l, char *err);                /* out, parameters and scratch, from in and the arguments */
+    void (*init)(layer *l, uint64_t seed, uint64_t stream); /* fills the parameters, which are zero */
+    void (*forward)(layer *l, const pass *p);               /* y from x */
+    void (*before_backward)(layer *l,
+                            const pass *p);    /* anything that backward needs all threads to have done; may be NULL */
+    void (*backward)(layer *l, const pass *p); /* dx from dy; called where dx is wanted */
+    void (*update)(layer *l, const pass *p);   /* parameter gradients from x and dy: applied, or stored */
+} layer_ops;
+
+extern const layer_ops dense_ops, relu_ops, sigmoid_ops, tanh_ops, softmax_ops;
+
+struct layer {
+    const layer_ops *ops;
+    word word;
+    char path[16]; /* "0" */
+    shape in, out;
+    parameter param[MAX_PARAMS];
+    int n_params;
+    size_t scratch_size; /* floats of work memory besides the activations */
+    float *scratch;
+    layer *before, *after;              /* neighbours; NULL at the ends */
+    bool fused_forward, fused_backward; /* a ReLU whose work the dense layer before, or after it does in a fused pass */
+    activation x, y, dx, dy;            /* y and dy are the x and dx of the layer after */
+};
+
+/* ---- loss.c ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int32_t *labels; /* (rows), or NULL */
+    float *targets; /* (rows, features), laid out as the outputs; one-hot labels where squared error was given labels */
+} answers;
+
+/* For rows [from, to) of outputs x: the loss of each, whether the answer was right, and in dx, unless NULL, the gradient
+   of the losses' sum times scale. */
+void loss_rows(pn_loss kind, float *loss, uint8_t *correct, float *dx, const float *x, size_t ld, int features,
+               const answers *a, int from, int to, float scale);
+
+/* ---- optim.c ------------------------------------------------------------------------------------------------------ */
+
+pn_status optim_check(const pn_optim *opt, char *err);
+epilogue optim_epilogue(const pn_optim *opt);
+void optim_apply(const pn_optim *opt, float *w, const float *dw, size_t n);
+
+/* ---- net.c -------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char *key, *value;
+} note;
+
+/* What the last call left in work memory: how far the four steps by hand have come. */
+typedef enum { STEP_NONE, STEP_FORWARD, STEP_LOSS, STEP_BACKWARD } step;
+
+struct pn_net {
+    network_text text;
+    char *spec;
+    uint64_t seed;
+    layer *layers;
+    int n_layers;
+    int n_tensors;
+    char (*texts)[64]; /* each layer's word with arguments */
+    char (*names)[24]; /* each tensor's name */
+    float *parameters, *gradients;
+    size_t n_parameters;
+    note *notes;
+    int n_notes;
+    char error[PN_ERRLEN];
+
+    /* work memory, run.c: one block for batches of up to `capacity` rows */
+    float *work;
+    int capacity;
+    int head;  /* layers before the loss: a closing softmax belongs to the cross-entropy */
+    int first; /* the first layer with parameters; n_layers if none has any */
+    int rows;  /* of the batch in work memory */
+    step done;
+    answers answers;
+    float *loss;      /* (capacity) */
+    uint8_t *correct; /* (capacity) */
+};
+
+/* A network that knows its shapes and sizes but has no parameters yet; net_allocate gives it zeros. Loading compares
+   the sizes with the file's in between. */
+pn_status net_build(pn_net **net, const char *spec, char *err);
+pn_status net_allocate(pn_net *net, char *err);
+
+/* PN_ERR_NONFINITE and a message that names it if a parameter is infinite or NaN. */
+pn_status net_check_finite(pn_net *net);
+
+#endif

@@ -1,0 +1,74 @@
+/* The kernel table: every function that does float arithmetic on tensors, once per instruction set. */
+#ifndef PN_KERNELS_H
+#define PN_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What happens to a finished tile of sums before it is stored to C. */
+typedef enum {
+    EPI_STORE,     /* C = sum */
+    EPI_ADD,       /* the sum started from C */
+    EPI_BIAS,      /* C = sum + bias */
+    EPI_BIAS_RELU, /* C = max(sum + bias, 0) */
+    EPI_RELU_GRAD, /* C = sum where y > 0, else 0 */
+    EPI_SGD        /* C = C - learning_rate * sum: C is the weight, the sum its gradient */
+} epilogue_kind;
+
+typedef struct {
+    epilogue_kind kind;
+    const float *bias; /* (n) */
+    const float *y;    /* (m,n), ldy floats from row to row */
+    int ldy;
+    float learning_rate;
+} epilogue;
+
+/* C (m,n) = A (m,k) B (k,n), then the epilogue. A[i][p] lies at A[i*row_a + p*col_a], so a transposed A costs nothing. */
+typedef struct {
+    float *C;
+    const float *A, *B;
+    size_t ldc, row_a, col_a, ldb;
+    int m, n, k;
+    epilogue epi;
+} gemm_args;
+
+typedef struct {
+    const char *name;
+    void (*gemm)(const gemm_args *g);
+    void (*transpose)(float *y, size_t ldy, const float *x, size_t ldx, int m, int n); /* y (n,m) = x (m,n) */
+    void (*bias)(float *y, size_t ldy, const float *x, size_t ldx, const float *b, int m, int n);
+    void (*column_sums)(float *db, const float *dy, size_t ldy, int m, int n);
+    void (*relu)(float *y, const float *x, size_t n);
+    void (*relu_grad)(float *dx, const float *dy, const float *y, size_t n);
+    void (*sigmoid)(float *y, const float *x, size_t n);
+    void (*sigmoid_grad)(float *dx, const float *dy, const float *y, size_t n);
+    void (*tanh)(float *y, const float *x, size_t n);
+    void (*tanh_grad)(float *dx, const float *dy, const float *y, size_t n);
+    void (*softmax)(float *p, size_t ldp, const float *x, size_t ldx, int m, int n, float temperature);
+    void (*softmax_grad)(float *dx, size_t lddx, const float *dp, size_t lddp, const float *p, size_t ldp, int m,
+                         int n);
+    void (*cross_entropy)(float *loss, float *dx, size_t lddx, const float *x, size_t ldx, const int32_t *labels, int m,
+                          int n, float scale);
+    void (*squared_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
+                          int m, int n, float scale);
+    void (*sgd)(float *w, const float *dw, size_t n, float learning_rate);
+    void (*scale_u8)(float *y, const uint8_t *x, size_t n); /* y = x / 255 */
+    size_t (*first_nonfinite)(const float *x, size_t n);    /* index, or n */
+    int (*argmax)(const float *x, int n);                   /* the first of the largest */
+} kernel_table;
+
+extern const kernel_table kernels_portable;
+#if defined(__x86_64__)
+extern const kernel_table kernels_avx2, kernels_avx512;
+#elif defined(__aarch64__)
+extern const kernel_table kernels_neon;
+#endif
+
+/* The table in use. */
+const kernel_table *kernels(void);
+
+/* Flushes denormals on this thread; returns the state to give back to fp_leave. */
+unsigned long fp_enter(void);
+void fp_leave(unsigned long state);
+
+#endif

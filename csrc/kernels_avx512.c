@@ -1,0 +1,21 @@
+/* x86-64 with AVX-512 F, BW, DQ and VL: every one since Skylake-X and Zen 4. */
+#if defined(__x86_64__)
+#include "target.h"
+TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+
+#include <immintrin.h>
+#include <stddef.h>
+
+#define TABLE avx512
+#define V 16
+#define TILE_ROWS 8 /* 8x2 sums, 2 columns and 1 broadcast: 19 of 32 registers, and enough chains to hide the latency */
+#define TILE_VECTORS 2
+
+#define PART(n) ((__mmask16)((1u << (n)) - 1))
+#define LOAD_PART(p, n) _mm512_maskz_loadu_ps(PART(n), p)
+#define STORE_PART(p, v, n) _mm512_mask_storeu_ps(p, PART(n), (__m512)(v))
+
+#include "kernels.inc"
+
+TARGET_END
+#endif

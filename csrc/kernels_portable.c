@@ -1,0 +1,6 @@
+/* Any CPU: vectors of 4, which GCC and Clang lower to SSE2, NEON or plain code. */
+#define TABLE portable
+#define V 4
+#define TILE_ROWS 4 /* 4x2 sums, 2 columns and 1 broadcast fit the 16 registers of SSE2 */
+#define TILE_VECTORS 2
+#include "kernels.inc"

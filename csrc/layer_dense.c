@@ -1,0 +1,161 @@
+/* dense(units): y (m,n) = x (m,k) W (k,n) + b (n) */
+#include "internal.h"
+
+#include <math.h>
+
+enum { UNITS, INIT };     /* arguments */
+enum { WEIGHTS, BIASES }; /* parameters */
+
+static size_t padded(int64_t n)
+{
+    return ((size_t)n + PAD - 1) / PAD * PAD;
+}
+
+static pn_status dense_shape(layer *l, char *err)
+{
+    const int64_t k = shape_size(&l->in), n = (int64_t)l->word.arg[UNITS];
+    if (k * n > INT32_MAX)
+        return fail(err, PN_ERR_SPEC,
+                    "column %d: dense(%lld) after %lld features has %lld weights; accepted: at most %d", l->word.column,
+                    (long long)n, (long long)k, (long long)(k * n), INT32_MAX);
+    l->out = (shape){.rank = 1, .dim = {n}};
+    l->n_params = 2;
+    l->param[WEIGHTS] = (parameter){.name = "W", .rank = 2, .dim = {k, n}, .size = (size_t)(k * n)};
+    l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
+    l->scratch_size = (size_t)n * padded(k) + padded(n); /* W transposed, and the gradient of b */
+    return PN_OK;
+}
+
+static float *transposed(const layer *l)
+{
+    return l->scratch;
+}
+
+static float *bias_gradient(const layer *l)
+{
+    return l->scratch + (size_t)l->param[WEIGHTS].dim[1] * padded(l->param[WEIGHTS].dim[0]);
+}
+
+static void dense_init(layer *l, uint64_t seed, uint64_t stream)
+{
+    const parameter *W = &l->param[WEIGHTS];
+    const double k = (double)W->dim[0], n = (double)W->dim[1];
+    init_kind kind = (init_kind)l->word.arg[INIT];
+    if (kind == INIT_AUTO)
+        kind = l->after && l->after->word.kind == PN_RELU ? INIT_HE : INIT_XAVIER;
+    double deviation = 1;
+    if (kind == INIT_HE)
+        deviation = sqrt(2 / k); /* He et al. 2015: ReLU halves the variance, the 2 gives it back */
+    else if (kind == INIT_XAVIER)
+        deviation = sqrt(2 / (k + n)); /* Glorot and Bengio 2010 */
+    random_normal(W->data, W->size, (float)deviation, seed, stream);
+}
+
+/* Threads own weights: each does some of the columns, as long as there are enough of them to go round. */
+static bool by_columns(const layer *l, const pass *p)
+{
+    return l->param[WEIGHTS].dim[1] >= 2 * PAD * p->threads;
+}
+
+static void dense_forward(layer *l, const pass *p)
+{
+    const parameter *W = &l->param[WEIGHTS], *b = &l->param[BIASES];
+    const int k = (int)W->dim[0], n = (int)W->dim[1];
+    const bool relu = p->fuse && l->after && l->after->fused_forward;
+    const activation *y = relu ? &l->after->y : &l->y;
+    int row = 0, rows = p->rows, column = 0, columns = n;
+    if (by_columns(l, p))
+        share(p, n, PAD, &column, &columns);
+    else
+        share(p, p->rows, 1, &row, &rows);
+    const gemm_args g = {
+        .C = y->data + (size_t)row * y->ld + column,
+        .ldc = y->ld,
+        .A = l->x.data + (size_t)row * l->x.ld,
+        .row_a = l->x.ld,
+        .col_a = 1,
+        .B = W->data + column,
+        .ldb = (size_t)n,
+        .m = rows - row,
+        .n = columns - column,
+        .k = k,
+        .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = b->data + column},
+    };
+    kernels()->gemm(&g);
+}
+
+/* Turns over this thread's rows of W for dense_backward; the weights are those of the forward pass. */
+static void dense_before_backward(layer *l, const pass *p)
+{
+    const parameter *W = &l->param[WEIGHTS];
+    const int n = (int)W->dim[1];
+    const size_t ld = padded(W->dim[0]);
+    int from, to;
+    share(p, (int)W->dim[0], PAD, &from, &to);
+    kernels()->transpose(transposed(l) + from, ld, W->data + (size_t)from * (size_t)n, (size_t)n, to - from, n);
+}
+
+/* dx (m,k) = dy (m,n) W^T */
+static void dense_backward(layer *l, const pass *p)
+{
+    const parameter *W = &l->param[WEIGHTS];
+    const bool relu = p->fuse && l->before && l->before->fused_backward;
+    const activation *dx = relu ? &l->before->dx : &l->dx;
+    int row, rows;
+    share(p, p->rows, 1, &row, &rows);
+    const gemm_args g = {
+        .C = dx->data + (size_t)row * dx->ld,
+        .ldc = dx->ld,
+        .A = l->dy.data + (size_t)row * l->dy.ld,
+        .row_a = l->dy.ld,
+        .col_a = 1,
+        .B = transposed(l),
+        .ldb = padded(W->dim[0]),
+        .m = rows - row,
+        .n = (int)W->dim[0],
+        .k = (int)W->dim[1],
+        .epi = {.kind = relu ? EPI_RELU_GRAD : EPI_STORE, .y = l->x.data + (size_t)row * l->x.ld, .ldy = (int)l->x.ld},
+    };
+    kernels()->gemm(&g);
+}
+
+/* dW (k,n) = x^T dy and db (n) = the column sums of dy, stored or handed to the optimizer as they leave the registers. */
+static void dense_update(layer *l, const pass *p)
+{
+    const parameter *W = &l->param[WEIGHTS], *b = &l->param[BIASES];
+    const int k = (int)W->dim[0], n = (int)W->dim[1];
+    int row = 0, rows = k, column = 0, columns = n, from, to;
+    if (by_columns(l, p))
+        share(p, n, PAD, &column, &columns);
+    else
+        share(p, k, PAD, &row, &rows);
+    const gemm_args g = {
+        .C = (p->opt ? W->data : W->grad) + (size_t)row * (size_t)n + column,
+        .ldc = (size_t)n,
+        .A = l->x.data + row,
+        .row_a = 1,
+        .col_a = l->x.ld,
+        .B = l->dy.data + column,
+        .ldb = l->dy.ld,
+        .m = rows - row,
+        .n = columns - column,
+        .k = p->rows,
+        .epi = p->opt ? optim_epilogue(p->opt) : (epilogue){.kind = EPI_STORE},
+    };
+    kernels()->gemm(&g);
+
+    share(p, n, PAD, &from, &to);
+    float *db = (p->opt ? bias_gradient(l) : b->grad) + from;
+    kernels()->column_sums(db, l->dy.data + from, l->dy.ld, p->rows, to - from);
+    if (p->opt)
+        optim_apply(p->opt, b->data + from, db, (size_t)(to - from));
+}
+
+const layer_ops dense_ops = {
+    .shape = dense_shape,
+    .init = dense_init,
+    .forward = dense_forward,
+    .before_backward = dense_before_backward,
+    .backward = dense_backward,
+    .update = dense_update,
+};

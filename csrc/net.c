@@ -1,0 +1,332 @@
+/* A network as a thing: built from its text, described, annotated, freed. run.c runs it. */
+#include "internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const layer_ops *const all_ops[PN_WORDS] = {
+    [PN_DENSE] = &dense_ops, [PN_RELU] = &relu_ops,       [PN_SIGMOID] = &sigmoid_ops,
+    [PN_TANH] = &tanh_ops,   [PN_SOFTMAX] = &softmax_ops,
+};
+
+const char *pn_strerror(pn_status status)
+{
+    static const char *const words[] = {
+        [PN_OK] = "no error",
+        [PN_ERR_MEMORY] = "out of memory",
+        [PN_ERR_ARGUMENT] = "argument not accepted",
+        [PN_ERR_SPEC] = "wrong text of a network",
+        [PN_ERR_STATE] = "calls in the wrong order",
+        [PN_ERR_NONFINITE] = "infinite or NaN",
+        [PN_ERR_IO] = "input or output failed",
+        [PN_ERR_FORMAT] = "not a model file, or damaged",
+    };
+    const size_t n = sizeof words / sizeof *words;
+    return (size_t)status < n ? words[status] : "unknown status";
+}
+
+const char *pn_version(void)
+{
+    return PN_VERSION;
+}
+
+pn_status fail(char *err, pn_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err, PN_ERRLEN, format, args);
+    va_end(args);
+    return status;
+}
+
+void *aligned_zeros(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - ALIGN)
+        return NULL;
+    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    void *block = aligned_alloc(ALIGN, bytes ? bytes : ALIGN);
+    return block ? memset(block, 0, bytes) : NULL;
+}
+
+int64_t shape_size(const shape *s)
+{
+    int64_t n = 1;
+    for (int i = 0; i < s->rank; i++)
+        n *= s->dim[i];
+    return n;
+}
+
+/* ---- building ------------------------------------------------------------------------------------------------------ */
+
+/* Links the layers and works out their shapes and parameters. */
+static pn_status shape_layers(pn_net *net, char *err)
+{
+    shape in = net->text.input;
+    for (int i = 0; i < net->n_layers; i++) {
+        layer *l = &net->layers[i];
+        l->word = net->text.words[i];
+        l->ops = all_ops[l->word.kind];
+        l->in = in;
+        l->before = i > 0 ? l - 1 : NULL;
+        l->after = i + 1 < net->n_layers ? l + 1 : NULL;
+        snprintf(l->path, sizeof l->path, "%d", i);
+        spec_print_word(net->texts[i], sizeof net->texts[i], &l->word);
+        pn_status status = l->ops->shape(l, err);
+        if (status)
+            return status;
+        in = l->out;
+        net->n_tensors += l->n_params;
+        for (int k = 0; k < l->n_params; k++)
+            net->n_parameters += l->param[k].size;
+    }
+    for (int i = 0; i < net->n_layers; i++) {
+        layer *l = &net->layers[i];
+        if (l->word.kind == PN_RELU) {
+            l->fused_forward = l->before && l->before->word.kind == PN_DENSE;
+            l->fused_backward = l->after && l->after->word.kind == PN_DENSE;
+        }
+    }
+    return PN_OK;
+}
+
+static void name_tensors(pn_net *net)
+{
+    int t = 0;
+    for (int i = 0; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_params; k++)
+            snprintf(net->names[t++], sizeof *net->names, "%s.%s", net->layers[i].path, net->layers[i].param[k].name);
+}
+
+pn_status net_build(pn_net **out, const char *spec, char *err)
+{
+    pn_status status = PN_ERR_MEMORY;
+    *out = NULL;
+    fail(err, status, "no memory for a network");
+    pn_net *net = calloc(1, sizeof *net);
+    if (!net)
+        return status;
+    status = spec_parse(&net->text, spec, err);
+    if (status)
+        goto fail;
+
+    status = PN_ERR_MEMORY;
+    net->n_layers = net->text.n_words;
+    net->spec = spec_print(&net->text);
+    net->layers = calloc((size_t)net->n_layers, sizeof *net->layers);
+    net->texts = calloc((size_t)net->n_layers, sizeof *net->texts);
+    if (!net->spec || !net->layers || !net->texts)
+        goto fail;
+    status = shape_layers(net, err);
+    if (status)
+        goto fail;
+
+    status = PN_ERR_MEMORY;
+    net->names = calloc((size_t)net->n_tensors + 1, sizeof *net->names);
+    if (!net->names)
+        goto fail;
+    name_tensors(net);
+
+    net->head = net->n_layers - (net->text.loss == PN_CROSS_ENTROPY);
+    while (net->first < net->n_layers && !net->layers[net->first].n_params)
+        net->first++;
+    err[0] = 0;
+    *out = net;
+    return PN_OK;
+fail:
+    pn_net_free(net);
+    return status;
+}
+
+pn_status net_allocate(pn_net *net, char *err)
+{
+    net->parameters = aligned_zeros(net->n_parameters, sizeof *net->parameters);
+    if (!net->parameters)
+        return fail(err, PN_ERR_MEMORY, "no memory for %zu parameters", net->n_parameters);
+    float *next = net->parameters;
+    for (int i = 0; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_params; k++) {
+            net->layers[i].param[k].data = next;
+            next += net->layers[i].param[k].size;
+        }
+    return PN_OK;
+}
+
+pn_status pn_net_new(pn_net **out, const char *spec, uint64_t seed, char err[PN_ERRLEN])
+{
+    pn_status status = net_build(out, spec, err);
+    if (status)
+        return status;
+    pn_net *net = *out;
+    status = net_allocate(net, err);
+    if (status) {
+        pn_net_free(net);
+        *out = NULL;
+        return status;
+    }
+    net->seed = seed;
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].ops->init)
+            net->layers[i].ops->init(&net->layers[i], seed, (uint64_t)i);
+    return PN_OK;
+}
+
+void pn_net_free(pn_net *net)
+{
+    if (!net)
+        return;
+    for (int i = 0; i < net->n_notes; i++) {
+        free(net->notes[i].key);
+        free(net->notes[i].value);
+    }
+    free(net->notes);
+    free(net->work);
+    free(net->gradients);
+    free(net->parameters);
+    free(net->names);
+    free(net->texts);
+    free(net->layers);
+    free(net->spec);
+    spec_free(&net->text);
+    free(net);
+}
+
+/* ---- describing ---------------------------------------------------------------------------------------------------- */
+
+const char *pn_net_spec(const pn_net *net)
+{
+    return net->spec;
+}
+
+const char *pn_net_error(const pn_net *net)
+{
+    return net->error;
+}
+
+static void copy_shape(int *rank, int64_t dim[PN_MAXRANK], const shape *s)
+{
+    *rank = s->rank;
+    memcpy(dim, s->dim, sizeof s->dim);
+}
+
+void pn_net_describe(const pn_net *net, pn_net_info *info)
+{
+    const shape *out = &net->layers[net->n_layers - 1].out;
+    *info = (pn_net_info){
+        .layers = net->n_layers,
+        .tensors = net->n_tensors,
+        .parameters = (int64_t)net->n_parameters,
+        .loss = net->text.loss,
+        .seed = net->seed,
+        .in_features = shape_size(&net->text.input),
+        .out_features = shape_size(out),
+    };
+    copy_shape(&info->in_rank, info->in_shape, &net->text.input);
+    copy_shape(&info->out_rank, info->out_shape, out);
+}
+
+pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
+{
+    if (i < 0 || i >= net->n_layers)
+        return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->n_layers - 1);
+    const layer *l = &net->layers[i];
+    *info = (pn_layer_info){.path = l->path, .kind = spec_word_name(l->word.kind), .text = net->texts[i]};
+    copy_shape(&info->in_rank, info->in_shape, &l->in);
+    copy_shape(&info->out_rank, info->out_shape, &l->out);
+    for (int k = 0; k < l->n_params; k++)
+        info->parameters += (int64_t)l->param[k].size;
+    return PN_OK;
+}
+
+pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
+{
+    if (i < 0 || i >= net->n_tensors)
+        return fail(net->error, PN_ERR_ARGUMENT, "tensor %d; this network has %d", i, net->n_tensors);
+    int at = 0, k = i;
+    while (k >= net->layers[at].n_params)
+        k -= net->layers[at++].n_params;
+    const parameter *p = &net->layers[at].param[k];
+    *tensor = (pn_tensor){
+        .name = net->names[i],
+        .layer = at,
+        .rank = p->rank,
+        .size = (int64_t)p->size,
+        .data = p->data,
+        .grad = p->grad,
+    };
+    memcpy(tensor->shape, p->dim, sizeof p->dim);
+    return PN_OK;
+}
+
+pn_status net_check_finite(pn_net *net)
+{
+    size_t bad = kernels()->first_nonfinite(net->parameters, net->n_parameters);
+    if (bad == net->n_parameters)
+        return PN_OK;
+    int t = 0;
+    pn_tensor tensor;
+    for (;; t++) {
+        pn_net_tensor(net, t, &tensor);
+        if (bad < (size_t)(tensor.data - net->parameters) + (size_t)tensor.size)
+            break;
+    }
+    return fail(net->error, PN_ERR_NONFINITE, "parameter %s holds %g at position %zu; training takes finite numbers",
+                tensor.name, (double)net->parameters[bad], bad - (size_t)(tensor.data - net->parameters));
+}
+
+/* ---- notes --------------------------------------------------------------------------------------------------------- */
+
+static void remove_note(pn_net *net, int i)
+{
+    free(net->notes[i].key);
+    free(net->notes[i].value);
+    net->n_notes--;
+    memmove(&net->notes[i], &net->notes[i + 1], (size_t)(net->n_notes - i) * sizeof *net->notes);
+}
+
+pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
+{
+    if (strncmp(key, "pynet", 5) == 0)
+        return fail(net->error, PN_ERR_ARGUMENT, "key \"%.40s\" is the core's own: keys that begin with pynet are",
+                    key);
+    int i = 0;
+    while (i < net->n_notes && strcmp(net->notes[i].key, key) != 0)
+        i++;
+    if (!value) {
+        if (i < net->n_notes)
+            remove_note(net, i);
+        return PN_OK;
+    }
+    char *text = strdup(value);
+    if (!text)
+        goto fail;
+    if (i < net->n_notes) {
+        free(net->notes[i].value);
+        net->notes[i].value = text;
+        return PN_OK;
+    }
+    note *more = realloc(net->notes, (size_t)(net->n_notes + 1) * sizeof *more);
+    if (!more)
+        goto fail;
+    net->notes = more;
+    char *name = strdup(key);
+    if (!name)
+        goto fail;
+    net->notes[net->n_notes++] = (note){.key = name, .value = text};
+    return PN_OK;
+fail:
+    free(text);
+    return fail(net->error, PN_ERR_MEMORY, "no memory for the note \"%.40s\"", key);
+}
+
+const char *pn_net_meta_key(const pn_net *net, int i)
+{
+    return i >= 0 && i < net->n_notes ? net->notes[i].key : NULL;
+}
+
+const char *pn_net_meta_value(const pn_net *net, int i)
+{
+    return i >= 0 && i < net->n_notes ? net->notes[i].value : NULL;
+}

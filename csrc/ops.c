@@ -1,0 +1,101 @@
+/* The public kernels other than the matrix product: one call of the table each, denormals flushed. */
+#include "kernels.h"
+#include "pynet.h"
+
+#include <string.h>
+
+#define CALL(statement)                \
+    do {                               \
+        unsigned long fp = fp_enter(); \
+        kernels()->statement;          \
+        fp_leave(fp);                  \
+    } while (0)
+
+void pn_bias(float *y, const float *x, const float *b, int m, int n)
+{
+    if (n > 0)
+        CALL(bias(y, (size_t)n, x, (size_t)n, b, m, n));
+}
+
+void pn_bias_grad(float *restrict db, const float *dy, int m, int n)
+{
+    if (n > 0)
+        CALL(column_sums(db, dy, (size_t)n, m, n));
+}
+
+void pn_relu(float *y, const float *x, size_t n)
+{
+    CALL(relu(y, x, n));
+}
+
+void pn_relu_grad(float *dx, const float *dy, const float *y, size_t n)
+{
+    CALL(relu_grad(dx, dy, y, n));
+}
+
+void pn_sigmoid(float *y, const float *x, size_t n)
+{
+    CALL(sigmoid(y, x, n));
+}
+
+void pn_sigmoid_grad(float *dx, const float *dy, const float *y, size_t n)
+{
+    CALL(sigmoid_grad(dx, dy, y, n));
+}
+
+void pn_tanh(float *y, const float *x, size_t n)
+{
+    CALL(tanh(y, x, n));
+}
+
+void pn_tanh_grad(float *dx, const float *dy, const float *y, size_t n)
+{
+    CALL(tanh_grad(dx, dy, y, n));
+}
+
+void pn_softmax(float *p, const float *x, int m, int n, float temperature)
+{
+    if (n > 0)
+        CALL(softmax(p, (size_t)n, x, (size_t)n, m, n, temperature));
+}
+
+void pn_softmax_grad(float *dx, const float *dp, const float *p, int m, int n)
+{
+    if (n > 0)
+        CALL(softmax_grad(dx, (size_t)n, dp, (size_t)n, p, (size_t)n, m, n));
+}
+
+void pn_cross_entropy(float *restrict loss, float *dx, const float *x, const int32_t *labels, int m, int n, float scale)
+{
+    if (n > 0)
+        CALL(cross_entropy(loss, dx, (size_t)n, x, (size_t)n, labels, m, n, scale));
+}
+
+void pn_squared_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale)
+{
+    if (n > 0)
+        CALL(squared_error(loss, dp, (size_t)n, p, (size_t)n, y, (size_t)n, m, n, scale));
+}
+
+void pn_sgd(float *restrict w, const float *dw, size_t n, float learning_rate)
+{
+    CALL(sgd(w, dw, n, learning_rate));
+}
+
+void pn_one_hot(float *restrict y, const int32_t *labels, int m, int n)
+{
+    if (m <= 0 || n <= 0)
+        return;
+    memset(y, 0, (size_t)m * (size_t)n * sizeof *y);
+    for (int i = 0; i < m; i++)
+        y[(size_t)i * (size_t)n + (size_t)labels[i]] = 1;
+}
+
+void pn_gather(float *restrict y, const uint8_t *x, const int32_t *index, int m, int n)
+{
+    if (n <= 0)
+        return;
+    const size_t width = (size_t)n;
+    for (int i = 0; i < m; i++)
+        CALL(scale_u8(y + (size_t)i * width, x + (size_t)(index ? index[i] : i) * width, width));
+}

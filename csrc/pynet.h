@@ -1,0 +1,256 @@
+/* pynet.h - train and run small neural networks on a CPU.
+ *
+ * The only public header. Everything is float32, row-major, one row a sample: y = x W + b with W (n_in, n_out).
+ * Two ways in: the kernels at the top work on plain arrays, allocate nothing and cannot fail; the network below owns
+ * its memory, checks what it is given and answers with a status.
+ *
+ * Bits: each element of a matrix product is one chain of fused multiply-adds, k ascending; sums along a row run in 16
+ * lanes that a fixed tree adds up. So every kernel table that has fused multiply-add gives the same bits. Denormals are
+ * flushed to zero inside each call; the caller's floating-point state is put back.
+ *
+ * Threads: a pn_net may be used by one thread at a time; different nets by different threads at once.
+ */
+#ifndef PYNET_H
+#define PYNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#define restrict
+#endif
+#pragma GCC visibility push(default)
+
+/* pynet/_build.py hands the part between this line and the closing mark to cffi: plain declarations only. */
+/* [cffi */
+
+#define PN_ERRLEN 256 /* bytes of an error message, the closing zero included */
+#define PN_MAXRANK 3  /* a sample is (n), or (channels, height, width) */
+
+typedef enum {
+    PN_OK = 0,
+    PN_ERR_MEMORY,    /* memory could not be had */
+    PN_ERR_ARGUMENT,  /* a size, label, name or number that is not accepted */
+    PN_ERR_SPEC,      /* the text of a network is wrong; the message names the column */
+    PN_ERR_STATE,     /* calls in the wrong order: backward before forward and loss */
+    PN_ERR_NONFINITE, /* a loss, gradient or parameter is infinite or NaN; the step was not taken */
+    PN_ERR_IO,        /* the operating system refused; errno tells why */
+    PN_ERR_FORMAT     /* the file is no model, or damaged */
+} pn_status;
+
+/* A few words for a status. */
+const char *pn_strerror(pn_status status);
+
+/* The version of this library, "1.2.3". */
+const char *pn_version(void);
+
+/* ---- the kernel table ------------------------------------------------------------------------------------------- */
+
+/* Name of the kernel table in use: "avx512", "avx2", "neon" or "portable". */
+const char *pn_cpu(void);
+
+/* Name of the i-th table this CPU can run, best first; NULL past the last. */
+const char *pn_cpu_table(int i);
+
+/* Changes the table for the whole process; NULL is the best one, or what PYNET_CPU names. Not while another thread is
+   inside pynet. */
+pn_status pn_set_cpu(const char *name);
+
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
+
+/* How many threads a call may use: the cores of this process, unless PYNET_NUM_THREADS, OMP_NUM_THREADS or
+   pn_set_threads says otherwise. The number changes no bit of any result. */
+int pn_threads(void);
+
+/* 1 to 64, for the whole process; 0 is the default again. */
+pn_status pn_set_threads(int n);
+
+/* ---- kernels: output first, inputs const, sizes last ------------------------------------------------------------- */
+
+enum { PN_TRANS_A = 1, PN_TRANS_B = 2, PN_ACCUMULATE = 4 };
+
+/* C (m,n) = op(A) op(B), op(A) is (m,k), op(B) is (k,n); row-major, lda ldb ldc floats from row to row.
+   flags: PN_TRANS_A: A lies as (k,m); PN_TRANS_B: B lies as (n,k); PN_ACCUMULATE: each sum starts from C, not from zero. */
+void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B, int ldb, int m, int n, int k,
+             int flags);
+
+/* y (m,n) = x (m,n) + b (n) in every row; y may be x */
+void pn_bias(float *y, const float *x, const float *b, int m, int n);
+
+/* db (n) = column sums of dy (m,n), rows ascending; overwrites */
+void pn_bias_grad(float *restrict db, const float *dy, int m, int n);
+
+/* y = max(x, 0), NaN stays NaN; y may be x. Gradient: dx = dy where y > 0, else 0; dx may be dy. All (n). */
+void pn_relu(float *y, const float *x, size_t n);
+void pn_relu_grad(float *dx, const float *dy, const float *y, size_t n);
+
+/* y = 1 / (1 + exp(-x)); y may be x. Gradient: dx = dy y (1 - y); dx may be dy. All (n). */
+void pn_sigmoid(float *y, const float *x, size_t n);
+void pn_sigmoid_grad(float *dx, const float *dy, const float *y, size_t n);
+
+/* y = tanh(x); y may be x. Gradient: dx = dy (1 - y^2); dx may be dy. All (n). */
+void pn_tanh(float *y, const float *x, size_t n);
+void pn_tanh_grad(float *dx, const float *dy, const float *y, size_t n);
+
+/* p (m,n) = softmax of each row of x (m,n) / temperature; temperature > 0; p may be x */
+void pn_softmax(float *p, const float *x, int m, int n, float temperature);
+
+/* dx (m,n) = gradient through p = softmax(x): p (dp - sum over the row of dp p); dx may be dp */
+void pn_softmax_grad(float *dx, const float *dp, const float *p, int m, int n);
+
+/* loss (m): -log softmax(x)[label] of each row of x (m,n). dx (m,n) = (softmax(x) - one-hot) * scale; scale 1/m makes
+   it the gradient of the mean loss. labels (m) in [0, n). dx may be x, or NULL. */
+void pn_cross_entropy(float *restrict loss, float *dx, const float *x, const int32_t *labels, int m, int n,
+                      float scale);
+
+/* loss (m): half the sum over each row of (p - y)^2; p, y (m,n). dp (m,n) = (p - y) * scale; dp may be p, or NULL. */
+void pn_squared_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale);
+
+/* w (n) -= learning_rate * dw (n) */
+void pn_sgd(float *restrict w, const float *dw, size_t n, float learning_rate);
+
+/* y (m,n) = 1 at each row's label, else 0; labels (m) in [0, n) */
+void pn_one_hot(float *restrict y, const int32_t *labels, int m, int n);
+
+/* y (m,n) = rows index[0..m) of x (.., n) / 255; index NULL is 0, 1, 2 ... */
+void pn_gather(float *restrict y, const uint8_t *x, const int32_t *index, int m, int n);
+
+/* order[0..n) = the numbers 0..n-1 in the order of this seed and epoch (Fisher and Yates 1938) */
+void pn_shuffle(int32_t *order, int32_t n, uint64_t seed, uint64_t epoch);
+
+/* ---- the network ------------------------------------------------------------------------------------------------- */
+
+typedef struct pn_net pn_net;
+
+/* Creates a network from its text, for example "input(784) dense(128) relu dense(10) softmax". Free with pn_net_free.
+   On failure *net is NULL and err says why and where. */
+pn_status pn_net_new(pn_net **net, const char *spec, uint64_t seed, char err[PN_ERRLEN]);
+
+/* Frees a network; NULL is legal. */
+void pn_net_free(pn_net *net);
+
+/* The canonical text: parsing it gives the same network. Lives as long as the net. */
+const char *pn_net_spec(const pn_net *net);
+
+/* Why the last call on this net failed, with the offending values; "" if none did. */
+const char *pn_net_error(const pn_net *net);
+
+typedef enum { PN_CROSS_ENTROPY, PN_MSE } pn_loss;
+
+typedef struct {
+    int layers;         /* how many, nested ones included; `input` and `loss` do not count */
+    int tensors;        /* parameter tensors: weights and biases */
+    int64_t parameters; /* numbers in them */
+    pn_loss loss;
+    uint64_t seed;
+    int in_rank, out_rank;
+    int64_t in_shape[PN_MAXRANK], out_shape[PN_MAXRANK];
+    int64_t in_features, out_features; /* products of the shapes */
+} pn_net_info;
+
+void pn_net_describe(const pn_net *net, pn_net_info *info);
+
+typedef struct {
+    const char *path; /* place in the text: "0", or "3.0" for a nested layer */
+    const char *kind; /* its word: "dense" */
+    const char *text; /* its word with arguments: "dense(128)" */
+    int in_rank, out_rank;
+    int64_t in_shape[PN_MAXRANK], out_shape[PN_MAXRANK];
+    int64_t parameters;
+} pn_layer_info;
+
+/* Layer i of pn_net_describe's `layers`, in the order of the text. */
+pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info);
+
+typedef struct {
+    const char *name; /* "0.W", as in files */
+    int layer;        /* index for pn_net_layer */
+    int rank;
+    int64_t shape[PN_MAXRANK];
+    int64_t size;      /* product of shape */
+    float *data;       /* live: writing changes the network; valid until pn_net_free */
+    const float *grad; /* same shape; NULL until pn_net_backward has filled it */
+} pn_tensor;
+
+/* Parameter i of pn_net_describe's `tensors`. All of them lie one after another, tensor 0 first. */
+pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor);
+
+typedef enum { PN_UINT8, PN_FLOAT32 } pn_dtype;
+
+/* A whole data set where it lies; the core gathers the rows of a batch itself. Nothing here is written to. */
+typedef struct {
+    const void *x;         /* (n, in_features), row after row */
+    pn_dtype dtype;        /* of x: PN_UINT8 means x/255, PN_FLOAT32 is taken as it is */
+    const int32_t *labels; /* (n) in [0, out_features), or NULL */
+    const float *targets;  /* (n, out_features) for squared error, or NULL: then it takes one-hot labels */
+    int64_t n;
+} pn_data;
+
+typedef enum { PN_SGD } pn_optim_kind;
+
+typedef struct {
+    pn_optim_kind kind;
+    float learning_rate; /* > 0 and finite */
+} pn_optim;
+
+/* Sums since the caller zeroed it; divide by samples for means. */
+typedef struct {
+    double loss;
+    int64_t
+        correct; /* the largest output is the label's, or the largest target's; a single one is on its side of 1/2 */
+    int64_t samples;
+    int64_t steps;
+} pn_stats;
+
+/* Trains on samples order[0..n) of data in mini-batches: forward, loss, backward, update. n = batch is one step; the
+   last batch may be short. Adds to stats (may be NULL). PN_ERR_NONFINITE: the batch after stats->steps had a loss that is
+   not finite; its step was not taken. */
+pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t batch,
+                       const pn_optim *opt, pn_stats *stats);
+
+/* The four steps one at a time; together they give the same bits as pn_net_train with n = batch.
+   Forward runs samples order[0..n) (order NULL: the first n) in training mode and keeps the activations. */
+pn_status pn_net_forward(pn_net *net, const pn_data *data, const int32_t *order, int64_t n);
+/* Mean loss of that batch, from the labels or targets of the same samples of data; prepares backward. */
+pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, double *loss);
+/* The gradient of that loss for every parameter; overwrites the last one. */
+pn_status pn_net_backward(pn_net *net);
+/* One optimizer step with that gradient. */
+pn_status pn_net_update(pn_net *net, const pn_optim *opt);
+
+/* Copies what layer i put out in the last forward into y (rows of that batch, its out_shape). */
+pn_status pn_net_activation(pn_net *net, int i, float *y);
+
+/* y (n, out_features) = the network's output for the first n samples of data; with a closing softmax, at this
+   temperature (> 0; 1 is the plain one). */
+pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y);
+
+/* Adds loss and correct answers for samples order[0..n) (order NULL: the first n) to stats; changes nothing. */
+pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, pn_stats *stats);
+
+/* ---- the model file: safetensors, opens in any reader of that format ---------------------------------------------- */
+
+/* Notes that travel with the model, UTF-8 text under a key: class names, training facts. value NULL removes the key.
+   "pynet" is the network's own text and cannot be set. */
+pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value);
+
+/* Key and value of note i, in the order they were set; NULL past the last. Valid until the next pn_net_set_meta. */
+const char *pn_net_meta_key(const pn_net *net, int i);
+const char *pn_net_meta_value(const pn_net *net, int i);
+
+/* Writes the model: a temporary file beside path, fsync, rename, fsync of the folder. On failure what was at path is
+   untouched. */
+pn_status pn_net_save(pn_net *net, const char *path);
+
+/* Reads a model. Nothing the file says is trusted. On failure *net is NULL and err says why. */
+pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN]);
+
+/* cffi] */
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+#undef restrict
+}
+#endif
+#endif

@@ -1,0 +1,43 @@
+/* Counter-based random numbers: number i of a stream needs no number before it, so threads and restarts agree. */
+#include "internal.h"
+
+#include <math.h>
+
+/* The output function of SplitMix64 (Steele, Lea and Flood 2014): each bit of x changes about half of the result. */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter)
+{
+    const uint64_t golden = 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio: SplitMix64's step */
+    uint64_t key = mix(mix(seed + golden) + golden * (stream + 1));
+    return mix(key + golden * (counter + 1));
+}
+
+void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t stream)
+{
+    const double unit = 0x1p-53, turn = 6.283185307179586;
+    for (size_t i = 0; i < n; i++) {                                              /* Box and Muller 1958 */
+        double u = (double)((random_bits(seed, stream, 2 * i) >> 11) + 1) * unit; /* (0, 1]: log(0) is out */
+        double v = (double)(random_bits(seed, stream, 2 * i + 1) >> 11) * unit;
+        w[i] = (float)(sqrt(-2 * log(u)) * cos(turn * v)) * deviation;
+    }
+}
+
+void pn_shuffle(int32_t *order, int32_t n, uint64_t seed, uint64_t epoch)
+{
+    const uint64_t stream = 0x73687566666c65u + epoch; /* "shuffle": apart from the streams of the parameters */
+    for (int32_t i = 0; i < n; i++)
+        order[i] = i;
+    for (int32_t i = n - 1; i > 0; i--) {
+        uint64_t bits = random_bits(seed, stream, (uint64_t)i) >> 32;
+        int32_t j = (int32_t)((bits * (uint64_t)(i + 1)) >> 32); /* 0..i, each within 2^-32 of its fair share */
+        int32_t t = order[i];
+        order[i] = order[j];
+        order[j] = t;
+    }
+}

@@ -1,0 +1,15 @@
+/* The team of threads: the only rooms that run on several threads call these. */
+#ifndef PN_THREADS_H
+#define PN_THREADS_H
+
+/* One call of a job on each of `threads` threads, id 0 being the caller's own. */
+typedef void (*team_job)(void *arg, int id, int threads);
+
+/* Runs the job on up to `wanted` threads and returns when all are done. It gets fewer, down to the caller's own alone,
+   when another call has the team or no thread can be started: the job must give the same bits with any number. */
+void team_run(team_job job, void *arg, int wanted);
+
+/* Inside a job: waits until all its threads are here. */
+void team_sync(int threads);
+
+#endif

@@ -1,0 +1,71 @@
+"""The cffi recipe of pynet._core, and the flags that every build of the C core shares.
+
+`python pynet/_build.py` prints the flags, quoted for a shell: the Makefile has no list of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cffi import FFI
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# -std=c11 would switch contraction off, and with it every fused multiply-add. With errno, sqrtf does not vectorise.
+CFLAGS = ["-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
+LIBS = ["m"]
+
+
+def version() -> str:
+    """The version of pynet; pyproject.toml is its one home."""
+    found = re.search(r'^version = "([^"]+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    if not found:
+        raise RuntimeError(f'{ROOT / "pyproject.toml"} has no line version = "..."')
+    return found[1]
+
+
+def core_flags() -> list[str]:
+    """Compiler flags of every file in csrc/."""
+    return [*CFLAGS, f'-DPN_VERSION="{version()}"']
+
+
+def declarations() -> str:
+    """The part of pynet.h between its two marks: what Python may call."""
+    header = (ROOT / "csrc" / "pynet.h").read_text("utf-8")
+    begin, end = "/* [cffi */", "/* cffi] */"
+    if header.count(begin) != 1 or header.count(end) != 1:
+        raise RuntimeError(f"csrc/pynet.h must have the marks {begin} and {end} once each")
+    return header.partition(begin)[2].partition(end)[0]
+
+
+def recipe() -> FFI:
+    """What setuptools' cffi_modules asks for. Paths are relative: it runs in the project's folder.
+
+    PYNET_CFLAGS adds flags for instrumented builds (sanitizers, coverage), which are not stripped.
+    """
+    from cffi import FFI
+
+    extra = shlex.split(os.environ.get("PYNET_CFLAGS", ""))
+    inputs = [path for pattern in ("*.h", "*.inc") for path in sorted(Path("csrc").glob(pattern))]
+    ffi = FFI()
+    ffi.cdef(declarations())
+    ffi.set_source(
+        "pynet._core",
+        '#include "pynet.h"',
+        sources=[str(path) for path in sorted(Path("csrc").glob("*.c"))],
+        depends=[str(path) for path in (*inputs, Path("pynet/_build.py"), Path("pyproject.toml"))],
+        include_dirs=["csrc"],
+        extra_compile_args=[*core_flags(), *extra],
+        extra_link_args=["-pthread", *(extra or ["-s"])],
+        libraries=LIBS,
+    )
+    return ffi
+
+
+if __name__ == "__main__":
+    print(shlex.join(core_flags()))

@@ -1,0 +1,70 @@
+"""The only importer of the compiled core: status -> exception, arrays <-> pointers, views of the core's memory."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._core import ffi, lib
+
+__all__ = ["array", "check", "ffi", "lib", "pointer", "text", "view"]
+
+Array = npt.NDArray[Any]
+
+_EXCEPTIONS: dict[int, type[Exception]] = {
+    lib.PN_ERR_MEMORY: MemoryError,
+    lib.PN_ERR_ARGUMENT: ValueError,
+    lib.PN_ERR_SPEC: ValueError,
+    lib.PN_ERR_STATE: RuntimeError,
+    lib.PN_ERR_NONFINITE: FloatingPointError,
+    lib.PN_ERR_FORMAT: ValueError,
+}
+
+_CTYPES = {np.dtype(np.float32): "float[]", np.dtype(np.int32): "int32_t[]", np.dtype(np.uint8): "uint8_t[]"}
+
+
+def text(chars: Any) -> str:
+    """A C string as a Python one; a byte that is no UTF-8, as in a message that quotes bad input, becomes a mark."""
+    return str(ffi.string(chars).decode("utf-8", "replace"))
+
+
+def check(status: int, message: Any) -> None:
+    """Raises the exception that belongs to a status, with the core's message (char *)."""
+    if status == lib.PN_OK:
+        return
+    if status == lib.PN_ERR_IO:
+        raise OSError(ffi.errno, text(message))
+    raise _EXCEPTIONS[status](text(message))
+
+
+def array(x: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> Array:
+    """x as a C-ordered array of this dtype: itself if it is one, else a copy."""
+    return np.ascontiguousarray(x, dtype=dtype)
+
+
+def pointer(x: Array, writable: bool = False) -> Any:
+    """The address of a C-ordered array, which stays alive as long as the answer does."""
+    return ffi.from_buffer(_CTYPES[x.dtype], x, require_writable=writable)
+
+
+def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:
+    """The core's memory at `data` (float *) as a live, writable array that keeps `owner` (pn_net *) alive."""
+    size = int(np.prod(shape)) * 4
+    kept = ffi.gc(data, lambda _, keep=owner: None)
+    return np.frombuffer(ffi.buffer(kept, size), dtype=np.float32).reshape(shape)
+
+
+def _check_environment() -> None:
+    """A PYNET_CPU that names no kernel table of this CPU would be ignored by the core: that must not pass unnoticed."""
+    wanted = os.environ.get("PYNET_CPU")
+    if wanted and text(lib.pn_cpu()) != wanted:
+        tables: list[str] = []
+        while (name := lib.pn_cpu_table(len(tables))) != ffi.NULL:
+            tables.append(text(name))
+        raise ImportError(f"PYNET_CPU is {wanted!r}; this CPU has {', '.join(tables)}")
+
+
+_check_environment()

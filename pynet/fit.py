@@ -1,0 +1,196 @@
+"""The training loop: epochs of shuffled mini-batches, with their figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import ffi, lib, pointer
+from pynet.optim import SGD
+
+if TYPE_CHECKING:
+    from pynet.network import Network, Samples
+
+__all__ = ["History", "fit"]
+
+CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
+
+
+@dataclass
+class History:
+    """Figures of each epoch; val_ lists are empty without validation data. Seconds are training alone."""
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, row: dict[str, float]) -> None:
+        """Appends the figures of one epoch."""
+        for name, value in row.items():
+            getattr(self, name).append(value)
+
+    def rows(self) -> list[dict[str, float]]:
+        """One dict an epoch."""
+        columns = {name: values for name, values in asdict(self).items() if values}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the epochs as .csv or .json, by the suffix; ValueError for another."""
+        rows = self.rows()
+        if Path(path).suffix == ".json":
+            content = json.dumps(rows, indent=1) + "\n"
+        elif Path(path).suffix == ".csv":
+            table = io.StringIO()
+            writer = csv.writer(table, lineterminator="\n")
+            writer.writerow(["epoch", *(rows[0] if rows else [])])
+            writer.writerows([i + 1, *row.values()] for i, row in enumerate(rows))
+            content = table.getvalue()
+        else:
+            raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
+        write_text(Path(path), content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes a file whole or not at all: a temporary one beside it takes its name when it is complete."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(content, "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def fit(
+    net: Network,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: SGD,
+    validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    validation_split: float = 0.0,
+    seed: int | None = None,
+    progress: bool = False,
+    on_epoch_end: Callable[[dict[str, float]], None] | None = None,
+) -> History:
+    """Trains a network and returns the History.
+
+    validation: (x, y) whose loss and accuracy are measured after each epoch; or validation_split, the share of the
+    samples to set aside for it, evenly from each class. seed: of the order of the samples; None is the network's own.
+    progress: a bar on stderr. on_epoch_end: called with each epoch's row of the history.
+
+    FloatingPointError if a loss is not finite, naming epoch and batch; that batch's step is not taken. Ctrl-C raises
+    KeyboardInterrupt within a tenth of a second, and what was learnt so far stays in the network.
+    """
+    if epochs < 0:
+        raise ValueError(f"epochs is {epochs}; accepted: 0 or more")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; accepted: 1 or more")
+    if validation_split:
+        from pynet.data import split
+
+        if validation:
+            raise ValueError("validation and validation_split are both given; one of them sets the validation data")
+        x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, net.seed if seed is None else seed)
+        validation = (held_out[0], held_out[1])
+    samples = net._samples(x, y)
+    held = net._samples(*validation) if validation else None
+    for part, name in ((samples, "x"), (held, "validation x")):
+        _check_finite(part, name)
+    history = History()
+    runner = _Runner(net, samples, batch_size, optimizer, net.seed if seed is None else seed)
+    for epoch in range(epochs):
+        row = runner.epoch(epoch, epochs, progress)
+        if held is not None:
+            figures = net._evaluate(held)
+            row |= {"val_loss": figures.loss, "val_accuracy": figures.accuracy}
+        history.add(row)
+        if on_epoch_end:
+            on_epoch_end(row)
+    return history
+
+
+def _check_finite(samples: Samples | None, name: str) -> None:
+    """NaN and infinity in the inputs are found before they can spoil the weights."""
+    x = None if samples is None else samples.x
+    if x is None or x.dtype == np.uint8:
+        return
+    for start in range(0, len(x), 4096):  # a part at a time: no mask as large as the data
+        bad = np.argwhere(~np.isfinite(x[start : start + 4096].reshape(len(x[start : start + 4096]), -1)))
+        if len(bad):
+            sample, feature = int(bad[0, 0]) + start, int(bad[0, 1])
+            value = x.reshape(len(x), -1)[sample, feature]
+            raise ValueError(f"{name} holds {value} in sample {sample}, feature {feature}; accepted: finite numbers")
+
+
+class _Runner:
+    """Runs epochs in calls of about CALL_SECONDS; remembers how many samples that is."""
+
+    def __init__(self, net: Network, samples: Samples, batch_size: int, optimizer: SGD, seed: int) -> None:
+        from pynet.network import _optim
+
+        self._net, self._samples, self._batch, self._seed = net, samples, batch_size, seed
+        self._opt = _optim(optimizer)
+        self._order = np.empty(samples.n, np.int32)
+        self._steps_a_call = 1
+
+    def epoch(self, epoch: int, epochs: int, progress: bool) -> dict[str, float]:
+        """Trains on every sample once; returns loss, accuracy and seconds."""
+        n, order = self._samples.n, pointer(self._order, writable=True)
+        stats = ffi.new("pn_stats *")
+        begin = time.perf_counter()
+        lib.pn_shuffle(order, n, self._seed, epoch)
+        with _bar(progress, n, f"epoch {epoch + 1}/{epochs}") as advance:
+            done = 0
+            while done < n:
+                count = min(self._steps_a_call * self._batch, n - done)
+                self._call(order + done, count, epoch, stats)
+                done += count
+                advance(count)
+        seconds = time.perf_counter() - begin
+        n = max(n, 1)
+        return {"loss": stats.loss / n, "accuracy": stats.correct / n, "seconds": seconds}
+
+    def _call(self, order: Any, count: int, epoch: int, stats: Any) -> None:
+        begin = time.perf_counter()
+        try:
+            self._net._train(self._samples, order, count, self._batch, self._opt, stats)
+        except FloatingPointError as error:
+            reason = str(error) if str(error).startswith("parameter") else "the loss is not finite"
+            raise FloatingPointError(
+                f"epoch {epoch + 1}, batch {stats.steps + 1}: {reason}; a smaller learning rate may help"
+            ) from None
+        steps = -(-count // self._batch)
+        a_step = max(time.perf_counter() - begin, 1e-7) / steps
+        self._steps_a_call = max(1, min(int(CALL_SECONDS / a_step), 4 * steps))
+
+
+class _bar:
+    """A tqdm bar on stderr, or nothing; gives a function that advances it."""
+
+    def __init__(self, wanted: bool, total: int, title: str) -> None:
+        self._bar: Any = None
+        if wanted:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=title, unit=" samples", unit_scale=True, leave=False)
+
+    def __enter__(self) -> Callable[[int], object]:
+        return self._bar.update if self._bar else lambda _: None
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.close()

@@ -1,0 +1,294 @@
+"""Every kernel of the C core as a function on NumPy arrays.
+
+Arrays go in as float32 (others are copied to it) and come back as new float32 arrays. m, n, k are sizes, a leading d
+is a gradient. pynet.reference has the same functions, by the same names, in readable float64 NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import Array, array, ffi, lib, pointer, text
+
+__all__ = [
+    "bias",
+    "bias_grad",
+    "cpu",
+    "cpu_tables",
+    "cross_entropy",
+    "gather",
+    "gemm",
+    "one_hot",
+    "relu",
+    "relu_grad",
+    "set_cpu",
+    "set_threads",
+    "sgd",
+    "shuffle",
+    "sigmoid",
+    "sigmoid_grad",
+    "softmax",
+    "softmax_grad",
+    "squared_error",
+    "tanh",
+    "tanh_grad",
+    "threads",
+]
+
+# ---- which table, how many threads ----
+
+
+def cpu() -> str:
+    """Name of the kernel table in use: "avx512", "avx2", "neon" or "portable"."""
+    return text(lib.pn_cpu())
+
+
+def cpu_tables() -> list[str]:
+    """Names of the kernel tables that this CPU can run, best first."""
+    names: list[str] = []
+    while (name := lib.pn_cpu_table(len(names))) != ffi.NULL:
+        names.append(text(name))
+    return names
+
+
+def set_cpu(name: str | None) -> None:
+    """Changes the kernel table of the process; None is the best, or the one that PYNET_CPU names."""
+    if lib.pn_set_cpu(ffi.NULL if name is None else name.encode()):
+        raise ValueError(f"kernel table {name!r}; this CPU has {', '.join(cpu_tables())}")
+
+
+def threads() -> int:
+    """How many threads a call of the core may use."""
+    return int(lib.pn_threads())
+
+
+def set_threads(n: int | None) -> None:
+    """Sets how many threads (1 to 64) a call may use; None is the default again. No result depends on it."""
+    if (n is not None and not 1 <= n <= 64) or lib.pn_set_threads(n or 0):
+        raise ValueError(f"threads is {n}; accepted: 1 to 64, or None for the default")
+
+
+# ---- helpers ----
+
+
+def _matrix(x: npt.ArrayLike, name: str) -> Array:
+    a = array(x)
+    if a.ndim != 2:
+        raise ValueError(f"{name} has shape {a.shape}; accepted: two axes")
+    return a
+
+
+def _same_shape(**arrays: Array) -> None:
+    shapes = {name: a.shape for name, a in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError("shapes differ: " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
+
+
+def _labels(labels: npt.ArrayLike, m: int, n: int) -> Array:
+    given = np.asarray(labels)
+    if given.shape != (m,) or (given.size and not np.issubdtype(given.dtype, np.integer)):
+        raise ValueError(f"labels have shape {given.shape} and dtype {given.dtype}; accepted: integers ({m},)")
+    if given.size and not (given.min() >= 0 and given.max() < n):
+        raise ValueError(f"labels run from {given.min()} to {given.max()}; accepted: 0 to {n - 1}")
+    return array(given, np.int32)
+
+
+def _elementwise(kernel: Any, *inputs: npt.ArrayLike) -> Array:
+    arrays = [array(x) for x in inputs]
+    _same_shape(**{f"argument {i + 1}": a for i, a in enumerate(arrays)})
+    out = np.empty_like(arrays[0])
+    kernel(pointer(out), *(pointer(a) for a in arrays), out.size)
+    return out
+
+
+# ---- matrix product ----
+
+
+def gemm(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    *,
+    trans_a: bool = False,
+    trans_b: bool = False,
+    out: Array | None = None,
+    accumulate: bool = False,
+) -> Array:
+    """C (m,n) = op(a) op(b); op is the transpose where trans_ says so.
+
+    out: a float32 array (m,n) to write to, whose rows may be apart; accumulate: each sum starts from what is in it.
+    """
+    left, right = _rows(a, "a"), _rows(b, "b")
+    m, k = left.shape[::-1] if trans_a else left.shape
+    k_right, n = right.shape[::-1] if trans_b else right.shape
+    if k != k_right:
+        raise ValueError(f"op(a) is ({m}, {k}) and op(b) is ({k_right}, {n}); the inner sizes must be equal")
+    if out is None:
+        if accumulate:
+            raise ValueError("accumulate needs out, the array to add to")
+        out = np.empty((m, n), np.float32)
+    elif out.shape != (m, n) or out.dtype != np.float32 or not _has_rows(out) or not out.flags.writeable:
+        raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; accepted: writable float32 ({m}, {n}) rows")
+    flags = trans_a * lib.PN_TRANS_A | trans_b * lib.PN_TRANS_B | accumulate * lib.PN_ACCUMULATE
+    lib.pn_gemm(_address(out), _ld(out), _address(left), _ld(left), _address(right), _ld(right), m, n, k, flags)
+    return out
+
+
+def _has_rows(x: Array) -> bool:
+    """Can the core take it as it is: elements of a row side by side, rows a whole number of floats apart?"""
+    row, column = x.strides
+    return (x.shape[1] < 2 or column == 4) and (x.shape[0] < 2 or (row % 4 == 0 and row >= 4 * x.shape[1]))
+
+
+def _rows(x: npt.ArrayLike, name: str) -> Array:
+    a = np.asarray(x, np.float32)
+    return a if a.ndim == 2 and _has_rows(a) else _matrix(a, name)
+
+
+def _ld(x: Array) -> int:
+    return x.strides[0] // 4 if x.shape[0] > 1 else x.shape[1]
+
+
+def _address(x: Array) -> Any:
+    return ffi.cast("float *", x.ctypes.data)
+
+
+# ---- bias and activations ----
+
+
+def bias(x: npt.ArrayLike, b: npt.ArrayLike) -> Array:
+    """y (m,n) = x (m,n) + b (n) in every row."""
+    rows, vector = _matrix(x, "x"), array(b)
+    if vector.shape != rows.shape[1:]:
+        raise ValueError(f"b has shape {vector.shape}; x {rows.shape} takes {rows.shape[1:]}")
+    out = np.empty_like(rows)
+    lib.pn_bias(pointer(out), pointer(rows), pointer(vector), *rows.shape)
+    return out
+
+
+def bias_grad(dy: npt.ArrayLike) -> Array:
+    """db (n) = column sums of dy (m,n)."""
+    rows = _matrix(dy, "dy")
+    out = np.empty(rows.shape[1], np.float32)
+    lib.pn_bias_grad(pointer(out), pointer(rows), *rows.shape)
+    return out
+
+
+def relu(x: npt.ArrayLike) -> Array:
+    """y = max(x, 0), any shape; NaN stays NaN."""
+    return _elementwise(lib.pn_relu, x)
+
+
+def relu_grad(dy: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+    """dx = dy where y = relu(x) is above 0, else 0."""
+    return _elementwise(lib.pn_relu_grad, dy, y)
+
+
+def sigmoid(x: npt.ArrayLike) -> Array:
+    """y = 1 / (1 + exp(-x)), any shape."""
+    return _elementwise(lib.pn_sigmoid, x)
+
+
+def sigmoid_grad(dy: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+    """dx = dy y (1 - y) for y = sigmoid(x)."""
+    return _elementwise(lib.pn_sigmoid_grad, dy, y)
+
+
+def tanh(x: npt.ArrayLike) -> Array:
+    """y = tanh(x), any shape."""
+    return _elementwise(lib.pn_tanh, x)
+
+
+def tanh_grad(dy: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+    """dx = dy (1 - y^2) for y = tanh(x)."""
+    return _elementwise(lib.pn_tanh_grad, dy, y)
+
+
+def softmax(x: npt.ArrayLike, temperature: float = 1.0) -> Array:
+    """p (m,n) = softmax of each row of x (m,n) / temperature (Bridle 1990); the row maximum is subtracted first."""
+    if not (temperature > 0 and np.isfinite(temperature)):
+        raise ValueError(f"temperature is {temperature}; accepted: a finite number above 0")
+    rows = _matrix(x, "x")
+    out = np.empty_like(rows)
+    lib.pn_softmax(pointer(out), pointer(rows), *rows.shape, temperature)
+    return out
+
+
+def softmax_grad(dp: npt.ArrayLike, p: npt.ArrayLike) -> Array:
+    """dx (m,n) = p (dp - sum over the row of dp p) for p = softmax(x)."""
+    grad, rows = _matrix(dp, "dp"), _matrix(p, "p")
+    _same_shape(dp=grad, p=rows)
+    out = np.empty_like(rows)
+    lib.pn_softmax_grad(pointer(out), pointer(grad), pointer(rows), *rows.shape)
+    return out
+
+
+# ---- losses ----
+
+
+def cross_entropy(x: npt.ArrayLike, labels: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
+    """Loss (m) of softmax(x) against labels (m), and dx (m,n) = (softmax(x) - one-hot) * scale.
+
+    The loss is -log p[label], computed from x so that it is finite where p is 0. scale None is 1/m: dx is then the
+    gradient of the mean loss.
+    """
+    rows = _matrix(x, "x")
+    m, n = rows.shape
+    truth = _labels(labels, m, n)
+    loss, dx = np.empty(m, np.float32), np.empty_like(rows)
+    factor = 1 / max(m, 1) if scale is None else scale
+    lib.pn_cross_entropy(pointer(loss), pointer(dx), pointer(rows), pointer(truth), m, n, factor)
+    return loss, dx
+
+
+def squared_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
+    """Loss (m): half the sum over each row of (p - y)^2, and dp (m,n) = (p - y) * scale; scale None is 1/m."""
+    rows, target = _matrix(p, "p"), _matrix(y, "y")
+    _same_shape(p=rows, y=target)
+    m, n = rows.shape
+    loss, dp = np.empty(m, np.float32), np.empty_like(rows)
+    factor = 1 / max(m, 1) if scale is None else scale
+    lib.pn_squared_error(pointer(loss), pointer(dp), pointer(rows), pointer(target), m, n, factor)
+    return loss, dp
+
+
+# ---- the rest of a training step ----
+
+
+def sgd(w: Array, dw: npt.ArrayLike, learning_rate: float) -> None:
+    """w -= learning_rate * dw, in place; w: a C-ordered, writable float32 array."""
+    if not isinstance(w, np.ndarray) or w.dtype != np.float32 or not w.flags.c_contiguous or not w.flags.writeable:
+        raise ValueError("w must be a C-ordered, writable float32 array: it is changed in place")
+    grad = array(dw)
+    _same_shape(w=w, dw=grad)
+    lib.pn_sgd(pointer(w, writable=True), pointer(grad), w.size, learning_rate)
+
+
+def one_hot(labels: npt.ArrayLike, n: int) -> Array:
+    """y (m,n) = 1 at each row's label, else 0."""
+    m = np.asarray(labels).shape[0]
+    truth = _labels(labels, m, n)
+    out = np.empty((m, n), np.float32)
+    lib.pn_one_hot(pointer(out), pointer(truth), m, n)
+    return out
+
+
+def gather(x: npt.ArrayLike, index: npt.ArrayLike | None = None) -> Array:
+    """Rows index (m) of the bytes x (rows, n), as x/255 correctly rounded; index None is every row."""
+    rows = np.ascontiguousarray(x)
+    if rows.ndim != 2 or rows.dtype != np.uint8:
+        raise ValueError(f"x has shape {rows.shape} and dtype {rows.dtype}; accepted: uint8 with two axes")
+    chosen = np.arange(len(rows)) if index is None else np.asarray(index)
+    which = _labels(chosen, chosen.size, len(rows))
+    out = np.empty((len(which), rows.shape[1]), np.float32)
+    lib.pn_gather(pointer(out), pointer(rows), pointer(which), *out.shape)
+    return out
+
+
+def shuffle(n: int, seed: int = 0, epoch: int = 0) -> Array:
+    """0..n-1 (int32) in the order in which training visits the samples in this epoch (Fisher and Yates 1938)."""
+    out = np.empty(n, np.int32)
+    lib.pn_shuffle(pointer(out), n, seed, epoch)
+    return out

@@ -1,0 +1,75 @@
+"""Layers as objects, for those who would rather not write a network as text.
+
+`Network([Input(784), Dense(128), ReLU(), Dense(10), Softmax()])` is the same as
+`Network("input(784) dense(128) relu dense(10) softmax")`: each object only renders to its word, and the core, which
+reads the text, knows the defaults and what is accepted.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Dense", "Input", "Layer", "Loss", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+
+
+class Layer:
+    """A word of a network's text with its arguments; str() is that text."""
+
+    word: str
+
+    def __init__(self, *args: int | float | str, **options: int | float | str | None) -> None:
+        given = [str(value) for value in args]
+        given += [f"{name}={value}" for name, value in options.items() if value is not None]
+        self._text = self.word + (f"({','.join(given)})" if given else "")
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._text}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layer) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class Input(Layer):
+    """Shape of a sample: Input(784), or Input(channels, height, width)."""
+
+    word = "input"
+
+
+class Dense(Layer):
+    """y = x W + b with W (n_in, units): Dense(units, init=None), init one of "he", "xavier", "normal"."""
+
+    word = "dense"
+
+
+class ReLU(Layer):
+    """y = max(x, 0)."""
+
+    word = "relu"
+
+
+class Sigmoid(Layer):
+    """y = 1 / (1 + exp(-x))."""
+
+    word = "sigmoid"
+
+
+class Tanh(Layer):
+    """y = tanh(x)."""
+
+    word = "tanh"
+
+
+class Softmax(Layer):
+    """Probabilities; as the last layer it makes cross-entropy the loss."""
+
+    word = "softmax"
+
+
+class Loss(Layer):
+    """Names the loss, as the last of a list: Loss("mse") or Loss("cross_entropy")."""
+
+    word = "loss"

@@ -1,0 +1,146 @@
+"""How good are the answers: accuracy, the confusion matrix, and precision, recall and F1 for each class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Ints = NDArray[np.int64]
+
+NAME_WIDTH = 12  # a class name is cut to this in front of its row: "Ankle boot" and "T-shirt/top" fit
+HEAD_WIDTH = 8  # and to this above its column: ten columns and the names still fit into 120 characters
+
+
+def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """The share of right answers, 0 to 1, for true and predicted labels (n).
+
+    ValueError: no samples, different numbers of them, or labels that are not whole numbers from 0.
+    """
+    truth, answers = _pair(y_true, y_pred, None)
+    return float((truth == answers).mean())
+
+
+def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> Ints:
+    """int64 (classes, classes): entry [i, j] counts the samples of class i that were taken for j.
+
+    So the rows are the truth, and right answers lie on the diagonal. y_true, y_pred (n) labels in [0, classes).
+    ValueError: no samples, different numbers of them, or labels out of range.
+    """
+    if classes < 1:
+        raise ValueError(f"classes is {classes}, accepted are whole numbers from 1")
+    truth, answers = _pair(y_true, y_pred, classes)
+    return np.bincount(truth * classes + answers, minlength=classes * classes).reshape(classes, classes)
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class in figures from 0 to 1; NaN is a quotient of 0 by 0 and so undefined.
+
+    precision: of the samples taken for this class, the share that is of it; NaN if none was taken for it.
+    recall: of the samples of this class, the share that was found; NaN if there are none.
+    f1: harmonic mean of the two, 2 right / (support + predicted) (van Rijsbergen 1979); NaN if both are NaN.
+    support, predicted: samples of this class, and samples taken for it.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    predicted: int
+
+
+def class_report(matrix: ArrayLike, names: Sequence[str] | None = None) -> list[ClassRow]:
+    """A row for each class of a confusion matrix. names None is "0", "1", ...
+
+    ValueError: a matrix that is not square, or not one name for each class.
+    """
+    counts, names = _checked(matrix, names)
+    rows = []
+    for name, right, support, predicted in zip(names, counts.diagonal(), counts.sum(1), counts.sum(0), strict=True):
+        precision, recall = _share(right, predicted), _share(right, support)
+        f1 = _share(2 * right, support + predicted)
+        rows.append(ClassRow(name, precision, recall, f1, int(support), int(predicted)))
+    return rows
+
+
+def format_report(rows: Sequence[ClassRow]) -> str:
+    """class_report as a table for the terminal; what is undefined shows as "-"."""
+    names = [_cut(row.name, NAME_WIDTH) for row in rows]
+    width = max([len("class"), *map(len, names)])
+    lines = [f"{'class':>{width}}  precision  recall     F1  samples"]
+    for name, row in zip(names, rows, strict=True):
+        precision, recall, f1 = (
+            "-" if math.isnan(x) else f"{100 * x:.1f}%" for x in (row.precision, row.recall, row.f1)
+        )
+        lines.append(f"{name:>{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {row.support:>7}")
+    return "\n".join(lines)
+
+
+def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, width: int = 120) -> str:
+    """A confusion matrix as a table for the terminal: rows are the truth, columns the answers, 0 shows as ".".
+
+    Long names are cut, and a table wider than `width` characters comes in several parts, one below the other.
+    names None is "0", "1", ... ValueError: a matrix that is not square, or not one name for each class.
+    """
+    counts, names = _checked(matrix, names)
+    sides = [_cut(name, NAME_WIDTH) for name in names]
+    heads = [_cut(name, HEAD_WIDTH) for name in names]
+    cells = [["." if count == 0 else str(count) for count in row] for row in counts]
+    corner = "true \\ said"
+    side = max(map(len, [corner, *sides]))
+    cell = 2 + max(len(text) for row in [heads, *cells] for text in row)
+    parts = []
+    for columns in _chunks(len(names), max(1, (width - side) // cell)):
+        table = zip([corner, *sides], [heads, *cells], strict=True)
+        lines = [f"{name:>{side}}" + "".join(f"{text:>{cell}}" for text in row[columns]) for name, row in table]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _chunks(n: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, n, size))
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else math.nan
+
+
+def _cut(name: str, width: int) -> str:
+    """name in at most width printable characters; ".." stands for the rest."""
+    name = "".join(c if c.isprintable() else "?" for c in name)  # names come from files: no line breaks, no escapes
+    return name if len(name) <= width else name[: width - 2] + ".."
+
+
+def _pair(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None) -> tuple[Ints, Ints]:
+    truth, answers = _labels("y_true", y_true, classes), _labels("y_pred", y_pred, classes)
+    if len(truth) != len(answers):
+        raise ValueError(f"y_true has {len(truth)} labels, y_pred has {len(answers)}")
+    if not len(truth):
+        raise ValueError("y_true and y_pred are empty: there is nothing to measure")
+    return truth, answers
+
+
+def _labels(what: str, labels: ArrayLike, classes: int | None) -> Ints:
+    array = np.asarray(labels)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(f"{what} has shape {array.shape} and type {array.dtype}, expected (n,) whole-number labels")
+    wrong = array[(array < 0) | (array >= (math.inf if classes is None else classes))]
+    if wrong.size:
+        accepted = "from 0" if classes is None else f"0 to {classes - 1}"
+        raise ValueError(f"{what} has label {wrong[0]}, accepted are {accepted}")
+    return array.astype(np.int64)
+
+
+def _checked(matrix: ArrayLike, names: Sequence[str] | None) -> tuple[Ints, Sequence[str]]:
+    counts = np.asarray(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
+        raise ValueError(f"the matrix has shape {counts.shape}, expected (classes, classes)")
+    names = [str(i) for i in range(len(counts))] if names is None else names
+    if len(names) != len(counts):
+        raise ValueError(f"{len(names)} names for {len(counts)} classes")
+    return counts, names

@@ -1,0 +1,419 @@
+"""The network: a thin, checked hold on the C core's. All arithmetic happens there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import Array, array, check, ffi, lib, pointer, text, view
+from pynet.layers import Layer
+from pynet.optim import SGD
+
+if TYPE_CHECKING:
+    from pynet.fit import History
+
+__all__ = ["Evaluation", "LayerView", "Network", "load"]
+
+
+class Evaluation(NamedTuple):
+    """Mean loss and share of right answers on a data set."""
+
+    loss: float
+    accuracy: float
+    correct: int
+    samples: int
+
+
+class Samples:
+    """A data set in the form the core takes; keeps the arrays alive that it points to."""
+
+    def __init__(self, x: Array | None, labels: Array | None, targets: Array | None, n: int) -> None:
+        self.n, self.x = n, x
+        self._arrays = (x, labels, targets)
+        self.data = ffi.new("pn_data *")
+        self._pointers = [ffi.NULL if a is None else pointer(a) for a in self._arrays]
+        self.data.x, self.data.labels, self.data.targets = self._pointers
+        self.data.dtype = lib.PN_UINT8 if x is not None and x.dtype == np.uint8 else lib.PN_FLOAT32
+        self.data.n = n
+
+
+class Notes(MutableMapping[str, str]):
+    """The notes that travel in the model file: text by key, kept by the core."""
+
+    def __init__(self, net: Network) -> None:
+        self._net = net
+
+    def _items(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        while (key := lib.pn_net_meta_key(self._net._ptr, len(found))) != ffi.NULL:
+            found[text(key)] = text(lib.pn_net_meta_value(self._net._ptr, len(found)))
+        return found
+
+    def __getitem__(self, key: str) -> str:
+        return self._items()[key]
+
+    def __setitem__(self, key: str, value: str) -> None:
+        for name, part in (("key", key), ("value", value)):
+            if not isinstance(part, str) or "\0" in part:
+                raise ValueError(f"{name} of a note is {part!r:.60}; accepted: text without NUL")
+        self._net._call(lib.pn_net_set_meta, key.encode(), value.encode())
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._items():
+            raise KeyError(key)
+        self._net._call(lib.pn_net_set_meta, key.encode(), ffi.NULL)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items())
+
+    def __len__(self) -> int:
+        return len(self._items())
+
+    def __repr__(self) -> str:
+        return repr(self._items())
+
+
+class LayerView:
+    """One layer of a network: what it is, and its parameters as live arrays: `.W` (n_in, n_out), `.b` (n_out)."""
+
+    def __init__(self, net: Network, index: int) -> None:
+        info = ffi.new("pn_layer_info *")
+        net._call(lib.pn_net_layer, index, info)
+        self._net, self._index = net, index
+        self.path = text(info.path)
+        self.kind = text(info.kind)
+        self.text = text(info.text)
+        self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
+        self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
+        self.parameters = int(info.parameters)
+
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """Live views of this layer's parameters by their short name, "W"."""
+        return {
+            name.rpartition(".")[2]: tensor
+            for name, tensor in self._net.tensors.items()
+            if name.rpartition(".")[0] == self.path
+        }
+
+    @property
+    def output(self) -> Array:
+        """A copy of what this layer put out in the last forward: (n, *out_shape)."""
+        out = np.empty((self._net._rows, *self.out_shape), np.float32)
+        self._net._call(lib.pn_net_activation, self._index, pointer(out))
+        return out
+
+    def __getattr__(self, name: str) -> Array:
+        if not name.startswith("_"):
+            tensors = self.tensors
+            if name in tensors:
+                return tensors[name]
+            if name[0] == "d" and name[1:] in tensors:
+                return self._net.gradients[f"{self.path}.{name[1:]}"]
+        raise AttributeError(f"layer {self.path} ({self.text}) has no {name!r}")
+
+    def __repr__(self) -> str:
+        return f"<layer {self.path} {self.text}: {self.in_shape} -> {self.out_shape}, {self.parameters:,} parameters>"
+
+
+class Network:
+    """A network, built from its text or from layer objects; see pynet.layers.
+
+    >>> net = Network("input(784) dense(128) relu dense(10) softmax", seed=0)
+
+    x is (n, ...) with trailing axes that multiply to the input's features: uint8 means x/255, float32 and float64 are
+    taken as they are. y is (n,) integer labels, or (n, outputs): one-hot rows for cross-entropy, any targets for
+    squared error. What does not fit raises ValueError with the shape at hand and the one wanted.
+    """
+
+    def __init__(self, spec: str | Iterable[Layer | str], seed: int = 0) -> None:
+        words = spec if isinstance(spec, str) else " ".join(str(layer) for layer in spec)
+        if "\0" in words:
+            raise ValueError("the text of a network holds a NUL character")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed is {seed}; accepted: 0 to 2^64 - 1")
+        self._attach(lambda out, err: lib.pn_net_new(out, words.encode(), seed, err))
+
+    def _attach(self, create: Callable[[Any, Any], int]) -> None:
+        """Takes hold of the net that create(pn_net **, err) makes."""
+        out, err = ffi.new("pn_net **"), ffi.new("char[]", lib.PN_ERRLEN)
+        check(create(out, err), err)
+        self._ptr = ffi.gc(out[0], lib.pn_net_free)
+        self._lock = threading.Lock()
+        self._rows = 0
+        info = ffi.new("pn_net_info *")
+        lib.pn_net_describe(self._ptr, info)
+        self.seed = int(info.seed)
+        self.parameters = int(info.parameters)
+        self.loss_name = "cross_entropy" if info.loss == lib.PN_CROSS_ENTROPY else "mse"
+        self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
+        self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
+        self._in_features, self._out_features = int(info.in_features), int(info.out_features)
+        self._tensors = self._views()
+        self.layers = [LayerView(self, i) for i in range(info.layers)]
+        _alive.add(self)
+
+    def _call(self, function: Any, *args: Any) -> None:
+        """A call on the core's net: one at a time, status checked."""
+        with self._lock:
+            status = function(self._ptr, *args)
+            if status:
+                check(status, lib.pn_net_error(self._ptr))
+
+    # ---- what it is ----
+
+    @property
+    def spec(self) -> str:
+        """The canonical text: Network(net.spec) has the same layers."""
+        return text(lib.pn_net_spec(self._ptr))
+
+    def __str__(self) -> str:
+        return self.spec
+
+    def __repr__(self) -> str:
+        return f"Network({self.spec!r}, seed={self.seed})"
+
+    @property
+    def meta(self) -> Notes:
+        """Notes that travel in the model file, text by key: change it like a dict."""
+        return Notes(self)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the outputs; "0", "1", ... unless set."""
+        try:
+            names = json.loads(self.meta.get("classes", "null"))
+        except ValueError:
+            names = None
+        if isinstance(names, list) and len(names) == self._out_features:
+            return [str(name) for name in names]
+        return [str(i) for i in range(self._out_features)]
+
+    @classes.setter
+    def classes(self, names: Iterable[str]) -> None:
+        given = [str(name) for name in names]
+        if len(given) != self._out_features:
+            raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
+        self.meta["classes"] = json.dumps(given, ensure_ascii=False)
+
+    def _tensor(self, index: int) -> Any:
+        tensor = ffi.new("pn_tensor *")
+        self._call(lib.pn_net_tensor, index, tensor)
+        return tensor
+
+    def _views(self) -> dict[str, Array]:
+        info = ffi.new("pn_net_info *")
+        lib.pn_net_describe(self._ptr, info)
+        tensors = [self._tensor(i) for i in range(info.tensors)]
+        return {text(t.name): view(t.data, tuple(t.shape)[: t.rank], self._ptr) for t in tensors}
+
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """The parameters by name, {"0.W": (784, 128), "0.b": (128,), ...}: live views, writing changes the network."""
+        return dict(self._tensors)
+
+    @property
+    def gradients(self) -> dict[str, Array]:
+        """Copies of the gradients of the last backward(), by the same names."""
+        found = {}
+        for i, (name, tensor) in enumerate(self._tensors.items()):
+            grad = self._tensor(i).grad
+            if grad == ffi.NULL:
+                raise RuntimeError(f"the gradient of {name} is there after backward()")
+            found[name] = np.frombuffer(ffi.buffer(grad, tensor.nbytes), np.float32).reshape(tensor.shape).copy()
+        return found
+
+    def weights_sha256(self) -> str:
+        """SHA-256 of all parameters, float32 little-endian in network order: equal for equal training."""
+        digest = hashlib.sha256()
+        for tensor in self._tensors.values():
+            digest.update(tensor.astype("<f4", copy=False).data)
+        return digest.hexdigest()
+
+    def summary(self) -> str:
+        """A table of the layers: output shapes, parameters of each and in total."""
+        rows = [("", "layer", "output", "parameters"), ("", f"input{_shape(self.in_shape)}", _shape(self.in_shape), "")]
+        rows += [
+            (layer.path, layer.text, _shape(layer.out_shape), f"{layer.parameters:,}" if layer.parameters else "")
+            for layer in self.layers
+        ]
+        rows.append(("", "total", "", f"{self.parameters:,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows]
+        return "\n".join(line.rstrip() for line in lines)
+
+    # ---- what goes in ----
+
+    def _inputs(self, x: npt.ArrayLike) -> Array:
+        a = np.asarray(x)
+        if a.ndim < 2 or a.size != a.shape[0] * self._in_features or a[:1].size not in (0, self._in_features):
+            wanted = ", ".join(str(size) for size in self.in_shape)
+            hint = "; for one sample, x[None]" if a.size == self._in_features else ""
+            raise ValueError(f"x has shape {a.shape}, this network takes (n, {wanted}){hint}")
+        if a.dtype != np.uint8 and a.dtype.kind != "f":
+            raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
+        return array(a, np.uint8 if a.dtype == np.uint8 else np.float32)
+
+    def _answers(self, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:
+        """y as (labels, targets), one of them None."""
+        a = np.asarray(y)
+        outputs = self._out_features
+        if a.ndim == 1 and outputs == 1 and self.loss_name == "mse":
+            return None, array(a).reshape(-1, 1)
+        if a.ndim == 1 and (a.dtype.kind in "iu" or a.size == 0):
+            if a.size and not (a.min() >= 0 and a.max() < outputs):
+                raise ValueError(f"labels run from {a.min()} to {a.max()}; this network takes 0 to {outputs - 1}")
+            return array(a, np.int32), None
+        if a.ndim == 2 and a.shape[1] == outputs and a.dtype.kind in "iufb":
+            if self.loss_name == "mse":
+                return None, array(a)
+            if not np.array_equal(a.sum(axis=1), np.ones(len(a))) or not np.isin(a, (0, 1)).all():
+                raise ValueError("rows of y are not one-hot: cross-entropy takes integer labels (n,) or one-hot rows")
+            return array(a.argmax(axis=1), np.int32), None
+        raise ValueError(
+            f"y has shape {a.shape} and dtype {a.dtype}; this network takes integer labels (n,) or (n, {outputs}) rows"
+        )
+
+    def _samples(self, x: npt.ArrayLike | None, y: npt.ArrayLike | None) -> Samples:
+        inputs = None if x is None else self._inputs(x)
+        labels, targets = (None, None) if y is None else self._answers(y)
+        answers = labels if labels is not None else targets
+        if inputs is not None and answers is not None and len(inputs) != len(answers):
+            raise ValueError(f"x has {len(inputs)} samples, y has {len(answers)}")
+        some = inputs if inputs is not None else answers
+        return Samples(inputs, labels, targets, 0 if some is None else len(some))
+
+    # ---- training ----
+
+    def forward(self, x: npt.ArrayLike) -> Array:
+        """The outputs (n, *out_shape) for a batch, in training mode; keeps what loss and backward need."""
+        samples = self._samples(x, None)
+        self._call(lib.pn_net_forward, samples.data, ffi.NULL, samples.n)
+        self._rows = samples.n
+        return self.layers[-1].output
+
+    def loss(self, y: npt.ArrayLike) -> float:
+        """Mean loss of the last forward's batch against its answers."""
+        samples = self._samples(None, y)
+        mean = ffi.new("double *")
+        self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
+        return float(mean[0])
+
+    def backward(self) -> None:
+        """The gradient of that loss for every parameter: net.gradients, layers[i].dW, layers[i].db."""
+        self._call(lib.pn_net_backward)
+
+    def update(self, optimizer: SGD) -> None:
+        """One step of the optimizer with the gradient of the last backward."""
+        self._call(lib.pn_net_update, _optim(optimizer))
+
+    def train_step(self, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: SGD) -> float:
+        """Forward, loss, backward and update on one batch, in one call; returns the mean loss before the update."""
+        samples = self._samples(x, y)
+        stats = self._train(samples, ffi.NULL, samples.n, max(samples.n, 1), _optim(optimizer))
+        return float(stats.loss / samples.n) if samples.n else 0.0
+
+    def _train(self, samples: Samples, order: Any, n: int, batch: int, opt: Any, stats: Any = None) -> Any:
+        stats = stats or ffi.new("pn_stats *")
+        self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
+        return stats
+
+    def fit(
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        epochs: int = 10,
+        batch_size: int = 64,
+        optimizer: SGD | None = None,
+        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        validation_split: float = 0.0,
+        seed: int | None = None,
+        progress: bool = False,
+        on_epoch_end: Callable[[dict[str, float]], None] | None = None,
+    ) -> History:
+        """Trains for whole epochs of shuffled mini-batches; see pynet.fit.fit."""
+        from pynet.fit import fit
+
+        return fit(
+            self,
+            x,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer or SGD(),
+            validation=validation,
+            validation_split=validation_split,
+            seed=seed,
+            progress=progress,
+            on_epoch_end=on_epoch_end,
+        )
+
+    # ---- use ----
+
+    def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
+        """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
+        samples = self._samples(x, None)
+        out = np.empty((samples.n, *self.out_shape), np.float32)
+        self._call(lib.pn_net_predict, samples.data, samples.n, temperature, pointer(out))
+        return out
+
+    def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """The class (n,) with the largest output for each sample."""
+        scores = self.predict_proba(x)
+        classes: npt.NDArray[np.int64] = scores.reshape(len(scores), self._out_features).argmax(axis=1)
+        return classes
+
+    def evaluate(self, x: npt.ArrayLike, y: npt.ArrayLike) -> Evaluation:
+        """Mean loss and accuracy on a data set; changes nothing."""
+        return self._evaluate(self._samples(x, y))
+
+    def _evaluate(self, samples: Samples) -> Evaluation:
+        stats = ffi.new("pn_stats *")
+        self._call(lib.pn_net_evaluate, samples.data, ffi.NULL, samples.n, stats)
+        n = max(samples.n, 1)
+        return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), samples.n)
+
+    # ---- files ----
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a safetensors file, whole or not at all; OSError if it cannot be written."""
+        self._call(lib.pn_net_save, os.fsencode(path))
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Reads a model that save wrote. OSError: it cannot be read; ValueError: it is no pynet model, or damaged."""
+    net = Network.__new__(Network)
+    net._attach(lambda out, err: lib.pn_net_load(out, os.fsencode(path), err))
+    return net
+
+
+def _optim(optimizer: SGD) -> Any:
+    opt = ffi.new("pn_optim *")
+    opt.kind, opt.learning_rate = lib.PN_SGD, optimizer.learning_rate
+    return opt
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"({','.join(str(size) for size in shape)})"
+
+
+_alive: weakref.WeakSet[Network] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child no thread is left that could release a lock taken before the fork."""
+    for net in _alive:
+        net._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

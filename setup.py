@@ -1,0 +1,54 @@
+"""Compiles the C core into pynet._core; everything else about the package is in pyproject.toml."""
+
+import os
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+
+class BuildCore(build_ext):
+    """Compiles on all cores, and in a build folder that was kept only what has changed."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        if self.inplace:
+            self.build_temp = "build/temp"  # an editable install would take a new folder each time
+
+    def build_extension(self, ext):
+        compiler, compile_files = self.compiler, self.compiler.compile
+        stamp = Path(self.build_temp, "flags.txt")
+        flags = repr((compiler.compiler_so, self.include_dirs, ext.extra_compile_args))
+        same_flags = stamp.exists() and stamp.read_text() == flags
+
+        def compile_one(source, output_dir, depends, options):
+            [target] = compiler.object_filenames([source], output_dir=output_dir)
+            inputs = [source, *depends]
+            if not same_flags or not os.path.exists(target) or any(is_newer(path, target) for path in inputs):
+                compile_files([source], output_dir=output_dir, depends=depends, **options)
+            return target
+
+        def compile_all(sources, output_dir, depends, **options):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                targets = list(pool.map(lambda source: compile_one(source, output_dir, depends, options), sources))
+            stamp.write_text(flags)
+            return targets
+
+        compiler.compile = compile_all
+        super().build_extension(ext)
+
+
+def is_newer(path, than):
+    return os.stat(path).st_mtime >= os.stat(than).st_mtime
+
+
+# Free-threaded CPython has no stable ABI.
+abi3 = {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"py_limited_api": "cp310"}
+
+setup(
+    cffi_modules=["pynet/_build.py:recipe"],
+    cmdclass={"build_ext": BuildCore},
+    options={"bdist_wheel": abi3},
+)

@@ -1,0 +1,78 @@
+/* Throws damaged model files at pn_net_load; what it accepts must survive save and load with every bit.
+ *
+ *   clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -DPN_VERSION=\"0\" -Icsrc -o build/fuzz_file \
+ *       tests/c/fuzz_file.c csrc/[a-z]*.c -lm -pthread
+ *   mkdir -p build/corpus && build/fuzz_file -max_total_time=180 -timeout=10 build/corpus
+ *
+ * Input: the bytes of a file, or, when they begin with '{', a header up to the last '}' and the data after it: the
+ * fuzzer need not find the header's length.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECK(condition) ((condition) ? (void)0 : (fprintf(stderr, "line %d: %s\n", __LINE__, #condition), abort()))
+
+static char path[64], copy[64];
+
+static void remove_files(void)
+{
+    unlink(path);
+    unlink(copy);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    snprintf(path, sizeof path, "/dev/shm/fuzz-%ld.safetensors", (long)getpid());
+    snprintf(copy, sizeof copy, "/dev/shm/copy-%ld.safetensors", (long)getpid());
+    atexit(remove_files);
+    return 0;
+}
+
+static void write_input(const uint8_t *data, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    CHECK(f);
+    if (size > 0 && data[0] == '{') {
+        size_t n = size;
+        while (n > 1 && data[n - 1] != '}')
+            n--;
+        for (int i = 0; i < 8; i++)
+            fputc((int)(n >> 8 * i & 0xFF), f);
+    }
+    fwrite(data, 1, size, f);
+    CHECK(fclose(f) == 0);
+}
+
+static void check_same(const pn_net *a, const pn_net *b)
+{
+    CHECK(strcmp(a->spec, b->spec) == 0 && a->seed == b->seed && a->n_notes == b->n_notes);
+    CHECK(a->n_parameters == b->n_parameters);
+    CHECK(a->n_parameters == 0 || memcmp(a->parameters, b->parameters, a->n_parameters * sizeof(float)) == 0);
+    for (int i = 0; i < a->n_notes; i++)
+        CHECK(strcmp(a->notes[i].key, b->notes[i].key) == 0 && strcmp(a->notes[i].value, b->notes[i].value) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    pn_net *net, *again;
+    char err[PN_ERRLEN] = "";
+    write_input(data, size);
+    pn_status status = pn_net_load(&net, path, err);
+    CHECK((status == PN_OK) == (net != NULL) && (status == PN_OK || err[0]));
+    if (status != PN_OK)
+        return 0;
+    CHECK(pn_net_save(net, copy) == PN_OK);
+    CHECK(pn_net_load(&again, copy, err) == PN_OK);
+    check_same(net, again);
+    pn_net_free(net);
+    pn_net_free(again);
+    return 0;
+}

@@ -1,0 +1,72 @@
+"""What the tests share: MNIST, the kernel tables, the C library, and hypothesis' settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pynet.data import Dataset
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Timings vary on shared machines; in CI the same examples run each time.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "table" in metafunc.fixturenames:
+        from pynet import kernels
+
+        metafunc.parametrize("table", kernels.cpu_tables(), indirect=True)
+
+
+@pytest.fixture
+def table(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Name of the kernel table in use: a test that takes it runs once on each table of this CPU."""
+    from pynet import kernels
+
+    kernels.set_cpu(request.param)
+    assert kernels.cpu() == request.param
+    yield request.param
+    kernels.set_cpu(None)
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """The folder with MNIST's four files. PYNET_DATA unset: skips. Set, but without them: fails."""
+    root = os.environ.get("PYNET_DATA")
+    if not root:
+        pytest.skip("needs MNIST: set PYNET_DATA to the folder that holds mnist/")
+    folder = Path(root, "mnist")
+    parts = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    missing = [part for part in parts if not (folder / part).exists() and not (folder / f"{part}.gz").exists()]
+    if missing:
+        pytest.fail(f"PYNET_DATA is {root}, but {folder} lacks {', '.join(missing)} (or .gz)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist(mnist_root: Path) -> Dataset:
+    """MNIST as pynet.data loads it; one copy for all tests, so leave it unchanged."""
+    from pynet import data
+
+    return data.load("mnist")
+
+
+@pytest.fixture(scope="session")
+def libpynet() -> Path:
+    """The folder with libpynet.a, libpynet.so and obj/*.o, brought up to date by `make lib`."""
+    # make's own variables would tie this make to the one that runs the tests.
+    env = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
+    done = subprocess.run(["make", "--silent", "lib"], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return ROOT / "build"

@@ -1,0 +1,236 @@
+"""Saving and loading where the file system has a say: full disks, permissions, links, devices, company."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import stat
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import pynet
+
+
+def make_net(text: str = "input(3) dense(2) relu dense(2) softmax", seed: int = 0) -> pynet.Network:
+    return pynet.Network(text, seed=seed)
+
+
+# ---- the file system says no ----
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that an unprivileged user reaches too, unlike tmp_path."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """root may write everywhere: be nobody for a while."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+@contextmanager
+def raises_errno(code: int, message: str) -> Iterator[None]:
+    with pytest.raises(OSError, match=message) as caught:
+        yield
+    assert caught.value.errno == code
+
+
+def test_unwritable_folder(folder: Path) -> None:
+    net = make_net()
+    net.save(folder / "m")
+    before = (folder / "m").read_bytes()
+    os.chmod(folder, 0o555)
+    with unprivileged(), raises_errno(errno.EACCES, r"cannot write .*/m: Permission denied"):
+        net.save(folder / "m")
+    assert (os.listdir(folder), (folder / "m").read_bytes()) == (["m"], before)
+
+
+def test_read_only_file(folder: Path) -> None:
+    path = folder / "m"
+    path.write_bytes(b"precious")
+    os.chmod(path, 0o444)
+    with unprivileged(), raises_errno(errno.EACCES, r"cannot write .*/m: Permission denied"):
+        make_net().save(path)
+    assert (os.listdir(folder), path.read_bytes()) == (["m"], b"precious")
+
+
+def test_unreadable_file(folder: Path) -> None:
+    path = folder / "m"
+    make_net().save(path)
+    os.chmod(path, 0)
+    with unprivileged(), raises_errno(errno.EACCES, r"cannot read .*/m: Permission denied"):
+        pynet.load(path)
+
+
+@pytest.mark.parametrize("old", [None, b"precious"])
+def test_file_size_limit(tmp_path: Path, old: bytes | None) -> None:
+    path = tmp_path / "m"
+    if old is not None:
+        path.write_bytes(old)
+    net = make_net("input(100) dense(100)")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # Python ignores SIGXFSZ: write() answers EFBIG
+    try:
+        with raises_errno(errno.EFBIG, "cannot write .*/m: File too large"):
+            net.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({} if old is None else {"m": old})
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small file system takes root")
+    try:
+        make_net("input(100) dense(80)").save(tmp_path / "m")  # 32 kB: the old and the new one do not fit
+        before = (tmp_path / "m").read_bytes()
+        with raises_errno(errno.ENOSPC, "cannot write .*/m: No space left on device"):
+            make_net("input(100) dense(120)").save(tmp_path / "m")
+        assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"m": before}
+        assert pynet.load(tmp_path / "m").spec == "input(100) dense(80)"
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("device", ["/dev/full", "/dev/null"])
+def test_device(device: str) -> None:
+    with raises_errno(errno.EINVAL, f"cannot write {device}: it is not a regular file"):
+        make_net().save(device)
+    with raises_errno(errno.EINVAL, f"cannot read {device}: it is not a regular file"):
+        pynet.load(device)
+    assert stat.S_ISCHR(os.stat(device).st_mode)
+
+
+def test_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with raises_errno(errno.EINVAL, "it is not a regular file"):
+        make_net().save(path)
+    with raises_errno(errno.EINVAL, "it is not a regular file"):  # and does not wait for a writer
+        pynet.load(path)
+
+
+def test_folder_as_file(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/")):
+        with raises_errno(errno.EISDIR, "cannot write .*: it is a folder"):
+            make_net().save(path)
+        with raises_errno(errno.EISDIR, "cannot read .*: it is a folder"):
+            pynet.load(path)
+
+
+def test_no_such_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for path, code in (("none/m", errno.ENOENT), ("file/m", errno.ENOTDIR), ("n" * 300, errno.ENAMETOOLONG)):
+        with raises_errno(code, "cannot write"):
+            make_net().save(tmp_path / path)
+        with raises_errno(code, "cannot read"):
+            pynet.load(tmp_path / path)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("end", ["a", "aa"])
+def test_long_path_keeps_the_reason(tmp_path: Path, end: str) -> None:
+    with raises_errno(errno.ENOENT, rf"cannot read \.\.\.é+{end}: No such file or directory$"):
+        pynet.load(tmp_path / ("é" * 100 + end))
+
+
+def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_net(seed=4).save("m")
+    assert (os.listdir(), pynet.load("m").seed) == (["m"], 4)
+
+
+# ---- links, modes, and company ----
+
+
+def test_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "m").write_bytes(b"old")
+    (tmp_path / "middle").symlink_to("real/m")
+    (tmp_path / "link").symlink_to("middle")
+    make_net(seed=9).save(tmp_path / "link")
+    assert (tmp_path / "link").readlink() == Path("middle")
+    assert not (tmp_path / "real" / "m").is_symlink()
+    assert pynet.load(tmp_path / "real" / "m").seed == pynet.load(tmp_path / "link").seed == 9
+    assert sorted(os.listdir(tmp_path)) == ["link", "middle", "real"]
+
+
+def test_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with raises_errno(errno.ENOENT, "cannot write .*/link: it is a link to a file that does not exist"):
+        make_net().save(tmp_path / "link")
+    (tmp_path / "loop").symlink_to("loop")
+    with raises_errno(errno.ELOOP, "cannot write .*/loop"):
+        make_net().save(tmp_path / "loop")
+    assert sorted(os.listdir(tmp_path)) == ["link", "loop"]
+
+
+@pytest.mark.parametrize(
+    ("umask", "old", "expected"),
+    [(0o022, None, 0o644), (0o077, None, 0o600), (0o077, 0o664, 0o664), (0o022, 0o600, 0o600)],
+)
+def test_mode(tmp_path: Path, umask: int, old: int | None, expected: int) -> None:
+    path = tmp_path / "m"
+    if old is not None:
+        path.touch()
+        path.chmod(old)
+    was = os.umask(umask)
+    try:
+        make_net().save(path)
+    finally:
+        os.umask(was)
+    assert stat.S_IMODE(path.stat().st_mode) == expected
+
+
+def test_leftover_of_a_crash(tmp_path: Path) -> None:
+    """The temporary file of an earlier process with the same number is neither used nor removed."""
+    leftover = tmp_path / f".pynet-{os.getpid()}-0.tmp"
+    leftover.write_bytes(b"left")
+    make_net(seed=2).save(tmp_path / "m")
+    assert (leftover.read_bytes(), pynet.load(tmp_path / "m").seed) == (b"left", 2)
+
+
+def test_many_savers_and_a_reader(tmp_path: Path) -> None:
+    """Whoever reads meanwhile sees one whole model or another."""
+    path = tmp_path / "m"
+    nets = [make_net("input(50) dense(50)", seed) for seed in range(4)]
+    wanted = {net.seed: net.weights_sha256() for net in nets}
+    nets[0].save(path)
+    errors: list[Exception] = []
+
+    def save(net: pynet.Network) -> None:
+        try:
+            for _ in range(10):
+                net.save(path)
+        except Exception as error:
+            errors.append(error)
+
+    savers = [threading.Thread(target=save, args=[net]) for net in nets]
+    for saver in savers:
+        saver.start()
+    reads = 0
+    while reads < 20 or any(saver.is_alive() for saver in savers):
+        net = pynet.load(path)
+        assert net.weights_sha256() == wanted[net.seed]
+        reads += 1
+    for saver in savers:
+        saver.join()
+    assert (errors, os.listdir(tmp_path)) == ([], ["m"])

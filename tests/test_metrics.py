@@ -1,0 +1,138 @@
+"""Metrics against counts made by hand, and tables against what they should look like."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from pynet.metrics import ClassRow, accuracy, class_report, confusion_matrix, format_confusion, format_report
+
+TRUTH = [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
+ANSWERS = [0, 0, 1, 1, 0, 2, 2, 2, 1, 0]
+MATRIX = [[2, 1, 0], [1, 1, 0], [1, 1, 3]]
+
+
+def test_the_example_by_hand() -> None:
+    assert accuracy(TRUTH, ANSWERS) == 0.6
+    matrix = confusion_matrix(TRUTH, ANSWERS, classes=3)
+    assert matrix.dtype == np.int64
+    assert_array_equal(matrix, MATRIX)
+    assert class_report(matrix, ["a", "b", "c"]) == [
+        ClassRow("a", precision=2 / 4, recall=2 / 3, f1=4 / 7, support=3, predicted=4),
+        ClassRow("b", precision=1 / 3, recall=1 / 2, f1=2 / 5, support=2, predicted=3),
+        ClassRow("c", precision=1.0, recall=3 / 5, f1=6 / 8, support=5, predicted=3),
+    ]
+
+
+def test_small_integer_types_do_not_overflow() -> None:
+    truth, answers = np.full(3, 99, np.uint8), np.full(3, 98, np.int8)
+    matrix = confusion_matrix(truth, answers, 100)
+    assert matrix[99, 98] == matrix.sum() == 3
+    assert accuracy(truth, answers) == 0
+
+
+@settings(deadline=None)
+@given(st.integers(1, 6).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
+def test_the_matrix_counts_pairs(case: tuple[int, list[tuple[int, int]]]) -> None:
+    classes, pairs = case[0], case[1] or [(0, 0)]
+    truth, answers = zip(*pairs, strict=True)
+    matrix = confusion_matrix(truth, answers, classes)
+    assert matrix.tolist() == [[pairs.count((i, j)) for j in range(classes)] for i in range(classes)]
+    assert accuracy(truth, answers) == pytest.approx(np.trace(matrix) / len(pairs), rel=1e-15)
+    for row in class_report(matrix):
+        if row.precision > 0 and row.recall > 0:
+            assert row.f1 == pytest.approx(2 * row.precision * row.recall / (row.precision + row.recall), rel=1e-14)
+
+
+def test_zero_by_zero_is_nan_and_shows_as_a_dash() -> None:
+    rows = class_report([[1, 0, 0], [1, 0, 0], [0, 0, 0]])
+    assert [row.name for row in rows] == ["0", "1", "2"]
+    assert (rows[0].precision, rows[0].recall, rows[0].f1) == (0.5, 1, 2 / 3)
+    assert math.isnan(rows[1].precision)
+    assert (rows[1].recall, rows[1].f1) == (0, 0)
+    assert all(map(math.isnan, (rows[2].precision, rows[2].recall, rows[2].f1)))
+    assert format_report(rows).splitlines() == [
+        "class  precision  recall     F1  samples",
+        "    0      50.0%  100.0%  66.7%        1",
+        "    1          -    0.0%   0.0%        1",
+        "    2          -       -      -        0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("truth", "answers", "message"),
+    [
+        ([0, 1], [0], "y_true has 2 labels, y_pred has 1"),
+        ([], [], "y_true and y_pred are empty"),
+        ([0, 3], [0, 1], "y_true has label 3, accepted are 0 to 2"),
+        ([0, 1], [0, -1], "y_pred has label -1, accepted are 0 to 2"),
+        ([0.5, 1], [0, 1], r"y_true has shape \(2,\) and type float64"),
+        ([0, 1], [[0.1, 0.9], [1, 0]], r"y_pred has shape \(2, 2\).*expected \(n,\) whole-number labels"),
+        ([True], [0], "type bool"),
+    ],
+)
+def test_bad_labels(truth: Any, answers: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        confusion_matrix(truth, answers, 3)
+
+
+def test_accuracy_does_not_know_the_classes_but_the_rest() -> None:
+    assert accuracy([0, 3000], [0, 1]) == 0.5
+    with pytest.raises(ValueError, match="y_pred has label -1, accepted are from 0"):
+        accuracy([0, 1], [0, -1])
+    with pytest.raises(ValueError, match="y_true has 2 labels, y_pred has 1"):
+        accuracy([0, 1], [0])
+    with pytest.raises(ValueError, match="y_true and y_pred are empty"):
+        accuracy([], [])
+
+
+def test_bad_matrices() -> None:
+    with pytest.raises(ValueError, match="classes is 0, accepted are whole numbers from 1"):
+        confusion_matrix([0], [0], 0)
+    for bad in ([[1, 2]], [1, 2], np.zeros((0, 0), int)):
+        with pytest.raises(ValueError, match=r"expected \(classes, classes\)"):
+            format_confusion(bad)
+    with pytest.raises(ValueError, match="2 names for 3 classes"):
+        class_report(MATRIX, ["a", "b"])
+
+
+def test_a_small_table() -> None:
+    assert format_confusion([[980, 3], [0, 12]], ["yes", "no"]).splitlines() == [
+        "true \\ said  yes   no",
+        "        yes  980    3",
+        "         no    .   12",
+    ]
+
+
+def test_long_names_are_cut_and_line_breaks_do_not_break_the_table() -> None:
+    lines = format_confusion([[1, 0], [0, 1]], ["Ankle boot with laces", "a\n\x1b[2Jb"]).splitlines()
+    assert lines == [
+        " true \\ said  Ankle ..   a??[2Jb",
+        "Ankle boot..         1         .",
+        "     a??[2Jb         .         1",
+    ]
+    assert (
+        format_report(class_report(np.eye(1, dtype=int), ["Ankle boot with laces"])).splitlines()[1][:12]
+        == "Ankle boot.."
+    )
+
+
+@settings(deadline=None)
+@given(classes=st.integers(1, 100), largest=st.integers(0, 10**6), width=st.integers(40, 200), seed=st.integers(0, 9))
+def test_any_table_fits_and_loses_nothing(classes: int, largest: int, width: int, seed: int) -> None:
+    matrix = np.random.default_rng(seed).integers(0, largest + 1, (classes, classes))
+    parts = [part.splitlines() for part in format_confusion(matrix, width=width).split("\n\n")]
+    for part in parts:
+        assert len(part) == classes + 1
+        assert len({len(line) for line in part}) == 1
+        assert len(part[0]) <= width
+    side = len("true \\ said")
+    cells = [[text for part in parts for text in part[i][side:].split()] for i in range(classes + 1)]
+    assert cells[0] == [str(i) for i in range(classes)]
+    assert [[0 if text == "." else int(text) for text in row] for row in cells[1:]] == matrix.tolist()

@@ -1,0 +1,174 @@
+"""The build: what the binaries export and contain, what the sources must not, what the wheel holds."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted(path for path in (ROOT / "csrc").iterdir() if path.suffix in {".c", ".h", ".inc"})
+X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="a kernel table of x86-64")
+
+
+@pytest.fixture(scope="module")
+def build() -> dict[str, object]:
+    """pynet/_build.py of the source tree: it is not meant to be imported from an installed package."""
+    return runpy.run_path(str(ROOT / "pynet" / "_build.py"))
+
+
+@pytest.fixture(scope="module")
+def declared(build) -> set[str]:
+    """The functions that pynet.h declares."""
+    plain = re.sub(r"/\*.*?\*/", "", build["declarations"](), flags=re.DOTALL)
+    names = set(re.findall(r"\b(pn_\w+)\(", plain))
+    assert {"pn_gemm", "pn_net_train", "pn_version"} <= names
+    return names
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """A wheel of the source tree; the objects of the last in-place build are used again."""
+    folder = tmp_path_factory.mktemp("wheel")
+    outputs = ["--build-base", folder / "base", "--build-lib", folder / "lib", "--build-temp", "build/temp"]
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", folder, "build", *outputs]
+    run(*command, "bdist_wheel", "--bdist-dir", folder / "tree", "--dist-dir", folder)
+    [path] = folder.glob("*.whl")
+    return path
+
+
+def run(*command: object) -> str:
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command} failed:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def exported(*options: object) -> set[str]:
+    """Names that nm lists as defined and visible to others."""
+    lines = run("nm", "--defined-only", "--extern-only", "--format=posix", *options).splitlines()
+    return {line.split()[0] for line in lines if len(line.split()) > 1} - {"_init", "_fini"}
+
+
+def without_comments(path: Path) -> str:
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text("utf-8"), flags=re.DOTALL)
+
+
+def fused_multiply_adds(path: Path, operand: str) -> int:
+    """How many vfmadd (and kin) instructions on such vectors a binary has."""
+    return len(re.findall(rf"\bvfn?m(?:add|sub)\d+ps\b.*{operand}", run("objdump", "-d", path)))
+
+
+def test_extension_exports_the_header_and_its_entry_point(declared):
+    [extension] = (ROOT / "pynet").glob("_core*.so")
+    assert exported("--dynamic", extension) == declared | {"PyInit__core"}
+
+
+def test_libraries_export_exactly_the_header(libpynet, declared):
+    assert exported("--dynamic", libpynet / "libpynet.so") == declared
+    assert exported(libpynet / "libpynet.a") == declared
+
+
+@pytest.mark.parametrize("compiler", ["-xc -std=c99", "-xc -std=gnu11", "-xc++ -std=c++11"])
+def test_header_compiles_alone(tmp_path, compiler):
+    if "c++" in compiler and not shutil.which("c++"):
+        pytest.skip("there is no C++ compiler here")
+    program = tmp_path / "alone.c"
+    program.write_text('#include "pynet.h"\nint main(void) { return pn_version() == 0; }\n')
+    run("cc", *compiler.split(), "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", "-Icsrc", program)
+
+
+# A plain product of the tile has at least one instruction for each accumulator: far above the bound when the compiler
+# fuses, zero when contraction is off.
+@X86
+@pytest.mark.parametrize(("name", "vector"), [("avx2", "%ymm"), ("avx512", "%zmm")])
+def test_products_are_fused(libpynet, name, vector):
+    assert fused_multiply_adds(libpynet / "obj" / f"kernels_{name}.o", vector) > 100
+    [extension] = (ROOT / "pynet").glob("_core*.so")
+    assert fused_multiply_adds(extension, vector) > 100
+
+
+@X86
+def test_portable_kernels_use_no_instruction_beyond_the_baseline(libpynet):
+    assert not re.search(r"%[yz]mm", run("objdump", "-d", libpynet / "obj" / "kernels_portable.o"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed"),
+    [
+        (r"Python\.h", ()),
+        (r"\b(?:v?printf|puts|putchar|perror)\s*\(|\b(?:stdout|stderr)\b", ()),
+        (r"\b(?:_?exit|abort|assert)\s*\(", ()),
+        (r"\b(?:secure_)?getenv\s*\(|\bsetenv\s*\(", ("cpu.c", "threads.c")),
+        (r"fast-math|Ofast|optimize\s*\(|\bnative\b", ()),
+        (r"__(?:x86_64|aarch64|AVX\w*|FMA|ARM\w*)__", ("cpu.c", "kernels")),
+    ],
+)
+def test_core_is_free_of(pattern, allowed):
+    found = [path.name for path in SOURCES if re.search(pattern, without_comments(path))]
+    assert [name for name in found if not name.startswith(allowed)] == []
+
+
+def test_flags_keep_arithmetic_exact(build):
+    assert {"-std=gnu11", "-ffp-contract=fast", "-fvisibility=hidden"} <= set(build["core_flags"]())
+    for name in ("setup.py", "pyproject.toml", "Makefile", "pynet/_build.py"):
+        text = (ROOT / name).read_text("utf-8")
+        assert not re.findall(r"-ffast-math|-Ofast|-march|-mtune|-funsafe-math", text), name
+
+
+def test_version_has_one_home(build):
+    import pynet
+    from pynet._core import ffi, lib
+
+    version = build["version"]()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert ffi.string(lib.pn_version()).decode() == version
+    assert pynet.__version__ == version
+    assert importlib.metadata.version("pynet") == version
+    files = [*SOURCES, *sorted((ROOT / "pynet").glob("*.py")), ROOT / "setup.py", ROOT / "Makefile"]
+    assert [path.name for path in files if version in path.read_text("utf-8")] == []
+
+
+def test_wheel_is_small_stable_and_complete(wheel):
+    tags = "cp310-abi3" if "abi3" in wheel.name else f"cp{sys.version_info.major}{sys.version_info.minor}"
+    assert wheel.name.startswith(f"pynet-{importlib.metadata.version('pynet')}-{tags}-")
+    assert wheel.stat().st_size < 400_000
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert sum(name.endswith(".so") for name in names) == 1
+    assert not [name for name in names if name.endswith((".c", ".h", ".inc")) or name.startswith("tests")]
+    assert not [name for name in names if "__pycache__" in name]
+    package = [path for path in (ROOT / "pynet").rglob("*") if path.is_file() and path.suffix not in {".pyc", ".so"}]
+    assert {str(path.relative_to(ROOT)) for path in package} <= names
+    assert any(name.endswith("dist-info/licenses/LICENSE") for name in names)
+
+
+def test_wheel_asks_for_few_packages(wheel):
+    [metadata] = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("dist-info/METADATA")]
+    text = zipfile.ZipFile(wheel).read(metadata).decode()
+    needed = re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra ==)", text, re.MULTILINE)
+    assert sorted(needed) == ["cffi", "numpy", "platformdirs", "tqdm"]
+
+
+def test_source_distribution_has_what_a_build_needs(tmp_path):
+    run(sys.executable, "setup.py", "-q", "egg_info", "--egg-base", tmp_path, "sdist", "--dist-dir", tmp_path)
+    [path] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {f"csrc/{source.name}" for source in SOURCES} <= names
+    assert {"Makefile", "LICENSE", "README.md", "pynet/_build.py", "tests/conftest.py"} <= names
+    assert not [name for name in names if name.endswith((".so", ".o", ".pyc"))]
+
+
+def test_make_help_lists_every_target():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split()) - {"c-tests", "fuzzers", "werror"}
+    listed = set(re.findall(r"^  (\S+)", run("make", "--no-print-directory", "help"), re.MULTILINE))
+    assert listed == targets
