@@ -13,6 +13,7 @@ from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
 from pynet.layers import Dense, Input, Loss, ReLU, Sigmoid, Softmax, Tanh
 from pynet.network import Evaluation, Network, load
+from pynet.npz import export_npz, import_npz
 from pynet.optim import SGD
 from pynet.reference import gradient_check
 
@@ -30,7 +31,9 @@ __all__ = [
     "Softmax",
     "Tanh",
     "data",
+    "export_npz",
     "gradient_check",
+    "import_npz",
     "kernels",
     "layers",
     "load",

@@ -213,25 +213,34 @@ def _first_bad(x: Array, good: Array) -> str:
 
 
 def read_npz(path: Path) -> Parts:
-    """The four arrays of an .npz file in the Keras layout. Pickled objects are never loaded."""
-    with reading(path), path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        try:
-            with zipfile.ZipFile(file) as archive:
-                arrays = [_npz_member(archive, name, size, path) for name in NPZ_PARTS]
-        except DataError:
-            raise
-        except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged bytes, not all documented
-            raise DataError(f"{path}: not an .npz file, or damaged: {error or type(error).__name__}") from None
+    """The four arrays of an .npz file in the Keras layout."""
+    arrays = npz_arrays(path, NPZ_PARTS)
+    x_train, y_train, x_test, y_test = (arrays[name] for name in NPZ_PARTS)
     names = [f"{path}: {name}" for name in NPZ_PARTS]
-    x_train, y_train, x_test, y_test = arrays
     return checked(
         Parts(pixels(x_train, names[0]), labels(y_train, names[1]), pixels(x_test, names[2]), labels(y_test, names[3])),
         names,
     )
 
 
-def _npz_member(archive: zipfile.ZipFile, name: str, size: int, path: Path) -> Array:
+def npz_arrays(path: Path, names: tuple[str, ...] | None = None, kinds: str = "iuf") -> dict[str, Array]:
+    """Arrays of an .npz file by name; all of them if names is None. Pickled objects are never loaded.
+
+    kinds: NumPy's letters of the dtypes that are accepted.
+    """
+    with reading(path), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            with zipfile.ZipFile(file) as archive:
+                wanted = names or tuple(entry.removesuffix(".npy") for entry in archive.namelist())
+                return {name: _npz_member(archive, name, size, kinds, path) for name in wanted}
+        except DataError:
+            raise
+        except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged bytes, not all documented
+            raise DataError(f"{path}: not an .npz file, or damaged: {error or type(error).__name__}") from None
+
+
+def _npz_member(archive: zipfile.ZipFile, name: str, size: int, kinds: str, path: Path) -> Array:
     """One array of an .npz; zipfile itself never unpacks more than the directory's file_size."""
     try:
         info = archive.getinfo(name + ".npy")
@@ -249,7 +258,7 @@ def _npz_member(archive: zipfile.ZipFile, name: str, size: int, path: Path) -> A
             raise DataError(f"{path}: {name} has .npy version {version[0]}.{version[1]}, accepted are 1.0 and 2.0")
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read_header(member)
-        if dtype.kind not in "iuf":
+        if dtype.kind not in kinds:
             raise DataError(f"{path}: {name} has dtype {dtype}, accepted are integers and floats")
         promised = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or promised > info.file_size:

@@ -7,7 +7,8 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,14 +60,16 @@ class History:
             content = table.getvalue()
         else:
             raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
-        write_text(Path(path), content)
+        with replacing(Path(path)) as partial:
+            partial.write_text(content, "utf-8")
 
 
-def write_text(path: Path, content: str) -> None:
-    """Writes a file whole or not at all: a temporary one beside it takes its name when it is complete."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; what was written there takes its name at the end, if all went well."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(content, "utf-8")
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -1,0 +1,209 @@
+/* The public calls that train and use a network: what callers say is checked here, then run.c does the work. */
+#include "run.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { PREDICT_ROWS = 256 }; /* at a time: a few hundred kB of activations, which stay in the cache */
+
+/* ---- what callers say is checked ------------------------------------------------------------------------------------ */
+
+static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
+{
+    const int64_t classes = shape_size(&net->layers[net->n_layers - 1].out);
+    int32_t label = data->labels[i];
+    if (label >= 0 && label < classes)
+        return PN_OK;
+    return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld", (long long)i,
+                label, (long long)classes - 1);
+}
+
+/* Samples order[0..n) exist, and, where answers are wanted, have some that suit the loss. */
+static pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool answered)
+{
+    if (n < 0 || (!order && n > data->n))
+        return fail(net->error, PN_ERR_ARGUMENT, "%lld samples asked for; the data has %lld", (long long)n,
+                    (long long)data->n);
+    if (data->dtype != PN_UINT8 && data->dtype != PN_FLOAT32)
+        return fail(net->error, PN_ERR_ARGUMENT, "dtype is %d; accepted: PN_UINT8, PN_FLOAT32", (int)data->dtype);
+    if (answered && !data->labels && (net->text.loss == PN_CROSS_ENTROPY || !data->targets))
+        return fail(net->error, PN_ERR_ARGUMENT, "no %s: %s needs them",
+                    net->text.loss == PN_CROSS_ENTROPY ? "labels" : "labels and no targets",
+                    net->text.loss == PN_CROSS_ENTROPY ? "cross-entropy" : "squared error");
+    const bool labels = answered && data->labels;
+    for (int64_t i = 0; i < n && (order || labels); i++) {
+        int64_t row = order ? order[i] : i;
+        if (row < 0 || row >= data->n)
+            return fail(net->error, PN_ERR_ARGUMENT, "order[%lld] is %lld; the data has samples 0 to %lld",
+                        (long long)i, (long long)row, (long long)data->n - 1);
+        pn_status status = labels ? check_label(net, data, row) : PN_OK;
+        if (status)
+            return status;
+    }
+    return PN_OK;
+}
+
+/* Room for the gradients of all parameters, once somebody asks to see them. */
+static pn_status reserve_gradients(pn_net *net)
+{
+    if (net->gradients)
+        return PN_OK;
+    net->gradients = aligned_zeros(net->n_parameters, sizeof *net->gradients);
+    if (!net->gradients)
+        return fail(net->error, PN_ERR_MEMORY, "no memory for the gradients of %zu parameters", net->n_parameters);
+    return PN_OK;
+}
+
+/* ---- the public calls ---------------------------------------------------------------------------------------------- */
+
+pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t batch_size,
+                       const pn_optim *opt, pn_stats *stats)
+{
+    net->error[0] = 0;
+    if (batch_size < 1)
+        return fail(net->error, PN_ERR_ARGUMENT, "batch is %lld; accepted: 1 or more", (long long)batch_size);
+    pn_status status = optim_check(opt, net->error);
+    if (!status)
+        status = check_samples(net, data, order, n, true);
+    if (!status)
+        status = net_check_finite(net);
+    if (!status)
+        status = reserve(net, batch_size < n ? batch_size : n);
+    if (status || n == 0)
+        return status;
+
+    net->done = STEP_NONE;
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = batch_size, .opt = opt};
+    run(train_job, &j);
+    if (stats) {
+        stats->loss += j.stats.loss;
+        stats->correct += j.stats.correct;
+        stats->samples += j.stats.samples;
+        stats->steps += j.stats.steps;
+    }
+    if (!j.finite)
+        return fail(net->error, PN_ERR_NONFINITE, "the loss of step %lld is not finite; that step was not taken",
+                    (long long)j.stats.steps + 1);
+    return PN_OK;
+}
+
+pn_status pn_net_forward(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
+{
+    net->error[0] = 0;
+    pn_status status = check_samples(net, data, order, n, false);
+    if (!status)
+        status = reserve(net, n);
+    if (status)
+        return status;
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = n};
+    run(forward_job, &j);
+    net->rows = (int)n;
+    net->done = STEP_FORWARD;
+    return PN_OK;
+}
+
+pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, double *loss_mean)
+{
+    net->error[0] = 0;
+    if (net->done < STEP_FORWARD)
+        return fail(net->error, PN_ERR_STATE, "loss comes after forward");
+    if (n != net->rows)
+        return fail(net->error, PN_ERR_ARGUMENT, "%lld answers; the last forward had %d samples", (long long)n,
+                    net->rows);
+    pn_status status = check_samples(net, data, order, n, true);
+    if (status)
+        return status;
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = n};
+    run(loss_job, &j);
+    *loss_mean = n ? j.stats.loss / (double)n : 0;
+    if (!j.finite)
+        return fail(net->error, PN_ERR_NONFINITE, "the loss of this batch is not finite");
+    net->done = STEP_LOSS;
+    return PN_OK;
+}
+
+pn_status pn_net_backward(pn_net *net)
+{
+    net->error[0] = 0;
+    if (net->done < STEP_LOSS)
+        return fail(net->error, PN_ERR_STATE, "backward comes after forward and loss");
+    pn_status status = reserve_gradients(net);
+    if (status)
+        return status;
+    for (int i = 0; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_params; k++) {
+            parameter *p = &net->layers[i].param[k];
+            p->grad = net->gradients + (p->data - net->parameters);
+        }
+    job j = {.net = net, .n = net->rows, .batch = net->rows};
+    run(backward_job, &j);
+    net->done = STEP_BACKWARD;
+    return PN_OK;
+}
+
+pn_status pn_net_update(pn_net *net, const pn_optim *opt)
+{
+    net->error[0] = 0;
+    if (net->done < STEP_BACKWARD)
+        return fail(net->error, PN_ERR_STATE, "update comes after forward, loss and backward");
+    pn_status status = optim_check(opt, net->error);
+    if (status)
+        return status;
+    unsigned long fp = fp_enter();
+    optim_apply(opt, net->parameters, net->gradients, net->n_parameters);
+    fp_leave(fp);
+    return PN_OK;
+}
+
+pn_status pn_net_activation(pn_net *net, int i, float *y)
+{
+    net->error[0] = 0;
+    if (i < 0 || i >= net->n_layers)
+        return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->n_layers - 1);
+    if (net->done < STEP_FORWARD)
+        return fail(net->error, PN_ERR_STATE,
+                    "activations are there after forward, until the next call that trains or predicts");
+    const activation *a = &net->layers[i].y;
+    const size_t n = (size_t)shape_size(&net->layers[i].out);
+    for (size_t r = 0; r < (size_t)net->rows; r++)
+        memcpy(y + r * n, a->data + r * a->ld, n * sizeof *y);
+    return PN_OK;
+}
+
+pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y)
+{
+    net->error[0] = 0;
+    if (!(temperature > 0) || isinf(temperature))
+        return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: a finite number above 0",
+                    (double)temperature);
+    const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
+    pn_status status = check_samples(net, data, NULL, n, false);
+    if (!status)
+        status = reserve(net, rows);
+    if (status || n == 0)
+        return status;
+    net->done = STEP_NONE;
+    job j = {.net = net, .data = data, .n = n, .batch = rows, .temperature = temperature, .y = y};
+    run(predict_job, &j);
+    return PN_OK;
+}
+
+pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, pn_stats *stats)
+{
+    net->error[0] = 0;
+    const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
+    pn_status status = check_samples(net, data, order, n, true);
+    if (!status)
+        status = reserve(net, rows);
+    if (status || n == 0)
+        return status;
+    net->done = STEP_NONE;
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows};
+    run(evaluate_job, &j);
+    stats->loss += j.stats.loss;
+    stats->correct += j.stats.correct;
+    stats->samples += j.stats.samples;
+    if (!j.finite)
+        return fail(net->error, PN_ERR_NONFINITE, "the loss on this data is not finite");
+    return PN_OK;
+}

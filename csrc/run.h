@@ -1,0 +1,34 @@
+/* What run.c does for the public calls. */
+#ifndef PN_RUN_H
+#define PN_RUN_H
+
+#include "internal.h"
+#include "threads.h"
+
+/* A piece of work on samples order[0..n) of data, in batches. */
+typedef struct {
+    pn_net *net;
+    const pn_data *data;
+    const int32_t *order; /* NULL: as they lie */
+    int64_t n, batch;
+    const pn_optim *opt; /* train */
+    float temperature;   /* predict */
+    float *y;            /* predict: (n, features) */
+    pn_stats stats;      /* found */
+    bool finite;         /* found: no loss was infinite or NaN */
+} job;
+
+/* Makes room for batches of this many rows. What an earlier call left there is gone when it grows. */
+pn_status reserve(pn_net *net, int64_t rows);
+
+/* Runs one of the jobs below on as many threads as its work is worth, denormals flushed. */
+void run(team_job what, job *j);
+
+void train_job(void *arg, int id, int threads);
+void evaluate_job(void *arg, int id, int threads);
+void predict_job(void *arg, int id, int threads);
+void forward_job(void *arg, int id, int threads);
+void loss_job(void *arg, int id, int threads);
+void backward_job(void *arg, int id, int threads);
+
+#endif

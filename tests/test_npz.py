@@ -1,0 +1,81 @@
+"""Models as .npz: round trips, the names of hand-written programs, and files that do not fit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pynet
+
+SPEC = "input(4) dense(5) relu dense(3) softmax"
+
+
+def test_export_and_import_give_the_same_network(tmp_path: Path) -> None:
+    net = pynet.Network(SPEC, seed=1)
+    pynet.export_npz(net, tmp_path / "net.npz")
+    again = pynet.import_npz(tmp_path / "net.npz")
+    assert again.spec == SPEC
+    assert again.weights_sha256() == net.weights_sha256()
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as file:
+        assert sorted(file.files) == ["0.W", "0.b", "2.W", "2.b", "net"]
+        assert str(file["net"]) == SPEC
+    assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+
+
+def test_numpy_programs_number_their_layers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    W1, W2 = rng.normal(size=(4, 5)), rng.normal(size=(5, 3))
+    b1, b2 = rng.normal(size=(1, 5)), rng.normal(size=(3, 1))
+    np.savez(tmp_path / "net.npz", W1=W1, b1=b1, W2=W2, b2=b2)
+    net = pynet.import_npz(tmp_path / "net.npz", SPEC)
+    x = rng.normal(size=(6, 4))
+    logits = np.maximum(x @ W1 + b1, 0) @ W2 + b2.ravel()
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(net.predict_proba(x), p, atol=1e-6)
+
+
+def test_failed_export_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net.npz").write_bytes(b"old")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        pynet.export_npz(pynet.Network(SPEC), tmp_path / "net.npz")
+    assert (tmp_path / "net.npz").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"0.W": None}, "has neither 0.W nor W1"),
+        ({"0.W": np.zeros((5, 4))}, r"0.W has shape \(5, 4\); the network's 0.W is \(4, 5\)"),
+        ({"0.b": np.zeros((2, 2))}, r"0.b has shape \(2, 2\)"),
+        ({"0.b": np.array(list("abcde"))}, "0.b has dtype <U1; accepted: numbers"),
+        ({"extra": np.zeros(3)}, "extra belong to no parameter"),
+        ({"net": None}, 'no text of a network under "net"'),
+        ({"net": np.array("input(4) dens(5)")}, "did you mean dense"),
+        ({"0.b": np.array([None] * 5, dtype=object)}, "0.b has dtype object"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    net = pynet.Network(SPEC)
+    arrays: dict[str, object] = {"net": np.array(SPEC), **net.tensors, **change}
+    np.savez(tmp_path / "net.npz", **{name: value for name, value in arrays.items() if value is not None})
+    with pytest.raises(ValueError, match=message):
+        pynet.import_npz(tmp_path / "net.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"\x93NUMPY\x01\x00", b"text"])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "net.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"not an \.npz file, or damaged"):
+        pynet.import_npz(tmp_path / "net.npz")
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "net.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"not an \.npz file, or damaged"):
+        pynet.import_npz(tmp_path / "net.npy")
