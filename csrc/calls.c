@@ -155,7 +155,7 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt)
     return PN_OK;
 }
 
-pn_status pn_net_activation(pn_net *net, int i, float *y)
+pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
 {
     net->error[0] = 0;
     if (i < 0 || i >= net->n_layers)
@@ -163,19 +163,21 @@ pn_status pn_net_activation(pn_net *net, int i, float *y)
     if (net->done < STEP_FORWARD)
         return fail(net->error, PN_ERR_STATE,
                     "activations are there after forward, until the next call that trains or predicts");
+    if (n != net->rows)
+        return fail(net->error, PN_ERR_ARGUMENT, "room for %lld samples; the last forward had %d", (long long)n,
+                    net->rows);
     const activation *a = &net->layers[i].y;
-    const size_t n = (size_t)shape_size(&net->layers[i].out);
-    for (size_t r = 0; r < (size_t)net->rows; r++)
-        memcpy(y + r * n, a->data + r * a->ld, n * sizeof *y);
+    const size_t width = (size_t)shape_size(&net->layers[i].out);
+    for (size_t r = 0; r < (size_t)n; r++)
+        memcpy(y + r * width, a->data + r * a->ld, width * sizeof *y);
     return PN_OK;
 }
 
 pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y)
 {
     net->error[0] = 0;
-    if (!(temperature > 0) || isinf(temperature))
-        return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: a finite number above 0",
-                    (double)temperature);
+    if (!(temperature > 0) || isinf(temperature) || isinf(1 / temperature)) /* the kernel multiplies by 1/temperature */
+        return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: 1e-38 to 3e38", (double)temperature);
     const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
     pn_status status = check_samples(net, data, NULL, n, false);
     if (!status)

@@ -97,6 +97,11 @@ pn_status pn_set_cpu(const char *name)
 
 #if defined(__x86_64__)
 
+void cpu_pause(void)
+{
+    _mm_pause();
+}
+
 unsigned long fp_enter(void)
 {
     const unsigned flush_results = 0x8000, flush_inputs = 0x0040;
@@ -111,6 +116,11 @@ void fp_leave(unsigned long state)
 }
 
 #elif defined(__aarch64__)
+
+void cpu_pause(void)
+{
+    __asm__ volatile("yield");
+}
 
 unsigned long fp_enter(void)
 {
@@ -127,6 +137,8 @@ void fp_leave(unsigned long state)
 }
 
 #else
+
+void cpu_pause(void) {}
 
 unsigned long fp_enter(void)
 {

@@ -20,7 +20,7 @@
 #endif
 
 #define MAX_HEADER 100000000 /* bytes; the limit of the official reader */
-#define MAX_TEXT (1 << 20)   /* bytes of a network's text: each word becomes a layer in memory */
+#define MAX_TEXT (1 << 16)   /* bytes of a network's text: each word becomes a layer in memory */
 #define MAX_CHUNK (1 << 30)  /* bytes of one read or write: macOS refuses more than INT_MAX */
 
 #define MAX_NOTES (MAX_PAIRS - 2) /* two of the pairs are the file's own: */

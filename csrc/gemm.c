@@ -22,7 +22,7 @@ static void gemm_trans_b(gemm_args g, const float *B, int n, int k)
     float *C = g.C;
     const float *A = g.A;
     const size_t ldb = g.ldb;
-    const epilogue_kind first = g.epi.kind;
+    const bool accumulate = g.accumulate;
     g.B = panel;
     g.ldb = PANEL_N;
     for (int j = 0; j < n; j += PANEL_N)
@@ -31,7 +31,7 @@ static void gemm_trans_b(gemm_args g, const float *B, int n, int k)
             g.k = least(PANEL_K, k - p);
             g.C = C + j;
             g.A = A + (size_t)p * g.col_a;
-            g.epi.kind = p == 0 ? first : EPI_ADD;
+            g.accumulate = accumulate || p > 0;
             kernels()->transpose(panel, PANEL_N, B + (size_t)j * ldb + p, ldb, g.n, g.k);
             kernels()->gemm(&g);
         }
@@ -54,7 +54,7 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
         .m = m,
         .n = n,
         .k = k,
-        .epi.kind = flags & PN_ACCUMULATE ? EPI_ADD : EPI_STORE,
+        .accumulate = flags & PN_ACCUMULATE,
     };
     if (flags & PN_TRANS_B && k > 0)
         gemm_trans_b(g, B, n, k);

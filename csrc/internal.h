@@ -82,6 +82,7 @@ typedef struct {
     int rows; /* of this batch */
     int id, threads;
     bool fuse;           /* a dense layer also does the work of the ReLU next to it */
+    bool sparse;         /* the inputs are mostly zeros, and net->zeros says where */
     bool training;       /* backward will follow */
     const pn_optim *opt; /* the optimizer to apply to a gradient at once; NULL: store the gradient */
 } pass;
@@ -90,6 +91,16 @@ typedef struct {
 void share(const pass *p, int n, int grain, int *from, int *to);
 
 typedef struct layer layer;
+
+/* Which inputs of a batch are not zero: bit p % 64 of rows[i * row_words + p / 64] for feature p of sample i, and the
+   same by columns, bit i % 64 of columns[p * column_words + i / 64]. */
+typedef struct {
+    uint64_t *rows, *columns;
+    size_t row_words, column_words;
+} nonzeros;
+
+/* columns [64 from, 64 to) from rows, for a batch of this many samples; from and to count words of a row */
+void nonzeros_turn(const nonzeros *z, int samples, int from, int to);
 
 /* Activations are (rows, features) with ld floats from row to row, the padding zero. */
 typedef struct {
@@ -120,6 +131,7 @@ struct layer {
     float *scratch;
     layer *before, *after;              /* neighbours; NULL at the ends */
     bool fused_forward, fused_backward; /* a ReLU whose work the dense layer before, or after it does in a fused pass */
+    const nonzeros *zeros;              /* of the network's inputs, where x is those; else NULL */
     activation x, y, dx, dy;            /* y and dy are the x and dx of the layer after */
 };
 
@@ -172,6 +184,8 @@ struct pn_net {
     int first; /* the first layer with parameters; n_layers if none has any */
     int rows;  /* of the batch in work memory */
     step done;
+    bool sparse;    /* net->zeros is about the batch of the last forward */
+    nonzeros zeros; /* of the first layer's x */
     answers answers;
     float *loss;      /* (capacity) */
     uint8_t *correct; /* (capacity) */

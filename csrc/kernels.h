@@ -2,13 +2,13 @@
 #ifndef PN_KERNELS_H
 #define PN_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* What happens to a finished tile of sums before it is stored to C. */
 typedef enum {
     EPI_STORE,     /* C = sum */
-    EPI_ADD,       /* the sum started from C */
     EPI_BIAS,      /* C = sum + bias */
     EPI_BIAS_RELU, /* C = max(sum + bias, 0) */
     EPI_RELU_GRAD, /* C = sum where y > 0, else 0 */
@@ -23,12 +23,17 @@ typedef struct {
     float learning_rate;
 } epilogue;
 
-/* C (m,n) = A (m,k) B (k,n), then the epilogue. A[i][p] lies at A[i*row_a + p*col_a], so a transposed A costs nothing. */
+/* C (m,n) = A (m,k) B (k,n), then the epilogue. A[i][p] lies at A[i*row_a + p*col_a], so a transposed A costs nothing.
+   accumulate: each sum starts from C, not from zero. mask, unless NULL: bit p % 64 of mask[i*row_words + p/64], p/64 <
+   words, tells whether A[i][p] is not zero; other products are not computed. */
 typedef struct {
     float *C;
     const float *A, *B;
     size_t ldc, row_a, col_a, ldb;
     int m, n, k;
+    bool accumulate;
+    const uint64_t *mask;
+    size_t row_words, words;
     epilogue epi;
 } gemm_args;
 
@@ -52,9 +57,10 @@ typedef struct {
     void (*squared_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
                           int m, int n, float scale);
     void (*sgd)(float *w, const float *dw, size_t n, float learning_rate);
-    void (*scale_u8)(float *y, const uint8_t *x, size_t n); /* y = x / 255 */
-    size_t (*first_nonfinite)(const float *x, size_t n);    /* index, or n */
-    int (*argmax)(const float *x, int n);                   /* the first of the largest */
+    void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */
+    void (*nonzero)(uint64_t *mask, const float *x, size_t n); /* bit i: x[i] is not 0; NaN is not */
+    size_t (*first_nonfinite)(const float *x, size_t n);       /* index, or n */
+    int (*argmax)(const float *x, int n);                      /* the first of the largest */
 } kernel_table;
 
 extern const kernel_table kernels_portable;
@@ -66,6 +72,9 @@ extern const kernel_table kernels_neon;
 
 /* The table in use. */
 const kernel_table *kernels(void);
+
+/* A moment in a loop that waits for another thread. */
+void cpu_pause(void);
 
 /* Flushes denormals on this thread; returns the state to give back to fp_leave. */
 unsigned long fp_enter(void);

@@ -8,13 +8,16 @@ TARGET_BEGIN("avx2,fma")
 
 #define TABLE avx2
 #define V 8
-#define TILE_ROWS 4 /* 4x3 sums, 3 columns and 1 broadcast fit 16 registers */
-#define TILE_VECTORS 3
+#define TILE_ROWS 6 /* 6x2 sums, 2 columns and 1 broadcast: 15 of 16 registers; GCC 12 spills one of 4x3 */
+#define TILE_VECTORS 2
+
+#define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
 
 static const int part_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 #define PART(n) _mm256_loadu_si256((const __m256i *)(part_masks + 8 - (n)))
 #define LOAD_PART(p, n) _mm256_maskload_ps(p, PART(n))
 #define STORE_PART(p, v, n) _mm256_maskstore_ps(p, PART(n), (__m256)(v))
+#define NONZERO_BITS(v) (unsigned)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_setzero_ps(), _CMP_NEQ_UQ))
 
 #include "kernels.inc"
 

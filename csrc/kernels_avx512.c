@@ -11,9 +11,11 @@ TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define TILE_ROWS 8 /* 8x2 sums, 2 columns and 1 broadcast: 19 of 32 registers, and enough chains to hide the latency */
 #define TILE_VECTORS 2
 
+#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
 #define PART(n) ((__mmask16)((1u << (n)) - 1))
 #define LOAD_PART(p, n) _mm512_maskz_loadu_ps(PART(n), p)
 #define STORE_PART(p, v, n) _mm512_mask_storeu_ps(p, PART(n), (__m512)(v))
+#define NONZERO_BITS(v) _mm512_cmp_ps_mask((__m512)(v), _mm512_setzero_ps(), _CMP_NEQ_UQ)
 
 #include "kernels.inc"
 

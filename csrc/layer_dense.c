@@ -68,6 +68,7 @@ static void dense_forward(layer *l, const pass *p)
         share(p, n, PAD, &column, &columns);
     else
         share(p, p->rows, 1, &row, &rows);
+    const nonzeros *zeros = p->sparse ? l->zeros : NULL;
     const gemm_args g = {
         .C = y->data + (size_t)row * y->ld + column,
         .ldc = y->ld,
@@ -79,6 +80,9 @@ static void dense_forward(layer *l, const pass *p)
         .m = rows - row,
         .n = columns - column,
         .k = k,
+        .mask = zeros ? zeros->rows + (size_t)row * zeros->row_words : NULL,
+        .row_words = zeros ? zeros->row_words : 0,
+        .words = zeros ? zeros->row_words : 0,
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = b->data + column},
     };
     kernels()->gemm(&g);
@@ -129,6 +133,7 @@ static void dense_update(layer *l, const pass *p)
         share(p, n, PAD, &column, &columns);
     else
         share(p, k, PAD, &row, &rows);
+    const nonzeros *zeros = p->sparse ? l->zeros : NULL;
     const gemm_args g = {
         .C = (p->opt ? W->data : W->grad) + (size_t)row * (size_t)n + column,
         .ldc = (size_t)n,
@@ -140,6 +145,9 @@ static void dense_update(layer *l, const pass *p)
         .m = rows - row,
         .n = columns - column,
         .k = p->rows,
+        .mask = zeros ? zeros->columns + (size_t)row * zeros->column_words : NULL,
+        .row_words = zeros ? zeros->column_words : 0,
+        .words = zeros ? zeros->column_words : 0,
         .epi = p->opt ? optim_epilogue(p->opt) : (epilogue){.kind = EPI_STORE},
     };
     kernels()->gemm(&g);

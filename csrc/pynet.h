@@ -203,8 +203,9 @@ typedef struct {
     int64_t steps;
 } pn_stats;
 
-/* Trains on samples order[0..n) of data in mini-batches: forward, loss, backward, update. n = batch is one step; the
-   last batch may be short. Adds to stats (may be NULL). PN_ERR_NONFINITE: the batch after stats->steps had a loss that is
+/* Trains on samples order[0..n) of data in ceil(n / batch) mini-batches: forward, loss, backward, update. Where batch does
+   not divide n they are made as equal as can be, the larger ones first: a last batch of a few samples would take as large a
+   step as the others, in a direction as noisy as it is small. n <= batch is one step. Adds to stats (may be NULL). PN_ERR_NONFINITE: the batch after stats->steps had a loss that is
    not finite; its step was not taken. */
 pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t batch,
                        const pn_optim *opt, pn_stats *stats);
@@ -219,8 +220,8 @@ pn_status pn_net_backward(pn_net *net);
 /* One optimizer step with that gradient. */
 pn_status pn_net_update(pn_net *net, const pn_optim *opt);
 
-/* Copies what layer i put out in the last forward into y (rows of that batch, its out_shape). */
-pn_status pn_net_activation(pn_net *net, int i, float *y);
+/* Copies what layer i put out in the last forward, a batch of n, into y (n, its out_shape). */
+pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y);
 
 /* y (n, out_features) = the network's output for the first n samples of data; with a closing softmax, at this
    temperature (> 0; 1 is the plain one). */
@@ -232,7 +233,7 @@ pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order
 /* ---- the model file: safetensors, opens in any reader of that format ---------------------------------------------- */
 
 /* Notes that travel with the model, UTF-8 text under a key: class names, training facts. value NULL removes the key.
-   "pynet" is the network's own text and cannot be set. */
+   Keys that begin with "pynet" are the core's own and cannot be set. */
 pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value);
 
 /* Key and value of note i, in the order they were set; NULL past the last. Valid until the next pn_net_set_meta. */

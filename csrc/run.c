@@ -22,6 +22,12 @@ static size_t padded(int64_t n)
     return ((size_t)n + PAD - 1) / PAD * PAD;
 }
 
+/* Words of 64 bits for n bits. */
+static size_t words(size_t n)
+{
+    return (n + 63) / 64;
+}
+
 /* Cuts the next piece off a block; with block NULL only counts. */
 static float *cut(float *block, size_t *used, size_t floats)
 {
@@ -34,6 +40,12 @@ static float *cut(float *block, size_t *used, size_t floats)
 static size_t lay_out(pn_net *net, float *block, size_t rows)
 {
     size_t used = 0;
+    nonzeros *z = &net->zeros;
+    z->row_words = words((size_t)shape_size(&net->text.input));
+    z->column_words = words(rows);
+    z->rows = (uint64_t *)cut(block, &used, 2 * rows * z->row_words); /* a word is two floats */
+    z->columns = (uint64_t *)cut(block, &used, 2 * 64 * z->row_words * z->column_words);
+    net->layers[0].zeros = z;
     activation x = {.ld = padded(shape_size(&net->text.input))}, dx = {0};
     x.data = cut(block, &used, rows * x.ld);
     for (int i = 0; i < net->n_layers; i++) {
@@ -56,7 +68,7 @@ static size_t lay_out(pn_net *net, float *block, size_t rows)
 
 pn_status reserve(pn_net *net, int64_t rows)
 {
-    if (rows <= net->capacity)
+    if (net->work && rows <= net->capacity)
         return PN_OK;
     const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes: rows times that stays far below 2^63 */
     float *block = NULL;
@@ -88,6 +100,19 @@ static size_t sample(const batch *b, int i)
     return (size_t)(b->order ? b->order[b->first + i] : b->first + i);
 }
 
+/* Asks for this thread's rows of the next batch, which lie anywhere in memory, while this one is computed. */
+static void prefetch_rows(const pn_net *net, const pass *p, const batch *b, int64_t n)
+{
+    const size_t size = (size_t)shape_size(&net->text.input) * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
+    int from, to;
+    share(p, p->rows, 1, &from, &to);
+    for (int i = from + p->rows; i < to + p->rows && b->first + i < n; i++) {
+        const char *row = (const char *)b->data->x + sample(b, i) * size;
+        for (size_t at = 0; at < size; at += ALIGN)
+            __builtin_prefetch(row + at);
+    }
+}
+
 /* Copies this thread's rows of the batch to work memory; bytes become x/255. */
 static void gather_rows(pn_net *net, const pass *p, const batch *b)
 {
@@ -101,7 +126,30 @@ static void gather_rows(pn_net *net, const pass *p, const batch *b)
             kernels()->scale_u8(row, (const uint8_t *)b->data->x + sample(b, i) * n, n);
         else
             memcpy(row, (const float *)b->data->x + sample(b, i) * n, n * sizeof *row);
+        if (p->sparse)
+            kernels()->nonzero(net->zeros.rows + (size_t)i * net->zeros.row_words, row, n);
     }
+}
+
+/* Are the inputs mostly zeros, so that skipping them pays? Up to 8 samples, spread over the job's, speak for all. */
+static bool mostly_zeros(const job *j)
+{
+    const double worth = 0.4; /* the share of others above which the dense path is faster */
+    const int64_t samples = j->n < 8 ? j->n : 8;
+    const size_t n = (size_t)shape_size(&j->net->text.input);
+    size_t others = 0;
+    if (j->net->layers[0].word.kind != PN_DENSE)
+        return false;
+    for (int64_t i = 0; i < samples; i++) {
+        const size_t at = sample(&(batch){j->data, j->order, j->n * i / samples}, 0) * n;
+        if (j->data->dtype == PN_UINT8)
+            for (size_t k = 0; k < n; k++)
+                others += ((const uint8_t *)j->data->x)[at + k] != 0;
+        else
+            for (size_t k = 0; k < n; k++)
+                others += ((const float *)j->data->x)[at + k] != 0;
+    }
+    return (double)others < worth * (double)n * (double)samples;
 }
 
 static void gather_answers(pn_net *net, const pass *p, const batch *b)
@@ -119,6 +167,16 @@ static void gather_answers(pn_net *net, const pass *p, const batch *b)
         else if (target)
             pn_one_hot(target, &net->answers.labels[i], 1, (int)n);
     }
+}
+
+/* The columns of net->zeros, which the first layer's update reads. */
+static void turn_nonzeros(pn_net *net, const pass *p)
+{
+    int from, to;
+    if (!p->sparse)
+        return;
+    share(p, (int)net->zeros.row_words, 1, &from, &to);
+    nonzeros_turn(&net->zeros, p->rows, from, to);
 }
 
 /* Layers [0, upto). */
@@ -198,54 +256,80 @@ static bool add_stats(const pn_net *net, int rows, pn_stats *stats)
 /* The batch that begins at sample `first` of the job. */
 static pass start(const job *j, int id, int threads, int64_t first, batch *b)
 {
+    const int64_t batches = j->n ? (j->n + j->batch - 1) / j->batch : 1;
+    const int64_t size = j->n / batches, larger = j->n % batches;
     *b = (batch){.data = j->data, .order = j->order, .first = first};
-    int64_t rows = j->n - first < j->batch ? j->n - first : j->batch;
-    return (pass){.rows = (int)rows, .id = id, .threads = threads};
+    return (pass){
+        .rows = (int)(size + (first < larger * (size + 1))),
+        .id = id,
+        .threads = threads,
+        .sparse = j->sparse,
+    };
+}
+
+/* Waits for all threads, after the inputs are gathered; false when the job is to end. */
+static bool go_on(job *j, const pass *p)
+{
+    if (p->id == 0)
+        j->give_up = team_held_up(p->threads);
+    team_sync(p->threads);
+    return !j->give_up;
 }
 
 void train_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    pn_stats mine = {0}; /* every thread sums up the same, so all notice a loss that is not finite without a signal */
+    pn_stats mine = j->stats; /* every thread sums up the same: all notice a loss that is not finite without a signal */
     bool finite = true;
-    for (int64_t first = 0; first < j->n && finite; first += j->batch) {
+    int64_t first = j->done;
+    while (first < j->n && finite) {
         batch b;
         pass p = start(j, id, threads, first, &b);
         p.training = p.fuse = true;
         p.opt = j->opt;
         gather_rows(j->net, &p, &b);
         gather_answers(j->net, &p, &b);
-        team_sync(threads);
+        prefetch_rows(j->net, &p, &b, j->n);
+        if (!go_on(j, &p))
+            break;
+        turn_nonzeros(j->net, &p);
         forward(j->net, &p, j->net->head);
         loss(j->net, &p, j->data->labels);
         finite = add_stats(j->net, p.rows, &mine);
         if (finite) {
             backward(j->net, &p);
             mine.steps++;
+            first += p.rows;
         }
     }
     if (id == 0) {
         j->stats = mine;
         j->finite = finite;
+        j->done = first;
     }
 }
 
 void evaluate_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    for (int64_t first = 0; first < j->n; first += j->batch) {
+    int64_t first = j->done;
+    while (first < j->n) {
         batch b;
         pass p = start(j, id, threads, first, &b);
         p.fuse = true;
         gather_rows(j->net, &p, &b);
         gather_answers(j->net, &p, &b);
-        team_sync(threads);
+        if (!go_on(j, &p))
+            break;
         forward(j->net, &p, j->net->head);
         loss(j->net, &p, j->data->labels);
         if (id == 0 && !add_stats(j->net, p.rows, &j->stats))
             j->finite = false;
         team_sync(threads);
+        first += p.rows;
     }
+    if (id == 0)
+        j->done = first;
 }
 
 void predict_job(void *arg, int id, int threads)
@@ -256,12 +340,14 @@ void predict_job(void *arg, int id, int threads)
     const bool softmax = last->word.kind == PN_SOFTMAX;
     const int upto = j->net->n_layers - softmax; /* a closing softmax writes to y itself, at its temperature */
     const activation out = softmax ? last->x : last->y;
-    for (int64_t first = 0; first < j->n; first += j->batch) {
+    int64_t first = j->done;
+    while (first < j->n) {
         batch b;
         pass p = start(j, id, threads, first, &b);
         p.fuse = true;
         gather_rows(j->net, &p, &b);
-        team_sync(threads);
+        if (!go_on(j, &p))
+            break;
         forward(j->net, &p, upto);
         int from, to;
         share(&p, p.rows, 1, &from, &to);
@@ -273,7 +359,10 @@ void predict_job(void *arg, int id, int threads)
                 memcpy(y, out.data + i * out.ld, n * sizeof *y);
         }
         team_sync(threads);
+        first += p.rows;
     }
+    if (id == 0)
+        j->done = first;
 }
 
 void forward_job(void *arg, int id, int threads)
@@ -282,8 +371,11 @@ void forward_job(void *arg, int id, int threads)
     batch b;
     pass p = start(j, id, threads, 0, &b);
     p.training = true;
+    if (id == 0)
+        j->net->sparse = j->sparse;
     gather_rows(j->net, &p, &b);
     team_sync(threads);
+    turn_nonzeros(j->net, &p);
     forward(j->net, &p, j->net->n_layers);
 }
 
@@ -302,7 +394,8 @@ void loss_job(void *arg, int id, int threads)
 void backward_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    backward(j->net, &(pass){.rows = j->net->rows, .id = id, .threads = threads, .training = true});
+    backward(j->net,
+             &(pass){.rows = j->net->rows, .id = id, .threads = threads, .sparse = j->net->sparse, .training = true});
 }
 
 void run(team_job what, job *j)
@@ -311,6 +404,11 @@ void run(team_job what, job *j)
     const double work = (double)j->net->n_parameters * (double)(j->batch < j->n ? j->batch : j->n);
     unsigned long fp = fp_enter();
     j->finite = true;
-    team_run(what, j, work < worth ? 1 : INT_MAX);
+    j->sparse = j->data && j->data->x && j->n && mostly_zeros(j);
+    if (j->sparse)
+        j->net->zeros.column_words = words((size_t)(j->batch < j->n ? j->batch : j->n));
+    do
+        team_run(what, j, work < worth ? 1 : INT_MAX);
+    while (j->give_up && j->done < j->n);
     fp_leave(fp);
 }

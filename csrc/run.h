@@ -14,6 +14,9 @@ typedef struct {
     const pn_optim *opt; /* train */
     float temperature;   /* predict */
     float *y;            /* predict: (n, features) */
+    bool sparse;         /* the samples are mostly zeros */
+    int64_t done;        /* samples finished: a job that other programs hold up ends early */
+    bool give_up;        /* thread 0 says so before a team_sync, all see it after */
     pn_stats stats;      /* found */
     bool finite;         /* found: no loss was infinite or NaN */
 } job;

@@ -172,17 +172,22 @@ static pn_status read_value(reader *r, const char *of, const argument_rule *rule
         suggest(r->err, name, rule->choices);
         return PN_ERR_SPEC;
     }
-    const char *digits = r->at + (*r->at == '-' || *r->at == '+');
-    if (!isdigit((unsigned char)*digits))
+    const char *number = r->at;
+    if (!isdigit((unsigned char)number[*number == '-' || *number == '+']))
         return unexpected(r, rule->name);
-    char *end;
-    double x = strtod(r->at, &end); /* takes 1.5 whole, so that the message shows it */
-    int length = (int)(end - r->at);
-    r->at = end;
-    if (!(x >= rule->least && x <= rule->most) || x != (double)(int)x)
+    r->at += *number == '+';
+    int64_t x = 0;
+    bool whole = true; /* digits alone; what else looks like a number is taken along, so that the message shows it */
+    for (; isalnum((unsigned char)*r->at) || (*r->at && strchr("+-.", *r->at)); r->at++) {
+        whole = whole && isdigit((unsigned char)*r->at);
+        if (whole && x <= rule->most)
+            x = 10 * x + (*r->at - '0');
+    }
+    const int length = (int)(r->at - number);
+    if (!whole || x < rule->least || x > rule->most)
         return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is %.*s; accepted: a whole number from %d to %d", start,
-                    rule->name, of, length > 30 ? 30 : length, end - length, rule->least, rule->most);
-    *value = x;
+                    rule->name, of, length > 30 ? 30 : length, number, rule->least, rule->most);
+    *value = (double)x;
     return PN_OK;
 }
 
@@ -192,8 +197,9 @@ static pn_status read_argument_name(reader *r, const word_rule *rule, int *index
     reader ahead = *r;
     char name[MAX_NAME];
     const char *names[MAX_ARGS + 1] = {NULL};
+    skip_blanks(&ahead);
+    int start = column(&ahead);
     read_name(&ahead, name);
-    int start = column(&ahead) - (int)strlen(name);
     if (!name[0] || !take(&ahead, '='))
         return PN_OK;
     *r = ahead;
@@ -316,10 +322,12 @@ static pn_status place_word(network_text *net, const word *w, bool *finished, ch
             return fail(err, PN_ERR_SPEC, "column %d: loss(cross_entropy) needs softmax as the last layer", w->column);
         return PN_OK;
     }
-    word *more = realloc(net->words, (size_t)(net->n_words + 1) * sizeof *more);
-    if (!more)
-        return fail(err, PN_ERR_MEMORY, "no memory for %d layers", net->n_words + 1);
-    net->words = more;
+    if ((net->n_words & (net->n_words - 1)) == 0) { /* full: the room is the next power of two */
+        word *more = realloc(net->words, (size_t)(net->n_words ? 2 * net->n_words : 1) * sizeof *more);
+        if (!more)
+            return fail(err, PN_ERR_MEMORY, "no memory for %d layers", net->n_words + 1);
+        net->words = more;
+    }
     net->words[net->n_words++] = *w;
     return PN_OK;
 }

@@ -1,5 +1,6 @@
 /* The worker pool: the only file that knows about threads. Workers spin for a few microseconds between pieces of work,
-   since a step is shorter than waking a sleeper takes, then sleep. */
+   since a step is shorter than waking a sleeper takes, then sleep. Where other programs keep the cores busy, a thread that
+   waits for one that has lost its core waits for milliseconds: then the caller goes on alone, and tries again later. */
 #define _GNU_SOURCE
 #include "threads.h"
 #include "kernels.h"
@@ -8,14 +9,21 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     MAX_THREADS = 64,
     LINE = 64,   /* bytes: what threads write apart lies on cache lines apart */
     SPINS = 1000 /* about 25 us */
+};
+
+/* Microseconds. */
+enum {
+    PATIENCE = 500,      /* waited in vain before a call goes on alone */
+    FIRST_PAUSE = 50000, /* before the team is tried again; doubled each time that fails */
+    LONGEST_PAUSE = 1600000
 };
 
 typedef struct {
@@ -37,26 +45,34 @@ static struct {
     _Alignas(LINE) atomic_int sleepers;
     pthread_mutex_t bed;
     pthread_cond_t morning;
+    atomic_llong waited;   /* by all threads of this call, beyond spinning */
+    long long begun;       /* this call */
+    long long alone_until; /* under owner, like the two around it */
+    long long pause;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER, .morning = PTHREAD_COND_INITIALIZER};
 
-static void pause_briefly(void)
+static long long microseconds(void)
 {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return 1000000ll * now.tv_sec + now.tv_nsec / 1000;
 }
 
-static void wait_for_change(atomic_uint *what, unsigned old)
+/* True if the number changed soon. */
+static bool spin_until_change(atomic_uint *what, unsigned old)
 {
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(what, memory_order_acquire) != old)
-            return;
-        pause_briefly();
+            return true;
+        cpu_pause();
     }
+    return false;
+}
+
+static void sleep_until_change(atomic_uint *what, unsigned old)
+{
     pthread_mutex_lock(&pool.bed);
-    atomic_fetch_add(&pool.sleepers, 1); /* before the last look, so that change() sees us or we see the change */
+    atomic_fetch_add(&pool.sleepers, 1); /* before the last look: who changes it sees us, or we see the change */
     while (atomic_load(what) == old)
         pthread_cond_wait(&pool.morning, &pool.bed);
     atomic_fetch_sub(&pool.sleepers, 1);
@@ -78,7 +94,11 @@ void team_sync(int threads)
         return;
     unsigned round = atomic_load_explicit(&pool.round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&pool.arrived, 1, memory_order_acq_rel) + 1 < threads) {
-        wait_for_change(&pool.round, round);
+        if (!spin_until_change(&pool.round, round)) {
+            const long long since = microseconds();
+            sleep_until_change(&pool.round, round);
+            atomic_fetch_add_explicit(&pool.waited, microseconds() - since, memory_order_relaxed);
+        }
         return;
     }
     atomic_store_explicit(&pool.arrived, 0, memory_order_relaxed);
@@ -92,7 +112,8 @@ static void *work(void *arg)
     unsigned seen = 0;
     fp_enter(); /* for good: this thread is the core's own */
     for (;;) {
-        wait_for_change(&self->calls, seen);
+        if (!spin_until_change(&self->calls, seen))
+            sleep_until_change(&self->calls, seen);
         seen++;
         if (!pool.job)
             return NULL;
@@ -130,16 +151,24 @@ static void after_fork(void)
     pthread_mutex_unlock(&pool.owner);
 }
 
-static void watch_forks(void)
+/* When the library is loaded: registered at the first use, it could come too late for a fork that has begun. */
+__attribute__((constructor)) static void watch_forks(void)
 {
     pthread_atfork(before_fork, after_fork, after_fork);
+}
+
+/* The program ends, or unloads the library: no worker may be left in its code. */
+__attribute__((destructor)) static void send_home(void)
+{
+    if (pthread_mutex_trylock(&pool.owner) != 0)
+        return; /* a call is under way on another thread: the process is being torn down around it */
+    stop_workers();
+    pthread_mutex_unlock(&pool.owner);
 }
 
 /* As many of `threads` as can be had, the caller's included. */
 static int start_workers(int threads)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, watch_forks);
     while (pool.workers + 1 < threads) {
         worker *w = &pool.worker[pool.workers + 1];
         w->id = pool.workers + 1;
@@ -151,6 +180,14 @@ static int start_workers(int threads)
     return pool.workers + 1 < threads ? pool.workers + 1 : threads;
 }
 
+bool team_held_up(int threads)
+{
+    if (threads == 1)
+        return false;
+    const long long waited = atomic_load_explicit(&pool.waited, memory_order_relaxed);
+    return waited > PATIENCE && 3 * waited > microseconds() - pool.begun;
+}
+
 void team_run(team_job job, void *arg, int wanted)
 {
     int threads = wanted < pn_threads() ? wanted : pn_threads();
@@ -158,13 +195,26 @@ void team_run(team_job job, void *arg, int wanted)
         job(arg, 0, 1);
         return;
     }
+    pool.begun = microseconds();
+    if (pool.begun < pool.alone_until) {
+        pthread_mutex_unlock(&pool.owner);
+        job(arg, 0, 1);
+        return;
+    }
     threads = start_workers(threads);
     pool.job = job;
     pool.arg = arg;
     pool.threads = threads;
+    atomic_store_explicit(&pool.waited, 0, memory_order_relaxed);
     call_workers(threads);
     job(arg, 0, threads);
     team_sync(threads);
+    if (team_held_up(threads)) {
+        pool.pause = !pool.pause ? FIRST_PAUSE : pool.pause < LONGEST_PAUSE ? 2 * pool.pause : LONGEST_PAUSE;
+        pool.alone_until = microseconds() + pool.pause;
+    } else if (microseconds() - pool.begun > PATIENCE) {
+        pool.pause = 0;
+    }
     pthread_mutex_unlock(&pool.owner);
 }
 

@@ -2,12 +2,18 @@
 #ifndef PN_THREADS_H
 #define PN_THREADS_H
 
+#include <stdbool.h>
+
 /* One call of a job on each of `threads` threads, id 0 being the caller's own. */
 typedef void (*team_job)(void *arg, int id, int threads);
 
 /* Runs the job on up to `wanted` threads and returns when all are done. It gets fewer, down to the caller's own alone,
    when another call has the team or no thread can be started: the job must give the same bits with any number. */
 void team_run(team_job job, void *arg, int wanted);
+
+/* Inside a job, for thread 0: do the others keep this call waiting, because their cores are busy with something else? The
+   job had better end soon; run again, it gets one thread. */
+bool team_held_up(int threads);
 
 /* Inside a job: waits until all its threads are here. */
 void team_sync(int threads);

@@ -11,11 +11,11 @@
 from pynet import data, kernels, layers, metrics, optim, reference
 from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
+from pynet.gradcheck import gradient_check
 from pynet.layers import Dense, Input, Loss, ReLU, Sigmoid, Softmax, Tanh
 from pynet.network import Evaluation, Network, load
 from pynet.npz import export_npz, import_npz
 from pynet.optim import SGD
-from pynet.reference import gradient_check
 
 __version__ = _text(_lib.pn_version())
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# -std=c11 would switch contraction off, and with it every fused multiply-add. With errno, sqrtf does not vectorise.
-CFLAGS = ["-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
+# The kernels name each fused multiply-add. Which ones a compiler would add depends on the code around it, and with them
+# the bits: contraction is off. With errno, sqrtf does not vectorise.
+CFLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
 LIBS = ["m"]
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pynet._core import ffi, lib
 
-__all__ = ["array", "check", "ffi", "lib", "pointer", "text", "view"]
+__all__ = ["array", "check", "checked_seed", "ffi", "lib", "pointer", "text", "view"]
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +55,13 @@ def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:
     size = int(np.prod(shape)) * 4
     kept = ffi.gc(data, lambda _, keep=owner: None)
     return np.frombuffer(ffi.buffer(kept, size), dtype=np.float32).reshape(shape)
+
+
+def checked_seed(seed: int) -> int:
+    """The seed, if the core can take it: 64 bits."""
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed}; accepted: 0 to 2^64 - 1")
+    return seed
 
 
 def _check_environment() -> None:

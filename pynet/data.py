@@ -206,8 +206,9 @@ def batches(
 ) -> Iterator[tuple[Array, Array]]:
     """The samples of one epoch in mini-batches (x (m, ...), y (m, ...)), in the order that fit uses.
 
-    x: (n, ...), y: (n) labels or (n, outputs) targets; the batches are copies in the same dtype, the last may be short.
-    Raises DataError.
+    x: (n, ...), y: (n) labels or (n, outputs) targets; the batches are copies in the same dtype. There are
+    ceil(n / batch_size) of them; where batch_size does not divide n, they are made as equal as can be, the larger ones
+    first. Raises DataError.
     """
     from pynet.kernels import shuffle
 
@@ -217,7 +218,8 @@ def batches(
     if batch_size < 1:
         raise DataError(f"batch_size {batch_size}: must be at least 1")
     order = shuffle(len(x), seed, epoch)
-    return ((x[rows], y[rows]) for rows in (order[i : i + batch_size] for i in range(0, len(order), batch_size)))
+    count = -(-len(order) // batch_size)
+    return ((x[rows], y[rows]) for rows in (np.array_split(order, count) if count else []))
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import ffi, lib, pointer
+from pynet._ffi import checked_seed, ffi, lib, pointer
 from pynet.optim import SGD
 
 if TYPE_CHECKING:
@@ -102,28 +102,39 @@ def fit(
         raise ValueError(f"epochs is {epochs}; accepted: 0 or more")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; accepted: 1 or more")
+    seed = net.seed if seed is None else checked_seed(seed)
     if validation_split:
         from pynet.data import split
 
         if validation:
             raise ValueError("validation and validation_split are both given; one of them sets the validation data")
-        x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, net.seed if seed is None else seed)
+        x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, seed)
         validation = (held_out[0], held_out[1])
     samples = net._samples(x, y)
     held = net._samples(*validation) if validation else None
     for part, name in ((samples, "x"), (held, "validation x")):
         _check_finite(part, name)
     history = History()
-    runner = _Runner(net, samples, batch_size, optimizer, net.seed if seed is None else seed)
+    runner = _Runner(net, samples, batch_size, optimizer, seed)
     for epoch in range(epochs):
         row = runner.epoch(epoch, epochs, progress)
         if held is not None:
-            figures = net._evaluate(held)
-            row |= {"val_loss": figures.loss, "val_accuracy": figures.accuracy}
+            row |= _measure(net, held, f"epoch {epoch + 1}, batch {-(-samples.n // batch_size)}")
         history.add(row)
         if on_epoch_end:
             on_epoch_end(row)
     return history
+
+
+def _measure(net: Network, held: Samples, place: str) -> dict[str, float]:
+    """Loss and accuracy on the validation data after the epoch that ended at `place`."""
+    try:
+        figures = net._evaluate(held)
+    except FloatingPointError:
+        raise FloatingPointError(
+            f"{place}: the validation loss after it is not finite; a smaller learning rate may help"
+        ) from None
+    return {"val_loss": figures.loss, "val_accuracy": figures.accuracy}
 
 
 def _check_finite(samples: Samples | None, name: str) -> None:
@@ -139,13 +150,22 @@ def _check_finite(samples: Samples | None, name: str) -> None:
             raise ValueError(f"{name} holds {value} in sample {sample}, feature {feature}; accepted: finite numbers")
 
 
+def _equal_batches(n: int, batch_size: int) -> list[tuple[int, int]]:
+    """How an epoch of n samples is cut, as (batches, samples in each); the core would cut the whole of it alike."""
+    batches = -(-n // batch_size)
+    if not batches:
+        return []
+    size, larger = divmod(n, batches)
+    return [(larger, size + 1), (batches - larger, size)]
+
+
 class _Runner:
-    """Runs epochs in calls of about CALL_SECONDS; remembers how many samples that is."""
+    """Runs epochs in calls of about CALL_SECONDS; remembers how many steps that is."""
 
     def __init__(self, net: Network, samples: Samples, batch_size: int, optimizer: SGD, seed: int) -> None:
         from pynet.network import _optim
 
-        self._net, self._samples, self._batch, self._seed = net, samples, batch_size, seed
+        self._net, self._samples, self._batch_size, self._seed = net, samples, batch_size, seed
         self._opt = _optim(optimizer)
         self._order = np.empty(samples.n, np.int32)
         self._steps_a_call = 1
@@ -157,26 +177,25 @@ class _Runner:
         begin = time.perf_counter()
         lib.pn_shuffle(order, n, self._seed, epoch)
         with _bar(progress, n, f"epoch {epoch + 1}/{epochs}") as advance:
-            done = 0
-            while done < n:
-                count = min(self._steps_a_call * self._batch, n - done)
-                self._call(order + done, count, epoch, stats)
-                done += count
-                advance(count)
+            for batches, size in _equal_batches(n, self._batch_size):
+                while batches:
+                    steps = min(self._steps_a_call, batches)
+                    self._call(order + int(stats.samples), steps, size, epoch, stats)
+                    batches -= steps
+                    advance(steps * size)
         seconds = time.perf_counter() - begin
         n = max(n, 1)
         return {"loss": stats.loss / n, "accuracy": stats.correct / n, "seconds": seconds}
 
-    def _call(self, order: Any, count: int, epoch: int, stats: Any) -> None:
+    def _call(self, order: Any, steps: int, size: int, epoch: int, stats: Any) -> None:
         begin = time.perf_counter()
         try:
-            self._net._train(self._samples, order, count, self._batch, self._opt, stats)
+            self._net._train(self._samples, order, steps * size, size, self._opt, stats)
         except FloatingPointError as error:
             reason = str(error) if str(error).startswith("parameter") else "the loss is not finite"
             raise FloatingPointError(
                 f"epoch {epoch + 1}, batch {stats.steps + 1}: {reason}; a smaller learning rate may help"
             ) from None
-        steps = -(-count // self._batch)
         a_step = max(time.perf_counter() - begin, 1e-7) / steps
         self._steps_a_call = max(1, min(int(CALL_SECONDS / a_step), 4 * steps))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array, array, ffi, lib, pointer, text
+from pynet._ffi import Array, array, checked_seed, ffi, lib, pointer, text
 
 __all__ = [
     "bias",
@@ -208,8 +208,8 @@ def tanh_grad(dy: npt.ArrayLike, y: npt.ArrayLike) -> Array:
 
 def softmax(x: npt.ArrayLike, temperature: float = 1.0) -> Array:
     """p (m,n) = softmax of each row of x (m,n) / temperature (Bridle 1990); the row maximum is subtracted first."""
-    if not (temperature > 0 and np.isfinite(temperature)):
-        raise ValueError(f"temperature is {temperature}; accepted: a finite number above 0")
+    if not 1e-38 <= temperature <= 3e38:
+        raise ValueError(f"temperature is {temperature}; accepted: 1e-38 to 3e38, a float32 with a float32 inverse")
     rows = _matrix(x, "x")
     out = np.empty_like(rows)
     lib.pn_softmax(pointer(out), pointer(rows), *rows.shape, temperature)
@@ -268,7 +268,7 @@ def sgd(w: Array, dw: npt.ArrayLike, learning_rate: float) -> None:
 
 def one_hot(labels: npt.ArrayLike, n: int) -> Array:
     """y (m,n) = 1 at each row's label, else 0."""
-    m = np.asarray(labels).shape[0]
+    m = np.size(labels)
     truth = _labels(labels, m, n)
     out = np.empty((m, n), np.float32)
     lib.pn_one_hot(pointer(out), pointer(truth), m, n)
@@ -290,5 +290,5 @@ def gather(x: npt.ArrayLike, index: npt.ArrayLike | None = None) -> Array:
 def shuffle(n: int, seed: int = 0, epoch: int = 0) -> Array:
     """0..n-1 (int32) in the order in which training visits the samples in this epoch (Fisher and Yates 1938)."""
     out = np.empty(n, np.int32)
-    lib.pn_shuffle(pointer(out), n, seed, epoch)
+    lib.pn_shuffle(pointer(out), n, checked_seed(seed), epoch)
     return out

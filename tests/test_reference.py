@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pynet import reference
-from pynet.reference import Dense, Layer, Network, ReLU, Sigmoid, Softmax, Tanh, gradient_check, init
+from pynet.gradcheck import gradient_check
+from pynet.reference import Dense, Layer, Network, ReLU, Sigmoid, Softmax, Tanh, init
 
 SMALL = st.integers(1, 7)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -1,0 +1,42 @@
+"""The `pynet` command, also `python -m pynet`: a name for each thing it does, each in a module of its own."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {"train": "train a network on a data set and save it"}  # each is pynet.<name> with a main(argv) -> status
+
+
+def usage() -> str:
+    """What there is to choose from."""
+    lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        ["usage: pynet COMMAND [options]", "", *lines, "", "pynet COMMAND --help lists its options; pynet --version"]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; argv None is the process's own. Returns the exit status."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    name = given[0] if given else "--help"
+    if name in COMMANDS:
+        return int(importlib.import_module(f"pynet.{name}").main(given[1:]))
+    if name in ("-h", "--help"):
+        print(usage())
+        return 0
+    if name == "--version":
+        from pynet import __version__
+
+        print(f"pynet {__version__}")
+        return 0
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(COMMANDS)}"
+    print(f"pynet: error: no command {name!r}; {hint}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,382 @@
+"""The command that trains: `pynet train`, also `python -m pynet.train`. The loop itself is pynet.fit.
+
+Whatever stops a run, the weights are not lost: Ctrl-C saves what was learnt so far, a loss that is not finite saves
+the last epoch whose figures were. What could only fail at the end, such as the target of --save, is tried first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pynet import __version__, data, kernels
+from pynet.data import DataError, Dataset
+from pynet.datafiles import Array
+from pynet.fit import History
+from pynet.metrics import confusion_matrix, format_confusion
+from pynet.network import Evaluation, Network, load
+from pynet.optim import SGD
+from pynet.options import DEFAULT_TARGET, UsageError, epochs_for, parse
+
+__all__ = ["main"]
+
+MOST_CLASSES = 30  # a larger confusion matrix is not printed
+EXPECTED = (OSError, ValueError, ArithmeticError, MemoryError, KeyboardInterrupt)  # anything else is a fault of ours
+
+
+class Stopped(Exception):
+    """Training ended early, for `cause`; `note` says what became of the weights."""
+
+    def __init__(self, cause: BaseException, note: str) -> None:
+        self.cause, self.note = cause, note
+
+
+# ---- data, network, targets -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Task:
+    """What is to be trained, on what, and how."""
+
+    options: argparse.Namespace
+    data: Dataset  # without the validation samples
+    held_out: tuple[Array, Array] | None  # what each epoch is measured on: validation samples, else the test set
+    net: Network
+    seed: int
+    epochs: int
+    target: Path | None
+    say: Callable[[str], None]
+
+
+def prepare(options: argparse.Namespace) -> Task:
+    """Data, network and targets, with all that can be wrong about them found before the training."""
+    if options.threads:
+        kernels.set_threads(options.threads)
+    net = _given_network(options)
+    chosen = _load_data(options)
+    seed = options.seed if options.seed is not None else net.seed if net else 0
+    held_out = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
+    if options.val_split:
+        x, y, *val = data.split(chosen.x_train, chosen.y_train, options.val_split, seed)
+        chosen, held_out = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
+    if net is None:
+        net = _network(_text(options, math.prod(chosen.x_train.shape[1:]), len(chosen.classes)), seed)
+    _check_suits(net, chosen, options)
+    if math.prod(net.out_shape) == len(chosen.classes):
+        net.classes = list(chosen.classes)
+    target = Path(f"{chosen.name}.safetensors") if options.save is DEFAULT_TARGET else options.save
+    _check_targets(options, target)
+    epochs = epochs_for(chosen.name) if options.epochs is None else options.epochs
+    return Task(options, chosen, held_out, net, seed, epochs, target, _silent if options.terse else _say)
+
+
+def _given_network(options: argparse.Namespace) -> Network | None:
+    """The network of --load or --net; None where its text depends on the data."""
+    if options.load:
+        return load(options.load)
+    if options.net is None:
+        return None
+    return _network(options.net + (f" loss({options.loss})" if options.loss else ""), options.seed or 0)
+
+
+def _network(text: str, seed: int) -> Network:
+    try:
+        return Network(text, seed)
+    except ValueError as error:
+        raise UsageError(f"network {text!r}: {error}") from None
+
+
+def _text(options: argparse.Namespace, features: int, classes: int) -> str:
+    """The text that --hidden, --activation, --init and --loss stand for."""
+    init = f",init={options.init}" if options.init else ""
+    hidden = [128, 64] if options.hidden is None else options.hidden
+    words = [f"input({features})", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
+    return " ".join([*words, f"dense({classes}{init})", "sigmoid loss(mse)" if options.loss == "mse" else "softmax"])
+
+
+def _load_data(options: argparse.Namespace) -> Dataset:
+    if options.data:
+        chosen = data.load(options.data)
+    else:
+        chosen = data.load(options.dataset) if options.dataset else data.default()
+        if options.terse and chosen.name == "digits" and not options.dataset:
+            _complain(f"using {chosen.source}")
+    if options.classes:
+        try:
+            chosen = chosen.only(options.classes)
+        except DataError as error:
+            raise UsageError(f"argument --classes: {error}") from None
+    return chosen.limit(options.limit) if options.limit else chosen
+
+
+def _check_suits(net: Network, chosen: Dataset, options: argparse.Namespace) -> None:
+    shape = chosen.x_train.shape[1:]
+    takes, gives = math.prod(net.in_shape), math.prod(net.out_shape)
+    what = f"the model {options.load}" if options.load else "the network"
+    wrong: type[Exception] = ValueError if options.load else UsageError
+    if takes != math.prod(shape):
+        raise wrong(f"{what} takes {takes} inputs, the samples of {chosen.name} have {_times(shape)}")
+    binary = gives == 1 and len(chosen.classes) == 2 and net.loss_name == "mse"  # one output: above 1/2, or not
+    if gives != len(chosen.classes) and not binary:
+        raise wrong(f"{what} has {gives} outputs, {chosen.name} has {len(chosen.classes)} classes")
+
+
+def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
+    """Finds what would otherwise fail after the training, or cost a file that is not ours."""
+    if target:
+        if os.path.lexists(target):
+            _check_replaceable(target)
+        _check_folder(target)
+    if options.history:
+        for other in (target, options.data, options.load):
+            if other and os.path.realpath(other) == os.path.realpath(options.history):
+                raise UsageError(f"argument --history: {options.history} is used for something else as well")
+        if options.history.is_dir():
+            raise OSError(f"cannot write {options.history}: it is a folder")
+        _check_folder(options.history)
+
+
+def _check_replaceable(target: Path) -> None:
+    try:
+        load(target)
+    except (OSError, ValueError) as error:
+        reason = f"{target} is no pynet model, so it is not overwritten ({error}); name another file by --save"
+        raise ValueError(reason) from None
+    if not os.access(target, os.W_OK):
+        raise OSError(f"cannot write {target}: it is write-protected")
+
+
+def _check_folder(target: Path) -> None:
+    folder = Path(os.path.realpath(target)).parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write {target}: folder {folder}: {error.strerror}") from None
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Training:
+    """A run: its figures, and the weights after its last epoch with finite ones."""
+
+    task: Task
+    history: History = field(default_factory=History)
+
+    def __post_init__(self) -> None:
+        self._kept = {name: tensor.copy() for name, tensor in self.task.net.tensors.items()}
+
+    def run(self) -> Evaluation | None:
+        """Trains and measures; returns the figures on the test set, if there is one."""
+        task, options = self.task, self.task.options
+        task.net.fit(
+            task.data.x_train,
+            task.data.y_train,
+            epochs=task.epochs,
+            batch_size=options.batch_size,
+            optimizer=SGD(options.lr),
+            validation=task.held_out,
+            seed=task.seed,
+            progress=not options.terse and sys.stderr is not None and sys.stderr.isatty(),
+            on_epoch_end=self._epoch_end,
+        )
+        return task.net.evaluate(task.data.x_test, task.data.y_test) if len(task.data.x_test) else None
+
+    def _epoch_end(self, row: dict[str, float]) -> None:
+        tensors = self.task.net.tensors
+        epoch = len(self.history.loss) + 1
+        if not _finite(tensors):
+            raise FloatingPointError(f"epoch {epoch}, last batch: a weight is not finite; a smaller --lr may help")
+        for name, tensor in tensors.items():
+            np.copyto(self._kept[name], tensor)
+        self.history.add(row)
+        self.task.say(_epoch_line(row, epoch, self.task))
+
+    def salvage(self, error: BaseException) -> str:
+        """After an error, saves the best weights there are, if any were learnt; says so."""
+        tensors = self.task.net.tensors
+        if isinstance(error, FloatingPointError) or not _finite(tensors):
+            for name, tensor in tensors.items():
+                np.copyto(tensor, self._kept[name])
+        changed = any(not np.array_equal(tensor, self._kept[name]) for name, tensor in tensors.items())
+        if not changed and not self.history.loss:
+            return " (nothing was saved)"
+        self.save(None)
+        return f" (what was learnt is in {self.task.target})" if self.task.target else ""
+
+    def save(self, test: Evaluation | None) -> None:
+        """Writes the model with the facts of its training, and the history."""
+        task, notes = self.task, self.task.net.meta
+        before = notes.get("epochs", "") if task.options.load else ""
+        notes["dataset"] = task.data.name.encode(errors="replace").decode()
+        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
+        notes["batch_size"], notes["learning_rate"] = str(task.options.batch_size), str(task.options.lr)
+        notes["seed"], notes["made_by"] = str(task.seed), f"pynet {__version__}"
+        if test:
+            notes["test_accuracy"] = str(test.accuracy)
+        else:
+            notes.pop("test_accuracy", None)
+        if task.target:
+            task.net.save(task.target)
+        if task.options.history:
+            self.history.save(task.options.history)
+
+
+def _finite(tensors: dict[str, Array]) -> bool:
+    return all(bool(np.isfinite(tensor).all()) for tensor in tensors.values())
+
+
+def train(options: argparse.Namespace, begin: float) -> None:
+    """The whole run."""
+    task = prepare(options)
+    training = Training(task)
+    try:
+        _describe(task)
+        test = training.run()
+    except EXPECTED as error:
+        raise Stopped(error, training.salvage(error)) from error
+    training.save(test)
+    if options.json:
+        print(json.dumps(_results(training, test, time.perf_counter() - begin)))
+        return
+    print(f"test accuracy {_percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else "no test samples")
+    if test and len(task.data.classes) <= MOST_CLASSES:
+        matrix = confusion_matrix(task.data.y_test, task.net.predict(task.data.x_test), len(task.data.classes))
+        task.say("\n" + format_confusion(matrix, task.data.classes) + "\n")
+    task.say(f"saved to {task.target}" if task.target else "not saved")
+
+
+# ---- what is printed ------------------------------------------------------------------------------------------------
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    product = math.prod(shape)
+    return f"{'x'.join(map(str, shape))} = {product}" if len(shape) > 1 else str(product)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _describe(task: Task) -> None:
+    """Data, preprocessing, network and hyperparameters."""
+    chosen, net, options = task.data, task.net, task.options
+    names = ", ".join(chosen.classes) if len(chosen.classes) <= MOST_CLASSES else f"{len(chosen.classes)} classes"
+    aside = f", {len(task.held_out[0]):,} for validation" if options.val_split and task.held_out else ""
+    sizes = f"{len(chosen.x_train):,} samples for training{aside}, {len(chosen.x_test):,} for testing"
+    scaled = "pixels (bytes), divided by 255" if chosen.x_train.dtype == np.uint8 else "values, taken as they are"
+    shape = chosen.x_train.shape[1:]
+    layout = "" if shape == net.in_shape else f", {'flattened to' if len(net.in_shape) == 1 else 'taken as'} "
+    layout += "x".join(map(str, net.in_shape)) if layout else ""
+    plan = f"{task.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}, loss {net.loss_name}"
+    task.say(
+        f"data      {chosen.name}: {sizes}; classes {names}\n"
+        f"source    {chosen.source}\n"
+        f"inputs    {'x'.join(map(str, shape))} {scaled}{layout}\n"
+        f"network   {net.spec}\n\n{net.summary()}\n\n"
+        f"training  {plan}, seed {task.seed}\n"
+        f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
+    )
+
+
+def _epoch_line(row: dict[str, float], epoch: int, task: Task) -> str:
+    line = f"epoch {epoch:>{len(str(task.epochs))}}/{task.epochs}  loss {row['loss']:.4f}"
+    line += f"  train {_percent(row['accuracy'])}"
+    if "val_accuracy" in row:
+        line += f"  {'val' if task.options.val_split else 'test'} {_percent(row['val_accuracy'])}"
+    speed = len(task.data.x_train) / max(row["seconds"], 1e-9)
+    return f"{line}  {row['seconds']:.3f} s  {speed:,.0f} samples/s"
+
+
+def _results(training: Training, test: Evaluation | None, seconds: float) -> dict[str, Any]:
+    """What --json prints."""
+    task, columns = training.task, ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+    return {
+        "dataset": task.data.name,
+        "train_samples": len(task.data.x_train),
+        "test_samples": len(task.data.x_test),
+        "net": task.net.spec,
+        "parameters": task.net.parameters,
+        "threads": kernels.threads(),
+        "cpu": kernels.cpu(),
+        "seed": task.seed,
+        "epochs": [{name: row.get(name) for name in columns} for row in training.history.rows()],
+        "test_accuracy": test.accuracy if test else None,
+        "seconds": seconds,
+        "model": str(task.target) if task.target else None,
+        "weights_sha256": task.net.weights_sha256(),
+    }
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    begin = time.perf_counter()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
+    try:
+        train(parse(argv), begin)
+        print(end="", flush=True)  # what cannot be written shall fail here
+        return 0
+    except Stopped as stopped:
+        return _fail(stopped.cause, stopped.note)
+    except (UsageError, *EXPECTED) as error:
+        return _fail(error)
+
+
+def _fail(error: BaseException, note: str = "") -> int:
+    """Says in one line what went wrong; the exit status."""
+    if isinstance(error, KeyboardInterrupt):
+        _complain(f"stopped{note}")
+        return 130
+    if isinstance(error, OSError):
+        _abandon_stdout()
+    message = " ".join(str(error).split()) or "out of memory"
+    if isinstance(error, BrokenPipeError):
+        message = "nobody reads the output any more"
+    if isinstance(error, UsageError):
+        note = "; pynet train --help lists the options"
+    _complain(f"error: {message}{note}")
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):  # a broken stderr leaves the exit status to tell
+        print(f"pynet train: {text}", file=sys.stderr)
+
+
+def _abandon_stdout() -> None:
+    """If stdout takes no more, what it still holds must not fail again when Python ends."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

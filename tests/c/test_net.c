@@ -1,0 +1,412 @@
+/* The network from C: training with any number of threads gives the same bits, two nets run at once, a fork in between
+   does no harm, and each call refuses what it cannot do. Prints how many checks it made. */
+#define _GNU_SOURCE
+#include "pynet.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { N = 70, BATCH = 32, FEATURES = 40, CLASSES = 7 };
+
+static const char spec[] = "input(40) dense(130) relu dense(50) tanh dense(7) softmax";
+static const char spec_mse[] = "input(40) dense(130) sigmoid dense(50) relu dense(7) sigmoid";
+static const char xor_spec[] = "input(2) dense(8) tanh dense(1) sigmoid";
+static const int batches[] = {24, 23, 23}; /* what 70 samples make in batches of at most 32 */
+static const pn_optim sgd = {.kind = PN_SGD, .learning_rate = 0.5f};
+
+static uint8_t bytes[N * FEATURES];
+static float floats[N * FEATURES];
+static float targets[N * CLASSES];
+static int32_t labels[N], order[N];
+
+static int checks, failures;
+
+#define CHECK(what)                                           \
+    do {                                                      \
+        checks++;                                             \
+        if (!(what)) {                                        \
+            failures++;                                       \
+            printf("line %d: not so: %s\n", __LINE__, #what); \
+        }                                                     \
+    } while (0)
+
+static pn_data data_of(pn_dtype dtype)
+{
+    return (pn_data){.x = dtype == PN_UINT8 ? (const void *)bytes : floats, .dtype = dtype, .labels = labels, .n = N};
+}
+
+static pn_net *created(const char *text, uint64_t seed)
+{
+    char err[PN_ERRLEN];
+    pn_net *net;
+    if (pn_net_new(&net, text, seed, err) != PN_OK) {
+        printf("%s: %s\n", text, err);
+        exit(1);
+    }
+    return net;
+}
+
+/* FNV-1a (Fowler, Noll and Vo) over all parameters. */
+static uint64_t hash(pn_net *net)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    pn_net_info info;
+    pn_net_describe(net, &info);
+    for (int i = 0; i < info.tensors; i++) {
+        pn_tensor t;
+        CHECK(pn_net_tensor(net, i, &t) == PN_OK);
+        for (size_t b = 0; b < (size_t)t.size * sizeof(float); b++)
+            h = (h ^ ((const unsigned char *)t.data)[b]) * 0x100000001b3u;
+    }
+    return h;
+}
+
+static pn_status epochs(pn_net *net, const pn_data *data, int count)
+{
+    for (int epoch = 0; epoch < count; epoch++) {
+        pn_stats stats = {0};
+        pn_shuffle(order, N, 1, (uint64_t)epoch);
+        pn_status status = pn_net_train(net, data, order, N, BATCH, &sgd, &stats);
+        if (status)
+            return status;
+        CHECK(stats.samples == N && stats.steps == 3 && stats.loss > 0);
+    }
+    return PN_OK;
+}
+
+static uint64_t trained(const char *text, pn_dtype dtype)
+{
+    pn_net *net = created(text, 5);
+    const pn_data data = data_of(dtype);
+    CHECK(epochs(net, &data, 2) == PN_OK);
+    uint64_t h = hash(net);
+    pn_net_free(net);
+    return h;
+}
+
+static uint64_t trained_by_hand(const char *text)
+{
+    pn_net *net = created(text, 5);
+    const pn_data data = data_of(PN_UINT8);
+    for (uint64_t epoch = 0; epoch < 2; epoch++) {
+        pn_shuffle(order, N, 1, epoch);
+        for (int i = 0, at = 0; i < 3; at += batches[i++]) {
+            const int n = batches[i];
+            double loss = -1;
+            CHECK(pn_net_forward(net, &data, order + at, n) == PN_OK);
+            CHECK(pn_net_loss(net, &data, order + at, n, &loss) == PN_OK && loss > 0);
+            CHECK(pn_net_backward(net) == PN_OK);
+            CHECK(pn_net_update(net, &sgd) == PN_OK);
+        }
+    }
+    uint64_t h = hash(net);
+    pn_net_free(net);
+    return h;
+}
+
+static void same_bits(void)
+{
+    uint64_t expected = 0, expected_mse = 0;
+    const char *name;
+    for (int t = 0; (name = pn_cpu_table(t)); t++) {
+        CHECK(pn_set_cpu(name) == PN_OK);
+        for (int threads = 1; threads <= 4; threads++) {
+            CHECK(pn_set_threads(threads) == PN_OK && pn_threads() == threads);
+            if (threads == 1 && (t == 0 || strcmp(name, "portable") == 0)) { /* which may lack fused multiply-add */
+                expected = trained(spec, PN_UINT8);
+                expected_mse = trained(spec_mse, PN_UINT8);
+                CHECK(expected != expected_mse);
+            }
+            CHECK(trained(spec, PN_UINT8) == expected);
+            CHECK(trained(spec, PN_FLOAT32) == expected);
+            CHECK(trained_by_hand(spec) == expected);
+            CHECK(trained_by_hand(spec_mse) == expected_mse);
+        }
+    }
+    CHECK(pn_set_cpu(NULL) == PN_OK);
+    CHECK(pn_set_threads(-1) == PN_ERR_ARGUMENT && pn_set_threads(65) == PN_ERR_ARGUMENT && pn_threads() == 4);
+    CHECK(pn_set_threads(0) == PN_OK && pn_threads() >= 1);
+    CHECK(pn_set_threads(3) == PN_OK);
+}
+
+static void *train_in_thread(void *result)
+{
+    pn_net *net = created(spec, 5);
+    const pn_data data = data_of(PN_UINT8);
+    int32_t own[N];
+    for (uint64_t epoch = 0; epoch < 2; epoch++) {
+        pn_shuffle(own, N, 1, epoch);
+        if (pn_net_train(net, &data, own, N, BATCH, &sgd, NULL) != PN_OK)
+            return NULL;
+    }
+    pn_tensor t;
+    if (pn_net_tensor(net, 0, &t) == PN_OK)
+        memcpy(result, t.data, (size_t)t.size * sizeof(float));
+    pn_net_free(net);
+    return result;
+}
+
+static void two_at_once(void)
+{
+    static float weights[3][FEATURES * 130];
+    pthread_t threads[2];
+    CHECK(train_in_thread(weights[2]) != NULL);
+    for (int round = 0; round < 3; round++) {
+        memset(weights, 0, 2 * sizeof *weights);
+        for (int i = 0; i < 2; i++)
+            CHECK(pthread_create(&threads[i], NULL, train_in_thread, weights[i]) == 0);
+        for (int i = 0; i < 2; i++)
+            CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(memcmp(weights[0], weights[2], sizeof *weights) == 0);
+        CHECK(memcmp(weights[1], weights[2], sizeof *weights) == 0);
+    }
+}
+
+static void fork_between(void)
+{
+    const uint64_t expected = trained(spec, PN_UINT8);
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+        _exit(trained(spec, PN_UINT8) == expected ? 0 : 1);
+    CHECK(trained(spec, PN_UINT8) == expected);
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void learns_xor(void)
+{
+    static const float x[] = {0, 0, 0, 1, 1, 0, 1, 1}, y[] = {0, 1, 1, 0};
+    const pn_data data = {.x = x, .dtype = PN_FLOAT32, .targets = y, .n = 4};
+    const pn_optim fast = {.kind = PN_SGD, .learning_rate = 2};
+    pn_net *net = created(xor_spec, 1);
+    pn_stats stats = {0};
+    for (int i = 0; i < 3000; i++)
+        CHECK(pn_net_train(net, &data, NULL, 4, 4, &fast, NULL) == PN_OK);
+    CHECK(pn_net_evaluate(net, &data, NULL, 4, &stats) == PN_OK);
+    CHECK(stats.correct == 4 && stats.samples == 4 && stats.steps == 0 && stats.loss < 0.05);
+    float p[4];
+    CHECK(pn_net_predict(net, &data, 4, 1, p) == PN_OK);
+    for (int i = 0; i < 4; i++)
+        CHECK(fabsf(p[i] - y[i]) < 0.2f);
+    pn_net_free(net);
+}
+
+static void describes_itself(void)
+{
+    pn_net *net = created("input(40)dense( 130 )relu dense(50,xavier) tanh dense(7,init=auto)softmax()", 5);
+    pn_net_info info;
+    pn_layer_info layer;
+    pn_tensor tensor;
+    pn_net_describe(net, &info);
+    CHECK(strcmp(pn_net_spec(net), "input(40) dense(130) relu dense(50,init=xavier) tanh dense(7) softmax") == 0);
+    CHECK(info.layers == 6 && info.tensors == 6 && info.loss == PN_CROSS_ENTROPY && info.seed == 5);
+    CHECK(info.parameters == 40 * 130 + 130 + 130 * 50 + 50 + 50 * 7 + 7);
+    CHECK(info.in_rank == 1 && info.in_shape[0] == 40 && info.in_features == 40 && info.out_features == 7);
+    CHECK(pn_net_layer(net, 2, &layer) == PN_OK && strcmp(layer.text, "dense(50,init=xavier)") == 0);
+    CHECK(strcmp(layer.path, "2") == 0 && strcmp(layer.kind, "dense") == 0 && layer.parameters == 130 * 50 + 50);
+    CHECK(layer.in_shape[0] == 130 && layer.out_shape[0] == 50);
+    CHECK(pn_net_tensor(net, 2, &tensor) == PN_OK && strcmp(tensor.name, "2.W") == 0 && tensor.layer == 2);
+    CHECK(tensor.rank == 2 && tensor.shape[0] == 130 && tensor.shape[1] == 50 && tensor.size == 6500 && !tensor.grad);
+    pn_net_free(net);
+}
+
+/* ---- what is refused --------------------------------------------------------------------------------------------------- */
+
+#define REFUSED(call, status, message)                                            \
+    do {                                                                          \
+        CHECK((call) == (status));                                                \
+        CHECK(strstr(pn_net_error(net), message));                                \
+        if (!strstr(pn_net_error(net), message))                                  \
+            printf("line %d: the message is: %s\n", __LINE__, pn_net_error(net)); \
+    } while (0)
+
+static void refuses_texts(void)
+{
+    static const char *const wrong[] = {"", "relu", "input(4)", "input(4) dens(3)", "input(4) dense(3", "\xff\xfe"};
+    char err[PN_ERRLEN];
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        pn_net *net = (pn_net *)err;
+        CHECK(pn_net_new(&net, wrong[i], 0, err) == PN_ERR_SPEC && net == NULL);
+        CHECK(strncmp(err, "column ", 7) == 0);
+    }
+    for (int status = PN_OK; status <= PN_ERR_FORMAT; status++)
+        CHECK(strlen(pn_strerror((pn_status)status)) > 5);
+    CHECK(strcmp(pn_strerror((pn_status)99), "unknown status") == 0);
+    pn_net_free(NULL);
+}
+
+static void refuses_samples(void)
+{
+    pn_net *net = created(spec, 5);
+    const uint64_t before = hash(net);
+    const pn_data data = data_of(PN_UINT8);
+    const int32_t past[] = {0, 1, N}, negative[] = {0, -1};
+    pn_stats stats = {0};
+    float y[3 * CLASSES];
+    REFUSED(pn_net_train(net, &data, past, 3, 2, &sgd, &stats), PN_ERR_ARGUMENT,
+            "order[2] is 70; the data has samples 0 to 69");
+    REFUSED(pn_net_train(net, &data, negative, 2, 2, &sgd, &stats), PN_ERR_ARGUMENT, "order[1] is -1");
+    REFUSED(pn_net_forward(net, &data, past, 3), PN_ERR_ARGUMENT, "order[2] is 70");
+    REFUSED(pn_net_evaluate(net, &data, past, 3, &stats), PN_ERR_ARGUMENT, "order[2] is 70");
+    REFUSED(pn_net_train(net, &data, NULL, N + 1, 2, &sgd, &stats), PN_ERR_ARGUMENT,
+            "71 samples asked for; the data has 70");
+    REFUSED(pn_net_train(net, &data, NULL, -1, 2, &sgd, &stats), PN_ERR_ARGUMENT, "-1 samples asked for");
+    REFUSED(pn_net_predict(net, &data, N + 1, 1, y), PN_ERR_ARGUMENT, "71 samples");
+    REFUSED(pn_net_train(net, &data, NULL, N, 0, &sgd, &stats), PN_ERR_ARGUMENT, "batch is 0; accepted: 1 or more");
+    REFUSED(pn_net_predict(net, &data, 3, 0, y), PN_ERR_ARGUMENT, "temperature is 0");
+    REFUSED(pn_net_predict(net, &data, 3, NAN, y), PN_ERR_ARGUMENT, "temperature is");
+
+    const pn_optim rates[] = {{PN_SGD, 0}, {PN_SGD, -1}, {PN_SGD, NAN}, {PN_SGD, INFINITY}};
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
+        REFUSED(pn_net_train(net, &data, NULL, N, 2, &rates[i], &stats), PN_ERR_ARGUMENT, "learning rate is");
+    const pn_optim unknown = {(pn_optim_kind)9, 1};
+    REFUSED(pn_net_train(net, &data, NULL, N, 2, &unknown, &stats), PN_ERR_ARGUMENT, "optimizer kind is 9");
+
+    pn_data other = data;
+    other.dtype = (pn_dtype)5;
+    REFUSED(pn_net_forward(net, &other, NULL, 3), PN_ERR_ARGUMENT, "dtype is 5");
+    other = data;
+    other.labels = NULL;
+    REFUSED(pn_net_evaluate(net, &other, NULL, 3, &stats), PN_ERR_ARGUMENT, "no labels: cross-entropy needs them");
+    other.targets = targets;
+    REFUSED(pn_net_evaluate(net, &other, NULL, 3, &stats), PN_ERR_ARGUMENT, "no labels: cross-entropy needs them");
+    const int32_t bad[] = {0, CLASSES, -1};
+    other.labels = bad;
+    REFUSED(pn_net_train(net, &other, NULL, 3, 3, &sgd, &stats), PN_ERR_ARGUMENT,
+            "label of sample 1 is 7; this network takes 0 to 6");
+    const int32_t last[] = {2};
+    REFUSED(pn_net_train(net, &other, last, 1, 1, &sgd, &stats), PN_ERR_ARGUMENT, "label of sample 2 is -1");
+    CHECK(hash(net) == before && stats.samples == 0 && stats.steps == 0 && stats.loss == 0);
+    CHECK(pn_net_train(net, &data, NULL, 0, 1, &sgd, &stats) == PN_OK && hash(net) == before);
+    pn_net_free(net);
+
+    net = created(spec_mse, 5);
+    other = (pn_data){.x = bytes, .dtype = PN_UINT8, .n = N};
+    REFUSED(pn_net_evaluate(net, &other, NULL, 3, &stats), PN_ERR_ARGUMENT, "squared error needs them");
+    pn_net_free(net);
+}
+
+static void refuses_order_of_calls(void)
+{
+    pn_net *net = created(spec, 5);
+    const pn_data data = data_of(PN_FLOAT32);
+    double loss;
+    float y[3 * 130];
+    pn_layer_info layer;
+    pn_tensor tensor;
+    REFUSED(pn_net_loss(net, &data, NULL, 3, &loss), PN_ERR_STATE, "loss comes after forward");
+    REFUSED(pn_net_backward(net), PN_ERR_STATE, "backward comes after forward and loss");
+    REFUSED(pn_net_update(net, &sgd), PN_ERR_STATE, "update comes after");
+    REFUSED(pn_net_activation(net, 0, 3, y), PN_ERR_STATE, "activations are there after forward");
+    CHECK(pn_net_forward(net, &data, NULL, 3) == PN_OK && strcmp(pn_net_error(net), "") == 0);
+    REFUSED(pn_net_loss(net, &data, NULL, 4, &loss), PN_ERR_ARGUMENT, "4 answers; the last forward had 3 samples");
+    REFUSED(pn_net_activation(net, 0, 2, y), PN_ERR_ARGUMENT, "room for 2 samples; the last forward had 3");
+    REFUSED(pn_net_activation(net, 6, 3, y), PN_ERR_ARGUMENT, "layer 6; this network has 0 to 5");
+    REFUSED(pn_net_layer(net, -1, &layer), PN_ERR_ARGUMENT, "layer -1; this network has 0 to 5");
+    REFUSED(pn_net_tensor(net, 6, &tensor), PN_ERR_ARGUMENT, "tensor 6; this network has 6");
+    CHECK(pn_net_activation(net, 0, 3, y) == PN_OK);
+    CHECK(pn_net_loss(net, &data, NULL, 3, &loss) == PN_OK && pn_net_backward(net) == PN_OK);
+    CHECK(pn_net_tensor(net, 0, &tensor) == PN_OK && tensor.grad);
+    const pn_optim zero = {PN_SGD, 0};
+    REFUSED(pn_net_update(net, &zero), PN_ERR_ARGUMENT, "learning rate is 0");
+    CHECK(pn_net_forward(net, &data, NULL, N) == PN_OK); /* a larger batch: the work memory is a new one */
+    REFUSED(pn_net_backward(net), PN_ERR_STATE, "backward comes after forward and loss");
+    pn_net_free(net);
+}
+
+static void an_empty_batch(void)
+{
+    pn_net *net = created(spec, 5);
+    const pn_data data = data_of(PN_UINT8);
+    double loss = -1;
+    CHECK(pn_net_forward(net, &data, NULL, 0) == PN_OK); /* with no work memory yet */
+    CHECK(epochs(net, &data, 1) == PN_OK);               /* biases of 0 would be 0 - 0, which valgrind makes -0 */
+    const uint64_t before = hash(net);
+    CHECK(pn_net_forward(net, &data, NULL, 0) == PN_OK);
+    CHECK(pn_net_loss(net, &data, NULL, 0, &loss) == PN_OK && loss == 0);
+    CHECK(pn_net_backward(net) == PN_OK && pn_net_update(net, &sgd) == PN_OK);
+    CHECK(pn_net_predict(net, &data, 0, 1, NULL) == PN_OK);
+    CHECK(hash(net) == before);
+    pn_net_free(net);
+}
+
+static void notices_what_is_not_finite(void)
+{
+    static float x[N * FEATURES];
+    pn_net *net = created(spec, 5), *twin = created(spec, 5);
+    pn_data data = data_of(PN_FLOAT32);
+    pn_stats stats = {0};
+    memcpy(x, floats, sizeof x);
+    x[batches[0] * FEATURES + 7] = NAN; /* in the second batch */
+    CHECK(pn_net_train(twin, &data, NULL, batches[0], BATCH, &sgd, NULL) == PN_OK);
+    data.x = x;
+    REFUSED(pn_net_train(net, &data, NULL, N, BATCH, &sgd, &stats), PN_ERR_NONFINITE,
+            "the loss of step 2 is not finite");
+    CHECK(stats.steps == 1 && stats.samples == batches[0] && isfinite(stats.loss));
+    CHECK(hash(net) == hash(twin));
+    REFUSED(pn_net_evaluate(net, &data, NULL, N, &stats), PN_ERR_NONFINITE, "the loss on this data is not finite");
+
+    pn_tensor tensor;
+    CHECK(pn_net_tensor(net, 3, &tensor) == PN_OK);
+    tensor.data[4] = INFINITY;
+    data = data_of(PN_FLOAT32);
+    REFUSED(pn_net_train(net, &data, NULL, N, BATCH, &sgd, &stats), PN_ERR_NONFINITE,
+            "parameter 2.b holds inf at position 4");
+    pn_net_free(net);
+    pn_net_free(twin);
+}
+
+static void keeps_notes_and_files(void)
+{
+    char path[] = "/tmp/pynet-test-XXXXXX", err[PN_ERRLEN];
+    const int file = mkstemp(path);
+    CHECK(file >= 0 && close(file) == 0);
+    pn_net *net = created(spec, 5), *again = NULL;
+    CHECK(pn_net_set_meta(net, "a", "1") == PN_OK && pn_net_set_meta(net, "b", "2") == PN_OK);
+    CHECK(pn_net_set_meta(net, "a", "3") == PN_OK && pn_net_set_meta(net, "b", NULL) == PN_OK);
+    CHECK(strcmp(pn_net_meta_key(net, 0), "a") == 0 && strcmp(pn_net_meta_value(net, 0), "3") == 0);
+    CHECK(!pn_net_meta_key(net, 1) && !pn_net_meta_value(net, -1));
+    REFUSED(pn_net_set_meta(net, "pynet", "x"), PN_ERR_ARGUMENT, "the core's own");
+    CHECK(pn_net_save(net, path) == PN_OK);
+    CHECK(pn_net_load(&again, path, err) == PN_OK && again && hash(again) == hash(net));
+    CHECK(pn_net_save(net, "/nonexistent/model") == PN_ERR_IO && errno == ENOENT);
+    pn_net_free(again);
+    CHECK(truncate(path, 100) == 0 && pn_net_load(&again, path, err) == PN_ERR_FORMAT && !again);
+    CHECK(pn_net_load(&again, "/nonexistent/model", err) == PN_ERR_IO && !again && errno == ENOENT);
+    CHECK(unlink(path) == 0);
+    pn_net_free(net);
+}
+
+int main(void)
+{
+    uint32_t state = 1;
+    for (int i = 0; i < N * FEATURES; i++) {
+        state = state * 1664525u + 1013904223u;
+        bytes[i] = (uint8_t)(state >> 24);
+        floats[i] = (float)bytes[i] / 255.0f;
+    }
+    for (int i = 0; i < N; i++) {
+        labels[i] = i * i % CLASSES;
+        targets[i * CLASSES + labels[i]] = 1;
+    }
+    describes_itself();
+    same_bits();
+    two_at_once();
+    fork_between();
+    learns_xor();
+    refuses_texts();
+    refuses_samples();
+    refuses_order_of_calls();
+    an_empty_batch();
+    notices_what_is_not_finite();
+    keeps_notes_and_files();
+    printf("net: %d checks, %d failures\n", checks, failures);
+    return failures != 0;
+}

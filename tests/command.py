@@ -1,0 +1,74 @@
+"""Runs `pynet train` for its tests, inside this process or as one of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pynet
+from pynet import kernels, train
+
+DIGITS = ("--dataset", "digits")
+FEW = (*DIGITS, "--epochs", "2", "--threads", "1")
+
+
+class Done(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+def run(*args: str | Path) -> Done:
+    """The command inside this process; the number of threads is put back."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = train.main([str(arg) for arg in args])
+    kernels.set_threads(None)
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def results(*args: str | Path) -> dict[str, Any]:
+    """The object that --json prints."""
+    done = run(*args, "--json")
+    assert (done.status, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def start(*args: str, **options: Any) -> subprocess.Popen[str]:
+    """The command as a process of its own, in which Ctrl-C works even if it does not in this one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command = [sys.executable, "-m", "pynet.train", *args]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, text=True, **(pipes | options))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def stream(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe
+
+
+def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
+    """Until it prints a line that begins so."""
+    assert any(line.startswith(beginning) for line in stream(process.stdout)), process.communicate()
+
+
+def sha256(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def save_model(path: str | Path, text: str = "input(64) dense(10) softmax") -> str:
+    """Puts a model there; returns the file's hash."""
+    pynet.Network(text, seed=99).save(path)
+    return sha256(path)

@@ -1,0 +1,165 @@
+"""The matrix product on every table: edges of tiles and panels, layouts, and the promised chain of roundings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from pynet import kernels, reference
+
+Array = np.ndarray[Any, Any]
+
+U = 2.0**-24  # unit roundoff of float32
+TINY = 2.0**-126  # below it float32 is denormal, which the core flushes to zero
+CANARY = 1234.5
+
+# One less, one more than the rows (4, 6, 8) of a tile, twice those, and than its columns (4, 8, 16, 24, 32).
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13)
+EDGES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33)
+FUSED = [name for name in kernels.cpu_tables() if name != "portable"]
+
+
+def floats(rng: np.random.Generator, *shape: int) -> Array:
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def on_each_table(run: Callable[..., Array], *args: Any) -> set[bytes]:
+    """The bits of run(*args) on the tables that have fused multiply-add; it runs on the others too."""
+    found = {}
+    for name in kernels.cpu_tables():
+        kernels.set_cpu(name)
+        found[name] = np.ascontiguousarray(run(*args)).tobytes()
+    kernels.set_cpu(None)
+    return {found[name] for name in FUSED}
+
+
+def framed(rng: np.random.Generator, rows: int, columns: int, fill: float, inside: float | None = None) -> Array:
+    """A matrix inside a larger one that is full of `fill`: rows apart by more than their length."""
+    around = np.full((rows + 2, columns + 5), fill, np.float32)
+    view = around[1 : rows + 1, 2 : columns + 2]
+    view[...] = floats(rng, rows, columns) if inside is None else inside
+    return view
+
+
+def check_gemm(m: int, n: int, k: int, trans_a: bool, trans_b: bool, accumulate: bool = False) -> Array:
+    """One product of matrices that lie between other numbers, against float64."""
+    rng = np.random.default_rng([m, n, k])
+    a = framed(rng, *((k, m) if trans_a else (m, k)), fill=np.nan)
+    b = framed(rng, *((n, k) if trans_b else (k, n)), fill=np.nan)
+    # without accumulate what is in C must not be read: NaN would stay
+    c = framed(rng, m, n, fill=CANARY, inside=None if accumulate else np.nan)
+    start = c.astype(np.float64) if accumulate else np.zeros((m, n))
+    kwargs: dict[str, Any] = {"trans_a": trans_a, "trans_b": trans_b}
+    assert kernels.gemm(a, b, out=c, accumulate=accumulate, **kwargs) is c
+    assert c.base is not None
+    outside = np.ones(c.base.shape, bool)
+    outside[1 : m + 1, 2 : n + 2] = False
+    assert (c.base[outside] == CANARY).all(), f"{m} x {n} x {k}: wrote outside of C"
+    # a chain of k multiply-adds: at most k roundings of the sums of magnitudes (Higham 2002, section 3.1)
+    bound = (k + 1) * U * (abs(start) + reference.gemm(abs(a), abs(b), **kwargs))
+    wrong = np.argwhere(~(abs(c - (start + reference.gemm(a, b, **kwargs))) <= bound + 2 * TINY))
+    assert not len(wrong), f"{m} x {n} x {k}: wrong at {wrong[:5].tolist()}"
+    return c
+
+
+transposed = pytest.mark.parametrize(("trans_a", "trans_b"), list(product((False, True), repeat=2)))
+
+
+@transposed
+def test_gemm_at_the_edges_of_tiles(table: str, trans_a: bool, trans_b: bool) -> None:
+    for m, n, k in product(ROWS, EDGES, (1, 2, 9)):
+        check_gemm(m, n, k, trans_a, trans_b)
+
+
+@transposed
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_gemm_real_sizes(table: str, trans_a: bool, trans_b: bool, accumulate: bool) -> None:
+    for m, n, k in [(64, 128, 784), (64, 10, 64), (784, 128, 64), (10, 16, 784), (65, 49, 100)]:
+        check_gemm(m, n, k, trans_a, trans_b, accumulate)
+
+
+@transposed
+def test_gemm_past_a_panel(table: str, trans_a: bool, trans_b: bool) -> None:
+    for n, k, accumulate in product((31, 32, 33, 65), (255, 256, 257, 512, 600), (False, True)):
+        check_gemm(5, n, k, trans_a, trans_b, accumulate)
+
+
+@transposed
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize(("m", "n", "k"), [(0, 3, 2), (3, 0, 2), (3, 2, 0), (0, 0, 0), (0, 3, 0), (9, 33, 0)])
+def test_gemm_of_nothing(table: str, m: int, n: int, k: int, accumulate: bool, trans_a: bool, trans_b: bool) -> None:
+    check_gemm(m, n, k, trans_a, trans_b, accumulate)
+
+
+SIZES = st.integers(0, 70)
+
+
+@settings(max_examples=200)
+@given(m=SIZES, n=SIZES, k=st.integers(0, 300), flags=st.tuples(st.booleans(), st.booleans(), st.booleans()))
+def test_gemm_of_any_shape(m: int, n: int, k: int, flags: tuple[bool, bool, bool]) -> None:
+    assert len(on_each_table(check_gemm, m, n, k, *flags)) <= 1
+
+
+@pytest.mark.skipif(len(FUSED) < 2, reason="needs two kernel tables with fused multiply-add")
+def test_gemm_bits_are_the_same_on_each_table() -> None:
+    for (trans_a, trans_b), accumulate in product(product((False, True), repeat=2), (False, True)):
+        for m, n, k in [(64, 128, 784), (9, 33, 257), (5, 25, 600), (1, 10, 64), (13, 1, 17)]:
+            found = on_each_table(check_gemm, m, n, k, trans_a, trans_b, accumulate)
+            assert len(found) == 1, f"{m} x {n} x {k}"
+
+
+@pytest.mark.skipif(not FUSED, reason="needs a kernel table with fused multiply-add")
+@transposed
+def test_gemm_is_one_chain_of_fused_multiply_adds(trans_a: bool, trans_b: bool) -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = floats(rng, 13, 300), floats(rng, 300, 41), floats(rng, 13, 41)
+    chain = c.copy()
+    for p in range(300):  # the product of two float32 is exact in float64
+        chain = (chain.astype(np.float64) + np.multiply.outer(a[:, p].astype(np.float64), b[p])).astype(np.float32)
+    left, right = (a.T.copy() if trans_a else a), (b.T.copy() if trans_b else b)
+    for name in FUSED:
+        kernels.set_cpu(name)
+        got = kernels.gemm(left, right, trans_a=trans_a, trans_b=trans_b, out=c.copy(), accumulate=True)
+        kernels.set_cpu(None)
+        assert_array_equal(got, chain)
+
+
+def test_gemm_takes_any_layout(table: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(6, 5)), rng.normal(size=(5, 7))
+    expected = kernels.gemm(a, b)
+    assert_array_equal(kernels.gemm(np.asfortranarray(a), b.astype(np.float32)), expected)
+    wide = np.repeat(a.astype(np.float32), 2, axis=1)
+    assert_array_equal(kernels.gemm(wide[:, ::2], b), expected)
+    assert_array_equal(kernels.gemm(a[::-1], b)[::-1], expected)
+    assert_array_equal(kernels.gemm(np.broadcast_to(a[:1], (3, 5)), b), np.broadcast_to(expected[:1], (3, 7)))
+    readonly = a.astype(np.float32)
+    readonly.flags.writeable = False
+    assert_array_equal(kernels.gemm(readonly, b), expected)
+
+
+TWO = np.ones((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: kernels.gemm(TWO, TWO), r"op\(a\) is \(2, 3\) and op\(b\) is \(2, 3\)"),
+        (lambda: kernels.gemm(TWO[0], TWO), r"a has shape \(3,\); accepted: two axes"),
+        (lambda: kernels.gemm(TWO, TWO[None]), r"b has shape \(1, 2, 3\)"),
+        (lambda: kernels.gemm(TWO, TWO, trans_b=True, accumulate=True), "accumulate needs out"),
+        (lambda: kernels.gemm(TWO, TWO, trans_b=True, out=TWO.copy()), r"out has shape \(2, 3\)"),
+        (lambda: kernels.gemm(TWO, TWO, trans_b=True, out=np.zeros((2, 2))), "dtype float64"),
+        (lambda: kernels.gemm(TWO, TWO, trans_b=True, out=np.zeros((4, 4), np.float32)[::2, ::2]), "accepted"),
+    ],
+)
+def test_gemm_refuses(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,255 @@
+"""What may go into a network, in which kinds and layouts, and what is refused with which message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from pynet import SGD, Network, kernels
+
+Array = np.ndarray[Any, Any]
+
+SPEC = "input(12) dense(9) relu dense(7) sigmoid dense(4) softmax"
+MSE = "input(12) dense(9) tanh dense(4) sigmoid"
+WIDE = "input(70) dense(100) relu dense(60) tanh dense(50) relu dense(10) softmax"  # enough work for threads
+
+
+def samples(net: Network, n: int) -> tuple[Array, Array]:
+    """Pixels and labels for this network."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, *net.in_shape), np.uint8), rng.integers(0, net.out_shape[0], n).astype(np.int32)
+
+
+# ---- kinds of input ----
+
+
+def kinds(x: Array) -> dict[str, Array]:
+    """The same pixels in every way in which one may have them, exact in float32."""
+    exact = (x.astype(np.float32) / np.float32(255)).astype(np.float32)
+    readonly, strided = exact.copy(), np.repeat(exact, 2, axis=1)[:, ::2]
+    readonly.flags.writeable = False
+    return {
+        "uint8": x,
+        "float32": exact,
+        "float64": exact.astype(np.float64),
+        "big-endian": exact.astype(">f4"),
+        "Fortran": np.asfortranarray(exact),
+        "Fortran bytes": np.asfortranarray(x),
+        "read-only": readonly,
+        "strided": strided,
+        "backwards": exact[::-1].copy()[::-1],
+        "rows apart": np.repeat(x, 3, axis=0)[::3],
+        "list": exact.tolist(),
+        "images": x.reshape(len(x), 3, 4),
+        "images with a channel": exact.reshape(len(x), 3, 4, 1),
+    }
+
+
+def test_every_kind_of_input_gives_the_same_bits(table: str) -> None:
+    x, y = samples(Network(SPEC), 21)
+    expected = None
+    for kind, given_x in kinds(x).items():
+        net = Network(SPEC)
+        out = net.forward(given_x)
+        hand = (out.tobytes(), net.loss(y), net.predict_proba(given_x).tobytes(), net.evaluate(given_x, y))
+        net.fit(given_x, y, epochs=1, batch_size=8)
+        result = (*hand, net.weights_sha256())
+        expected = expected or result
+        assert result == expected, kind
+
+
+def test_floats_are_taken_as_they_are() -> None:
+    net = Network("input(2) relu")
+    assert_array_equal(net.predict_proba([[255.0, 0.5]]), [[255, 0.5]])
+    assert_array_equal(net.predict_proba(np.array([[255, 51]], np.uint8)), [[1, np.float32(0.2)]])
+    assert_array_equal(net.predict_proba(np.array([[255, 0.5]], np.float16)), [[255, 0.5]])
+
+
+def test_images_for_an_image_network() -> None:
+    net = Network("input(2,3,4) relu dense(5)")
+    x = np.random.default_rng(0).normal(size=(6, 2, 3, 4))
+    assert_array_equal(net.forward(x), net.forward(x.reshape(6, 24)))
+    assert net.layers[0].output.shape == (6, 2, 3, 4)
+    assert_array_equal(net.layers[0].output, np.maximum(x, 0).astype(np.float32))
+    assert Network("input(2,3,4) relu").predict_proba(x).shape == (6, 2, 3, 4)
+
+
+@pytest.mark.parametrize("spec", [SPEC, MSE, WIDE, "input(1,4,5) relu", "input(5) dense(3)", "input(3) softmax"])
+def test_empty_batch(spec: str) -> None:
+    net = Network(spec)
+    before = net.weights_sha256()
+    x, y = np.empty((0, *net.in_shape), np.uint8), np.empty(0, np.int32)
+    assert net.forward(x).shape == (0, *net.out_shape)
+    assert net.loss(y) == 0
+    net.backward()
+    assert not any(gradient.any() for gradient in net.gradients.values())
+    net.update(SGD(0.1))
+    assert net.train_step(x, y, SGD(0.1)) == 0
+    assert net.train_step(x, [], SGD(0.1)) == 0
+    assert net.predict(x).shape == (0,)
+    assert net.predict_proba(x).shape == (0, *net.out_shape)
+    assert net.evaluate(x, y) == (0, 0, 0, 0)
+    assert net.fit(x, y, epochs=2).loss == [0, 0]
+    assert net.weights_sha256() == before
+
+
+def test_empty_batch_of_the_wrong_width() -> None:
+    with pytest.raises(ValueError, match=r"x has shape \(0, 5\), this network takes \(n, 12\)"):
+        Network(SPEC).forward(np.empty((0, 5)))
+
+
+def test_batches_of_any_size_one_after_another() -> None:
+    net = Network(SPEC)
+    x, y = samples(net, 300)
+    whole = net.predict_proba(x)
+    for n in (1, 300, 2, 17, 256, 257, 1):
+        assert_array_equal(net.forward(x[:n]), whole[:n])
+        assert net.layers[0].output.shape == (n, 9)
+        net.loss(y[:n])
+        net.backward()
+        assert_array_equal(net.predict_proba(x[:n]), whole[:n])
+        assert net.evaluate(x[:n], y[:n]).samples == n
+
+
+# ---- what is refused ----
+
+X, Y = np.zeros((5, 12)), np.zeros(5, np.int32)
+ROWS = np.eye(4)[[0, 1, 2, 3, 0]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda net: net.forward(np.zeros((5, 11))), r"x has shape \(5, 11\), this network takes \(n, 12\)"),
+        (lambda net: net.forward(np.zeros(12)), r"x has shape \(12,\), .* \(n, 12\); for one sample, x\[None\]"),
+        (lambda net: net.forward(np.zeros((12, 5))), r"x has shape \(12, 5\)"),
+        (lambda net: net.forward(np.zeros((3, 0))), r"x has shape \(3, 0\)"),
+        (lambda net: net.forward(np.float32(3)), r"x has shape \(\)"),
+        (lambda net: net.forward(np.zeros((5, 12), int)), "x has dtype int64; accepted: uint8 .*float32, float64"),
+        (lambda net: net.forward(np.zeros((5, 12), bool)), "x has dtype bool"),
+        (lambda net: net.forward(np.zeros((5, 12), complex)), "x has dtype complex128"),
+        (lambda net: net.forward(np.full((5, 12), "a")), "x has dtype <U1"),
+        (lambda net: net.predict(np.zeros((5, 13))), r"x has shape \(5, 13\)"),
+        (lambda net: net.evaluate(X, Y[:4]), "x has 5 samples, y has 4"),
+        (lambda net: net.train_step(X, ROWS[:3], SGD()), "x has 5 samples, y has 3"),
+        (lambda net: net.evaluate(X, Y + 4), "labels run from 4 to 4; this network takes 0 to 3"),
+        (lambda net: net.evaluate(X, Y - 1), "labels run from -1 to -1; this network takes 0 to 3"),
+        (lambda net: net.evaluate(X, Y.astype(np.int64) + 2**32), "labels run from 4294967296"),
+        (lambda net: net.evaluate(X, Y.astype(float)), r"y has shape \(5,\) and dtype float64; .* labels \(n,\)"),
+        (lambda net: net.evaluate(X, Y[:, None]), r"y has shape \(5, 1\) and dtype int32; .* or \(n, 4\) rows"),
+        (lambda net: net.evaluate(X, ROWS[:, :3]), r"y has shape \(5, 3\)"),
+        (lambda net: net.evaluate(X, ROWS[None]), r"y has shape \(1, 5, 4\)"),
+        (lambda net: net.evaluate(X, ROWS * 2), "not one-hot: cross-entropy takes integer labels"),
+        (lambda net: net.evaluate(X, ROWS * 0), "not one-hot"),
+        (lambda net: net.evaluate(X, ROWS * 0 + 0.25), "not one-hot"),
+        (lambda net: net.evaluate(X, ROWS * np.nan), "not one-hot"),
+        (lambda net: net.evaluate(X, ["a"] * 5), "dtype <U1"),
+    ],
+)  # fmt: skip
+def test_bad_samples(call: Callable[[Network], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(Network(SPEC))
+
+
+@pytest.mark.parametrize("rate", [0, -1, np.nan, np.inf, 1e39, 1e-50])
+def test_bad_learning_rate(rate: float) -> None:
+    net = Network(SPEC)
+    before = net.weights_sha256()
+    net.forward(X)
+    net.loss(Y)
+    net.backward()
+    net.update(SGD(0.3))
+    after = net.weights_sha256()
+    calls: list[Callable[[], object]] = [
+        lambda: net.train_step(X, Y, SGD(rate)),
+        lambda: net.update(SGD(rate)),
+        lambda: net.fit(X, Y, optimizer=SGD(rate)),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"learning rate is .*; accepted: a finite number above 0"):
+            call()
+        assert net.weights_sha256() == after != before
+
+
+def test_steps_in_the_wrong_order() -> None:
+    net = Network(SPEC)
+
+    def refused(call: Callable[[], object], message: str) -> None:
+        with pytest.raises(RuntimeError, match=message):
+            call()
+
+    refused(lambda: net.loss(Y), "loss comes after forward")
+    refused(net.backward, "backward comes after forward and loss")
+    refused(lambda: net.update(SGD()), "update comes after forward, loss and backward")
+    refused(lambda: net.layers[0].output, "activations are there after forward")
+    refused(lambda: net.layers[0].dW, r"the gradient of 0\.W is there after backward")
+    refused(lambda: net.gradients, "after backward")
+    net.forward(X)
+    refused(net.backward, "backward comes after forward and loss")
+    with pytest.raises(ValueError, match="4 answers; the last forward had 5 samples"):
+        net.loss(Y[:4])
+    net.loss(Y)
+    refused(lambda: net.update(SGD()), "update comes after")
+    net.backward()
+    net.update(SGD())
+    for call in (lambda: net.predict(X), lambda: net.evaluate(X, Y), lambda: net.train_step(X, Y, SGD())):
+        net.forward(X)
+        net.loss(Y)
+        call()
+        refused(net.backward, "backward comes after forward and loss")
+        refused(lambda: net.layers[0].output, "until the next call that trains or predicts")
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "value"), [("0.W", 7, np.nan), ("2.b", 6, np.inf), ("4.W", 0, -np.inf), ("4.b", 3, np.nan)]
+)
+def test_parameters_that_are_not_finite_are_named(table: str, name: str, at: int, value: float) -> None:
+    net = Network(SPEC)
+    net.tensors[name].ravel()[at] = value
+    before = net.weights_sha256()
+    message = rf"parameter {name} holds {value} at position {at}; training takes finite numbers"
+    with pytest.raises(FloatingPointError, match=message):
+        net.train_step(X, Y, SGD())
+    with pytest.raises(FloatingPointError, match=f"epoch 1, batch 1: {message}"):
+        net.fit(X, Y)
+    assert net.weights_sha256() == before
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("spec", [WIDE, WIDE + " loss(mse)", WIDE.removesuffix(" softmax")])
+def test_loss_that_is_not_finite_leaves_the_weights(table: str, spec: str, bad: float, threads: int) -> None:
+    kernels.set_threads(threads)
+    try:
+        net, twin = Network(spec), Network(spec)
+        x, y = samples(net, 40)
+        x = (x / 255).astype(np.float32)
+        x[33, :] = bad * np.where(np.arange(70) % 2, 1, -1)
+        order = np.arange(40)
+        twin.train_step(x[:20], y[:20], SGD(0.1))
+        net.train_step(x[:20], y[:20], SGD(0.1))
+        with pytest.raises(FloatingPointError, match="the loss of step 1 is not finite; that step was not taken"):
+            net.train_step(x[order[20:]], y[20:], SGD(0.1))
+        assert net.weights_sha256() == twin.weights_sha256()
+        net.forward(x[20:])
+        with pytest.raises(FloatingPointError, match="the loss of this batch is not finite"):
+            net.loss(y[20:])
+        with pytest.raises(RuntimeError, match="backward comes after"):
+            net.backward()
+        with pytest.raises(FloatingPointError, match="the loss on this data is not finite"):
+            net.evaluate(x, y)
+        assert net.train_step(x[:20], y[:20], SGD(0.1)) > 0
+    finally:
+        kernels.set_threads(None)
+
+
+def test_targets_that_are_not_finite() -> None:
+    net = Network(MSE)
+    before = net.weights_sha256()
+    with pytest.raises(FloatingPointError, match="step 1 is not finite"):
+        net.train_step(X, ROWS * np.nan, SGD())
+    assert net.weights_sha256() == before

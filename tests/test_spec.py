@@ -1,0 +1,351 @@
+"""The text of a network: what it means, its canonical form, and messages that point at the column."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from pynet import Dense, Input, Loss, Network, ReLU, Sigmoid, Softmax, Tanh
+
+# ---- canonical form ----
+
+INITS = st.sampled_from(["", ",init=he", ",init=xavier", ",init=normal"])
+DENSE = st.builds("dense({}{})".format, st.integers(1, 30), INITS)
+LAYERS = st.lists(DENSE | st.sampled_from(["relu", "sigmoid", "tanh", "softmax"]), min_size=1, max_size=12)
+INPUTS = st.lists(st.integers(1, 9), min_size=1, max_size=3).filter(lambda shape: len(shape) != 2)
+
+
+@st.composite
+def canonical_texts(draw: st.DrawFn) -> str:
+    words = draw(LAYERS)
+    words.insert(0, f"input({','.join(map(str, draw(INPUTS)))})")
+    if words[-1] == "softmax" and draw(st.booleans()):
+        words.append("loss(mse)")
+    return " ".join(words)
+
+
+BLANKS = st.text(" \t\n\r\f\v", max_size=3)
+
+
+@st.composite
+def dressed_up(draw: st.DrawFn, text: str) -> str:
+    """The same network written otherwise: more blanks, empty parentheses, names where they may be left out."""
+    said = ""
+    for word in text.split():
+        name, _, rest = word.partition("(")
+        arguments = rest.rstrip(")").split(",") if rest else []
+        if name == "dense" and draw(st.booleans()):
+            arguments[0] = f"units={arguments[0]}"
+            if len(arguments) == 1 and draw(st.booleans()):
+                arguments.append("init=auto")
+            if draw(st.booleans()):
+                arguments.reverse()
+        elif name == "dense" and len(arguments) == 2 and draw(st.booleans()):
+            arguments[1] = arguments[1].removeprefix("init=")
+        parts = [
+            draw(BLANKS) + part.replace("=", f"{draw(BLANKS)}={draw(BLANKS)}") + draw(BLANKS) for part in arguments
+        ]
+        said += draw(BLANKS) + name
+        said += f"({','.join(parts)})" if parts else draw(st.sampled_from([" ", "()", "( )"]))
+    if not text.endswith("loss(mse)"):
+        usual = "cross_entropy" if text.endswith("softmax") else "mse"
+        said += draw(st.sampled_from(["", f" loss({usual})", f"loss(name={usual})"]))
+    return said + draw(BLANKS)
+
+
+@given(st.data())
+def test_canonical_form_is_its_own(data: st.DataObject) -> None:
+    text = data.draw(canonical_texts())
+    assert Network(text).spec == text
+    written = data.draw(dressed_up(text))
+    net = Network(written)
+    assert net.spec == text
+    assert str(net) == text
+    assert net.loss_name == ("cross_entropy" if text.endswith("softmax") else "mse")
+
+
+@given(canonical_texts())
+def test_layers_are_the_words(text: str) -> None:
+    net = Network(text)
+    words = [word for word in text.split() if not word.startswith(("input", "loss"))]
+    assert [layer.text for layer in net.layers] == words
+    assert [layer.kind for layer in net.layers] == [word.partition("(")[0] for word in words]
+    assert [layer.path for layer in net.layers] == [str(i) for i in range(len(words))]
+    assert eval(text.split()[0].removeprefix("input").replace(")", ",)")) == net.in_shape
+    shape = net.in_shape
+    for layer in net.layers:
+        assert layer.in_shape == shape
+        shape = (int(layer.text[6:].split(",")[0].rstrip(")")),) if layer.kind == "dense" else shape
+        assert layer.out_shape == shape
+        size = int(np.prod(layer.in_shape)) + 1
+        assert layer.parameters == (size * shape[0] if layer.kind == "dense" else 0)
+    assert net.out_shape == shape
+    assert net.parameters == sum(layer.parameters for layer in net.layers)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("input(4) dense(3,he) relu()", "input(4) dense(3,init=he) relu"),
+        ("input(4) dense(init=he,units=3)", "input(4) dense(3,init=he)"),
+        ("input(4)dense(3)relu\tdense(2)", "input(4) dense(3) relu dense(2)"),
+        ("\n input( 1 , 2 ,\t3 )\n dense( units = 3 )", "input(1,2,3) dense(3)"),
+        ("input(5,width=3,height=2) relu", "input(5,2,3) relu"),
+        ("input(4) dense(+007)", "input(4) dense(7)"),
+        ("input(16777216) relu", "input(16777216) relu"),
+        ("input(4) softmax loss(cross_entropy)", "input(4) softmax"),
+        ("input(4) dense(2) loss(mse)", "input(4) dense(2)"),
+        ("input(4) dense(2) softmax loss(mse)", "input(4) dense(2) softmax loss(mse)"),
+    ],
+)
+def test_written_otherwise(text: str, canonical: str) -> None:
+    assert Network(text).spec == canonical
+    assert Network(canonical).spec == canonical
+
+
+def test_objects_are_the_same_as_text() -> None:
+    objects = [Input(1, 4, 7), Dense(16, init="normal"), ReLU(), Dense(5), Sigmoid(), Tanh(), Softmax(), Loss("mse")]
+    text = "input(1,4,7) dense(16,init=normal) relu dense(5) sigmoid tanh softmax loss(mse)"
+    assert " ".join(map(str, objects)) == text
+    net = Network(objects, seed=3)
+    assert net.spec == text
+    assert net.weights_sha256() == Network(text, seed=3).weights_sha256()
+    assert Network(iter(objects[:2])).spec == "input(1,4,7) dense(16,init=normal)"
+    assert Network(["input(3)", Dense(2), "relu"]).spec == "input(3) dense(2) relu"
+
+
+def test_objects_compare_by_their_text() -> None:
+    assert Dense(3) == Dense(3) != Dense(4)
+    assert Dense(3) != "dense(3)"
+    assert {Dense(3), Dense(3), Dense(3, init=None), Dense(3, init="he")} == {Dense(3), Dense(3, init="he")}
+    assert repr(Dense(3, init="he")) == "<Dense dense(3,init=he)>"
+
+
+def test_wrong_objects_are_refused_by_the_core() -> None:
+    with pytest.raises(ValueError, match="column 10: dense needs its units"):
+        Network([Input(4), Dense()])
+    with pytest.raises(ValueError, match=r"column 16: units of dense is 2\.5; accepted: a whole number"):
+        Network([Input(4), Dense(2.5)])
+
+
+@pytest.mark.parametrize(("init", "deviation"), [("he", (2 / 400) ** 0.5), ("xavier", (2 / 700) ** 0.5), ("normal", 1)])
+def test_initialisation(init: str, deviation: float) -> None:
+    net = Network(f"input(400) dense(300,init={init})", seed=11)
+    W = net.layers[0].W
+    assert W.std() == pytest.approx(deviation, rel=0.01)  # 120,000 numbers: a deviation of 0.2 %
+    assert W.mean() == pytest.approx(0, abs=0.01 * deviation * 1.5)
+    normal = W.ravel() / deviation
+    assert (abs(normal) > 1.96).mean() == pytest.approx(0.05, abs=0.003)
+    assert abs(normal).max() < 6
+    assert not net.layers[0].b.any()
+
+
+def test_initialisation_left_unsaid() -> None:
+    net = Network("input(50) dense(40) relu dense(40) sigmoid dense(40) dense(40) softmax", seed=5)
+    words = "dense(40,init=he) relu dense(40,init=xavier) sigmoid dense(40,init=xavier) dense(40,init=xavier) softmax"
+    said = Network("input(50) " + words, seed=5)
+    assert net.weights_sha256() == said.weights_sha256()
+    assert not np.array_equal(net.layers[2].W, net.layers[4].W)
+
+
+def test_seeds_give_other_weights_and_stay_what_they_are() -> None:
+    text = "input(3) dense(2) relu dense(2) softmax"
+    hashes = {Network(text, seed=seed).weights_sha256() for seed in (0, 1, 2, 2**32, 2**63, 2**64 - 1)}
+    assert len(hashes) == 6
+    assert Network(text, seed=2**64 - 1).seed == 2**64 - 1
+    assert Network(text, seed=np.int64(7)).seed == 7  # type: ignore[arg-type]
+    # double arithmetic of the C library ends in float32: its last bit of freedom does not show
+    assert_array_equal(Network(text).layers[0].W.ravel(), np.array(PINNED_WEIGHTS, np.float32))
+
+
+PINNED_WEIGHTS = [1.59623003, 1.06961024, -0.297197968, 0.200683579, -0.918412387, 0.149125606]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_bad_seed(seed: int) -> None:
+    with pytest.raises(ValueError, match=f"seed is {seed}; accepted: 0 to 2\\^64 - 1"):
+        Network("input(4) relu", seed=seed)
+
+
+# ---- messages ----
+
+LAYER_NAMES = "accepted: input, dense, relu, sigmoid, tanh, softmax, loss"
+UNITS = "accepted: a whole number from 1 to 16777216"
+NINES = "9" * 500
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # nothing, or not enough
+        ("", "column 1: the network has no layers; for example: input(784) dense(10) softmax"),
+        (" \n ", "column 4: the network has no layers; for example: input(784) dense(10) softmax"),
+        ("input(4)", "column 9: the network has no layers; for example: input(784) dense(10) softmax"),
+        ("input(4) loss(mse)", "column 19: the network has no layers; for example: input(784) dense(10) softmax"),
+        # words in the wrong place
+        ("relu", "column 1: relu stands before the input; a network begins with it, as in input(784)"),
+        ("loss(mse)", "column 1: loss stands before the input; a network begins with it, as in input(784)"),
+        ("input(4) relu input(4)", "column 15: input stands a second time"),
+        ("input(4) relu loss(mse) relu", "column 25: relu stands behind the loss, which comes last"),
+        ("input(4) relu loss(mse) loss(mse)", "column 25: loss stands behind the loss, which comes last"),
+        ("input(4) dense(3) loss(cross_entropy)", "column 19: loss(cross_entropy) needs softmax as the last layer"),
+        ("input(4) loss(cross_entropy)", "column 10: loss(cross_entropy) needs softmax as the last layer"),
+        # unknown words and names
+        ("input(4) dens(3)", 'column 10: unknown layer "dens"; did you mean dense?'),
+        ("inptu(4) relu", 'column 1: unknown layer "inptu"; did you mean input?'),
+        ("input(4) Dense(3)", 'column 10: unknown layer "Dense"; did you mean dense?'),
+        ("input(4) relu6", 'column 10: unknown layer "relu6"; did you mean relu?'),
+        ("input(4) sigmod", 'column 10: unknown layer "sigmod"; did you mean sigmoid?'),
+        ("input(4) softmx", 'column 10: unknown layer "softmx"; did you mean softmax?'),
+        ("input(4) tahn", 'column 10: unknown layer "tahn"; did you mean tanh?'),
+        ("input(4) dense(3) los(mse)", 'column 19: unknown layer "los"; did you mean loss?'),
+        ("input(4) frobnicate", f'column 10: unknown layer "frobnicate"; {LAYER_NAMES}'),
+        ("input(4) x", f'column 10: unknown layer "x"; {LAYER_NAMES}'),
+        ("input(4) dense(3,init=hee)", 'column 23: dense has no init "hee"; did you mean he?'),
+        ("input(4) dense(3,xavir)", 'column 18: dense has no init "xavir"; did you mean xavier?'),
+        ("input(4) dense(3,init=lecun)", 'column 23: dense has no init "lecun"; accepted: auto, he, xavier, normal'),
+        ("input(4) relu loss(huber)", 'column 20: loss has no name "huber"; accepted: cross_entropy, mse'),
+        ("input(4) relu loss(msee)", 'column 20: loss has no name "msee"; did you mean mse?'),
+        ("input(4) dense(3,int=he)", 'column 18: dense has no argument "int"; did you mean init?'),
+        ("input(4) dense( unitz = 3)", 'column 17: dense has no argument "unitz"; did you mean units?'),
+        ("input(4) dense(activation=relu)", 'column 16: dense has no argument "activation"; accepted: units, init'),
+        # arguments
+        ("input relu", "column 1: input needs its size, as in input(784)"),
+        ("input() relu", "column 1: input needs its size, as in input(784)"),
+        ("input(height=3) relu", "column 1: input needs its size, as in input(784)"),
+        ("input(4) dense", "column 10: dense needs its units, as in dense(128)"),
+        ("input(4) dense(init=he)", "column 10: dense needs its units, as in dense(128)"),
+        ("input(4) dense (3)", "column 10: dense needs its units, as in dense(128)"),
+        ("input(4) relu loss", "column 15: loss needs its name, as in loss(mse)"),
+        ("input(4,5) relu", "column 1: input takes (n) or (channels, height, width)"),
+        ("input(4,5,6,7) relu", "column 13: input takes at most 3 arguments, as in input(784)"),
+        ("input(4) relu(3)", "column 15: relu takes 0 arguments, as in relu"),
+        ("input(4) relu loss(mse,3)", "column 24: loss takes at most 1 argument, as in loss(mse)"),
+        ("input(4) dense(3,he,4)", "column 21: dense takes at most 2 arguments, as in dense(128)"),
+        ("input(4) dense(3,units=4)", "column 18: units of dense is given twice"),
+        ("input(4) dense(3,init=he,init=he)", "column 26: init of dense is given twice"),
+        ("input(4) dense(a)", "column 16: 'a' where units should stand"),
+        ("input(4) dense(-)", "column 16: '-' where units should stand"),
+        ("input(4) dense(3,init=3)", "column 23: '3' where init should stand"),
+        ("input(4) dense(3,)", "column 18: ')' where init should stand"),
+        ("input(4) dense(,3)", "column 16: ',' where units should stand"),
+        ("input(4) dense((3))", "column 16: '(' where units should stand"),
+        ("input(4) dense(((((((((3", "column 16: '(' where units should stand"),
+        ("input(4) dense(dense(3))", "column 16: 'd' where units should stand"),
+        # numbers
+        ("input(0) relu", "column 7: size of input is 0; accepted: a whole number from 1 to 16777216"),
+        ("input(4) dense(0)", f"column 16: units of dense is 0; {UNITS}"),
+        ("input(4) dense(-3)", f"column 16: units of dense is -3; {UNITS}"),
+        ("input(4) dense(3.5)", f"column 16: units of dense is 3.5; {UNITS}"),
+        ("input(4) dense(16777217)", f"column 16: units of dense is 16777217; {UNITS}"),
+        (f"input(4) dense({NINES})", f"column 16: units of dense is {NINES[:30]}; {UNITS}"),
+        (f"input({NINES}) relu", f"column 7: size of input is {NINES[:30]}; {UNITS}"),
+        (
+            "input(16777216,16777216,16777216) relu",
+            "column 1: input has 4722366482869645213696 features; accepted: at most 268435456",
+        ),
+        ("input(256,1024,1025) relu", "column 1: input has 268697600 features; accepted: at most 268435456"),
+        (
+            "input(4) dense(16777216) dense(128)",
+            "column 26: dense(128) after 16777216 features has 2147483648 weights; accepted: at most 2147483647",
+        ),
+        # text that stops, or is none
+        ("input(4", "column 8: the text ends where ',' or ')' should stand"),
+        ("input(4) dense(", "column 16: the text ends where units should stand"),
+        ("input(4) dense(3,", "column 18: the text ends where init should stand"),
+        ("input(4) dense(3 4)", "column 18: '4' where ',' or ')' should stand"),
+        ("input(4) dense(3]", "column 17: ']' where ',' or ')' should stand"),
+        ("input(4) ) relu", "column 10: ')' where a layer should stand"),
+        ("input(4), relu", "column 9: ',' where a layer should stand"),
+        ("784 128 10", "column 1: '7' where a layer should stand"),
+        ("input(4) relu é", "column 15: byte 0xc3 where a layer should stand"),
+        ("input(4) dense(\x01)", "column 16: byte 0x01 where units should stand"),
+        ("input(4) dense(３)", "column 16: byte 0xef where units should stand"),
+        ("input(4) relu \x7f", "column 15: byte 0x7f where a layer should stand"),
+        ("\ufeffinput(4) relu", "column 1: byte 0xef where a layer should stand"),
+    ],
+)  # fmt: skip
+def test_message(text: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Network(text)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["units", "a" * 22, "a" * 23, "a" * 24, "a" * 300])
+def test_column_of_a_long_name(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^column 10: unknown layer "):
+        Network(f"input(4) {name}(3)")
+    with pytest.raises(ValueError, match=r"^column 19: dense has no argument "):
+        Network(f"input(4) dense(3, {name}x=3)")
+
+
+def test_numbers_are_decimal() -> None:
+    with pytest.raises(ValueError, match=r"^column 1[67]: "):
+        Network("input(4) dense(0x10)")
+
+
+def test_zero_bytes() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        Network("input(4) relu\0 dense(3)")
+
+
+def test_lone_surrogates() -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        Network("input(4) relu \udc80")
+
+
+@given(st.text(string.ascii_lowercase + "_0123456789", min_size=1, max_size=30))
+def test_any_unknown_word(word: str) -> None:
+    assume(word not in ("input", "dense", "relu", "sigmoid", "tanh", "softmax", "loss"))
+    with pytest.raises(ValueError, match=r"^column 10: "):
+        Network(f"input(4) {word} relu")
+
+
+WORDS = ["input(", "dense(", "relu", "softmax", "loss(mse)", "init", "he", "=", ",", "(", ")", "4", " ", "é"]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=20).map("".join))
+def test_any_text_gives_a_network_or_a_column(text: str) -> None:
+    assume("\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text))
+    size = len(text.encode())
+    try:
+        spec = Network(text).spec
+    except ValueError as error:
+        message = str(error)
+        assert message.startswith("column ")
+        assert 1 <= int(message.split(":")[0].removeprefix("column ")) <= size + 1
+        assert "\n" not in message or "\n" in text
+    else:
+        assert Network(spec).spec == spec
+
+
+@pytest.mark.parametrize("word", ["relu", "dense(1)", "dense(1,init=xavier)"])
+def test_ten_thousand_layers(word: str) -> None:
+    text = "input(1)" + f" {word}" * 10_000
+    net = Network(text)
+    assert net.spec == text
+    assert len(net.layers) == 10_000
+    assert net.layers[-1].path == "9999"
+    assert net.parameters == (0 if word == "relu" else 20_000)
+    assert net.predict_proba(np.ones((2, 1))).shape == (2, 1)
+
+
+def test_a_long_wrong_text_is_quoted_in_short() -> None:
+    with pytest.raises(ValueError) as caught:
+        Network("input(4) " + "x" * 100_000)
+    assert len(str(caught.value)) < 256
+    with pytest.raises(ValueError, match=r"^column 70010: '@' where a layer should stand"):
+        Network("input(4) " + "relu() " * 10_000 + "@")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"input(4) relu", [None]])
+def test_what_is_no_text(wrong: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        Network(wrong)

@@ -1,0 +1,315 @@
+"""Threads: the same bits for every number of them, several callers at once, forks, and the environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from pynet import SGD, Network, data, kernels
+
+Array = np.ndarray[Any, Any]
+
+# Enough work in a batch of 32 for the core to share it out; widths that do not divide evenly.
+SPEC = "input(70) dense(130) relu dense(61) tanh dense(50) relu dense(10) softmax"
+SPECS = [
+    SPEC,
+    "input(784) dense(128) relu dense(64) relu dense(10) softmax",
+    "input(500) dense(17) sigmoid dense(300) softmax dense(9) sigmoid",
+    "input(3,20,20) relu dense(40) relu dense(2)",
+    "input(20) dense(400) relu dense(300) tanh dense(3) softmax",
+]
+COUNTS = (1, 2, 3, 4, 8)
+
+
+@pytest.fixture(autouse=True)
+def default_threads() -> Iterator[None]:
+    yield
+    kernels.set_threads(None)
+
+
+def samples(net: Network, n: int = 101, seed: int = 0) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, *net.in_shape), np.uint8)
+    return x * (rng.random(x.shape) > 0.5 * (seed % 2)), rng.integers(0, net.out_shape[0], n)
+
+
+def results(spec: str, seed: int = 0) -> tuple[object, ...]:
+    """Bits of everything that a network can do."""
+    net = Network(spec, seed=seed)
+    x, y = samples(net, seed=seed)
+    history = net.fit(x, y, epochs=2, batch_size=32, validation=(x, y))
+    for batch in data.batches(x, y, 32, seed=1):
+        net.forward(batch[0])
+        net.loss(batch[1])
+        net.backward()
+        net.update(SGD(0.1))
+    p = net.predict_proba(x, 0.7)
+    return (
+        net.weights_sha256(),
+        history.loss,
+        history.accuracy,
+        history.val_loss,
+        net.evaluate(x, y),
+        p.tobytes(),
+        *(gradient.tobytes() for gradient in net.gradients.values()),
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_number_of_threads_gives_the_same_bits(table: str, spec: str, seed: int) -> None:
+    found = []
+    for count in COUNTS:
+        kernels.set_threads(count)
+        assert kernels.threads() == count
+        found.append(results(spec, seed))
+    assert all(result == found[0] for result in found)
+
+
+def test_more_threads_than_there_is_work_for() -> None:
+    kernels.set_threads(64)
+    many = results(SPEC)
+    kernels.set_threads(1)
+    assert results(SPEC) == many
+
+
+def test_cores_that_are_busy_elsewhere_change_nothing() -> None:
+    kernels.set_threads(1)
+    alone = results(SPEC)
+    spin = "import time; end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+    others = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(len(os.sched_getaffinity(0)))]
+    kernels.set_threads(4)
+    rounds = 0
+    while any(other.poll() is None for other in others):
+        assert results(SPEC) == alone
+        rounds += 1
+    assert rounds > 0
+    assert [other.returncode for other in others] == [0] * len(others)
+
+
+def test_networks_in_several_threads_at_once() -> None:
+    kernels.set_threads(2)
+    jobs = [(spec, seed) for spec in SPECS[:2] for seed in (0, 1, 2)]
+    alone = [results(*job) for job in jobs]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda job: results(*job), jobs)) == alone
+
+
+def test_kernels_in_several_threads_at_once(table: str) -> None:
+    def run(seed: int) -> list[bytes]:
+        rng = np.random.default_rng(seed)
+        a, b = rng.normal(size=(50, 300)), rng.normal(size=(70, 300))
+        return [kernels.gemm(a, b, trans_b=True).tobytes() for _ in range(20)]
+
+    alone = [run(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run, range(4))) == alone
+
+
+@pytest.mark.parametrize("bad", [0, -1, 65, 10**6])
+def test_bad_number_of_threads(bad: int) -> None:
+    kernels.set_threads(3)
+    with pytest.raises(ValueError, match=f"threads is {bad}; accepted: 1 to 64, or None for the default"):
+        kernels.set_threads(bad)
+    assert kernels.threads() == 3
+
+
+def test_default_number_of_threads() -> None:
+    kernels.set_threads(5)
+    kernels.set_threads(None)
+    if not {"PYNET_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys():
+        assert kernels.threads() == min(len(os.sched_getaffinity(0)), 64)
+
+
+# ---- in processes of their own: what may crash or hang, and the environment ----
+
+
+def python(script: str, **env: str | None) -> subprocess.CompletedProcess[str]:
+    """Runs a script; a variable that is None is taken out of its environment."""
+    variables = {name: value for name, value in (os.environ | env).items() if value is not None}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+
+
+def printed(script: str, **env: str | None) -> str:
+    done = python(script, **env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+THREADS = "from pynet import kernels; print(kernels.threads())"
+
+
+@pytest.mark.parametrize(
+    ("pynet", "omp", "count"),
+    [
+        ("3", None, "3"),
+        (None, "5", "5"),
+        ("3", "5", "3"),
+        (None, "4,2", "4"),
+        ("1000", None, "64"),
+        ("junk", "6", "6"),
+        ("0", "6", "6"),
+        ("-2", "6", "6"),
+    ],
+)
+def test_threads_from_the_environment(pynet: str | None, omp: str | None, count: str) -> None:
+    assert printed(THREADS, PYNET_NUM_THREADS=pynet, OMP_NUM_THREADS=omp) == count
+
+
+@pytest.mark.parametrize("pynet", [None, "", "junk", "0"])
+def test_threads_are_the_cores_of_the_process(pynet: str | None) -> None:
+    script = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {THREADS}"
+    assert printed(script, PYNET_NUM_THREADS=pynet, OMP_NUM_THREADS=None) == "1"
+    cores = str(min(len(os.sched_getaffinity(0)), 64))
+    assert printed(THREADS, PYNET_NUM_THREADS=pynet, OMP_NUM_THREADS=None) == cores
+
+
+CPU = """
+from pynet import kernels
+print(kernels.cpu())
+kernels.set_cpu("portable")
+kernels.set_cpu(None)
+print(kernels.cpu())
+"""
+
+
+@pytest.mark.parametrize("name", kernels.cpu_tables())
+def test_table_from_the_environment(name: str) -> None:
+    assert printed(CPU, PYNET_CPU=name).split() == [name, name]
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_best_table_without_the_environment(name: str | None) -> None:
+    assert printed(CPU, PYNET_CPU=name).split() == [kernels.cpu_tables()[0]] * 2
+
+
+@pytest.mark.parametrize("name", ["sse9", "AVX2", "avx2 "])
+def test_a_table_that_does_not_exist(name: str) -> None:
+    done = python("import pynet", PYNET_CPU=name)
+    assert done.returncode == 1
+    message = f"ImportError: PYNET_CPU is {name!r}; this CPU has {', '.join(kernels.cpu_tables())}"
+    assert done.stderr.splitlines()[-1] == message
+
+
+FORK = f"""
+import os, signal, sys
+import numpy as np
+from pynet import Network, kernels
+signal.alarm(50)
+kernels.set_threads(3)
+x = np.random.default_rng(0).integers(0, 256, (101, 70), np.uint8)
+y = np.arange(101) % 10
+
+def more(net):
+    net.fit(x, y, epochs=2, batch_size=32)
+    return net.weights_sha256()
+
+net = Network({SPEC!r})
+first = more(net)
+readers = []
+for generation in range(3):
+    r, w = os.pipe()
+    if os.fork() == 0:
+        if generation == 1:
+            kernels.set_threads(2)
+        os.write(w, more(net).encode())
+        os._exit(0)
+    os.close(w)
+    readers.append(r)
+second = more(net)
+print(first, second, *(os.read(r, 64).decode() for r in readers))
+for _ in readers:
+    assert os.wait()[1] == 0
+"""
+
+
+def test_fork_in_the_middle() -> None:
+    net = Network(SPEC)
+    x, y = np.random.default_rng(0).integers(0, 256, (101, 70), np.uint8), np.arange(101) % 10
+    expected = []
+    for _ in range(2):
+        net.fit(x, y, epochs=2, batch_size=32)
+        expected.append(net.weights_sha256())
+    assert printed(FORK).split() == [expected[0], *[expected[1]] * 4]
+
+
+FORK_WHILE_ANOTHER_TRAINS = f"""
+import os, signal, threading
+import numpy as np
+from pynet import Network, kernels
+signal.alarm(50)
+kernels.set_threads(2)
+x = np.random.default_rng(0).integers(0, 256, (2000, 70), np.uint8)
+y = np.arange(2000) % 10
+busy, free = Network({SPEC!r}), Network({SPEC!r})
+thread = threading.Thread(target=busy.fit, args=(x, y), kwargs=dict(epochs=15))
+thread.start()
+children = 0
+while thread.is_alive() and children < 10:
+    if os.fork() == 0:
+        free.fit(x[:64], y[:64], epochs=1)
+        busy.predict(x[:64])  # its lock was held by a thread that is not here
+        os._exit(0)
+    assert os.wait()[1] == 0
+    children += 1
+thread.join()
+assert children > 0
+print(busy.weights_sha256())
+"""
+
+
+def test_fork_while_another_thread_trains() -> None:
+    net = Network(SPEC)
+    net.fit(np.random.default_rng(0).integers(0, 256, (2000, 70), np.uint8), np.arange(2000) % 10, epochs=15)
+    assert printed(FORK_WHILE_ANOTHER_TRAINS) == net.weights_sha256()
+
+
+ONE_NET = """
+import sys, threading, time
+import numpy as np
+from pynet import Network, SGD
+sys.setswitchinterval(1e-6)
+net = Network("input(4) dense(3000) relu dense(2000)")
+expected = net.predict_proba(np.ones((1, 4)))
+stop = time.monotonic() + 1
+failures = []
+
+def loop(m):
+    x = np.ones((m, 4), np.float32)
+    while time.monotonic() < stop:
+        y = net.forward(x)
+        try:
+            net.layers[0].output
+        except RuntimeError:  # the other thread's predict came between
+            pass
+        if y.shape != (m, 2000) or (y != expected).any() or len(net.predict(x)) != m:
+            failures.append(y.shape)
+
+threads = [threading.Thread(target=loop, args=(m,)) for m in (1, 300)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(failures)
+"""
+
+
+def test_one_net_in_two_threads_is_one_call_after_another() -> None:
+    assert printed(ONE_NET) == "[]"
+
+
+def test_two_threads_train_one_net_step_by_step() -> None:
+    net = Network(SPEC)
+    x, y = samples(net, 32)
+    with ThreadPoolExecutor(2) as pool:
+        losses = list(pool.map(lambda _: net.train_step(x, y, SGD(0.1)), range(40)))
+    twin = Network(SPEC)
+    assert sorted(losses) == sorted(twin.train_step(x, y, SGD(0.1)) for _ in range(40))
+    assert_array_equal(net.layers[0].W, twin.layers[0].W)
