@@ -88,7 +88,7 @@ typedef struct {
 } pass;
 
 /* This thread's part [from, to) of n things, in multiples of `grain`. */
-void share(const pass *p, int n, int grain, int *from, int *to);
+void my_share(const pass *p, int n, int grain, int *from, int *to);
 
 typedef struct layer layer;
 

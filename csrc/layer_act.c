@@ -15,7 +15,7 @@ typedef void (*backward_kernel)(float *dx, const float *dy, const float *y, size
 static void forward_rows(const layer *l, const pass *p, forward_kernel kernel)
 {
     int from, to;
-    share(p, p->rows, 1, &from, &to);
+    my_share(p, p->rows, 1, &from, &to);
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernel(l->y.data + i * l->y.ld, l->x.data + i * l->x.ld, n);
@@ -24,7 +24,7 @@ static void forward_rows(const layer *l, const pass *p, forward_kernel kernel)
 static void backward_rows(const layer *l, const pass *p, backward_kernel kernel)
 {
     int from, to;
-    share(p, p->rows, 1, &from, &to);
+    my_share(p, p->rows, 1, &from, &to);
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernel(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, l->y.data + i * l->y.ld, n);
@@ -63,7 +63,7 @@ static void tanh_backward(layer *l, const pass *p)
 static void softmax_forward(layer *l, const pass *p)
 {
     int from, to;
-    share(p, p->rows, 1, &from, &to);
+    my_share(p, p->rows, 1, &from, &to);
     const size_t i = (size_t)from;
     kernels()->softmax(l->y.data + i * l->y.ld, l->y.ld, l->x.data + i * l->x.ld, l->x.ld, to - from,
                        (int)shape_size(&l->in), 1);
@@ -72,7 +72,7 @@ static void softmax_forward(layer *l, const pass *p)
 static void softmax_backward(layer *l, const pass *p)
 {
     int from, to;
-    share(p, p->rows, 1, &from, &to);
+    my_share(p, p->rows, 1, &from, &to);
     const size_t i = (size_t)from;
     kernels()->softmax_grad(l->dx.data + i * l->dx.ld, l->dx.ld, l->dy.data + i * l->dy.ld, l->dy.ld,
                             l->y.data + i * l->y.ld, l->y.ld, to - from, (int)shape_size(&l->in));

@@ -65,9 +65,9 @@ static void dense_forward(layer *l, const pass *p)
     const activation *y = relu ? &l->after->y : &l->y;
     int row = 0, rows = p->rows, column = 0, columns = n;
     if (by_columns(l, p))
-        share(p, n, PAD, &column, &columns);
+        my_share(p, n, PAD, &column, &columns);
     else
-        share(p, p->rows, 1, &row, &rows);
+        my_share(p, p->rows, 1, &row, &rows);
     const nonzeros *zeros = p->sparse ? l->zeros : NULL;
     const gemm_args g = {
         .C = y->data + (size_t)row * y->ld + column,
@@ -95,7 +95,7 @@ static void dense_before_backward(layer *l, const pass *p)
     const int n = (int)W->dim[1];
     const size_t ld = padded(W->dim[0]);
     int from, to;
-    share(p, (int)W->dim[0], PAD, &from, &to);
+    my_share(p, (int)W->dim[0], PAD, &from, &to);
     kernels()->transpose(transposed(l) + from, ld, W->data + (size_t)from * (size_t)n, (size_t)n, to - from, n);
 }
 
@@ -106,7 +106,7 @@ static void dense_backward(layer *l, const pass *p)
     const bool relu = p->fuse && l->before && l->before->fused_backward;
     const activation *dx = relu ? &l->before->dx : &l->dx;
     int row, rows;
-    share(p, p->rows, 1, &row, &rows);
+    my_share(p, p->rows, 1, &row, &rows);
     const gemm_args g = {
         .C = dx->data + (size_t)row * dx->ld,
         .ldc = dx->ld,
@@ -130,9 +130,9 @@ static void dense_update(layer *l, const pass *p)
     const int k = (int)W->dim[0], n = (int)W->dim[1];
     int row = 0, rows = k, column = 0, columns = n, from, to;
     if (by_columns(l, p))
-        share(p, n, PAD, &column, &columns);
+        my_share(p, n, PAD, &column, &columns);
     else
-        share(p, k, PAD, &row, &rows);
+        my_share(p, k, PAD, &row, &rows);
     const nonzeros *zeros = p->sparse ? l->zeros : NULL;
     const gemm_args g = {
         .C = (p->opt ? W->data : W->grad) + (size_t)row * (size_t)n + column,
@@ -152,7 +152,7 @@ static void dense_update(layer *l, const pass *p)
     };
     kernels()->gemm(&g);
 
-    share(p, n, PAD, &from, &to);
+    my_share(p, n, PAD, &from, &to);
     float *db = (p->opt ? bias_gradient(l) : b->grad) + from;
     kernels()->column_sums(db, l->dy.data + from, l->dy.ld, p->rows, to - from);
     if (p->opt)

@@ -7,12 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-void share(const pass *p, int n, int grain, int *from, int *to)
+void my_share(const pass *p, int n, int grain, int *from, int *to)
 {
-    const int64_t grains = (n + grain - 1) / grain;
-    const int64_t start = grains * p->id / p->threads * grain, end = grains * (p->id + 1) / p->threads * grain;
-    *from = start < n ? (int)start : n;
-    *to = end < n ? (int)end : n;
+    share(p->id, p->threads, n, grain, from, to);
 }
 
 /* ---- work memory --------------------------------------------------------------------------------------------------- */
@@ -105,7 +102,7 @@ static void prefetch_rows(const pn_net *net, const pass *p, const batch *b, int6
 {
     const size_t size = (size_t)shape_size(&net->text.input) * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
     int from, to;
-    share(p, p->rows, 1, &from, &to);
+    my_share(p, p->rows, 1, &from, &to);
     for (int i = from + p->rows; i < to + p->rows && b->first + i < n; i++) {
         const char *row = (const char *)b->data->x + sample(b, i) * size;
         for (size_t at = 0; at < size; at += ALIGN)
@@ -119,7 +116,7 @@ static void gather_rows(pn_net *net, const pass *p, const batch *b)
     const size_t n = (size_t)shape_size(&net->text.input);
     const activation *x = &net->layers[0].x;
     int from, to;
-    share(p, p->rows, 1, &from, &to);
+    my_share(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {
         float *row = x->data + (size_t)i * x->ld;
         if (b->data->dtype == PN_UINT8)
@@ -157,7 +154,7 @@ static void gather_answers(pn_net *net, const pass *p, const batch *b)
     const layer *last = &net->layers[net->n_layers - 1];
     const size_t n = (size_t)shape_size(&last->out), ld = last->y.ld;
     int from, to;
-    share(p, p->rows, 1, &from, &to);
+    my_share(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {
         float *target = net->answers.targets ? net->answers.targets + (size_t)i * ld : NULL;
         if (b->data->labels)
@@ -175,7 +172,7 @@ static void turn_nonzeros(pn_net *net, const pass *p)
     int from, to;
     if (!p->sparse)
         return;
-    share(p, (int)net->zeros.row_words, 1, &from, &to);
+    my_share(p, (int)net->zeros.row_words, 1, &from, &to);
     nonzeros_turn(&net->zeros, p->rows, from, to);
 }
 
@@ -211,7 +208,7 @@ static void loss(pn_net *net, const pass *p, bool with_labels)
     const int features = (int)shape_size(&net->layers[net->n_layers - 1].out);
     const answers a = {with_labels ? net->answers.labels : NULL, net->answers.targets};
     int from, to;
-    share(p, p->rows, 1, &from, &to);
+    my_share(p, p->rows, 1, &from, &to);
     loss_rows(net->text.loss, net->loss, net->correct, p->training ? output_gradient(net).data : NULL, x.data, x.ld,
               features, &a, from, to, 1 / (float)p->rows);
     team_sync(p->threads);
@@ -350,7 +347,7 @@ void predict_job(void *arg, int id, int threads)
             break;
         forward(j->net, &p, upto);
         int from, to;
-        share(&p, p.rows, 1, &from, &to);
+        my_share(&p, p.rows, 1, &from, &to);
         for (size_t i = (size_t)from; i < (size_t)to; i++) {
             float *y = j->y + ((size_t)first + i) * n;
             if (softmax)

@@ -157,6 +157,12 @@ __attribute__((constructor)) static void watch_forks(void)
     pthread_atfork(before_fork, after_fork, after_fork);
 }
 
+/* Scratch memory, taken and given back without waiting, by any thread; kept for the next one. */
+static struct {
+    atomic_flag taken;
+    float *memory;
+} scratch[MAX_THREADS];
+
 /* The program ends, or unloads the library: no worker may be left in its code. */
 __attribute__((destructor)) static void send_home(void)
 {
@@ -164,6 +170,8 @@ __attribute__((destructor)) static void send_home(void)
         return; /* a call is under way on another thread: the process is being torn down around it */
     stop_workers();
     pthread_mutex_unlock(&pool.owner);
+    for (int i = 0; i < MAX_THREADS; i++)
+        free(scratch[i].memory);
 }
 
 /* As many of `threads` as can be had, the caller's included. */
@@ -216,6 +224,38 @@ void team_run(team_job job, void *arg, int wanted)
         pool.pause = 0;
     }
     pthread_mutex_unlock(&pool.owner);
+}
+
+void share(int id, int threads, int n, int grain, int *from, int *to)
+{
+    const int64_t grains = ((int64_t)n + grain - 1) / grain;
+    const int64_t start = grains * id / threads * grain, end = grains * (id + 1) / threads * grain;
+    *from = start < n ? (int)start : n;
+    *to = end < n ? (int)end : n;
+}
+
+/* ---- scratch memory ------------------------------------------------------------------------------------------------ */
+
+float *scratch_take(void)
+{
+    for (int i = 0; i < MAX_THREADS; i++)
+        if (!atomic_flag_test_and_set(&scratch[i].taken)) {
+            if (!scratch[i].memory)
+                scratch[i].memory = aligned_alloc(LINE, SCRATCH_BYTES);
+            if (!scratch[i].memory)
+                atomic_flag_clear(&scratch[i].taken);
+            return scratch[i].memory;
+        }
+    return NULL;
+}
+
+void scratch_give(float *memory)
+{
+    for (int i = 0; memory && i < MAX_THREADS; i++)
+        if (scratch[i].memory == memory) {
+            atomic_flag_clear(&scratch[i].taken);
+            return;
+        }
 }
 
 /* ---- how many ------------------------------------------------------------------------------------------------------ */

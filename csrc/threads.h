@@ -18,4 +18,12 @@ bool team_held_up(int threads);
 /* Inside a job: waits until all its threads are here. */
 void team_sync(int threads);
 
+/* Part id of `threads` of n things, in multiples of `grain`: [from, to). */
+void share(int id, int threads, int n, int grain, int *from, int *to);
+
+/* Memory to pack matrices in, on a cache line, for one user at a time; NULL when none is left. Give it back. */
+#define SCRATCH_BYTES (1 << 20)
+float *scratch_take(void);
+void scratch_give(float *scratch);
+
 #endif

@@ -219,6 +219,7 @@ readers = []
 for generation in range(3):
     r, w = os.pipe()
     if os.fork() == 0:
+        signal.alarm(50)  # a child does not inherit it
         if generation == 1:
             kernels.set_threads(2)
         os.write(w, more(net).encode())
@@ -256,6 +257,7 @@ thread.start()
 children = 0
 while thread.is_alive() and children < 10:
     if os.fork() == 0:
+        signal.alarm(50)
         free.fit(x[:64], y[:64], epochs=1)
         busy.predict(x[:64])  # its lock was held by a thread that is not here
         os._exit(0)
