@@ -160,6 +160,13 @@ def close(got: Array, expected: Array, what: str, scale: float = 1e-3) -> None:
     assert_allclose(got, expected, rtol=1e-4, atol=1e-5 * scale, err_msg=what)
 
 
+def all_close(got: dict[str, Array], expected: dict[str, Array], what: str) -> None:
+    for name, tensor in expected.items():
+        # a bias gradient that is small because its terms cancel is as inexact as those of the other layers, which do not
+        kin = [abs(other).max() for key, other in expected.items() if key[-1] == name[-1]]
+        close(got[name], tensor, what + name, max(kin))
+
+
 def same_as_reference(net: Network, twin: reference.Network, x: Array, y: Array, rate: float = 0.5) -> None:
     close(net.forward(x), twin.forward(x), "forward")
     assert net.loss(y) == pytest.approx(twin.loss(y), rel=1e-4, abs=1e-6)
@@ -167,15 +174,10 @@ def same_as_reference(net: Network, twin: reference.Network, x: Array, y: Array,
     twin.backward()
     if net.parameters == 0:
         return
-    gradients = twin.gradients()
-    for name, expected in gradients.items():
-        # a bias gradient that is small because its terms cancel is as inexact as those of the other layers, which do not
-        kin = [abs(other).max() for key, other in gradients.items() if key[-1] == name[-1]]
-        close(net.gradients[name], expected, f"gradient of {name}", max(kin))
+    all_close(net.gradients, twin.gradients(), "gradient of ")
     net.update(SGD(rate))
     twin.update(rate)
-    for name, expected in twin.parameters().items():
-        close(net.tensors[name], expected, name)
+    all_close(net.tensors, twin.parameters(), "")
 
 
 @settings(max_examples=300)
