@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pynet._core import ffi, lib
 
-__all__ = ["array", "check", "checked_seed", "ffi", "lib", "pointer", "text", "view"]
+__all__ = ["array", "check", "check_environment", "checked_seed", "ffi", "lib", "pointer", "text", "view"]
 
 Array = npt.NDArray[Any]
 
@@ -64,14 +64,11 @@ def checked_seed(seed: int) -> int:
     return seed
 
 
-def _check_environment() -> None:
-    """A PYNET_CPU that names no kernel table of this CPU would be ignored by the core: that must not pass unnoticed."""
+def check_environment() -> None:
+    """ValueError if PYNET_CPU names no kernel table of this CPU: the core would pass over it in silence."""
     wanted = os.environ.get("PYNET_CPU")
-    if wanted and text(lib.pn_cpu()) != wanted:
-        tables: list[str] = []
-        while (name := lib.pn_cpu_table(len(tables))) != ffi.NULL:
-            tables.append(text(name))
-        raise ImportError(f"PYNET_CPU is {wanted!r}; this CPU has {', '.join(tables)}")
-
-
-_check_environment()
+    tables: list[str] = []
+    while wanted and (name := lib.pn_cpu_table(len(tables))) != ffi.NULL:
+        tables.append(text(name))
+    if wanted and wanted not in tables:
+        raise ValueError(f"PYNET_CPU is {wanted!r}; this CPU has {', '.join(tables)}")

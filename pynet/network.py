@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array, array, check, checked_seed, ffi, lib, pointer, text, view
+from pynet._ffi import Array, array, check, check_environment, checked_seed, ffi, lib, pointer, text, view
 from pynet.layers import Layer
 from pynet.optim import SGD
 
@@ -147,6 +147,7 @@ class Network:
 
     def _attach(self, create: Callable[[Any, Any], int]) -> None:
         """Takes hold of the net that create(pn_net **, err) makes."""
+        check_environment()
         out, err = ffi.new("pn_net **"), ffi.new("char[]", lib.PN_ERRLEN)
         check(create(out, err), err)
         self._ptr = ffi.gc(out[0], lib.pn_net_free)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from pynet import __version__, data, kernels
+from pynet._ffi import check_environment
 from pynet.data import DataError, Dataset
 from pynet.datafiles import Array
 from pynet.fit import History
@@ -63,6 +64,7 @@ class Task:
 
 def prepare(options: argparse.Namespace) -> Task:
     """Data, network and targets, with all that can be wrong about them found before the training."""
+    check_environment()
     if options.threads:
         kernels.set_threads(options.threads)
     net = _given_network(options)

@@ -162,7 +162,7 @@ def close(got: Array, expected: Array, what: str, scale: float = 1e-3) -> None:
 
 def all_close(got: dict[str, Array], expected: dict[str, Array], what: str) -> None:
     for name, tensor in expected.items():
-        # a bias gradient that is small because its terms cancel is as inexact as those of the other layers, which do not
+        # a bias gradient that is small because its terms cancel is as inexact as those of other layers, which do not
         kin = [abs(other).max() for key, other in expected.items() if key[-1] == name[-1]]
         close(got[name], tensor, what + name, max(kin))
 
