@@ -26,6 +26,9 @@ typedef struct {
 } shape;
 int64_t shape_size(const shape *s);
 
+/* n floats, and the padding that brings the next row to a cache line. */
+size_t padded(int64_t n);
+
 /* ---- rng.c: counter-based random numbers ------------------------------------------------------------------------- */
 
 /* Number `counter` of the stream that seed and stream name: 64 random bits. */

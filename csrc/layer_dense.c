@@ -6,11 +6,6 @@
 enum { UNITS, INIT };     /* arguments */
 enum { WEIGHTS, BIASES }; /* parameters */
 
-static size_t padded(int64_t n)
-{
-    return ((size_t)n + PAD - 1) / PAD * PAD;
-}
-
 static pn_status dense_shape(layer *l, char *err)
 {
     const int64_t k = shape_size(&l->in), n = (int64_t)l->word.arg[UNITS];

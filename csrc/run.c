@@ -14,11 +14,6 @@ void my_share(const pass *p, int n, int grain, int *from, int *to)
 
 /* ---- work memory --------------------------------------------------------------------------------------------------- */
 
-static size_t padded(int64_t n)
-{
-    return ((size_t)n + PAD - 1) / PAD * PAD;
-}
-
 /* Words of 64 bits for n bits. */
 static size_t words(size_t n)
 {

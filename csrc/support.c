@@ -1,0 +1,60 @@
+/* What every room may need: statuses in words, messages, memory, shapes. */
+#include "internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *pn_strerror(pn_status status)
+{
+    static const char *const words[] = {
+        [PN_OK] = "no error",
+        [PN_ERR_MEMORY] = "out of memory",
+        [PN_ERR_ARGUMENT] = "argument not accepted",
+        [PN_ERR_SPEC] = "wrong text of a network",
+        [PN_ERR_STATE] = "calls in the wrong order",
+        [PN_ERR_NONFINITE] = "infinite or NaN",
+        [PN_ERR_IO] = "input or output failed",
+        [PN_ERR_FORMAT] = "not a model file, or damaged",
+    };
+    const size_t n = sizeof words / sizeof *words;
+    return (size_t)status < n ? words[status] : "unknown status";
+}
+
+const char *pn_version(void)
+{
+    return PN_VERSION;
+}
+
+pn_status fail(char *err, pn_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err, PN_ERRLEN, format, args);
+    va_end(args);
+    return status;
+}
+
+void *aligned_zeros(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - ALIGN)
+        return NULL;
+    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    void *block = aligned_alloc(ALIGN, bytes ? bytes : ALIGN);
+    return block ? memset(block, 0, bytes) : NULL;
+}
+
+int64_t shape_size(const shape *s)
+{
+    int64_t n = 1;
+    for (int i = 0; i < s->rank; i++)
+        n *= s->dim[i];
+    return n;
+}
+
+size_t padded(int64_t n)
+{
+    return ((size_t)n + PAD - 1) / PAD * PAD;
+}
