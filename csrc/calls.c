@@ -62,25 +62,24 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     net->error[0] = 0;
     if (batch_size < 1)
         return fail(net->error, PN_ERR_ARGUMENT, "batch is %lld; accepted: 1 or more", (long long)batch_size);
+    const int64_t rows = batch_size < n ? batch_size : n;
     pn_status status = optim_check(opt, net->error);
     if (!status)
         status = check_samples(net, data, order, n, true);
     if (!status)
         status = net_check_finite(net);
     if (!status)
-        status = reserve(net, batch_size < n ? batch_size : n);
+        status = reserve(net, rows, worthwhile_threads(net, rows));
     if (status || n == 0)
         return status;
 
     net->done = STEP_NONE;
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = batch_size, .opt = opt};
+    if (stats) /* the sums go on batch by batch: the same bits, however an epoch is cut into calls */
+        j.stats = *stats;
     run(train_job, &j);
-    if (stats) {
-        stats->loss += j.stats.loss;
-        stats->correct += j.stats.correct;
-        stats->samples += j.stats.samples;
-        stats->steps += j.stats.steps;
-    }
+    if (stats)
+        *stats = j.stats;
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss of step %lld is not finite; that step was not taken",
                     (long long)j.stats.steps + 1);
@@ -92,7 +91,7 @@ pn_status pn_net_forward(pn_net *net, const pn_data *data, const int32_t *order,
     net->error[0] = 0;
     pn_status status = check_samples(net, data, order, n, false);
     if (!status)
-        status = reserve(net, n);
+        status = reserve(net, n, 1);
     if (status)
         return status;
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = n};
@@ -181,7 +180,7 @@ pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temp
     const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
     pn_status status = check_samples(net, data, NULL, n, false);
     if (!status)
-        status = reserve(net, rows);
+        status = reserve(net, rows, 1);
     if (status || n == 0)
         return status;
     net->done = STEP_NONE;
@@ -196,15 +195,13 @@ pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order
     const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
     pn_status status = check_samples(net, data, order, n, true);
     if (!status)
-        status = reserve(net, rows);
+        status = reserve(net, rows, 1);
     if (status || n == 0)
         return status;
     net->done = STEP_NONE;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows};
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .stats = *stats};
     run(evaluate_job, &j);
-    stats->loss += j.stats.loss;
-    stats->correct += j.stats.correct;
-    stats->samples += j.stats.samples;
+    *stats = j.stats;
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss on this data is not finite");
     return PN_OK;

@@ -80,21 +80,6 @@ typedef struct {
     float *data, *grad; /* in the net's parameter block, and its twin for gradients (NULL until asked for) */
 } parameter;
 
-/* What a layer is told when it runs. A pass is shared by `threads` threads; this one does part `id` of the outputs. */
-typedef struct {
-    int rows; /* of this batch */
-    int id, threads;
-    bool fuse;           /* a dense layer also does the work of the ReLU next to it */
-    bool sparse;         /* the inputs are mostly zeros, and net->zeros says where */
-    bool training;       /* backward will follow */
-    const pn_optim *opt; /* the optimizer to apply to a gradient at once; NULL: store the gradient */
-} pass;
-
-/* This thread's part [from, to) of n things, in multiples of `grain`. */
-void my_share(const pass *p, int n, int grain, int *from, int *to);
-
-typedef struct layer layer;
-
 /* Which inputs of a batch are not zero: bit p % 64 of rows[i * row_words + p / 64] for feature p of sample i, and the
    same by columns, bit i % 64 of columns[p * column_words + i / 64]. */
 typedef struct {
@@ -102,8 +87,8 @@ typedef struct {
     size_t row_words, column_words;
 } nonzeros;
 
-/* columns [64 from, 64 to) from rows, for a batch of this many samples; from and to count words of a row */
-void nonzeros_turn(const nonzeros *z, int samples, int from, int to);
+/* columns from rows, for a batch of this many samples */
+void nonzeros_turn(const nonzeros *z, int samples);
 
 /* Activations are (rows, features) with ld floats from row to row, the padding zero. */
 typedef struct {
@@ -111,14 +96,30 @@ typedef struct {
     size_t ld;
 } activation;
 
+/* What a layer is told when it runs. A pass is shared by `threads` threads; this one does part `id` of the outputs. */
+typedef struct {
+    int rows; /* of this batch */
+    int id, threads;
+    bool fuse;             /* a dense layer also does the work of the ReLU next to it */
+    bool apart;            /* each thread runs its own rows through all layers */
+    const pn_optim *opt;   /* the optimizer to apply to a gradient at once; NULL: store the gradient */
+    activation inputs;     /* of the network: x of the first layer */
+    const nonzeros *zeros; /* where they are not zero, if most are; else NULL */
+} pass;
+
+/* This thread's part [from, to) of n things, in multiples of `grain`. */
+void my_share(const pass *p, int n, int grain, int *from, int *to);
+
+typedef struct layer layer;
+
 typedef struct {
     pn_status (*shape)(layer *l, char *err);                /* out, parameters and scratch, from in and the arguments */
     void (*init)(layer *l, uint64_t seed, uint64_t stream); /* fills the parameters, which are zero */
+    bool (*by_columns)(const layer *l, const pass *p);      /* split forward by outputs? NULL, or no: by rows */
     void (*forward)(layer *l, const pass *p);               /* y from x */
-    void (*before_backward)(layer *l,
-                            const pass *p);    /* anything that backward needs all threads to have done; may be NULL */
-    void (*backward)(layer *l, const pass *p); /* dx from dy; called where dx is wanted */
-    void (*update)(layer *l, const pass *p);   /* parameter gradients from x and dy: applied, or stored */
+    void (*prepare)(layer *l, const pass *p);               /* from the parameters, what backward needs; may be NULL */
+    void (*backward)(layer *l, const pass *p);              /* dx from dy; called where dx is wanted */
+    void (*update)(layer *l, const pass *p);                /* parameter gradients from x and dy: applied, or stored */
 } layer_ops;
 
 extern const layer_ops dense_ops, relu_ops, sigmoid_ops, tanh_ops, softmax_ops;
@@ -134,9 +135,11 @@ struct layer {
     float *scratch;
     layer *before, *after;              /* neighbours; NULL at the ends */
     bool fused_forward, fused_backward; /* a ReLU whose work the dense layer before, or after it does in a fused pass */
-    const nonzeros *zeros;              /* of the network's inputs, where x is those; else NULL */
-    activation x, y, dx, dy;            /* y and dy are the x and dx of the layer after */
+    activation x, y, dx, dy;            /* y and dy are the x and dx of the layer after; x of the first is in pass */
 };
+
+/* x of this layer; the first one's belongs to the pass. */
+activation layer_input(const layer *l, const pass *p);
 
 /* ---- loss.c ------------------------------------------------------------------------------------------------------- */
 
@@ -187,8 +190,10 @@ struct pn_net {
     int first; /* the first layer with parameters; n_layers if none has any */
     int rows;  /* of the batch in work memory */
     step done;
-    bool sparse;    /* net->zeros is about the batch of the last forward */
-    nonzeros zeros; /* of the first layer's x */
+    bool sparse;     /* net->zeros is about the batch of the last forward */
+    int copies;      /* of the inputs: each thread that trains gathers its own, which is faster than to share */
+    activation *x;   /* (copies) */
+    nonzeros *zeros; /* (copies) */
     answers answers;
     float *loss;      /* (capacity) */
     uint8_t *correct; /* (capacity) */

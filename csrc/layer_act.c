@@ -16,9 +16,10 @@ static void forward_rows(const layer *l, const pass *p, forward_kernel kernel)
 {
     int from, to;
     my_share(p, p->rows, 1, &from, &to);
+    const activation x = layer_input(l, p);
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernel(l->y.data + i * l->y.ld, l->x.data + i * l->x.ld, n);
+        kernel(l->y.data + i * l->y.ld, x.data + i * x.ld, n);
 }
 
 static void backward_rows(const layer *l, const pass *p, backward_kernel kernel)
@@ -64,9 +65,10 @@ static void softmax_forward(layer *l, const pass *p)
 {
     int from, to;
     my_share(p, p->rows, 1, &from, &to);
+    const activation x = layer_input(l, p);
     const size_t i = (size_t)from;
-    kernels()->softmax(l->y.data + i * l->y.ld, l->y.ld, l->x.data + i * l->x.ld, l->x.ld, to - from,
-                       (int)shape_size(&l->in), 1);
+    kernels()->softmax(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, to - from, (int)shape_size(&l->in),
+                       1);
 }
 
 static void softmax_backward(layer *l, const pass *p)

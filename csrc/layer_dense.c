@@ -46,10 +46,18 @@ static void dense_init(layer *l, uint64_t seed, uint64_t stream)
     random_normal(W->data, W->size, (float)deviation, seed, stream);
 }
 
-/* Threads own weights: each does some of the columns, as long as there are enough of them to go round. */
-static bool by_columns(const layer *l, const pass *p)
+enum { LARGE = 1 << 15 }; /* weights, 128 kB: more than it costs to exchange activations */
+
+/* Threads own large weights: each does some of the columns, forward and in the update, so that they never leave its core. */
+static bool dense_by_columns(const layer *l, const pass *p)
 {
-    return l->param[WEIGHTS].dim[1] >= 2 * PAD * p->threads;
+    const parameter *W = &l->param[WEIGHTS];
+    return !p->apart && W->size >= LARGE && W->dim[1] >= 2 * PAD * p->threads;
+}
+
+static const nonzeros *zeros_of(const layer *l, const pass *p)
+{
+    return l->before ? NULL : p->zeros;
 }
 
 static void dense_forward(layer *l, const pass *p)
@@ -59,16 +67,17 @@ static void dense_forward(layer *l, const pass *p)
     const bool relu = p->fuse && l->after && l->after->fused_forward;
     const activation *y = relu ? &l->after->y : &l->y;
     int row = 0, rows = p->rows, column = 0, columns = n;
-    if (by_columns(l, p))
+    if (dense_by_columns(l, p))
         my_share(p, n, PAD, &column, &columns);
     else
         my_share(p, p->rows, 1, &row, &rows);
-    const nonzeros *zeros = p->sparse ? l->zeros : NULL;
+    const activation x = layer_input(l, p);
+    const nonzeros *zeros = zeros_of(l, p);
     const gemm_args g = {
         .C = y->data + (size_t)row * y->ld + column,
         .ldc = y->ld,
-        .A = l->x.data + (size_t)row * l->x.ld,
-        .row_a = l->x.ld,
+        .A = x.data + (size_t)row * x.ld,
+        .row_a = x.ld,
         .col_a = 1,
         .B = W->data + column,
         .ldb = (size_t)n,
@@ -83,15 +92,30 @@ static void dense_forward(layer *l, const pass *p)
     kernels()->gemm(&g);
 }
 
-/* Turns over this thread's rows of W for dense_backward; the weights are those of the forward pass. */
-static void dense_before_backward(layer *l, const pass *p)
+/* The part of W, or of its gradient, that this thread owns: rows [row, rows) and columns [column, columns). */
+typedef struct {
+    int row, rows, column, columns;
+} patch;
+
+static patch owned(const layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS];
-    const int n = (int)W->dim[1];
-    const size_t ld = padded(W->dim[0]);
-    int from, to;
-    my_share(p, (int)W->dim[0], PAD, &from, &to);
-    kernels()->transpose(transposed(l) + from, ld, W->data + (size_t)from * (size_t)n, (size_t)n, to - from, n);
+    patch own = {0, (int)W->dim[0], 0, (int)W->dim[1]};
+    if (dense_by_columns(l, p))
+        my_share(p, own.columns, PAD, &own.column, &own.columns);
+    else
+        my_share(p, own.rows, PAD, &own.row, &own.rows);
+    return own;
+}
+
+/* Turns W over for dense_backward, this thread's part. */
+static void dense_prepare(layer *l, const pass *p)
+{
+    const patch own = owned(l, p);
+    const size_t n = (size_t)l->param[WEIGHTS].dim[1], ld = padded(l->param[WEIGHTS].dim[0]);
+    kernels()->transpose(transposed(l) + (size_t)own.column * ld + own.row, ld,
+                         l->param[WEIGHTS].data + (size_t)own.row * n + own.column, n, own.rows - own.row,
+                         own.columns - own.column);
 }
 
 /* dx (m,k) = dy (m,n) W^T */
@@ -122,25 +146,23 @@ static void dense_backward(layer *l, const pass *p)
 static void dense_update(layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS], *b = &l->param[BIASES];
-    const int k = (int)W->dim[0], n = (int)W->dim[1];
-    int row = 0, rows = k, column = 0, columns = n, from, to;
-    if (by_columns(l, p))
-        my_share(p, n, PAD, &column, &columns);
-    else
-        my_share(p, k, PAD, &row, &rows);
-    const nonzeros *zeros = p->sparse ? l->zeros : NULL;
+    const int n = (int)W->dim[1];
+    const patch own = owned(l, p);
+    int from, to;
+    const activation x = layer_input(l, p);
+    const nonzeros *zeros = zeros_of(l, p);
     const gemm_args g = {
-        .C = (p->opt ? W->data : W->grad) + (size_t)row * (size_t)n + column,
+        .C = (p->opt ? W->data : W->grad) + (size_t)own.row * (size_t)n + own.column,
         .ldc = (size_t)n,
-        .A = l->x.data + row,
+        .A = x.data + own.row,
         .row_a = 1,
-        .col_a = l->x.ld,
-        .B = l->dy.data + column,
+        .col_a = x.ld,
+        .B = l->dy.data + own.column,
         .ldb = l->dy.ld,
-        .m = rows - row,
-        .n = columns - column,
+        .m = own.rows - own.row,
+        .n = own.columns - own.column,
         .k = p->rows,
-        .mask = zeros ? zeros->columns + (size_t)row * zeros->column_words : NULL,
+        .mask = zeros ? zeros->columns + (size_t)own.row * zeros->column_words : NULL,
         .row_words = zeros ? zeros->column_words : 0,
         .words = zeros ? zeros->column_words : 0,
         .epi = p->opt ? optim_epilogue(p->opt) : (epilogue){.kind = EPI_STORE},
@@ -157,8 +179,9 @@ static void dense_update(layer *l, const pass *p)
 const layer_ops dense_ops = {
     .shape = dense_shape,
     .init = dense_init,
+    .by_columns = dense_by_columns,
     .forward = dense_forward,
-    .before_backward = dense_before_backward,
+    .prepare = dense_prepare,
     .backward = dense_backward,
     .update = dense_update,
 };

@@ -133,6 +133,8 @@ void pn_net_free(pn_net *net)
         free(net->notes[i].value);
     }
     free(net->notes);
+    free(net->zeros);
+    free(net->x);
     free(net->work);
     free(net->gradients);
     free(net->parameters);

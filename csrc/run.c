@@ -28,18 +28,25 @@ static float *cut(float *block, size_t *used, size_t floats)
     return piece;
 }
 
+/* Lays out one copy of the inputs, and where they are not zero. */
+static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float *block, size_t *used, size_t rows)
+{
+    *x = (activation){.ld = padded(shape_size(&net->text.input))};
+    x->data = cut(block, used, rows * x->ld);
+    *z = (nonzeros){.row_words = words(x->ld), .column_words = words(rows)};
+    z->rows = (uint64_t *)cut(block, used, 2 * rows * z->row_words); /* a word is two floats */
+    z->columns = (uint64_t *)cut(block, used, 2 * 64 * z->row_words * z->column_words);
+}
+
 /* Lays out activations, gradients and scratch for `rows` rows; returns the floats it takes. */
-static size_t lay_out(pn_net *net, float *block, size_t rows)
+static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
 {
     size_t used = 0;
-    nonzeros *z = &net->zeros;
-    z->row_words = words((size_t)shape_size(&net->text.input));
-    z->column_words = words(rows);
-    z->rows = (uint64_t *)cut(block, &used, 2 * rows * z->row_words); /* a word is two floats */
-    z->columns = (uint64_t *)cut(block, &used, 2 * 64 * z->row_words * z->column_words);
-    net->layers[0].zeros = z;
-    activation x = {.ld = padded(shape_size(&net->text.input))}, dx = {0};
-    x.data = cut(block, &used, rows * x.ld);
+    activation x, dx = {0};
+    nonzeros z;
+    for (int c = 0; c < copies; c++)
+        lay_out_inputs(net, block ? &net->x[c] : &x, block ? &net->zeros[c] : &z, block, &used, rows);
+    x = (activation){0};
     for (int i = 0; i < net->n_layers; i++) {
         layer *l = &net->layers[i];
         l->x = x;
@@ -58,24 +65,46 @@ static size_t lay_out(pn_net *net, float *block, size_t rows)
     return used;
 }
 
-pn_status reserve(pn_net *net, int64_t rows)
+int worthwhile_threads(const pn_net *net, int64_t rows)
 {
-    if (net->work && rows <= net->capacity)
+    const double worth = 200e3; /* multiply-adds of a batch: below, waiting for each other costs more than it saves */
+    const double most = 16e6;   /* floats in all copies of the inputs: 64 MB */
+    const double copies = most / ((double)shape_size(&net->text.input) * (double)rows);
+    const int threads = (double)net->n_parameters * (double)rows < worth ? 1 : pn_threads();
+    return copies < 1 ? 1 : copies < threads ? (int)copies : threads;
+}
+
+pn_status reserve(pn_net *net, int64_t rows, int copies)
+{
+    if (net->work && rows <= net->capacity && copies <= net->copies)
         return PN_OK;
+    if (rows < net->capacity)
+        rows = net->capacity;
+    if (copies < net->copies)
+        copies = net->copies;
     const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes: rows times that stays far below 2^63 */
     float *block = NULL;
-    if (rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->n_layers + 2))
-        block = aligned_zeros(lay_out(net, NULL, (size_t)rows), sizeof *block);
-    if (!block) {
-        lay_out(net, net->work, (size_t)net->capacity);
-        return fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
+    activation *x = calloc((size_t)copies, sizeof *x);
+    nonzeros *zeros = calloc((size_t)copies, sizeof *zeros);
+    if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->n_layers + copies + 2))
+        block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies), sizeof *block);
+    if (block) {
+        free(net->work);
+        free(net->x);
+        free(net->zeros);
+        net->work = block;
+        net->x = x;
+        net->zeros = zeros;
+        net->capacity = (int)rows;
+        net->copies = copies;
+        net->done = STEP_NONE;
+    } else {
+        free(x);
+        free(zeros);
     }
-    free(net->work);
-    net->work = block;
-    net->capacity = (int)rows;
-    net->done = STEP_NONE;
-    lay_out(net, block, (size_t)rows);
-    return PN_OK;
+    if (net->work)
+        lay_out(net, net->work, (size_t)net->capacity, net->copies);
+    return block ? PN_OK : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
 }
 
 /* ---- one batch, in the four steps ---------------------------------------------------------------------------------- */
@@ -92,34 +121,29 @@ static size_t sample(const batch *b, int i)
     return (size_t)(b->order ? b->order[b->first + i] : b->first + i);
 }
 
-/* Asks for this thread's rows of the next batch, which lie anywhere in memory, while this one is computed. */
+/* Asks for the rows of the next batch, which lie anywhere in memory, while this one is computed. */
 static void prefetch_rows(const pn_net *net, const pass *p, const batch *b, int64_t n)
 {
     const size_t size = (size_t)shape_size(&net->text.input) * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
-    int from, to;
-    my_share(p, p->rows, 1, &from, &to);
-    for (int i = from + p->rows; i < to + p->rows && b->first + i < n; i++) {
+    for (int i = p->rows; i < 2 * p->rows && b->first + i < n; i++) {
         const char *row = (const char *)b->data->x + sample(b, i) * size;
         for (size_t at = 0; at < size; at += ALIGN)
             __builtin_prefetch(row + at);
     }
 }
 
-/* Copies this thread's rows of the batch to work memory; bytes become x/255. */
-static void gather_rows(pn_net *net, const pass *p, const batch *b)
+/* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, and notes where they are not zero. */
+static void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to)
 {
     const size_t n = (size_t)shape_size(&net->text.input);
-    const activation *x = &net->layers[0].x;
-    int from, to;
-    my_share(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {
-        float *row = x->data + (size_t)i * x->ld;
+        float *row = p->inputs.data + (size_t)i * p->inputs.ld;
         if (b->data->dtype == PN_UINT8)
             kernels()->scale_u8(row, (const uint8_t *)b->data->x + sample(b, i) * n, n);
         else
             memcpy(row, (const float *)b->data->x + sample(b, i) * n, n * sizeof *row);
-        if (p->sparse)
-            kernels()->nonzero(net->zeros.rows + (size_t)i * net->zeros.row_words, row, n);
+        if (p->zeros)
+            kernels()->nonzero(p->zeros->rows + (size_t)i * p->zeros->row_words, row, n);
     }
 }
 
@@ -161,34 +185,39 @@ static void gather_answers(pn_net *net, const pass *p, const batch *b)
     }
 }
 
-/* The columns of net->zeros, which the first layer's update reads. */
-static void turn_nonzeros(pn_net *net, const pass *p)
-{
-    int from, to;
-    if (!p->sparse)
-        return;
-    my_share(p, (int)net->zeros.row_words, 1, &from, &to);
-    nonzeros_turn(&net->zeros, p->rows, from, to);
-}
-
-/* Layers [0, upto). */
+/* Layers [0, upto). Work split by rows needs this thread's rows of the layer below, work split by columns needs all of
+   it: threads wait for each other only where one follows on the other. */
 static void forward(pn_net *net, const pass *p, int upto)
 {
+    enum { ALL, ROWS, COLUMNS } have = ALL;
     for (int i = 0; i < upto; i++) {
         layer *l = &net->layers[i];
         if (p->fuse && l->fused_forward)
             continue;
+        const bool columns = l->ops->by_columns && l->ops->by_columns(l, p);
+        if (columns ? have != ALL : have == COLUMNS) {
+            team_sync(p->threads);
+            have = ALL;
+        }
         l->ops->forward(l, p);
-        if (p->training && i > net->first && l->ops->before_backward)
-            l->ops->before_backward(l, p);
-        team_sync(p->threads);
+        have = columns ? COLUMNS : ROWS;
     }
+    if (have == COLUMNS)
+        team_sync(p->threads);
+}
+
+/* What backward needs from the parameters: before the first step, since somebody may have changed them. */
+static void prepare(pn_net *net, const pass *p)
+{
+    for (int i = net->first + 1; i < net->head; i++)
+        if (net->layers[i].ops->prepare)
+            net->layers[i].ops->prepare(&net->layers[i], p);
 }
 
 /* What the loss looks at: the outputs, or the inputs of a closing softmax; and where its gradient goes. */
-static activation outputs(const pn_net *net)
+static activation outputs(const pn_net *net, const pass *p)
 {
-    return net->head > 0 ? net->layers[net->head - 1].y : net->layers[0].x;
+    return net->head > 0 ? net->layers[net->head - 1].y : p->inputs;
 }
 
 static activation output_gradient(const pn_net *net)
@@ -196,32 +225,36 @@ static activation output_gradient(const pn_net *net)
     return net->head > 0 ? net->layers[net->head - 1].dy : (activation){0};
 }
 
-/* Loss and correctness of each row, and with p->training the gradient of their mean. */
-static void loss(pn_net *net, const pass *p, bool with_labels)
+/* Loss and correctness of this thread's rows, and, unless dx is NULL, the gradient of the batch's mean loss. */
+static void loss(pn_net *net, const pass *p, bool with_labels, float *dx)
 {
-    const activation x = outputs(net);
+    const activation x = outputs(net, p);
     const int features = (int)shape_size(&net->layers[net->n_layers - 1].out);
     const answers a = {with_labels ? net->answers.labels : NULL, net->answers.targets};
     int from, to;
     my_share(p, p->rows, 1, &from, &to);
-    loss_rows(net->text.loss, net->loss, net->correct, p->training ? output_gradient(net).data : NULL, x.data, x.ld,
-              features, &a, from, to, 1 / (float)p->rows);
-    team_sync(p->threads);
+    loss_rows(net->text.loss, net->loss, net->correct, dx, x.data, x.ld, features, &a, from, to, 1 / (float)p->rows);
 }
 
-/* From the last layer down to the first with parameters: dx for the layer below, and this layer's own gradients. A
-   layer's update may run beside its backward, which reads the transposed copy of the weights. */
+/* From the last layer down: dx, this thread's rows of it, as far as a layer below has parameters. */
 static void backward(pn_net *net, const pass *p)
+{
+    for (int i = net->head - 1; i > net->first; i--) {
+        layer *l = &net->layers[i];
+        if (!(p->fuse && l->fused_backward))
+            l->ops->backward(l, p);
+    }
+}
+
+/* The gradients of all parameters from x and dy, all rows of them: applied, or stored. */
+static void update(pn_net *net, const pass *p)
 {
     for (int i = net->head - 1; i >= net->first; i--) {
         layer *l = &net->layers[i];
-        if (p->fuse && l->fused_backward)
-            continue;
-        if (i > net->first)
-            l->ops->backward(l, p);
         if (l->ops->update)
             l->ops->update(l, p);
-        team_sync(p->threads);
+        if (p->opt && i > net->first && l->ops->prepare)
+            l->ops->prepare(l, p);
     }
 }
 
@@ -245,8 +278,8 @@ static bool add_stats(const pn_net *net, int rows, pn_stats *stats)
 
 /* ---- jobs of the team ---------------------------------------------------------------------------------------------- */
 
-/* The batch that begins at sample `first` of the job. */
-static pass start(const job *j, int id, int threads, int64_t first, batch *b)
+/* The batch that begins at sample `first` of the job, with inputs in copy `copy`. */
+static pass start(const job *j, int id, int threads, int64_t first, int copy, batch *b)
 {
     const int64_t batches = j->n ? (j->n + j->batch - 1) / j->batch : 1;
     const int64_t size = j->n / batches, larger = j->n % batches;
@@ -255,11 +288,12 @@ static pass start(const job *j, int id, int threads, int64_t first, batch *b)
         .rows = (int)(size + (first < larger * (size + 1))),
         .id = id,
         .threads = threads,
-        .sparse = j->sparse,
+        .inputs = j->net->x[copy],
+        .zeros = j->sparse ? &j->net->zeros[copy] : NULL,
     };
 }
 
-/* Waits for all threads, after the inputs are gathered; false when the job is to end. */
+/* Waits for all threads at the start of a step; false when the job is to end. */
 static bool go_on(job *j, const pass *p)
 {
     if (p->id == 0)
@@ -271,25 +305,30 @@ static bool go_on(job *j, const pass *p)
 void train_job(void *arg, int id, int threads)
 {
     job *j = arg;
+    pn_net *net = j->net;
     pn_stats mine = j->stats; /* every thread sums up the same: all notice a loss that is not finite without a signal */
     bool finite = true;
     int64_t first = j->done;
+    prepare(net, &(pass){.id = id, .threads = threads});
     while (first < j->n && finite) {
         batch b;
-        pass p = start(j, id, threads, first, &b);
-        p.training = p.fuse = true;
+        pass p = start(j, id, threads, first, id, &b);
+        p.fuse = true;
         p.opt = j->opt;
-        gather_rows(j->net, &p, &b);
-        gather_answers(j->net, &p, &b);
-        prefetch_rows(j->net, &p, &b, j->n);
-        if (!go_on(j, &p))
+        gather_rows(net, &p, &b, 0, p.rows);
+        gather_answers(net, &p, &b);
+        prefetch_rows(net, &p, &b, j->n);
+        if (p.zeros)
+            nonzeros_turn(p.zeros, p.rows);
+        if (!go_on(j, &p)) /* the last step's updates are done */
             break;
-        turn_nonzeros(j->net, &p);
-        forward(j->net, &p, j->net->head);
-        loss(j->net, &p, j->data->labels);
-        finite = add_stats(j->net, p.rows, &mine);
+        forward(net, &p, net->head);
+        loss(net, &p, j->data->labels, output_gradient(net).data);
+        backward(net, &p);
+        team_sync(threads);
+        finite = add_stats(net, p.rows, &mine);
         if (finite) {
-            backward(j->net, &p);
+            update(net, &p);
             mine.steps++;
             first += p.rows;
         }
@@ -307,14 +346,16 @@ void evaluate_job(void *arg, int id, int threads)
     int64_t first = j->done;
     while (first < j->n) {
         batch b;
-        pass p = start(j, id, threads, first, &b);
-        p.fuse = true;
-        gather_rows(j->net, &p, &b);
+        int from, to;
+        pass p = start(j, id, threads, first, 0, &b);
+        p.fuse = p.apart = true;
+        my_share(&p, p.rows, 1, &from, &to);
+        gather_rows(j->net, &p, &b, from, to);
         gather_answers(j->net, &p, &b);
-        if (!go_on(j, &p))
-            break;
         forward(j->net, &p, j->net->head);
-        loss(j->net, &p, j->data->labels);
+        loss(j->net, &p, j->data->labels, NULL);
+        if (!go_on(j, &p)) /* all rows have their loss */
+            break;
         if (id == 0 && !add_stats(j->net, p.rows, &j->stats))
             j->finite = false;
         team_sync(threads);
@@ -331,18 +372,18 @@ void predict_job(void *arg, int id, int threads)
     const size_t n = (size_t)shape_size(&last->out);
     const bool softmax = last->word.kind == PN_SOFTMAX;
     const int upto = j->net->n_layers - softmax; /* a closing softmax writes to y itself, at its temperature */
-    const activation out = softmax ? last->x : last->y;
     int64_t first = j->done;
     while (first < j->n) {
         batch b;
-        pass p = start(j, id, threads, first, &b);
-        p.fuse = true;
-        gather_rows(j->net, &p, &b);
-        if (!go_on(j, &p))
-            break;
-        forward(j->net, &p, upto);
         int from, to;
+        pass p = start(j, id, threads, first, 0, &b);
+        p.fuse = p.apart = true;
         my_share(&p, p.rows, 1, &from, &to);
+        if (!go_on(j, &p)) /* all have read j->done, and are through with the last batch */
+            break;
+        gather_rows(j->net, &p, &b, from, to);
+        forward(j->net, &p, upto);
+        const activation out = upto ? j->net->layers[upto - 1].y : p.inputs;
         for (size_t i = (size_t)from; i < (size_t)to; i++) {
             float *y = j->y + ((size_t)first + i) * n;
             if (softmax)
@@ -350,7 +391,6 @@ void predict_job(void *arg, int id, int threads)
             else
                 memcpy(y, out.data + i * out.ld, n * sizeof *y);
         }
-        team_sync(threads);
         first += p.rows;
     }
     if (id == 0)
@@ -361,13 +401,14 @@ void forward_job(void *arg, int id, int threads)
 {
     job *j = arg;
     batch b;
-    pass p = start(j, id, threads, 0, &b);
-    p.training = true;
-    if (id == 0)
-        j->net->sparse = j->sparse;
-    gather_rows(j->net, &p, &b);
+    int from, to;
+    pass p = start(j, id, threads, 0, 0, &b);
+    my_share(&p, p.rows, 1, &from, &to);
+    gather_rows(j->net, &p, &b, from, to);
+    prepare(j->net, &p);
     team_sync(threads);
-    turn_nonzeros(j->net, &p);
+    if (id == 0 && p.zeros)
+        nonzeros_turn(p.zeros, p.rows);
     forward(j->net, &p, j->net->n_layers);
 }
 
@@ -375,10 +416,10 @@ void loss_job(void *arg, int id, int threads)
 {
     job *j = arg;
     batch b;
-    pass p = start(j, id, threads, 0, &b);
-    p.training = true;
+    pass p = start(j, id, threads, 0, 0, &b);
     gather_answers(j->net, &p, &b);
-    loss(j->net, &p, j->data->labels);
+    loss(j->net, &p, j->data->labels, output_gradient(j->net).data);
+    team_sync(threads);
     if (id == 0)
         j->finite = add_stats(j->net, p.rows, &j->stats);
 }
@@ -386,21 +427,29 @@ void loss_job(void *arg, int id, int threads)
 void backward_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    backward(j->net,
-             &(pass){.rows = j->net->rows, .id = id, .threads = threads, .sparse = j->net->sparse, .training = true});
+    batch b;
+    const pass p = start(j, id, threads, 0, 0, &b);
+    backward(j->net, &p);
+    team_sync(threads);
+    update(j->net, &p);
 }
 
 void run(team_job what, job *j)
 {
-    const double worth = 200e3; /* multiply-adds of a batch: below, waiting for each other costs more than it saves */
-    const double work = (double)j->net->n_parameters * (double)(j->batch < j->n ? j->batch : j->n);
+    const int64_t rows = j->batch < j->n ? j->batch : j->n;
     unsigned long fp = fp_enter();
     j->finite = true;
-    j->sparse = j->data && j->data->x && j->n && mostly_zeros(j);
-    if (j->sparse)
-        j->net->zeros.column_words = words((size_t)(j->batch < j->n ? j->batch : j->n));
+    j->sparse = j->net->sparse; /* of the batch that is there, or of the samples that come */
+    if (j->data && j->data->x) {
+        j->sparse = j->net->sparse = j->n && mostly_zeros(j);
+        for (int c = 0; c < j->net->copies; c++)
+            j->net->zeros[c].column_words = words((size_t)rows);
+    }
+    int threads = worthwhile_threads(j->net, rows);
+    if (what == train_job && threads > j->net->copies) /* pn_set_threads may have come between */
+        threads = j->net->copies;
     do
-        team_run(what, j, work < worth ? 1 : INT_MAX);
+        team_run(what, j, threads);
     while (j->give_up && j->done < j->n);
     fp_leave(fp);
 }

@@ -21,8 +21,12 @@ typedef struct {
     bool finite;         /* found: no loss was infinite or NaN */
 } job;
 
-/* Makes room for batches of this many rows. What an earlier call left there is gone when it grows. */
-pn_status reserve(pn_net *net, int64_t rows);
+/* Makes room for batches of this many rows, with so many copies of the inputs: one for each thread that trains. What an
+   earlier call left there is gone when it grows. */
+pn_status reserve(pn_net *net, int64_t rows, int copies);
+
+/* How many threads the work on a batch is worth. */
+int worthwhile_threads(const pn_net *net, int64_t rows);
 
 /* Runs one of the jobs below on as many threads as its work is worth, denormals flushed. */
 void run(team_job what, job *j);

@@ -15,9 +15,9 @@ static void turn(uint64_t bits[64])
             }
 }
 
-void nonzeros_turn(const nonzeros *z, int samples, int from, int to)
+void nonzeros_turn(const nonzeros *z, int samples)
 {
-    for (size_t w = (size_t)from; w < (size_t)to; w++)
+    for (size_t w = 0; w < z->row_words; w++)
         for (size_t c = 0; c < z->column_words; c++) {
             uint64_t bits[64] = {0};
             for (size_t i = 0; i < 64 && 64 * c + i < (size_t)samples; i++)

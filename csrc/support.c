@@ -54,6 +54,11 @@ int64_t shape_size(const shape *s)
     return n;
 }
 
+activation layer_input(const layer *l, const pass *p)
+{
+    return l->before ? l->x : p->inputs;
+}
+
 size_t padded(int64_t n)
 {
     return ((size_t)n + PAD - 1) / PAD * PAD;
