@@ -101,6 +101,7 @@ typedef struct {
     int rows; /* of this batch */
     int id, threads;
     bool fuse;             /* a dense layer also does the work of the ReLU next to it */
+    bool panels;           /* large weights are in panels, one for each thread, between begin and end */
     bool apart;            /* each thread runs its own rows through all layers */
     const pn_optim *opt;   /* the optimizer to apply to a gradient at once; NULL: store the gradient */
     activation inputs;     /* of the network: x of the first layer */
@@ -117,6 +118,8 @@ typedef struct {
     void (*init)(layer *l, uint64_t seed, uint64_t stream); /* fills the parameters, which are zero */
     bool (*by_columns)(const layer *l, const pass *p);      /* split forward by outputs? NULL, or no: by rows */
     void (*forward)(layer *l, const pass *p);               /* y from x */
+    void (*begin)(layer *l, const pass *p);                 /* takes the weights to panels; may be NULL */
+    void (*end)(layer *l, const pass *p);                   /* brings them back */
     void (*prepare)(layer *l, const pass *p);               /* from the parameters, what backward needs; may be NULL */
     void (*backward)(layer *l, const pass *p);              /* dx from dy; called where dx is wanted */
     void (*update)(layer *l, const pass *p);                /* parameter gradients from x and dy: applied, or stored */

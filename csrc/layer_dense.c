@@ -2,9 +2,11 @@
 #include "internal.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { UNITS, INIT };     /* arguments */
 enum { WEIGHTS, BIASES }; /* parameters */
+enum { LARGE = 1 << 15 }; /* weights, 128 kB: more than it costs to exchange activations */
 
 static pn_status dense_shape(layer *l, char *err)
 {
@@ -18,6 +20,8 @@ static pn_status dense_shape(layer *l, char *err)
     l->param[WEIGHTS] = (parameter){.name = "W", .rank = 2, .dim = {k, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
     l->scratch_size = (size_t)n * padded(k) + padded(n); /* W transposed, and the gradient of b */
+    if (k * n >= LARGE)
+        l->scratch_size += (size_t)(k * n); /* panels */
     return PN_OK;
 }
 
@@ -46,50 +50,11 @@ static void dense_init(layer *l, uint64_t seed, uint64_t stream)
     random_normal(W->data, W->size, (float)deviation, seed, stream);
 }
 
-enum { LARGE = 1 << 15 }; /* weights, 128 kB: more than it costs to exchange activations */
-
 /* Threads own large weights: each does some of the columns, forward and in the update, so that they never leave its core. */
 static bool dense_by_columns(const layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS];
     return !p->apart && W->size >= LARGE && W->dim[1] >= 2 * PAD * p->threads;
-}
-
-static const nonzeros *zeros_of(const layer *l, const pass *p)
-{
-    return l->before ? NULL : p->zeros;
-}
-
-static void dense_forward(layer *l, const pass *p)
-{
-    const parameter *W = &l->param[WEIGHTS], *b = &l->param[BIASES];
-    const int k = (int)W->dim[0], n = (int)W->dim[1];
-    const bool relu = p->fuse && l->after && l->after->fused_forward;
-    const activation *y = relu ? &l->after->y : &l->y;
-    int row = 0, rows = p->rows, column = 0, columns = n;
-    if (dense_by_columns(l, p))
-        my_share(p, n, PAD, &column, &columns);
-    else
-        my_share(p, p->rows, 1, &row, &rows);
-    const activation x = layer_input(l, p);
-    const nonzeros *zeros = zeros_of(l, p);
-    const gemm_args g = {
-        .C = y->data + (size_t)row * y->ld + column,
-        .ldc = y->ld,
-        .A = x.data + (size_t)row * x.ld,
-        .row_a = x.ld,
-        .col_a = 1,
-        .B = W->data + column,
-        .ldb = (size_t)n,
-        .m = rows - row,
-        .n = columns - column,
-        .k = k,
-        .mask = zeros ? zeros->rows + (size_t)row * zeros->row_words : NULL,
-        .row_words = zeros ? zeros->row_words : 0,
-        .words = zeros ? zeros->row_words : 0,
-        .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = b->data + column},
-    };
-    kernels()->gemm(&g);
 }
 
 /* The part of W, or of its gradient, that this thread owns: rows [row, rows) and columns [column, columns). */
@@ -108,13 +73,93 @@ static patch owned(const layer *l, const pass *p)
     return own;
 }
 
+/* Where those weights lie. In a row of W that belongs to several threads, what one writes next to what another reads
+   would keep the cache lines moving between their cores. */
+typedef struct {
+    float *data;
+    size_t ld;
+} weights;
+
+static weights own_weights(const layer *l, const pass *p, const patch *own)
+{
+    const size_t k = (size_t)l->param[WEIGHTS].dim[0], n = (size_t)l->param[WEIGHTS].dim[1];
+    if (p->panels && dense_by_columns(l, p))
+        return (weights){bias_gradient(l) + padded((int64_t)n) + k * (size_t)own->column,
+                         (size_t)(own->columns - own->column)};
+    return (weights){l->param[WEIGHTS].data + (size_t)own->row * n + own->column, n};
+}
+
+/* Copies this thread's columns of W to its panel, or back. */
+static void copy_panel(const layer *l, const pass *p, bool back)
+{
+    if (!p->panels || !dense_by_columns(l, p))
+        return;
+    const patch own = owned(l, p);
+    const weights panel = own_weights(l, p, &own);
+    const size_t n = (size_t)l->param[WEIGHTS].dim[1];
+    for (size_t i = 0; i < (size_t)l->param[WEIGHTS].dim[0]; i++) {
+        float *W = l->param[WEIGHTS].data + i * n + own.column, *copy = panel.data + i * panel.ld;
+        memcpy(back ? W : copy, back ? copy : W, panel.ld * sizeof *W);
+    }
+}
+
+static void dense_begin(layer *l, const pass *p)
+{
+    copy_panel(l, p, false);
+}
+
+static void dense_end(layer *l, const pass *p)
+{
+    copy_panel(l, p, true);
+}
+
+static const nonzeros *zeros_of(const layer *l, const pass *p)
+{
+    return l->before ? NULL : p->zeros;
+}
+
+static void dense_forward(layer *l, const pass *p)
+{
+    const parameter *W = &l->param[WEIGHTS];
+    const bool relu = p->fuse && l->after && l->after->fused_forward;
+    const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
+    const nonzeros *zeros = zeros_of(l, p);
+    int row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
+    weights w = {W->data, (size_t)columns};
+    if (dense_by_columns(l, p)) {
+        const patch own = owned(l, p);
+        w = own_weights(l, p, &own);
+        column = own.column;
+        columns = own.columns;
+    } else {
+        my_share(p, p->rows, 1, &row, &rows);
+    }
+    const gemm_args g = {
+        .C = y.data + (size_t)row * y.ld + column,
+        .ldc = y.ld,
+        .A = x.data + (size_t)row * x.ld,
+        .row_a = x.ld,
+        .col_a = 1,
+        .B = w.data,
+        .ldb = w.ld,
+        .m = rows - row,
+        .n = columns - column,
+        .k = (int)W->dim[0],
+        .mask = zeros ? zeros->rows + (size_t)row * zeros->row_words : NULL,
+        .row_words = zeros ? zeros->row_words : 0,
+        .words = zeros ? zeros->row_words : 0,
+        .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = l->param[BIASES].data + column},
+    };
+    kernels()->gemm(&g);
+}
+
 /* Turns W over for dense_backward, this thread's part. */
 static void dense_prepare(layer *l, const pass *p)
 {
     const patch own = owned(l, p);
-    const size_t n = (size_t)l->param[WEIGHTS].dim[1], ld = padded(l->param[WEIGHTS].dim[0]);
-    kernels()->transpose(transposed(l) + (size_t)own.column * ld + own.row, ld,
-                         l->param[WEIGHTS].data + (size_t)own.row * n + own.column, n, own.rows - own.row,
+    const weights w = own_weights(l, p, &own);
+    const size_t ld = padded(l->param[WEIGHTS].dim[0]);
+    kernels()->transpose(transposed(l) + (size_t)own.column * ld + own.row, ld, w.data, w.ld, own.rows - own.row,
                          own.columns - own.column);
 }
 
@@ -148,12 +193,14 @@ static void dense_update(layer *l, const pass *p)
     const parameter *W = &l->param[WEIGHTS], *b = &l->param[BIASES];
     const int n = (int)W->dim[1];
     const patch own = owned(l, p);
-    int from, to;
+    weights w = own_weights(l, p, &own);
+    if (!p->opt)
+        w = (weights){W->grad + (size_t)own.row * (size_t)n + own.column, (size_t)n};
     const activation x = layer_input(l, p);
     const nonzeros *zeros = zeros_of(l, p);
     const gemm_args g = {
-        .C = (p->opt ? W->data : W->grad) + (size_t)own.row * (size_t)n + own.column,
-        .ldc = (size_t)n,
+        .C = w.data,
+        .ldc = w.ld,
         .A = x.data + own.row,
         .row_a = 1,
         .col_a = x.ld,
@@ -169,6 +216,7 @@ static void dense_update(layer *l, const pass *p)
     };
     kernels()->gemm(&g);
 
+    int from, to;
     my_share(p, n, PAD, &from, &to);
     float *db = (p->opt ? bias_gradient(l) : b->grad) + from;
     kernels()->column_sums(db, l->dy.data + from, l->dy.ld, p->rows, to - from);
@@ -181,6 +229,8 @@ const layer_ops dense_ops = {
     .init = dense_init,
     .by_columns = dense_by_columns,
     .forward = dense_forward,
+    .begin = dense_begin,
+    .end = dense_end,
     .prepare = dense_prepare,
     .backward = dense_backward,
     .update = dense_update,

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    PANEL_STEPS = 16
+}; /* a call of more steps gains more by panels than it takes to copy the weights there and back */
+
 void my_share(const pass *p, int n, int grain, int *from, int *to)
 {
     share(p->id, p->threads, n, grain, from, to);
@@ -206,12 +210,22 @@ static void forward(pn_net *net, const pass *p, int upto)
         team_sync(p->threads);
 }
 
-/* What backward needs from the parameters: before the first step, since somebody may have changed them. */
-static void prepare(pn_net *net, const pass *p)
+/* Before the first step: somebody may have changed the parameters. */
+static void begin(pn_net *net, const pass *p)
 {
+    for (int i = net->first; i < net->head; i++)
+        if (net->layers[i].ops->begin)
+            net->layers[i].ops->begin(&net->layers[i], p);
     for (int i = net->first + 1; i < net->head; i++)
         if (net->layers[i].ops->prepare)
             net->layers[i].ops->prepare(&net->layers[i], p);
+}
+
+static void end(pn_net *net, const pass *p)
+{
+    for (int i = net->first; i < net->head; i++)
+        if (net->layers[i].ops->end)
+            net->layers[i].ops->end(&net->layers[i], p);
 }
 
 /* What the loss looks at: the outputs, or the inputs of a closing softmax; and where its gradient goes. */
@@ -309,11 +323,13 @@ void train_job(void *arg, int id, int threads)
     pn_stats mine = j->stats; /* every thread sums up the same: all notice a loss that is not finite without a signal */
     bool finite = true;
     int64_t first = j->done;
-    prepare(net, &(pass){.id = id, .threads = threads});
+    const bool panels = threads > 1 && j->n / j->batch > PANEL_STEPS;
+    begin(net, &(pass){.id = id, .threads = threads, .panels = panels});
     while (first < j->n && finite) {
         batch b;
         pass p = start(j, id, threads, first, id, &b);
         p.fuse = true;
+        p.panels = panels;
         p.opt = j->opt;
         gather_rows(net, &p, &b, 0, p.rows);
         gather_answers(net, &p, &b);
@@ -333,6 +349,7 @@ void train_job(void *arg, int id, int threads)
             first += p.rows;
         }
     }
+    end(net, &(pass){.id = id, .threads = threads, .panels = panels});
     if (id == 0) {
         j->stats = mine;
         j->finite = finite;
@@ -405,7 +422,7 @@ void forward_job(void *arg, int id, int threads)
     pass p = start(j, id, threads, 0, 0, &b);
     my_share(&p, p.rows, 1, &from, &to);
     gather_rows(j->net, &p, &b, from, to);
-    prepare(j->net, &p);
+    begin(j->net, &p);
     team_sync(threads);
     if (id == 0 && p.zeros)
         nonzeros_turn(p.zeros, p.rows);
