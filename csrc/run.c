@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -307,13 +308,14 @@ static pass start(const job *j, int id, int threads, int64_t first, int copy, ba
     };
 }
 
-/* Waits for all threads at the start of a step; false when the job is to end. */
-static bool go_on(job *j, const pass *p)
+/* Waits for all threads, at sample `first`; false when the job is to end there. A thread that is late to read j->end may
+   find the decision of the next batch in it, which is about another sample. */
+static bool go_on(job *j, const pass *p, int64_t first)
 {
-    if (p->id == 0)
-        j->give_up = team_held_up(p->threads);
+    if (p->id == 0 && team_held_up(p->threads))
+        atomic_store_explicit(&j->end, first, memory_order_relaxed);
     team_sync(p->threads);
-    return !j->give_up;
+    return atomic_load_explicit(&j->end, memory_order_relaxed) != first;
 }
 
 void train_job(void *arg, int id, int threads)
@@ -336,7 +338,7 @@ void train_job(void *arg, int id, int threads)
         prefetch_rows(net, &p, &b, j->n);
         if (p.zeros)
             nonzeros_turn(p.zeros, p.rows);
-        if (!go_on(j, &p)) /* the last step's updates are done */
+        if (!go_on(j, &p, first)) /* the last step's updates are done */
             break;
         forward(net, &p, net->head);
         loss(net, &p, j->data->labels, output_gradient(net).data);
@@ -371,7 +373,7 @@ void evaluate_job(void *arg, int id, int threads)
         gather_answers(j->net, &p, &b);
         forward(j->net, &p, j->net->head);
         loss(j->net, &p, j->data->labels, NULL);
-        if (!go_on(j, &p)) /* all rows have their loss */
+        if (!go_on(j, &p, first)) /* all rows have their loss */
             break;
         if (id == 0 && !add_stats(j->net, p.rows, &j->stats))
             j->finite = false;
@@ -396,7 +398,7 @@ void predict_job(void *arg, int id, int threads)
         pass p = start(j, id, threads, first, 0, &b);
         p.fuse = p.apart = true;
         my_share(&p, p.rows, 1, &from, &to);
-        if (!go_on(j, &p)) /* all have read j->done, and are through with the last batch */
+        if (!go_on(j, &p, first)) /* all have read j->done, and are through with the last batch */
             break;
         gather_rows(j->net, &p, &b, from, to);
         forward(j->net, &p, upto);
@@ -465,8 +467,9 @@ void run(team_job what, job *j)
     int threads = worthwhile_threads(j->net, rows);
     if (what == train_job && threads > j->net->copies) /* pn_set_threads may have come between */
         threads = j->net->copies;
-    do
+    do {
+        j->end = -1;
         team_run(what, j, threads);
-    while (j->give_up && j->done < j->n);
+    } while (j->end >= 0);
     fp_leave(fp);
 }

@@ -16,7 +16,7 @@ typedef struct {
     float *y;            /* predict: (n, features) */
     bool sparse;         /* the samples are mostly zeros */
     int64_t done;        /* samples finished: a job that other programs hold up ends early */
-    bool give_up;        /* thread 0 says so before a team_sync, all see it after */
+    _Atomic int64_t end; /* thread 0 says at which sample it does so, before a team_sync; -1: it goes on */
     pn_stats stats;      /* found */
     bool finite;         /* found: no loss was infinite or NaN */
 } job;

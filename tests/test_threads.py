@@ -84,12 +84,17 @@ def test_more_threads_than_there_is_work_for() -> None:
 def test_cores_that_are_busy_elsewhere_change_nothing() -> None:
     kernels.set_threads(1)
     alone = results(SPEC)
+    net = Network(SPEC)
+    x, y = samples(net, 20_000)  # many batches: the others can be held up in any of them
+    p, evaluation = net.predict_proba(x), net.evaluate(x, y)
     spin = "import time; end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
     others = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(len(os.sched_getaffinity(0)))]
     kernels.set_threads(4)
     rounds = 0
     while any(other.poll() is None for other in others):
         assert results(SPEC) == alone
+        assert (net.predict_proba(x) == p).all()
+        assert net.evaluate(x, y) == evaluation
         rounds += 1
     assert rounds > 0
     assert [other.returncode for other in others] == [0] * len(others)
