@@ -8,14 +8,19 @@
 0.97
 """
 
-from pynet import data, kernels, layers, metrics, optim, reference
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
-from pynet.gradcheck import gradient_check
 from pynet.layers import Dense, Input, Loss, ReLU, Sigmoid, Softmax, Tanh
 from pynet.network import Evaluation, Network, load
-from pynet.npz import export_npz, import_npz
 from pynet.optim import SGD
+
+if TYPE_CHECKING:
+    from pynet import data, kernels, layers, metrics, optim, reference
+    from pynet.gradcheck import gradient_check
+    from pynet.npz import export_npz, import_npz
 
 __version__ = _text(_lib.pn_version())
 
@@ -41,3 +46,19 @@ __all__ = [
     "optim",
     "reference",
 ]
+
+# Imported when they are first used: a program that loads a model and predicts needs none of them.
+_MODULES = {"data", "kernels", "metrics", "reference"}
+_FUNCTIONS = {"export_npz": "npz", "import_npz": "npz", "gradient_check": "gradcheck"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"pynet.{name}")
+    if name in _FUNCTIONS:
+        return getattr(import_module(f"pynet.{_FUNCTIONS[name]}"), name)
+    raise AttributeError(f"module 'pynet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
