@@ -1,6 +1,7 @@
 /* The public calls that train and use a network: what callers say is checked here, then run.c does the work. */
 #include "run.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -21,6 +22,8 @@ static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
 /* Samples order[0..n) exist, and, where answers are wanted, have some that suit the loss. */
 static pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool answered)
 {
+    if (!data->x && !(answered && net->done >= STEP_FORWARD) && n > 0)
+        return fail(net->error, PN_ERR_ARGUMENT, "x of the data is NULL; it must hold %lld samples", (long long)n);
     if (n < 0 || (!order && n > data->n))
         return fail(net->error, PN_ERR_ARGUMENT, "%lld samples asked for; the data has %lld", (long long)n,
                     (long long)data->n);
@@ -74,7 +77,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
         return status;
 
     net->done = STEP_NONE;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = batch_size, .opt = opt};
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .opt = opt};
     if (stats) /* the sums go on batch by batch: the same bits, however an epoch is cut into calls */
         j.stats = *stats;
     run(train_job, &j);
@@ -83,7 +86,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss of step %lld is not finite; that step was not taken",
                     (long long)j.stats.steps + 1);
-    return PN_OK;
+    return net_check_finite(net); /* after the last step no loss tells */
 }
 
 pn_status pn_net_forward(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
@@ -112,6 +115,7 @@ pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, in
     pn_status status = check_samples(net, data, order, n, true);
     if (status)
         return status;
+    net->done = STEP_FORWARD; /* what an earlier loss prepared is gone */
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = n};
     run(loss_job, &j);
     *loss_mean = n ? j.stats.loss / (double)n : 0;
@@ -175,8 +179,8 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
 pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y)
 {
     net->error[0] = 0;
-    if (!(temperature > 0) || isinf(temperature) || isinf(1 / temperature)) /* the kernel multiplies by 1/temperature */
-        return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: 1e-38 to 3e38", (double)temperature);
+    if (!(temperature >= FLT_MIN) || isinf(temperature)) /* the kernel multiplies by 1/temperature, denormals flushed */
+        return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: 1.2e-38 to 3e38", (double)temperature);
     const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
     pn_status status = check_samples(net, data, NULL, n, false);
     if (!status)

@@ -115,7 +115,7 @@ static void multiply_share(void *arg, int id, int threads)
 {
     const product *p = arg;
     const bool by_rows = p->g.m > p->g.n;
-    const int grain = BLOCK_N / 4, n = by_rows ? p->g.m : p->g.n;
+    const int grain = 16, n = by_rows ? p->g.m : p->g.n;
     int from, to;
     share(id, threads, n, grain, &from, &to);
     const product mine =

@@ -19,7 +19,7 @@ typedef struct {
     epilogue_kind kind;
     const float *bias; /* (n) */
     const float *y;    /* (m,n), ldy floats from row to row */
-    int ldy;
+    size_t ldy;
     float learning_rate;
 } epilogue;
 
@@ -76,7 +76,7 @@ const kernel_table *kernels(void);
 /* A moment in a loop that waits for another thread. */
 void cpu_pause(void);
 
-/* Flushes denormals on this thread; returns the state to give back to fp_leave. */
+/* Denormals flushed, rounding to nearest on this thread; returns the state to give back to fp_leave. */
 unsigned long fp_enter(void);
 void fp_leave(unsigned long state);
 

@@ -182,7 +182,7 @@ static void dense_backward(layer *l, const pass *p)
         .m = rows - row,
         .n = (int)W->dim[0],
         .k = (int)W->dim[1],
-        .epi = {.kind = relu ? EPI_RELU_GRAD : EPI_STORE, .y = l->x.data + (size_t)row * l->x.ld, .ldy = (int)l->x.ld},
+        .epi = {.kind = relu ? EPI_RELU_GRAD : EPI_STORE, .y = l->x.data + (size_t)row * l->x.ld, .ldy = l->x.ld},
     };
     kernels()->gemm(&g);
 }

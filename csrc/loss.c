@@ -4,12 +4,10 @@
 /* Is the largest output the label, or the largest target? A single output: is it on the target's side of 1/2? */
 static bool is_right(const float *x, const answers *a, int row, size_t ld, int features)
 {
-    if (a->labels)
-        return kernels()->argmax(x, features) == a->labels[row];
-    const float *target = a->targets + (size_t)row * ld;
-    if (features == 1)
+    const float *target = a->targets ? a->targets + (size_t)row * ld : NULL;
+    if (features == 1 && target)
         return (*x > 0.5f) == (*target > 0.5f);
-    return kernels()->argmax(x, features) == kernels()->argmax(target, features);
+    return kernels()->argmax(x, features) == (a->labels ? a->labels[row] : kernels()->argmax(target, features));
 }
 
 void loss_rows(pn_loss kind, float *loss, uint8_t *correct, float *dx, const float *x, size_t ld, int features,

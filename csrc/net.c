@@ -118,9 +118,11 @@ pn_status pn_net_new(pn_net **out, const char *spec, uint64_t seed, char err[PN_
         return status;
     }
     net->seed = seed;
+    const unsigned long fp = fp_enter();
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].ops->init)
             net->layers[i].ops->init(&net->layers[i], seed, (uint64_t)i);
+    fp_leave(fp);
     return PN_OK;
 }
 
@@ -182,6 +184,7 @@ void pn_net_describe(const pn_net *net, pn_net_info *info)
 
 pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
 {
+    net->error[0] = 0;
     if (i < 0 || i >= net->n_layers)
         return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->n_layers - 1);
     const layer *l = &net->layers[i];
@@ -195,6 +198,7 @@ pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
 
 pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
 {
+    net->error[0] = 0;
     if (i < 0 || i >= net->n_tensors)
         return fail(net->error, PN_ERR_ARGUMENT, "tensor %d; this network has %d", i, net->n_tensors);
     int at = 0, k = i;
@@ -241,6 +245,7 @@ static void remove_note(pn_net *net, int i)
 
 pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
 {
+    net->error[0] = 0;
     if (strncmp(key, "pynet", 5) == 0)
         return fail(net->error, PN_ERR_ARGUMENT, "key \"%.40s\" is the core's own: keys that begin with pynet are",
                     key);

@@ -34,7 +34,7 @@ typedef enum {
     PN_ERR_ARGUMENT,  /* a size, label, name or number that is not accepted */
     PN_ERR_SPEC,      /* the text of a network is wrong; the message names the column */
     PN_ERR_STATE,     /* calls in the wrong order: backward before forward and loss */
-    PN_ERR_NONFINITE, /* a loss, gradient or parameter is infinite or NaN; the step was not taken */
+    PN_ERR_NONFINITE, /* a loss, whose step was then not taken, or a parameter is infinite or NaN */
     PN_ERR_IO,        /* the operating system refused; errno tells why */
     PN_ERR_FORMAT     /* the file is no model, or damaged */
 } pn_status;

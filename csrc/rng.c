@@ -21,7 +21,8 @@ uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter)
 void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t stream)
 {
     const double unit = 0x1p-53, turn = 6.283185307179586;
-    for (size_t i = 0; i < n; i++) {                                              /* Box and Muller 1958 */
+    for (size_t i = 0; i < n;
+         i++) { /* Box and Muller 1958; log and cos are the system's: another may round otherwise */
         double u = (double)((random_bits(seed, stream, 2 * i) >> 11) + 1) * unit; /* (0, 1]: log(0) is out */
         double v = (double)(random_bits(seed, stream, 2 * i + 1) >> 11) * unit;
         w[i] = (float)(sqrt(-2 * log(u)) * cos(turn * v)) * deviation;

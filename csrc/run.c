@@ -70,27 +70,36 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
     return used;
 }
 
+/* Do so many copies of the inputs keep within 64 MB? One always may. */
+static bool copies_fit(const pn_net *net, int64_t rows, int copies)
+{
+    return copies == 1 || (double)shape_size(&net->text.input) * (double)rows * copies <= 16e6;
+}
+
 int worthwhile_threads(const pn_net *net, int64_t rows)
 {
     const double worth = 200e3; /* multiply-adds of a batch: below, waiting for each other costs more than it saves */
-    const double most = 16e6;   /* floats in all copies of the inputs: 64 MB */
-    const double copies = most / ((double)shape_size(&net->text.input) * (double)rows);
-    const int threads = (double)net->n_parameters * (double)rows < worth ? 1 : pn_threads();
-    return copies < 1 ? 1 : copies < threads ? (int)copies : threads;
+    int threads = (double)net->n_parameters * (double)rows < worth ? 1 : pn_threads();
+    while (!copies_fit(net, rows, threads))
+        threads--;
+    return threads;
 }
 
 pn_status reserve(pn_net *net, int64_t rows, int copies)
 {
     if (net->work && rows <= net->capacity && copies <= net->copies)
         return PN_OK;
-    if (rows < net->capacity)
-        rows = net->capacity;
-    if (copies < net->copies)
-        copies = net->copies;
+    const int64_t most_rows = rows > net->capacity ? rows : net->capacity;
+    const int most_copies = copies > net->copies ? copies : net->copies;
+    if (copies_fit(net, most_rows, most_copies)) { /* room for what was asked for before, too */
+        rows = most_rows;
+        copies = most_copies;
+    }
     const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes: rows times that stays far below 2^63 */
     float *block = NULL;
     activation *x = calloc((size_t)copies, sizeof *x);
     nonzeros *zeros = calloc((size_t)copies, sizeof *zeros);
+    net->done = STEP_NONE;
     if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->n_layers + copies + 2))
         block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies), sizeof *block);
     if (block) {
@@ -102,12 +111,11 @@ pn_status reserve(pn_net *net, int64_t rows, int copies)
         net->zeros = zeros;
         net->capacity = (int)rows;
         net->copies = copies;
-        net->done = STEP_NONE;
     } else {
         free(x);
         free(zeros);
     }
-    if (net->work)
+    if (net->work) /* counting has laid it out anew */
         lay_out(net, net->work, (size_t)net->capacity, net->copies);
     return block ? PN_OK : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
 }
@@ -459,7 +467,7 @@ void run(team_job what, job *j)
     unsigned long fp = fp_enter();
     j->finite = true;
     j->sparse = j->net->sparse; /* of the batch that is there, or of the samples that come */
-    if (j->data && j->data->x) {
+    if (what != loss_job && what != backward_job) {
         j->sparse = j->net->sparse = j->n && mostly_zeros(j);
         for (int c = 0; c < j->net->copies; c++)
             j->net->zeros[c].column_words = words((size_t)rows);

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -139,6 +140,12 @@ static void stop_workers(void)
     pool.workers = 0;
 }
 
+/* Scratch memory, taken and given back without waiting, by any thread; kept for the next one. */
+static struct {
+    atomic_flag taken;
+    _Atomic(float *) memory;
+} scratch[MAX_THREADS];
+
 /* A fork copies only the calling thread: the pool is sent home before, and both sides start it anew when they need it. */
 static void before_fork(void)
 {
@@ -151,17 +158,18 @@ static void after_fork(void)
     pthread_mutex_unlock(&pool.owner);
 }
 
+static void after_fork_in_child(void)
+{
+    for (int i = 0; i < MAX_THREADS; i++) /* who had taken one is not here to give it back */
+        atomic_flag_clear(&scratch[i].taken);
+    after_fork();
+}
+
 /* When the library is loaded: registered at the first use, it could come too late for a fork that has begun. */
 __attribute__((constructor)) static void watch_forks(void)
 {
-    pthread_atfork(before_fork, after_fork, after_fork);
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
-
-/* Scratch memory, taken and given back without waiting, by any thread; kept for the next one. */
-static struct {
-    atomic_flag taken;
-    float *memory;
-} scratch[MAX_THREADS];
 
 /* The program ends, or unloads the library: no worker may be left in its code. */
 __attribute__((destructor)) static void send_home(void)
@@ -171,12 +179,16 @@ __attribute__((destructor)) static void send_home(void)
     stop_workers();
     pthread_mutex_unlock(&pool.owner);
     for (int i = 0; i < MAX_THREADS; i++)
-        free(scratch[i].memory);
+        if (!atomic_flag_test_and_set(&scratch[i].taken)) /* else another thread is still at work, and stays so */
+            free(scratch[i].memory);
 }
 
 /* As many of `threads` as can be had, the caller's included. */
 static int start_workers(int threads)
 {
+    sigset_t all, before; /* signals are the program's own threads' business */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool.workers + 1 < threads) {
         worker *w = &pool.worker[pool.workers + 1];
         w->id = pool.workers + 1;
@@ -185,6 +197,7 @@ static int start_workers(int threads)
             break;
         pool.workers++;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pool.workers + 1 < threads ? pool.workers + 1 : threads;
 }
 
@@ -193,7 +206,7 @@ bool team_held_up(int threads)
     if (threads == 1)
         return false;
     const long long waited = atomic_load_explicit(&pool.waited, memory_order_relaxed);
-    return waited > PATIENCE && 3 * waited > microseconds() - pool.begun;
+    return waited > PATIENCE && 3 * waited / (threads - 1) > microseconds() - pool.begun;
 }
 
 void team_run(team_job job, void *arg, int wanted)
@@ -263,7 +276,7 @@ void scratch_give(float *memory)
 static int from_environment(const char *name)
 {
     const char *text = getenv(name);
-    return text ? atoi(text) : 0; /* OMP_NUM_THREADS may be a list: its first number counts */
+    return text ? (int)strtol(text, NULL, 10) : 0; /* OMP_NUM_THREADS may be a list: its first number counts */
 }
 
 /* The cores this process may use. */

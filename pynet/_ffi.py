@@ -65,10 +65,13 @@ def checked_seed(seed: int) -> int:
 
 
 def check_environment() -> None:
-    """ValueError if PYNET_CPU names no kernel table of this CPU: the core would pass over it in silence."""
+    """ValueError if PYNET_CPU or PYNET_NUM_THREADS is wrong: the core would pass over it in silence."""
     wanted = os.environ.get("PYNET_CPU")
     tables: list[str] = []
     while wanted and (name := lib.pn_cpu_table(len(tables))) != ffi.NULL:
         tables.append(text(name))
     if wanted and wanted not in tables:
         raise ValueError(f"PYNET_CPU is {wanted!r}; this CPU has {', '.join(tables)}")
+    threads = os.environ.get("PYNET_NUM_THREADS")
+    if threads and not (threads.isdecimal() and 1 <= int(threads) <= 64):
+        raise ValueError(f"PYNET_NUM_THREADS is {threads!r}; accepted: 1 to 64")

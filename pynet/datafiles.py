@@ -28,6 +28,7 @@ IDX_UINT8 = 0x0800  # the magic of an IDX file of bytes is this plus the number 
 IDX_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 NPZ_PARTS = ("x_train", "y_train", "x_test", "y_test")
 MOST_LABELS = 1 << 16
+DARKEST_WHITE = 128  # whole numbers that all stay below are counts or flags, not pixels
 
 
 class DataError(ValueError):
@@ -183,7 +184,8 @@ def labels(y: Array, name: str) -> Array:
 def pixels(x: Array, name: str) -> Array:
     """x as uint8 or float32, C order. x: (n, h, w), (n, h, w, 1) or (n, features), integers or floats.
 
-    uint8 and other integers in 0..255 become uint8, which means x/255; floats must be finite and are taken as they are.
+    uint8, and other integers in 0..255 if one is 128 or more, become uint8, which means x/255; smaller integers and
+    floats, which must be finite, are taken as they are.
     """
     if x.ndim == 4 and x.shape[3] == 1:
         x = x[..., 0]
@@ -195,7 +197,7 @@ def pixels(x: Array, name: str) -> Array:
         good = (x >= 0) & (x <= 255)
         if not good.all():
             raise DataError(f"{name}: integer pixel {_first_bad(x, good)}, integers are accepted in 0..255")
-        return np.ascontiguousarray(x, np.uint8)
+        return np.ascontiguousarray(x, np.uint8 if x.max(initial=0) >= DARKEST_WHITE else np.float32)
     with np.errstate(over="ignore"):
         floats = np.ascontiguousarray(x, np.float32)
     good = np.isfinite(floats)
@@ -276,8 +278,8 @@ def _npz_member(archive: zipfile.ZipFile, name: str, size: int, kinds: str, path
 def read_csv(path: Path) -> tuple[Array, Array]:
     """(x, y) from a .csv: a line is a label, then the features, separated by commas.
 
-    A first line whose first field is not a number is a header. If every feature is a whole number in 0..255 they are
-    pixels, x (n, features) is uint8 and means x/255; otherwise x is float32, taken as it is.
+    A first line whose first field is not a number is a header. If every feature is a whole number in 0..255, and one is
+    128 or more, they are pixels, x (n, features) is uint8 and means x/255; otherwise x is float32, taken as it is.
     """
     with reading(path):
         header = _csv_header(path)
@@ -301,7 +303,7 @@ def read_csv(path: Path) -> tuple[Array, Array]:
         if table.shape[1] < 2 or not (np.isfinite(table).all() and _are_labels(y)):
             raise DataError(_csv_fault(path, header) or f"{path}: a number that float32 cannot hold")
     x: Array = table[:, 1:]
-    if x.min() >= 0 and x.max() <= 255:
+    if x.min() >= 0 and DARKEST_WHITE <= x.max() <= 255:
         small = x.astype(np.uint8)
         x = small if np.array_equal(small, x) else x
     return np.ascontiguousarray(x), y.astype(np.int32)

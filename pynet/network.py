@@ -9,17 +9,15 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import Array, array, check, check_environment, checked_seed, ffi, lib, pointer, text, view
+from pynet.fit import History, fit
 from pynet.layers import Layer
 from pynet.optim import SGD
-
-if TYPE_CHECKING:
-    from pynet.fit import History
 
 __all__ = ["Evaluation", "LayerView", "Network", "load"]
 
@@ -90,13 +88,14 @@ class LayerView:
     def __init__(self, net: Network, index: int) -> None:
         info = ffi.new("pn_layer_info *")
         net._call(lib.pn_net_layer, index, info)
-        self._net, self._index = net, index
+        self._net = net
         self.path = text(info.path)
         self.kind = text(info.kind)
         self.text = text(info.text)
         self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
         self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
         self.parameters = int(info.parameters)
+        self._index = index
 
     @property
     def tensors(self) -> dict[str, Array]:
@@ -123,6 +122,15 @@ class LayerView:
             if name[0] == "d" and name[1:] in tensors:
                 return self._net.gradients[f"{self.path}.{name[1:]}"]
         raise AttributeError(f"layer {self.path} ({self.text}) has no {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_index" in self.__dict__ and name not in self.__dict__:  # what __init__ set are plain attributes
+            tensor = getattr(self, name)
+            if name not in self.tensors or np.shape(value) != tensor.shape:
+                raise ValueError(f"{name} of layer {self.path} takes {tensor.shape}, got {np.shape(value)}")
+            tensor[...] = value
+        else:
+            super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return f"<layer {self.path} {self.text}: {self.in_shape} -> {self.out_shape}, {self.parameters:,} parameters>"
@@ -346,8 +354,6 @@ class Network:
         on_epoch_end: Callable[[dict[str, float]], None] | None = None,
     ) -> History:
         """Trains for whole epochs of shuffled mini-batches; see pynet.fit.fit."""
-        from pynet.fit import fit
-
         return fit(
             self,
             x,
@@ -372,10 +378,13 @@ class Network:
         return out
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The class (n,) with the largest output for each sample; of a single output, whether it is above 1/2."""
+        """The class (n,) with the largest output for each sample; of a single one with loss(mse), is it above 1/2?"""
         scores = self.predict_proba(x)
         scores = scores.reshape(len(scores), self._out_features)
-        return scores.argmax(axis=1) if self._out_features > 1 else (scores[:, 0] > 0.5).astype(np.int64)
+        if self._out_features == 1 and self.loss_name == "mse":
+            return (scores[:, 0] > 0.5).astype(np.int64)
+        classes: npt.NDArray[np.int64] = scores.argmax(axis=1)
+        return classes
 
     def evaluate(self, x: npt.ArrayLike, y: npt.ArrayLike) -> Evaluation:
         """Mean loss and accuracy on a data set; changes nothing."""

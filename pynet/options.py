@@ -155,7 +155,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--epochs", metavar="N", type=_whole(0), help=epochs)
     batch = f"samples in a step (default: {BATCH_SIZE})"
     add("--batch-size", metavar="N", type=_whole(1, 2**31 - 1), default=BATCH_SIZE, help=batch)
-    rate = _number(1e-37, 3e38, "a number above 0")
+    rate = _number(1e-37, 3e38, "a number from 1e-37 to 3e38")
     add("--lr", metavar="RATE", type=rate, default=0.1, help="learning rate (default: 0.1)")
     seed = "of weights, order and split: same seed, same bits (default: 0, or the loaded model's)"
     add("--seed", metavar="N", type=_whole(0, 2**64 - 1), help=seed)

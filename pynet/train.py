@@ -148,6 +148,10 @@ def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
                 raise UsageError(f"argument --history: {options.history} is used for something else as well")
         if options.history.is_dir():
             raise OSError(f"cannot write {options.history}: it is a folder")
+        if options.history.is_file() and options.history.stat().st_size:
+            with options.history.open("rb") as file:
+                if not file.read(6).startswith((b"epoch,", b"[")):
+                    raise OSError(f"{options.history} is no history that pynet wrote; it is left as it is")
         _check_folder(options.history)
 
 

@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
 USAGE = [
-    ("--lr 0", "argument --lr: '0' is not accepted; accepted: a number above 0"),
+    ("--lr 0", "argument --lr: '0' is not accepted; accepted: a number from 1e-37 to 3e38"),
     ("--lr -0.1", "'-0.1' is not accepted"),
     ("--lr nan", "'nan' is not accepted"),
     ("--lr inf", "'inf' is not accepted"),
