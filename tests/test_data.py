@@ -356,3 +356,11 @@ def test_import_is_light() -> None:
     code = "import sys, pynet.data; print(sorted({'tqdm', 'platformdirs', 'urllib.request', 'ssl'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_small_whole_numbers_are_no_pixels(tmp_path: Path) -> None:
+    lines = [f"{i % 2},{i % 2},1,0,3" for i in range(20)]
+    (tmp_path / "flags.csv").write_text("\n".join(lines) + "\n")
+    found = data.load(tmp_path / "flags.csv")
+    assert found.x_train.dtype == np.float32
+    assert found.x_train.max() == 3

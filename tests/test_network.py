@@ -438,3 +438,28 @@ def test_notes_are_a_dict() -> None:
     for bad in ("a\0", 3):
         with pytest.raises(ValueError, match="accepted: text without NUL"):
             net.meta["c"] = bad  # type: ignore[assignment]
+
+
+def test_assigning_to_a_weight_changes_the_network() -> None:
+    net = Network(SPEC)
+    before = net.weights_sha256()
+    net.layers[0].b = np.arange(9)
+    assert_array_equal(net.tensors["0.b"], np.arange(9, dtype=np.float32))
+    assert net.weights_sha256() != before
+    with pytest.raises(ValueError, match=r"W of layer 0 takes \(12, 9\), got \(9, 12\)"):
+        net.layers[0].W = np.zeros((9, 12))
+    with pytest.raises(AttributeError, match="has no 'weights'"):
+        net.layers[0].weights = np.zeros((12, 9))
+
+
+def test_a_single_class_is_always_right() -> None:
+    net = Network("input(3) dense(1) softmax")
+    x, y = np.ones((4, 3), np.float32), np.zeros(4, int)
+    assert net.predict(x).tolist() == [0] * 4
+    assert net.evaluate(x, y).accuracy == 1
+
+
+def test_a_step_that_overflows_the_weights_is_noticed() -> None:
+    net = Network("input(3) dense(2) softmax")
+    with pytest.raises(FloatingPointError, match=r"parameter 0\.W holds"):
+        net.train_step(np.full((2, 3), 1e6, np.float32), [0, 1], SGD(3e38))

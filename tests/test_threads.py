@@ -321,3 +321,10 @@ def test_two_threads_train_one_net_step_by_step() -> None:
     twin = Network(SPEC)
     assert sorted(losses) == sorted(twin.train_step(x, y, SGD(0.1)) for _ in range(40))
     assert_array_equal(net.layers[0].W, twin.layers[0].W)
+
+
+@pytest.mark.parametrize("count", ["many", "0", "-1", "65", "2.5"])
+def test_a_number_of_threads_that_is_none(count: str) -> None:
+    done = python("import pynet; pynet.Network('input(2) relu')", PYNET_NUM_THREADS=count)
+    message = f"ValueError: PYNET_NUM_THREADS is {count!r}; accepted: 1 to 64"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, message)

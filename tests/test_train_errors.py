@@ -129,6 +129,18 @@ def test_other_errors(folder: Path, options: str, message: str) -> None:
     assert before == {path: sha256(path) for path in folder.iterdir() if path.is_file()}
 
 
+def test_history_is_not_written_over_something_else(folder: Path) -> None:
+    (folder / "notes.csv").write_text("precious,data\n")
+    done = run(*DIGITS, "--epochs", "1", "--history", "notes.csv")
+    assert (done.status, done.err) == (
+        1,
+        "pynet train: error: notes.csv is no history that pynet wrote; it is left as it is\n",
+    )
+    assert (folder / "notes.csv").read_text() == "precious,data\n"
+    for _ in range(2):
+        assert run(*DIGITS, "--epochs", "1", "--history", "h.csv").status == 0
+
+
 def test_history_is_not_written_over_data(folder: Path) -> None:
     (folder / "d.csv").write_text("0,1,2\n1,2,3\n" * 9)
     done = run("--data", "d.csv", "--history", folder / "d.csv", "--epochs", "1")

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "pynet.h"
 
+#include <fenv.h>
+
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
@@ -337,6 +339,45 @@ static void an_empty_batch(void)
     pn_net_free(net);
 }
 
+/* Calls that go wrong between the steps leave no half-done step behind; sizes that would overflow do not. */
+static void nothing_is_left_over(void)
+{
+    pn_net *net = created(spec, 5);
+    pn_data data = data_of(PN_UINT8), nothing = {.dtype = PN_FLOAT32, .n = N};
+    pn_stats stats = {0};
+    double loss;
+    float y[CLASSES];
+    CHECK(pn_net_train(net, &data, NULL, 10, INT64_MAX, &sgd, &stats) == PN_OK && stats.steps == 1);
+    CHECK(pn_net_forward(net, &nothing, NULL, 4) == PN_ERR_ARGUMENT);
+    CHECK(pn_net_predict(net, &nothing, 4, 1, y) == PN_ERR_ARGUMENT);
+    CHECK(pn_net_predict(net, &data, 1, 1e-38f, y) == PN_ERR_ARGUMENT);
+    CHECK(pn_net_forward(net, &data, NULL, 4) == PN_OK && pn_net_loss(net, &data, NULL, 4, &loss) == PN_OK);
+    CHECK(pn_net_forward(net, &(pn_data){.x = bytes, .n = INT64_MAX}, NULL, (int64_t)1 << 40) == PN_ERR_MEMORY);
+    CHECK(pn_net_backward(net) == PN_ERR_STATE);
+    CHECK(pn_net_forward(net, &data, NULL, 4) == PN_OK && pn_net_loss(net, &data, NULL, 4, &loss) == PN_OK);
+    data.labels = NULL;
+    CHECK(pn_net_loss(net, &data, NULL, 4, &loss) == PN_ERR_ARGUMENT);
+    CHECK(pn_net_backward(net) == PN_OK);
+    pn_net_free(net);
+}
+
+/* The caller's rounding mode is neither used nor changed. */
+static void rounds_to_nearest(void)
+{
+    pn_net *net = created(spec, 5);
+    const pn_data data = data_of(PN_FLOAT32);
+    CHECK(epochs(net, &data, 2) == PN_OK);
+    const int before = fegetround();
+    CHECK(fesetround(FE_UPWARD) == 0);
+    pn_net *twin = created(spec, 5);
+    CHECK(epochs(twin, &data, 2) == PN_OK);
+    CHECK(fegetround() == FE_UPWARD);
+    fesetround(before);
+    CHECK(hash(twin) == hash(net));
+    pn_net_free(net);
+    pn_net_free(twin);
+}
+
 static void notices_what_is_not_finite(void)
 {
     static float x[N * FEATURES];
@@ -405,6 +446,8 @@ int main(void)
     refuses_samples();
     refuses_order_of_calls();
     an_empty_batch();
+    nothing_is_left_over();
+    rounds_to_nearest();
     notices_what_is_not_finite();
     keeps_notes_and_files();
     printf("net: %d checks, %d failures\n", checks, failures);
