@@ -60,6 +60,11 @@ def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
                 rows += parts[question](workers)
         except (RuntimeError, subprocess.CalledProcessError) as error:
             failures.append(f"{question}: {error}")
+    for row in training.unlearnt(rows) if plan.samples is None else ():
+        rows.remove(row)
+        failures.append(
+            f"{row.case}: {row.contestant} is right on {row.facts['accuracy']:.1%} after an epoch: left out"
+        )
     return rows, failures
 
 

@@ -58,6 +58,12 @@ def test_target_with_an_upper_limit():
     assert (share.measure(rows), share.met(rows)) == (pytest.approx(4.0), False)
 
 
+def test_contestant_that_did_not_learn_is_found(epochs):
+    for r, accuracy in zip(epochs, (0.95, 0.1, 0.95), strict=True):
+        r.facts["accuracy"] = accuracy
+    assert training.unlearnt(epochs) == [epochs[1]]
+
+
 def test_rows_survive_json(epochs):
     again = Rows(from_dict(json.loads(json.dumps(r.as_dict()))) for r in epochs)
     assert again == epochs
