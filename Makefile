@@ -24,6 +24,7 @@ FUZZ_SECONDS ?= 60
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 CORE := build/.core
+BENCH := build/bench/loop build/bench/peak
 
 ifeq ($(FLAGS),)
 $(error $(PYTHON) pynet/_build.py gave no compiler flags; set PYTHON to a Python 3.10 or newer)
@@ -36,11 +37,12 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test lint format lib example wheel sdist coverage sanitize neon clang fuzz clean c-tests fuzzers werror
+.PHONY: help train test bench bench-peers lint format lib example wheel sdist coverage sanitize neon clang fuzz clean c-tests \
+    fuzzers werror
 
 help: ## list the targets
 	@echo "make TARGET, one of:"
-	@sed -n 's/^\([a-z-]*\):.* ## /  \1 /p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-10s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z-]*\):.* ## /  \1 /p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-12s%s\n", name, $$0 }'
 
 train: $(RUNTIME) $(CORE) ## train a digit classifier; options as in ARGS="--epochs 20 --hidden 256"
 	@$(BIN)/python -m pynet.train $(ARGS)
@@ -62,6 +64,12 @@ format: $(DEV) ## rewrite Python and C files in the house format
 lib: $(BUILD)/libpynet.a $(BUILD)/libpynet.so ## build build/libpynet.a and build/libpynet.so for C programs
 
 example: $(EXAMPLES) ## compile the C examples of tests/c against build/libpynet.a
+
+bench: .venv/.bench $(CORE) $(BENCH) ## measure the speed against NumPy; figures and pictures in bench/results/numpy.md
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-peers: build/.peers $(CORE) $(BENCH) | $(filter bench,$(MAKECMDGOALS)) ## the same against PyTorch, JAX, scikit-learn and Keras, too
+	@build/peers-venv/bin/python -m bench --peers $(ARGS)
 
 sdist: $(DEV) ## source distribution in dist/
 	$(BIN)/pyproject-build --no-isolation --sdist
@@ -132,6 +140,10 @@ $(DEV): $(RUNTIME) | $(CORE)
 	@$(PIP) install --no-build-isolation --editable ".[dev]"
 	@touch $@
 
+.venv/.bench: $(RUNTIME) | $(CORE)
+	@$(PIP) install --no-build-isolation --editable ".[bench]"
+	@touch $@
+
 $(CORE): $(RUNTIME) $(wildcard csrc/*) pynet/_build.py
 	@$(BIN)/python setup.py -q build_ext --inplace
 	@touch $@
@@ -157,6 +169,19 @@ $(BUILD)/libpynet.so: $(OBJECTS)
 $(BUILD)/example/%: tests/c/%.c $(BUILD)/libpynet.a
 	@mkdir -p $(@D)
 	$(CC) -O2 $(WARNINGS) -Icsrc -o $@ $< $(BUILD)/libpynet.a -lm -pthread
+
+build/bench/loop: bench/c/loop.c $(BUILD)/libpynet.a
+	@mkdir -p $(@D)
+	$(CC) -O2 $(WARNINGS) -Icsrc -o $@ $< $(BUILD)/libpynet.a -lm -pthread
+
+build/bench/peak: bench/c/peak.c
+	@mkdir -p $(@D)
+	$(CC) -O3 -march=native -ffp-contract=fast $(WARNINGS) -o $@ $< -pthread
+
+build/.peers: bench/peers/requirements.txt
+	@test -x build/peers-venv/bin/python || $(PYTHON) -m venv build/peers-venv
+	@build/peers-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 $(BUILD)/c/%: tests/c/%.c $(OBJECTS)
 	@mkdir -p $(@D)

@@ -1,0 +1,1 @@
+"""How fast is pynet, and compared with what? `python -m bench --help`."""

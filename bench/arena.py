@@ -1,0 +1,156 @@
+"""Where contestants meet: each in its own process, taking turns, so that what else the machine does hits all alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from bench.data import ROOT
+from bench.rows import Row
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYNET_NUM_THREADS")
+PAUSE = 0.03  # seconds between two turns: the idle threads of OpenBLAS and OpenMP spin for a while after their work
+SHORT_PAUSE = 0.002  # after one thread nothing spins
+
+
+@dataclass
+class Plan:
+    """How much to measure. A case goes on for at least `rounds` turns of each contestant and `seconds` in all."""
+
+    contestants: list[str] = field(default_factory=lambda: ["pynet", "numpy", "numpy-out"])
+    threads: list[int] = field(default_factory=lambda: sorted({1, min(2, cores()), cores()}))
+    rounds: int = 3
+    seconds: float = 2.0
+    samples: int | None = None  # None: all of MNIST
+    full: bool = False  # the sizes that take long, too
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[dict[str, str]]:
+    """Inside it, a child started with this environment has so many threads, whichever way its library finds out.
+
+    The variables tell most libraries; the affinity, which it inherits, those that look at nothing else.
+    """
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
+    environment = os.environ | dict.fromkeys(VARIABLES, str(threads)) | {"PYTHONPATH": path}
+    if threads == 1:
+        environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    if not hasattr(os, "sched_setaffinity"):
+        yield environment
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[-threads:])  # the first core serves interrupts
+    try:
+        yield environment
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Process:
+    """A program that answers lines with lines."""
+
+    def __init__(self, command: list[str], threads: int) -> None:
+        with pinned(threads) as environment:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        self.name = " ".join(command)
+
+    def ask(self, line: str) -> str:
+        """Raises RuntimeError if the program has ended."""
+        stdin, stdout = _open(self._process.stdin), _open(self._process.stdout)
+        try:
+            stdin.write(line + "\n")
+            stdin.flush()
+            answer = stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise RuntimeError(f"{self.name} ended with status {self._process.wait()}")
+        return answer
+
+    def run(self) -> float:
+        """One turn; its seconds."""
+        seconds = json.loads(self.ask('"run"'))["seconds"]
+        assert seconds > 0, f"{self.name} took {seconds} s: nothing was timed"
+        return float(seconds)
+
+    def close(self) -> None:
+        """Ends it and waits."""
+        _open(self._process.stdin).close()
+        _open(self._process.stdout).close()
+        self._process.wait()
+
+
+def _open(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe
+
+
+class Workers:
+    """The processes of the Python contestants, started when first asked for."""
+
+    def __init__(self) -> None:
+        self._processes: dict[tuple[str, int], Process] = {}
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            process.close()
+
+    def prepare(self, name: str, threads: int, task: Mapping[str, Any]) -> tuple[Process, dict[str, Any]]:
+        """A contestant ready to run a task of bench.worker, and what it said about it."""
+        if (name, threads) not in self._processes:
+            self._processes[name, threads] = Process([sys.executable, "-m", "bench.worker", name], threads)
+        process = self._processes[name, threads]
+        answer = json.loads(process.ask(json.dumps(task)))
+        return process, answer
+
+
+def c_program(threads: int, name: str, *arguments: object) -> Process:
+    """A program that `make` compiled from bench/c."""
+    return Process([str(ROOT / "build" / "bench" / name), *map(str, arguments)], threads)
+
+
+def alternate(
+    turns: Mapping[str, Callable[[], float]], rounds: int, seconds: float, threads: int = 2
+) -> dict[str, list[float]]:
+    """Lets each take a turn, then each again, backwards every other round; the seconds of each turn."""
+    found: dict[str, list[float]] = {name: [] for name in turns}
+    end, pause = time.perf_counter() + seconds, PAUSE if threads > 1 else SHORT_PAUSE
+    done = 0
+    while done < rounds or time.perf_counter() < end:
+        for name in list(turns)[:: -1 if done % 2 else 1]:
+            time.sleep(pause)
+            found[name].append(turns[name]())
+        done += 1
+    return found
+
+
+def meet(question: str, case: str, threads: int, turns: Mapping[str, Callable[[], float]], plan: Plan) -> list[Row]:
+    """The rows of one case."""
+    print(f"  {case}, {threads} thread{'s' * (threads > 1)}: {', '.join(turns)}", file=sys.stderr, flush=True)
+    found = alternate(turns, plan.rounds, plan.seconds, threads)
+    return [Row(question, case, threads, name, seconds) for name, seconds in found.items()]
+
+
+def compare(
+    workers: Workers, names: Iterable[str], threads: int, task: Mapping[str, Any]
+) -> tuple[dict[str, Callable[[], float]], dict[str, dict[str, Any]]]:
+    """The turns of these contestants at one task, and their answers when it was prepared."""
+    ready = {name: workers.prepare(name, threads, task) for name in names}
+    return {name: process.run for name, (process, _) in ready.items()}, {n: answer for n, (_, answer) in ready.items()}

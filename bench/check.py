@@ -1,0 +1,92 @@
+"""Are the contestants right? Nothing is timed before this.
+
+    python -m bench.check NAME...
+
+From equal weights and in the same order, an epoch of each contestant must end where float64 ends, and the kernels must
+give what their float64 twins give.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from bench import data
+from bench.peers import CONTESTANTS, Array, Weights, initial
+from bench.training import CASES, Case
+
+BATCHES = 30  # of an epoch: later a ReLU that rounding turns on or off leads further and further away
+# Of what was learnt. Rounding alone is off by 1e-6; where it turns a single ReLU of a single sample on or off, by some
+# 1e-3. A wrong gradient, rate or order is off by a tenth or more.
+TOLERANCE = 5e-3
+
+
+def reference_epoch(weights: Weights, x: Array, y: Array, order: Array, batch: int) -> Weights:
+    """The same epoch in float64."""
+    from pynet import reference
+
+    layers: list[reference.Layer] = []
+    for W, b in weights:
+        layers += [reference.Dense(W, b), reference.ReLU()]
+    net = reference.Network([*layers[:-1], reference.Softmax()])
+    net.fit(x, y, epochs=1, batch_size=batch, learning_rate=0.1, order=lambda n, epoch: order)
+    return [(layer.params["W"], layer.params["b"]) for layer in net.layers if layer.params]
+
+
+def difference(found: Weights, wanted: Weights, start: Weights) -> float:
+    """Distance of all weights from those wanted, relative to how far those have come from the start."""
+
+    def distance(ours: Weights, theirs: Weights) -> float:
+        pairs = [(a, b) for o, t in zip(ours, theirs, strict=True) for a, b in zip(o, t, strict=True)]
+        return float(np.sqrt(sum(np.sum((a.astype(np.float64) - b) ** 2) for a, b in pairs)))
+
+    return distance(found, wanted) / distance(wanted, start)
+
+
+def check_case(case: Case, names: list[str], batches: int = BATCHES) -> dict[str, float]:
+    """How far each contestant is from float64 after one epoch. RuntimeError: too far, or wrong classes."""
+    from pynet import kernels
+
+    samples = min(batches, 60_000 // case.batch) * case.batch  # whole batches: cut alike by all
+    x, y = data.read("train", case.data, samples)
+    weights, order = initial(list(case.widths)), kernels.shuffle(samples, seed=1, epoch=0)
+    wanted = reference_epoch(weights, x, y, order, case.batch)
+    found = {}
+    for name in names:
+        net = CONTESTANTS[name].create(weights)
+        net.load(x, y)
+        net.epoch(case.batch, order)
+        found[name] = difference(net.weights(), wanted, weights)
+        if not found[name] < TOLERANCE:
+            raise RuntimeError(f"{case.name}: {name} is {found[name]:.1e} from float64, accepted is {TOLERANCE:.0e}")
+        check_classes(name, net.weights(), net.predict(net.ready(x[:1000])), x[:1000])
+    return found
+
+
+def check_classes(name: str, weights: Weights, classes: Array, x: Array) -> None:
+    """RuntimeError, unless the classes are those of float64; but for equal figures, which rounding decides."""
+    h = x.astype(np.float64) / (255 if x.dtype == np.uint8 else 1)
+    for i, (W, b) in enumerate(weights):
+        h = h @ W + b
+        h = h if i == len(weights) - 1 else np.maximum(h, 0)
+    behind = h.max(axis=1) - h[np.arange(len(h)), classes]
+    if behind.max() > 1e-4:
+        raise RuntimeError(
+            f"{name}: sample {behind.argmax()} is said to be {classes[behind.argmax()]}, float64 differs"
+        )
+
+
+def main(names: list[str], batches: int = BATCHES) -> None:
+    """All kernels and, unless no contestant is named, all cases of bench/training.py; prints how far from float64."""
+    from bench import kernels
+
+    kernels.check()
+    print("kernels agree with float64", flush=True)
+    for case in CASES if names else ():
+        found = check_case(case, [name for name in names if CONTESTANTS[name].orders], batches)
+        print(f"{case.name}: from float64 " + ", ".join(f"{name} {far:.0e}" for name, far in found.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,41 @@
+"""How does pynet's cost grow with samples, width and depth, and what do more threads bring?"""
+
+from __future__ import annotations
+
+import sys
+
+from bench.arena import Plan, Workers, alternate
+from bench.rows import Row, Rows
+from bench.training import Case, samples_of
+
+QUESTION = "scaling"
+SAMPLES = (7_500, 15_000, 30_000, 60_000)
+WIDTHS = (32, 64, 128, 256, 512)
+DEPTHS = (1, 2, 4, 8)  # hidden layers of 128
+SHARE = 4  # of all samples, one in so many: widths and depths need no more
+
+
+def cases(plan: Plan) -> list[tuple[Case, int]]:
+    """Networks and numbers of samples; batches of 64."""
+    everything = samples_of(plan)
+    found = [(Case(f"samples {n:,}"), n) for n in SAMPLES if n <= everything]
+    few = max(everything // SHARE, 1)
+    found += [(Case(f"width {n}", (784, n, n, 10)), few) for n in WIDTHS]
+    found += [(Case(f"depth {n}", (784, *[128] * n, 10)), few) for n in DEPTHS]
+    return found
+
+
+def measure(workers: Workers, plan: Plan) -> Rows:
+    """Rows in seconds an epoch of so many samples (fact "samples"); fact "gflops" counts the dense arithmetic.
+
+    The numbers of threads take turns.
+    """
+    rows = Rows()
+    for case, samples in cases(plan):
+        print(f"  {case.name}", file=sys.stderr, flush=True)
+        turns = {str(n): workers.prepare("pynet", n, case.task(samples))[0].run for n in plan.threads}
+        for threads, seconds in alternate(turns, plan.rounds, plan.seconds, max(plan.threads)).items():
+            row = Row(QUESTION, case.name, int(threads), "pynet", seconds, {"samples": samples})
+            row.facts["gflops"] = case.flops_per_sample * samples * 1e-9 / row.median
+            rows.append(row)
+    return rows

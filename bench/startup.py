@@ -1,0 +1,97 @@
+"""What does it cost to begin? Imports, and the whole process: start, import, load MNIST, ten epochs, test, end.
+
+python -m bench.startup NAME EPOCHS      is that process for every contestant but pynet, which has a command for it
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+from bench.arena import Plan, alternate, pinned
+from bench.data import ROOT
+from bench.rows import Row, Rows
+
+QUESTION = "start-up"
+EPOCHS = 10
+IMPORTS = {
+    "python": "pass",
+    "numpy": "import numpy",
+    "pynet": "import pynet",
+    "torch": "import torch",
+    "jax": "import jax",
+    "sklearn": "import sklearn.neural_network",
+    "keras": "import os; os.environ['KERAS_BACKEND'] = 'jax'; import keras",
+}
+# Runs a command and tells its seconds and peak memory. A process of its own, and a small one: the peak that the system
+# keeps for a child begins with its parent's.
+STOPWATCH = """
+import json, os, sys, time
+begin = time.perf_counter()
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)])
+_, status, usage = os.wait4(pid, 0)
+print(json.dumps([time.perf_counter() - begin, usage.ru_maxrss / 1024, status]))
+"""
+
+
+class Command:
+    """A command to be timed again and again; keeps the highest peak memory in MB."""
+
+    def __init__(self, threads: int, *arguments: str) -> None:
+        self.words, self.threads, self.peak = [sys.executable, *arguments], threads, 0.0
+
+    def __call__(self) -> float:
+        begin = [sys.executable, "-S", "-c", STOPWATCH, *self.words]
+        with pinned(self.threads) as environment:
+            done = subprocess.run(begin, cwd=ROOT, env=environment, capture_output=True, text=True)
+        seconds, peak, status = json.loads(done.stdout)
+        if status:
+            raise RuntimeError(f"{' '.join(self.words)} failed:\n{done.stderr}")
+        self.peak = max(self.peak, peak)
+        return float(seconds)
+
+
+def measure(plan: Plan) -> Rows:
+    """Rows in seconds a process; fact "peak_mb" is its memory."""
+    rows = Rows()
+    names = {"python", *(name.removesuffix("-out") for name in plan.contestants)}
+    imports = {name: Command(1, "-c", code) for name, code in IMPORTS.items() if name in names}
+    rows += _rows("import", 1, imports, plan, plan.rounds + 3)
+    threads = max(plan.threads)
+    epochs = "1" if plan.samples else str(EPOCHS)
+    contestants = plan.contestants if plan.full else ["pynet", "numpy-out"]
+    whole = {name: Command(threads, "-m", "bench.startup", name, epochs) for name in contestants}
+    whole["pynet"] = Command(
+        threads, "-m", "pynet.train", "--dataset", "mnist", "--epochs", epochs, "--threads", str(threads)
+    )
+    rows += _rows("whole process", threads, whole, plan, 3 if plan.full else 2)
+    return rows
+
+
+def _rows(case: str, threads: int, commands: dict[str, Command], plan: Plan, rounds: int) -> list[Row]:
+    print(f"  {case}: {', '.join(commands)}", file=sys.stderr, flush=True)
+    turns: dict[str, Callable[[], float]] = {**commands}
+    commands["pynet"]()  # fills the caches
+    found = alternate(turns, rounds, 0, threads)
+    return [Row(QUESTION, case, threads, name, s, {"peak_mb": commands[name].peak}) for name, s in found.items()]
+
+
+def process(name: str, epochs: int) -> None:
+    """What a script with this contestant does: W64, tested after every epoch, as pynet's command does."""
+    from bench import data
+    from bench.peers import CONTESTANTS, initial
+
+    train, test = data.read("train", "bytes"), data.read("test", "bytes")
+    net = CONTESTANTS[name].create(initial([784, 128, 64, 10]))
+    net.load(*train)
+    del train
+    rows = net.ready(test.x)
+    for epoch in range(epochs):
+        net.epoch(64)
+        print(f"epoch {epoch + 1}  accuracy {(net.predict(rows) == test.y).mean():.4f}")
+
+
+if __name__ == "__main__":
+    process(sys.argv[1], int(sys.argv[2]))

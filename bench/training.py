@@ -1,0 +1,118 @@
+"""What does an epoch cost?
+
+W64 and its neighbours: other batches, other networks, one thread and all, with zeros to skip (bytes) and without
+(standardised floats); and what Python adds to the same loop in C.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from bench import data
+from bench.arena import Plan, Workers, c_program, compare, meet
+from bench.rows import Row, Rows
+
+QUESTION = "training"
+PYTHON = "Python's share"
+EPOCHS = 5  # in one call of fit, to see what Python adds
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, how it is trained, and what share of the test set it must know after one epoch of all MNIST."""
+
+    name: str
+    widths: tuple[int, ...] = (784, 128, 64, 10)
+    batch: int = 64
+    data: str = "bytes"
+    learns: float = 0.92
+    share: int = 1  # one in so many samples is trained on, where all would take too long
+
+    @property
+    def text(self) -> str:
+        """The network as pynet takes it."""
+        hidden = " ".join(f"dense({n}) relu" for n in self.widths[1:-1])
+        return f"input({self.widths[0]}) {hidden} dense({self.widths[-1]}) softmax"
+
+    @property
+    def flops_per_sample(self) -> int:
+        """Of the dense products: forward, weight gradients, input gradients of all layers but the first."""
+        products = [a * b for a, b in pairwise(self.widths)]
+        return 2 * (3 * sum(products) - products[0])
+
+    def task(self, samples: int | None, kind: str = "train") -> dict[str, object]:
+        """For bench.worker."""
+        return {
+            "task": kind,
+            "widths": list(self.widths),
+            "batch": self.batch,
+            "data": self.data,
+            "samples": samples,
+            "epochs": EPOCHS,
+        }
+
+
+W64 = Case("W64")
+W64_STANDARDISED = Case("W64, standardised", data="standardised")
+LARGE = Case("784-512-512-10, a quarter of MNIST", widths=(784, 512, 512, 10), learns=0.8, share=4)
+CASES = [
+    W64,
+    W64_STANDARDISED,
+    Case("batch 32", batch=32),
+    Case("batch 256", batch=256, learns=0.87),
+    Case("batch 1024", batch=1024, learns=0.70),
+    Case("784-32-10", widths=(784, 32, 10), learns=0.90),
+    LARGE,
+]
+
+
+def measure(workers: Workers, plan: Plan) -> Rows:
+    """Rows in seconds an epoch; fact "accuracy" is that of the first epoch, "gflops" counts the dense arithmetic."""
+    rows = Rows()
+    for threads in plan.threads:
+        for case in CASES:
+            rows += epochs(workers, plan, case, threads)
+        rows += pythons_share(workers, plan, threads)
+    return rows
+
+
+def epochs(workers: Workers, plan: Plan, case: Case, threads: int) -> list[Row]:
+    """All contestants at one case."""
+    samples = samples_of(plan) // case.share
+    turns, answers = compare(workers, plan.contestants, threads, case.task(samples))
+    peak = c_program(threads, "peak", threads) if case is W64_STANDARDISED else None
+    flops = case.flops_per_sample * samples
+    if peak:
+        turns["peak"] = lambda: peak.run() * flops * 1e-9
+    more = 2 if case in (W64, W64_STANDARDISED) else 0
+    rows = meet(QUESTION, case.name, threads, turns, replace(plan, rounds=plan.rounds + more))
+    if peak:
+        peak.close()
+    for row in rows:
+        row.facts["gflops"] = flops * 1e-9 / row.median
+        if row.contestant in answers:
+            row.facts |= answers[row.contestant]
+    return rows
+
+
+def unlearnt(rows: Rows) -> list[Row]:
+    """Rows of contestants that did not learn what they should: their time means nothing."""
+    wanted = {case.name: case.learns for case in CASES}
+    return [row for row in rows.pick(QUESTION) if row.facts.get("accuracy", 1) < wanted[row.case]]
+
+
+def samples_of(plan: Plan) -> int:
+    """How many samples are trained on."""
+    return plan.samples or data.path("train", "labels").stat().st_size // 4
+
+
+def pythons_share(workers: Workers, plan: Plan, threads: int) -> list[Row]:
+    """Some epochs of W64 in one call of fit, from the call to the return, and the same loop in C."""
+    process, _ = workers.prepare("pynet", threads, W64.task(plan.samples, "fit"))
+    files = data.path("train", "bytes"), data.path("train", "labels"), samples_of(plan)
+    loop = c_program(threads, "loop", "train", W64.text, W64.batch, EPOCHS, *files)
+    turns = {"pynet": process.run, "C": loop.run}
+    rows = meet(PYTHON, f"W64, {EPOCHS} epochs", threads, turns, replace(plan, rounds=plan.rounds + 3))
+    loop.close()
+    return rows

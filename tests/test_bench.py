@@ -1,0 +1,151 @@
+"""The benchmark: what it says of its rows is right, it notices a wrong contestant, and a trial run goes through."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))  # bench is no part of the package
+
+from bench import __main__ as bench  # noqa: E402
+from bench import check, data, inference, kernels, tables, training  # noqa: E402
+from bench.arena import Plan, Workers, alternate  # noqa: E402
+from bench.peers import CONTESTANTS, NUMPY, initial  # noqa: E402
+from bench.peers.numpy_net import NumpyNet, NumpyOutNet  # noqa: E402
+from bench.rows import Row, Rows, from_dict, ratio  # noqa: E402
+from bench.targets import TARGETS, Target  # noqa: E402
+
+
+def row(contestant: str, seconds: list[float], case: str = "W64", threads: int = 2) -> Row:
+    return Row(training.QUESTION, case, threads, contestant, seconds)
+
+
+@pytest.fixture
+def epochs() -> Rows:
+    return Rows([row("pynet", [0.05, 0.06, 0.9]), row("numpy", [0.4, 0.5, 0.6]), row("numpy-out", [0.3, 0.36, 0.4])])
+
+
+def target(what: str) -> Target:
+    [found] = [t for t in TARGETS if t.what == what]
+    return found
+
+
+def test_ratio_is_that_of_medians_to_the_best(epochs):
+    assert ratio(epochs, "pynet", NUMPY) == pytest.approx(0.36 / 0.06)
+    assert ratio(epochs, "pynet", ["torch"]) is None
+
+
+def test_target_is_met_missed_or_not_measured(epochs):
+    best = target("W64, 2 threads, against NumPy's best")
+    assert (best.measure(epochs), best.met(epochs)) == (pytest.approx(6.0), True)
+    epochs.append(row("numpy-out", [0.1]))
+    epochs.remove(epochs[2])
+    assert best.met(epochs) is False
+    assert target("W64, 2 threads, against JAX scan").met(epochs) is None
+    assert target("batch 32, 2 threads, against the best peer").met(epochs) is None
+
+
+def test_target_with_an_upper_limit():
+    rows = Rows([Row(training.PYTHON, "W64", 1, "pynet", [1.0]), Row(training.PYTHON, "W64", 1, "C", [0.96])])
+    share = target("Python's share of W64, 1 thread")
+    assert (share.measure(rows), share.met(rows)) == (pytest.approx(4.0), False)
+
+
+def test_contestant_that_did_not_learn_is_found(epochs):
+    for r, accuracy in zip(epochs, (0.95, 0.1, 0.95), strict=True):
+        r.facts["accuracy"] = accuracy
+    assert training.unlearnt(epochs) == [epochs[1]]
+
+
+def test_rows_survive_json(epochs):
+    again = Rows(from_dict(json.loads(json.dumps(r.as_dict()))) for r in epochs)
+    assert again == epochs
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(1.2345, "1.23 s"), (0.0123, "12.3 ms"), (1.34e-6, "1.34 us"), (0.381, "381 ms")]
+)
+def test_duration(seconds, shown):
+    assert tables.duration(seconds) == shown
+
+
+def test_contestants_take_turns():
+    order: list[str] = []
+    turns = {name: lambda name=name: order.append(name) or 1.0 for name in "ab"}
+    assert alternate(turns, rounds=3, seconds=0, threads=1) == {"a": [1.0] * 3, "b": [1.0] * 3}
+    assert "".join(order) == "abbaab"
+
+
+def test_kernels_agree_with_float64():
+    kernels.check()
+
+
+def test_check_notices_a_wrong_kernel(monkeypatch):
+    monkeypatch.setattr(kernels.numpy_kernels, "RATE", np.float32(0.1001))
+    with pytest.raises(RuntimeError, match=r"SGD, 1,000, new array: plain is .* from float64"):
+        kernels.check()
+
+
+def test_numpys_two_versions_learn_the_same():
+    weights, rng = initial([20, 16, 8, 4]), np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (90, 20)).astype(np.uint8), rng.integers(0, 4, 90).astype(np.int32)
+    found = []
+    for cls in (NumpyNet, NumpyOutNet):
+        net = cls(weights)
+        net.load(x, y)
+        net.epoch(32, np.arange(90))  # the last batch is shorter
+        found.append(net.weights())
+    wanted = check.reference_epoch(weights, x, y, np.arange(90), 32)
+    assert max(check.difference(f, wanted, weights) for f in found) < 1e-5
+
+
+def test_every_contestant_has_a_file_of_its_own():
+    for contestant in CONTESTANTS.values():
+        source = (ROOT / "bench" / "peers" / f"{contestant.module}.py").read_text("utf-8")
+        assert f"class {contestant.cls}" in source
+
+
+@pytest.fixture
+def mnist_files(mnist):
+    data.prepare()
+
+
+@pytest.mark.mnist
+def test_check_notices_a_wrong_contestant(mnist_files, monkeypatch):
+    assert check.check_case(training.W64, ["pynet", *NUMPY], batches=10).keys() == {"pynet", *NUMPY}
+    monkeypatch.setattr("bench.peers.numpy_net.LEARNING_RATE", 0.09)
+    with pytest.raises(RuntimeError, match=r"W64: numpy is .* from float64"):
+        check.check_case(training.W64, ["numpy"], batches=10)
+
+
+def test_trial_of_the_kernels_needs_no_mnist(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PYNET_DATA", str(tmp_path))
+    assert (
+        bench.main(["--only", "kernels", "--threads", "1", "--samples", "1", "--rounds", "1", "--out", str(tmp_path)])
+        == 0
+    )
+    run = json.loads((tmp_path / "numpy.json").read_text("utf-8"))
+    assert run.keys() == {"machine", "plan", "targets", "rows"}
+    assert run["machine"].keys() >= {"cpu", "cores", "pynet", "python", "libraries", "load", "load_after", "seconds"}
+    assert {r["contestant"] for r in run["rows"]} == {"pynet", "numpy", "copy"}
+    assert all(r["minimum"] > 0 and r["threads"] == 1 for r in run["rows"])
+    page = (tmp_path / "numpy.md").read_text("utf-8")
+    assert "| softmax, 1,000, buffer" in page
+    assert "| softmax, 1,000, buffer" in capsys.readouterr().out
+
+
+@pytest.mark.mnist
+def test_trial_of_inference(mnist_files, libpynet):
+    env = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
+    subprocess.run(["make", "--silent", "build/bench/loop"], cwd=ROOT, env=env, check=True)
+    with Workers() as workers:
+        rows = inference.measure(workers, Plan(threads=[1], rounds=1, seconds=0))
+    assert all(r.minimum > 0 for r in rows)
+    assert {r.contestant for r in rows.pick("inference", "class of one image")} == {"pynet", *NUMPY, "C"}
