@@ -64,6 +64,13 @@ def test_contestant_that_did_not_learn_is_found(epochs):
     assert training.unlearnt(epochs) == [epochs[1]]
 
 
+def test_share_of_the_peak_is_not_flattered_by_a_busy_core():
+    case = training.W64_STANDARDISED.name
+    peaks = [row("peak", [0.1, 0.2], case, threads=1), row("peak", [0.1], case, threads=2)]
+    share = target("W64 standardised, 2 threads, of the FMA peak")
+    assert share.measure(Rows([row("pynet", [0.1], case), *peaks])) == pytest.approx(50)
+
+
 def test_rows_survive_json(epochs):
     again = Rows(from_dict(json.loads(json.dumps(r.as_dict()))) for r in epochs)
     assert again == epochs
