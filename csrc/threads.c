@@ -22,7 +22,7 @@ enum {
 
 /* Microseconds. */
 enum {
-    PATIENCE = 500,      /* waited in vain before a call goes on alone */
+    PATIENCE = 4000,     /* waited in vain before a call goes on alone; less may pass until a woken thread has a core */
     FIRST_PAUSE = 50000, /* before the team is tried again; doubled each time that fails */
     LONGEST_PAUSE = 1600000
 };

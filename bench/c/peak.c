@@ -2,7 +2,7 @@
  *
  *     peak THREADS     for each line on stdin, the seconds of 1e9 operations, as a line of JSON
  *
- * Compiled with -march=native, so that it uses the widest vectors there are.
+ * The Makefile compiles it for the widest vectors there are.
  */
 #include <pthread.h>
 #include <stdio.h>
