@@ -15,7 +15,7 @@ enum {
     DIRECT = 1 << 18, /* numbers in B up to which it is used where it lies: 1 MB */
     PANEL_K = 256,
     PANEL_N = 32,   /* a panel on the stack, where there is no scratch memory: 32 kB */
-    WORTH = 1 << 20 /* multiply-adds that are worth a second thread */
+    WORTH = 1 << 25 /* multiply-adds that are worth a second thread: it may have to be woken, which takes 50 us */
 };
 
 _Static_assert((BLOCK_K * BLOCK_N + BLOCK_M * (BLOCK_K + PAD_K)) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
