@@ -42,6 +42,7 @@ def _training(rows: Rows, folder: Path, prefix: str) -> Path | None:
         places = [j + (i - (len(counts) - 1) / 2) * height for j in range(len(names))]
         bars = axes.barh(places, seconds, height * 0.9, label=f"{threads} thread{'s' * (threads > 1)}")
         axes.bar_label(bars, [f"{s:.3f}" for s in seconds], padding=3, fontsize=8)
+        axes.margins(x=0.12)  # room for the labels
     axes.set_yticks(range(len(names)), [LABELS[name] for name in names])
     axes.invert_yaxis()
     axes.set_xlabel("seconds an epoch of MNIST, 784-128-64-10, batch 64: shorter is better")
