@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pynet import reference
 from pynet.gradcheck import gradient_check
-from pynet.reference import Dense, Layer, Network, ReLU, Sigmoid, Softmax, Tanh, init
+from pynet.reference import Dense, Layer, Network, ReLU, Sigmoid, Softmax, Tanh, init, losses
 
 SMALL = st.integers(1, 7)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -489,8 +489,8 @@ MUTANTS: dict[str, tuple[str, Any, str, Any]] = {
     "tanh without the square": ("tanh", Tanh, "backward", lambda self, dy: dy * (1 - self.y)),
     "softmax taken for a sigmoid": ("softmax", Softmax, "backward", lambda self, dy: dy * self.p * (1 - self.p)),
     "softmax inside forgotten": ("softmax inside", Softmax, "backward", lambda self, dy: dy),
-    "losses summed, not averaged": ("fused", reference, "_mean_scale", lambda scale, m: 1.0),
-    "squared error not halved": ("video", reference, "_mean_scale", lambda scale, m: 2 / m),
+    "losses summed, not averaged": ("fused", losses, "_mean_scale", lambda scale, m: 1.0),
+    "squared error not halved": ("video", losses, "_mean_scale", lambda scale, m: 2 / m),
 }
 
 

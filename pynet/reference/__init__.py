@@ -1,0 +1,78 @@
+"""The whole of pynet again in plain float64 NumPy: slow, short, and written to be read.
+
+Here a network is what the textbooks draw: a list of layers, each of which can do two things. `forward` turns its input
+x into its output y; `backward` is given dy, the gradient of the loss with respect to that output, and answers with dx,
+the gradient with respect to its input, by the chain rule. A layer with parameters keeps their gradients on the way.
+Learning is four steps, over and over (Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating
+errors", Nature 323):
+
+    p = net.forward(x)        what does the network say?
+    loss = net.loss(y)        how wrong is that, in one number?
+    net.backward()            which way would each parameter make it worse?
+    net.update(0.1)           a small step the other way
+
+    >>> rng = np.random.default_rng(0)
+    >>> net = Network([Dense(*init(784, 64, "he", rng)), ReLU(), Dense(*init(64, 10, "xavier", rng)), Softmax()])
+    >>> losses = net.fit(x, y, epochs=10, batch_size=64, learning_rate=0.1)
+
+Shapes: a batch holds one sample a row. m is the number of samples, n the numbers in a row, k the length of an inner
+product; a leading d is a gradient. The functions carry the names and arguments of `pynet.kernels`.
+
+The rooms: `functions` on arrays, `layers` made of them, `losses`, `optimizers`, and the
+`network` that holds them together.
+"""
+
+from __future__ import annotations
+
+from pynet.reference.arrays import Array, Labels
+from pynet.reference.functions import (
+    bias,
+    bias_grad,
+    gather,
+    gemm,
+    one_hot,
+    relu,
+    relu_grad,
+    sigmoid,
+    sigmoid_grad,
+    softmax,
+    softmax_grad,
+    tanh,
+    tanh_grad,
+)
+from pynet.reference.layers import ACTIVATIONS, Activation, Dense, Layer, ReLU, Sigmoid, Softmax, Tanh, init
+from pynet.reference.losses import cross_entropy, squared_error
+from pynet.reference.network import Network, Order
+from pynet.reference.optimizers import sgd
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Array",
+    "Dense",
+    "Labels",
+    "Layer",
+    "Network",
+    "Order",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "bias",
+    "bias_grad",
+    "cross_entropy",
+    "gather",
+    "gemm",
+    "init",
+    "one_hot",
+    "relu",
+    "relu_grad",
+    "sgd",
+    "sigmoid",
+    "sigmoid_grad",
+    "softmax",
+    "softmax_grad",
+    "squared_error",
+    "tanh",
+    "tanh_grad",
+]

@@ -1,0 +1,136 @@
+"""The layers: each turns its input into its output, and the gradient of its output into that of its input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pynet.reference.arrays import Array, rows, same
+from pynet.reference.functions import (
+    bias,
+    bias_grad,
+    gemm,
+    relu,
+    relu_grad,
+    sigmoid,
+    sigmoid_grad,
+    softmax,
+    softmax_grad,
+    tanh,
+    tanh_grad,
+)
+
+
+class Layer:
+    """One step of a network. `backward` belongs to the last `forward`; params and grads have the same keys."""
+
+    def __init__(self) -> None:
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+
+    def forward(self, x: Array) -> Array:
+        """y of x; keeps what backward will need."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Array:
+        """dx of dy; a layer with parameters fills grads."""
+        raise NotImplementedError
+
+    def branch(self) -> NDArray[np.bool_] | None:
+        """Which side of its kinks each number of the last forward fell on; None for a smooth layer."""
+        return None
+
+
+class Dense(Layer):
+    """y (m,n_out) = x (m,n_in) W (n_in,n_out) + b (n_out). Takes any shape of sample and flattens it."""
+
+    def __init__(self, W: ArrayLike, b: ArrayLike) -> None:
+        super().__init__()
+        self.params = {"W": np.array(W, dtype=np.float64), "b": np.array(b, dtype=np.float64)}
+        same("shape of b", self.params["b"].shape, self.params["W"].shape[1:])
+
+    def forward(self, x: Array) -> Array:
+        """y = x W + b."""
+        W, b = self.params["W"], self.params["b"]
+        self.shape, self.x = x.shape, rows(x)
+        if self.x.shape[1] != len(W):
+            raise ValueError(f"x has shape {x.shape}, this dense layer takes (n, {len(W)})")
+        return bias(gemm(self.x, W), b)
+
+    def backward(self, dy: Array) -> Array:
+        """dW = x^T dy, db = column sums of dy, dx = dy W^T."""
+        # W[p,j] carries x[i,p] to y[i,j] in every row i, so dW[p,j] = sum over i of x[i,p] dy[i,j]
+        self.grads["W"] = gemm(self.x, dy, trans_a=True)
+        self.grads["b"] = bias_grad(dy)
+        # x[i,p] reaches every y[i,j] through W[p,j], so dx[i,p] = sum over j of dy[i,j] W[p,j]
+        return gemm(dy, self.params["W"], trans_b=True).reshape(self.shape)
+
+
+class Activation(Layer):
+    """y = f(x), number by number, for an f whose derivative can be told from y alone."""
+
+    f: Callable[[Array], Array]
+    f_grad: Callable[[Array, Array], Array]
+
+    def forward(self, x: Array) -> Array:
+        """y = f(x)."""
+        self.y = self.f(x)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy f'(x)."""
+        return self.f_grad(dy, self.y)
+
+
+class ReLU(Activation):
+    """y = max(x, 0)."""
+
+    f, f_grad = staticmethod(relu), staticmethod(relu_grad)
+
+    def branch(self) -> NDArray[np.bool_]:
+        """Where the unit is on."""
+        return self.y > 0
+
+
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-x))."""
+
+    f, f_grad = staticmethod(sigmoid), staticmethod(sigmoid_grad)
+
+
+class Tanh(Activation):
+    """y = tanh(x)."""
+
+    f, f_grad = staticmethod(tanh), staticmethod(tanh_grad)
+
+
+class Softmax(Layer):
+    """p = exp(x), every sample divided by its sum. As the last layer under cross-entropy its backward is not used."""
+
+    def forward(self, x: Array) -> Array:
+        """p = softmax(x)."""
+        self.p = softmax(rows(x)).reshape(x.shape)
+        return self.p
+
+    def backward(self, dy: Array) -> Array:
+        """dx = p (dy - sum of dy p)."""
+        return softmax_grad(rows(dy), rows(self.p)).reshape(dy.shape)
+
+
+ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh, "softmax": Softmax}
+
+
+def init(n_in: int, n_out: int, scheme: str, rng: np.random.Generator) -> tuple[Array, Array]:
+    """First weights and biases of a dense layer: W (n_in,n_out) normally distributed around zero, b (n_out) zeros.
+
+    "he": standard deviation sqrt(2 / n_in), which keeps the size of signals through ReLUs (He et al. 2015);
+    "xavier": sqrt(2 / (n_in + n_out)), for everything else (Glorot & Bengio 2010);
+    "normal": 1, as the older tutorials have it.
+    """
+    spread = {"he": math.sqrt(2 / n_in), "xavier": math.sqrt(2 / (n_in + n_out)), "normal": 1.0}
+    if scheme not in spread:
+        raise ValueError(f"unknown initialisation {scheme!r}, accepted are {', '.join(spread)}")
+    return rng.normal(0, spread[scheme], (n_in, n_out)), np.zeros(n_out)

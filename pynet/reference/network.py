@@ -1,0 +1,174 @@
+"""Layers in a row and a loss: the four steps of learning, and loops around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pynet.reference.arrays import Array, Labels, floats, rows, same
+from pynet.reference.functions import gather
+from pynet.reference.layers import ACTIVATIONS, Dense, Layer, Softmax
+from pynet.reference.losses import as_labels, as_targets, cross_entropy, squared_error
+from pynet.reference.optimizers import sgd
+
+Order = Callable[[int, int], ArrayLike]
+
+
+class Network:
+    """Layers in a row and a loss: "cross_entropy" (the last layer must be Softmax) or "mse".
+
+    in_shape is the shape of one sample, where it matters; paths are the names of the layers, "0", "1", ... if unsaid.
+    ValueError: a loss that is unknown, or cross_entropy without a closing Softmax.
+    """
+
+    def __init__(
+        self,
+        layers: list[Layer],
+        loss: str = "cross_entropy",
+        *,
+        in_shape: tuple[int, ...] | None = None,
+        paths: list[str] | None = None,
+    ) -> None:
+        if loss not in ("cross_entropy", "mse"):
+            raise ValueError(f"unknown loss {loss!r}, accepted are cross_entropy, mse")
+        if loss == "cross_entropy" and not (layers and isinstance(layers[-1], Softmax)):
+            raise ValueError("cross_entropy needs Softmax as the last layer")
+        self.layers, self.loss_name, self.in_shape = layers, loss, in_shape
+        self.paths = [str(i) for i in range(len(layers))] if paths is None else paths
+        self.output: Array | None = None
+        self._dy: Array | None = None
+
+    @classmethod
+    def from_net(cls, net: Any) -> Network:
+        """The float64 twin of a pynet.Network: a copy of its parameters as they are now.
+
+        Of net it uses loss_name and, of each of its layers, kind, path, in_shape and, if dense, W and b.
+        """
+        layers = [twin(layer) for layer in net.layers]
+        in_shape = tuple(net.layers[0].in_shape)
+        return cls(layers, net.loss_name, in_shape=in_shape, paths=[layer.path for layer in net.layers])
+
+    def forward(self, x: ArrayLike) -> Array:
+        """The output (m, ...) for samples x (m, ...): probabilities, if the last layer is Softmax.
+
+        uint8 means x/255. Every layer keeps what backward needs, until the next forward.
+        """
+        x = np.asarray(x)
+        y = self._shaped(gather(x) if x.dtype == np.uint8 else floats(x))
+        for layer in self.layers:
+            self._logits, y = y, layer.forward(y)  # what the last layer takes in are the logits
+        self.output, self._dy = y, None
+        return y
+
+    def _shaped(self, x: Array) -> Array:
+        if self.in_shape is None:
+            return x
+        if x.ndim < 2 or math.prod(x.shape[1:]) != math.prod(self.in_shape):
+            raise ValueError(f"x has shape {x.shape}, this network takes (n, {', '.join(map(str, self.in_shape))})")
+        return x.reshape(len(x), *self.in_shape)
+
+    def loss(self, y: ArrayLike) -> float:
+        """Mean loss of the last forward, against labels y (m) or rows y (m, outputs); prepares backward.
+
+        Rows must be one-hot for cross-entropy and may be anything for squared error, which turns labels into one-hot
+        rows. RuntimeError: no forward yet.
+        """
+        if self.output is None:
+            raise RuntimeError("loss before forward: there is no output to judge")
+        output = rows(self.output)
+        if self.loss_name == "cross_entropy":
+            losses, dy = cross_entropy(rows(self._logits), as_labels(y, output.shape[1]))
+        else:
+            losses, dy = squared_error(output, as_targets(y, output.shape[1]))
+        self._dy = dy.reshape(self.output.shape)
+        return float(losses.sum()) / max(len(losses), 1)
+
+    def backward(self) -> None:
+        """The gradient of that loss for every parameter, last layer first. RuntimeError: no loss yet."""
+        if self._dy is None:
+            raise RuntimeError("backward before loss: call forward, then loss")
+        dy = self._dy
+        # cross_entropy went back through the closing softmax already
+        layers = self.layers[:-1] if self.loss_name == "cross_entropy" else self.layers
+        for layer in reversed(layers):
+            dy = layer.backward(dy)
+
+    def update(self, learning_rate: float) -> None:
+        """One step of gradient descent. RuntimeError: no backward yet."""
+        if not 0 < learning_rate < math.inf:
+            raise ValueError(f"learning_rate is {learning_rate}, accepted are finite numbers above 0")
+        gradients = self.gradients()
+        for name, w in self.parameters().items():
+            sgd(w, gradients[name], learning_rate)
+
+    def parameters(self) -> dict[str, Array]:
+        """Every parameter by name, "0.W", "0.b", ...: the arrays themselves, so that writing changes the network."""
+        return self._named([layer.params for layer in self.layers])
+
+    def gradients(self) -> dict[str, Array]:
+        """The gradient of the last loss by name of parameter. RuntimeError: no backward yet."""
+        gradients = self._named([layer.grads for layer in self.layers])
+        if gradients.keys() != self.parameters().keys():
+            raise RuntimeError("no gradients before backward")
+        return gradients
+
+    def _named(self, of_layers: list[dict[str, Array]]) -> dict[str, Array]:
+        pairs = zip(self.paths, of_layers, strict=True)
+        return {f"{path}.{name}": array for path, arrays in pairs for name, array in arrays.items()}
+
+    def branches(self) -> list[NDArray[np.bool_]]:
+        """Which side of every kink the last forward fell on, layer by layer."""
+        return [branch for branch in (layer.branch() for layer in self.layers) if branch is not None]
+
+    def train_step(self, x: ArrayLike, y: ArrayLike, learning_rate: float) -> float:
+        """The four steps on one batch; the mean loss before the update."""
+        self.forward(x)
+        loss = self.loss(y)
+        self.backward()
+        self.update(learning_rate)
+        return loss
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int = 10,
+        batch_size: int = 64,
+        learning_rate: float = 0.1,
+        seed: int = 0,
+        order: Order | None = None,
+    ) -> list[float]:
+        """Goes epochs times through all samples, batch by batch; the mean loss of each epoch.
+
+        order(n, epoch) says in which order, for instance `lambda n, epoch: pynet.kernels.shuffle(n, seed, epoch)`;
+        None shuffles with NumPy's generator and seed.
+        """
+        x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
+        same("number of answers", len(y), len(x))
+        history = []
+        for epoch in range(epochs):
+            indices = rng.permutation(len(x)) if order is None else np.asarray(order(len(x), epoch))
+            total = 0.0
+            for start in range(0, len(indices), batch_size):
+                batch = indices[start : start + batch_size]
+                total += self.train_step(x[batch], y[batch], learning_rate) * len(batch)
+            history.append(total / max(len(indices), 1))
+        return history
+
+    def predict(self, x: ArrayLike) -> Labels:
+        """The class (m) with the largest output for each sample; the first one of equals."""
+        return np.asarray(rows(self.forward(x)).argmax(axis=1), dtype=np.int64)
+
+
+def twin(layer: Any) -> Layer:
+    """A layer of this module like the given layer of a pynet.Network."""
+    if layer.kind == "dense":
+        return Dense(layer.W, layer.b)
+    if layer.kind not in ACTIVATIONS:
+        raise ValueError(f"unknown layer {layer.kind!r}, accepted are dense, {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[layer.kind]()
