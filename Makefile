@@ -37,7 +37,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test bench bench-peers lint format lib example wheel sdist coverage sanitize neon clang fuzz clean c-tests \
+.PHONY: help train test test-peers bench bench-peers lint format lib example wheel sdist coverage sanitize neon clang fuzz clean c-tests \
     fuzzers werror
 
 help: ## list the targets
@@ -49,6 +49,9 @@ train: $(RUNTIME) $(CORE) ## train a digit classifier; options as in ARGS="--epo
 
 test: $(DEV) $(CORE) ## run the tests; pytest's options in ARGS; those on MNIST need PYNET_DATA
 	@$(BIN)/pytest $(ARGS)
+
+test-peers: build/.peers $(CORE) ## compare layers, losses and optimizers with PyTorch and others; pytest's options in ARGS
+	@build/peers-venv/bin/python -m pytest tests/peers $(ARGS)
 
 lint: $(DEV) $(CORE) werror ## check style, types, formatting and compiler warnings
 	$(BIN)/ruff check .

@@ -1,0 +1,161 @@
+"""A network's twin in PyTorch, in float64 and with the same weights: what differs is pynet's own rounding.
+
+A new layer is an entry of LAYERS here and a line of test_layers.py.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.testing import assert_allclose
+
+from pynet import Network
+from pynet.network import LayerView
+
+Array = np.ndarray[Any, Any]
+
+# A float32 sum of k products is off by about sqrt(k) 6e-8 of its terms' size, 2e-6 for the widest layer here, and a
+# network is several in a row. Errors are taken relative to the largest element: a small one may be what is left of
+# large terms.
+TOLERANCE = 2e-5
+
+
+@dataclass
+class Twin:
+    """A layer in PyTorch: its module, and under pynet's short name each of pynet's tensors, with the axes that turn
+    PyTorch's into it: pynet's array = PyTorch's.permute(axes)."""
+
+    module: torch.nn.Module
+    tensors: dict[str, tuple[torch.Tensor, tuple[int, ...]]] = field(default_factory=dict)
+
+
+def dense(layer: LayerView) -> Twin:
+    """y = x W^T + b of the flattened sample."""
+    n_in, n_out = layer.tensors["W"].shape
+    linear = torch.nn.Linear(n_in, n_out)
+    module = torch.nn.Sequential(torch.nn.Flatten(), linear)
+    return Twin(module, {"W": (linear.weight, (1, 0)), "b": (linear.bias, (0,))})
+
+
+LAYERS: dict[str, Callable[[LayerView], Twin]] = {
+    "dense": dense,
+    "relu": lambda _: Twin(torch.nn.ReLU()),
+    "sigmoid": lambda _: Twin(torch.nn.Sigmoid()),
+    "tanh": lambda _: Twin(torch.nn.Tanh()),
+    "softmax": lambda _: Twin(torch.nn.Softmax(dim=1)),
+}
+
+
+def squared_error(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """pynet's mse: the batch mean of half the sum over the outputs."""
+    return 0.5 * ((outputs - y) ** 2).sum(dim=1).mean()
+
+
+class TorchNet:
+    """The twin of `net`, from its weights as they are now."""
+
+    def __init__(self, net: Network) -> None:
+        self.net = net
+        self.twins = {layer.path: LAYERS[layer.kind](layer) for layer in net.layers}
+        for module in self.modules():
+            module.double()
+        self.tensors = {
+            f"{path}.{name}": entry for path, twin in self.twins.items() for name, entry in twin.tensors.items()
+        }
+        assert self.tensors.keys() == net.tensors.keys()
+        with torch.no_grad():
+            for name, (tensor, axes) in self.tensors.items():
+                values = torch.from_numpy(net.tensors[name].astype(np.float64))
+                tensor.copy_(values.permute(*np.argsort(axes).tolist()))
+
+    def modules(self) -> Iterator[torch.nn.Module]:
+        """One a layer, in order."""
+        return (twin.module for twin in self.twins.values())
+
+    def parameters(self, decayed: bool | None = None) -> list[torch.Tensor]:
+        """What the optimizer changes: all of it, or what weight decay takes in (weights) or leaves alone (the rest)."""
+        chosen = [(name, tensor) for name, (tensor, _) in self.tensors.items() if tensor.requires_grad]
+        return [t for name, t in chosen if decayed is None or name.endswith(".W") == decayed]
+
+    def outputs(self, x: Array, logits: bool = False) -> torch.Tensor:
+        """(n, ...) in training mode; logits leaves a closing softmax out."""
+        values = torch.from_numpy(x.astype(np.float64) / 255 if x.dtype == np.uint8 else x.astype(np.float64))
+        values = values.reshape(len(x), *self.net.in_shape)
+        modules = list(self.modules())
+        for module in modules[:-1] if logits else modules:
+            values = module(values)
+        return values
+
+    def loss(self, x: Array, y: Array) -> torch.Tensor:
+        """The mean loss of this batch, ready for backward()."""
+        if self.net.loss_name == "cross_entropy":
+            return torch.nn.functional.cross_entropy(self.outputs(x, logits=True), torch.from_numpy(y.astype(np.int64)))
+        return squared_error(self.outputs(x), torch.from_numpy(y.astype(np.float64)))
+
+    def arrays(self, what: Callable[[torch.Tensor], torch.Tensor | None]) -> dict[str, Array]:
+        """what(tensor) of each tensor, by pynet's names and in pynet's layout."""
+        found = {name: (what(tensor), axes) for name, (tensor, axes) in self.tensors.items()}
+        return {name: t.detach().permute(*axes).numpy().copy() for name, (t, axes) in found.items() if t is not None}
+
+
+def batch(net: Network, n: int, seed: int = 0) -> tuple[Array, Array]:
+    """Random float samples, and labels or targets that suit the loss."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, *net.in_shape)).astype(np.float32)
+    outputs = int(np.prod(net.out_shape))
+    if net.loss_name == "cross_entropy":
+        return x, rng.integers(0, outputs, n)
+    return x, rng.normal(size=(n, outputs)).astype(np.float32)
+
+
+def agree(actual: Array, expected: Array, what: str, tolerance: float = TOLERANCE) -> None:
+    """Equal but for `tolerance` times the largest element."""
+    largest = float(np.abs(expected).max(initial=1e-30))
+    assert_allclose(actual, expected, rtol=0, atol=tolerance * largest, err_msg=what)
+
+
+def check_gradients(net: Network, x: Array, y: Array) -> None:
+    """Forward, loss and the gradient of every parameter agree."""
+    twin = TorchNet(net)
+    agree(net.forward(x), twin.outputs(x).detach().numpy(), "forward")
+    twin = TorchNet(net)  # the outputs above may have moved running statistics
+    loss = twin.loss(x, y)
+    agree(np.float64(net.loss(y)), loss.detach().numpy(), "loss")
+    net.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
+    for name, gradient in twin.arrays(lambda tensor: tensor.grad).items():
+        agree(net.gradients[name], gradient, f"gradient of {name}")
+
+
+def check_steps(
+    net: Network,
+    optimizer: Any,
+    torch_optimizer: Callable[[TorchNet], torch.optim.Optimizer],
+    *,
+    steps: int = 10,
+    n: int = 20,
+    tolerance: float = 10 * TOLERANCE,
+    before_step: Callable[[list[torch.Tensor]], object] = lambda parameters: None,
+) -> None:
+    """Ten training steps from equal weights end in equal weights, running statistics included; ten times the tolerance
+    of one gradient, since each step starts from the errors of the last. before_step sees PyTorch's parameters with
+    their gradients, for clipping. The weights must have moved by far more than the tolerance."""
+    twin = TorchNet(net)
+    stepper = torch_optimizer(twin)
+    start = copy.deepcopy({name: tensor.copy() for name, tensor in net.tensors.items()})
+    for step in range(steps):
+        x, y = batch(net, n, seed=step)
+        net.train_step(x, y, optimizer)
+        stepper.zero_grad()
+        twin.loss(x, y).backward()  # type: ignore[no-untyped-call]
+        before_step(twin.parameters())
+        stepper.step()
+    for name, expected in twin.arrays(lambda tensor: tensor).items():
+        moved = np.abs(expected - start[name]).max()
+        assert moved > 20 * tolerance * np.abs(expected).max(), f"{name} hardly moved: {moved}"
+        agree(net.tensors[name], expected, f"{name} after {steps} steps", tolerance)
