@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from pynet import __version__
+from pynet.cli import Parser, UsageError, number, path, refuse, whole
 
-__all__ = ["DEFAULT_TARGET", "UsageError", "epochs_for", "parse"]
+__all__ = ["DEFAULT_TARGET", "epochs_for", "parse"]
 
 BATCH_SIZE = 64
 EPOCHS = 10
@@ -31,85 +30,35 @@ Ctrl-C stops, saves what was learnt and exits with status 130. Status 2 is an er
 """
 
 
-class UsageError(Exception):
-    """What was asked for cannot be: exit status 2."""
-
-
 def epochs_for(dataset: str) -> int:
     """How many epochs are trained where --epochs says nothing."""
     return EPOCHS_DIGITS if dataset == "digits" else EPOCHS
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
-def _refuse(text: str, accepted: str) -> NoReturn:
-    raise argparse.ArgumentTypeError(f"{text!r:.80} is not accepted; accepted: {accepted}")
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least or (most is not None and value > most):
-            _refuse(text, f"a whole number, {least} or more" if most is None else f"a whole number, {least} to {most}")
-        return value
-
-    return read
-
-
-def _number(least: float, below: float, accepted: str) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value < below:
-            _refuse(text, accepted)
-        return value
-
-    return read
-
-
 def _hidden(text: str) -> list[int]:
-    return [] if text.strip() in ("", "0") else [_whole(1)(size) for size in text.split(",")]
+    return [] if text.strip() in ("", "0") else [whole(1)(size) for size in text.split(",")]
 
 
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names) or len(set(names)) < len(names):
-        _refuse(text, "different names, as in 0,1,2")
+        refuse(text, "different names, as in 0,1,2")
     return names
 
 
-def _path(text: str) -> Path:
-    if not text:
-        _refuse(text, "the name of a file")
-    return Path(text)
-
-
 def _target(text: str) -> Path | None:
-    return None if text == "none" else _path(text)
+    return None if text == "none" else path(text)
 
 
 def _history(text: str) -> Path:
     if Path(text).suffix not in (".csv", ".json"):
-        _refuse(text, "a file with the suffix .csv or .json")
+        refuse(text, "a file with the suffix .csv or .json")
     return Path(text)
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="pynet train",
-        description="Trains a network on a data set, measures it on the test set and saves it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> Parser:
+    description = "Trains a network on a data set, measures it on the test set and saves it."
+    parser = Parser("pynet train", description, EXAMPLES)
     _add_data_options(parser.add_argument_group("data"))
     _add_network_options(parser.add_argument_group("network"))
     _add_training_options(parser.add_argument_group("training"))
@@ -127,11 +76,11 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         help="mnist, fashion-mnist or digits, never replaced by another; default: mnist if it is in $PYNET_DATA/mnist, "
         "in the cache or downloaded within 5 seconds, else digits, which are part of pynet",
     )
-    add("--data", metavar="PATH", type=_path, help="own data: a folder of IDX files, a .npz (Keras layout) or a .csv")
+    add("--data", metavar="PATH", type=path, help="own data: a folder of IDX files, a .npz (Keras layout) or a .csv")
     add = group.add_argument
     add("--classes", metavar="A,B,..", type=_names, help="only the samples of these classes; they keep their names")
-    add("--limit", metavar="N", type=_whole(1), help="only the first N training samples")
-    split = _number(0, 1, "a number from 0 to below 1")
+    add("--limit", metavar="N", type=whole(1), help="only the first N training samples")
+    split = number(0, 1, "a number from 0 to below 1")
     add("--val-split", metavar="F", type=split, default=0.0, help="share of the training samples set aside to watch")
 
 
@@ -146,21 +95,21 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
         choices=["cross_entropy", "mse"],
         help="cross_entropy ends the network with softmax (default), mse, squared error, with sigmoid",
     )
-    add("--load", metavar="FILE", type=_path, help="go on from this model, with its network")
+    add("--load", metavar="FILE", type=path, help="go on from this model, with its network")
 
 
 def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     epochs = f"times through the training samples (default: {EPOCHS}, for the digits {EPOCHS_DIGITS})"
-    add("--epochs", metavar="N", type=_whole(0), help=epochs)
+    add("--epochs", metavar="N", type=whole(0), help=epochs)
     batch = f"samples in a step (default: {BATCH_SIZE})"
-    add("--batch-size", metavar="N", type=_whole(1, 2**31 - 1), default=BATCH_SIZE, help=batch)
-    rate = _number(1e-37, 3e38, "a number from 1e-37 to 3e38")
+    add("--batch-size", metavar="N", type=whole(1, 2**31 - 1), default=BATCH_SIZE, help=batch)
+    rate = number(1e-37, 3e38, "a number from 1e-37 to 3e38")
     add("--lr", metavar="RATE", type=rate, default=0.1, help="learning rate (default: 0.1)")
     seed = "of weights, order and split: same seed, same bits (default: 0, or the loaded model's)"
-    add("--seed", metavar="N", type=_whole(0, 2**64 - 1), help=seed)
+    add("--seed", metavar="N", type=whole(0, 2**64 - 1), help=seed)
     threads = "1 to 64 (default: as many as there are cores); changes the speed alone"
-    add("--threads", metavar="N", type=_whole(1, 64), help=threads)
+    add("--threads", metavar="N", type=whole(1, 64), help=threads)
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
@@ -180,11 +129,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """
     options = _parser().parse_args(argv)
     options.terse = options.json or options.quiet
-    for whole, parts in (
+    for network, parts in (
         ("load", ["net", "hidden", "activation", "init", "loss"]),
         ("net", ["hidden", "activation", "init"]),
     ):
         for part in parts:
-            if getattr(options, whole) is not None and getattr(options, part) is not None:
-                raise UsageError(f"--{part} cannot be used with --{whole}, which gives the whole network")
+            if getattr(options, network) is not None and getattr(options, part) is not None:
+                raise UsageError(f"--{part} cannot be used with --{network}, which gives the whole network")
     return options

@@ -7,8 +7,6 @@ the last epoch whose figures were. What could only fail at the end, such as the 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import math
 import os
@@ -22,27 +20,20 @@ from typing import Any
 
 import numpy as np
 
-from pynet import __version__, data, kernels
+from pynet import __version__, cli, data, kernels
 from pynet._ffi import check_environment
+from pynet.cli import EXPECTED, Stopped, UsageError
 from pynet.data import DataError, Dataset
 from pynet.datafiles import Array
 from pynet.fit import History
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation, Network, load
 from pynet.optim import SGD
-from pynet.options import DEFAULT_TARGET, UsageError, epochs_for, parse
+from pynet.options import DEFAULT_TARGET, epochs_for, parse
 
 __all__ = ["main"]
 
 MOST_CLASSES = 30  # a larger confusion matrix is not printed
-EXPECTED = (OSError, ValueError, ArithmeticError, MemoryError, KeyboardInterrupt)  # anything else is a fault of ours
-
-
-class Stopped(Exception):
-    """Training ended early, for `cause`; `note` says what became of the weights."""
-
-    def __init__(self, cause: BaseException, note: str) -> None:
-        self.cause, self.note = cause, note
 
 
 # ---- data, network, targets -----------------------------------------------------------------------------------------
@@ -115,7 +106,7 @@ def _load_data(options: argparse.Namespace) -> Dataset:
     else:
         chosen = data.load(options.dataset) if options.dataset else data.default()
         if options.terse and chosen.name == "digits" and not options.dataset:
-            _complain(f"using {chosen.source}")
+            cli.complain("train", f"using {chosen.source}")
     if options.classes:
         try:
             chosen = chosen.only(options.classes)
@@ -343,45 +334,7 @@ def _results(training: Training, test: Evaluation | None, seconds: float) -> dic
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
     begin = time.perf_counter()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
-    try:
-        train(parse(argv), begin)
-        print(end="", flush=True)  # what cannot be written shall fail here
-        return 0
-    except Stopped as stopped:
-        return _fail(stopped.cause, stopped.note)
-    except (UsageError, *EXPECTED) as error:
-        return _fail(error)
-
-
-def _fail(error: BaseException, note: str = "") -> int:
-    """Says in one line what went wrong; the exit status."""
-    if isinstance(error, KeyboardInterrupt):
-        _complain(f"stopped{note}")
-        return 130
-    if isinstance(error, OSError):
-        _abandon_stdout()
-    message = " ".join(str(error).split()) or "out of memory"
-    if isinstance(error, BrokenPipeError):
-        message = "nobody reads the output any more"
-    if isinstance(error, UsageError):
-        note = "; pynet train --help lists the options"
-    _complain(f"error: {message}{note}")
-    return 2 if isinstance(error, UsageError) else 1
-
-
-def _complain(text: str) -> None:
-    with contextlib.suppress(OSError):  # a broken stderr leaves the exit status to tell
-        print(f"pynet train: {text}", file=sys.stderr)
-
-
-def _abandon_stdout() -> None:
-    """If stdout takes no more, what it still holds must not fail again when Python ends."""
-    try:
-        print(end="", flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return cli.run("train", lambda: train(parse(argv), begin))
 
 
 if __name__ == "__main__":

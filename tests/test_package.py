@@ -154,7 +154,7 @@ def test_wheel_asks_for_few_packages(wheel):
     [metadata] = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("dist-info/METADATA")]
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     needed = re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra ==)", text, re.MULTILINE)
-    assert sorted(needed) == ["cffi", "numpy", "platformdirs", "tqdm"]
+    assert sorted(needed) == ["cffi", "numpy", "pillow", "platformdirs", "tqdm"]
 
 
 def test_source_distribution_has_what_a_build_needs(tmp_path):
