@@ -3,6 +3,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PREDICT_ROWS = 256 }; /* at a time: a few hundred kB of activations, which stay in the cache */
@@ -17,6 +18,13 @@ static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
         return PN_OK;
     return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld", (long long)i,
                 label, (long long)classes - 1);
+}
+
+static pn_status check_layer(pn_net *net, int i)
+{
+    if (i >= 0 && i < net->n_layers)
+        return PN_OK;
+    return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->n_layers - 1);
 }
 
 /* Samples order[0..n) exist, and, where answers are wanted, have some that suit the loss. */
@@ -161,8 +169,9 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt)
 pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
 {
     net->error[0] = 0;
-    if (i < 0 || i >= net->n_layers)
-        return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->n_layers - 1);
+    pn_status status = check_layer(net, i);
+    if (status)
+        return status;
     if (net->done < STEP_FORWARD)
         return fail(net->error, PN_ERR_STATE,
                     "activations are there after forward, until the next call that trains or predicts");
@@ -208,5 +217,28 @@ pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order
     *stats = j.stats;
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss on this data is not finite");
+    return PN_OK;
+}
+
+pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int i, const float *dy, float *dx)
+{
+    net->error[0] = 0;
+    net->done = STEP_NONE;
+    pn_status status = dy ? check_layer(net, i) : PN_OK;
+    if (!status)
+        status = check_samples(net, data, NULL, n, !dy);
+    if (!status && !net->input_gradient) { /* lay out anew, with room for it */
+        free(net->work);
+        net->work = NULL;
+        net->capacity = 0;
+        net->input_gradient = true;
+    }
+    if (!status)
+        status = reserve(net, n, 1);
+    if (status || n == 0)
+        return status;
+    job j = {.net = net, .data = data, .n = n, .batch = n, .y = dx, .dy = dy, .layer = i};
+    run(forward_job, &j);
+    run(input_gradient_job, &j);
     return PN_OK;
 }

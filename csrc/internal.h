@@ -193,10 +193,11 @@ struct pn_net {
     int first; /* the first layer with parameters; n_layers if none has any */
     int rows;  /* of the batch in work memory */
     step done;
-    bool sparse;     /* net->zeros is about the batch of the last forward */
-    int copies;      /* of the inputs: each thread that trains gathers its own, which is faster than to share */
-    activation *x;   /* (copies) */
-    nonzeros *zeros; /* (copies) */
+    bool input_gradient; /* work memory has room for the gradients of the inputs and the layers before `first` */
+    bool sparse;         /* net->zeros is about the batch of the last forward */
+    int copies;          /* of the inputs: each thread that trains gathers its own, which is faster than to share */
+    activation *x;       /* (copies) */
+    nonzeros *zeros;     /* (copies) */
     answers answers;
     float *loss;      /* (capacity) */
     uint8_t *correct; /* (capacity) */

@@ -230,6 +230,11 @@ pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temp
 /* Adds loss and correct answers for samples order[0..n) (order NULL: the first n) to stats; changes nothing. */
 pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, pn_stats *stats);
 
+/* dx (n, in_features) = the gradient with respect to the inputs of the first n samples of data, in the network as predict
+   uses it: which way each input would raise the sum of dy times the output of layer i. dy (n, its out_shape); NULL: the
+   mean loss instead, from the labels or targets of data; i is then ignored. */
+pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int i, const float *dy, float *dx);
+
 /* ---- the model file: safetensors, opens in any reader of that format ---------------------------------------------- */
 
 /* Notes that travel with the model, UTF-8 text under a key: class names, training facts. value NULL removes the key.

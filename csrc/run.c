@@ -47,18 +47,20 @@ static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float 
 static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
 {
     size_t used = 0;
-    activation x, dx = {0};
+    activation x, dx;
     nonzeros z;
     for (int c = 0; c < copies; c++)
         lay_out_inputs(net, block ? &net->x[c] : &x, block ? &net->zeros[c] : &z, block, &used, rows);
     x = (activation){0};
+    dx = (activation){.ld = padded(shape_size(&net->text.input))};
+    dx.data = net->input_gradient ? cut(block, &used, rows * dx.ld) : NULL;
     for (int i = 0; i < net->n_layers; i++) {
         layer *l = &net->layers[i];
         l->x = x;
         l->dx = dx;
         l->y.ld = l->dy.ld = padded(shape_size(&l->out));
         l->y.data = cut(block, &used, rows * l->y.ld);
-        l->dy.data = i >= net->first ? cut(block, &used, rows * l->dy.ld) : NULL;
+        l->dy.data = i >= net->first || net->input_gradient ? cut(block, &used, rows * l->dy.ld) : NULL;
         l->scratch = cut(block, &used, l->scratch_size);
         x = l->y;
         dx = l->dy;
@@ -245,7 +247,7 @@ static activation outputs(const pn_net *net, const pass *p)
 
 static activation output_gradient(const pn_net *net)
 {
-    return net->head > 0 ? net->layers[net->head - 1].dy : (activation){0};
+    return net->head > 0 ? net->layers[net->head - 1].dy : net->layers[0].dx;
 }
 
 /* Loss and correctness of this thread's rows, and, unless dx is NULL, the gradient of the batch's mean loss. */
@@ -461,13 +463,41 @@ void backward_job(void *arg, int id, int threads)
     update(j->net, &p);
 }
 
+/* After forward_job: from the gradient at a layer's output, or from the loss, down to the inputs. */
+void input_gradient_job(void *arg, int id, int threads)
+{
+    job *j = arg;
+    layer *layers = j->net->layers, *lowest = &layers[j->net->first];
+    batch b;
+    int from, to;
+    const pass p = start(j, id, threads, 0, 0, &b);
+    my_share(&p, p.rows, 1, &from, &to);
+    if (j->net->first < j->net->n_layers && lowest->ops->prepare) /* training has no use for its dx */
+        lowest->ops->prepare(lowest, &p);
+    if (j->dy) {
+        const activation dy = layers[j->layer].dy;
+        const size_t n = (size_t)shape_size(&layers[j->layer].out);
+        for (size_t i = (size_t)from; i < (size_t)to; i++)
+            memcpy(dy.data + i * dy.ld, j->dy + i * n, n * sizeof *dy.data);
+    } else {
+        gather_answers(j->net, &p, &b);
+        loss(j->net, &p, j->data->labels, output_gradient(j->net).data);
+    }
+    team_sync(threads);
+    for (int i = j->dy ? j->layer : j->net->head - 1; i >= 0; i--)
+        layers[i].ops->backward(&layers[i], &p);
+    const size_t n = (size_t)shape_size(&layers[0].in);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        memcpy(j->y + i * n, layers[0].dx.data + i * layers[0].dx.ld, n * sizeof *j->y);
+}
+
 void run(team_job what, job *j)
 {
     const int64_t rows = j->batch < j->n ? j->batch : j->n;
     unsigned long fp = fp_enter();
     j->finite = true;
     j->sparse = j->net->sparse; /* of the batch that is there, or of the samples that come */
-    if (what != loss_job && what != backward_job) {
+    if (what != loss_job && what != backward_job && what != input_gradient_job) {
         j->sparse = j->net->sparse = j->n && mostly_zeros(j);
         for (int c = 0; c < j->net->copies; c++)
             j->net->zeros[c].column_words = words((size_t)rows);

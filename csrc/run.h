@@ -13,7 +13,9 @@ typedef struct {
     int64_t n, batch;
     const pn_optim *opt; /* train */
     float temperature;   /* predict */
-    float *y;            /* predict: (n, features) */
+    float *y;            /* predict: (n, features); input gradient: (n, in_features) */
+    const float *dy;     /* input gradient: at the output of this layer; NULL: of the loss */
+    int layer;
     bool sparse;         /* the samples are mostly zeros */
     int64_t done;        /* samples finished: a job that other programs hold up ends early */
     _Atomic int64_t end; /* thread 0 says at which sample it does so, before a team_sync; -1: it goes on */
@@ -37,5 +39,6 @@ void predict_job(void *arg, int id, int threads);
 void forward_job(void *arg, int id, int threads);
 void loss_job(void *arg, int id, int threads);
 void backward_job(void *arg, int id, int threads);
+void input_gradient_job(void *arg, int id, int threads);
 
 #endif

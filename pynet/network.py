@@ -368,6 +368,30 @@ class Network:
             on_epoch_end=on_epoch_end,
         )
 
+    def input_gradient(
+        self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
+    ) -> Array:
+        """The gradient with respect to the inputs, (n, *in_shape): which way each number of x would raise something.
+
+        With y that is the mean loss on these samples; with dy (n, *out_shape of that layer) it is the sum of dy times
+        the output of layers[layer]: 1 for one unit of it and 0 for the others asks what that unit looks for.
+        For bytes it is the gradient with respect to x/255. The network is the one that predict uses.
+        """
+        if (y is None) == (dy is None):
+            raise ValueError("the gradient of what? Give y for the loss, or dy for the output of a layer")
+        samples, seed = self._samples(x, y), ffi.NULL
+        if not -len(self.layers) <= layer < len(self.layers):
+            raise ValueError(f"layer is {layer}; this network has 0 to {len(self.layers) - 1}")
+        index = layer % len(self.layers)
+        if dy is not None:
+            wanted = (samples.n, *self.layers[index].out_shape)
+            if np.shape(dy) != wanted:
+                raise ValueError(f"dy has shape {np.shape(dy)}; for layer {index} and these samples it is {wanted}")
+            seed = pointer(array(dy))
+        dx = np.empty((samples.n, *self.in_shape), np.float32)
+        self._call(lib.pn_net_input_gradient, samples.data, samples.n, index, seed, pointer(dx, writable=True))
+        return dx
+
     # ---- use ----
 
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:

@@ -323,6 +323,30 @@ static void refuses_order_of_calls(void)
     pn_net_free(net);
 }
 
+static void gives_input_gradients(void)
+{
+    pn_net *net = created(spec, 5);
+    pn_data data = data_of(PN_FLOAT32);
+    static float dx[N * FEATURES], again[N * FEATURES], dy[N * CLASSES];
+    double loss;
+    for (int i = 0; i < N * CLASSES; i++)
+        dy[i] = (float)(i % 11) - 5;
+    CHECK(pn_net_input_gradient(net, &data, N, 5, dy, dx) == PN_OK);
+    CHECK(pn_set_threads(3) == PN_OK && pn_net_input_gradient(net, &data, N, 5, dy, again) == PN_OK);
+    CHECK(pn_set_threads(0) == PN_OK && memcmp(dx, again, sizeof dx) == 0);
+    CHECK(pn_net_input_gradient(net, &data, N, -1, NULL, again) == PN_OK && memcmp(dx, again, sizeof dx) != 0);
+    CHECK(pn_net_forward(net, &data, NULL, 3) == PN_OK && pn_net_loss(net, &data, NULL, 3, &loss) == PN_OK);
+    REFUSED(pn_net_input_gradient(net, &data, 3, 6, dy, dx), PN_ERR_ARGUMENT, "layer 6; this network has 0 to 5");
+    REFUSED(pn_net_backward(net), PN_ERR_STATE, "backward comes after");
+    REFUSED(pn_net_input_gradient(net, &data, N + 1, 0, dy, dx), PN_ERR_ARGUMENT, "71 samples asked for");
+    CHECK(pn_net_input_gradient(net, &data, 0, 0, dy, dx) == PN_OK);
+    data.labels = NULL;
+    REFUSED(pn_net_input_gradient(net, &data, 3, 0, NULL, dx), PN_ERR_ARGUMENT, "no labels");
+    data.x = NULL;
+    REFUSED(pn_net_input_gradient(net, &data, 3, 0, dy, dx), PN_ERR_ARGUMENT, "x of the data is NULL");
+    pn_net_free(net);
+}
+
 static void an_empty_batch(void)
 {
     pn_net *net = created(spec, 5);
@@ -445,6 +469,7 @@ int main(void)
     refuses_texts();
     refuses_samples();
     refuses_order_of_calls();
+    gives_input_gradients();
     an_empty_batch();
     nothing_is_left_over();
     rounds_to_nearest();
