@@ -7,7 +7,11 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = {"train": "train a network on a data set and save it"}  # each is pynet.<name> with a main(argv) -> status
+COMMANDS = {  # each is pynet.<name> with a main(argv) -> status
+    "train": "train a network on a data set and save it",
+    "evaluate": "measure a model on a data set, class by class",
+    "info": "say what a model file holds",
+}
 
 
 def usage() -> str:

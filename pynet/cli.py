@@ -12,7 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["EXPECTED", "Parser", "Stopped", "UsageError", "complain", "number", "path", "refuse", "run", "whole"]
+__all__ = [
+    "EXPECTED",
+    "Parser",
+    "Stopped",
+    "UsageError",
+    "complain",
+    "number",
+    "path",
+    "refuse",
+    "run",
+    "whole",
+]
 
 EXPECTED = (OSError, ValueError, ArithmeticError, MemoryError, KeyboardInterrupt)  # anything else is a fault of ours
 

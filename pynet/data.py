@@ -4,7 +4,7 @@
     data.x_train                                 (60000, 28, 28) uint8: pixels stay bytes, uint8 means x/255 everywhere
     for x, y in pynet.data.batches(data.x_train, data.y_train, batch_size=64, seed=0, epoch=0): ...
 
-Formats and their checks are in pynet.datafiles, where named sets come from in pynet.download.
+Formats and their checks are in pynet.datafiles, where named sets come from in pynet.download, toy data in pynet.toys.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from pynet.datafiles import IDX_PARTS, Array, DataError, Parts, idx_parts, read_csv, read_idx, read_idx_folder, read_npz
 from pynet.download import SETS, UnavailableError, read_named
+from pynet.toys import line, moons, spirals
 
-__all__ = ["DataError", "Dataset", "batches", "default", "load", "one_hot", "split"]
+__all__ = ["DataError", "Dataset", "batches", "default", "line", "load", "moons", "one_hot", "spirals", "split"]
 
 CSV_TEST = 0.2  # a .csv has no test set: this fraction of it becomes one
 

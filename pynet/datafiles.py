@@ -21,6 +21,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pynet.words import printable
+
 Array = npt.NDArray[Any]
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -36,7 +38,7 @@ class DataError(ValueError):
 
     def __init__(self, message: str) -> None:
         # Names and fields out of a damaged file can hold line ends and terminal commands.
-        super().__init__("".join(c if c.isprintable() else "?" for c in message))
+        super().__init__(printable(message))
 
 
 class Parts(NamedTuple):

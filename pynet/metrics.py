@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pynet.words import printable
+
 Ints = NDArray[np.int64]
 
 NAME_WIDTH = 12  # a class name is cut to this in front of its row: "Ankle boot" and "T-shirt/top" fit
@@ -22,6 +24,29 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """
     truth, answers = _pair(y_true, y_pred, None)
     return float((truth == answers).mean())
+
+
+def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
+    """How far confidence and accuracy are apart, 0 to 1: the expected calibration error (Guo et al. 2017).
+
+    Each answer, the largest of a row, falls into one of `bins` equal intervals of confidence; the error is the mean
+    over the samples of |accuracy - mean confidence| of their interval. Who is right in 8 of 10 cases when saying 80 %
+    has none. y_true (n) labels; probabilities (n, classes).
+
+    ValueError: no samples, labels out of range, numbers that are not within 0 to 1, or fewer than one bin.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.ndim != 2 or not p.size:
+        raise ValueError(f"probabilities have shape {p.shape}, expected (n, classes) with n from 1")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"probabilities run from {p.min():g} to {p.max():g}, accepted are 0 to 1")
+    if bins < 1:
+        raise ValueError(f"bins is {bins}, accepted are whole numbers from 1")
+    truth, answers = _pair(y_true, p.argmax(axis=1), p.shape[1])
+    confidence = p.max(axis=1)
+    interval = np.ceil(confidence * bins).astype(np.int64).clip(1, bins) - 1  # (0, 1/bins], (1/bins, 2/bins], ...
+    gaps = np.bincount(interval, (truth == answers) - confidence, minlength=bins)
+    return float(abs(gaps).sum() / len(p))
 
 
 def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> Ints:
@@ -112,7 +137,7 @@ def _share(part: int, whole: int) -> float:
 
 def _cut(name: str, width: int) -> str:
     """name in at most width printable characters; ".." stands for the rest."""
-    name = "".join(c if c.isprintable() else "?" for c in name)  # names come from files: no line breaks, no escapes
+    name = printable(name)
     return name if len(name) <= width else name[: width - 2] + ".."
 
 

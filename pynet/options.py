@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pynet import __version__
+from pynet.choose import add_data_options
 from pynet.cli import Parser, UsageError, number, path, refuse, whole
 
 __all__ = ["DEFAULT_TARGET", "epochs_for", "parse"]
@@ -39,13 +40,6 @@ def _hidden(text: str) -> list[int]:
     return [] if text.strip() in ("", "0") else [whole(1)(size) for size in text.split(",")]
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if not all(names) or len(set(names)) < len(names):
-        refuse(text, "different names, as in 0,1,2")
-    return names
-
-
 def _target(text: str) -> Path | None:
     return None if text == "none" else path(text)
 
@@ -67,18 +61,9 @@ def _parser() -> Parser:
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_mutually_exclusive_group().add_argument
-    add(
-        "--dataset",
-        metavar="NAME",
-        type=lambda name: name.lower().replace("_", "-"),
-        choices=["mnist", "fashion-mnist", "digits"],
-        help="mnist, fashion-mnist or digits, never replaced by another; default: mnist if it is in $PYNET_DATA/mnist, "
-        "in the cache or downloaded within 5 seconds, else digits, which are part of pynet",
-    )
-    add("--data", metavar="PATH", type=path, help="own data: a folder of IDX files, a .npz (Keras layout) or a .csv")
+    near = "if it is in $PYNET_DATA/mnist, in the cache or downloaded within 5 seconds"
+    add_data_options(group, f"mnist {near}, else digits, which are part of pynet")
     add = group.add_argument
-    add("--classes", metavar="A,B,..", type=_names, help="only the samples of these classes; they keep their names")
     add("--limit", metavar="N", type=whole(1), help="only the first N training samples")
     split = number(0, 1, "a number from 0 to below 1")
     add("--val-split", metavar="F", type=split, default=0.0, help="share of the training samples set aside to watch")

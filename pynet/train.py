@@ -20,16 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from pynet import __version__, cli, data, kernels
+from pynet import __version__, choose, cli, data, kernels
 from pynet._ffi import check_environment
 from pynet.cli import EXPECTED, Stopped, UsageError
-from pynet.data import DataError, Dataset
+from pynet.data import Dataset
 from pynet.datafiles import Array
 from pynet.fit import History
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation, Network, load
 from pynet.optim import SGD
 from pynet.options import DEFAULT_TARGET, epochs_for, parse
+from pynet.words import percent
 
 __all__ = ["main"]
 
@@ -67,7 +68,10 @@ def prepare(options: argparse.Namespace) -> Task:
         chosen, held_out = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
     if net is None:
         net = _network(_text(options, math.prod(chosen.x_train.shape[1:]), len(chosen.classes)), seed)
-    _check_suits(net, chosen, options)
+    if options.load:
+        choose.check_suits(net, chosen, f"the model {options.load}", ValueError)
+    else:
+        choose.check_suits(net, chosen, "the network", UsageError)
     if math.prod(net.out_shape) == len(chosen.classes):
         net.classes = list(chosen.classes)
     target = Path(f"{chosen.name}.safetensors") if options.save is DEFAULT_TARGET else options.save
@@ -101,30 +105,10 @@ def _text(options: argparse.Namespace, features: int, classes: int) -> str:
 
 
 def _load_data(options: argparse.Namespace) -> Dataset:
-    if options.data:
-        chosen = data.load(options.data)
-    else:
-        chosen = data.load(options.dataset) if options.dataset else data.default()
-        if options.terse and chosen.name == "digits" and not options.dataset:
-            cli.complain("train", f"using {chosen.source}")
-    if options.classes:
-        try:
-            chosen = chosen.only(options.classes)
-        except DataError as error:
-            raise UsageError(f"argument --classes: {error}") from None
+    chosen = choose.dataset(options)
+    if options.terse and not (options.data or options.dataset) and chosen.name == "digits":
+        cli.complain("train", f"using {chosen.source}")
     return chosen.limit(options.limit) if options.limit else chosen
-
-
-def _check_suits(net: Network, chosen: Dataset, options: argparse.Namespace) -> None:
-    shape = chosen.x_train.shape[1:]
-    takes, gives = math.prod(net.in_shape), math.prod(net.out_shape)
-    what = f"the model {options.load}" if options.load else "the network"
-    wrong: type[Exception] = ValueError if options.load else UsageError
-    if takes != math.prod(shape):
-        raise wrong(f"{what} takes {takes} inputs, the samples of {chosen.name} have {_times(shape)}")
-    binary = gives == 1 and len(chosen.classes) == 2 and net.loss_name == "mse"  # one output: above 1/2, or not
-    if gives != len(chosen.classes) and not binary:
-        raise wrong(f"{what} has {gives} outputs, {chosen.name} has {len(chosen.classes)} classes")
 
 
 def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
@@ -251,7 +235,7 @@ def train(options: argparse.Namespace, begin: float) -> None:
     if options.json:
         print(json.dumps(_results(training, test, time.perf_counter() - begin)))
         return
-    print(f"test accuracy {_percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else "no test samples")
+    print(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else "no test samples")
     if test and len(task.data.classes) <= MOST_CLASSES:
         matrix = confusion_matrix(task.data.y_test, task.net.predict(task.data.x_test), len(task.data.classes))
         task.say("\n" + format_confusion(matrix, task.data.classes) + "\n")
@@ -267,15 +251,6 @@ def _say(text: str) -> None:
 
 def _silent(_: str) -> None:
     pass
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    product = math.prod(shape)
-    return f"{'x'.join(map(str, shape))} = {product}" if len(shape) > 1 else str(product)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
 
 
 def _describe(task: Task) -> None:
@@ -301,9 +276,9 @@ def _describe(task: Task) -> None:
 
 def _epoch_line(row: dict[str, float], epoch: int, task: Task) -> str:
     line = f"epoch {epoch:>{len(str(task.epochs))}}/{task.epochs}  loss {row['loss']:.4f}"
-    line += f"  train {_percent(row['accuracy'])}"
+    line += f"  train {percent(row['accuracy'])}"
     if "val_accuracy" in row:
-        line += f"  {'val' if task.options.val_split else 'test'} {_percent(row['val_accuracy'])}"
+        line += f"  {'val' if task.options.val_split else 'test'} {percent(row['val_accuracy'])}"
     speed = len(task.data.x_train) / max(row["seconds"], 1e-9)
     return f"{line}  {row['seconds']:.3f} s  {speed:,.0f} samples/s"
 

@@ -1,4 +1,4 @@
-"""Runs `pynet train` for its tests, inside this process or as one of its own."""
+"""Runs `pynet train` and other commands for their tests, inside this process or as one of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 import pynet
 from pynet import kernels, train
@@ -19,17 +19,21 @@ DIGITS = ("--dataset", "digits")
 FEW = (*DIGITS, "--epochs", "2", "--threads", "1")
 
 
+class Command(Protocol):
+    def main(self, argv: list[str]) -> int: ...
+
+
 class Done(NamedTuple):
     status: int
     out: str
     err: str
 
 
-def run(*args: str | Path) -> Done:
+def run(*args: str | Path, command: Command = train) -> Done:
     """The command inside this process; the number of threads is put back."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = train.main([str(arg) for arg in args])
+        status = command.main([str(arg) for arg in args])
     kernels.set_threads(None)
     return Done(status, out.getvalue(), err.getvalue())
 

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from pynet.metrics import ClassRow, accuracy, class_report, confusion_matrix, format_confusion, format_report
+from pynet.metrics import (
+    ClassRow,
+    accuracy,
+    calibration_error,
+    class_report,
+    confusion_matrix,
+    format_confusion,
+    format_report,
+)
 
 TRUTH = [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
 ANSWERS = [0, 0, 1, 1, 0, 2, 2, 2, 1, 0]
@@ -136,3 +144,31 @@ def test_any_table_fits_and_loses_nothing(classes: int, largest: int, width: int
     cells = [[text for part in parts for text in part[i][side:].split()] for i in range(classes + 1)]
     assert cells[0] == [str(i) for i in range(classes)]
     assert [[0 if text == "." else int(text) for text in row] for row in cells[1:]] == matrix.tolist()
+
+
+# ---- calibration ----
+
+
+def test_calibration_error_by_hand():
+    p = [[0.8, 0.2]] * 4 + [[0.4, 0.6]] * 2  # 80 % said four times and right three times; 60 % twice and never right
+    y = [0, 0, 0, 1, 0, 0]
+    assert calibration_error(y, p) == pytest.approx((4 * 0.05 + 2 * 0.6) / 6)
+    assert calibration_error(y, p, bins=1) == pytest.approx(abs(3 - 4 * 0.8 - 2 * 0.6) / 6)
+    assert calibration_error([0, 1], [[1, 0], [0, 1]]) == 0
+    assert calibration_error([1], [[1, 0]]) == 1
+
+
+@pytest.mark.parametrize(
+    ("y", "p", "bins", "message"),
+    [
+        ([0], [[1.5, 0]], 15, "run from 0 to 1.5, accepted are 0 to 1"),
+        ([0], [[float("nan"), 0]], 15, "accepted are 0 to 1"),
+        ([0], [0.5], 15, r"shape \(1,\), expected \(n, classes\)"),
+        ([2], [[0.5, 0.5]], 15, "label 2, accepted are 0 to 1"),
+        ([], np.zeros((0, 2)), 15, "n from 1"),
+        ([0], [[0.5, 0.5]], 0, "bins is 0"),
+    ],
+)
+def test_calibration_error_refuses(y, p, bins, message):
+    with pytest.raises(ValueError, match=message):
+        calibration_error(y, p, bins)

@@ -284,7 +284,7 @@ def test_pynet_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert pynet_command.main(["trian"]) == 2
     assert capsys.readouterr().err == "pynet: error: no command 'trian'; did you mean 'train'?\n"
     assert pynet_command.main(["xyz"]) == 2
-    assert capsys.readouterr().err == "pynet: error: no command 'xyz'; accepted: train\n"
+    assert capsys.readouterr().err == "pynet: error: no command 'xyz'; accepted: train, evaluate, info\n"
     assert pynet_command.main(["train", *FEW, "--quiet"]) == 0
     assert capsys.readouterr().out.startswith("test accuracy ")
 

@@ -1,0 +1,133 @@
+"""What a command works on: a model, a data set, and whether the two suit each other."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from pynet import cli, data
+from pynet.cli import UsageError
+from pynet.data import DataError, Dataset
+from pynet.datafiles import Array
+from pynet.network import Network, load
+from pynet.words import times
+
+__all__ = ["MODEL_SUFFIX", "add_data_options", "add_model_option", "check_suits", "class_scores", "dataset", "model"]
+
+MODEL_SUFFIX = ".safetensors"
+NAMED = ("mnist", "fashion-mnist", "digits")
+
+
+# ---- the model ------------------------------------------------------------------------------------------------------
+
+
+def add_model_option(add: argparse._ActionsContainer) -> None:
+    """--model FILE, for model()."""
+    newest = f"default: the newest *{MODEL_SUFFIX} in the working folder"
+    add.add_argument("--model", metavar="FILE", type=cli.path, help=f"a model that pynet saved ({newest})")
+
+
+def model(path: Path | None) -> tuple[Path, Network]:
+    """The model at path, or the newest in the working folder, with its place. OSError, ValueError: there is none."""
+    if path is not None:
+        return path, load(path)
+    files = sorted(Path().glob(f"*{MODEL_SUFFIX}"), key=_modified, reverse=True)
+    for file in files:
+        try:
+            return file, load(file)
+        except (OSError, ValueError):  # somebody else's file, or a damaged one: the next may do
+            continue
+    raise ValueError(f"there is no model in {os.getcwd()}; `pynet train` makes one, --model FILE names one elsewhere")
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def class_scores(net: Network, x: Array, temperature: float = 1.0) -> Array:
+    """What the network gives each class, (n, classes) float32: its outputs; of a single one p, the columns 1 - p, p."""
+    scores = net.predict_proba(x, temperature)
+    scores = scores.reshape(len(scores), -1)
+    if scores.shape[1] == 1 and net.loss_name == "mse":
+        scores = np.concatenate([1 - scores, scores], axis=1)
+    return scores
+
+
+# ---- the data set ---------------------------------------------------------------------------------------------------
+
+
+def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
+    """--dataset, --data and --classes, for dataset(); default says what is taken without them."""
+    add = group.add_mutually_exclusive_group().add_argument
+    add(
+        "--dataset",
+        metavar="NAME",
+        type=lambda name: name.lower().replace("_", "-"),
+        choices=NAMED,
+        help=f"mnist, fashion-mnist or digits, never replaced by another; default: {default}",
+    )
+    own = "own data: a folder of IDX files, a .npz (Keras layout) or a .csv"
+    add("--data", metavar="PATH", type=cli.path, help=own)
+    only = "only the samples of these classes; they keep their names"
+    group.add_argument("--classes", metavar="A,B,..", type=_names, help=only)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        cli.refuse(text, "different names, as in 0,1,2")
+    return names
+
+
+def dataset(options: argparse.Namespace, net: Network | None = None) -> Dataset:
+    """The data set that the options name; without one that of the model's training, or else the default.
+
+    Of a model that knows fewer classes, only those. Raises DataError, UsageError.
+    """
+    if options.data:
+        chosen = data.load(options.data)
+    elif options.dataset:
+        chosen = data.load(options.dataset)
+    elif net is None:
+        chosen = data.default()
+    else:
+        name = net.meta.get("dataset", "")
+        if name not in NAMED:
+            trained = f"the model was trained on {name!r}" if name else "the model does not say what it was trained on"
+            raise UsageError(f"{trained}; name data by --data PATH or --dataset NAME")
+        chosen = data.load(name)
+    classes = options.classes
+    if net is not None and classes is None and set(net.classes) < set(chosen.classes) and len(net.classes) > 1:
+        classes = net.classes
+    if classes is None:
+        return chosen
+    try:
+        return chosen.only(classes)
+    except DataError as error:
+        raise UsageError(f"argument --classes: {error}") from None
+
+
+def check_suits(net: Network, chosen: Dataset, what: str, wrong: type[Exception]) -> None:
+    """Raises `wrong`, with `what` for the network's name, unless it takes the samples and has an output a class."""
+    shape = chosen.x_train.shape[1:]
+    takes, gives = math.prod(net.in_shape), math.prod(net.out_shape)
+    if takes != math.prod(shape):
+        raise wrong(f"{what} takes {takes} inputs, the samples of {chosen.name} have {times(shape)}")
+    binary = gives == 1 and len(chosen.classes) == 2 and net.loss_name == "mse"  # one output: above 1/2, or not
+    if gives != len(chosen.classes) and not binary:
+        raise wrong(f"{what} has {gives} outputs, {chosen.name} has {len(chosen.classes)} classes")
+
+
+def samples(chosen: Dataset, part: str) -> tuple[Array, Array]:
+    """x and y of "train" or "test". ValueError: there are none."""
+    x, y = (chosen.x_train, chosen.y_train) if part == "train" else (chosen.x_test, chosen.y_test)
+    if not len(x):
+        raise ValueError(f"{chosen.name} has no samples for {part}ing; --on names the other ones")
+    return x, y
