@@ -41,7 +41,10 @@ static product part(const product *p, int i, int j, int k, int rows, int columns
     q.g.m = least(rows, p->g.m - i);
     q.g.n = least(columns, p->g.n - j);
     q.g.k = least(terms, p->g.k - k);
-    q.g.accumulate |= k > 0;
+    if (k > 0 || p->g.start) { /* start is C, if any */
+        q.g.start = q.g.C;
+        q.g.ldstart = q.g.ldc;
+    }
     return q;
 }
 
@@ -143,7 +146,8 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
                 .m = m,
                 .n = n,
                 .k = k,
-                .accumulate = flags & PN_ACCUMULATE,
+                .start = flags & PN_ACCUMULATE ? C : NULL,
+                .ldstart = (size_t)ldc,
             },
         .trans_b = flags & PN_TRANS_B,
     };

@@ -153,7 +153,7 @@ typedef struct {
 
 /* For rows [from, to) of outputs x: the loss of each, whether the answer was right, and in dx, unless NULL, the gradient
    of the losses' sum times scale. */
-void loss_rows(pn_loss kind, float *loss, uint8_t *correct, float *dx, const float *x, size_t ld, int features,
+void loss_rows(pn_loss kind, float *loss, int32_t *correct, float *dx, const float *x, size_t ld, int features,
                const answers *a, int from, int to, float scale);
 
 /* ---- optim.c ------------------------------------------------------------------------------------------------------ */
@@ -200,7 +200,7 @@ struct pn_net {
     nonzeros *zeros;     /* (copies) */
     answers answers;
     float *loss;      /* (capacity) */
-    uint8_t *correct; /* (capacity) */
+    int32_t *correct; /* (capacity); not bytes: the rows of two threads would share a cache line */
 };
 
 /* A network that knows its shapes and sizes but has no parameters yet; net_allocate gives it zeros. Loading compares

@@ -24,14 +24,15 @@ typedef struct {
 } epilogue;
 
 /* C (m,n) = A (m,k) B (k,n), then the epilogue. A[i][p] lies at A[i*row_a + p*col_a], so a transposed A costs nothing.
-   accumulate: each sum starts from C, not from zero. mask, unless NULL: bit p % 64 of mask[i*row_words + p/64], p/64 <
-   words, tells whether A[i][p] is not zero; other products are not computed. */
+   start, unless NULL: where each sum starts, (m,n), may be C. mask, unless NULL: bit p % 64 of mask[i*row_words + p/64],
+   p/64 < words, tells whether A[i][p] is not zero; other products are not computed. */
 typedef struct {
     float *C;
     const float *A, *B;
     size_t ldc, row_a, col_a, ldb;
     int m, n, k;
-    bool accumulate;
+    const float *start;
+    size_t ldstart;
     const uint64_t *mask;
     size_t row_words, words;
     epilogue epi;

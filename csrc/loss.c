@@ -10,7 +10,7 @@ static bool is_right(const float *x, const answers *a, int row, size_t ld, int f
     return kernels()->argmax(x, features) == (a->labels ? a->labels[row] : kernels()->argmax(target, features));
 }
 
-void loss_rows(pn_loss kind, float *loss, uint8_t *correct, float *dx, const float *x, size_t ld, int features,
+void loss_rows(pn_loss kind, float *loss, int32_t *correct, float *dx, const float *x, size_t ld, int features,
                const answers *a, int from, int to, float scale)
 {
     const kernel_table *k = kernels();

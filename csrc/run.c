@@ -68,7 +68,7 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
     net->answers.targets = net->text.loss == PN_MSE ? cut(block, &used, rows * x.ld) : NULL;
     net->answers.labels = (int32_t *)cut(block, &used, rows);
     net->loss = cut(block, &used, rows);
-    net->correct = (uint8_t *)cut(block, &used, rows);
+    net->correct = (int32_t *)cut(block, &used, rows);
     return used;
 }
 
@@ -143,7 +143,7 @@ static void prefetch_rows(const pn_net *net, const pass *p, const batch *b, int6
     for (int i = p->rows; i < 2 * p->rows && b->first + i < n; i++) {
         const char *row = (const char *)b->data->x + sample(b, i) * size;
         for (size_t at = 0; at < size; at += ALIGN)
-            __builtin_prefetch(row + at);
+            __builtin_prefetch(row + at, 0, 2); /* to the second-level cache: the first would drop most of so many */
     }
 }
 
