@@ -54,7 +54,7 @@ static pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *
     return PN_OK;
 }
 
-/* Room for the gradients of all parameters, once somebody asks to see them. */
+/* Room for the gradients of all parameters, once somebody asks to see them, or the optimizer to have them all first. */
 static pn_status reserve_gradients(pn_net *net)
 {
     if (net->gradients)
@@ -62,6 +62,11 @@ static pn_status reserve_gradients(pn_net *net)
     net->gradients = aligned_zeros(net->n_parameters, sizeof *net->gradients);
     if (!net->gradients)
         return fail(net->error, PN_ERR_MEMORY, "no memory for the gradients of %zu parameters", net->n_parameters);
+    for (int i = 0; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_params; k++) {
+            parameter *p = &net->layers[i].param[k];
+            p->grad = net->gradients + (p->data - net->parameters);
+        }
     return PN_OK;
 }
 
@@ -74,13 +79,17 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (batch_size < 1)
         return fail(net->error, PN_ERR_ARGUMENT, "batch is %lld; accepted: 1 or more", (long long)batch_size);
     const int64_t rows = batch_size < n ? batch_size : n;
-    pn_status status = optim_check(opt, net->error);
+    pn_status status = optim_check(opt, n > 0 ? (n + rows - 1) / rows : 0, net->error);
     if (!status)
         status = check_samples(net, data, order, n, true);
     if (!status)
         status = net_check_finite(net);
     if (!status)
         status = reserve(net, rows, worthwhile_threads(net, rows));
+    if (!status && opt->clip_norm > 0)
+        status = reserve_gradients(net);
+    if (!status && n > 0)
+        status = optim_reserve(net, opt);
     if (status || n == 0)
         return status;
 
@@ -89,6 +98,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (stats) /* the sums go on batch by batch: the same bits, however an epoch is cut into calls */
         j.stats = *stats;
     run(train_job, &j);
+    net->steps += j.taken;
     if (stats)
         *stats = j.stats;
     if (!j.finite)
@@ -141,11 +151,6 @@ pn_status pn_net_backward(pn_net *net)
     pn_status status = reserve_gradients(net);
     if (status)
         return status;
-    for (int i = 0; i < net->n_layers; i++)
-        for (int k = 0; k < net->layers[i].n_params; k++) {
-            parameter *p = &net->layers[i].param[k];
-            p->grad = net->gradients + (p->data - net->parameters);
-        }
     job j = {.net = net, .n = net->rows, .batch = net->rows};
     run(backward_job, &j);
     net->done = STEP_BACKWARD;
@@ -157,12 +162,15 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt)
     net->error[0] = 0;
     if (net->done < STEP_BACKWARD)
         return fail(net->error, PN_ERR_STATE, "update comes after forward, loss and backward");
-    pn_status status = optim_check(opt, net->error);
+    pn_status status = optim_check(opt, 1, net->error);
+    if (!status)
+        status = optim_reserve(net, opt);
     if (status)
         return status;
-    unsigned long fp = fp_enter();
-    optim_apply(opt, net->parameters, net->gradients, net->n_parameters);
+    const unsigned long fp = fp_enter();
+    optim_apply_all(net, &(pass){.threads = 1}, opt, 0);
     fp_leave(fp);
+    net->steps++;
     return PN_OK;
 }
 

@@ -11,6 +11,7 @@
 #define PAD 16                 /* floats: rows of work memory start on a cache line */
 #define MAX_ARGS 4             /* arguments a word can take */
 #define MAX_PARAMS 2           /* parameter tensors of a layer */
+#define MAX_MEMORIES 2         /* tensors that an optimizer keeps for each parameter */
 #define MAX_FEATURES (1 << 28) /* of a sample: the offsets within a row fit an int */
 
 /* Writes a message and returns the status, so that `return fail(err, PN_ERR_SPEC, "...")` is one line. */
@@ -77,7 +78,8 @@ typedef struct {
     int rank;
     int64_t dim[2];
     size_t size;
-    float *data, *grad; /* in the net's parameter block, and its twin for gradients (NULL until asked for) */
+    float *data, *grad;          /* in the net's parameter block, and its twin for gradients (NULL until asked for) */
+    float *memory[MAX_MEMORIES]; /* of the optimizer, same layout */
 } parameter;
 
 /* Which inputs of a batch are not zero: bit p % 64 of rows[i * row_words + p / 64] for feature p of sample i, and the
@@ -96,6 +98,11 @@ typedef struct {
     size_t ld;
 } activation;
 
+/* One step of the optimizer, for tensors that decay and for the others. */
+typedef struct {
+    update_rule decayed, others;
+} optim_step;
+
 /* What a layer is told when it runs. A pass is shared by `threads` threads; this one does part `id` of the outputs. */
 typedef struct {
     int rows; /* of this batch */
@@ -103,7 +110,7 @@ typedef struct {
     bool fuse;             /* a dense layer also does the work of the ReLU next to it */
     bool panels;           /* large weights are in panels, one for each thread, between begin and end */
     bool apart;            /* each thread runs its own rows through all layers */
-    const pn_optim *opt;   /* the optimizer to apply to a gradient at once; NULL: store the gradient */
+    const optim_step *opt; /* the optimizer's step to apply to a gradient at once; NULL: store the gradient */
     activation inputs;     /* of the network: x of the first layer */
     const nonzeros *zeros; /* where they are not zero, if most are; else NULL */
 } pass;
@@ -158,9 +165,28 @@ void loss_rows(pn_loss kind, float *loss, int32_t *correct, float *dx, const flo
 
 /* ---- optim.c ------------------------------------------------------------------------------------------------------ */
 
-pn_status optim_check(const pn_optim *opt, char *err);
-epilogue optim_epilogue(const pn_optim *opt);
-void optim_apply(const pn_optim *opt, float *w, const float *dw, size_t n);
+/* Are these numbers accepted, for a call of so many steps? */
+pn_status optim_check(const pn_optim *opt, int64_t steps, char *err);
+
+/* Makes room for what this optimizer remembers, and begins with zeros if the last one was of another kind. */
+pn_status optim_reserve(pn_net *net, const pn_optim *opt);
+
+/* The constants of step t, from 1, before which `taken` others of this call went; gradients are multiplied by scale. */
+optim_step optim_step_of(const pn_optim *opt, int64_t taken, int64_t t, float scale);
+
+/* What the step does to this parameter. */
+const update_rule *optim_rule(const optim_step *s, const parameter *p);
+
+/* Applies the step to elements [from, from + n) of p, whose gradient is dw (n). */
+void optim_apply(const optim_step *s, const parameter *p, size_t from, const float *dw, size_t n);
+
+/* The same for rows of elements, the first one number `at` of p. u says all but a and b: where the weights lie now, and
+   their gradient; its ldab is the distance between the rows in p. */
+void optim_apply_rows(const optim_step *s, const parameter *p, size_t at, update_args u);
+
+/* Applies the step that follows `taken` others of this call to this thread's share of every parameter, from the stored
+   gradients, which all threads have finished. */
+void optim_apply_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken);
 
 /* ---- net.c -------------------------------------------------------------------------------------------------------- */
 
@@ -182,6 +208,12 @@ struct pn_net {
     char (*names)[24]; /* each tensor's name */
     float *parameters, *gradients;
     size_t n_parameters;
+    pn_optim_kind optimizer; /* of the last step */
+    int64_t steps;           /* it has taken */
+    float *memory;           /* its, most_memories times n_parameters */
+    int most_memories;
+    float *squares;       /* sums of gradients' squares, for the norm */
+    char memory_name[40]; /* of the state tensor last asked for */
     note *notes;
     int n_notes;
     char error[PN_ERRLEN];

@@ -23,6 +23,31 @@ typedef struct {
     float learning_rate;
 } epilogue;
 
+/* How an optimizer moves weights: g = scale dw, cut to [-clip, clip], plus l2 w; w *= keep; then, with its memory a and b, */
+typedef enum {
+    UPDATE_SGD,      /* w -= rate g */
+    UPDATE_MOMENTUM, /* a = momentum a + g; w -= rate a */
+    UPDATE_NESTEROV, /* a = momentum a + g; w -= rate (momentum a + g) */
+    UPDATE_RMSPROP,  /* a = beta2 a + rest2 g^2; w -= rate g / (sqrt(a) + epsilon) */
+    UPDATE_ADAM      /* a += rest1 (g - a); b = beta2 b + rest2 g^2; w -= rate a / (root sqrt(b) + epsilon) */
+} update_kind;
+
+/* The constants of one step, worked out once. */
+typedef struct {
+    update_kind kind;
+    bool plain; /* scale and keep are 1, clip is infinite, l2 is 0 */
+    float scale, clip, l2, keep;
+    float rate, momentum, rest1, beta2, rest2, root, epsilon;
+} update_rule;
+
+/* Weights and their gradients, all (m,n), each with its floats from row to row. a and b: as far as the kind has them. */
+typedef struct {
+    float *w, *a, *b;
+    const float *dw;
+    size_t ldw, ldab, lddw;
+    int m, n;
+} update_args;
+
 /* C (m,n) = A (m,k) B (k,n), then the epilogue. A[i][p] lies at A[i*row_a + p*col_a], so a transposed A costs nothing.
    start, unless NULL: where each sum starts, (m,n), may be C. mask, unless NULL: bit p % 64 of mask[i*row_words + p/64],
    p/64 < words, tells whether A[i][p] is not zero; other products are not computed. */
@@ -57,7 +82,8 @@ typedef struct {
                           int n, float scale);
     void (*squared_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
                           int m, int n, float scale);
-    void (*sgd)(float *w, const float *dw, size_t n, float learning_rate);
+    void (*update)(const update_rule *r, const update_args *u);
+    float (*sum_squares)(const float *x, size_t n);
     void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */
     void (*nonzero)(uint64_t *mask, const float *x, size_t n); /* bit i: x[i] is not 0; NaN is not */
     size_t (*first_nonfinite)(const float *x, size_t n);       /* index, or n */

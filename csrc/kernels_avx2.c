@@ -11,6 +11,7 @@ TARGET_BEGIN("avx2,fma")
 #define TILE_ROWS 6 /* 6x2 sums, 2 columns and 1 broadcast: 15 of 16 registers; GCC 12 spills one of 4x3 */
 #define TILE_VECTORS 2
 
+#define SQRT(v) _mm256_sqrt_ps((__m256)(v))
 #define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
 
 static const int part_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};

@@ -187,41 +187,97 @@ static void dense_backward(layer *l, const pass *p)
     kernels()->gemm(&g);
 }
 
-/* dW (k,n) = x^T dy and db (n) = the column sums of dy, stored or handed to the optimizer as they leave the registers. */
-static void dense_update(layer *l, const pass *p)
+/* The product that gives a patch of dW (k,n) = x^T dy; the caller says where to. */
+static gemm_args weight_gradient(const layer *l, const pass *p, const patch *of)
 {
-    const parameter *W = &l->param[WEIGHTS], *b = &l->param[BIASES];
-    const int n = (int)W->dim[1];
-    const patch own = owned(l, p);
-    weights w = own_weights(l, p, &own);
-    if (!p->opt)
-        w = (weights){W->grad + (size_t)own.row * (size_t)n + own.column, (size_t)n};
     const activation x = layer_input(l, p);
     const nonzeros *zeros = zeros_of(l, p);
-    const gemm_args g = {
-        .C = w.data,
-        .ldc = w.ld,
-        .A = x.data + own.row,
+    return (gemm_args){
+        .A = x.data + of->row,
         .row_a = 1,
         .col_a = x.ld,
-        .B = l->dy.data + own.column,
+        .B = l->dy.data + of->column,
         .ldb = l->dy.ld,
-        .m = own.rows - own.row,
-        .n = own.columns - own.column,
+        .m = of->rows - of->row,
+        .n = of->columns - of->column,
         .k = p->rows,
-        .mask = zeros ? zeros->columns + (size_t)own.row * zeros->column_words : NULL,
+        .mask = zeros ? zeros->columns + (size_t)of->row * zeros->column_words : NULL,
         .row_words = zeros ? zeros->column_words : 0,
         .words = zeros ? zeros->column_words : 0,
-        .epi = p->opt ? optim_epilogue(p->opt) : (epilogue){.kind = EPI_STORE},
     };
-    kernels()->gemm(&g);
+}
 
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Hands dW to the optimizer piece by piece, while it is in the first-level cache. */
+static void apply_in_pieces(const layer *l, const pass *p, const patch *own)
+{
+    enum { PIECE = 1 << 12, WIDEST = 256 }; /* 16 kB, at least 16 rows */
+    float piece[PIECE];
+    const parameter *W = &l->param[WEIGHTS];
+    const weights w = own_weights(l, p, own);
+    const size_t n = (size_t)W->dim[1];
+    const int width = least(own->columns - own->column, WIDEST);
+    const int height = width > 0 ? PIECE / width & ~7 : 0; /* in whole tiles */
+    for (int j = own->column; j < own->columns; j += width)
+        for (int i = own->row; i < own->rows; i += height) {
+            const patch part = {i, least(i + height, own->rows), j, least(j + width, own->columns)};
+            gemm_args g = weight_gradient(l, p, &part);
+            g.C = piece;
+            g.ldc = (size_t)width;
+            kernels()->gemm(&g);
+            const update_args u = {
+                .w = w.data + (size_t)(i - own->row) * w.ld + (size_t)(j - own->column),
+                .ldw = w.ld,
+                .dw = piece,
+                .lddw = (size_t)width,
+                .ldab = n,
+                .m = g.m,
+                .n = g.n,
+            };
+            optim_apply_rows(p->opt, W, (size_t)i * n + (size_t)j, u);
+        }
+}
+
+/* dW (k,n) = x^T dy, stored, or handed to the optimizer: plain gradient descent takes it as it leaves the registers. */
+static void update_weights(layer *l, const pass *p)
+{
+    const parameter *W = &l->param[WEIGHTS];
+    const update_rule *rule = p->opt ? optim_rule(p->opt, W) : NULL;
+    const patch own = owned(l, p);
+    if (rule && !(rule->kind == UPDATE_SGD && rule->plain)) {
+        apply_in_pieces(l, p, &own);
+        return;
+    }
+    const size_t n = (size_t)W->dim[1];
+    const weights to = rule ? own_weights(l, p, &own) : (weights){W->grad + (size_t)own.row * n + own.column, n};
+    gemm_args g = weight_gradient(l, p, &own);
+    g.C = to.data;
+    g.ldc = to.ld;
+    if (rule)
+        g.epi = (epilogue){.kind = EPI_SGD, .learning_rate = rule->rate};
+    kernels()->gemm(&g);
+}
+
+/* db (n) = the column sums of dy, stored, or handed to the optimizer. */
+static void update_biases(layer *l, const pass *p)
+{
+    const parameter *b = &l->param[BIASES];
     int from, to;
-    my_share(p, n, PAD, &from, &to);
+    my_share(p, (int)b->size, PAD, &from, &to);
     float *db = (p->opt ? bias_gradient(l) : b->grad) + from;
     kernels()->column_sums(db, l->dy.data + from, l->dy.ld, p->rows, to - from);
     if (p->opt)
-        optim_apply(p->opt, b->data + from, db, (size_t)(to - from));
+        optim_apply(p->opt, b, (size_t)from, db, (size_t)(to - from));
+}
+
+static void dense_update(layer *l, const pass *p)
+{
+    update_weights(l, p);
+    update_biases(l, p);
 }
 
 const layer_ops dense_ops = {

@@ -99,8 +99,11 @@ pn_status net_allocate(pn_net *net, char *err)
     float *next = net->parameters;
     for (int i = 0; i < net->n_layers; i++)
         for (int k = 0; k < net->layers[i].n_params; k++) {
-            net->layers[i].param[k].data = next;
-            next += net->layers[i].param[k].size;
+            parameter *p = &net->layers[i].param[k];
+            p->data = next;
+            for (int m = 0; m < MAX_MEMORIES; m++)
+                p->memory[m] = next; /* a place that is not used, until an optimizer has one */
+            next += p->size;
         }
     return PN_OK;
 }
@@ -138,6 +141,8 @@ void pn_net_free(pn_net *net)
     free(net->zeros);
     free(net->x);
     free(net->work);
+    free(net->squares);
+    free(net->memory);
     free(net->gradients);
     free(net->parameters);
     free(net->names);

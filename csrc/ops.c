@@ -77,11 +77,6 @@ void pn_squared_error(float *restrict loss, float *dp, const float *p, const flo
         CALL(squared_error(loss, dp, (size_t)n, p, (size_t)n, y, (size_t)n, m, n, scale));
 }
 
-void pn_sgd(float *restrict w, const float *dw, size_t n, float learning_rate)
-{
-    CALL(sgd(w, dw, n, learning_rate));
-}
-
 void pn_one_hot(float *restrict y, const int32_t *labels, int m, int n)
 {
     if (m <= 0 || n <= 0)

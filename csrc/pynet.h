@@ -107,8 +107,24 @@ void pn_cross_entropy(float *restrict loss, float *dx, const float *x, const int
 /* loss (m): half the sum over each row of (p - y)^2; p, y (m,n). dp (m,n) = (p - y) * scale; dp may be p, or NULL. */
 void pn_squared_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale);
 
-/* w (n) -= learning_rate * dw (n) */
-void pn_sgd(float *restrict w, const float *dw, size_t n, float learning_rate);
+/* w (n) -= learning_rate * dw (n) (Robbins and Monro 1951) */
+void pn_sgd(float *restrict w, const float *dw, size_t n, double learning_rate);
+
+/* velocity = momentum * velocity + dw; w -= learning_rate * velocity (Polyak 1964). With nesterov (1983; in this form
+   Sutskever et al. 2013) w -= learning_rate * (momentum * velocity + dw). All (n). */
+void pn_momentum(float *restrict w, float *restrict velocity, const float *dw, size_t n, double learning_rate,
+                 double momentum, int nesterov);
+
+/* square = beta2 * square + (1 - beta2) * dw^2; w -= learning_rate * dw / (sqrt(square) + epsilon) (Tieleman and Hinton
+   2012). All (n). */
+void pn_rmsprop(float *restrict w, float *restrict square, const float *dw, size_t n, double learning_rate,
+                double beta2, double epsilon);
+
+/* mean = beta1 * mean + (1 - beta1) * dw; square = beta2 * square + (1 - beta2) * dw^2;
+   w -= learning_rate * (mean / (1 - beta1^t) / (sqrt(square / (1 - beta2^t)) + epsilon) + weight_decay * w)
+   (Kingma and Ba 2015; the decay is that of Loshchilov and Hutter 2019). All (n); t counts the steps from 1. */
+void pn_adam(float *restrict w, float *restrict mean, float *restrict square, const float *dw, size_t n, int64_t t,
+             double learning_rate, double beta1, double beta2, double epsilon, double weight_decay);
 
 /* y (m,n) = 1 at each row's label, else 0; labels (m) in [0, n) */
 void pn_one_hot(float *restrict y, const int32_t *labels, int m, int n);
@@ -187,12 +203,32 @@ typedef struct {
     int64_t n;
 } pn_data;
 
-typedef enum { PN_SGD } pn_optim_kind;
+typedef enum { PN_SGD, PN_MOMENTUM, PN_NESTEROV, PN_RMSPROP, PN_ADAM, PN_ADAMW } pn_optim_kind;
 
+/* An optimizer: w is a parameter, g its gradient. A step does, in this order: g is cut to [-clip_value, clip_value], or
+   all gradients are scaled down together so that the root of the sum of their squares is at most clip_norm (Pascanu,
+   Mikolov and Bengio 2013); g += l2 * w (weight decay coupled to the gradient); w -= learning_rate * weight_decay * w
+   (decoupled; Loshchilov and Hutter 2019); then what pn_sgd, pn_momentum, pn_rmsprop or pn_adam above says.
+   Decay is for tensors of two axes and more, the weights; biases and the like take part only with decay_all. */
 typedef struct {
     pn_optim_kind kind;
-    float learning_rate; /* > 0 and finite */
+    double learning_rate; /* above 0 */
+    double momentum;      /* PN_MOMENTUM, PN_NESTEROV: 0 to below 1 */
+    double beta1;         /* PN_ADAM, PN_ADAMW: 0 to below 1 */
+    double beta2;         /* these and PN_RMSPROP: 0 to below 1 */
+    double epsilon;       /* these: above 0 */
+    double l2;            /* 0: none */
+    double weight_decay;  /* 0: none */
+    int decay_all;        /* not 0: biases and norms decay, too */
+    double clip_value;    /* 0: none */
+    double clip_norm;     /* 0: none */
+    const double *rates;  /* the learning rate of each step of the call this is given to; NULL: learning_rate */
 } pn_optim;
+
+/* The usual values of this kind: learning rate 0.1 for PN_SGD, 0.01 for PN_MOMENTUM and PN_NESTEROV, 0.001 for the others;
+   momentum 0.9; beta1 0.9; beta2 0.999, for PN_RMSPROP 0.99; epsilon 1e-8; weight decay 0.01 for PN_ADAMW alone, which is
+   PN_ADAM otherwise. PN_ERR_ARGUMENT: there is no such kind. */
+pn_status pn_optim_default(pn_optim *opt, pn_optim_kind kind);
 
 /* Sums since the caller zeroed it; divide by samples for means. */
 typedef struct {
@@ -219,6 +255,23 @@ pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, in
 pn_status pn_net_backward(pn_net *net);
 /* One optimizer step with that gradient. */
 pn_status pn_net_update(pn_net *net, const pn_optim *opt);
+
+/* What the optimizer remembers from step to step belongs to the network. It begins with zeros when one of another kind
+   takes its first step; PN_ADAM and PN_ADAMW are one kind, PN_MOMENTUM and PN_NESTEROV, too. */
+typedef struct {
+    pn_optim_kind kind; /* of the last step */
+    int64_t steps;      /* taken by it */
+    int tensors;        /* of its memory: none, one or two for each parameter */
+} pn_state_info;
+
+void pn_net_state(const pn_net *net, pn_state_info *info);
+
+/* Tensor i of pn_net_state's `tensors`: live, "0.W.velocity", "0.W.mean", "0.W.square". Valid until an optimizer of
+   another kind takes a step; grad is NULL. */
+pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor);
+
+/* Goes on as if an optimizer of this kind had taken so many steps: its memory is zero, for the caller to fill. */
+pn_status pn_net_set_state(pn_net *net, pn_optim_kind kind, int64_t steps);
 
 /* Copies what layer i put out in the last forward, a batch of n, into y (n, its out_shape). */
 pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y);

@@ -221,15 +221,21 @@ static void forward(pn_net *net, const pass *p, int upto)
         team_sync(p->threads);
 }
 
+/* After the parameters changed. */
+static void prepare(pn_net *net, const pass *p)
+{
+    for (int i = net->first + 1; i < net->head; i++)
+        if (net->layers[i].ops->prepare)
+            net->layers[i].ops->prepare(&net->layers[i], p);
+}
+
 /* Before the first step: somebody may have changed the parameters. */
 static void begin(pn_net *net, const pass *p)
 {
     for (int i = net->first; i < net->head; i++)
         if (net->layers[i].ops->begin)
             net->layers[i].ops->begin(&net->layers[i], p);
-    for (int i = net->first + 1; i < net->head; i++)
-        if (net->layers[i].ops->prepare)
-            net->layers[i].ops->prepare(&net->layers[i], p);
+    prepare(net, p);
 }
 
 static void end(pn_net *net, const pass *p)
@@ -281,6 +287,15 @@ static void update(pn_net *net, const pass *p)
         if (p->opt && i > net->first && l->ops->prepare)
             l->ops->prepare(l, p);
     }
+}
+
+/* The optimizer's step for all parameters, from stored gradients. */
+static void update_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken)
+{
+    team_sync(p->threads);
+    optim_apply_all(net, p, opt, taken);
+    team_sync(p->threads);
+    prepare(net, p);
 }
 
 /* Adds the batch in work memory to stats; false, and nothing added, if its loss is not finite. Rows in their order, so
@@ -335,14 +350,15 @@ void train_job(void *arg, int id, int threads)
     pn_stats mine = j->stats; /* every thread sums up the same: all notice a loss that is not finite without a signal */
     bool finite = true;
     int64_t first = j->done;
-    const bool panels = threads > 1 && j->n / j->batch > PANEL_STEPS;
+    int64_t taken = j->taken;
+    const bool all_first = j->opt->clip_norm > 0; /* which takes all gradients before the first update */
+    const bool panels = threads > 1 && !all_first && j->n / j->batch > PANEL_STEPS;
     begin(net, &(pass){.id = id, .threads = threads, .panels = panels});
     while (first < j->n && finite) {
         batch b;
         pass p = start(j, id, threads, first, id, &b);
         p.fuse = true;
         p.panels = panels;
-        p.opt = j->opt;
         gather_rows(net, &p, &b, 0, p.rows);
         gather_answers(net, &p, &b);
         prefetch_rows(net, &p, &b, j->n);
@@ -356,7 +372,12 @@ void train_job(void *arg, int id, int threads)
         team_sync(threads);
         finite = add_stats(net, p.rows, &mine);
         if (finite) {
+            const optim_step now = optim_step_of(j->opt, taken, net->steps + taken + 1, 1);
+            p.opt = all_first ? NULL : &now;
             update(net, &p);
+            if (all_first)
+                update_all(net, &p, j->opt, taken);
+            taken++;
             mine.steps++;
             first += p.rows;
         }
@@ -364,6 +385,7 @@ void train_job(void *arg, int id, int threads)
     end(net, &(pass){.id = id, .threads = threads, .panels = panels});
     if (id == 0) {
         j->stats = mine;
+        j->taken = taken;
         j->finite = finite;
         j->done = first;
     }

@@ -12,6 +12,7 @@ typedef struct {
     const int32_t *order; /* NULL: as they lie */
     int64_t n, batch;
     const pn_optim *opt; /* train */
+    int64_t taken;       /* train: steps of this call */
     float temperature;   /* predict */
     float *y;            /* predict: (n, features); input gradient: (n, in_features) */
     const float *dy;     /* input gradient: at the output of this layer; NULL: of the loss */

@@ -15,10 +15,10 @@ from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
 from pynet.layers import Dense, Input, Loss, ReLU, Sigmoid, Softmax, Tanh
 from pynet.network import Evaluation, Network, load
-from pynet.optim import SGD
+from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 if TYPE_CHECKING:
-    from pynet import data, kernels, layers, metrics, optim, reference
+    from pynet import data, kernels, layers, metrics, optim, reference, schedules
     from pynet.gradcheck import gradient_check
     from pynet.npz import export_npz, import_npz
 
@@ -26,11 +26,16 @@ __version__ = _text(_lib.pn_version())
 
 __all__ = [
     "SGD",
+    "Adam",
+    "AdamW",
     "Dense",
     "Evaluation",
     "Input",
     "Loss",
+    "Momentum",
+    "Nesterov",
     "Network",
+    "RMSProp",
     "ReLU",
     "Sigmoid",
     "Softmax",
@@ -45,6 +50,7 @@ __all__ = [
     "metrics",
     "optim",
     "reference",
+    "schedules",
 ]
 
 # Imported when they are first used: a program that loads a model and predicts needs none of them.

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pynet._core import ffi, lib
+from pynet.optim import OPTIMIZERS, Optimizer
 
-__all__ = ["array", "check", "check_environment", "checked_seed", "ffi", "lib", "pointer", "text", "view"]
+__all__ = [
+    "array",
+    "check",
+    "check_environment",
+    "checked_seed",
+    "ffi",
+    "lib",
+    "optimizer_struct",
+    "pointer",
+    "text",
+    "view",
+]
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +68,20 @@ def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:
     size = int(np.prod(shape)) * 4
     kept = ffi.gc(data, lambda _, keep=owner: None)
     return np.frombuffer(ffi.buffer(kept, size), dtype=np.float32).reshape(shape)
+
+
+def optimizer_struct(optimizer: Optimizer) -> Any:
+    """pn_optim * of a description: the core's usual values where it says None."""
+    if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
+        names = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
+        raise TypeError(f"optimizer is {optimizer!r:.80}; accepted: an object of {names}")
+    opt = ffi.new("pn_optim *")
+    lib.pn_optim_default(opt, getattr(lib, f"PN_{optimizer.kind.upper()}"))
+    for name in (field.name for field in fields(optimizer)):
+        value = getattr(optimizer, name)
+        if value is not None:
+            setattr(opt, name, value)
+    return opt
 
 
 def checked_seed(seed: int) -> int:

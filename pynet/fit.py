@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import checked_seed, ffi, lib, pointer
-from pynet.optim import SGD
+from pynet._ffi import checked_seed, ffi, lib, optimizer_struct, pointer
+from pynet.optim import Optimizer
+from pynet.schedules import Schedule
 
 if TYPE_CHECKING:
     from pynet.network import Network, Samples
@@ -82,7 +83,8 @@ def fit(
     *,
     epochs: int,
     batch_size: int,
-    optimizer: SGD,
+    optimizer: Optimizer,
+    schedule: Schedule | None = None,
     validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     validation_split: float = 0.0,
     seed: int | None = None,
@@ -92,7 +94,8 @@ def fit(
     """Trains a network and returns the History.
 
     validation: (x, y) whose loss and accuracy are measured after each epoch; or validation_split, the share of the
-    samples to set aside for it, evenly from each class. seed: of the order of the samples; None is the network's own.
+    samples to set aside for it, evenly from each class. schedule: of the learning rate, over these epochs; see
+    pynet.schedules. seed: of the order of the samples; None is the network's own.
     progress: a bar on stderr. on_epoch_end: called with each epoch's row of the history.
 
     FloatingPointError if a loss is not finite, naming epoch and batch; that batch's step is not taken. Ctrl-C raises
@@ -115,9 +118,9 @@ def fit(
     for part, name in ((samples, "x"), (held, "validation x")):
         _check_finite(part, name)
     history = History()
-    runner = _Runner(net, samples, batch_size, optimizer, seed)
+    runner = _Runner(net, samples, batch_size, optimizer, schedule, seed)
     for epoch in range(epochs):
-        row = runner.epoch(epoch, epochs, progress)
+        row = runner.epoch(epoch, epochs, history.val_loss or history.loss, progress)
         if held is not None:
             row |= _measure(net, held, f"epoch {epoch + 1}, batch {-(-samples.n // batch_size)}")
         history.add(row)
@@ -162,30 +165,48 @@ def _equal_batches(n: int, batch_size: int) -> list[tuple[int, int]]:
 class _Runner:
     """Runs epochs in calls of about CALL_SECONDS; remembers how many steps that is."""
 
-    def __init__(self, net: Network, samples: Samples, batch_size: int, optimizer: SGD, seed: int) -> None:
-        from pynet.network import _optim
-
+    def __init__(
+        self,
+        net: Network,
+        samples: Samples,
+        batch_size: int,
+        optimizer: Optimizer,
+        schedule: Schedule | None,
+        seed: int,
+    ) -> None:
         self._net, self._samples, self._batch_size, self._seed = net, samples, batch_size, seed
-        self._opt = _optim(optimizer)
+        self._opt = optimizer_struct(optimizer)
+        self._schedule = schedule
         self._order = np.empty(samples.n, np.int32)
         self._steps_a_call = 1
 
-    def epoch(self, epoch: int, epochs: int, progress: bool) -> dict[str, float]:
-        """Trains on every sample once; returns loss, accuracy and seconds."""
+    def epoch(self, epoch: int, epochs: int, losses: list[float], progress: bool) -> dict[str, float]:
+        """Trains on every sample once, after epochs with these losses; returns loss, accuracy and seconds."""
         n, order = self._samples.n, pointer(self._order, writable=True)
         stats = ffi.new("pn_stats *")
         begin = time.perf_counter()
+        rates = self._rates(epoch, epochs, losses)
         lib.pn_shuffle(order, n, self._seed, epoch)
         with _bar(progress, n, f"epoch {epoch + 1}/{epochs}") as advance:
             for batches, size in _equal_batches(n, self._batch_size):
                 while batches:
                     steps = min(self._steps_a_call, batches)
+                    self._opt.rates = rates + int(stats.steps) if rates else ffi.NULL
                     self._call(order + int(stats.samples), steps, size, epoch, stats)
                     batches -= steps
                     advance(steps * size)
         seconds = time.perf_counter() - begin
         n = max(n, 1)
         return {"loss": stats.loss / n, "accuracy": stats.correct / n, "seconds": seconds}
+
+    def _rates(self, epoch: int, epochs: int, losses: list[float]) -> Any:
+        """The learning rate of each step of this epoch, as the core takes them; NULL: always the same."""
+        steps = -(-self._samples.n // self._batch_size)
+        if self._schedule is None or not steps:
+            return ffi.NULL
+        rates = self._opt.learning_rate * self._schedule.factors(epoch, epochs, steps, losses)
+        self._kept = np.ascontiguousarray(rates, np.float64)  # while the core reads it
+        return ffi.from_buffer("double[]", self._kept)
 
     def _call(self, order: Any, steps: int, size: int, epoch: int, stats: Any) -> None:
         begin = time.perf_counter()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pynet._ffi import Array, array, checked_seed, ffi, lib, pointer, text
 
 __all__ = [
+    "adam",
     "bias",
     "bias_grad",
     "cpu",
@@ -21,9 +22,11 @@ __all__ = [
     "cross_entropy",
     "gather",
     "gemm",
+    "momentum",
     "one_hot",
     "relu",
     "relu_grad",
+    "rmsprop",
     "set_cpu",
     "set_threads",
     "sgd",
@@ -257,13 +260,78 @@ def squared_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None
 # ---- the rest of a training step ----
 
 
+def _in_place(**arrays: Any) -> list[Any]:
+    """Pointers to arrays of one shape that are changed in place; those whose name begins with d are only read."""
+    found = {}
+    for name, x in arrays.items():
+        if name.startswith("d"):
+            found[name] = array(x)
+            continue
+        if not isinstance(x, np.ndarray) or x.dtype != np.float32 or not x.flags.c_contiguous or not x.flags.writeable:
+            raise ValueError(f"{name} must be a C-ordered, writable float32 array: it is changed in place")
+        found[name] = x
+    _same_shape(**found)
+    return [pointer(x, writable=not name.startswith("d")) for name, x in found.items()]
+
+
 def sgd(w: Array, dw: npt.ArrayLike, learning_rate: float) -> None:
     """w -= learning_rate * dw, in place; w: a C-ordered, writable float32 array."""
-    if not isinstance(w, np.ndarray) or w.dtype != np.float32 or not w.flags.c_contiguous or not w.flags.writeable:
-        raise ValueError("w must be a C-ordered, writable float32 array: it is changed in place")
-    grad = array(dw)
-    _same_shape(w=w, dw=grad)
-    lib.pn_sgd(pointer(w, writable=True), pointer(grad), w.size, learning_rate)
+    lib.pn_sgd(*_in_place(w=w, dw=dw), w.size, learning_rate)
+
+
+def momentum(
+    w: Array,
+    velocity: Array,
+    dw: npt.ArrayLike,
+    learning_rate: float,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+) -> None:
+    """velocity = momentum * velocity + dw; w -= learning_rate * velocity, both in place (Polyak 1964).
+
+    nesterov: w -= learning_rate * (momentum * velocity + dw) (Nesterov 1983; Sutskever et al. 2013).
+    """
+    pointers = _in_place(w=w, velocity=velocity, dw=dw)
+    lib.pn_momentum(*pointers, w.size, learning_rate, momentum, nesterov)
+
+
+def rmsprop(
+    w: Array,
+    square: Array,
+    dw: npt.ArrayLike,
+    learning_rate: float,
+    beta2: float = 0.99,
+    epsilon: float = 1e-8,
+) -> None:
+    """square = beta2 * square + (1 - beta2) * dw^2; w -= learning_rate * dw / (sqrt(square) + epsilon), both in place.
+
+    Tieleman and Hinton 2012.
+    """
+    lib.pn_rmsprop(*_in_place(w=w, square=square, dw=dw), w.size, learning_rate, beta2, epsilon)
+
+
+def adam(
+    w: Array,
+    mean: Array,
+    square: Array,
+    dw: npt.ArrayLike,
+    step: int,
+    learning_rate: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> None:
+    """Step number `step`, from 1, of Adam (Kingma and Ba 2015), in place.
+
+    mean = beta1 * mean + (1 - beta1) * dw; square = beta2 * square + (1 - beta2) * dw^2; w -= learning_rate *
+    (mean / (1 - beta1^step) / (sqrt(square / (1 - beta2^step)) + epsilon) + weight_decay * w); the decay is that of
+    Loshchilov and Hutter 2019.
+    """
+    if step < 1:
+        raise ValueError(f"step is {step}; accepted: 1 or more")
+    pointers = _in_place(w=w, mean=mean, square=square, dw=dw)
+    lib.pn_adam(*pointers, w.size, step, learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
 def one_hot(labels: npt.ArrayLike, n: int) -> Array:

@@ -14,10 +14,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array, array, check, check_environment, checked_seed, ffi, lib, pointer, text, view
+from pynet._ffi import (
+    Array,
+    array,
+    check,
+    check_environment,
+    checked_seed,
+    ffi,
+    lib,
+    optimizer_struct,
+    pointer,
+    text,
+    view,
+)
 from pynet.fit import History, fit
 from pynet.layers import Layer
-from pynet.optim import SGD
+from pynet.optim import OPTIMIZERS, SGD, Optimizer
+from pynet.schedules import Schedule
 
 __all__ = ["Evaluation", "LayerView", "Network", "load"]
 
@@ -31,6 +44,18 @@ class Evaluation(NamedTuple):
     accuracy: float
     correct: int
     samples: int
+
+
+class OptimizerState(NamedTuple):
+    """The optimizer's kind ("adam"), the steps it took, and what it remembers: {"0.W.mean": (784, 128), ...}."""
+
+    kind: str
+    steps: int
+    tensors: dict[str, Array]
+
+    def copy(self) -> OptimizerState:
+        """Of its own, no view of a network."""
+        return self._replace(tensors={name: np.array(tensor) for name, tensor in self.tensors.items()})
 
 
 class Samples:
@@ -324,14 +349,14 @@ class Network:
         """The gradient of that loss for every parameter: net.gradients, layers[i].dW, layers[i].db."""
         self._call(lib.pn_net_backward)
 
-    def update(self, optimizer: SGD) -> None:
+    def update(self, optimizer: Optimizer) -> None:
         """One step of the optimizer with the gradient of the last backward."""
-        self._call(lib.pn_net_update, _optim(optimizer))
+        self._call(lib.pn_net_update, optimizer_struct(optimizer))
 
-    def train_step(self, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: SGD) -> float:
+    def train_step(self, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer) -> float:
         """Forward, loss, backward and update on one batch, in one call; returns the mean loss before the update."""
         samples = self._samples(x, y)
-        stats = self._train(samples, ffi.NULL, samples.n, max(samples.n, 1), _optim(optimizer))
+        stats = self._train(samples, ffi.NULL, samples.n, max(samples.n, 1), optimizer_struct(optimizer))
         return float(stats.loss / samples.n) if samples.n else 0.0
 
     def _train(self, samples: Samples, order: Any, n: int, batch: int, opt: Any, stats: Any = None) -> Any:
@@ -346,7 +371,8 @@ class Network:
         *,
         epochs: int = 10,
         batch_size: int = 64,
-        optimizer: SGD | None = None,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
         validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         validation_split: float = 0.0,
         seed: int | None = None,
@@ -361,6 +387,7 @@ class Network:
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer or SGD(),
+            schedule=schedule,
             validation=validation,
             validation_split=validation_split,
             seed=seed,
@@ -391,6 +418,33 @@ class Network:
         dx = np.empty((samples.n, *self.in_shape), np.float32)
         self._call(lib.pn_net_input_gradient, samples.data, samples.n, index, seed, pointer(dx, writable=True))
         return dx
+
+    @property
+    def optimizer_state(self) -> OptimizerState:
+        """What the optimizer remembers: its kind, the steps it took, its tensors as live views."""
+        info = ffi.new("pn_state_info *")
+        lib.pn_net_state(self._ptr, info)
+        tensors = {}
+        for i in range(info.tensors):
+            tensor = ffi.new("pn_tensor *")
+            self._call(lib.pn_net_state_tensor, i, tensor)
+            tensors[text(tensor.name)] = view(tensor.data, tuple(tensor.shape)[: tensor.rank], self._ptr)
+        return OptimizerState(list(OPTIMIZERS)[info.kind], int(info.steps), tensors)
+
+    @optimizer_state.setter
+    def optimizer_state(self, state: OptimizerState) -> None:
+        """Takes over a state, of this network or one like it; OptimizerState("sgd", 0, {}) begins anew."""
+        if state.kind not in OPTIMIZERS:
+            raise ValueError(f"optimizer {state.kind!r}; accepted: {', '.join(OPTIMIZERS)}")
+        given, before = state.copy(), self.optimizer_state.copy()  # copies: the views may be our own
+        self._call(lib.pn_net_set_state, list(OPTIMIZERS).index(state.kind), state.steps)
+        own = self.optimizer_state.tensors
+        wanted, got = ({name: t.shape for name, t in tensors.items()} for tensors in (own, given.tensors))
+        if wanted != got:
+            self.optimizer_state = before
+            raise ValueError(f"{state.kind} takes the tensors {wanted}, got {got}")
+        for name, tensor in own.items():
+            tensor[...] = given.tensors[name]
 
     # ---- use ----
 
@@ -434,12 +488,6 @@ def load(path: str | os.PathLike[str]) -> Network:
     net = Network.__new__(Network)
     net._attach(lambda out, err: lib.pn_net_load(out, os.fsencode(path), err))
     return net
-
-
-def _optim(optimizer: SGD) -> Any:
-    opt = ffi.new("pn_optim *")
-    opt.kind, opt.learning_rate = lib.PN_SGD, optimizer.learning_rate
-    return opt
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -1,14 +1,93 @@
-"""Optimizers, as small descriptions: the core does the arithmetic."""
+"""Optimizers, as small descriptions: the core does the arithmetic and knows the usual values, which None stands for.
+
+The state (velocities, means of gradients, the number of steps) belongs to the network: see Network.optimizer_state.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-__all__ = ["SGD"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Momentum", "Nesterov", "Optimizer", "RMSProp"]
 
 
 @dataclass(frozen=True)
-class SGD:
-    """Stochastic gradient descent: w -= learning_rate * dw (Robbins and Monro 1951)."""
+class Optimizer:
+    """What all optimizers take, w being a parameter and g its gradient.
 
-    learning_rate: float = 0.1
+    In this order: clip_value cuts each g to [-clip_value, clip_value], or clip_norm scales all gradients down together
+    until the root of the sum of their squares is at most clip_norm (Pascanu, Mikolov and Bengio 2013); l2 adds l2 * w
+    to g; weight_decay takes learning_rate * weight_decay * w from w, past the optimizer (Loshchilov and Hutter 2019).
+    Decay is for weights; decay_all takes in biases and norms. PyTorch's weight_decay is l2 here, but for its AdamW.
+    """
+
+    kind: ClassVar[str]
+    learning_rate: float | None = None
+    l2: float | None = field(default=None, kw_only=True)
+    weight_decay: float | None = field(default=None, kw_only=True)
+    decay_all: bool | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
+    clip_norm: float | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent: w -= learning_rate * g (Robbins and Monro 1951). Learning rate 0.1."""
+
+    kind = "sgd"
+
+
+@dataclass(frozen=True)
+class Momentum(Optimizer):
+    """velocity = momentum * velocity + g; w -= learning_rate * velocity (Polyak 1964).
+
+    Learning rate 0.01, momentum 0.9.
+    """
+
+    kind = "momentum"
+    momentum: float | None = None
+
+
+@dataclass(frozen=True)
+class Nesterov(Momentum):
+    """As Momentum, but w -= learning_rate * (momentum * velocity + g) (Nesterov 1983; Sutskever et al. 2013)."""
+
+    kind = "nesterov"
+
+
+@dataclass(frozen=True)
+class RMSProp(Optimizer):
+    """square = beta2 * square + (1 - beta2) * g^2; w -= learning_rate * g / (sqrt(square) + epsilon).
+
+    Tieleman and Hinton 2012. Learning rate 0.001, beta2 0.99, epsilon 1e-8.
+    """
+
+    kind = "rmsprop"
+    beta2: float | None = None
+    epsilon: float | None = None
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """w -= learning_rate * mean / (sqrt(square) + epsilon), with running means of g and g^2 (Kingma and Ba 2015).
+
+    mean = beta1 * mean + (1 - beta1) * g; square = beta2 * square + (1 - beta2) * g^2; in step t both are divided by
+    what they lack for having begun at zero, 1 - beta^t. Learning rate 0.001, beta1 0.9, beta2 0.999, epsilon 1e-8.
+    """
+
+    kind = "adam"
+    beta1: float | None = None
+    beta2: float | None = None
+    epsilon: float | None = None
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with a weight_decay of 0.01 (Loshchilov and Hutter 2019)."""
+
+    kind = "adamw"
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    optimizer.kind: optimizer for optimizer in (SGD, Momentum, Nesterov, RMSProp, Adam, AdamW)
+}

@@ -97,7 +97,9 @@ def test_defaults() -> None:
     assert len(net.fit(X, Y).loss) == 10
     twin.fit(X, Y, epochs=10, batch_size=64, optimizer=SGD(0.1), seed=0)
     assert net.weights_sha256() == twin.weights_sha256()
-    assert SGD() == SGD(0.1)
+    third = Network(SPEC)
+    third.fit(X, Y, optimizer=SGD())
+    assert third.weights_sha256() == net.weights_sha256()
 
 
 def test_without_validation_its_lists_are_empty() -> None:

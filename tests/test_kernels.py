@@ -122,6 +122,39 @@ def sgd(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
     yield w, expected, 2 * U * (abs(expected) + abs(dw))
 
 
+def momentum(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    for nesterov in (False, True):
+        w, velocity, dw = floats(rng, m, n), floats(rng, m, n), floats(rng, m, n)
+        w64, v64 = w.astype(np.float64), velocity.astype(np.float64)
+        size = abs(w64) + abs(v64) + abs(dw)
+        reference.momentum(w64, v64, dw, 0.25, 0.75, nesterov)
+        kernels.momentum(w, velocity, dw, 0.25, 0.75, nesterov)
+        yield velocity, v64, 2 * U * size
+        yield w, w64, 3 * U * size
+
+
+def rmsprop(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    w, square, dw = floats(rng, m, n), abs(floats(rng, m, n)), floats(rng, m, n)
+    w64, s64 = w.astype(np.float64), square.astype(np.float64)
+    reference.rmsprop(w64, s64, dw, 0.25, 0.75, 0.01)
+    kernels.rmsprop(w, square, dw, 0.25, 0.75, 0.01)
+    yield square, s64, 4 * U * s64
+    yield w, w64, U * abs(w64) + 8 * U * 0.25 * abs(dw) / np.sqrt(s64)
+
+
+def adam(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    for step, decay in ((1, 0.0), (2, 0.25), (1000, 0.0)):
+        w, mean, square, dw = floats(rng, m, n), floats(rng, m, n), abs(floats(rng, m, n)), floats(rng, m, n)
+        w64, m64, s64 = w.astype(np.float64), mean.astype(np.float64), square.astype(np.float64)
+        size = abs(m64) + abs(dw)  # the mean may be a small difference of these
+        reference.adam(w64, m64, s64, dw, step, 0.25, 0.75, 0.99, 0.01, decay)
+        kernels.adam(w, mean, square, dw, step, 0.25, 0.75, 0.99, 0.01, decay)
+        yield mean, m64, 3 * U * size
+        yield square, s64, 4 * U * s64
+        quotient = size / (1 - 0.75**step) / np.sqrt(s64 / (1 - 0.99**step))
+        yield w, w64, 3 * U * abs(w64) + 12 * U * 0.25 * quotient
+
+
 def one_hot(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
     labels = rng.integers(0, n, m)
     yield kernels.one_hot(labels, n), reference.one_hot(labels, n), 0
@@ -146,6 +179,9 @@ KERNELS: list[Kernel] = [
     cross_entropy,
     squared_error,
     sgd,
+    momentum,
+    rmsprop,
+    adam,
     one_hot,
     gather,
 ]
@@ -342,7 +378,12 @@ def test_nan_comes_out_of_each_elementwise_kernel(table: str) -> None:
     one, nan = np.ones(17), np.full(17, np.nan)
     w = np.ones(17, np.float32)
     kernels.sgd(w, nan, 0.1)
+    moved = np.ones((7, 17), np.float32)
+    kernels.momentum(moved[0], moved[1], nan, 0.1)
+    kernels.rmsprop(moved[2], moved[3], nan, 0.1)
+    kernels.adam(moved[4], moved[5], moved[6], nan, 1, 0.1)
     for out in (
+        moved,
         kernels.relu(nan),
         kernels.sigmoid(nan),
         kernels.sigmoid_grad(nan, one),
@@ -363,6 +404,10 @@ def test_denormals_count_as_zero_inside(table: str) -> None:
     assert (small != 0).all()
     w = small.copy()
     kernels.sgd(w, small, 0.5)
+    moved = np.zeros((7, 51), np.float32)
+    kernels.momentum(moved[0], moved[1], small.ravel(), 0.1)
+    kernels.rmsprop(moved[2], moved[3], small.ravel(), 0.1)
+    kernels.adam(moved[4], moved[5], moved[6], small.ravel(), 1, 0.1)
     far = np.array([[0, -88]] * 3, np.float32)  # exp(-88) is denormal
     for name, out in {
         "gemm": kernels.gemm(np.full((3, 2), 1e-20), np.full((2, 17), 1e-20)),
@@ -380,6 +425,7 @@ def test_denormals_count_as_zero_inside(table: str) -> None:
         "cross_entropy": kernels.cross_entropy(far, [0, 0, 0])[1],
         "squared_error": kernels.squared_error(small, np.zeros((3, 17)))[1],
         "sgd": w,
+        "momentum, rmsprop, adam": moved,
     }.items():
         assert not out.any(), name
 
@@ -462,6 +508,8 @@ TWO = np.ones((2, 3), np.float32)
         (lambda: kernels.sgd(TWO.astype(np.float64), TWO, 0.1), "w must be"),
         (lambda: kernels.sgd(np.asfortranarray(TWO), TWO, 0.1), "w must be"),
         (lambda: kernels.sgd(TWO.copy(), TWO.T, 0.1), r"w \(2, 3\), dw \(3, 2\)"),
+        (lambda: kernels.momentum(TWO.copy(), TWO.astype(np.float64), TWO, 0.1), "velocity must be"),
+        (lambda: kernels.adam(TWO.copy(), TWO.copy(), TWO.copy(), TWO, 0, 0.1), "step is 0; accepted: 1 or more"),
         (lambda: kernels.set_cpu("sse"), "kernel table 'sse'; this CPU has .*portable"),
         (lambda: kernels.shuffle(3, seed=-1), "seed is -1"),
         (lambda: kernels.shuffle(-1), "-1|negative"),

@@ -43,7 +43,7 @@ from pynet.reference.functions import (
 from pynet.reference.layers import ACTIVATIONS, Activation, Dense, Layer, ReLU, Sigmoid, Softmax, Tanh, init
 from pynet.reference.losses import cross_entropy, squared_error
 from pynet.reference.network import Network, Order
-from pynet.reference.optimizers import sgd
+from pynet.reference.optimizers import Optimizer, adam, momentum, rmsprop, sgd
 
 __all__ = [
     "ACTIVATIONS",
@@ -53,20 +53,24 @@ __all__ = [
     "Labels",
     "Layer",
     "Network",
+    "Optimizer",
     "Order",
     "ReLU",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "adam",
     "bias",
     "bias_grad",
     "cross_entropy",
     "gather",
     "gemm",
     "init",
+    "momentum",
     "one_hot",
     "relu",
     "relu_grad",
+    "rmsprop",
     "sgd",
     "sigmoid",
     "sigmoid_grad",

@@ -13,7 +13,7 @@ from pynet.reference.arrays import Array, Labels, floats, rows, same
 from pynet.reference.functions import gather
 from pynet.reference.layers import ACTIVATIONS, Dense, Layer, Softmax
 from pynet.reference.losses import as_labels, as_targets, cross_entropy, squared_error
-from pynet.reference.optimizers import sgd
+from pynet.reference.optimizers import Optimizer
 
 Order = Callable[[int, int], ArrayLike]
 
@@ -97,13 +97,10 @@ class Network:
         for layer in reversed(layers):
             dy = layer.backward(dy)
 
-    def update(self, learning_rate: float) -> None:
-        """One step of gradient descent. RuntimeError: no backward yet."""
-        if not 0 < learning_rate < math.inf:
-            raise ValueError(f"learning_rate is {learning_rate}, accepted are finite numbers above 0")
-        gradients = self.gradients()
-        for name, w in self.parameters().items():
-            sgd(w, gradients[name], learning_rate)
+    def update(self, optimizer: Optimizer | float) -> None:
+        """One step of the optimizer; a number is gradient descent at that rate. RuntimeError: no backward yet."""
+        how = optimizer if isinstance(optimizer, Optimizer) else Optimizer("sgd", optimizer)
+        how.step(self.parameters(), self.gradients())
 
     def parameters(self) -> dict[str, Array]:
         """Every parameter by name, "0.W", "0.b", ...: the arrays themselves, so that writing changes the network."""
@@ -124,12 +121,12 @@ class Network:
         """Which side of every kink the last forward fell on, layer by layer."""
         return [branch for branch in (layer.branch() for layer in self.layers) if branch is not None]
 
-    def train_step(self, x: ArrayLike, y: ArrayLike, learning_rate: float) -> float:
+    def train_step(self, x: ArrayLike, y: ArrayLike, optimizer: Optimizer | float) -> float:
         """The four steps on one batch; the mean loss before the update."""
         self.forward(x)
         loss = self.loss(y)
         self.backward()
-        self.update(learning_rate)
+        self.update(optimizer)
         return loss
 
     def fit(
@@ -140,6 +137,7 @@ class Network:
         epochs: int = 10,
         batch_size: int = 64,
         learning_rate: float = 0.1,
+        optimizer: Optimizer | None = None,
         seed: int = 0,
         order: Order | None = None,
     ) -> list[float]:
@@ -156,7 +154,7 @@ class Network:
             total = 0.0
             for start in range(0, len(indices), batch_size):
                 batch = indices[start : start + batch_size]
-                total += self.train_step(x[batch], y[batch], learning_rate) * len(batch)
+                total += self.train_step(x[batch], y[batch], optimizer or learning_rate) * len(batch)
             history.append(total / max(len(indices), 1))
         return history
 

@@ -265,10 +265,12 @@ static void refuses_samples(void)
     REFUSED(pn_net_predict(net, &data, 3, 0, y), PN_ERR_ARGUMENT, "temperature is 0");
     REFUSED(pn_net_predict(net, &data, 3, NAN, y), PN_ERR_ARGUMENT, "temperature is");
 
-    const pn_optim rates[] = {{PN_SGD, 0}, {PN_SGD, -1}, {PN_SGD, NAN}, {PN_SGD, INFINITY}};
-    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
-        REFUSED(pn_net_train(net, &data, NULL, N, 2, &rates[i], &stats), PN_ERR_ARGUMENT, "learning rate is");
-    const pn_optim unknown = {(pn_optim_kind)9, 1};
+    const double rates[] = {0, -1, NAN, INFINITY};
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+        const pn_optim wrong = {.kind = PN_SGD, .learning_rate = rates[i]};
+        REFUSED(pn_net_train(net, &data, NULL, N, 2, &wrong, &stats), PN_ERR_ARGUMENT, "learning rate is");
+    }
+    const pn_optim unknown = {.kind = (pn_optim_kind)9, .learning_rate = 1};
     REFUSED(pn_net_train(net, &data, NULL, N, 2, &unknown, &stats), PN_ERR_ARGUMENT, "optimizer kind is 9");
 
     pn_data other = data;
@@ -316,7 +318,7 @@ static void refuses_order_of_calls(void)
     CHECK(pn_net_activation(net, 0, 3, y) == PN_OK);
     CHECK(pn_net_loss(net, &data, NULL, 3, &loss) == PN_OK && pn_net_backward(net) == PN_OK);
     CHECK(pn_net_tensor(net, 0, &tensor) == PN_OK && tensor.grad);
-    const pn_optim zero = {PN_SGD, 0};
+    const pn_optim zero = {.kind = PN_SGD};
     REFUSED(pn_net_update(net, &zero), PN_ERR_ARGUMENT, "learning rate is 0");
     CHECK(pn_net_forward(net, &data, NULL, N) == PN_OK); /* a larger batch: the work memory is a new one */
     REFUSED(pn_net_backward(net), PN_ERR_STATE, "backward comes after forward and loss");
