@@ -12,7 +12,7 @@ enum { PREDICT_ROWS = 256 }; /* at a time: a few hundred kB of activations, whic
 
 static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
 {
-    const int64_t classes = shape_size(&net->layers[net->n_layers - 1].out);
+    const int64_t classes = shape_size(&net->last->out);
     int32_t label = data->labels[i];
     if (label >= 0 && label < classes)
         return PN_OK;
@@ -54,6 +54,16 @@ static pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *
     return PN_OK;
 }
 
+/* Can every layer train on batches as small as this? */
+static pn_status check_batch(pn_net *net, int64_t rows)
+{
+    pn_status status = PN_OK;
+    for (int i = 0; i < net->n_layers && !status && rows > 0; i++)
+        if (net->layers[i].ops->check_batch)
+            status = net->layers[i].ops->check_batch(&net->layers[i], rows, net->error);
+    return status;
+}
+
 /* Room for the gradients of all parameters, once somebody asks to see them, or the optimizer to have them all first. */
 static pn_status reserve_gradients(pn_net *net)
 {
@@ -62,11 +72,10 @@ static pn_status reserve_gradients(pn_net *net)
     net->gradients = aligned_zeros(net->n_parameters, sizeof *net->gradients);
     if (!net->gradients)
         return fail(net->error, PN_ERR_MEMORY, "no memory for the gradients of %zu parameters", net->n_parameters);
-    for (int i = 0; i < net->n_layers; i++)
-        for (int k = 0; k < net->layers[i].n_params; k++) {
-            parameter *p = &net->layers[i].param[k];
-            p->grad = net->gradients + (p->data - net->parameters);
-        }
+    for (int t = 0; t < net->n_trained; t++) {
+        parameter *p = net->tensors[t].parameter;
+        p->grad = net->gradients + (p->data - net->parameters);
+    }
     return PN_OK;
 }
 
@@ -82,6 +91,8 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     pn_status status = optim_check(opt, n > 0 ? (n + rows - 1) / rows : 0, net->error);
     if (!status)
         status = check_samples(net, data, order, n, true);
+    if (!status && n > 0)
+        status = check_batch(net, n / ((n + rows - 1) / rows)); /* the smallest: see start() */
     if (!status)
         status = net_check_finite(net);
     if (!status)
@@ -94,11 +105,12 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
         return status;
 
     net->done = STEP_NONE;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .opt = opt};
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .training = true, .opt = opt};
     if (stats) /* the sums go on batch by batch: the same bits, however an epoch is cut into calls */
         j.stats = *stats;
     run(train_job, &j);
     net->steps += j.taken;
+    net->updates += (uint64_t)j.taken;
     if (stats)
         *stats = j.stats;
     if (!j.finite)
@@ -112,10 +124,12 @@ pn_status pn_net_forward(pn_net *net, const pn_data *data, const int32_t *order,
     net->error[0] = 0;
     pn_status status = check_samples(net, data, order, n, false);
     if (!status)
+        status = check_batch(net, n);
+    if (!status)
         status = reserve(net, n, 1);
     if (status)
         return status;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = n};
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = n, .training = true};
     run(forward_job, &j);
     net->rows = (int)n;
     net->done = STEP_FORWARD;
@@ -151,7 +165,7 @@ pn_status pn_net_backward(pn_net *net)
     pn_status status = reserve_gradients(net);
     if (status)
         return status;
-    job j = {.net = net, .n = net->rows, .batch = net->rows};
+    job j = {.net = net, .n = net->rows, .batch = net->rows, .training = true};
     run(backward_job, &j);
     net->done = STEP_BACKWARD;
     return PN_OK;
@@ -169,8 +183,10 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt)
         return status;
     const unsigned long fp = fp_enter();
     optim_apply_all(net, &(pass){.threads = 1}, opt, 0);
+    after_step(net, &(pass){.rows = net->rows, .threads = 1});
     fp_leave(fp);
     net->steps++;
+    net->updates++;
     return PN_OK;
 }
 
@@ -186,10 +202,11 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
     if (n != net->rows)
         return fail(net->error, PN_ERR_ARGUMENT, "room for %lld samples; the last forward had %d", (long long)n,
                     net->rows);
-    const activation *a = &net->layers[i].y;
+    const layer *source = layer_source(&net->layers[i]);
+    const activation a = source ? source->y : net->x[0];
     const size_t width = (size_t)shape_size(&net->layers[i].out);
     for (size_t r = 0; r < (size_t)n; r++)
-        memcpy(y + r * width, a->data + r * a->ld, width * sizeof *y);
+        memcpy(y + r * width, a.data + r * a.ld, width * sizeof *y);
     return PN_OK;
 }
 

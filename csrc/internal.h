@@ -9,8 +9,8 @@
 
 #define ALIGN 64               /* bytes: a cache line, and the widest vector */
 #define PAD 16                 /* floats: rows of work memory start on a cache line */
-#define MAX_ARGS 4             /* arguments a word can take */
-#define MAX_PARAMS 2           /* parameter tensors of a layer */
+#define MAX_NEST 4             /* residuals within residuals */
+#define MAX_PARAMS 4           /* tensors of a layer */
 #define MAX_MEMORIES 2         /* tensors that an optimizer keeps for each parameter */
 #define MAX_FEATURES (1 << 28) /* of a sample: the offsets within a row fit an int */
 
@@ -26,6 +26,13 @@ typedef struct {
     int64_t dim[PN_MAXRANK];
 } shape;
 int64_t shape_size(const shape *s);
+bool same_shape(const shape *a, const shape *b);
+
+/* "(784)", "(8,24,24)" */
+typedef struct {
+    char text[64];
+} shape_text;
+shape_text show_shape(const shape *s);
 
 /* n floats, and the padding that brings the next row to a cache line. */
 size_t padded(int64_t n);
@@ -40,20 +47,35 @@ void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t 
 
 /* ---- spec.c: the text of a network -------------------------------------------------------------------------------- */
 
-typedef enum { PN_INPUT, PN_DENSE, PN_RELU, PN_SIGMOID, PN_TANH, PN_SOFTMAX, PN_LOSS, PN_WORDS } word_kind;
+typedef enum {
+    PN_INPUT,
+    PN_DENSE,
+    PN_RELU,
+    PN_LEAKY_RELU,
+    PN_SIGMOID,
+    PN_TANH,
+    PN_SOFTMAX,
+    PN_FLATTEN,
+    PN_RESIDUAL,
+    PN_LOSS,
+    PN_WORDS
+} word_kind;
 
+typedef enum { YES, NO } answer; /* arguments that are on unless the text says no */
 typedef enum { INIT_AUTO, INIT_HE, INIT_XAVIER, INIT_NORMAL } init_kind;
 
 /* One word of the text with its arguments, in the order the word's definition lists them. */
 typedef struct {
     word_kind kind;
-    int column; /* where it stands, from 1 */
-    int n_args; /* given, for words that take any number (input) */
-    double arg[MAX_ARGS];
+    int column;   /* where it stands, from 1 */
+    int n_args;   /* given, for words that take any number (input) */
+    int children; /* words nested in this one, not counting those nested in them: they follow it in the list */
+    bool nested;  /* in another */
+    double arg[PN_MAXARGS];
 } word;
 
 typedef struct {
-    word *words; /* the layers, without input and loss */
+    word *words; /* the layers in the order of the text, nested ones too, without input and loss */
     int n_words;
     shape input;
     pn_loss loss;
@@ -69,16 +91,23 @@ int spec_print_word(char *to, size_t size, const word *w);
 /* The canonical text of all, allocated; NULL without memory. */
 char *spec_print(const network_text *net);
 
+/* Is the last layer a softmax? */
+bool spec_ends_in_softmax(const network_text *net);
+
 const char *spec_word_name(word_kind kind);
+
+/* Names of the word's arguments; returns how many. */
+int spec_arguments(word_kind kind, const char *names[PN_MAXARGS]);
 
 /* ---- layers ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *name; /* "W" */
     int rank;
-    int64_t dim[2];
+    int64_t dim[PN_MAXRANK];
     size_t size;
-    float *data, *grad;          /* in the net's parameter block, and its twin for gradients (NULL until asked for) */
+    bool state;         /* in the file, but no optimizer's: the layer itself keeps it, as batchnorm its running mean */
+    float *data, *grad; /* in the net's parameter block, and its twin for gradients (NULL until asked for) */
     float *memory[MAX_MEMORIES]; /* of the optimizer, same layout */
 } parameter;
 
@@ -88,6 +117,12 @@ typedef struct {
     uint64_t *rows, *columns;
     size_t row_words, column_words;
 } nonzeros;
+
+/* Words of 64 bits for n bits. */
+static inline size_t bit_words(size_t n)
+{
+    return (n + 63) / 64;
+}
 
 /* columns from rows, for a batch of this many samples */
 void nonzeros_turn(const nonzeros *z, int samples);
@@ -107,6 +142,8 @@ typedef struct {
 typedef struct {
     int rows; /* of this batch */
     int id, threads;
+    bool training;         /* else inference: dropout passes all, batchnorm uses what it remembers */
+    uint64_t step;         /* net->updates when it began */
     bool fuse;             /* a dense layer also does the work of the ReLU next to it */
     bool panels;           /* large weights are in panels, one for each thread, between begin and end */
     bool apart;            /* each thread runs its own rows through all layers */
@@ -121,35 +158,53 @@ void my_share(const pass *p, int n, int grain, int *from, int *to);
 typedef struct layer layer;
 
 typedef struct {
-    pn_status (*shape)(layer *l, char *err);                /* out, parameters and scratch, from in and the arguments */
-    void (*init)(layer *l, uint64_t seed, uint64_t stream); /* fills the parameters, which are zero */
-    bool (*by_columns)(const layer *l, const pass *p);      /* split forward by outputs? NULL, or no: by rows */
-    void (*forward)(layer *l, const pass *p);               /* y from x */
-    void (*begin)(layer *l, const pass *p);                 /* takes the weights to panels; may be NULL */
-    void (*end)(layer *l, const pass *p);                   /* brings them back */
-    void (*prepare)(layer *l, const pass *p);               /* from the parameters, what backward needs; may be NULL */
-    void (*backward)(layer *l, const pass *p);              /* dx from dy; called where dx is wanted */
-    void (*update)(layer *l, const pass *p);                /* parameter gradients from x and dy: applied, or stored */
+    pn_status (*shape)(layer *l, char *err); /* out, parameters and scratch, from in and the arguments */
+    pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* can it train on so few rows? may be NULL */
+    void (*init)(layer *l, uint64_t seed, uint64_t stream);            /* fills the parameters, which are zero */
+    bool (*by_columns)(const layer *l, const pass *p); /* split forward by outputs? NULL, or no: by rows */
+    void (*forward)(layer *l, const pass *p);          /* y from x; NULL: y is x, in another shape */
+    void (*begin)(layer *l, const pass *p);            /* takes the weights to panels; may be NULL */
+    void (*end)(layer *l, const pass *p);              /* brings them back */
+    void (*prepare)(layer *l, const pass *p);          /* from the parameters, what backward needs; may be NULL */
+    void (*backward)(layer *l, const pass *p);         /* dx from dy; called where dx is wanted */
+    void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: applied, or stored */
+    void (*after_step)(layer *l, const pass *p);       /* what a step changes besides the parameters; may be NULL */
+    bool backward_by_columns;                          /* split backward by features, not by rows */
+    bool rectifies;   /* y loses about half of x: weights before it start larger (He) */
+    bool transparent; /* weights before it start as the layer behind it wants them */
 } layer_ops;
 
-extern const layer_ops dense_ops, relu_ops, sigmoid_ops, tanh_ops, softmax_ops;
+extern const layer_ops dense_ops, relu_ops, leaky_relu_ops, sigmoid_ops, tanh_ops, softmax_ops, flatten_ops,
+    residual_ops;
 
 struct layer {
     const layer_ops *ops;
     word word;
-    char path[16]; /* "0" */
+    char path[48]; /* "0", "3.0" */
     shape in, out;
     parameter param[MAX_PARAMS];
     int n_params;
     size_t scratch_size; /* floats of work memory besides the activations */
-    float *scratch;
-    layer *before, *after;              /* neighbours; NULL at the ends */
+    size_t row_scratch;  /* and for each row of the batch */
+    float *scratch, *row_data;
+    layer *before;                      /* whose y is x; NULL: the network's inputs */
+    layer *after;                       /* the only layer that reads y; NULL if there is none such */
+    layer *inner, *skip;                /* residual: y = inner's y + skip's y, or without a skip + x */
+    int span;                           /* residual: how many layers behind this one belong to it */
+    layer *sum;                         /* the residual that adds this y to another */
+    bool wants_dx, learns;              /* are there parameters below? in it or below? */
     bool fused_forward, fused_backward; /* a ReLU whose work the dense layer before, or after it does in a fused pass */
     activation x, y, dx, dy;            /* y and dy are the x and dx of the layer after; x of the first is in pass */
 };
 
 /* x of this layer; the first one's belongs to the pass. */
 activation layer_input(const layer *l, const pass *p);
+
+/* The layer with its own y that l's output is: l itself, or what lies below a flatten; NULL: the network's inputs. */
+layer *layer_source(layer *l);
+
+/* Do the weights of this layer feed a ReLU or its kin, as far as one can see? */
+bool layer_feeds_relu(const layer *l);
 
 /* ---- loss.c ------------------------------------------------------------------------------------------------------- */
 
@@ -197,23 +252,35 @@ typedef struct {
 /* What the last call left in work memory: how far the four steps by hand have come. */
 typedef enum { STEP_NONE, STEP_FORWARD, STEP_LOSS, STEP_BACKWARD } step;
 
+typedef struct {
+    int layer;
+    parameter *parameter;
+    char name[64];
+} tensor_entry;
+
 struct pn_net {
     network_text text;
     char *spec;
     uint64_t seed;
-    layer *layers;
+    uint64_t updates; /* of the parameters so far: no two drop the same units */
+    layer *layers;    /* in the order of the text; a projection that a residual needs follows what is in it */
     int n_layers;
+    int n_ordered;
+    layer **order;     /* in the order of computation: a residual follows what is in it */
+    layer *last;       /* whose y is the output */
+    layer *judged;     /* whose y the loss looks at: a closing softmax belongs to the cross-entropy; NULL: the inputs */
+    char (*texts)[96]; /* each layer's word with arguments */
+    tensor_entry *tensors; /* the trained ones, then the state */
     int n_tensors;
-    char (*texts)[64]; /* each layer's word with arguments */
-    char (*names)[24]; /* each tensor's name */
-    float *parameters, *gradients;
-    size_t n_parameters;
+    int n_trained;
+    float *parameters, *gradients; /* (n_parameters + n_state), (n_parameters) */
+    size_t n_parameters, n_state;
     pn_optim_kind optimizer; /* of the last step */
     int64_t steps;           /* it has taken */
     float *memory;           /* its, most_memories times n_parameters */
     int most_memories;
     float *squares;       /* sums of gradients' squares, for the norm */
-    char memory_name[40]; /* of the state tensor last asked for */
+    char memory_name[96]; /* of the state tensor last asked for */
     note *notes;
     int n_notes;
     char error[PN_ERRLEN];
@@ -221,19 +288,28 @@ struct pn_net {
     /* work memory, run.c: one block for batches of up to `capacity` rows */
     float *work;
     int capacity;
-    int head;  /* layers before the loss: a closing softmax belongs to the cross-entropy */
-    int first; /* the first layer with parameters; n_layers if none has any */
-    int rows;  /* of the batch in work memory */
+    int head;         /* layers before the loss */
+    bool dense_first; /* a dense layer reads the inputs */
+    int rows;         /* of the batch in work memory */
     step done;
-    bool input_gradient; /* work memory has room for the gradients of the inputs and the layers before `first` */
-    bool sparse;         /* net->zeros is about the batch of the last forward */
-    int copies;          /* of the inputs: each thread that trains gathers its own, which is faster than to share */
-    activation *x;       /* (copies) */
-    nonzeros *zeros;     /* (copies) */
+    bool
+        input_gradient; /* work memory has room for the gradients of the inputs, and of layers with nothing to learn below */
+    bool sparse;        /* net->zeros is about the batch of the last forward */
+    int copies;         /* of the inputs: each thread that trains gathers its own, which is faster than to share */
+    activation *x;      /* (copies) */
+    activation dx;      /* gradient of the inputs, if input_gradient */
+    nonzeros *zeros; /* (copies) */
     answers answers;
     float *loss;      /* (capacity) */
     int32_t *correct; /* (capacity); not bytes: the rows of two threads would share a cache line */
 };
+
+/* ---- graph.c ----- */
+
+/* From net->text: layers, order of computation, tensors, sizes. */
+pn_status graph_build(pn_net *net, char *err);
+
+/* ---- net.c ----- */
 
 /* A network that knows its shapes and sizes but has no parameters yet; net_allocate gives it zeros. Loading compares
    the sizes with the file's in between. */

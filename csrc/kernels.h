@@ -71,6 +71,8 @@ typedef struct {
     void (*column_sums)(float *db, const float *dy, size_t ldy, int m, int n);
     void (*relu)(float *y, const float *x, size_t n);
     void (*relu_grad)(float *dx, const float *dy, const float *y, size_t n);
+    void (*leaky_relu)(float *y, const float *x, size_t n, float slope);
+    void (*leaky_relu_grad)(float *dx, const float *dy, const float *y, size_t n, float slope);
     void (*sigmoid)(float *y, const float *x, size_t n);
     void (*sigmoid_grad)(float *dx, const float *dy, const float *y, size_t n);
     void (*tanh)(float *y, const float *x, size_t n);
@@ -82,6 +84,7 @@ typedef struct {
                           int n, float scale);
     void (*squared_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
                           int m, int n, float scale);
+    void (*add)(float *y, const float *a, const float *b, size_t n);
     void (*update)(const update_rule *r, const update_args *u);
     float (*sum_squares)(const float *x, size_t n);
     void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */

@@ -1,7 +1,9 @@
 /* Activations: ReLU, sigmoid, tanh on each element; softmax on each row. No parameters; the shape stays. */
 #include "internal.h"
 
-static pn_status same_shape(layer *l, char *err)
+enum { SLOPE }; /* argument of leaky_relu */
+
+static pn_status keep_shape(layer *l, char *err)
 {
     (void)err;
     l->out = l->in;
@@ -39,6 +41,26 @@ static void relu_forward(layer *l, const pass *p)
 static void relu_backward(layer *l, const pass *p)
 {
     backward_rows(l, p, kernels()->relu_grad);
+}
+
+static void leaky_relu_forward(layer *l, const pass *p)
+{
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    const activation x = layer_input(l, p);
+    const size_t n = (size_t)shape_size(&l->in);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        kernels()->leaky_relu(l->y.data + i * l->y.ld, x.data + i * x.ld, n, (float)l->word.arg[SLOPE]);
+}
+
+static void leaky_relu_backward(layer *l, const pass *p)
+{
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    const size_t n = (size_t)shape_size(&l->in);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        kernels()->leaky_relu_grad(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, l->y.data + i * l->y.ld, n,
+                                   (float)l->word.arg[SLOPE]);
 }
 
 static void sigmoid_forward(layer *l, const pass *p)
@@ -80,7 +102,9 @@ static void softmax_backward(layer *l, const pass *p)
                             l->y.data + i * l->y.ld, l->y.ld, to - from, (int)shape_size(&l->in));
 }
 
-const layer_ops relu_ops = {.shape = same_shape, .forward = relu_forward, .backward = relu_backward};
-const layer_ops sigmoid_ops = {.shape = same_shape, .forward = sigmoid_forward, .backward = sigmoid_backward};
-const layer_ops tanh_ops = {.shape = same_shape, .forward = tanh_forward, .backward = tanh_backward};
-const layer_ops softmax_ops = {.shape = same_shape, .forward = softmax_forward, .backward = softmax_backward};
+const layer_ops relu_ops = {.shape = keep_shape, .forward = relu_forward, .backward = relu_backward, .rectifies = true};
+const layer_ops leaky_relu_ops = {
+    .shape = keep_shape, .forward = leaky_relu_forward, .backward = leaky_relu_backward, .rectifies = true};
+const layer_ops sigmoid_ops = {.shape = keep_shape, .forward = sigmoid_forward, .backward = sigmoid_backward};
+const layer_ops tanh_ops = {.shape = keep_shape, .forward = tanh_forward, .backward = tanh_backward};
+const layer_ops softmax_ops = {.shape = keep_shape, .forward = softmax_forward, .backward = softmax_backward};

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { UNITS, INIT };     /* arguments */
-enum { WEIGHTS, BIASES }; /* parameters */
-enum { LARGE = 1 << 15 }; /* weights, 128 kB: more than it costs to exchange activations */
+enum { UNITS, INIT, BIAS }; /* arguments */
+enum { WEIGHTS, BIASES };   /* parameters */
+enum { LARGE = 1 << 15 };   /* weights, 128 kB: more than it costs to exchange activations */
 
 static pn_status dense_shape(layer *l, char *err)
 {
@@ -16,10 +16,10 @@ static pn_status dense_shape(layer *l, char *err)
                     "column %d: dense(%lld) after %lld features has %lld weights; accepted: at most %d", l->word.column,
                     (long long)n, (long long)k, (long long)(k * n), INT32_MAX);
     l->out = (shape){.rank = 1, .dim = {n}};
-    l->n_params = 2;
+    l->n_params = l->word.arg[BIAS] == NO ? 1 : 2;
     l->param[WEIGHTS] = (parameter){.name = "W", .rank = 2, .dim = {k, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
-    l->scratch_size = (size_t)n * padded(k) + padded(n); /* W transposed, and the gradient of b */
+    l->scratch_size = (size_t)n * padded(k) + padded(n); /* W transposed, and the gradient of b, or zeros for b */
     if (k * n >= LARGE)
         l->scratch_size += (size_t)(k * n); /* panels */
     return PN_OK;
@@ -35,13 +35,18 @@ static float *bias_gradient(const layer *l)
     return l->scratch + (size_t)l->param[WEIGHTS].dim[1] * padded(l->param[WEIGHTS].dim[0]);
 }
 
+static const float *biases(const layer *l)
+{
+    return l->n_params > BIASES ? l->param[BIASES].data : bias_gradient(l); /* which nobody writes to: zeros */
+}
+
 static void dense_init(layer *l, uint64_t seed, uint64_t stream)
 {
     const parameter *W = &l->param[WEIGHTS];
     const double k = (double)W->dim[0], n = (double)W->dim[1];
     init_kind kind = (init_kind)l->word.arg[INIT];
     if (kind == INIT_AUTO)
-        kind = l->after && l->after->word.kind == PN_RELU ? INIT_HE : INIT_XAVIER;
+        kind = layer_feeds_relu(l) ? INIT_HE : INIT_XAVIER;
     double deviation = 1;
     if (kind == INIT_HE)
         deviation = sqrt(2 / k); /* He et al. 2015: ReLU halves the variance, the 2 gives it back */
@@ -148,7 +153,7 @@ static void dense_forward(layer *l, const pass *p)
         .mask = zeros ? zeros->rows + (size_t)row * zeros->row_words : NULL,
         .row_words = zeros ? zeros->row_words : 0,
         .words = zeros ? zeros->row_words : 0,
-        .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = l->param[BIASES].data + column},
+        .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = biases(l) + column},
     };
     kernels()->gemm(&g);
 }
@@ -265,6 +270,8 @@ static void update_weights(layer *l, const pass *p)
 /* db (n) = the column sums of dy, stored, or handed to the optimizer. */
 static void update_biases(layer *l, const pass *p)
 {
+    if (l->n_params <= BIASES)
+        return;
     const parameter *b = &l->param[BIASES];
     int from, to;
     my_share(p, (int)b->size, PAD, &from, &to);

@@ -5,51 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const layer_ops *const all_ops[PN_WORDS] = {
-    [PN_DENSE] = &dense_ops, [PN_RELU] = &relu_ops,       [PN_SIGMOID] = &sigmoid_ops,
-    [PN_TANH] = &tanh_ops,   [PN_SOFTMAX] = &softmax_ops,
-};
-
 /* ---- building ------------------------------------------------------------------------------------------------------ */
-
-/* Links the layers and works out their shapes and parameters. */
-static pn_status shape_layers(pn_net *net, char *err)
-{
-    shape in = net->text.input;
-    for (int i = 0; i < net->n_layers; i++) {
-        layer *l = &net->layers[i];
-        l->word = net->text.words[i];
-        l->ops = all_ops[l->word.kind];
-        l->in = in;
-        l->before = i > 0 ? l - 1 : NULL;
-        l->after = i + 1 < net->n_layers ? l + 1 : NULL;
-        snprintf(l->path, sizeof l->path, "%d", i);
-        spec_print_word(net->texts[i], sizeof net->texts[i], &l->word);
-        pn_status status = l->ops->shape(l, err);
-        if (status)
-            return status;
-        in = l->out;
-        net->n_tensors += l->n_params;
-        for (int k = 0; k < l->n_params; k++)
-            net->n_parameters += l->param[k].size;
-    }
-    for (int i = 0; i < net->n_layers; i++) {
-        layer *l = &net->layers[i];
-        if (l->word.kind == PN_RELU) {
-            l->fused_forward = l->before && l->before->word.kind == PN_DENSE;
-            l->fused_backward = l->after && l->after->word.kind == PN_DENSE;
-        }
-    }
-    return PN_OK;
-}
-
-static void name_tensors(pn_net *net)
-{
-    int t = 0;
-    for (int i = 0; i < net->n_layers; i++)
-        for (int k = 0; k < net->layers[i].n_params; k++)
-            snprintf(net->names[t++], sizeof *net->names, "%s.%s", net->layers[i].path, net->layers[i].param[k].name);
-}
 
 pn_status net_build(pn_net **out, const char *spec, char *err)
 {
@@ -63,26 +19,14 @@ pn_status net_build(pn_net **out, const char *spec, char *err)
     if (status)
         goto fail;
 
-    status = PN_ERR_MEMORY;
-    net->n_layers = net->text.n_words;
-    net->spec = spec_print(&net->text);
-    net->layers = calloc((size_t)net->n_layers, sizeof *net->layers);
-    net->texts = calloc((size_t)net->n_layers, sizeof *net->texts);
-    if (!net->spec || !net->layers || !net->texts)
-        goto fail;
-    status = shape_layers(net, err);
+    fail(err, PN_ERR_MEMORY, "no memory for a network of %d layers", net->text.n_words);
+    status = graph_build(net, err);
     if (status)
         goto fail;
-
     status = PN_ERR_MEMORY;
-    net->names = calloc((size_t)net->n_tensors + 1, sizeof *net->names);
-    if (!net->names)
+    net->spec = spec_print(&net->text);
+    if (!net->spec)
         goto fail;
-    name_tensors(net);
-
-    net->head = net->n_layers - (net->text.loss == PN_CROSS_ENTROPY);
-    while (net->first < net->n_layers && !net->layers[net->first].n_params)
-        net->first++;
     err[0] = 0;
     *out = net;
     return PN_OK;
@@ -93,18 +37,17 @@ fail:
 
 pn_status net_allocate(pn_net *net, char *err)
 {
-    net->parameters = aligned_zeros(net->n_parameters, sizeof *net->parameters);
+    net->parameters = aligned_zeros(net->n_parameters + net->n_state, sizeof *net->parameters);
     if (!net->parameters)
-        return fail(err, PN_ERR_MEMORY, "no memory for %zu parameters", net->n_parameters);
+        return fail(err, PN_ERR_MEMORY, "no memory for %zu parameters", net->n_parameters + net->n_state);
     float *next = net->parameters;
-    for (int i = 0; i < net->n_layers; i++)
-        for (int k = 0; k < net->layers[i].n_params; k++) {
-            parameter *p = &net->layers[i].param[k];
-            p->data = next;
-            for (int m = 0; m < MAX_MEMORIES; m++)
-                p->memory[m] = next; /* a place that is not used, until an optimizer has one */
-            next += p->size;
-        }
+    for (int t = 0; t < net->n_tensors; t++) {
+        parameter *p = net->tensors[t].parameter;
+        p->data = next;
+        for (int m = 0; m < MAX_MEMORIES; m++)
+            p->memory[m] = next; /* a place that is not used, until an optimizer has one */
+        next += p->size;
+    }
     return PN_OK;
 }
 
@@ -145,8 +88,9 @@ void pn_net_free(pn_net *net)
     free(net->memory);
     free(net->gradients);
     free(net->parameters);
-    free(net->names);
+    free(net->tensors);
     free(net->texts);
+    free(net->order);
     free(net->layers);
     free(net->spec);
     spec_free(&net->text);
@@ -173,7 +117,7 @@ static void copy_shape(int *rank, int64_t dim[PN_MAXRANK], const shape *s)
 
 void pn_net_describe(const pn_net *net, pn_net_info *info)
 {
-    const shape *out = &net->layers[net->n_layers - 1].out;
+    const shape *out = &net->last->out;
     *info = (pn_net_info){
         .layers = net->n_layers,
         .tensors = net->n_tensors,
@@ -196,8 +140,10 @@ pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
     *info = (pn_layer_info){.path = l->path, .kind = spec_word_name(l->word.kind), .text = net->texts[i]};
     copy_shape(&info->in_rank, info->in_shape, &l->in);
     copy_shape(&info->out_rank, info->out_shape, &l->out);
+    info->args = spec_arguments(l->word.kind, info->arg_name);
+    memcpy(info->arg, l->word.arg, sizeof l->word.arg);
     for (int k = 0; k < l->n_params; k++)
-        info->parameters += (int64_t)l->param[k].size;
+        info->parameters += l->param[k].state ? 0 : (int64_t)l->param[k].size;
     return PN_OK;
 }
 
@@ -206,17 +152,16 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
     net->error[0] = 0;
     if (i < 0 || i >= net->n_tensors)
         return fail(net->error, PN_ERR_ARGUMENT, "tensor %d; this network has %d", i, net->n_tensors);
-    int at = 0, k = i;
-    while (k >= net->layers[at].n_params)
-        k -= net->layers[at++].n_params;
-    const parameter *p = &net->layers[at].param[k];
+    const tensor_entry *t = &net->tensors[i];
+    const parameter *p = t->parameter;
     *tensor = (pn_tensor){
-        .name = net->names[i],
-        .layer = at,
+        .name = t->name,
+        .layer = t->layer,
         .rank = p->rank,
         .size = (int64_t)p->size,
         .data = p->data,
         .grad = p->grad,
+        .trained = !p->state,
     };
     memcpy(tensor->shape, p->dim, sizeof p->dim);
     return PN_OK;
@@ -224,18 +169,14 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
 
 pn_status net_check_finite(pn_net *net)
 {
-    size_t bad = kernels()->first_nonfinite(net->parameters, net->n_parameters);
-    if (bad == net->n_parameters)
+    const size_t n = net->n_parameters + net->n_state, bad = kernels()->first_nonfinite(net->parameters, n);
+    if (bad == n)
         return PN_OK;
-    int t = 0;
-    pn_tensor tensor;
-    for (;; t++) {
-        pn_net_tensor(net, t, &tensor);
-        if (bad < (size_t)(tensor.data - net->parameters) + (size_t)tensor.size)
-            break;
-    }
+    const tensor_entry *t = net->tensors;
+    while (bad >= (size_t)(t->parameter->data - net->parameters) + t->parameter->size)
+        t++;
     return fail(net->error, PN_ERR_NONFINITE, "parameter %s holds %g at position %zu; training takes finite numbers",
-                tensor.name, (double)net->parameters[bad], bad - (size_t)(tensor.data - net->parameters));
+                t->name, (double)net->parameters[bad], bad - (size_t)(t->parameter->data - net->parameters));
 }
 
 /* ---- notes --------------------------------------------------------------------------------------------------------- */

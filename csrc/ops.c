@@ -33,6 +33,16 @@ void pn_relu_grad(float *dx, const float *dy, const float *y, size_t n)
     CALL(relu_grad(dx, dy, y, n));
 }
 
+void pn_leaky_relu(float *y, const float *x, size_t n, float slope)
+{
+    CALL(leaky_relu(y, x, n, slope));
+}
+
+void pn_leaky_relu_grad(float *dx, const float *dy, const float *y, size_t n, float slope)
+{
+    CALL(leaky_relu_grad(dx, dy, y, n, slope));
+}
+
 void pn_sigmoid(float *y, const float *x, size_t n)
 {
     CALL(sigmoid(y, x, n));

@@ -129,13 +129,12 @@ static pn_status forget(pn_net *net, pn_optim_kind kind)
     } else if (memories) {
         memset(net->memory, 0, (size_t)memories * net->n_parameters * sizeof *net->memory);
     }
-    for (int i = 0; i < net->n_layers; i++)
-        for (int k = 0; k < net->layers[i].n_params; k++) {
-            parameter *p = &net->layers[i].param[k];
-            for (int m = 0; m < MAX_MEMORIES; m++)
-                p->memory[m] = m < memories ? net->memory + (size_t)m * net->n_parameters + (p->data - net->parameters)
-                                            : p->data; /* a place that is not used */
-        }
+    for (int t = 0; t < net->n_trained; t++) {
+        parameter *p = net->tensors[t].parameter;
+        for (int m = 0; m < MAX_MEMORIES; m++)
+            p->memory[m] = m < memories ? net->memory + (size_t)m * net->n_parameters + (p->data - net->parameters)
+                                        : p->data; /* a place that is not used */
+    }
     net->optimizer = kind;
     net->steps = 0;
     return PN_OK;
@@ -163,7 +162,7 @@ void pn_net_state(const pn_net *net, pn_state_info *info)
     *info = (pn_state_info){
         .kind = net->optimizer,
         .steps = net->steps,
-        .tensors = net->memory ? net->n_tensors * optimizers[net->optimizer].memories : 0,
+        .tensors = net->memory ? net->n_trained * optimizers[net->optimizer].memories : 0,
     };
 }
 
@@ -174,8 +173,8 @@ pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor)
     pn_net_state(net, &info);
     if (i < 0 || i >= info.tensors)
         return fail(net->error, PN_ERR_ARGUMENT, "state tensor %d; the optimizer remembers %d", i, info.tensors);
-    const int m = i / net->n_tensors;
-    pn_net_tensor(net, i % net->n_tensors, tensor);
+    const int m = i / net->n_trained;
+    pn_net_tensor(net, i % net->n_trained, tensor);
     tensor->data = net->memory + (size_t)m * net->n_parameters + (tensor->data - net->parameters);
     snprintf(net->memory_name, sizeof net->memory_name, "%s.%s", tensor->name, optimizers[net->optimizer].memory[m]);
     tensor->name = net->memory_name;
@@ -295,13 +294,12 @@ void optim_apply_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t ta
             scale = (float)(opt->clip_norm / norm);
     }
     const optim_step s = optim_step_of(opt, taken, net->steps + taken + 1, scale);
-    for (int i = 0; i < net->n_layers; i++)
-        for (int k = 0; k < net->layers[i].n_params; k++) {
-            const parameter *w = &net->layers[i].param[k];
-            int from, to;
-            my_share(p, (int)w->size, PAD, &from, &to);
-            optim_apply(&s, w, (size_t)from, w->grad + from, (size_t)(to - from));
-        }
+    for (int t = 0; t < net->n_trained; t++) {
+        const parameter *w = net->tensors[t].parameter;
+        int from, to;
+        my_share(p, (int)w->size, PAD, &from, &to);
+        optim_apply(&s, w, (size_t)from, w->grad + from, (size_t)(to - from));
+    }
 }
 
 /* ---- the kernels on plain arrays ----------------------------------------------------------------------------------- */

@@ -26,6 +26,7 @@ extern "C" {
 /* [cffi */
 
 #define PN_ERRLEN 256 /* bytes of an error message, the closing zero included */
+#define PN_MAXARGS 6  /* arguments of a word */
 #define PN_MAXRANK 3  /* a sample is (n), or (channels, height, width) */
 
 typedef enum {
@@ -84,6 +85,10 @@ void pn_bias_grad(float *restrict db, const float *dy, int m, int n);
 /* y = max(x, 0), NaN stays NaN; y may be x. Gradient: dx = dy where y > 0, else 0; dx may be dy. All (n). */
 void pn_relu(float *y, const float *x, size_t n);
 void pn_relu_grad(float *dx, const float *dy, const float *y, size_t n);
+
+/* y = x where x > 0, else slope x; slope >= 0; y may be x. Gradient: dx = dy where y > 0, else slope dy; dx may be dy. All (n). */
+void pn_leaky_relu(float *y, const float *x, size_t n, float slope);
+void pn_leaky_relu_grad(float *dx, const float *dy, const float *y, size_t n, float slope);
 
 /* y = 1 / (1 + exp(-x)); y may be x. Gradient: dx = dy y (1 - y); dx may be dy. All (n). */
 void pn_sigmoid(float *y, const float *x, size_t n);
@@ -156,8 +161,8 @@ typedef enum { PN_CROSS_ENTROPY, PN_MSE } pn_loss;
 
 typedef struct {
     int layers;         /* how many, nested ones included; `input` and `loss` do not count */
-    int tensors;        /* parameter tensors: weights and biases */
-    int64_t parameters; /* numbers in them */
+    int tensors;        /* weights, biases, running statistics */
+    int64_t parameters; /* numbers in those that are trained */
     pn_loss loss;
     uint64_t seed;
     int in_rank, out_rank;
@@ -168,12 +173,16 @@ typedef struct {
 void pn_net_describe(const pn_net *net, pn_net_info *info);
 
 typedef struct {
-    const char *path; /* place in the text: "0", or "3.0" for a nested layer */
+    const char
+        *path; /* place in the text: "0", or "3.0" for a nested layer; "3.skip" is the projection of residual 3 */
     const char *kind; /* its word: "dense" */
     const char *text; /* its word with arguments: "dense(128)" */
     int in_rank, out_rank;
     int64_t in_shape[PN_MAXRANK], out_shape[PN_MAXRANK];
     int64_t parameters;
+    int args; /* of the word, those left unsaid included: "units", 128; a choice is the index of its word */
+    const char *arg_name[PN_MAXARGS];
+    double arg[PN_MAXARGS];
 } pn_layer_info;
 
 /* Layer i of pn_net_describe's `layers`, in the order of the text. */
@@ -187,9 +196,10 @@ typedef struct {
     int64_t size;      /* product of shape */
     float *data;       /* live: writing changes the network; valid until pn_net_free */
     const float *grad; /* same shape; NULL until pn_net_backward has filled it */
+    int trained;       /* 0: running statistics, which the layer itself keeps; no gradient */
 } pn_tensor;
 
-/* Parameter i of pn_net_describe's `tensors`. All of them lie one after another, tensor 0 first. */
+/* Tensor i of pn_net_describe's `tensors`: the trained ones first. All of them lie one after another, tensor 0 first. */
 pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor);
 
 typedef enum { PN_UINT8, PN_FLOAT32 } pn_dtype;

@@ -17,111 +17,6 @@ void my_share(const pass *p, int n, int grain, int *from, int *to)
     share(p->id, p->threads, n, grain, from, to);
 }
 
-/* ---- work memory --------------------------------------------------------------------------------------------------- */
-
-/* Words of 64 bits for n bits. */
-static size_t words(size_t n)
-{
-    return (n + 63) / 64;
-}
-
-/* Cuts the next piece off a block; with block NULL only counts. */
-static float *cut(float *block, size_t *used, size_t floats)
-{
-    float *piece = block ? block + *used : NULL;
-    *used += padded((int64_t)floats);
-    return piece;
-}
-
-/* Lays out one copy of the inputs, and where they are not zero. */
-static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float *block, size_t *used, size_t rows)
-{
-    *x = (activation){.ld = padded(shape_size(&net->text.input))};
-    x->data = cut(block, used, rows * x->ld);
-    *z = (nonzeros){.row_words = words(x->ld), .column_words = words(rows)};
-    z->rows = (uint64_t *)cut(block, used, 2 * rows * z->row_words); /* a word is two floats */
-    z->columns = (uint64_t *)cut(block, used, 2 * 64 * z->row_words * z->column_words);
-}
-
-/* Lays out activations, gradients and scratch for `rows` rows; returns the floats it takes. */
-static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
-{
-    size_t used = 0;
-    activation x, dx;
-    nonzeros z;
-    for (int c = 0; c < copies; c++)
-        lay_out_inputs(net, block ? &net->x[c] : &x, block ? &net->zeros[c] : &z, block, &used, rows);
-    x = (activation){0};
-    dx = (activation){.ld = padded(shape_size(&net->text.input))};
-    dx.data = net->input_gradient ? cut(block, &used, rows * dx.ld) : NULL;
-    for (int i = 0; i < net->n_layers; i++) {
-        layer *l = &net->layers[i];
-        l->x = x;
-        l->dx = dx;
-        l->y.ld = l->dy.ld = padded(shape_size(&l->out));
-        l->y.data = cut(block, &used, rows * l->y.ld);
-        l->dy.data = i >= net->first || net->input_gradient ? cut(block, &used, rows * l->dy.ld) : NULL;
-        l->scratch = cut(block, &used, l->scratch_size);
-        x = l->y;
-        dx = l->dy;
-    }
-    net->answers.targets = net->text.loss == PN_MSE ? cut(block, &used, rows * x.ld) : NULL;
-    net->answers.labels = (int32_t *)cut(block, &used, rows);
-    net->loss = cut(block, &used, rows);
-    net->correct = (int32_t *)cut(block, &used, rows);
-    return used;
-}
-
-/* Do so many copies of the inputs keep within 64 MB? One always may. */
-static bool copies_fit(const pn_net *net, int64_t rows, int copies)
-{
-    return copies == 1 || (double)shape_size(&net->text.input) * (double)rows * copies <= 16e6;
-}
-
-int worthwhile_threads(const pn_net *net, int64_t rows)
-{
-    const double worth = 200e3; /* multiply-adds of a batch: below, waiting for each other costs more than it saves */
-    int threads = (double)net->n_parameters * (double)rows < worth ? 1 : pn_threads();
-    while (!copies_fit(net, rows, threads))
-        threads--;
-    return threads;
-}
-
-pn_status reserve(pn_net *net, int64_t rows, int copies)
-{
-    if (net->work && rows <= net->capacity && copies <= net->copies)
-        return PN_OK;
-    const int64_t most_rows = rows > net->capacity ? rows : net->capacity;
-    const int most_copies = copies > net->copies ? copies : net->copies;
-    if (copies_fit(net, most_rows, most_copies)) { /* room for what was asked for before, too */
-        rows = most_rows;
-        copies = most_copies;
-    }
-    const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes: rows times that stays far below 2^63 */
-    float *block = NULL;
-    activation *x = calloc((size_t)copies, sizeof *x);
-    nonzeros *zeros = calloc((size_t)copies, sizeof *zeros);
-    net->done = STEP_NONE;
-    if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->n_layers + copies + 2))
-        block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies), sizeof *block);
-    if (block) {
-        free(net->work);
-        free(net->x);
-        free(net->zeros);
-        net->work = block;
-        net->x = x;
-        net->zeros = zeros;
-        net->capacity = (int)rows;
-        net->copies = copies;
-    } else {
-        free(x);
-        free(zeros);
-    }
-    if (net->work) /* counting has laid it out anew */
-        lay_out(net, net->work, (size_t)net->capacity, net->copies);
-    return block ? PN_OK : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
-}
-
 /* ---- one batch, in the four steps ---------------------------------------------------------------------------------- */
 
 /* The samples of one batch: rows order[first..first+rows) of data. */
@@ -169,7 +64,7 @@ static bool mostly_zeros(const job *j)
     const int64_t samples = j->n < 8 ? j->n : 8;
     const size_t n = (size_t)shape_size(&j->net->text.input);
     size_t others = 0;
-    if (j->net->layers[0].word.kind != PN_DENSE)
+    if (!j->net->dense_first)
         return false;
     for (int64_t i = 0; i < samples; i++) {
         const size_t at = sample(&(batch){j->data, j->order, j->n * i / samples}, 0) * n;
@@ -185,8 +80,7 @@ static bool mostly_zeros(const job *j)
 
 static void gather_answers(pn_net *net, const pass *p, const batch *b)
 {
-    const layer *last = &net->layers[net->n_layers - 1];
-    const size_t n = (size_t)shape_size(&last->out), ld = last->y.ld;
+    const size_t n = (size_t)shape_size(&net->last->out), ld = padded((int64_t)n);
     int from, to;
     my_share(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {
@@ -200,22 +94,28 @@ static void gather_answers(pn_net *net, const pass *p, const batch *b)
     }
 }
 
-/* Layers [0, upto). Work split by rows needs this thread's rows of the layer below, work split by columns needs all of
-   it: threads wait for each other only where one follows on the other. */
+/* What the threads have of the layer that was computed last. */
+typedef enum { ALL, ROWS, COLUMNS } extent;
+
+/* Work split by rows needs this thread's rows of what came before, work split by columns needs all of it: threads wait for
+   each other only where one follows on the other. */
+static void split_work(extent *have, bool columns, const pass *p)
+{
+    if (columns ? *have != ALL : *have == COLUMNS)
+        team_sync(p->threads);
+    *have = columns ? COLUMNS : ROWS;
+}
+
+/* The first `upto` layers to be computed. */
 static void forward(pn_net *net, const pass *p, int upto)
 {
-    enum { ALL, ROWS, COLUMNS } have = ALL;
+    extent have = ALL;
     for (int i = 0; i < upto; i++) {
-        layer *l = &net->layers[i];
-        if (p->fuse && l->fused_forward)
+        layer *l = net->order[i];
+        if (!l->ops->forward || (p->fuse && l->fused_forward))
             continue;
-        const bool columns = l->ops->by_columns && l->ops->by_columns(l, p);
-        if (columns ? have != ALL : have == COLUMNS) {
-            team_sync(p->threads);
-            have = ALL;
-        }
+        split_work(&have, l->ops->by_columns && l->ops->by_columns(l, p), p);
         l->ops->forward(l, p);
-        have = columns ? COLUMNS : ROWS;
     }
     if (have == COLUMNS)
         team_sync(p->threads);
@@ -224,15 +124,15 @@ static void forward(pn_net *net, const pass *p, int upto)
 /* After the parameters changed. */
 static void prepare(pn_net *net, const pass *p)
 {
-    for (int i = net->first + 1; i < net->head; i++)
-        if (net->layers[i].ops->prepare)
+    for (int i = 0; i < net->head; i++)
+        if (net->layers[i].wants_dx && net->layers[i].ops->prepare)
             net->layers[i].ops->prepare(&net->layers[i], p);
 }
 
 /* Before the first step: somebody may have changed the parameters. */
 static void begin(pn_net *net, const pass *p)
 {
-    for (int i = net->first; i < net->head; i++)
+    for (int i = 0; i < net->head; i++)
         if (net->layers[i].ops->begin)
             net->layers[i].ops->begin(&net->layers[i], p);
     prepare(net, p);
@@ -240,7 +140,7 @@ static void begin(pn_net *net, const pass *p)
 
 static void end(pn_net *net, const pass *p)
 {
-    for (int i = net->first; i < net->head; i++)
+    for (int i = 0; i < net->head; i++)
         if (net->layers[i].ops->end)
             net->layers[i].ops->end(&net->layers[i], p);
 }
@@ -248,43 +148,46 @@ static void end(pn_net *net, const pass *p)
 /* What the loss looks at: the outputs, or the inputs of a closing softmax; and where its gradient goes. */
 static activation outputs(const pn_net *net, const pass *p)
 {
-    return net->head > 0 ? net->layers[net->head - 1].y : p->inputs;
+    return net->judged ? net->judged->y : p->inputs;
 }
 
 static activation output_gradient(const pn_net *net)
 {
-    return net->head > 0 ? net->layers[net->head - 1].dy : net->layers[0].dx;
+    return net->judged ? net->judged->dy : net->dx;
 }
 
 /* Loss and correctness of this thread's rows, and, unless dx is NULL, the gradient of the batch's mean loss. */
 static void loss(pn_net *net, const pass *p, bool with_labels, float *dx)
 {
     const activation x = outputs(net, p);
-    const int features = (int)shape_size(&net->layers[net->n_layers - 1].out);
+    const int features = (int)shape_size(&net->last->out);
     const answers a = {with_labels ? net->answers.labels : NULL, net->answers.targets};
     int from, to;
     my_share(p, p->rows, 1, &from, &to);
     loss_rows(net->text.loss, net->loss, net->correct, dx, x.data, x.ld, features, &a, from, to, 1 / (float)p->rows);
 }
 
-/* From the last layer down: dx, this thread's rows of it, as far as a layer below has parameters. */
+/* From the last layer down: dx, as far as a layer below has parameters. */
 static void backward(pn_net *net, const pass *p)
 {
-    for (int i = net->head - 1; i > net->first; i--) {
+    extent have = ROWS;
+    for (int i = net->head - 1; i >= 0; i--) {
         layer *l = &net->layers[i];
-        if (!(p->fuse && l->fused_backward))
-            l->ops->backward(l, p);
+        if (!l->wants_dx || !l->ops->backward || (p->fuse && l->fused_backward))
+            continue;
+        split_work(&have, l->ops->backward_by_columns, p);
+        l->ops->backward(l, p);
     }
 }
 
 /* The gradients of all parameters from x and dy, all rows of them: applied, or stored. */
 static void update(pn_net *net, const pass *p)
 {
-    for (int i = net->head - 1; i >= net->first; i--) {
+    for (int i = net->head - 1; i >= 0; i--) {
         layer *l = &net->layers[i];
         if (l->ops->update)
             l->ops->update(l, p);
-        if (p->opt && i > net->first && l->ops->prepare)
+        if (p->opt && l->wants_dx && l->ops->prepare)
             l->ops->prepare(l, p);
     }
 }
@@ -296,6 +199,13 @@ static void update_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t 
     optim_apply_all(net, p, opt, taken);
     team_sync(p->threads);
     prepare(net, p);
+}
+
+void after_step(pn_net *net, const pass *p)
+{
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].ops->after_step)
+            net->layers[i].ops->after_step(&net->layers[i], p);
 }
 
 /* Adds the batch in work memory to stats; false, and nothing added, if its loss is not finite. Rows in their order, so
@@ -328,6 +238,7 @@ static pass start(const job *j, int id, int threads, int64_t first, int copy, ba
         .rows = (int)(size + (first < larger * (size + 1))),
         .id = id,
         .threads = threads,
+        .training = j->training,
         .inputs = j->net->x[copy],
         .zeros = j->sparse ? &j->net->zeros[copy] : NULL,
     };
@@ -359,6 +270,7 @@ void train_job(void *arg, int id, int threads)
         pass p = start(j, id, threads, first, id, &b);
         p.fuse = true;
         p.panels = panels;
+        p.step = net->updates + (uint64_t)taken;
         gather_rows(net, &p, &b, 0, p.rows);
         gather_answers(net, &p, &b);
         prefetch_rows(net, &p, &b, j->n);
@@ -377,6 +289,7 @@ void train_job(void *arg, int id, int threads)
             update(net, &p);
             if (all_first)
                 update_all(net, &p, j->opt, taken);
+            after_step(net, &p);
             taken++;
             mine.steps++;
             first += p.rows;
@@ -419,7 +332,7 @@ void evaluate_job(void *arg, int id, int threads)
 void predict_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    const layer *last = &j->net->layers[j->net->n_layers - 1];
+    const layer *last = j->net->last;
     const size_t n = (size_t)shape_size(&last->out);
     const bool softmax = last->word.kind == PN_SOFTMAX;
     const int upto = j->net->n_layers - softmax; /* a closing softmax writes to y itself, at its temperature */
@@ -434,7 +347,7 @@ void predict_job(void *arg, int id, int threads)
             break;
         gather_rows(j->net, &p, &b, from, to);
         forward(j->net, &p, upto);
-        const activation out = upto ? j->net->layers[upto - 1].y : p.inputs;
+        const activation out = softmax ? layer_input(last, &p) : outputs(j->net, &p);
         for (size_t i = (size_t)from; i < (size_t)to; i++) {
             float *y = j->y + ((size_t)first + i) * n;
             if (softmax)
@@ -454,6 +367,7 @@ void forward_job(void *arg, int id, int threads)
     batch b;
     int from, to;
     pass p = start(j, id, threads, 0, 0, &b);
+    p.step = j->net->updates;
     my_share(&p, p.rows, 1, &from, &to);
     gather_rows(j->net, &p, &b, from, to);
     begin(j->net, &p);
@@ -479,7 +393,8 @@ void backward_job(void *arg, int id, int threads)
 {
     job *j = arg;
     batch b;
-    const pass p = start(j, id, threads, 0, 0, &b);
+    pass p = start(j, id, threads, 0, 0, &b);
+    p.step = j->net->updates;
     backward(j->net, &p);
     team_sync(threads);
     update(j->net, &p);
@@ -489,13 +404,14 @@ void backward_job(void *arg, int id, int threads)
 void input_gradient_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    layer *layers = j->net->layers, *lowest = &layers[j->net->first];
+    layer *layers = j->net->layers;
     batch b;
     int from, to;
     const pass p = start(j, id, threads, 0, 0, &b);
     my_share(&p, p.rows, 1, &from, &to);
-    if (j->net->first < j->net->n_layers && lowest->ops->prepare) /* training has no use for its dx */
-        lowest->ops->prepare(lowest, &p);
+    for (int i = 0; i < j->net->head; i++)
+        if (!layers[i].wants_dx && layers[i].ops->prepare) /* training has no use for its dx */
+            layers[i].ops->prepare(&layers[i], &p);
     if (j->dy) {
         const activation dy = layers[j->layer].dy;
         const size_t n = (size_t)shape_size(&layers[j->layer].out);
@@ -506,11 +422,15 @@ void input_gradient_job(void *arg, int id, int threads)
         loss(j->net, &p, j->data->labels, output_gradient(j->net).data);
     }
     team_sync(threads);
-    for (int i = j->dy ? j->layer : j->net->head - 1; i >= 0; i--)
-        layers[i].ops->backward(&layers[i], &p);
+    const int last = j->dy ? j->layer + layers[j->layer].span : j->net->head - 1;
+    for (int i = last; i >= 0; i--) {
+        const bool around = j->dy && i < j->layer && i + layers[i].span >= j->layer; /* a residual that holds it */
+        if (layers[i].ops->backward && !around)
+            layers[i].ops->backward(&layers[i], &p);
+    }
     const size_t n = (size_t)shape_size(&layers[0].in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
-        memcpy(j->y + i * n, layers[0].dx.data + i * layers[0].dx.ld, n * sizeof *j->y);
+        memcpy(j->y + i * n, j->net->dx.data + i * j->net->dx.ld, n * sizeof *j->y);
 }
 
 void run(team_job what, job *j)
@@ -522,7 +442,7 @@ void run(team_job what, job *j)
     if (what != loss_job && what != backward_job && what != input_gradient_job) {
         j->sparse = j->net->sparse = j->n && mostly_zeros(j);
         for (int c = 0; c < j->net->copies; c++)
-            j->net->zeros[c].column_words = words((size_t)rows);
+            j->net->zeros[c].column_words = bit_words((size_t)rows);
     }
     int threads = worthwhile_threads(j->net, rows);
     if (what == train_job && threads > j->net->copies) /* pn_set_threads may have come between */

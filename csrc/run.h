@@ -11,6 +11,7 @@ typedef struct {
     const pn_data *data;
     const int32_t *order; /* NULL: as they lie */
     int64_t n, batch;
+    bool training;       /* mode of the layers; else inference */
     const pn_optim *opt; /* train */
     int64_t taken;       /* train: steps of this call */
     float temperature;   /* predict */
@@ -30,6 +31,9 @@ pn_status reserve(pn_net *net, int64_t rows, int copies);
 
 /* How many threads the work on a batch is worth. */
 int worthwhile_threads(const pn_net *net, int64_t rows);
+
+/* What a step changes besides the parameters: running statistics. */
+void after_step(pn_net *net, const pass *p);
 
 /* Runs one of the jobs below on as many threads as its work is worth, denormals flushed. */
 void run(team_job what, job *j);

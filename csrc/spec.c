@@ -1,104 +1,10 @@
-/* The text of a network <-> a list of words. Every word, its arguments and their defaults stand in `rules`. */
-#include "internal.h"
+/* The text of a network <-> a list of words. */
+#include "spec.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_NAME = 24, MAX_UNITS = 1 << 24 };
-
-typedef struct {
-    const char *name;
-    int least, most;            /* a whole number in this range, or */
-    const char *const *choices; /* one of these words, ended by NULL */
-    double standard;            /* left unsaid; NEEDED: cannot be */
-} argument_rule;
-
-#define NEEDED (-1e300)
-
-typedef struct {
-    const char *name, *example;
-    argument_rule arg[MAX_ARGS];
-} word_rule;
-
-static const char *const init_names[] = {"auto", "he", "xavier", "normal", NULL};
-static const char *const loss_names[] = {"cross_entropy", "mse", NULL};
-
-static const word_rule rules[PN_WORDS] = {
-    [PN_INPUT] = {"input",
-                  "input(784)",
-                  {{"size", 1, MAX_UNITS, NULL, NEEDED},
-                   {"height", 1, MAX_UNITS, NULL, 0},
-                   {"width", 1, MAX_UNITS, NULL, 0}}},
-    [PN_DENSE] = {"dense",
-                  "dense(128)",
-                  {{"units", 1, MAX_UNITS, NULL, NEEDED}, {"init", 0, 0, init_names, INIT_AUTO}}},
-    [PN_RELU] = {"relu", "relu", {{0}}},
-    [PN_SIGMOID] = {"sigmoid", "sigmoid", {{0}}},
-    [PN_TANH] = {"tanh", "tanh", {{0}}},
-    [PN_SOFTMAX] = {"softmax", "softmax", {{0}}},
-    [PN_LOSS] = {"loss", "loss(mse)", {{"name", 0, 0, loss_names, NEEDED}}},
-};
-
-const char *spec_word_name(word_kind kind)
-{
-    return rules[kind].name;
-}
-
-static int arguments_of(const word_rule *r)
-{
-    int n = 0;
-    while (n < MAX_ARGS && r->arg[n].name)
-        n++;
-    return n;
-}
-
-/* ---- messages ------------------------------------------------------------------------------------------------------ */
-
-/* How many letters to change, add or drop to turn a into b (Levenshtein 1966). */
-static int distance(const char *a, const char *b)
-{
-    int row[MAX_NAME + 1];
-    int n = (int)strnlen(b, MAX_NAME);
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
-/* Appends "; did you mean X?", or all the names where none is near. */
-static void suggest(char *err, const char *wrong, const char *const *names)
-{
-    size_t at = strlen(err);
-    const char *nearest = NULL;
-    int least = (int)strlen(wrong) / 2 + 1; /* more changes than that is another word */
-    for (int i = 0; names[i]; i++) {
-        int d = distance(wrong, names[i]);
-        if (d < least) {
-            least = d;
-            nearest = names[i];
-        }
-    }
-    if (nearest) {
-        snprintf(err + at, PN_ERRLEN - at, "; did you mean %s?", nearest);
-        return;
-    }
-    for (int i = 0; names[i] && at < PN_ERRLEN; i++)
-        at += (size_t)snprintf(err + at, PN_ERRLEN - at, "%s%s", i ? ", " : "; accepted: ", names[i]);
-}
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
@@ -153,7 +59,31 @@ static pn_status unexpected(const reader *r, const char *wanted)
     return fail(r->err, PN_ERR_SPEC, "column %d: '%c' where %s should stand", column(r), c, wanted);
 }
 
-/* The value of one argument: a whole number in its range, or the index of one of its words. */
+/* A number in its range. What else looks like one is taken along, so that the message shows it. */
+static pn_status read_argument_number(reader *r, const char *of, const argument_rule *rule, double *value)
+{
+    const int start = column(r);
+    const char *number = r->at;
+    if (!isdigit((unsigned char)number[*number && strchr("+-.", *number)]))
+        return unexpected(r, rule->name);
+    r->at += *number == '+';
+    double x = 0;
+    bool good = read_number(&r->at, &x);
+    for (; isalnum((unsigned char)*r->at) || (*r->at && strchr("+-.", *r->at)); r->at++)
+        good = false;
+    const int length = (int)(r->at - number);
+    const size_t digits = strspn(number + (*number == '+'), "0123456789");
+    good = good && (rule->real || (int)digits + (*number == '+') == length) && x >= rule->least &&
+           (rule->below ? x < rule->most : x <= rule->most);
+    if (!good)
+        return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is %.*s; accepted: a %snumber from %s to %s%s", start,
+                    rule->name, of, length > 30 ? 30 : length, number, rule->real ? "" : "whole ",
+                    show_number(rule->least).text, rule->below ? "below " : "", show_number(rule->most).text);
+    *value = x;
+    return PN_OK;
+}
+
+/* The value of one argument: a number, or the index of one of its words. */
 static pn_status read_value(reader *r, const char *of, const argument_rule *rule, double *value)
 {
     skip_blanks(r);
@@ -172,23 +102,7 @@ static pn_status read_value(reader *r, const char *of, const argument_rule *rule
         suggest(r->err, name, rule->choices);
         return PN_ERR_SPEC;
     }
-    const char *number = r->at;
-    if (!isdigit((unsigned char)number[*number == '-' || *number == '+']))
-        return unexpected(r, rule->name);
-    r->at += *number == '+';
-    int64_t x = 0;
-    bool whole = true; /* digits alone; what else looks like a number is taken along, so that the message shows it */
-    for (; isalnum((unsigned char)*r->at) || (*r->at && strchr("+-.", *r->at)); r->at++) {
-        whole = whole && isdigit((unsigned char)*r->at);
-        if (whole && x <= rule->most)
-            x = 10 * x + (*r->at - '0');
-    }
-    const int length = (int)(r->at - number);
-    if (!whole || x < rule->least || x > rule->most)
-        return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is %.*s; accepted: a whole number from %d to %d", start,
-                    rule->name, of, length > 30 ? 30 : length, number, rule->least, rule->most);
-    *value = (double)x;
-    return PN_OK;
+    return read_argument_number(r, of, rule, value);
 }
 
 /* If `name=` comes next, takes it and finds the argument: *index. */
@@ -196,7 +110,7 @@ static pn_status read_argument_name(reader *r, const word_rule *rule, int *index
 {
     reader ahead = *r;
     char name[MAX_NAME];
-    const char *names[MAX_ARGS + 1] = {NULL};
+    const char *names[PN_MAXARGS + 1] = {NULL};
     skip_blanks(&ahead);
     int start = column(&ahead);
     read_name(&ahead, name);
@@ -219,7 +133,9 @@ static pn_status read_arguments(reader *r, word *w)
 {
     const word_rule *rule = &rules[w->kind];
     const int most = arguments_of(rule);
-    bool given[MAX_ARGS] = {false};
+    if (w->kind == PN_RESIDUAL) /* what is inside are words, not arguments: see spec_parse */
+        return take(r, '(') ? PN_OK : unexpected(r, "the '(' of residual");
+    bool given[PN_MAXARGS] = {false};
     for (int i = 0; i < most; i++)
         w->arg[i] = rule->arg[i].standard;
 
@@ -296,15 +212,23 @@ static pn_status set_input(network_text *net, const word *w, char *err)
     return PN_OK;
 }
 
+bool spec_ends_in_softmax(const network_text *net)
+{
+    const word *last = net->n_words ? &net->words[net->n_words - 1] : NULL;
+    return last && last->kind == PN_SOFTMAX && !last->nested;
+}
+
 static pn_loss usual_loss(const network_text *net)
 {
-    return net->n_words && net->words[net->n_words - 1].kind == PN_SOFTMAX ? PN_CROSS_ENTROPY : PN_MSE;
+    return spec_ends_in_softmax(net) ? PN_CROSS_ENTROPY : PN_MSE;
 }
 
 /* Where a word may stand: input first and once, loss last, layers between. */
 static pn_status place_word(network_text *net, const word *w, bool *finished, char *err)
 {
     const char *name = rules[w->kind].name;
+    if (w->nested && (w->kind == PN_INPUT || w->kind == PN_LOSS))
+        return fail(err, PN_ERR_SPEC, "column %d: %s stands inside a residual, which takes layers", w->column, name);
     if ((w->kind == PN_INPUT) != (net->input.rank == 0))
         return fail(err, PN_ERR_SPEC,
                     net->input.rank
@@ -332,18 +256,43 @@ static pn_status place_word(network_text *net, const word *w, bool *finished, ch
     return PN_OK;
 }
 
+/* Ends the innermost of the residuals that are open at words[open[0..depth)]. */
+static pn_status close_residual(network_text *net, const int *open, int *depth, const reader *r)
+{
+    const word *w = &net->words[open[--*depth]];
+    if (w->children)
+        return PN_OK;
+    return fail(r->err, PN_ERR_SPEC, "column %d: residual has nothing inside, as in %s", w->column,
+                rules[PN_RESIDUAL].example);
+}
+
 pn_status spec_parse(network_text *net, const char *text, char *err)
 {
     reader r = {.text = text, .at = text, .err = err};
     pn_status status = PN_OK;
     bool finished = false;
+    int open[MAX_NEST], depth = 0;
     *net = (network_text){0};
     for (skip_blanks(&r); *r.at && !status; skip_blanks(&r)) {
+        if (depth > 0 && take(&r, ')')) {
+            status = close_residual(net, open, &depth, &r);
+            continue;
+        }
         word w;
         status = read_word(&r, &w);
+        w.nested = depth > 0;
         if (!status)
             status = place_word(net, &w, &finished, err);
+        if (!status && depth > 0)
+            net->words[open[depth - 1]].children++;
+        if (!status && w.kind == PN_RESIDUAL && depth == MAX_NEST)
+            status = fail(err, PN_ERR_SPEC, "column %d: residual stands %d deep in others; accepted: %d", w.column,
+                          depth, MAX_NEST - 1);
+        else if (!status && w.kind == PN_RESIDUAL)
+            open[depth++] = net->n_words - 1;
     }
+    if (!status && depth > 0)
+        status = unexpected(&r, "the ')' of residual");
     if (!status && !net->n_words)
         status = fail(err, PN_ERR_SPEC,
                       "column %d: the network has no layers; for example: input(784) dense(10) softmax", column(&r));
@@ -366,7 +315,7 @@ int spec_print_word(char *to, size_t size, const word *w)
 {
     const word_rule *rule = &rules[w->kind];
     const char *before = "(";
-    int used = snprintf(to, size, "%s", rule->name);
+    int used = snprintf(to, size, w->kind == PN_RESIDUAL ? "%s(...)" : "%s", rule->name);
     for (int i = 0; i < arguments_of(rule); i++) {
         const argument_rule *arg = &rule->arg[i];
         if (w->arg[i] == arg->standard)
@@ -377,7 +326,7 @@ int spec_print_word(char *to, size_t size, const word *w)
         if (arg->choices)
             used += snprintf(at, left, "%s%s%s%s", before, label, is, arg->choices[(int)w->arg[i]]);
         else
-            used += snprintf(at, left, "%s%s%s%d", before, label, is, (int)w->arg[i]);
+            used += snprintf(at, left, "%s%s%s%s", before, label, is, show_number(w->arg[i]).text);
         before = ",";
     }
     if (*before == ',')
@@ -385,25 +334,68 @@ int spec_print_word(char *to, size_t size, const word *w)
     return used;
 }
 
+/* A text that grows at `at` while there is room. */
+typedef struct {
+    char *at;
+    size_t left, used;
+} writer;
+
+static void advance(writer *to, int n)
+{
+    const size_t more = (size_t)n < to->left ? (size_t)n : to->left;
+    to->at += to->at ? more : 0;
+    to->left -= more;
+    to->used += (size_t)n;
+}
+
+static void print_text(writer *to, const char *text)
+{
+    advance(to, snprintf(to->at, to->left, "%s", text));
+}
+
+/* n words and what is nested in them, a blank between two. */
+static void print_words(writer *to, const word **next, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const word *w = (*next)++;
+        print_text(to, i ? " " : "");
+        if (w->kind != PN_RESIDUAL) {
+            advance(to, spec_print_word(to->at, to->left, w));
+            continue;
+        }
+        print_text(to, rules[w->kind].name);
+        print_text(to, "(");
+        print_words(to, next, w->children);
+        print_text(to, ")");
+    }
+}
+
+static void print_network(writer *to, const network_text *net)
+{
+    const word *next = net->words;
+    int in_row = 0;
+    print_text(to, "input(");
+    for (int i = 0; i < net->input.rank; i++)
+        advance(to, snprintf(to->at, to->left, "%s%d", i ? "," : "", (int)net->input.dim[i]));
+    print_text(to, ") ");
+    for (int i = 0; i < net->n_words; i++)
+        in_row += !net->words[i].nested;
+    print_words(to, &next, in_row);
+    if (net->loss != usual_loss(net)) {
+        const word end = {.kind = PN_LOSS, .arg = {net->loss}};
+        print_text(to, " ");
+        advance(to, spec_print_word(to->at, to->left, &end));
+    }
+}
+
 char *spec_print(const network_text *net)
 {
-    const size_t size = 64 * ((size_t)net->n_words + 2); /* no word is longer than 62 letters */
-    char *text = malloc(size);
-    size_t at = 0;
-    if (!text)
-        return NULL;
-    at += (size_t)snprintf(text, size, "input(");
-    for (int i = 0; i < net->input.rank; i++)
-        at += (size_t)snprintf(text + at, size - at, "%s%d", i ? "," : "", (int)net->input.dim[i]);
-    at += (size_t)snprintf(text + at, size - at, ")");
-    for (int i = 0; i < net->n_words; i++) {
-        text[at++] = ' ';
-        at += (size_t)spec_print_word(text + at, size - at, &net->words[i]);
-    }
-    if (net->loss != usual_loss(net)) {
-        text[at++] = ' ';
-        word w = {.kind = PN_LOSS, .arg = {net->loss}};
-        spec_print_word(text + at, size - at, &w);
+    writer to = {0};
+    print_network(&to, net); /* counts */
+    char *text = malloc(to.used + 1);
+    if (text) {
+        to = (writer){.at = text, .left = to.used + 1};
+        print_network(&to, net);
     }
     return text;
 }

@@ -54,6 +54,21 @@ int64_t shape_size(const shape *s)
     return n;
 }
 
+bool same_shape(const shape *a, const shape *b)
+{
+    return a->rank == b->rank && memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim) == 0;
+}
+
+shape_text show_shape(const shape *s)
+{
+    shape_text t = {"("};
+    size_t at = 1;
+    for (int i = 0; i < s->rank; i++)
+        at += (size_t)snprintf(t.text + at, sizeof t.text - at, i ? ",%lld" : "%lld", (long long)s->dim[i]);
+    t.text[at] = ')';
+    return t;
+}
+
 activation layer_input(const layer *l, const pass *p)
 {
     return l->before ? l->x : p->inputs;

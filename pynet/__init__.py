@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
-from pynet.layers import Dense, Input, Loss, ReLU, Sigmoid, Softmax, Tanh
+from pynet.layers import Dense, Flatten, Input, LeakyReLU, Loss, ReLU, Residual, Sigmoid, Softmax, Tanh
 from pynet.network import Evaluation, Network, load
 from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
@@ -30,13 +30,16 @@ __all__ = [
     "AdamW",
     "Dense",
     "Evaluation",
+    "Flatten",
     "Input",
+    "LeakyReLU",
     "Loss",
     "Momentum",
     "Nesterov",
     "Network",
     "RMSProp",
     "ReLU",
+    "Residual",
     "Sigmoid",
     "Softmax",
     "Tanh",

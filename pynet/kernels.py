@@ -22,6 +22,8 @@ __all__ = [
     "cross_entropy",
     "gather",
     "gemm",
+    "leaky_relu",
+    "leaky_relu_grad",
     "momentum",
     "one_hot",
     "relu",
@@ -99,11 +101,11 @@ def _labels(labels: npt.ArrayLike, m: int, n: int) -> Array:
     return array(given, np.int32)
 
 
-def _elementwise(kernel: Any, *inputs: npt.ArrayLike) -> Array:
+def _elementwise(kernel: Any, *inputs: npt.ArrayLike, numbers: tuple[float, ...] = ()) -> Array:
     arrays = [array(x) for x in inputs]
     _same_shape(**{f"argument {i + 1}": a for i, a in enumerate(arrays)})
     out = np.empty_like(arrays[0])
-    kernel(pointer(out), *(pointer(a) for a in arrays), out.size)
+    kernel(pointer(out), *(pointer(a) for a in arrays), out.size, *numbers)
     return out
 
 
@@ -187,6 +189,22 @@ def relu(x: npt.ArrayLike) -> Array:
 def relu_grad(dy: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     """dx = dy where y = relu(x) is above 0, else 0."""
     return _elementwise(lib.pn_relu_grad, dy, y)
+
+
+def leaky_relu(x: npt.ArrayLike, slope: float) -> Array:
+    """y = x where x > 0, else slope x; any shape; slope >= 0."""
+    return _elementwise(lib.pn_leaky_relu, x, numbers=(_slope(slope),))
+
+
+def leaky_relu_grad(dy: npt.ArrayLike, y: npt.ArrayLike, slope: float) -> Array:
+    """dx = dy where y > 0, else slope dy."""
+    return _elementwise(lib.pn_leaky_relu_grad, dy, y, numbers=(_slope(slope),))
+
+
+def _slope(slope: float) -> float:
+    if not slope >= 0:
+        raise ValueError(f"slope is {slope}; accepted: 0 or more")
+    return slope
 
 
 def sigmoid(x: npt.ArrayLike) -> Array:

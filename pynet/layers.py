@@ -7,7 +7,19 @@ reads the text, knows the defaults and what is accepted.
 
 from __future__ import annotations
 
-__all__ = ["Dense", "Input", "Layer", "Loss", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = [
+    "Dense",
+    "Flatten",
+    "Input",
+    "Layer",
+    "LeakyReLU",
+    "Loss",
+    "ReLU",
+    "Residual",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]
 
 
 class Layer:
@@ -51,6 +63,12 @@ class ReLU(Layer):
     word = "relu"
 
 
+class LeakyReLU(Layer):
+    """y = x where x > 0, else slope x: LeakyReLU(slope)."""
+
+    word = "leaky_relu"
+
+
 class Sigmoid(Layer):
     """y = 1 / (1 + exp(-x))."""
 
@@ -67,6 +85,24 @@ class Softmax(Layer):
     """Probabilities; as the last layer it makes cross-entropy the loss."""
 
     word = "softmax"
+
+
+class Flatten(Layer):
+    """(channels, height, width) as (n)."""
+
+    word = "flatten"
+
+
+class Residual(Layer):
+    """y = x + f(x), f the layers inside: Residual(Dense(64), ReLU(), Dense(64)).
+
+    Where they change the shape, y = x P + f(x).
+    """
+
+    word = "residual"
+
+    def __init__(self, *layers: Layer | str) -> None:
+        self._text = f"{self.word}({' '.join(map(str, layers))})"
 
 
 class Loss(Layer):

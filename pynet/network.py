@@ -108,7 +108,9 @@ class Notes(MutableMapping[str, str]):
 
 
 class LayerView:
-    """One layer of a network: what it is, and its parameters as live arrays: `.W` (n_in, n_out), `.b` (n_out)."""
+    """One layer of a network: what it is, and its parameters as live arrays: `.W` (n_in, n_out), `.b` (n_out).
+
+    path is its place in the text, "3" or "3.0"; options are its word's arguments, those left unsaid included."""
 
     def __init__(self, net: Network, index: int) -> None:
         info = ffi.new("pn_layer_info *")
@@ -120,6 +122,7 @@ class LayerView:
         self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
         self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
         self.parameters = int(info.parameters)
+        self.options: dict[str, float] = {text(info.arg_name[i]): info.arg[i] for i in range(info.args)}
         self._index = index
 
     @property
@@ -144,7 +147,7 @@ class LayerView:
             tensors = self.tensors
             if name in tensors:
                 return tensors[name]
-            if name[0] == "d" and name[1:] in tensors:
+            if name[0] == "d" and name[1:] in tensors and f"{self.path}.{name[1:]}" in self._net.gradients:
                 return self._net.gradients[f"{self.path}.{name[1:]}"]
         raise AttributeError(f"layer {self.path} ({self.text}) has no {name!r}")
 
@@ -196,6 +199,7 @@ class Network:
         self._in_features, self._out_features = int(info.in_features), int(info.out_features)
         self._tensors = self._views()
         self.layers = [LayerView(self, i) for i in range(info.layers)]
+        self._last = [layer for layer in self.layers if "." not in layer.path][-1]
         _alive.add(self)
 
     def _call(self, function: Any, *args: Any) -> None:
@@ -254,7 +258,8 @@ class Network:
 
     @property
     def tensors(self) -> dict[str, Array]:
-        """The parameters by name, {"0.W": (784, 128), "0.b": (128,), ...}: live views, writing changes the network."""
+        """The parameters by name, {"0.W": (784, 128), "0.b": (128,), ...}, then the running statistics, which are not
+        trained: live views, writing changes the network."""
         return dict(self._tensors)
 
     @property
@@ -262,7 +267,10 @@ class Network:
         """Copies of the gradients of the last backward(), by the same names."""
         found = {}
         for i, (name, tensor) in enumerate(self._tensors.items()):
-            grad = self._tensor(i).grad
+            entry = self._tensor(i)
+            grad = entry.grad
+            if not entry.trained:
+                continue
             if grad == ffi.NULL:
                 raise RuntimeError(f"the gradient of {name} is there after backward()")
             found[name] = np.frombuffer(ffi.buffer(grad, tensor.nbytes), np.float32).reshape(tensor.shape).copy()
@@ -336,7 +344,7 @@ class Network:
         with self._lock:
             self._call(lib.pn_net_forward, samples.data, ffi.NULL, samples.n)
             self._rows = samples.n
-            return self.layers[-1].output
+            return self._last.output
 
     def loss(self, y: npt.ArrayLike) -> float:
         """Mean loss of the last forward's batch against its answers."""

@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from pynet import reference
 from pynet.gradcheck import gradient_check
-from pynet.reference import Dense, Layer, Network, ReLU, Sigmoid, Softmax, Tanh, init, losses
+from pynet.reference import Dense, Layer, Network, ReLU, Residual, Sigmoid, Softmax, Tanh, init, losses
 
 SMALL = st.integers(1, 7)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -283,25 +283,25 @@ def fake_net(*layers: tuple[str, str], loss: str = "cross_entropy", in_shape: tu
     for layer in described:
         if layer.kind == "dense":
             weights = dense(n_in, 3).params
-            layer.W, layer.b, n_in = weights["W"].astype(np.float32), weights["b"].astype(np.float32), 3
+            layer.tensors, n_in = {name: w.astype(np.float32) for name, w in weights.items()}, 3
     return SimpleNamespace(layers=described, loss_name=loss)
 
 
 def test_from_net_copies_parameters_and_names() -> None:
-    net = fake_net(("0", "dense"), ("1", "relu"), ("2.0", "dense"), ("2.1", "tanh"), ("3", "softmax"))
+    net = fake_net(("0", "dense"), ("1", "residual"), ("1.0", "relu"), ("1.1", "dense"), ("2", "softmax"))
     twin = Network.from_net(net)
-    assert [type(layer) for layer in twin.layers] == [Dense, ReLU, Dense, Tanh, Softmax]
-    assert list(twin.parameters()) == ["0.W", "0.b", "2.0.W", "2.0.b"]
-    assert_array_equal(twin.parameters()["2.0.W"], net.layers[2].W)
+    assert [type(layer) for layer in twin.layers] == [Dense, Residual, Softmax]
+    assert list(twin.parameters()) == ["0.W", "0.b", "1.1.W", "1.1.b"]
+    assert_array_equal(twin.parameters()["1.1.W"], net.layers[3].tensors["W"])
     assert twin.parameters()["0.W"].dtype == np.float64
-    before = net.layers[0].W.copy()
+    before = net.layers[0].tensors["W"].copy()
     twin.train_step(*batch(4, 3), 0.5)
-    assert_array_equal(net.layers[0].W, before)
+    assert_array_equal(net.layers[0].tensors["W"], before)
 
 
 def test_from_net_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(ValueError, match="unknown layer 'conv', accepted are dense, relu, sigmoid, tanh, softmax"):
-        Network.from_net(fake_net(("0", "conv")))
+    with pytest.raises(ValueError, match="unknown layer 'nosuch', accepted are residual, dense"):
+        Network.from_net(fake_net(("0", "nosuch")))
 
 
 def test_uint8_means_a_255th_and_images_are_flattened() -> None:

@@ -175,7 +175,7 @@ def test_bad_seed(seed: int) -> None:
 
 # ---- messages ----
 
-LAYER_NAMES = "accepted: input, dense, relu, sigmoid, tanh, softmax, loss"
+LAYER_NAMES = "accepted: input, dense, relu, leaky_relu, sigmoid, tanh, softmax, flatten, residual, loss"
 UNITS = "accepted: a whole number from 1 to 16777216"
 NINES = "9" * 500
 
@@ -214,7 +214,7 @@ NINES = "9" * 500
         ("input(4) relu loss(msee)", 'column 20: loss has no name "msee"; did you mean mse?'),
         ("input(4) dense(3,int=he)", 'column 18: dense has no argument "int"; did you mean init?'),
         ("input(4) dense( unitz = 3)", 'column 17: dense has no argument "unitz"; did you mean units?'),
-        ("input(4) dense(activation=relu)", 'column 16: dense has no argument "activation"; accepted: units, init'),
+        ("input(4) dense(alpha=relu)", 'column 16: dense has no argument "alpha"; accepted: units, init, bias'),
         # arguments
         ("input relu", "column 1: input needs its size, as in input(784)"),
         ("input() relu", "column 1: input needs its size, as in input(784)"),
@@ -227,7 +227,7 @@ NINES = "9" * 500
         ("input(4,5,6,7) relu", "column 13: input takes at most 3 arguments, as in input(784)"),
         ("input(4) relu(3)", "column 15: relu takes 0 arguments, as in relu"),
         ("input(4) relu loss(mse,3)", "column 24: loss takes at most 1 argument, as in loss(mse)"),
-        ("input(4) dense(3,he,4)", "column 21: dense takes at most 2 arguments, as in dense(128)"),
+        ("input(4) dense(3,he,no,4)", "column 24: dense takes at most 3 arguments, as in dense(128)"),
         ("input(4) dense(3,units=4)", "column 18: units of dense is given twice"),
         ("input(4) dense(3,init=he,init=he)", "column 26: init of dense is given twice"),
         ("input(4) dense(a)", "column 16: 'a' where units should stand"),

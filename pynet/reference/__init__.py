@@ -30,6 +30,8 @@ from pynet.reference.functions import (
     bias_grad,
     gather,
     gemm,
+    leaky_relu,
+    leaky_relu_grad,
     one_hot,
     relu,
     relu_grad,
@@ -40,22 +42,36 @@ from pynet.reference.functions import (
     tanh,
     tanh_grad,
 )
-from pynet.reference.layers import ACTIVATIONS, Activation, Dense, Layer, ReLU, Sigmoid, Softmax, Tanh, init
+from pynet.reference.layers import (
+    Activation,
+    Dense,
+    Flatten,
+    Layer,
+    LeakyReLU,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    init,
+)
 from pynet.reference.losses import cross_entropy, squared_error
 from pynet.reference.network import Network, Order
 from pynet.reference.optimizers import Optimizer, adam, momentum, rmsprop, sgd
 
 __all__ = [
-    "ACTIVATIONS",
     "Activation",
     "Array",
     "Dense",
+    "Flatten",
     "Labels",
     "Layer",
+    "LeakyReLU",
     "Network",
     "Optimizer",
     "Order",
     "ReLU",
+    "Residual",
     "Sigmoid",
     "Softmax",
     "Tanh",
@@ -65,6 +81,8 @@ __all__ = [
     "cross_entropy",
     "gather",
     "gemm",
+    "leaky_relu",
+    "leaky_relu_grad",
     "init",
     "momentum",
     "one_hot",

@@ -55,6 +55,17 @@ def relu_grad(dy: ArrayLike, y: ArrayLike) -> Array:
     return np.where(floats(y) > 0, floats(dy), 0.0)
 
 
+def leaky_relu(x: ArrayLike, slope: float) -> Array:
+    """y = x where x > 0, else slope x: a ReLU that lets a little through (Maas, Hannun & Ng 2013)."""
+    x = floats(x)
+    return np.where(x <= 0, slope * x, x)
+
+
+def leaky_relu_grad(dy: ArrayLike, y: ArrayLike, slope: float) -> Array:
+    """dx = dy where y > 0, else slope dy."""
+    return np.where(floats(y) > 0, floats(dy), slope * floats(dy))
+
+
 def sigmoid(x: ArrayLike) -> Array:
     """y = 1 / (1 + exp(-x)), the logistic function (Rumelhart, Hinton & Williams 1986)."""
     x = floats(x)

@@ -13,6 +13,8 @@ from pynet.reference.functions import (
     bias,
     bias_grad,
     gemm,
+    leaky_relu,
+    leaky_relu_grad,
     relu,
     relu_grad,
     sigmoid,
@@ -25,11 +27,17 @@ from pynet.reference.functions import (
 
 
 class Layer:
-    """One step of a network. `backward` belongs to the last `forward`; params and grads have the same keys."""
+    """One step of a network. `backward` belongs to the last `forward`; params and grads have the same keys.
+
+    training: what is asked for, training or inference; the network says. step: how many updates there were before.
+    """
+
+    training, step = True, 0
 
     def __init__(self) -> None:
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
+        self.inside: dict[str, Layer] = {}  # layers nested in this one, by the end of their path
 
     def forward(self, x: Array) -> Array:
         """y of x; keeps what backward will need."""
@@ -39,22 +47,27 @@ class Layer:
         """dx of dy; a layer with parameters fills grads."""
         raise NotImplementedError
 
+    def after_step(self) -> None:
+        """What an update changes besides the parameters."""
+
     def branch(self) -> NDArray[np.bool_] | None:
         """Which side of its kinks each number of the last forward fell on; None for a smooth layer."""
         return None
 
 
 class Dense(Layer):
-    """y (m,n_out) = x (m,n_in) W (n_in,n_out) + b (n_out). Takes any shape of sample and flattens it."""
+    """y (m,n_out) = x (m,n_in) W (n_in,n_out) + b (n_out). Takes any shape of sample and flattens it; b may be None."""
 
-    def __init__(self, W: ArrayLike, b: ArrayLike) -> None:
+    def __init__(self, W: ArrayLike, b: ArrayLike | None = None) -> None:
         super().__init__()
-        self.params = {"W": np.array(W, dtype=np.float64), "b": np.array(b, dtype=np.float64)}
-        same("shape of b", self.params["b"].shape, self.params["W"].shape[1:])
+        self.params = {"W": np.array(W, dtype=np.float64)}
+        if b is not None:
+            self.params["b"] = np.array(b, dtype=np.float64)
+            same("shape of b", self.params["b"].shape, self.params["W"].shape[1:])
 
     def forward(self, x: Array) -> Array:
         """y = x W + b."""
-        W, b = self.params["W"], self.params["b"]
+        W, b = self.params["W"], self.params.get("b", 0.0)
         self.shape, self.x = x.shape, rows(x)
         if self.x.shape[1] != len(W):
             raise ValueError(f"x has shape {x.shape}, this dense layer takes (n, {len(W)})")
@@ -64,7 +77,8 @@ class Dense(Layer):
         """dW = x^T dy, db = column sums of dy, dx = dy W^T."""
         # W[p,j] carries x[i,p] to y[i,j] in every row i, so dW[p,j] = sum over i of x[i,p] dy[i,j]
         self.grads["W"] = gemm(self.x, dy, trans_a=True)
-        self.grads["b"] = bias_grad(dy)
+        if "b" in self.params:
+            self.grads["b"] = bias_grad(dy)
         # x[i,p] reaches every y[i,j] through W[p,j], so dx[i,p] = sum over j of dy[i,j] W[p,j]
         return gemm(dy, self.params["W"], trans_b=True).reshape(self.shape)
 
@@ -89,6 +103,27 @@ class ReLU(Activation):
     """y = max(x, 0)."""
 
     f, f_grad = staticmethod(relu), staticmethod(relu_grad)
+
+    def branch(self) -> NDArray[np.bool_]:
+        """Where the unit is on."""
+        return self.y > 0
+
+
+class LeakyReLU(Layer):
+    """y = x where x > 0, else slope x."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Array) -> Array:
+        """y = x or slope x."""
+        self.y = leaky_relu(x, self.slope)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy or slope dy."""
+        return leaky_relu_grad(dy, self.y, self.slope)
 
     def branch(self) -> NDArray[np.bool_]:
         """Where the unit is on."""
@@ -120,7 +155,43 @@ class Softmax(Layer):
         return softmax_grad(rows(dy), rows(self.p)).reshape(dy.shape)
 
 
-ACTIVATIONS: dict[str, type[Layer]] = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh, "softmax": Softmax}
+class Flatten(Layer):
+    """(channels, height, width) as one row."""
+
+    def forward(self, x: Array) -> Array:
+        """The same numbers, flat."""
+        self.shape = x.shape
+        return rows(x)
+
+    def backward(self, dy: Array) -> Array:
+        """The same numbers, in their old shape."""
+        return dy.reshape(self.shape)
+
+
+class Residual(Layer):
+    """y = x + f(x), f the layers inside, one after another; y = x P + f(x) with a projection (He et al. 2016).
+
+    The identity lets the gradient past f unchanged, so that deep networks train.
+    """
+
+    def __init__(self, layers: list[Layer], skip: Layer | None = None) -> None:
+        super().__init__()
+        self.layers, self.skip = layers, skip
+        self.inside = {str(i): layer for i, layer in enumerate(layers)} | ({"skip": skip} if skip else {})
+
+    def forward(self, x: Array) -> Array:
+        """y = x + f(x)."""
+        y = x
+        for layer in self.layers:
+            y = layer.forward(y)
+        return y + (self.skip.forward(x) if self.skip else x)
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy + what comes back through f."""
+        dx = dy
+        for layer in reversed(self.layers):
+            dx = layer.backward(dx)
+        return dx + (self.skip.backward(dy) if self.skip else dy)
 
 
 def init(n_in: int, n_out: int, scheme: str, rng: np.random.Generator) -> tuple[Array, Array]:

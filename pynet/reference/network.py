@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from pynet.reference.arrays import Array, Labels, floats, rows, same
 from pynet.reference.functions import gather
-from pynet.reference.layers import ACTIVATIONS, Dense, Layer, Softmax
+from pynet.reference.layers import Layer, Softmax
 from pynet.reference.losses import as_labels, as_targets, cross_entropy, squared_error
 from pynet.reference.optimizers import Optimizer
+from pynet.reference.twins import twins
 
 Order = Callable[[int, int], ArrayLike]
 
@@ -21,24 +22,20 @@ Order = Callable[[int, int], ArrayLike]
 class Network:
     """Layers in a row and a loss: "cross_entropy" (the last layer must be Softmax) or "mse".
 
-    in_shape is the shape of one sample, where it matters; paths are the names of the layers, "0", "1", ... if unsaid.
+    in_shape is the shape of one sample, where it matters. Layers are named "0", "1", ..., nested ones "1.0", ...
     ValueError: a loss that is unknown, or cross_entropy without a closing Softmax.
     """
 
     def __init__(
-        self,
-        layers: list[Layer],
-        loss: str = "cross_entropy",
-        *,
-        in_shape: tuple[int, ...] | None = None,
-        paths: list[str] | None = None,
+        self, layers: list[Layer], loss: str = "cross_entropy", *, in_shape: tuple[int, ...] | None = None
     ) -> None:
         if loss not in ("cross_entropy", "mse"):
             raise ValueError(f"unknown loss {loss!r}, accepted are cross_entropy, mse")
         if loss == "cross_entropy" and not (layers and isinstance(layers[-1], Softmax)):
             raise ValueError("cross_entropy needs Softmax as the last layer")
         self.layers, self.loss_name, self.in_shape = layers, loss, in_shape
-        self.paths = [str(i) for i in range(len(layers))] if paths is None else paths
+        self.named_layers = _named({str(i): layer for i, layer in enumerate(layers)})
+        self.steps = 0  # updates so far
         self.output: Array | None = None
         self._dy: Array | None = None
 
@@ -46,17 +43,18 @@ class Network:
     def from_net(cls, net: Any) -> Network:
         """The float64 twin of a pynet.Network: a copy of its parameters as they are now.
 
-        Of net it uses loss_name and, of each of its layers, kind, path, in_shape and, if dense, W and b.
+        Of net it uses loss_name and, of each of its layers, kind, path, in_shape, options and tensors.
         """
-        layers = [twin(layer) for layer in net.layers]
-        in_shape = tuple(net.layers[0].in_shape)
-        return cls(layers, net.loss_name, in_shape=in_shape, paths=[layer.path for layer in net.layers])
+        return cls(twins(net.layers), net.loss_name, in_shape=tuple(net.layers[0].in_shape))
 
-    def forward(self, x: ArrayLike) -> Array:
+    def forward(self, x: ArrayLike, training: bool = True) -> Array:
         """The output (m, ...) for samples x (m, ...): probabilities, if the last layer is Softmax.
 
-        uint8 means x/255. Every layer keeps what backward needs, until the next forward.
+        uint8 means x/255. Every layer keeps what backward needs, until the next forward. training: dropout drops, and
+        batchnorm looks at this batch; otherwise it is inference.
         """
+        for layer in self.named_layers.values():
+            layer.training, layer.step = training, self.steps
         x = np.asarray(x)
         y = self._shaped(gather(x) if x.dtype == np.uint8 else floats(x))
         for layer in self.layers:
@@ -101,25 +99,25 @@ class Network:
         """One step of the optimizer; a number is gradient descent at that rate. RuntimeError: no backward yet."""
         how = optimizer if isinstance(optimizer, Optimizer) else Optimizer("sgd", optimizer)
         how.step(self.parameters(), self.gradients())
+        for layer in self.named_layers.values():
+            layer.after_step()
+        self.steps += 1
 
     def parameters(self) -> dict[str, Array]:
         """Every parameter by name, "0.W", "0.b", ...: the arrays themselves, so that writing changes the network."""
-        return self._named([layer.params for layer in self.layers])
+        return {f"{path}.{name}": w for path, layer in self.named_layers.items() for name, w in layer.params.items()}
 
     def gradients(self) -> dict[str, Array]:
         """The gradient of the last loss by name of parameter. RuntimeError: no backward yet."""
-        gradients = self._named([layer.grads for layer in self.layers])
+        layers = self.named_layers.items()
+        gradients = {f"{path}.{name}": dw for path, layer in layers for name, dw in layer.grads.items()}
         if gradients.keys() != self.parameters().keys():
             raise RuntimeError("no gradients before backward")
         return gradients
 
-    def _named(self, of_layers: list[dict[str, Array]]) -> dict[str, Array]:
-        pairs = zip(self.paths, of_layers, strict=True)
-        return {f"{path}.{name}": array for path, arrays in pairs for name, array in arrays.items()}
-
     def branches(self) -> list[NDArray[np.bool_]]:
         """Which side of every kink the last forward fell on, layer by layer."""
-        return [branch for branch in (layer.branch() for layer in self.layers) if branch is not None]
+        return [branch for branch in (layer.branch() for layer in self.named_layers.values()) if branch is not None]
 
     def train_step(self, x: ArrayLike, y: ArrayLike, optimizer: Optimizer | float) -> float:
         """The four steps on one batch; the mean loss before the update."""
@@ -160,13 +158,13 @@ class Network:
 
     def predict(self, x: ArrayLike) -> Labels:
         """The class (m) with the largest output for each sample; the first one of equals."""
-        return np.asarray(rows(self.forward(x)).argmax(axis=1), dtype=np.int64)
+        return np.asarray(rows(self.forward(x, training=False)).argmax(axis=1), dtype=np.int64)
 
 
-def twin(layer: Any) -> Layer:
-    """A layer of this module like the given layer of a pynet.Network."""
-    if layer.kind == "dense":
-        return Dense(layer.W, layer.b)
-    if layer.kind not in ACTIVATIONS:
-        raise ValueError(f"unknown layer {layer.kind!r}, accepted are dense, {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[layer.kind]()
+def _named(layers: dict[str, Layer]) -> dict[str, Layer]:
+    """These layers by their path, and those inside them."""
+    named = {}
+    for path, layer in layers.items():
+        named[path] = layer
+        named |= _named({f"{path}.{name}": inner for name, inner in layer.inside.items()})
+    return named

@@ -1,0 +1,36 @@
+"""Layers of this package like those of a pynet.Network, with copies of their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pynet.reference.layers import Dense, Flatten, Layer, LeakyReLU, ReLU, Residual, Sigmoid, Softmax, Tanh
+
+KINDS: dict[str, Callable[[Any], Layer]] = {
+    "dense": lambda layer: Dense(**layer.tensors),
+    "flatten": lambda _: Flatten(),
+    "leaky_relu": lambda layer: LeakyReLU(layer.options["slope"]),
+    "relu": lambda _: ReLU(),
+    "sigmoid": lambda _: Sigmoid(),
+    "softmax": lambda _: Softmax(),
+    "tanh": lambda _: Tanh(),
+}
+
+
+def twins(layers: Sequence[Any], path: str = "") -> list[Layer]:
+    """The twins of those of a network's layers that stand in a row at this path: "" for the whole of it."""
+    return [
+        _twin(layer, layers)
+        for layer in layers
+        if layer.path.rpartition(".")[0] == path and not layer.path.endswith(".skip")
+    ]
+
+
+def _twin(layer: Any, layers: Sequence[Any]) -> Layer:
+    if layer.kind == "residual":
+        skip = [KINDS[other.kind](other) for other in layers if other.path == f"{layer.path}.skip"]
+        return Residual(twins(layers, layer.path), *skip)
+    if layer.kind not in KINDS:
+        raise ValueError(f"unknown layer {layer.kind!r}, accepted are residual, {', '.join(KINDS)}")
+    return KINDS[layer.kind](layer)
