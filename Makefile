@@ -135,7 +135,7 @@ clean: ## remove all that make made, .venv too
 $(RUNTIME): pyproject.toml setup.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) install --upgrade setuptools cffi
-	@$(PIP) install --no-build-isolation --editable .
+	@$(PIP) install --no-build-isolation --editable ".[plot]"
 	@touch $@
 
 # After $(CORE): both would compile.

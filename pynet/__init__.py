@@ -18,7 +18,7 @@ from pynet.network import Evaluation, Network, load
 from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 if TYPE_CHECKING:
-    from pynet import data, kernels, layers, metrics, optim, reference, schedules
+    from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
     from pynet.gradcheck import gradient_check
     from pynet.npz import export_npz, import_npz
 
@@ -45,6 +45,7 @@ __all__ = [
     "Tanh",
     "data",
     "export_npz",
+    "figures",
     "gradient_check",
     "import_npz",
     "kernels",
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 # Imported when they are first used: a program that loads a model and predicts needs none of them.
-_MODULES = {"data", "kernels", "metrics", "reference"}
+_MODULES = {"data", "figures", "kernels", "metrics", "reference"}
 _FUNCTIONS = {"export_npz": "npz", "import_npz": "npz", "gradient_check": "gradcheck"}
 
 

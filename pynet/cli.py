@@ -7,6 +7,7 @@ import contextlib
 import io
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = [
     "complain",
     "number",
     "path",
+    "program",
     "refuse",
     "run",
     "whole",
@@ -99,6 +101,21 @@ def path(text: str) -> Path:
     if not text:
         refuse(text, "the name of a file")
     return Path(text)
+
+
+def program() -> str:
+    """How this pynet is called from here: "pynet", its path, or a module of its Python."""
+    script = sys.argv[0]
+    if os.path.basename(script) != "pynet":
+        return f"{_nearer(sys.executable)} -m pynet"
+    found = shutil.which("pynet")
+    return "pynet" if found and os.path.realpath(found) == os.path.realpath(script) else _nearer(script)
+
+
+def _nearer(place: str) -> str:
+    """A path from the working folder, if it lies in there."""
+    relative = os.path.relpath(place)
+    return place if relative.startswith("..") else relative
 
 
 # ---- running --------------------------------------------------------------------------------------------------------

@@ -48,6 +48,42 @@ class History:
         columns = {name: values for name, values in asdict(self).items() if values}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
+    def then(self, later: History) -> History:
+        """Both, one after the other; the later one alone if it has other columns."""
+        mine, others = asdict(self), asdict(later)
+        mine["seconds"] = mine["seconds"] or [0.0] * len(self.loss)  # notes have none
+        if any(bool(mine[name]) != bool(others[name]) for name in mine):
+            return later
+        return History(**{name: mine[name] + others[name] for name in mine})
+
+    def note(self) -> str:
+        """The figures of the epochs but for the seconds, as JSON: equal for equal training."""
+        return json.dumps({name: values for name, values in asdict(self).items() if values and name != "seconds"})
+
+    @classmethod
+    def from_note(cls, text: str) -> History:
+        """What note() gave; empty if the text is something else."""
+        try:
+            columns = json.loads(text)
+            return cls(**{name: [float(value) for value in values] for name, values in columns.items()})
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> History:
+        """Reads a .csv or .json that save() wrote. ValueError: it is none; OSError: it cannot be read."""
+        content = Path(path).read_text("utf-8", errors="replace")
+        history = cls()
+        try:
+            rows = json.loads(content) if Path(path).suffix == ".json" else list(csv.DictReader(io.StringIO(content)))
+            for row in rows:
+                history.add({name: float(value) for name, value in row.items() if name != "epoch"})
+        except (ValueError, TypeError, AttributeError):
+            raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote") from None
+        if len({len(values) for values in asdict(history).values() if values}) != 1:
+            raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote, or has no epoch")
+        return history
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the epochs as .csv or .json, by the suffix; ValueError for another."""
         rows = self.rows()

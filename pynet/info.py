@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pynet import choose, cli
+from pynet.fit import History
 from pynet.network import Network
 from pynet.words import printable
 
@@ -29,6 +30,7 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
     """What there is to say about a model file, in what JSON has."""
     notes = dict(net.meta)
     notes.pop("classes", None)
+    history = History.from_note(notes.pop("history", ""))
     known = [name for name in FIRST_NOTES if name in notes]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256") if sys.version_info >= (3, 11) else hashlib.sha256(file.read())
@@ -43,6 +45,7 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
         "parameters": net.parameters,
         "tensors": {name: list(tensor.shape) for name, tensor in net.tensors.items()},
         "weights_sha256": net.weights_sha256(),
+        "history": history.rows(),
         "notes": {name: notes[name] for name in [*known, *(name for name in notes if name not in known)]},
     }
 

@@ -76,6 +76,12 @@ def prepare(options: argparse.Namespace) -> Task:
         net.classes = list(chosen.classes)
     target = Path(f"{chosen.name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
+    if options.plot:
+        if target is None:
+            raise UsageError("--plot draws beside the model, and --save none makes none")
+        from pynet import figures
+
+        figures.require()
     epochs = epochs_for(chosen.name) if options.epochs is None else options.epochs
     return Task(options, chosen, held_out, net, seed, epochs, target, _silent if options.terse else _say)
 
@@ -204,6 +210,7 @@ class Training:
         """Writes the model with the facts of its training, and the history."""
         task, notes = self.task, self.task.net.meta
         before = notes.get("epochs", "") if task.options.load else ""
+        notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
         notes["dataset"] = task.data.name.encode(errors="replace").decode()
         notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
         notes["batch_size"], notes["learning_rate"] = str(task.options.batch_size), str(task.options.lr)
@@ -240,6 +247,29 @@ def train(options: argparse.Namespace, begin: float) -> None:
         matrix = confusion_matrix(task.data.y_test, task.net.predict(task.data.x_test), len(task.data.classes))
         task.say("\n" + format_confusion(matrix, task.data.classes) + "\n")
     task.say(f"saved to {task.target}" if task.target else "not saved")
+    if options.plot:
+        plot(training, test)
+    if task.target:
+        task.say(f"next: {cli.program()} visualize --model {task.target}, or evaluate, or info")
+
+
+def plot(training: Training, test: Evaluation | None) -> None:
+    """Draws curves, weights and confusion matrix beside the model."""
+    from pynet import figures
+
+    task = training.task
+    drawn = {}
+    if training.history.loss:
+        drawn["curves"] = figures.curves(training.history)
+    if any(layer.kind == "dense" for layer in task.net.layers):
+        drawn["weights"] = figures.weights(task.net)
+    if test:
+        matrix = confusion_matrix(task.data.y_test, task.net.predict(task.data.x_test), len(task.data.classes))
+        drawn["confusion"] = figures.confusion(matrix, task.data.classes)
+    for name, figure in drawn.items():
+        assert task.target
+        place = figures.save(figure, task.target.with_name(f"{task.target.stem}-{name}.png"))
+        task.say(f"drew {place}")
 
 
 # ---- what is printed ------------------------------------------------------------------------------------------------

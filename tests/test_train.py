@@ -265,14 +265,14 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 0
     text = capsys.readouterr().out
     options = """dataset data net hidden activation epochs batch-size lr loss init seed threads val-split classes limit
-        save load history json quiet version"""
+        save load history plot json quiet version"""
     assert [name for name in options.split() if f"  --{name}" not in text] == []
     assert "default: 10, for the digits 40" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 120
     examples = re.findall(r"^  pynet train(.*?)(?:   .*)?$", text, re.M)
     for example in examples:
         parse(re.findall(r'(?<=")[^"]+|[^\s"]+', example))
-    assert len(examples) == 6
+    assert len(examples) == 7
 
 
 def test_pynet_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,7 +284,7 @@ def test_pynet_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert pynet_command.main(["trian"]) == 2
     assert capsys.readouterr().err == "pynet: error: no command 'trian'; did you mean 'train'?\n"
     assert pynet_command.main(["xyz"]) == 2
-    assert capsys.readouterr().err == "pynet: error: no command 'xyz'; accepted: train, evaluate, info\n"
+    assert capsys.readouterr().err == f"pynet: error: no command 'xyz'; accepted: {', '.join(pynet_command.COMMANDS)}\n"
     assert pynet_command.main(["train", *FEW, "--quiet"]) == 0
     assert capsys.readouterr().out.startswith("test accuracy ")
 

@@ -1,0 +1,32 @@
+"""Pictures of networks, of what they learn and of what they get wrong; each function returns a matplotlib figure.
+
+>>> figure = pynet.figures.weights(net)
+>>> pynet.figures.save(figure, "weights.png")
+
+No display is needed. All pictures can be read in grey and by the colour-blind. matplotlib is an extra of pynet,
+`pip install "pynet[plot]"`, and imported when the first figure is drawn. `pynet visualize` is the same as a command.
+"""
+
+from pynet.figures.answers import confusion, mistakes, noise, temperatures
+from pynet.figures.boundary import boundary
+from pynet.figures.canvas import MissingMatplotlib, require, save
+from pynet.figures.curves import curves
+from pynet.figures.inputs import samples
+from pynet.figures.looks import ascend, looks_for
+from pynet.figures.weights import weights
+
+__all__ = [
+    "MissingMatplotlib",
+    "ascend",
+    "boundary",
+    "confusion",
+    "curves",
+    "looks_for",
+    "mistakes",
+    "noise",
+    "require",
+    "samples",
+    "save",
+    "temperatures",
+    "weights",
+]

@@ -1,0 +1,98 @@
+"""What a unit looks for: the input that makes it answer most, found by climbing its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pynet.figures.canvas import Array, as_picture, columns_for, grid, paper, picture_shape, plain
+from pynet.network import Network
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ascend", "looks_for"]
+
+
+def ascend(
+    net: Network, layer: int, units: Sequence[int], *, steps: int = 200, rate: float = 0.05, decay: float = 0.1
+) -> Array:
+    """Inputs (len(units), *in_shape), numbers from 0 to 1, that make these units of a layer answer strongly.
+
+    Gradient ascent on the input (Erhan, Bengio, Courville and Vincent 2009): from black, each step adds the gradient of
+    the unit's output, its root mean square made `rate`, and takes away the share `decay` of what is there, so that only
+    what matters stays bright (Simonyan, Vedaldi and Zisserman 2013). Pictures are smoothed a little after each step
+    (Yosinski et al. 2015): single pixels are noise to us, whatever they are to the network. Of an activation the input
+    is climbed, since a ReLU that is off has no slope; of a layer of maps, a unit is a map, its output the sum over it.
+    ValueError: no such layer or unit.
+    """
+    layer = _before_activation(net, layer)
+    shape = net.layers[layer].out_shape
+    for unit in units:
+        if not 0 <= unit < shape[0]:
+            raise ValueError(f"unit is {unit}; layer {layer} has 0 to {shape[0] - 1}")
+    dy = np.zeros((len(units), *shape), np.float32)
+    dy[np.arange(len(units)), list(units)] = 1
+    picture = picture_shape(net.in_shape)
+    x: Array = np.zeros((len(units), *net.in_shape), np.float32)
+    for _ in range(steps):
+        gradient = net.input_gradient(x, dy=dy, layer=layer)
+        size = np.sqrt((gradient.reshape(len(x), -1) ** 2).mean(axis=1)).reshape(-1, *[1] * (x.ndim - 1))
+        x = (1 - decay) * x + rate * gradient / np.where(size > 0, size, 1)
+        if picture:
+            x = _smooth(x.reshape(len(x), *picture)).reshape(x.shape)
+        x = x.clip(0, 1)
+    return x
+
+
+def _before_activation(net: Network, layer: int) -> int:
+    """The layer itself, or the one below it if it only bends each of its inputs."""
+    if not 0 <= layer < len(net.layers):
+        raise ValueError(f"layer is {layer}; this network has 0 to {len(net.layers) - 1}")
+    while layer > 0 and not net.layers[layer].parameters and net.layers[layer].in_shape == net.layers[layer].out_shape:
+        layer -= 1
+    return layer
+
+
+def _smooth(x: Array, centre: float = 0.8) -> Array:
+    """Each pixel of (..., height, width) mixed with the mean of its neighbours above, below, left and right."""
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
+    around = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    return np.asarray(centre * x + (1 - centre) / 4 * around, dtype=x.dtype)
+
+
+def looks_for(net: Network, *, layer: int | None = None, units: Sequence[int] | None = None, most: int = 20) -> Figure:
+    """What each class, or each unit of a layer, looks for; see ascend.
+
+    layer None: the outputs, before a closing softmax; units None: the first `most`. Where the inputs are no picture,
+    the numbers are drawn as bars. ValueError: no such layer or unit.
+    """
+    last = _before_activation(net, len(net.layers) - 1)
+    index = _before_activation(net, last if layer is None else layer)
+    chosen = list(range(min(most, net.layers[index].out_shape[0]))) if units is None else list(units)
+    found = ascend(net, index, chosen)
+    outputs = index == last and len(net.classes) == net.layers[index].out_shape[0]
+    names = [net.classes[unit] if outputs else f"unit {unit}" for unit in chosen]
+    answers = _answers(net, found, index)[np.arange(len(chosen)), chosen]
+    what = "each class" if outputs else f"layer {net.layers[index].path}, {net.layers[index].text},"
+    shape = picture_shape(net.in_shape)
+    columns = columns_for(len(chosen), 5)
+    rows = -(-len(chosen) // columns)
+    figure = paper(1.7 * columns + 0.4, 1.95 * rows + 0.6, f"what {what} looks for")
+    for axes, x, name, answer in zip(grid(figure, len(chosen), columns), found, names, answers, strict=True):
+        if shape:
+            axes.imshow(as_picture(x, shape), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        else:
+            axes.bar(range(x.size), x.ravel(), color="black")
+            axes.set_ylim(0, 1)
+        axes.set_title(f"{plain(name, 24)}: output {answer:.1f}", fontsize=8)
+    return figure
+
+
+def _answers(net: Network, x: Array, layer: int) -> Array:
+    """What the units of a layer say to x: (n, units); of maps, the sum."""
+    net.forward(x)
+    out = net.layers[layer].output
+    return np.asarray(out.reshape(len(x), out.shape[1], -1).sum(axis=2))

@@ -1,0 +1,88 @@
+"""The weights of a layer: one picture a unit, and how they are distributed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pynet.figures.canvas import (
+    COLOURS,
+    Array,
+    as_picture,
+    grid,
+    paper,
+    picture_shape,
+    plain,
+    show_signed,
+    stacked,
+)
+from pynet.network import LayerView, Network
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["weights"]
+
+CLIP = 99.5  # percent of the weights are within the colours: a few far out would leave all others grey
+
+
+def weights(net: Network, *, layer: int | None = None, most: int = 40) -> Figure:
+    """What each unit of a dense layer multiplies its inputs with, and the histogram of these weights.
+
+    layer: its index; None is the first that has weights W (n_in, units). The first `most` units are drawn, as pictures
+    where the inputs are one (dark is negative, light positive, one scale for all), else as the columns of one map.
+    ValueError: there is no such layer.
+    """
+    chosen = _with_weights(net, layer)
+    W: Array = np.asarray(chosen.W)
+    W = W.reshape(-1, W.shape[-1])
+    shape = picture_shape(chosen.in_shape)
+    n = min(most, W.shape[1])
+    shown = f"the first {n} of {W.shape[1]} units" if n < W.shape[1] else f"{n} unit{'s' * (n > 1)}"
+    title = f"weights of layer {chosen.path}, {chosen.text}: {shown}"
+    largest = float(np.percentile(abs(W), CLIP)) if W.size else 0.0
+    columns = min(n, 10)
+    rows = -(-n // columns) if shape else 4
+    figure = paper(9, 2.6 + 0.95 * rows, title)
+    above, below = stacked(figure, [0.95 * rows, 2.2])
+    if shape:
+        axes = grid(above, n, columns)
+        for unit, one in enumerate(axes):
+            image = show_signed(one, as_picture(W[:, unit], shape), largest)
+            one.set_title(str(unit), fontsize=7, pad=2)
+    else:
+        one = above.subplots()
+        image = show_signed(one, W[:, :n].T, largest)
+        one.set_aspect("auto")
+        one.set_xlabel("input")
+        one.set_ylabel("unit")
+        for axis in (one.xaxis, one.yaxis):
+            axis.get_major_locator().set_params(integer=True)
+        axes = [one]
+    above.colorbar(image, ax=axes, label="weight", shrink=0.9, extend="both")
+    _histogram(below, chosen, W)
+    return figure
+
+
+def _with_weights(net: Network, index: int | None) -> LayerView:
+    found = [one for one in net.layers if one.kind == "dense"]
+    if index is None:
+        if not found:
+            raise ValueError(f"{net.spec} has no dense layer whose weights could be drawn")
+        return found[0]
+    if not 0 <= index < len(net.layers) or net.layers[index] not in found:
+        accepted = ", ".join(str(net.layers.index(one)) for one in found)
+        raise ValueError(f"layer {index} has no weights to draw; accepted: {accepted or 'none in this network'}")
+    return net.layers[index]
+
+
+def _histogram(figure: Any, layer: LayerView, W: Array) -> None:
+    axes = figure.subplots()
+    finite = W[np.isfinite(W)]
+    axes.hist(finite, bins=80, color=COLOURS[0])
+    axes.axvline(0, color="black", linewidth=0.8)
+    mean, deviation = (float(finite.mean()), float(finite.std())) if finite.size else (0.0, 0.0)
+    axes.set_title(f"all {W.size:,} weights: mean {mean:.3g}, standard deviation {deviation:.3g}", fontsize=9)
+    axes.set_xlabel(plain(f"weight in {layer.path}.W"))
+    axes.set_ylabel("how many")

@@ -1,0 +1,370 @@
+"""Figures hold the numbers they claim to show, for any network; `pynet visualize` draws them, or says why not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import DIGITS, FEW, run, save_model
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from test_evaluate import one_line
+
+import pynet
+from pynet import data, evaluate, figures, visualize
+from pynet.fit import History
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def net(digits: data.Dataset) -> pynet.Network:
+    """One that has learnt a little."""
+    net = pynet.Network("input(64) dense(32) relu dense(10) softmax", seed=1)
+    net.fit(digits.x_train, digits.y_train, epochs=5)
+    return net
+
+
+def pictures(figure: Any) -> list[Array]:
+    """What the axes show as pictures, in their order."""
+    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+
+
+def titles(figure: Any) -> list[str]:
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def size(path: str) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def drawn(figure: Any) -> Any:
+    """The figure, once it is known that it can be drawn; no text may lie outside of it."""
+    figures.save(figure, "drawn.png")
+    width, height = size("drawn.png")
+    renderer = figure._get_renderer()
+    for axes in figure.axes:
+        box = axes.get_tightbbox(renderer)
+        if box is not None:
+            assert box.x0 >= -2
+            assert box.y0 >= -2
+            assert box.x1 <= width * figure.dpi / 120 + 2
+            assert box.y1 <= height * figure.dpi / 120 + 2
+    return figure
+
+
+# ---- each figure -----------------------------------------------------------------------------------------------------
+
+
+def test_curves_are_the_history() -> None:
+    a = History([3, 2, 1], [0.1, 0.2, 0.3], [3.5, 2.5, 1.5], [0.05, 0.15, 0.25], [1, 1, 1])
+    b = History([9.0], [0.9])
+    figure = drawn(figures.curves({"a": a, "b": b}))
+    losses, accuracies = figure.axes
+    assert [line.get_label() for line in losses.lines] == ["a training", "a validation", "b training"]
+    assert_array_equal(losses.lines[0].get_xydata(), [[1, 3], [2, 2], [3, 1]])
+    assert_array_equal(losses.lines[1].get_ydata(), [3.5, 2.5, 1.5])
+    assert_allclose(accuracies.lines[1].get_ydata(), [5, 15, 25])
+    assert_allclose(accuracies.lines[2].get_xydata(), [[1, 90]])
+    styles = [(line.get_linestyle(), line.get_marker(), line.get_color()) for line in losses.lines]
+    assert len(set(styles)) == 3
+    for empty in ({}, History(), {"a": History()}):
+        with pytest.raises(ValueError, match="no epoch to draw"):
+            figures.curves(empty)
+
+
+def test_weights_are_the_weights(net: pynet.Network) -> None:
+    figure = drawn(figures.weights(net, most=12))
+    W = net.layers[0].W
+    shown = pictures(figure)[:12]
+    for unit, picture in enumerate(shown):
+        assert_array_equal(picture, W[:, unit].reshape(8, 8))
+    assert titles(figure)[:12] == [str(unit) for unit in range(12)]
+    low, high = figure.axes[0].images[0].get_clim()
+    assert -low == high == pytest.approx(np.percentile(abs(W), 99.5), rel=1e-5)
+    [histogram] = [axes for axes in figure.axes if axes.patches and axes.get_ylabel() == "how many"]
+    assert sum(bar.get_height() for bar in histogram.patches) == W.size
+    assert figure.get_suptitle() == "weights of layer 0, dense(32): the first 12 of 32 units"
+    second = figures.weights(net, layer=2)
+    assert_array_equal(pictures(second)[0], net.layers[2].W.T)
+    for wrong in (1, 9, -1):
+        with pytest.raises(ValueError, match=f"layer {wrong} has no weights to draw; accepted: 0, 2"):
+            figures.weights(net, layer=wrong)
+
+
+def test_samples_are_the_first_of_each_class(digits: data.Dataset) -> None:
+    figure = drawn(figures.samples(digits.x_test, digits.y_test, each=3))
+    shown = pictures(figure)
+    assert len(shown) == 30
+    assert_array_equal(shown[4], digits.x_test[digits.y_test == 1][1])
+    assert titles(figure)[3:6] == ["1", "1", "1"]
+    with pytest.raises(ValueError, match="no samples"):
+        figures.samples(digits.x_test[:0], digits.y_test[:0])
+
+
+def test_confusion_is_the_matrix(net: pynet.Network, digits: data.Dataset) -> None:
+    report = evaluate.measure(net, digits.x_test, digits.y_test)
+    figure = drawn(figures.confusion(report.confusion))
+    axes = figure.axes[0]
+    written = np.zeros((10, 10), int)
+    for text in axes.texts:
+        j, i = text.get_position()
+        written[int(i), int(j)] = int(text.get_text().replace(",", ""))
+    assert_array_equal(written, report.confusion)
+    shares = np.ma.getdata(axes.images[0].get_array())
+    assert_allclose(shares, 100 * report.confusion / report.confusion.sum(axis=1, keepdims=True))
+    assert_array_equal(np.ma.getmaskarray(axes.images[0].get_array()), np.eye(10, dtype=bool))
+    assert figure.get_suptitle() == f"{report.correct} of 355 right"
+
+
+def test_mistakes_are_the_worst(net: pynet.Network, digits: data.Dataset) -> None:
+    p = net.predict_proba(digits.x_test)
+    said = p.argmax(axis=1)
+    wrong = [i for i in range(len(p)) if said[i] != digits.y_test[i]]
+    wrong.sort(key=lambda i: -p[i].max())
+    figure = drawn(figures.mistakes(net, digits.x_test, digits.y_test, most=6))
+    for picture, title, i in zip(pictures(figure), titles(figure), wrong[:6], strict=True):
+        assert_array_equal(picture, digits.x_test[i])
+        assert title == f"{digits.y_test[i]} taken for {said[i]}\n{100 * p[i].max():.2f} %, sample {i}"
+    right = said == digits.y_test
+    none = drawn(figures.mistakes(net, digits.x_test[right], digits.y_test[right]))
+    assert f"there is none in {right.sum()} samples" in [text.get_text() for text in none.texts]
+
+
+def test_noise_says_its_numbers(net: pynet.Network) -> None:
+    x = np.random.default_rng(3).integers(0, 256, (200, 64), np.uint8)
+    p = net.predict_proba(x)
+    figure = drawn(figures.noise(net, n=200, shown=4, seed=3))
+    assert_array_equal(pictures(figure)[2], x[2].reshape(8, 8))
+    assert titles(figure)[2] == f"{p[2].argmax()}: {100 * p[2].max():.2f} %"
+    often = np.bincount(p.argmax(axis=1)).argmax()
+    assert figure.get_suptitle() == (
+        f"200 inputs of noise: {100 * p.max(axis=1).mean():.2f} % sure on average, "
+        f"{100 * (p.max(axis=1) > 0.9).mean():.2f} % of them more than 90 %; "
+        f"most often {often} ({100 * (p.argmax(axis=1) == often).mean():.2f} %)"
+    )
+
+
+def test_temperatures_are_the_probabilities(net: pynet.Network, digits: data.Dataset) -> None:
+    figure = drawn(figures.temperatures(net, digits.x_test[7], at=(0.5, 2), truth=3))
+    assert_array_equal(pictures(figure)[0], digits.x_test[7])
+    bars = figure.axes[1].containers
+    for container, temperature in zip(bars, (0.5, 2), strict=True):
+        heights = [bar.get_height() for bar in container]
+        assert_allclose(heights, 100 * net.predict_proba(digits.x_test[7:8], temperature)[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="does not end in softmax"):
+        figures.temperatures(pynet.Network("input(64) dense(10)"), digits.x_test[7])
+
+
+def test_ascent_climbs(net: pynet.Network) -> None:
+    x = figures.ascend(net, 2, range(10))
+    assert (x.shape, x.dtype) == ((10, 64), np.float32)
+    assert x.min() >= 0
+    assert x.max() <= 1
+    net.forward(np.concatenate([x, np.full_like(x, 0.5)]))
+    outputs = net.layers[2].output
+    climbed, grey = np.diag(outputs[:10]), np.diag(outputs[10:])
+    assert (climbed > grey).all()
+    assert (net.predict(x) == range(10)).all()
+    assert_array_equal(figures.ascend(net, 2, [3]), x[3:4])  # each on its own
+    figure = drawn(figures.looks_for(net))
+    for unit, (picture, title) in enumerate(zip(pictures(figure), titles(figure), strict=True)):
+        assert_array_equal(picture, x[unit].reshape(8, 8))
+        assert title == f"{unit}: output {climbed[unit]:.1f}"
+    assert_array_equal(figures.ascend(net, 1, [4]), figures.ascend(net, 0, [4]))  # through the ReLU
+    for layer, units, message in ((9, [0], "layer is 9"), (2, [10], "unit is 10; layer 2 has 0 to 9")):
+        with pytest.raises(ValueError, match=message):
+            figures.looks_for(net, layer=layer, units=units)
+
+
+def test_boundary_is_where_the_answers_change() -> None:
+    x, y = data.moons(100)
+    net = pynet.Network("input(2) dense(8) tanh dense(2) softmax", seed=2)
+    net.fit(x, y, epochs=30, batch_size=10)
+    figure = drawn(figures.boundary(net, x, y))
+    axes = figure.axes[0]
+    assert_array_equal(np.sort(axes.collections[-1].get_offsets(), axis=0), np.sort(x[y == 1], axis=0))
+    crossings = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
+    p = net.predict_proba(crossings.astype(np.float32))
+    assert_allclose(p[:, 0], 0.5, atol=0.01)
+    line = pynet.Network("input(1) dense(1)")
+    line.layers[0].W[...] = 3
+    figure = drawn(figures.boundary(line, *data.line(20)))
+    found = figure.axes[0].lines[0].get_xydata()
+    assert_allclose(found[:, 1], 3 * found[:, 0], rtol=1e-5)
+    with pytest.raises(ValueError, match="have 3 numbers"):
+        figures.boundary(net, np.zeros((2, 3)), [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("spec", "classes"),
+    [
+        ("input(7) dense(3) tanh dense(4) softmax", 4),
+        ("input(13) dense(1) sigmoid", 2),
+        ("input(1) dense(1000) relu dense(1) softmax", 1),
+        ("input(64) dense(1000) relu dense(60) softmax", 60),
+        ("input(3,6,5) dense(4) softmax", 4),
+        ("input(2,6,5) dense(3) sigmoid", 3),
+    ],
+)
+def test_any_network(spec: str, classes: int) -> None:
+    net = pynet.Network(spec)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (150, *net.in_shape), np.uint8)
+    y = np.arange(150) % classes
+    names = [f"class $number_{c} with a long name" for c in range(classes)]
+    matrix = evaluate.measure(net, x, y, names).confusion
+    for figure in (
+        figures.weights(net),
+        figures.samples(x, y, names),
+        figures.samples(x / np.float32(255), y, names),
+        figures.confusion(matrix, names),
+        figures.mistakes(net, x, y, names),
+        figures.looks_for(net),
+        figures.noise(net, n=50),
+    ):
+        drawn(figure)
+    if net.layers[-1].kind == "softmax":
+        drawn(figures.temperatures(net, x[0]))
+
+
+def test_save(folder: Path) -> None:
+    for suffix, beginning in ((".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")):
+        first = figures.save(figures.curves(History([2, 1], [0.5, 1])), f"a{suffix}").read_bytes()
+        assert first.startswith(beginning)
+    with pytest.raises(ValueError, match=r"accepted suffixes: \.png"):
+        figures.save(figures.curves(History([2, 1], [0.5, 1])), "a.gif")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.pdf", "a.png", "a.svg"]
+
+
+def test_matplotlib_is_imported_when_it_is_used() -> None:
+    code = "import sys, pynet, pynet.figures, pynet.visualize, pynet.train; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_everything(folder: Path) -> None:
+    assert run(*FEW).status == 0
+    done = run("--out", "pictures", command=visualize)
+    assert (done.status, done.err) == (0, "")
+    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "looks", "noise", "temperatures"]
+    assert re.findall(r"^pictures/digits-(\w+)\.png  \S", done.out, re.M) == kinds
+    assert "no boundary: the samples have 64 numbers" in done.out
+    assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(f"digits-{kind}.png" for kind in kinds)
+
+
+def test_chosen_ones(folder: Path) -> None:
+    assert run(*FEW, "--history", "a.csv").status == 0
+    assert run(*FEW, "--history", "b.json", "--lr", "0.01").status == 0
+    done = run("looks", "weights", "--layer", "2", "--units", "0,5", "--format", "svg", command=visualize)
+    assert (done.status, done.out.count("\n")) == (0, 2)
+    assert done.out.startswith(
+        "digits-looks.svg  what layer 2, dense(64), looks for\ndigits-weights.svg  weights of layer 2"
+    )
+    assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-curves.png")
+    assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-curves.pdf")
+    assert run("temperatures", "--sample", "354", command=visualize).status == 0
+    assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
+
+
+def test_history_files_come_back(folder: Path) -> None:
+    assert run(*FEW, "--history", "a.csv").status == 0
+    assert run(*FEW, "--history", "a.json").status == 0
+    for name in ("a.csv", "a.json"):
+        History.load(name).save(f"again-{name}")
+        assert Path(f"again-{name}").read_bytes() == Path(name).read_bytes()
+    noted = History.from_note(pynet.load("digits.safetensors").meta["history"])
+    assert (noted.loss, noted.val_accuracy) == (History.load("a.json").loss, History.load("a.json").val_accuracy)
+    assert run(*FEW, "--load", "digits.safetensors").status == 0
+    longer = History.from_note(pynet.load("digits.safetensors").meta["history"])
+    assert longer.loss[:2] == noted.loss
+    assert len(longer.loss) == 4
+    assert History.from_note("no JSON") == History.from_note("[1]") == History.from_note('{"a": [1]}') == History()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "epoch,loss\n1,x\n", "[1]", '[{"loss": 1}, {"accuracy": 2}, {"loss": 2}]', "[]"]
+)
+def test_what_is_no_history(folder: Path, content: str) -> None:
+    for name in ("a.csv", "a.json"):
+        Path(name).write_text(content)
+        with pytest.raises(ValueError, match=rf"{name} is no history that pynet train --history wrote"):
+            History.load(name)
+
+
+@pytest.mark.parametrize("toy", ["moons", "spirals", "line"])
+def test_toys(toy: str) -> None:
+    done = run("boundary", "--toy", toy, command=visualize)
+    assert (done.status, done.err) == (0, "")
+    assert re.match(
+        rf"{toy}-boundary.png  (where .*: (9[5-9]|100)\.\d\d % right|what the network says: loss 0\.00)", done.out
+    )
+
+
+def test_what_visualize_refuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_line(run(command=visualize), 1, "there is no model in")
+    one_line(run("weight", command=visualize), 2, "'weight' cannot be drawn; accepted: curves, weights")
+    one_line(run("noise", "--toy", "moons", command=visualize), 2, "--toy trains a network")
+    one_line(run("--history", "x.csv", command=visualize), 1, "x.csv")
+    save_model("m.safetensors")
+    one_line(run("curves", command=visualize), 1, "m.safetensors holds no history of its training")
+    one_line(run("boundary", *DIGITS, command=visualize), 1, "the samples have 64 numbers")
+    one_line(
+        run("temperatures", "--sample", "355", *DIGITS, command=visualize), 2, "355 is not accepted; accepted: 0 to 354"
+    )
+    one_line(run("looks", "--layer", "5", command=visualize), 1, "layer is 5")
+    Path("file").touch()
+    one_line(run("weights", "--out", "file", command=visualize), 1, "file")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    one_line(run("weights", command=visualize), 1, f"this installs it: {sys.executable} -m pip install matplotlib")
+    one_line(run(*FEW, "--plot"), 1, "-m pip install matplotlib")
+    assert not Path("digits.safetensors").exists()
+
+
+def test_train_draws_beside_the_model(folder: Path) -> None:
+    Path("models").mkdir()
+    done = run(*FEW, "--plot", "--save", "models/a.safetensors")
+    assert (done.status, done.err) == (0, "")
+    for kind in ("curves", "weights", "confusion"):
+        assert f"drew models/a-{kind}.png\n" in done.out
+        assert min(size(f"models/a-{kind}.png")) > 400
+    assert re.search(r"^next: .*pynet visualize --model models/a.safetensors", done.out, re.M)
+    one_line(run(*FEW, "--plot", "--save", "none"), 2, "--plot draws beside the model")
+    assert run(*DIGITS, "--plot", "--epochs", "0", "--quiet").status == 0
+    assert sorted(path.name for path in Path().glob("digits*")) == [
+        "digits-confusion.png",
+        "digits-weights.png",
+        "digits.safetensors",
+    ]
+
+
+def test_no_display_is_needed(folder: Path) -> None:
+    save_model("m.safetensors")
+    env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
+    command = [sys.executable, "-m", "pynet.visualize", "weights"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env | {"MPLBACKEND": "tkagg"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("m-weights.png").exists()
