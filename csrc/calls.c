@@ -126,7 +126,7 @@ pn_status pn_net_forward(pn_net *net, const pn_data *data, const int32_t *order,
     if (!status)
         status = check_batch(net, n);
     if (!status)
-        status = reserve(net, n, 1);
+        status = reserve(net, n, worthwhile_threads(net, n));
     if (status)
         return status;
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = n, .training = true};
@@ -259,7 +259,7 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
         net->input_gradient = true;
     }
     if (!status)
-        status = reserve(net, n, 1);
+        status = reserve(net, n, worthwhile_threads(net, n));
     if (status || n == 0)
         return status;
     job j = {.net = net, .data = data, .n = n, .batch = n, .y = dx, .dy = dy, .layer = i};

@@ -187,6 +187,8 @@ struct layer {
     size_t scratch_size; /* floats of work memory besides the activations */
     size_t row_scratch;  /* and for each row of the batch */
     float *scratch, *row_data;
+    size_t own_size; /* and of each thread's own: thread id's begins at own + id * own_size */
+    float *own;
     layer *before;                      /* whose y is x; NULL: the network's inputs */
     layer *after;                       /* the only layer that reads y; NULL if there is none such */
     layer *inner, *skip;                /* residual: y = inner's y + skip's y, or without a skip + x */

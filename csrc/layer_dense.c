@@ -19,20 +19,29 @@ static pn_status dense_shape(layer *l, char *err)
     l->n_params = l->word.arg[BIAS] == NO ? 1 : 2;
     l->param[WEIGHTS] = (parameter){.name = "W", .rank = 2, .dim = {k, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
-    l->scratch_size = (size_t)n * padded(k) + padded(n); /* W transposed, and the gradient of b, or zeros for b */
+    l->scratch_size = padded(n); /* the gradient of b, or zeros for b */
     if (k * n >= LARGE)
-        l->scratch_size += (size_t)(k * n); /* panels */
+        l->scratch_size += padded(k * n) + (size_t)n * padded(k); /* panels, and W transposed */
+    else
+        l->own_size = (size_t)n * padded(k);
     return PN_OK;
-}
-
-static float *transposed(const layer *l)
-{
-    return l->scratch;
 }
 
 static float *bias_gradient(const layer *l)
 {
-    return l->scratch + (size_t)l->param[WEIGHTS].dim[1] * padded(l->param[WEIGHTS].dim[0]);
+    return l->scratch;
+}
+
+static float *panels(const layer *l)
+{
+    return l->scratch + padded(l->param[WEIGHTS].dim[1]);
+}
+
+/* W^T, which all threads make together where it is large; a small one each makes for itself, rather than fetch half of it
+   from another core. */
+static float *transposed(const layer *l, const pass *p)
+{
+    return l->own_size ? l->own + (size_t)p->id * l->own_size : panels(l) + padded((int64_t)l->param[WEIGHTS].size);
 }
 
 static const float *biases(const layer *l)
@@ -89,8 +98,7 @@ static weights own_weights(const layer *l, const pass *p, const patch *own)
 {
     const size_t k = (size_t)l->param[WEIGHTS].dim[0], n = (size_t)l->param[WEIGHTS].dim[1];
     if (p->panels && dense_by_columns(l, p))
-        return (weights){bias_gradient(l) + padded((int64_t)n) + k * (size_t)own->column,
-                         (size_t)(own->columns - own->column)};
+        return (weights){panels(l) + k * (size_t)own->column, (size_t)(own->columns - own->column)};
     return (weights){l->param[WEIGHTS].data + (size_t)own->row * n + own->column, n};
 }
 
@@ -158,13 +166,15 @@ static void dense_forward(layer *l, const pass *p)
     kernels()->gemm(&g);
 }
 
-/* Turns W over for dense_backward, this thread's part. */
+/* Turns a large W over for dense_backward, this thread's part. */
 static void dense_prepare(layer *l, const pass *p)
 {
+    if (l->own_size)
+        return;
     const patch own = owned(l, p);
     const weights w = own_weights(l, p, &own);
     const size_t ld = padded(l->param[WEIGHTS].dim[0]);
-    kernels()->transpose(transposed(l) + (size_t)own.column * ld + own.row, ld, w.data, w.ld, own.rows - own.row,
+    kernels()->transpose(transposed(l, p) + (size_t)own.column * ld + own.row, ld, w.data, w.ld, own.rows - own.row,
                          own.columns - own.column);
 }
 
@@ -174,16 +184,19 @@ static void dense_backward(layer *l, const pass *p)
     const parameter *W = &l->param[WEIGHTS];
     const bool relu = p->fuse && l->before && l->before->fused_backward;
     const activation *dx = relu ? &l->before->dx : &l->dx;
+    const size_t ld = padded(W->dim[0]);
     int row, rows;
     my_share(p, p->rows, 1, &row, &rows);
+    if (l->own_size)
+        kernels()->transpose(transposed(l, p), ld, W->data, (size_t)W->dim[1], (int)W->dim[0], (int)W->dim[1]);
     const gemm_args g = {
         .C = dx->data + (size_t)row * dx->ld,
         .ldc = dx->ld,
         .A = l->dy.data + (size_t)row * l->dy.ld,
         .row_a = l->dy.ld,
         .col_a = 1,
-        .B = transposed(l),
-        .ldb = padded(W->dim[0]),
+        .B = transposed(l, p),
+        .ldb = ld,
         .m = rows - row,
         .n = (int)W->dim[0],
         .k = (int)W->dim[1],

@@ -23,7 +23,7 @@ static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float 
 }
 
 /* Lays out what layer l needs. Its x and dx are the y and dy of the layer before, or belong to the network. */
-static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *used, size_t rows)
+static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *used, size_t rows, int copies)
 {
     const bool back = l->learns || net->input_gradient;
     l->x = l->before ? l->before->y : (activation){0};
@@ -43,6 +43,7 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
         (l->wants_dx || net->input_gradient)) /* x has two readers: the residual adds up what they say */
         l->dx.data = cut(block, used, rows * l->dx.ld);
     l->scratch = cut(block, used, l->scratch_size);
+    l->own = cut(block, used, l->own_size * (size_t)copies);
     l->row_data = cut(block, used, rows * l->row_scratch);
 }
 
@@ -57,7 +58,7 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
     net->dx = (activation){.ld = padded(shape_size(&net->text.input))};
     net->dx.data = net->input_gradient ? cut(block, &used, rows * net->dx.ld) : NULL;
     for (int i = 0; i < net->n_layers; i++)
-        lay_out_layer(net, &net->layers[i], block, &used, rows);
+        lay_out_layer(net, &net->layers[i], block, &used, rows, copies);
     const size_t targets = rows * padded(shape_size(&net->last->out));
     net->answers.targets = net->text.loss == PN_MSE ? cut(block, &used, targets) : NULL;
     net->answers.labels = (int32_t *)cut(block, &used, rows);

@@ -445,7 +445,8 @@ void run(team_job what, job *j)
             j->net->zeros[c].column_words = bit_words((size_t)rows);
     }
     int threads = worthwhile_threads(j->net, rows);
-    if (what == train_job && threads > j->net->copies) /* pn_set_threads may have come between */
+    if (what != evaluate_job && what != predict_job &&
+        threads > j->net->copies) /* pn_set_threads may have come between */
         threads = j->net->copies;
     do {
         j->end = -1;

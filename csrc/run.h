@@ -25,7 +25,7 @@ typedef struct {
     bool finite;         /* found: no loss was infinite or NaN */
 } job;
 
-/* Makes room for batches of this many rows, with so many copies of the inputs: one for each thread that trains. What an
+/* Makes room for batches of this many rows, with so many copies of the inputs and of layers' own memory: one for each thread that trains. What an
    earlier call left there is gone when it grows. */
 pn_status reserve(pn_net *net, int64_t rows, int copies);
 
