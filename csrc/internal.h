@@ -108,7 +108,8 @@ typedef struct {
     size_t size;
     bool state;         /* in the file, but no optimizer's: the layer itself keeps it, as batchnorm its running mean */
     float *data, *grad; /* in the net's parameter block, and its twin for gradients (NULL until asked for) */
-    float *memory[MAX_MEMORIES]; /* of the optimizer, same layout */
+    float *memory[MAX_MEMORIES];        /* what the optimizer remembers, in the same layout; NULL: nothing */
+    float *memory_panels[MAX_MEMORIES]; /* room for as much again, for layers that move it during a call */
 } parameter;
 
 /* Which inputs of a batch are not zero: bit p % 64 of rows[i * row_words + p / 64] for feature p of sample i, and the
@@ -237,10 +238,6 @@ const update_rule *optim_rule(const optim_step *s, const parameter *p);
 /* Applies the step to elements [from, from + n) of p, whose gradient is dw (n). */
 void optim_apply(const optim_step *s, const parameter *p, size_t from, const float *dw, size_t n);
 
-/* The same for rows of elements, the first one number `at` of p. u says all but a and b: where the weights lie now, and
-   their gradient; its ldab is the distance between the rows in p. */
-void optim_apply_rows(const optim_step *s, const parameter *p, size_t at, update_args u);
-
 /* Applies the step that follows `taken` others of this call to this thread's share of every parameter, from the stored
    gradients, which all threads have finished. */
 void optim_apply_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken);
@@ -279,7 +276,7 @@ struct pn_net {
     size_t n_parameters, n_state;
     pn_optim_kind optimizer; /* of the last step */
     int64_t steps;           /* it has taken */
-    float *memory;           /* its, most_memories times n_parameters */
+    float *memory;           /* its, most_memories times n_parameters, and as much again for panels */
     int most_memories;
     float *squares;       /* sums of gradients' squares, for the norm */
     char memory_name[96]; /* of the state tensor last asked for */

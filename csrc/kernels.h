@@ -40,11 +40,11 @@ typedef struct {
     float rate, momentum, rest1, beta2, rest2, root, epsilon;
 } update_rule;
 
-/* Weights and their gradients, all (m,n), each with its floats from row to row. a and b: as far as the kind has them. */
+/* Weights, a and b as far as the kind has them, all with ld floats from row to row, and gradients; (m,n). */
 typedef struct {
     float *w, *a, *b;
     const float *dw;
-    size_t ldw, ldab, lddw;
+    size_t ld, lddw;
     int m, n;
 } update_args;
 

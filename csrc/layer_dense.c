@@ -87,33 +87,54 @@ static patch owned(const layer *l, const pass *p)
     return own;
 }
 
-/* Where those weights lie. In a row of W that belongs to several threads, what one writes next to what another reads
+/* Where those weights lie, and what the optimizer remembers of them. In a row of W that belongs to several threads, what one writes next to what another reads
    would keep the cache lines moving between their cores. */
 typedef struct {
-    float *data;
+    float *data, *memory[MAX_MEMORIES];
     size_t ld;
 } weights;
 
-static weights own_weights(const layer *l, const pass *p, const patch *own)
+/* The same place in another array of k rows: in its panel, or as it lies. */
+static float *own_part(float *array, const patch *own, size_t k, size_t n, bool panel)
 {
-    const size_t k = (size_t)l->param[WEIGHTS].dim[0], n = (size_t)l->param[WEIGHTS].dim[1];
-    if (p->panels && dense_by_columns(l, p))
-        return (weights){panels(l) + k * (size_t)own->column, (size_t)(own->columns - own->column)};
-    return (weights){l->param[WEIGHTS].data + (size_t)own->row * n + own->column, n};
+    if (!array)
+        return NULL;
+    return array + (panel ? k * (size_t)own->column : (size_t)own->row * n + (size_t)own->column);
 }
 
-/* Copies this thread's columns of W to its panel, or back. */
+static weights own_weights(const layer *l, const pass *p, const patch *own)
+{
+    const parameter *W = &l->param[WEIGHTS];
+    const size_t k = (size_t)W->dim[0], n = (size_t)W->dim[1];
+    const bool panel = p->panels && dense_by_columns(l, p);
+    weights w = {.ld = panel ? (size_t)(own->columns - own->column) : n};
+    w.data = own_part(panel ? panels(l) : W->data, own, k, n, panel);
+    for (int m = 0; m < MAX_MEMORIES; m++)
+        w.memory[m] = own_part(panel ? W->memory_panels[m] : W->memory[m], own, k, n, panel);
+    return w;
+}
+
+/* Copies this thread's columns of an array to their panel, or back. */
+static void copy_columns(float *array, float *panel, const patch *own, size_t n, bool back)
+{
+    const size_t width = (size_t)(own->columns - own->column);
+    for (int i = own->row; array && i < own->rows; i++) {
+        float *row = array + (size_t)i * n + own->column, *copy = panel + (size_t)i * width;
+        memcpy(back ? row : copy, back ? copy : row, width * sizeof *row);
+    }
+}
+
+/* Takes W, and what the optimizer remembers of it, to panels, or back. */
 static void copy_panel(const layer *l, const pass *p, bool back)
 {
     if (!p->panels || !dense_by_columns(l, p))
         return;
     const patch own = owned(l, p);
     const weights panel = own_weights(l, p, &own);
-    const size_t n = (size_t)l->param[WEIGHTS].dim[1];
-    for (size_t i = 0; i < (size_t)l->param[WEIGHTS].dim[0]; i++) {
-        float *W = l->param[WEIGHTS].data + i * n + own.column, *copy = panel.data + i * panel.ld;
-        memcpy(back ? W : copy, back ? copy : W, panel.ld * sizeof *W);
-    }
+    const parameter *W = &l->param[WEIGHTS];
+    copy_columns(W->data, panel.data, &own, (size_t)W->dim[1], back);
+    for (int m = 0; m < MAX_MEMORIES; m++)
+        copy_columns(W->memory[m], panel.memory[m], &own, (size_t)W->dim[1], back);
 }
 
 static void dense_begin(layer *l, const pass *p)
@@ -138,7 +159,7 @@ static void dense_forward(layer *l, const pass *p)
     const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
     const nonzeros *zeros = zeros_of(l, p);
     int row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
-    weights w = {W->data, (size_t)columns};
+    weights w = {.data = W->data, .ld = (size_t)columns};
     if (dense_by_columns(l, p)) {
         const patch own = owned(l, p);
         w = own_weights(l, p, &own);
@@ -230,14 +251,13 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
-/* Hands dW to the optimizer piece by piece, while it is in the first-level cache. */
+/* Hands dW to the optimizer piece by piece, while it is in the cache. */
 static void apply_in_pieces(const layer *l, const pass *p, const patch *own)
 {
-    enum { PIECE = 1 << 12, WIDEST = 256 }; /* 16 kB, at least 16 rows */
+    enum { PIECE = 1 << 13, WIDEST = 256 }; /* 32 kB, at least 32 rows */
     float piece[PIECE];
     const parameter *W = &l->param[WEIGHTS];
     const weights w = own_weights(l, p, own);
-    const size_t n = (size_t)W->dim[1];
     const int width = least(own->columns - own->column, WIDEST);
     const int height = width > 0 ? PIECE / width & ~7 : 0; /* in whole tiles */
     for (int j = own->column; j < own->columns; j += width)
@@ -247,16 +267,18 @@ static void apply_in_pieces(const layer *l, const pass *p, const patch *own)
             g.C = piece;
             g.ldc = (size_t)width;
             kernels()->gemm(&g);
+            const size_t at = (size_t)(i - own->row) * w.ld + (size_t)(j - own->column);
             const update_args u = {
-                .w = w.data + (size_t)(i - own->row) * w.ld + (size_t)(j - own->column),
-                .ldw = w.ld,
+                .w = w.data + at,
+                .a = w.memory[0] ? w.memory[0] + at : NULL,
+                .b = w.memory[1] ? w.memory[1] + at : NULL,
                 .dw = piece,
+                .ld = w.ld,
                 .lddw = (size_t)width,
-                .ldab = n,
                 .m = g.m,
                 .n = g.n,
             };
-            optim_apply_rows(p->opt, W, (size_t)i * n + (size_t)j, u);
+            kernels()->update(optim_rule(p->opt, W), &u);
         }
 }
 
@@ -271,7 +293,8 @@ static void update_weights(layer *l, const pass *p)
         return;
     }
     const size_t n = (size_t)W->dim[1];
-    const weights to = rule ? own_weights(l, p, &own) : (weights){W->grad + (size_t)own.row * n + own.column, n};
+    const weights to =
+        rule ? own_weights(l, p, &own) : (weights){.data = W->grad + (size_t)own.row * n + own.column, .ld = n};
     gemm_args g = weight_gradient(l, p, &own);
     g.C = to.data;
     g.ldc = to.ld;

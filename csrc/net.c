@@ -42,11 +42,8 @@ pn_status net_allocate(pn_net *net, char *err)
         return fail(err, PN_ERR_MEMORY, "no memory for %zu parameters", net->n_parameters + net->n_state);
     float *next = net->parameters;
     for (int t = 0; t < net->n_tensors; t++) {
-        parameter *p = net->tensors[t].parameter;
-        p->data = next;
-        for (int m = 0; m < MAX_MEMORIES; m++)
-            p->memory[m] = next; /* a place that is not used, until an optimizer has one */
-        next += p->size;
+        net->tensors[t].parameter->data = next;
+        next += net->tensors[t].parameter->size;
     }
     return PN_OK;
 }

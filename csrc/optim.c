@@ -114,12 +114,18 @@ static bool same_memory(pn_optim_kind a, pn_optim_kind b)
     return x->memories == y->memories && (!x->memories || strcmp(x->memory[0], y->memory[0]) == 0);
 }
 
+/* What memory m holds of the parameters at `data`; as much room for panels lies one n_parameters further. */
+static float *memory_of(const pn_net *net, int m, const float *data)
+{
+    return net->memory + 2 * (size_t)m * net->n_parameters + (data - net->parameters);
+}
+
 /* All begins anew: zeros, and no step taken. */
 static pn_status forget(pn_net *net, pn_optim_kind kind)
 {
     const int memories = optimizers[kind].memories;
     if (memories > net->most_memories) {
-        float *block = aligned_zeros((size_t)memories * net->n_parameters, sizeof *block);
+        float *block = aligned_zeros(2 * (size_t)memories * net->n_parameters, sizeof *block);
         if (!block)
             return fail(net->error, PN_ERR_MEMORY, "no memory for what the optimizer remembers of %zu parameters",
                         net->n_parameters);
@@ -127,13 +133,14 @@ static pn_status forget(pn_net *net, pn_optim_kind kind)
         net->memory = block;
         net->most_memories = memories;
     } else if (memories) {
-        memset(net->memory, 0, (size_t)memories * net->n_parameters * sizeof *net->memory);
+        memset(net->memory, 0, 2 * (size_t)memories * net->n_parameters * sizeof *net->memory);
     }
     for (int t = 0; t < net->n_trained; t++) {
         parameter *p = net->tensors[t].parameter;
-        for (int m = 0; m < MAX_MEMORIES; m++)
-            p->memory[m] = m < memories ? net->memory + (size_t)m * net->n_parameters + (p->data - net->parameters)
-                                        : p->data; /* a place that is not used */
+        for (int m = 0; m < MAX_MEMORIES; m++) {
+            p->memory[m] = m < memories ? memory_of(net, m, p->data) : NULL;
+            p->memory_panels[m] = m < memories ? p->memory[m] + net->n_parameters : NULL;
+        }
     }
     net->optimizer = kind;
     net->steps = 0;
@@ -175,7 +182,7 @@ pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor)
         return fail(net->error, PN_ERR_ARGUMENT, "state tensor %d; the optimizer remembers %d", i, info.tensors);
     const int m = i / net->n_trained;
     pn_net_tensor(net, i % net->n_trained, tensor);
-    tensor->data = net->memory + (size_t)m * net->n_parameters + (tensor->data - net->parameters);
+    tensor->data = memory_of(net, m, tensor->data);
     snprintf(net->memory_name, sizeof net->memory_name, "%s.%s", tensor->name, optimizers[net->optimizer].memory[m]);
     tensor->name = net->memory_name;
     tensor->grad = NULL;
@@ -254,16 +261,17 @@ const update_rule *optim_rule(const optim_step *s, const parameter *p)
     return p->rank > 1 ? &s->decayed : &s->others;
 }
 
-void optim_apply_rows(const optim_step *s, const parameter *p, size_t at, update_args u)
-{
-    u.a = p->memory[0] + at;
-    u.b = p->memory[1] + at;
-    kernels()->update(optim_rule(s, p), &u);
-}
-
 void optim_apply(const optim_step *s, const parameter *p, size_t from, const float *dw, size_t n)
 {
-    optim_apply_rows(s, p, from, (update_args){.w = p->data + from, .dw = dw, .m = 1, .n = (int)n});
+    const update_args u = {
+        .w = p->data + from,
+        .a = p->memory[0] ? p->memory[0] + from : NULL,
+        .b = p->memory[1] ? p->memory[1] + from : NULL,
+        .dw = dw,
+        .m = 1,
+        .n = (int)n,
+    };
+    kernels()->update(optim_rule(s, p), &u);
 }
 
 /* The root of the sum of the squares of all gradients. Segments are added up by one thread or another, their sums by each
