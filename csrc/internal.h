@@ -170,7 +170,8 @@ typedef struct {
     void (*backward)(layer *l, const pass *p);         /* dx from dy; called where dx is wanted */
     void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: applied, or stored */
     void (*after_step)(layer *l, const pass *p);       /* what a step changes besides the parameters; may be NULL */
-    bool backward_by_columns;                          /* split backward by features, not by rows */
+    bool (*backward_by_columns)(const layer *l, const pass *p); /* split backward by features? NULL, or no: by rows */
+    bool for_owner;   /* and then each thread makes the columns of dx that its weights in the layer below need */
     bool rectifies;   /* y loses about half of x: weights before it start larger (He) */
     bool transparent; /* weights before it start as the layer behind it wants them */
 } layer_ops;

@@ -199,29 +199,50 @@ static void dense_prepare(layer *l, const pass *p)
                          own.columns - own.column);
 }
 
+/* Where backward writes dx: with a ReLU's gradient on top, if it does that one's work, too. */
+static const activation *backward_target(const layer *l, const pass *p)
+{
+    return p->fuse && l->before && l->before->fused_backward ? &l->before->dx : &l->dx;
+}
+
+/* Where a thread owns columns of the weights below, it makes the columns of their gradient itself. */
+static bool dense_backward_by_columns(const layer *l, const pass *p)
+{
+    const layer *below = l->before && l->before->fused_backward ? l->before->before : l->before;
+    return p->fuse && below && below->ops == &dense_ops && dense_by_columns(below, p) &&
+           below->dy.data == backward_target(l, p)->data;
+}
+
 /* dx (m,k) = dy (m,n) W^T */
 static void dense_backward(layer *l, const pass *p)
 {
-    const parameter *W = &l->param[WEIGHTS];
-    const bool relu = p->fuse && l->before && l->before->fused_backward;
-    const activation *dx = relu ? &l->before->dx : &l->dx;
-    const size_t ld = padded(W->dim[0]);
-    int row, rows;
-    my_share(p, p->rows, 1, &row, &rows);
+    const activation *dx = backward_target(l, p);
+    const bool relu = dx != &l->dx;
+    const int n = (int)l->param[WEIGHTS].dim[1];
+    const size_t ld = padded(l->param[WEIGHTS].dim[0]);
+    patch part = {0, p->rows, 0, (int)l->param[WEIGHTS].dim[0]}; /* of dx */
+    if (dense_backward_by_columns(l, p))
+        my_share(p, part.columns, PAD, &part.column, &part.columns);
+    else
+        my_share(p, part.rows, 1, &part.row, &part.rows);
+    float *turned = transposed(l, p) + part.column;
     if (l->own_size)
-        kernels()->transpose(transposed(l, p), ld, W->data, (size_t)W->dim[1], (int)W->dim[0], (int)W->dim[1]);
+        kernels()->transpose(turned, ld, l->param[WEIGHTS].data + (size_t)part.column * (size_t)n, (size_t)n,
+                             part.columns - part.column, n);
     const gemm_args g = {
-        .C = dx->data + (size_t)row * dx->ld,
+        .C = dx->data + (size_t)part.row * dx->ld + part.column,
         .ldc = dx->ld,
-        .A = l->dy.data + (size_t)row * l->dy.ld,
+        .A = l->dy.data + (size_t)part.row * l->dy.ld,
         .row_a = l->dy.ld,
         .col_a = 1,
-        .B = transposed(l, p),
+        .B = turned,
         .ldb = ld,
-        .m = rows - row,
-        .n = (int)W->dim[0],
-        .k = (int)W->dim[1],
-        .epi = {.kind = relu ? EPI_RELU_GRAD : EPI_STORE, .y = l->x.data + (size_t)row * l->x.ld, .ldy = l->x.ld},
+        .m = part.rows - part.row,
+        .n = part.columns - part.column,
+        .k = n,
+        .epi = {.kind = relu ? EPI_RELU_GRAD : EPI_STORE,
+                .y = l->x.data + (size_t)part.row * l->x.ld + part.column,
+                .ldy = l->x.ld},
     };
     kernels()->gemm(&g);
 }
@@ -332,5 +353,7 @@ const layer_ops dense_ops = {
     .end = dense_end,
     .prepare = dense_prepare,
     .backward = dense_backward,
+    .backward_by_columns = dense_backward_by_columns,
+    .for_owner = true,
     .update = dense_update,
 };

@@ -167,17 +167,23 @@ static void loss(pn_net *net, const pass *p, bool with_labels, float *dx)
     loss_rows(net->text.loss, net->loss, net->correct, dx, x.data, x.ld, features, &a, from, to, 1 / (float)p->rows);
 }
 
-/* From the last layer down: dx, as far as a layer below has parameters. */
+/* From the last layer down: dx, as far as a layer below has parameters; and waits, unless each thread made itself what its
+   update needs. */
 static void backward(pn_net *net, const pass *p)
 {
     extent have = ROWS;
+    bool for_owner = false;
     for (int i = net->head - 1; i >= 0; i--) {
         layer *l = &net->layers[i];
         if (!l->wants_dx || !l->ops->backward || (p->fuse && l->fused_backward))
             continue;
-        split_work(&have, l->ops->backward_by_columns, p);
+        const bool columns = l->ops->backward_by_columns && l->ops->backward_by_columns(l, p);
+        split_work(&have, columns, p);
         l->ops->backward(l, p);
+        for_owner = columns && l->ops->for_owner;
     }
+    if (!for_owner)
+        team_sync(p->threads);
 }
 
 /* The gradients of all parameters from x and dy, all rows of them: applied, or stored. */
@@ -281,7 +287,6 @@ void train_job(void *arg, int id, int threads)
         forward(net, &p, net->head);
         loss(net, &p, j->data->labels, output_gradient(net).data);
         backward(net, &p);
-        team_sync(threads);
         finite = add_stats(net, p.rows, &mine);
         if (finite) {
             const optim_step now = optim_step_of(j->opt, taken, net->steps + taken + 1, 1);
@@ -396,7 +401,6 @@ void backward_job(void *arg, int id, int threads)
     pass p = start(j, id, threads, 0, 0, &b);
     p.step = j->net->updates;
     backward(j->net, &p);
-    team_sync(threads);
     update(j->net, &p);
 }
 
