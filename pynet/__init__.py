@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
     from pynet.gradcheck import gradient_check
     from pynet.npz import export_npz, import_npz
+    from pynet.predict import predict_image
 
 __version__ = _text(_lib.pn_version())
 
@@ -53,13 +54,14 @@ __all__ = [
     "load",
     "metrics",
     "optim",
+    "predict_image",
     "reference",
     "schedules",
 ]
 
 # Imported when they are first used: a program that loads a model and predicts needs none of them.
 _MODULES = {"data", "figures", "kernels", "metrics", "reference"}
-_FUNCTIONS = {"export_npz": "npz", "import_npz": "npz", "gradient_check": "gradcheck"}
+_FUNCTIONS = {"export_npz": "npz", "import_npz": "npz", "gradient_check": "gradcheck", "predict_image": "predict"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 COMMANDS = {  # each is pynet.<name> with a main(argv) -> status
     "train": "train a network on a data set and save it",
+    "predict": "name pictures with a trained network",
     "evaluate": "measure a model on a data set, class by class",
     "visualize": "draw a model, its data and its answers",
     "info": "say what a model file holds",

@@ -1,0 +1,344 @@
+"""The command that names pictures: `pynet predict`, also `python -m pynet.predict`, and predict_image for programs.
+
+prediction = pynet.predict_image("three.jpg")               with the newest model in the working folder
+prediction.prediction, prediction.confidence                ("3", 0.987)
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pynet import cli
+from pynet.cli import Parser, UsageError, number, path, whole
+from pynet.datafiles import DataError
+from pynet.fit import replacing
+from pynet.network import Network, load
+from pynet.pictures import SUFFIXES, Preparation, flat, in_parallel, picture_files, read_picture
+
+__all__ = ["Prediction", "main", "newest_model", "predict_image", "preparation_of"]
+
+SURE = 0.6  # below this confidence the network is called unsure
+BATCH = 256  # pictures that go through the network at once
+MOST_STDIN = 1 << 28  # bytes of a picture from standard input
+BAR = 30  # characters of a bar for 100 %
+SHADES = " .:-=+*#%@"
+
+EXAMPLES = """\
+examples:
+  pynet predict three.jpg                            with the newest model that pynet train saved here
+  pynet predict three.jpg --show                     draw what the network sees, too
+  pynet predict photos/ more/*.png --top 2           a line for each picture, and its two likeliest classes
+  pynet predict - --json < three.png                 an array for programs: file, prediction, confidence, ...
+  pynet predict --model letters.safetensors a.png
+
+A picture is prepared as the model's data set was: the ink found, fitted, centred; --save-seen shows the result.
+Status 0: every picture could be read; 1: one could not, the others were named all the same, or another error;
+2: wrong options; 130: Ctrl-C.
+"""
+
+Seen: TypeAlias = tuple[
+    str, "npt.NDArray[np.uint8] | DataError | None"
+]  # a name, and what the network gets; None: no ink
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network says to one picture.
+
+    prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink.
+    probabilities: by class name; of a network without softmax, its outputs as they are. warning: what is doubtful, or
+    what is wrong. seen: uint8, the input that the network got. readable: False where there was no picture to look at.
+    """
+
+    file: str
+    prediction: str | None = None
+    confidence: float | None = None
+    probabilities: dict[str, float] | None = None
+    warning: str | None = None
+    seen: npt.NDArray[np.uint8] | None = None
+    readable: bool = True
+
+    def best(self, count: int) -> list[tuple[str, float]]:
+        """The likeliest classes with their probabilities, best first."""
+        return sorted((self.probabilities or {}).items(), key=lambda item: -item[1])[:count]
+
+
+def predict_image(
+    picture: str | os.PathLike[str] | npt.ArrayLike | Image.Image,
+    model: Network | str | os.PathLike[str] | None = None,
+    *,
+    invert: bool | None = None,
+    temperature: float = 1.0,
+) -> Prediction:
+    """What a model says to a picture, prepared as the pictures of its data set were.
+
+    picture: a file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4) of uint8, uint16, or floats in 0..1.
+    model: a Network, a file, or None for the newest model in the working folder. invert: True: dark ink on light paper,
+    False: light on dark, None: decided from the picture. temperature: of the softmax, above 1 is flatter.
+    Raises DataError (a ValueError) if there is no such picture, OSError or ValueError if there is no such model.
+    """
+    net = model if isinstance(model, Network) else load(newest_model() if model is None else model)
+    preparation = preparation_of(net)
+    if isinstance(picture, (str, os.PathLike)):
+        [image] = in_parallel(lambda source: read_picture(source), [picture])
+        name = os.fspath(picture)
+    else:
+        image, name = flat(picture if isinstance(picture, Image.Image) else _image(np.asarray(picture))), "the picture"
+    return _predictions(net, [(name, preparation.prepare(image, invert))], temperature)[0]
+
+
+def _image(values: npt.NDArray[Any]) -> Image.Image:
+    """An array as a Pillow image."""
+    gray, colour = values.ndim == 2, values.ndim == 3 and values.shape[2] in (3, 4)
+    if not (gray or colour) or values.size == 0 or values.dtype.kind not in "buf":
+        raise DataError(
+            f"an array of {values.dtype} and shape {values.shape} is no picture; accepted: (h, w), (h, w, 3) or "
+            f"(h, w, 4) of uint8, uint16, or floats in 0..1"
+        )
+    if values.dtype.kind == "f" and not ((values >= 0) & (values <= 1)).all():
+        raise DataError(f"floats from {values.min():g} to {values.max():g} are no picture; accepted: 0..1")
+    if values.dtype.kind in "bf":
+        values = np.round(255 * values.astype(np.float32))
+    elif values.dtype.itemsize > 1:
+        values = values // 257
+    return Image.fromarray(np.ascontiguousarray(values, np.uint8))
+
+
+def newest_model(folder: str | os.PathLike[str] = ".") -> Path:
+    """The model file in the folder that was saved last. Raises FileNotFoundError, which says how to get one."""
+    found = [(entry.stat().st_mtime_ns, entry) for entry in Path(folder).glob("*.safetensors") if entry.is_file()]
+    for _, entry in sorted(found, reverse=True):
+        try:
+            load(entry)
+        except (OSError, ValueError):  # safetensors files of other programs
+            continue
+        return entry
+    raise FileNotFoundError("no model in this folder: run `pynet train` here first, or name one by --model FILE")
+
+
+def preparation_of(net: Network) -> Preparation:
+    """How a network's pictures were prepared: as its notes say, else what its input suggests. Raises ValueError."""
+    note = net.meta.get("pictures")
+    preparation = _guessed(net.in_shape) if note is None else Preparation.from_note(note)
+    if math.prod(preparation.shape) != math.prod(net.in_shape):
+        raise ValueError(f"the model takes {net.in_shape}, but its note says pictures of {preparation.shape}")
+    return preparation
+
+
+def _guessed(shape: tuple[int, ...]) -> Preparation:
+    features = math.prod(shape)
+    color = len(shape) == 3 and shape[0] == 3
+    height, width = shape[-2:] if len(shape) == 3 else (math.isqrt(features),) * 2
+    if features != (3 if color else 1) * height * width or min(height, width) < 4:
+        raise ValueError(f"the model takes {features} inputs in the shape {shape}, which is no picture")
+    return Preparation(height, width, color, None if color else "digits" if features == 64 else "mnist")
+
+
+def _predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[Prediction]:
+    """The predictions for prepared pictures, in order; an error or no ink takes the place of what could not be."""
+    inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
+    outputs = iter(net.predict_proba(np.stack(inputs), temperature).reshape(len(inputs), -1) if inputs else [])
+    found = []
+    for name, x in seen:
+        if isinstance(x, DataError):
+            found.append(Prediction(name, warning=str(x), readable=False))
+        elif x is None:
+            found.append(Prediction(name, warning="no ink in this picture"))
+        else:
+            found.append(_prediction(net, name, x, next(outputs)))
+    return found
+
+
+def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: npt.NDArray[np.float32]) -> Prediction:
+    classes = net.classes
+    if len(output) == 1:  # one output: the second of two classes, or not
+        output, classes = np.array([1 - output[0], output[0]], np.float32), ["0", "1"]
+    best = int(output.argmax())
+    confidence = float(output[best])
+    doubt = "the network is unsure" if not confidence >= SURE else None
+    return Prediction(name, classes[best], confidence, dict(zip(classes, output.tolist(), strict=True)), doubt, seen)
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+def _parser() -> Parser:
+    parser = Parser("pynet predict", "Names pictures with a trained network: drawings, scans, photos.", EXAMPLES)
+    add = parser.add_argument
+    add("images", metavar="IMAGE", nargs="+", type=path, help="files, folders of pictures, or - for standard input")
+    add("--model", metavar="FILE", type=path, help="the model (default: the newest .safetensors in this folder)")
+    inverted = "dark ink on light paper, or the other way round (default: decided from the picture)"
+    add("--invert", action=argparse.BooleanOptionalAction, help=inverted)
+    positive = number(1e-3, 1e6, "a number from 0.001 to below 1000000")
+    heat = "of the softmax: above 1 the network is less sure of itself (default: 1)"
+    add("--temperature", metavar="T", type=positive, default=1.0, help=heat)
+    top = "the K likeliest classes of each picture (default: all of a single picture, else the best)"
+    add("--top", metavar="K", type=whole(1), help=top)
+    add("--show", action="store_true", help="draw what the network sees")
+    add("--save-seen", metavar="FILE", type=_png, help="write what the network sees as a .png; of several, a sheet")
+    add("--json", action="store_true", help="print an array of {file, prediction, confidence, probabilities, warning}")
+    return parser
+
+
+def _png(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        cli.refuse(text, "a file with the suffix .png")
+    return Path(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    return cli.run("predict", lambda: predict(_parser().parse_args(argv)))
+
+
+def predict(options: argparse.Namespace) -> int:
+    """The whole run; 1 if a picture could not be read."""
+    model = options.model or newest_model()
+    net = load(model)
+    preparation = preparation_of(net)
+    sources = [source for given in options.images for source in _sources(given)]
+    if options.save_seen:
+        _check_target(options.save_seen, [model, *(source for source in sources if isinstance(source, Path))])
+    if not options.json:
+        print(_title(model, net))
+    single = len(sources) == 1
+    status, kept, seen = 0, [], []
+    for found in _named(net, preparation, sources, options):
+        if not found.readable:
+            status = 1
+            cli.complain("predict", f"error: {found.warning}")
+        elif not options.json:
+            print(_text(found, options.top or (math.inf if single else 0)))
+            if options.show and found.seen is not None:
+                print(drawn(found.seen))
+        if options.json:
+            kept.append(_json(found, options.top))
+        if options.save_seen and found.seen is not None:
+            seen.append(found.seen)
+    if options.json:
+        print(json.dumps(kept, allow_nan=False))
+    if options.save_seen:
+        _save_sheet(options.save_seen, seen)
+    return status
+
+
+def _sources(given: Path) -> list[Path | DataError]:
+    """The files that an argument stands for."""
+    if not given.is_dir():
+        return [given]
+    found: list[Path | DataError] = [*picture_files(given)]
+    return found or [DataError(f"{given}: no pictures in this folder; known by {', '.join(sorted(SUFFIXES))}")]
+
+
+def _named(
+    net: Network, preparation: Preparation, sources: list[Path | DataError], options: argparse.Namespace
+) -> Iterator[Prediction]:
+    """The predictions for the sources, in order."""
+
+    def prepared(source: Path | DataError) -> Seen:
+        if isinstance(source, DataError):
+            return str(source).partition(": ")[0], source
+        try:
+            image = read_picture(_stdin() if str(source) == "-" else source)
+            return str(source), preparation.prepare(image, options.invert)
+        except DataError as error:
+            return str(source), error
+
+    stream = in_parallel(prepared, sources)
+    while batch := list(islice(stream, BATCH)):
+        yield from _predictions(net, batch, options.temperature)
+
+
+def _stdin() -> io.BytesIO:
+    content = sys.stdin.buffer.read(MOST_STDIN + 1)
+    if not 0 < len(content) <= MOST_STDIN:
+        raise DataError(
+            f"-: {len(content):,} bytes on standard input; accepted: a picture of up to {MOST_STDIN:,} bytes"
+        )
+    file = io.BytesIO(content)
+    file.name = "-"
+    return file
+
+
+# ---- what is printed ------------------------------------------------------------------------------------------------
+
+
+def _title(model: Path, net: Network) -> str:
+    facts = []
+    if name := net.meta.get("dataset"):
+        facts.append(f"trained on {name}")
+    with contextlib.suppress(KeyError, ValueError):  # a note may be missing, or not ours
+        facts.append(f"test accuracy {100 * float(net.meta['test_accuracy']):.2f} %")
+    return f"model {model}" + (f": {', '.join(facts)}" if facts else "")
+
+
+def _text(found: Prediction, lines: float) -> str:
+    """The answer, and below it the likeliest classes, that many; all are in the network's order."""
+    if found.prediction is None or found.confidence is None or found.probabilities is None:
+        return f"{found.file}: {found.warning}"
+    text = f"{found.file}: {found.prediction} ({100 * found.confidence:.1f} %)"
+    text += f", {found.warning}" if found.warning else ""
+    shown = found.probabilities.items() if lines == math.inf else found.best(int(lines))
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, share in shown:
+        bar = "#" * round(BAR * min(max(share, 0), 1))
+        text += f"\n{'>' if name == found.prediction else ' '} {name:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
+    return text
+
+
+def drawn(seen: npt.NDArray[np.uint8]) -> str:
+    """A picture as characters, two a pixel: the denser, the lighter. seen: (h, w) or (3, h, w)."""
+    grey = seen if seen.ndim == 2 else seen.mean(axis=0)
+    shades = np.array(list(SHADES))[(grey.astype(np.intp) * len(SHADES)) // 256]
+    return "\n".join("".join(np.repeat(row, 2)).rstrip() for row in shades)
+
+
+def _json(found: Prediction, top: int | None) -> dict[str, Any]:
+    shares = found.probabilities if top is None or found.probabilities is None else dict(found.best(top))
+    return {
+        "file": found.file,
+        "prediction": found.prediction,
+        "confidence": found.confidence,
+        "probabilities": shares,
+        "warning": found.warning,
+    }
+
+
+def _check_target(target: Path, inputs: Iterable[Path]) -> None:
+    if target.is_dir():
+        raise UsageError(f"argument --save-seen: {target} is a folder")
+    if target.exists() and any(target.samefile(other) for other in inputs if other.exists()):
+        raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")
+
+
+def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
+    """Writes one picture as it is, several as a sheet, row by row; whole or not at all."""
+    if not seen:
+        raise ValueError(f"nothing to write to {target}: there is no picture with ink")
+    height, width = seen[0].shape[-2:]
+    across = math.ceil(math.sqrt(len(seen)))
+    sheet = Image.new("L" if seen[0].ndim == 2 else "RGB", (across * width, -(-len(seen) // across) * height))
+    for i, picture in enumerate(seen):
+        tile = Image.fromarray(picture if picture.ndim == 2 else np.ascontiguousarray(picture.transpose(1, 2, 0)))
+        sheet.paste(tile, (i % across * width, i // across * height))
+    with replacing(target) as partial:
+        sheet.save(partial, "PNG")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
