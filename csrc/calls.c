@@ -119,21 +119,31 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     return net_check_finite(net); /* after the last step no loss tells */
 }
 
-pn_status pn_net_forward(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
+static pn_status forward(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool training)
 {
     net->error[0] = 0;
     pn_status status = check_samples(net, data, order, n, false);
-    if (!status)
+    if (!status && training)
         status = check_batch(net, n);
     if (!status)
         status = reserve(net, n, worthwhile_threads(net, n));
     if (status)
         return status;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = n, .training = true};
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = n, .training = training};
     run(forward_job, &j);
     net->rows = (int)n;
-    net->done = STEP_FORWARD;
+    net->done = training ? STEP_FORWARD : STEP_INFERRED;
     return PN_OK;
+}
+
+pn_status pn_net_forward(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
+{
+    return forward(net, data, order, n, true);
+}
+
+pn_status pn_net_infer(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
+{
+    return forward(net, data, order, n, false);
 }
 
 pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, double *loss_mean)
@@ -196,7 +206,7 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
     pn_status status = check_layer(net, i);
     if (status)
         return status;
-    if (net->done < STEP_FORWARD)
+    if (net->done < STEP_INFERRED)
         return fail(net->error, PN_ERR_STATE,
                     "activations are there after forward, until the next call that trains or predicts");
     if (n != net->rows)

@@ -250,7 +250,7 @@ typedef struct {
 } note;
 
 /* What the last call left in work memory: how far the four steps by hand have come. */
-typedef enum { STEP_NONE, STEP_FORWARD, STEP_LOSS, STEP_BACKWARD } step;
+typedef enum { STEP_NONE, STEP_INFERRED, STEP_FORWARD, STEP_LOSS, STEP_BACKWARD } step;
 
 typedef struct {
     int layer;

@@ -283,7 +283,10 @@ pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor);
 /* Goes on as if an optimizer of this kind had taken so many steps: its memory is zero, for the caller to fill. */
 pn_status pn_net_set_state(pn_net *net, pn_optim_kind kind, int64_t steps);
 
-/* Copies what layer i put out in the last forward, a batch of n, into y (n, its out_shape). */
+/* As forward, but in the mode of predict: the activations can be looked at, no loss follows. */
+pn_status pn_net_infer(pn_net *net, const pn_data *data, const int32_t *order, int64_t n);
+
+/* Copies what layer i put out in the last forward or infer, a batch of n, into y (n, its out_shape). */
 pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y);
 
 /* y (n, out_features) = the network's output for the first n samples of data; with a closing softmax, at this

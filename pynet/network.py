@@ -338,11 +338,14 @@ class Network:
 
     # ---- training ----
 
-    def forward(self, x: npt.ArrayLike) -> Array:
-        """The outputs (n, *out_shape) for a batch, in training mode; keeps what loss and backward need."""
+    def forward(self, x: npt.ArrayLike, training: bool = True) -> Array:
+        """The outputs (n, *out_shape) for a batch; keeps the activations, and what loss and backward need.
+
+        training False: as predict runs it, with nothing dropped; to look at the activations, no loss can follow.
+        """
         samples = self._samples(x, None)
         with self._lock:
-            self._call(lib.pn_net_forward, samples.data, ffi.NULL, samples.n)
+            self._call(lib.pn_net_forward if training else lib.pn_net_infer, samples.data, ffi.NULL, samples.n)
             self._rows = samples.n
             return self._last.output
 

@@ -167,7 +167,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     choose.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
     add("--on", choices=["test", "train"], default="test", help="which samples (default: test)")
     add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
-    add("--layer", metavar="N", type=cli.whole(0), help="weights, looks: the layer, as pynet info numbers them")
+    add("--layer", metavar="N", help="weights, looks: the layer, as pynet info numbers them")
     add("--units", metavar="N,N,..", type=_units, help="looks: the units of that layer (default: the first 20)")
     add("--sample", metavar="N", type=cli.whole(0), default=0, help="temperatures: which sample (default: 0)")
     add("--toy", choices=list(TOYS), help="boundary: train a small network on this toy data")

@@ -107,8 +107,10 @@ def test_weights_are_the_weights(net: pynet.Network) -> None:
     assert figure.get_suptitle() == "weights of layer 0, dense(32): the first 12 of 32 units"
     second = figures.weights(net, layer=2)
     assert_array_equal(pictures(second)[0], net.layers[2].W.T)
-    for wrong in (1, 9, -1):
-        with pytest.raises(ValueError, match=f"layer {wrong} has no weights to draw; accepted: 0, 2"):
+    with pytest.raises(ValueError, match="layer 1 has no weights to draw; accepted: 0, 2"):
+        figures.weights(net, layer=1)
+    for wrong in (9, -1, "x"):
+        with pytest.raises(ValueError, match=f"layer is {wrong}; this network has 0, 1, 2, 3"):
             figures.weights(net, layer=wrong)
 
 
@@ -214,6 +216,14 @@ def test_boundary_is_where_the_answers_change() -> None:
     assert_allclose(found[:, 1], 3 * found[:, 0], rtol=1e-5)
     with pytest.raises(ValueError, match="have 3 numbers"):
         figures.boundary(net, np.zeros((2, 3)), [0, 1])
+
+
+def test_layers_within_others() -> None:
+    net = pynet.Network("input(30) dense(8) residual(dense(8) relu) relu dense(3) softmax")
+    assert_array_equal(pictures(figures.weights(net, layer="1.0"))[0], net.layers[2].W.T)
+    assert_array_equal(figures.ascend(net, 2, [4]), figures.ascend(net, 1, [4]))
+    assert_array_equal(figures.ascend(net, "1.1", [4]), figures.ascend(net, "1.0", [4]))
+    drawn(figures.looks_for(net))
 
 
 @pytest.mark.parametrize(

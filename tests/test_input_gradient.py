@@ -121,6 +121,27 @@ def test_bytes_are_pixels_and_shapes_stay() -> None:
     assert net.input_gradient(x[:0], y[:0]).shape == (0, 1, 4, 5)
 
 
+def test_forward_without_training() -> None:
+    net = Network(SPEC, seed=3)
+    x, y = samples(net, 9)
+    out = net.forward(x, training=False)
+    assert_array_equal(net.layers[3].output, third_layer(net, x))
+    assert_array_equal(out, net.predict_proba(x))
+    net.forward(x, training=False)
+    with pytest.raises(RuntimeError, match="loss comes after forward"):
+        net.loss(y)
+    net.forward(x)
+    assert net.loss(y) > 0
+
+
+def third_layer(net: Network, x: Array) -> Array:
+    """Layer 3 by a network that ends there."""
+    part = Network("input(12) dense(9) relu dense(7) sigmoid loss(mse)")
+    for name, tensor in part.tensors.items():
+        tensor[...] = net.tensors[name]
+    return part.predict_proba(x)
+
+
 def test_what_is_refused() -> None:
     net = Network(SPEC)
     x, y = samples(net, 5)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pynet.network import Network
+
 Array = npt.NDArray[Any]
 
 # Okabe and Ito 2008: colours that the colour-blind can tell apart. In grey, markers and line styles do.
@@ -66,6 +68,14 @@ def plain(text: str, width: int = 160) -> str:
     """Text as it stands: names come from files, and a $ would begin a formula."""
     text = printable(text).replace("$", r"\$")
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def layer_index(net: Network, layer: int | str) -> int:
+    """Which of net.layers has this number, "1", or, within another, "1.0". ValueError: none has."""
+    paths = [one.path for one in net.layers]
+    if str(layer) not in paths:
+        raise ValueError(f"layer is {layer}; this network has {', '.join(paths)}")
+    return paths.index(str(layer))
 
 
 # ---- small pictures in a grid ---------------------------------------------------------------------------------------

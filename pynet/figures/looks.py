@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pynet.figures.canvas import Array, as_picture, columns_for, grid, paper, picture_shape, plain
-from pynet.network import Network
+from pynet.figures.canvas import Array, as_picture, columns_for, grid, layer_index, paper, picture_shape, plain
+from pynet.network import LayerView, Network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["ascend", "looks_for"]
 
+BENDS = {"relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "dropout"}  # layers whose units are those below
+
 
 def ascend(
-    net: Network, layer: int, units: Sequence[int], *, steps: int = 200, rate: float = 0.05, decay: float = 0.1
+    net: Network, layer: int | str, units: Sequence[int], *, steps: int = 200, rate: float = 0.05, decay: float = 0.1
 ) -> Array:
     """Inputs (len(units), *in_shape), numbers from 0 to 1, that make these units of a layer answer strongly.
 
@@ -28,17 +30,17 @@ def ascend(
     is climbed, since a ReLU that is off has no slope; of a layer of maps, a unit is a map, its output the sum over it.
     ValueError: no such layer or unit.
     """
-    layer = _before_activation(net, layer)
-    shape = net.layers[layer].out_shape
+    at = _before_activation(net, layer_index(net, layer))
+    shape = net.layers[at].out_shape
     for unit in units:
         if not 0 <= unit < shape[0]:
-            raise ValueError(f"unit is {unit}; layer {layer} has 0 to {shape[0] - 1}")
+            raise ValueError(f"unit is {unit}; layer {net.layers[at].path} has 0 to {shape[0] - 1}")
     dy = np.zeros((len(units), *shape), np.float32)
     dy[np.arange(len(units)), list(units)] = 1
     picture = picture_shape(net.in_shape)
     x: Array = np.zeros((len(units), *net.in_shape), np.float32)
     for _ in range(steps):
-        gradient = net.input_gradient(x, dy=dy, layer=layer)
+        gradient = net.input_gradient(x, dy=dy, layer=at)
         size = np.sqrt((gradient.reshape(len(x), -1) ** 2).mean(axis=1)).reshape(-1, *[1] * (x.ndim - 1))
         x = (1 - decay) * x + rate * gradient / np.where(size > 0, size, 1)
         if picture:
@@ -49,11 +51,16 @@ def ascend(
 
 def _before_activation(net: Network, layer: int) -> int:
     """The layer itself, or the one below it if it only bends each of its inputs."""
-    if not 0 <= layer < len(net.layers):
-        raise ValueError(f"layer is {layer}; this network has 0 to {len(net.layers) - 1}")
-    while layer > 0 and not net.layers[layer].parameters and net.layers[layer].in_shape == net.layers[layer].out_shape:
-        layer -= 1
-    return layer
+    found = net.layers[layer]
+    row = [i for i, one in enumerate(net.layers) if _parent(one) == _parent(found)]  # nested ones stand among them
+    at = row.index(layer)
+    while at and net.layers[row[at]].kind in BENDS:
+        at -= 1
+    return row[at]
+
+
+def _parent(layer: LayerView) -> str:
+    return layer.path.rpartition(".")[0]
 
 
 def _smooth(x: Array, centre: float = 0.8) -> Array:
@@ -63,16 +70,18 @@ def _smooth(x: Array, centre: float = 0.8) -> Array:
     return np.asarray(centre * x + (1 - centre) / 4 * around, dtype=x.dtype)
 
 
-def looks_for(net: Network, *, layer: int | None = None, units: Sequence[int] | None = None, most: int = 20) -> Figure:
+def looks_for(
+    net: Network, *, layer: int | str | None = None, units: Sequence[int] | None = None, most: int = 20
+) -> Figure:
     """What each class, or each unit of a layer, looks for; see ascend.
 
     layer None: the outputs, before a closing softmax; units None: the first `most`. Where the inputs are no picture,
     the numbers are drawn as bars. ValueError: no such layer or unit.
     """
-    last = _before_activation(net, len(net.layers) - 1)
-    index = _before_activation(net, last if layer is None else layer)
+    last = _before_activation(net, max(i for i, one in enumerate(net.layers) if not _parent(one)))
+    index = last if layer is None else _before_activation(net, layer_index(net, layer))
     chosen = list(range(min(most, net.layers[index].out_shape[0]))) if units is None else list(units)
-    found = ascend(net, index, chosen)
+    found = ascend(net, net.layers[index].path, chosen)
     outputs = index == last and len(net.classes) == net.layers[index].out_shape[0]
     names = [net.classes[unit] if outputs else f"unit {unit}" for unit in chosen]
     answers = _answers(net, found, index)[np.arange(len(chosen)), chosen]
@@ -93,6 +102,6 @@ def looks_for(net: Network, *, layer: int | None = None, units: Sequence[int] | 
 
 def _answers(net: Network, x: Array, layer: int) -> Array:
     """What the units of a layer say to x: (n, units); of maps, the sum."""
-    net.forward(x)
+    net.forward(x, training=False)
     out = net.layers[layer].output
     return np.asarray(out.reshape(len(x), out.shape[1], -1).sum(axis=2))

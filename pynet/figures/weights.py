@@ -11,6 +11,7 @@ from pynet.figures.canvas import (
     Array,
     as_picture,
     grid,
+    layer_index,
     paper,
     picture_shape,
     plain,
@@ -27,12 +28,12 @@ __all__ = ["weights"]
 CLIP = 99.5  # percent of the weights are within the colours: a few far out would leave all others grey
 
 
-def weights(net: Network, *, layer: int | None = None, most: int = 40) -> Figure:
+def weights(net: Network, *, layer: int | str | None = None, most: int = 40) -> Figure:
     """What each unit of a dense layer multiplies its inputs with, and the histogram of these weights.
 
-    layer: its index; None is the first that has weights W (n_in, units). The first `most` units are drawn, as pictures
-    where the inputs are one (dark is negative, light positive, one scale for all), else as the columns of one map.
-    ValueError: there is no such layer.
+    layer: its number, as in net.summary(); None is the first that has weights W (n_in, units). The first `most` units
+    are drawn, as pictures where the inputs are one (dark is negative, light positive, one scale for all), else as the
+    rows of one map. ValueError: there is no such layer.
     """
     chosen = _with_weights(net, layer)
     W: Array = np.asarray(chosen.W)
@@ -65,16 +66,17 @@ def weights(net: Network, *, layer: int | None = None, most: int = 40) -> Figure
     return figure
 
 
-def _with_weights(net: Network, index: int | None) -> LayerView:
+def _with_weights(net: Network, layer: int | str | None) -> LayerView:
     found = [one for one in net.layers if one.kind == "dense"]
-    if index is None:
+    if layer is None:
         if not found:
             raise ValueError(f"{net.spec} has no dense layer whose weights could be drawn")
         return found[0]
-    if not 0 <= index < len(net.layers) or net.layers[index] not in found:
-        accepted = ", ".join(str(net.layers.index(one)) for one in found)
-        raise ValueError(f"layer {index} has no weights to draw; accepted: {accepted or 'none in this network'}")
-    return net.layers[index]
+    chosen = net.layers[layer_index(net, layer)]
+    if chosen not in found:
+        accepted = ", ".join(one.path for one in found) or "none in this network"
+        raise ValueError(f"layer {layer} has no weights to draw; accepted: {accepted}")
+    return chosen
 
 
 def _histogram(figure: Any, layer: LayerView, W: Array) -> None:

@@ -342,6 +342,8 @@ static void gives_input_gradients(void)
     REFUSED(pn_net_backward(net), PN_ERR_STATE, "backward comes after");
     REFUSED(pn_net_input_gradient(net, &data, N + 1, 0, dy, dx), PN_ERR_ARGUMENT, "71 samples asked for");
     CHECK(pn_net_input_gradient(net, &data, 0, 0, dy, dx) == PN_OK);
+    CHECK(pn_net_infer(net, &data, NULL, 3) == PN_OK && pn_net_activation(net, 0, 3, dx) == PN_OK);
+    REFUSED(pn_net_loss(net, &data, NULL, 3, &loss), PN_ERR_STATE, "loss comes after forward");
     data.labels = NULL;
     REFUSED(pn_net_input_gradient(net, &data, 3, 0, NULL, dx), PN_ERR_ARGUMENT, "no labels");
     data.x = NULL;
