@@ -89,8 +89,9 @@ typedef struct {
     float (*sum_squares)(const float *x, size_t n);
     void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */
     void (*nonzero)(uint64_t *mask, const float *x, size_t n); /* bit i: x[i] is not 0; NaN is not */
-    size_t (*first_nonfinite)(const float *x, size_t n);       /* index, or n */
-    int (*argmax)(const float *x, int n);                      /* the first of the largest */
+    void (*nonzero_u8)(uint64_t *mask, const uint8_t *x, size_t n);
+    size_t (*first_nonfinite)(const float *x, size_t n); /* index, or n */
+    int (*argmax)(const float *x, int n);                /* the first of the largest */
 } kernel_table;
 
 extern const kernel_table kernels_portable;

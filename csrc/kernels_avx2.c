@@ -5,6 +5,7 @@ TARGET_BEGIN("avx2,fma")
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define TABLE avx2
 #define V 8
@@ -19,6 +20,13 @@ static const int part_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0
 #define LOAD_PART(p, n) _mm256_maskload_ps(p, PART(n))
 #define STORE_PART(p, v, n) _mm256_maskstore_ps(p, PART(n), (__m256)(v))
 #define NONZERO_BITS(v) (unsigned)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_setzero_ps(), _CMP_NEQ_UQ))
+
+static inline uint64_t zero_bytes(const uint8_t *p) /* of 32 */
+{
+    const __m256i zero = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)p), _mm256_setzero_si256());
+    return (unsigned)_mm256_movemask_epi8(zero);
+}
+#define NONZERO_BYTES(p) ~(zero_bytes(p) | zero_bytes((p) + 32) << 32)
 
 #include "kernels.inc"
 

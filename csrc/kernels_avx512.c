@@ -17,6 +17,7 @@ TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define LOAD_PART(p, n) _mm512_maskz_loadu_ps(PART(n), p)
 #define STORE_PART(p, v, n) _mm512_mask_storeu_ps(p, PART(n), (__m512)(v))
 #define NONZERO_BITS(v) _mm512_cmp_ps_mask((__m512)(v), _mm512_setzero_ps(), _CMP_NEQ_UQ)
+#define NONZERO_BYTES(p) _mm512_test_epi8_mask(_mm512_loadu_si512(p), _mm512_set1_epi8(-1))
 
 #include "kernels.inc"
 

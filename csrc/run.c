@@ -48,12 +48,17 @@ static void gather_rows(const pn_net *net, const pass *p, const batch *b, int fr
     const size_t n = (size_t)shape_size(&net->text.input);
     for (int i = from; i < to; i++) {
         float *row = p->inputs.data + (size_t)i * p->inputs.ld;
-        if (b->data->dtype == PN_UINT8)
-            kernels()->scale_u8(row, (const uint8_t *)b->data->x + sample(b, i) * n, n);
-        else
+        uint64_t *mask = p->zeros ? p->zeros->rows + (size_t)i * p->zeros->row_words : NULL;
+        if (b->data->dtype == PN_UINT8) {
+            const uint8_t *x = (const uint8_t *)b->data->x + sample(b, i) * n;
+            kernels()->scale_u8(row, x, n);
+            if (mask)
+                kernels()->nonzero_u8(mask, x, n);
+        } else {
             memcpy(row, (const float *)b->data->x + sample(b, i) * n, n * sizeof *row);
-        if (p->zeros)
-            kernels()->nonzero(p->zeros->rows + (size_t)i * p->zeros->row_words, row, n);
+            if (mask)
+                kernels()->nonzero(mask, row, n);
+        }
     }
 }
 
