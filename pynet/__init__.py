@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pynet.gradcheck import gradient_check
     from pynet.npz import export_npz, import_npz
     from pynet.predict import predict_image
+    from pynet.steps import explain
 
 __version__ = _text(_lib.pn_version())
 
@@ -45,6 +46,7 @@ __all__ = [
     "Softmax",
     "Tanh",
     "data",
+    "explain",
     "export_npz",
     "figures",
     "gradient_check",
@@ -61,7 +63,13 @@ __all__ = [
 
 # Imported when they are first used: a program that loads a model and predicts needs none of them.
 _MODULES = {"data", "figures", "kernels", "metrics", "reference"}
-_FUNCTIONS = {"export_npz": "npz", "import_npz": "npz", "gradient_check": "gradcheck", "predict_image": "predict"}
+_FUNCTIONS = {
+    "explain": "steps",
+    "export_npz": "npz",
+    "gradient_check": "gradcheck",
+    "import_npz": "npz",
+    "predict_image": "predict",
+}
 
 
 def __getattr__(name: str) -> Any:

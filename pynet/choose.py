@@ -16,7 +16,16 @@ from pynet.datafiles import Array
 from pynet.network import Network, load
 from pynet.words import times
 
-__all__ = ["MODEL_SUFFIX", "add_data_options", "add_model_option", "check_suits", "class_scores", "dataset", "model"]
+__all__ = [
+    "MODEL_SUFFIX",
+    "add_data_options",
+    "add_model_option",
+    "check_suits",
+    "class_scores",
+    "dataset",
+    "model",
+    "newest_model",
+]
 
 MODEL_SUFFIX = ".safetensors"
 NAMED = ("mnist", "fashion-mnist", "digits")
@@ -33,22 +42,20 @@ def add_model_option(add: argparse._ActionsContainer) -> None:
 
 def model(path: Path | None) -> tuple[Path, Network]:
     """The model at path, or the newest in the working folder, with its place. OSError, ValueError: there is none."""
-    if path is not None:
-        return path, load(path)
-    files = sorted(Path().glob(f"*{MODEL_SUFFIX}"), key=_modified, reverse=True)
-    for file in files:
+    place = newest_model() if path is None else path
+    return place, load(place)
+
+
+def newest_model(folder: str | os.PathLike[str] = ".") -> Path:
+    """The model file in the folder that was saved last. Raises FileNotFoundError, which says how to get one."""
+    found = [(entry.stat().st_mtime_ns, entry) for entry in Path(folder).glob("*.safetensors") if entry.is_file()]
+    for _, entry in sorted(found, reverse=True):
         try:
-            return file, load(file)
-        except (OSError, ValueError):  # somebody else's file, or a damaged one: the next may do
+            load(entry)
+        except (OSError, ValueError):  # safetensors files of other programs
             continue
-    raise ValueError(f"there is no model in {os.getcwd()}; `pynet train` makes one, --model FILE names one elsewhere")
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+        return entry
+    raise FileNotFoundError("no model in this folder: run `pynet train` here first, or name one by --model FILE")
 
 
 def class_scores(net: Network, x: Array, temperature: float = 1.0) -> Array:

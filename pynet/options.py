@@ -25,7 +25,7 @@ examples:
   pynet train --hidden 16,16 --activation sigmoid --loss mse --lr 0.3 --batch-size 10 --epochs 30
   pynet train --net "input(784) dense(32) tanh dense(10) softmax"
   pynet train --load mnist.safetensors --epochs 5    go on from a model
-  pynet train --plot                                 with pictures of what was learnt beside the model
+  pynet train --explain --plot                       with one step in all its numbers, and pictures at the end
 
 defaults: {EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits.
 Ctrl-C stops, saves what was learnt and exits with status 130. Status 2 is an error in the options, 1 any other.
@@ -103,6 +103,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     save = "none, or where to save (default: the data set's name + .safetensors); overwrites nothing but pynet models"
     add("--save", metavar="FILE", type=_target, default=DEFAULT_TARGET, help=save)
     add("--history", metavar="FILE", type=_history, help="write the figures of each epoch as .csv or .json")
+    add("--explain", action="store_true", help="first go through one step of learning with all its numbers")
     add("--plot", action="store_true", help="draw curves, weights and confusion matrix as .png beside the model")
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
     add("--quiet", action="store_true", help="print the test accuracy alone")

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pynet import cli
+from pynet.choose import newest_model
 from pynet.cli import Parser, UsageError, number, path, whole
 from pynet.datafiles import DataError
 from pynet.fit import replacing
@@ -117,18 +118,6 @@ def _image(values: npt.NDArray[Any]) -> Image.Image:
     elif values.dtype.itemsize > 1:
         values = values // 257
     return Image.fromarray(np.ascontiguousarray(values, np.uint8))
-
-
-def newest_model(folder: str | os.PathLike[str] = ".") -> Path:
-    """The model file in the folder that was saved last. Raises FileNotFoundError, which says how to get one."""
-    found = [(entry.stat().st_mtime_ns, entry) for entry in Path(folder).glob("*.safetensors") if entry.is_file()]
-    for _, entry in sorted(found, reverse=True):
-        try:
-            load(entry)
-        except (OSError, ValueError):  # safetensors files of other programs
-            continue
-        return entry
-    raise FileNotFoundError("no model in this folder: run `pynet train` here first, or name one by --model FILE")
 
 
 def preparation_of(net: Network) -> Preparation:

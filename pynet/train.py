@@ -235,6 +235,8 @@ def train(options: argparse.Namespace, begin: float) -> None:
     training = Training(task)
     try:
         _describe(task)
+        if options.explain:
+            _explain(task)
         test = training.run()
     except EXPECTED as error:
         raise Stopped(error, training.salvage(error)) from error
@@ -302,6 +304,14 @@ def _describe(task: Task) -> None:
         f"training  {plan}, seed {task.seed}\n"
         f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
     )
+
+
+def _explain(task: Task) -> None:
+    from pynet.steps import explain
+
+    first = int(kernels.shuffle(len(task.data.x_train), task.seed, 0)[0])
+    step = explain(task.net, task.data.x_train[first], task.data.y_train[first], SGD(task.options.lr))
+    task.say(f"the first sample that will be learnt from, number {first}, alone:\n\n{step}\n")
 
 
 def _epoch_line(row: dict[str, float], epoch: int, task: Task) -> str:

@@ -147,11 +147,11 @@ def test_function(model: pynet.Network) -> None:
 
 
 def test_what_evaluate_refuses(folder: Path) -> None:
-    one_line(run(command=evaluate), 1, "there is no model in")
+    one_line(run(command=evaluate), 1, "no model in this folder")
     one_line(run("--model", "none.safetensors", command=evaluate), 1, "none.safetensors")
     Path("damaged.safetensors").write_bytes(b"\x00" * 20)
     one_line(run("--model", "damaged.safetensors", command=evaluate), 1, "damaged.safetensors")
-    one_line(run(command=evaluate), 1, "there is no model in")
+    one_line(run(command=evaluate), 1, "no model in this folder")
     save_model("m.safetensors", "input(9) dense(10) softmax")
     one_line(run(*DIGITS, command=evaluate), 1, "takes 9 inputs, the samples of digits have 8x8 = 64")
     one_line(run(command=evaluate), 2, "does not say what it was trained on")
@@ -192,7 +192,7 @@ def test_notes_print_no_escapes(folder: Path) -> None:
 
 
 def test_what_info_refuses(folder: Path) -> None:
-    one_line(run(command=info), 1, "there is no model in")
+    one_line(run(command=info), 1, "no model in this folder")
     one_line(run("x", command=info), 1, "x")
     one_line(run("a", "b", command=info), 2, "pynet info --help")
     save_model("m.safetensors")

@@ -335,7 +335,7 @@ def test_toys(toy: str) -> None:
 
 
 def test_what_visualize_refuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one_line(run(command=visualize), 1, "there is no model in")
+    one_line(run(command=visualize), 1, "no model in this folder")
     one_line(run("weight", command=visualize), 2, "'weight' cannot be drawn; accepted: curves, weights")
     one_line(run("noise", "--toy", "moons", command=visualize), 2, "--toy trains a network")
     one_line(run("--history", "x.csv", command=visualize), 1, "x.csv")
