@@ -23,9 +23,10 @@
 #define MAX_TEXT (1 << 16)   /* bytes of a network's text: each word becomes a layer in memory */
 #define MAX_CHUNK (1 << 30)  /* bytes of one read or write: macOS refuses more than INT_MAX */
 
-#define MAX_NOTES (MAX_PAIRS - 2) /* two of the pairs are the file's own: */
+#define MAX_NOTES (MAX_PAIRS - 3) /* three of the pairs are the file's own: */
 #define TEXT_KEY "pynet"
 #define SEED_KEY "pynet.seed"
+#define UPDATES_KEY "pynet.updates"
 
 /* ---- messages ----------------------------------------------------------------------------------------------------- */
 
@@ -217,12 +218,23 @@ static bool is_reserved(const char *key)
     return strncmp(key, TEXT_KEY, strlen(TEXT_KEY)) == 0;
 }
 
+/* The whole number that stands under this key; left alone if none does. */
+static pn_status read_count(uint64_t *number, const header *h, const char *key, char *err)
+{
+    const char *text = header_note(h, key);
+    const size_t digits = text ? decimal(text, number) : 0;
+    if (text && (digits == 0 || text[digits] != '\0'))
+        return fail(err, PN_ERR_FORMAT, "\"%s\" is %s, not a whole number of 64 bits", key, show(text).text);
+    return PN_OK;
+}
+
 static pn_status read_notes(pn_net *net, const header *h, char *err)
 {
-    const char *seed = header_note(h, SEED_KEY);
-    size_t digits = seed ? decimal(seed, &net->seed) : 0;
-    if (seed && (digits == 0 || seed[digits] != '\0'))
-        return fail(err, PN_ERR_FORMAT, "\"" SEED_KEY "\" is %s, not a whole number of 64 bits", show(seed).text);
+    pn_status bad = read_count(&net->seed, h, SEED_KEY, err);
+    if (!bad)
+        bad = read_count(&net->updates, h, UPDATES_KEY, err);
+    if (bad)
+        return bad;
     for (size_t i = 0; i < h->n_pairs; i++) {
         const pair *p = &h->pairs[i];
         pn_status status = is_reserved(p->key) ? PN_OK : pn_net_set_meta(net, p->key, p->value);
@@ -314,6 +326,8 @@ static pn_status make_header(pn_net *net, char **head, size_t *size, char *err)
     fprintf(to, "12345678{\"__metadata__\":{\"" TEXT_KEY "\":");
     json_write_string(to, net->spec);
     fprintf(to, ",\"" SEED_KEY "\":\"%" PRIu64 "\"", net->seed);
+    if (net->updates)
+        fprintf(to, ",\"" UPDATES_KEY "\":\"%" PRIu64 "\"", net->updates);
     for (int i = 0; i < net->n_notes; i++) {
         fputc(',', to);
         json_write_string(to, net->notes[i].key);
@@ -393,7 +407,7 @@ static pn_status fill(int fd, const pn_net *net, const char *head, size_t size, 
 {
     pn_status status = write_all(fd, head, size, err);
     if (status == PN_OK)
-        status = write_all(fd, net->parameters, net->n_parameters * sizeof(float), err);
+        status = write_all(fd, net->parameters, (net->n_parameters + net->n_state) * sizeof(float), err);
     if (status == PN_OK && fsync(fd) != 0)
         status = io_fail(err, errno, NULL);
     int code = errno;

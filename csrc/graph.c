@@ -6,9 +6,10 @@
 #include <string.h>
 
 static const layer_ops *const all_ops[PN_WORDS] = {
-    [PN_DENSE] = &dense_ops,     [PN_RELU] = &relu_ops,         [PN_LEAKY_RELU] = &leaky_relu_ops,
-    [PN_SIGMOID] = &sigmoid_ops, [PN_TANH] = &tanh_ops,         [PN_SOFTMAX] = &softmax_ops,
-    [PN_FLATTEN] = &flatten_ops, [PN_RESIDUAL] = &residual_ops,
+    [PN_DENSE] = &dense_ops,         [PN_RELU] = &relu_ops,           [PN_LEAKY_RELU] = &leaky_relu_ops,
+    [PN_GELU] = &gelu_ops,           [PN_SIGMOID] = &sigmoid_ops,     [PN_TANH] = &tanh_ops,
+    [PN_SOFTMAX] = &softmax_ops,     [PN_FLATTEN] = &flatten_ops,     [PN_DROPOUT] = &dropout_ops,
+    [PN_BATCHNORM] = &batchnorm_ops, [PN_LAYERNORM] = &layernorm_ops, [PN_RESIDUAL] = &residual_ops,
 };
 
 layer *layer_source(layer *l)
@@ -35,6 +36,7 @@ typedef struct {
 static layer *add_layer(pn_net *net, const word *w, const row *r)
 {
     layer *l = &net->layers[net->n_layers];
+    l->number = net->n_layers;
     l->word = *w;
     l->ops = all_ops[w->kind];
     l->in = r->out;

@@ -42,6 +42,9 @@ size_t padded(int64_t n);
 /* Number `counter` of the stream that seed and stream name: 64 random bits. */
 uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter);
 
+/* Row `row` of the mask of layer number `number` in step `when`. */
+dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t when, int row);
+
 /* w[0..n) = normal numbers of this standard deviation */
 void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t stream);
 
@@ -52,10 +55,14 @@ typedef enum {
     PN_DENSE,
     PN_RELU,
     PN_LEAKY_RELU,
+    PN_GELU,
     PN_SIGMOID,
     PN_TANH,
     PN_SOFTMAX,
     PN_FLATTEN,
+    PN_DROPOUT,
+    PN_BATCHNORM,
+    PN_LAYERNORM,
     PN_RESIDUAL,
     PN_LOSS,
     PN_WORDS
@@ -144,6 +151,7 @@ typedef struct {
     int rows; /* of this batch */
     int id, threads;
     bool training;         /* else inference: dropout passes all, batchnorm uses what it remembers */
+    uint64_t seed;         /* the net's */
     uint64_t step;         /* net->updates when it began */
     bool fuse;             /* a dense layer also does the work of the ReLU next to it */
     bool panels;           /* large weights are in panels, one for each thread, between begin and end */
@@ -176,13 +184,14 @@ typedef struct {
     bool transparent; /* weights before it start as the layer behind it wants them */
 } layer_ops;
 
-extern const layer_ops dense_ops, relu_ops, leaky_relu_ops, sigmoid_ops, tanh_ops, softmax_ops, flatten_ops,
-    residual_ops;
+extern const layer_ops dense_ops, relu_ops, leaky_relu_ops, gelu_ops, sigmoid_ops, tanh_ops, softmax_ops, flatten_ops,
+    dropout_ops, batchnorm_ops, layernorm_ops, residual_ops;
 
 struct layer {
     const layer_ops *ops;
     word word;
     char path[48]; /* "0", "3.0" */
+    int number;    /* among the net's layers */
     shape in, out;
     parameter param[MAX_PARAMS];
     int n_params;
@@ -206,6 +215,9 @@ activation layer_input(const layer *l, const pass *p);
 
 /* The layer with its own y that l's output is: l itself, or what lies below a flatten; NULL: the network's inputs. */
 layer *layer_source(layer *l);
+
+/* All of a batch of m samples, ld floats apart, whose places hold n channels each. */
+channel_rows rows_of_channels(int m, size_t ld, int places, int n);
 
 /* Do the weights of this layer feed a ReLU or its kin, as far as one can see? */
 bool layer_feeds_relu(const layer *l);

@@ -63,6 +63,27 @@ typedef struct {
     epilogue epi;
 } gemm_args;
 
+/* The numbers that share a channel: runs of `count` rows of n channels, `step` floats from row to row, `apart` from run to
+   run. */
+typedef struct {
+    int runs, count, n;
+    size_t apart, step;
+} channel_rows;
+
+/* y = gamma (x - mean) / sqrt(variance + epsilon) + beta; all (n). */
+typedef struct {
+    const float *mean, *variance, *gamma, *beta;
+    float epsilon;
+} channel_norm;
+
+/* Number first + i apart of a row passes, times scale, if its random bits under this key reach the threshold. */
+typedef struct {
+    uint64_t key;
+    uint32_t threshold;
+    float scale;
+    size_t first, apart;
+} dropout_mask;
+
 typedef struct {
     const char *name;
     void (*gemm)(const gemm_args *g);
@@ -73,6 +94,8 @@ typedef struct {
     void (*relu_grad)(float *dx, const float *dy, const float *y, size_t n);
     void (*leaky_relu)(float *y, const float *x, size_t n, float slope);
     void (*leaky_relu_grad)(float *dx, const float *dy, const float *y, size_t n, float slope);
+    void (*gelu)(float *y, const float *x, size_t n);
+    void (*gelu_grad)(float *dx, const float *dy, const float *x, size_t n);
     void (*sigmoid)(float *y, const float *x, size_t n);
     void (*sigmoid_grad)(float *dx, const float *dy, const float *y, size_t n);
     void (*tanh)(float *y, const float *x, size_t n);
@@ -84,6 +107,23 @@ typedef struct {
                           int n, float scale);
     void (*squared_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
                           int m, int n, float scale);
+    void (*channel_moments)(float *mean, float *variance, const float *x, const channel_rows *r);
+    void (*channel_normalise)(float *y, const float *x, const channel_norm *c, const channel_rows *r);
+    /* sums over the rows: dgamma of dy times the normalised x, dbeta of dy */
+    void (*channel_sums)(float *dgamma, float *dbeta, const float *dy, const float *x, const channel_norm *c,
+                         const channel_rows *r);
+    /* dgamma NULL: mean and variance are constants */
+    void (*channel_grad)(float *dx, const float *dy, const float *x, const channel_norm *c, const float *dgamma,
+                         const float *dbeta, const channel_rows *r);
+    void (*blend)(float *y, const float *x, size_t n, float share, float factor); /* y += share (factor x - y) */
+    /* stats (m,2): mean and inverse deviation of each row, out of layernorm, into the others */
+    void (*layernorm)(float *y, size_t ldy, const float *x, size_t ldx, const float *gamma, const float *beta,
+                      float *stats, int m, int n, float epsilon);
+    void (*layernorm_grad)(float *dx, size_t lddx, const float *dy, size_t lddy, const float *x, size_t ldx,
+                           const float *gamma, const float *stats, int m, int n);
+    void (*layernorm_sums)(float *dgamma, float *dbeta, const float *dy, size_t lddy, const float *x, size_t ldx,
+                           const float *stats, int m, int n);
+    void (*dropout)(float *y, const float *x, size_t n, const dropout_mask *mask);
     void (*add)(float *y, const float *a, const float *b, size_t n);
     void (*update)(const update_rule *r, const update_args *u);
     float (*sum_squares)(const float *x, size_t n);

@@ -121,6 +121,7 @@ void pn_net_describe(const pn_net *net, pn_net_info *info)
         .parameters = (int64_t)net->n_parameters,
         .loss = net->text.loss,
         .seed = net->seed,
+        .updates = net->updates,
         .in_features = shape_size(&net->text.input),
         .out_features = shape_size(out),
     };

@@ -1,6 +1,5 @@
 /* The public kernels other than the matrix product: one call of the table each, denormals flushed. */
-#include "kernels.h"
-#include "pynet.h"
+#include "internal.h"
 
 #include <string.h>
 
@@ -43,6 +42,16 @@ void pn_leaky_relu_grad(float *dx, const float *dy, const float *y, size_t n, fl
     CALL(leaky_relu_grad(dx, dy, y, n, slope));
 }
 
+void pn_gelu(float *y, const float *x, size_t n)
+{
+    CALL(gelu(y, x, n));
+}
+
+void pn_gelu_grad(float *dx, const float *dy, const float *x, size_t n)
+{
+    CALL(gelu_grad(dx, dy, x, n));
+}
+
 void pn_sigmoid(float *y, const float *x, size_t n)
 {
     CALL(sigmoid(y, x, n));
@@ -51,6 +60,50 @@ void pn_sigmoid(float *y, const float *x, size_t n)
 void pn_sigmoid_grad(float *dx, const float *dy, const float *y, size_t n)
 {
     CALL(sigmoid_grad(dx, dy, y, n));
+}
+
+void pn_dropout(float *y, const float *x, int m, int n, double p, uint64_t seed, int layer_number, uint64_t when)
+{
+    for (int i = 0; i < m && n > 0; i++) {
+        const dropout_mask mask = dropout_row(p, seed, layer_number, when, i);
+        CALL(dropout(y + (size_t)i * (size_t)n, x + (size_t)i * (size_t)n, (size_t)n, &mask));
+    }
+}
+
+void pn_batchnorm(float *restrict y, float *restrict mean, float *restrict variance, const float *x, const float *gamma,
+                  const float *beta, int m, int places, int c, float epsilon)
+{
+    const channel_rows r = rows_of_channels(m, (size_t)places * (size_t)c, places, c);
+    const channel_norm norm = {mean, variance, gamma, beta, epsilon};
+    CALL(channel_moments(mean, variance, x, &r));
+    CALL(channel_normalise(y, x, &norm, &r));
+}
+
+void pn_batchnorm_grad(float *restrict dx, float *restrict dgamma, float *restrict dbeta, const float *dy,
+                       const float *x, const float *mean, const float *variance, const float *gamma, int m, int places,
+                       int c, float epsilon)
+{
+    const channel_rows r = rows_of_channels(m, (size_t)places * (size_t)c, places, c);
+    const channel_norm norm = {mean, variance, gamma, gamma, epsilon};
+    CALL(channel_sums(dgamma, dbeta, dy, x, &norm, &r));
+    CALL(channel_grad(dx, dy, x, &norm, dgamma, dbeta, &r));
+}
+
+void pn_layernorm(float *restrict y, float *restrict stats, const float *x, const float *gamma, const float *beta,
+                  int m, int n, float epsilon)
+{
+    if (n > 0)
+        CALL(layernorm(y, (size_t)n, x, (size_t)n, gamma, beta, stats, m, n, epsilon));
+}
+
+void pn_layernorm_grad(float *restrict dx, float *restrict dgamma, float *restrict dbeta, const float *dy,
+                       const float *x, const float *stats, const float *gamma, int m, int n)
+{
+    const size_t ld = (size_t)n;
+    if (n <= 0)
+        return;
+    CALL(layernorm_grad(dx, ld, dy, ld, x, ld, gamma, stats, m, n));
+    CALL(layernorm_sums(dgamma, dbeta, dy, ld, x, ld, stats, m, n));
 }
 
 void pn_tanh(float *y, const float *x, size_t n)

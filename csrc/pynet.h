@@ -90,9 +90,34 @@ void pn_relu_grad(float *dx, const float *dy, const float *y, size_t n);
 void pn_leaky_relu(float *y, const float *x, size_t n, float slope);
 void pn_leaky_relu_grad(float *dx, const float *dy, const float *y, size_t n, float slope);
 
+/* y = x P(x), P(x) the share of a normal distribution below x: the exact form, with erf. Gradient, from x, not from y: dx = dy (P(x)
+   + x exp(-x^2 / 2) / sqrt(2 pi)); dx may be dy. All (n). */
+void pn_gelu(float *y, const float *x, size_t n);
+void pn_gelu_grad(float *dx, const float *dy, const float *x, size_t n);
+
 /* y = 1 / (1 + exp(-x)); y may be x. Gradient: dx = dy y (1 - y); dx may be dy. All (n). */
 void pn_sigmoid(float *y, const float *x, size_t n);
 void pn_sigmoid_grad(float *dx, const float *dy, const float *y, size_t n);
+
+/* y (m,n) = x / (1 - p), or 0 with probability p < 1; y may be x. Which ones depends on seed, layer (its index in a network)
+   and step (updates before it) alone. Gradient: the same of dy. */
+void pn_dropout(float *y, const float *x, int m, int n, double p, uint64_t seed, int layer, uint64_t step);
+
+/* mean, variance (c) of each channel of x (m, places, c), its variance divided by m places; y = gamma (x - mean) /
+   sqrt(variance + epsilon) + beta, gamma and beta (c). Gradients: dx, with those through mean and variance, dgamma and
+   dbeta. */
+void pn_batchnorm(float *restrict y, float *restrict mean, float *restrict variance, const float *x, const float *gamma,
+                  const float *beta, int m, int places, int c, float epsilon);
+void pn_batchnorm_grad(float *restrict dx, float *restrict dgamma, float *restrict dbeta, const float *dy,
+                       const float *x, const float *mean, const float *variance, const float *gamma, int m, int places,
+                       int c, float epsilon);
+
+/* y (m,n) = gamma (x - mean) / sqrt(variance + epsilon) + beta with mean and variance (divided by n) of each row of x, gamma
+   and beta (n); stats (m,2): mean and 1 / sqrt(variance + epsilon) of each row, which the gradients take. */
+void pn_layernorm(float *restrict y, float *restrict stats, const float *x, const float *gamma, const float *beta,
+                  int m, int n, float epsilon);
+void pn_layernorm_grad(float *restrict dx, float *restrict dgamma, float *restrict dbeta, const float *dy,
+                       const float *x, const float *stats, const float *gamma, int m, int n);
 
 /* y = tanh(x); y may be x. Gradient: dx = dy (1 - y^2); dx may be dy. All (n). */
 void pn_tanh(float *y, const float *x, size_t n);
@@ -165,6 +190,7 @@ typedef struct {
     int64_t parameters; /* numbers in those that are trained */
     pn_loss loss;
     uint64_t seed;
+    uint64_t updates; /* steps trained so far, by any optimizer: dropout counts them */
     int in_rank, out_rank;
     int64_t in_shape[PN_MAXRANK], out_shape[PN_MAXRANK];
     int64_t in_features, out_features; /* products of the shapes */

@@ -29,6 +29,18 @@ void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t 
     }
 }
 
+dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t when, int row)
+{
+    const uint64_t stream =
+        0x64726f706f7574u + (uint64_t)number; /* "dropout": apart from the streams of the parameters */
+    return (dropout_mask){
+        .key = random_bits(seed, stream, when << 32 | (uint32_t)row),
+        .threshold = (uint32_t)(probability * 0x1p32),
+        .scale = (float)(1 / (1 - probability)),
+        .apart = 1,
+    };
+}
+
 void pn_shuffle(int32_t *order, int32_t n, uint64_t seed, uint64_t epoch)
 {
     const uint64_t stream = 0x73687566666c65u + epoch; /* "shuffle": apart from the streams of the parameters */

@@ -250,6 +250,8 @@ static pass start(const job *j, int id, int threads, int64_t first, int copy, ba
         .id = id,
         .threads = threads,
         .training = j->training,
+        .seed = j->net->seed,
+        .step = j->net->updates,
         .inputs = j->net->x[copy],
         .zeros = j->sparse ? &j->net->zeros[copy] : NULL,
     };
@@ -377,7 +379,6 @@ void forward_job(void *arg, int id, int threads)
     batch b;
     int from, to;
     pass p = start(j, id, threads, 0, 0, &b);
-    p.step = j->net->updates;
     my_share(&p, p.rows, 1, &from, &to);
     gather_rows(j->net, &p, &b, from, to);
     begin(j->net, &p);
@@ -404,7 +405,6 @@ void backward_job(void *arg, int id, int threads)
     job *j = arg;
     batch b;
     pass p = start(j, id, threads, 0, 0, &b);
-    p.step = j->net->updates;
     backward(j->net, &p);
     update(j->net, &p);
 }

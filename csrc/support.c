@@ -74,6 +74,13 @@ activation layer_input(const layer *l, const pass *p)
     return l->before ? l->x : p->inputs;
 }
 
+channel_rows rows_of_channels(int m, size_t ld, int places, int n)
+{
+    if (places == 1) /* samples are as good as places: one long run */
+        return (channel_rows){.runs = 1, .count = m, .step = ld, .n = n};
+    return (channel_rows){.runs = m, .apart = ld, .count = places, .step = (size_t)n, .n = n};
+}
+
 size_t padded(int64_t n)
 {
     return ((size_t)n + PAD - 1) / PAD * PAD;

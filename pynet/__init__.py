@@ -13,7 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
-from pynet.layers import Dense, Flatten, Input, LeakyReLU, Loss, ReLU, Residual, Sigmoid, Softmax, Tanh
+from pynet.layers import (
+    GELU,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    LayerNorm,
+    LeakyReLU,
+    Loss,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from pynet.network import Evaluation, Network, load
 from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
@@ -27,13 +42,17 @@ if TYPE_CHECKING:
 __version__ = _text(_lib.pn_version())
 
 __all__ = [
+    "GELU",
     "SGD",
     "Adam",
     "AdamW",
+    "BatchNorm",
     "Dense",
+    "Dropout",
     "Evaluation",
     "Flatten",
     "Input",
+    "LayerNorm",
     "LeakyReLU",
     "Loss",
     "Momentum",

@@ -15,13 +15,20 @@ from pynet._ffi import Array, array, checked_seed, ffi, lib, pointer, text
 
 __all__ = [
     "adam",
+    "batchnorm",
+    "batchnorm_grad",
     "bias",
     "bias_grad",
     "cpu",
     "cpu_tables",
     "cross_entropy",
+    "dropout",
     "gather",
+    "gelu",
+    "gelu_grad",
     "gemm",
+    "layernorm",
+    "layernorm_grad",
     "leaky_relu",
     "leaky_relu_grad",
     "momentum",
@@ -205,6 +212,95 @@ def _slope(slope: float) -> float:
     if not slope >= 0:
         raise ValueError(f"slope is {slope}; accepted: 0 or more")
     return slope
+
+
+def gelu(x: npt.ArrayLike) -> Array:
+    """y = x P(x), any shape; P(x) is the share of a normal distribution below x."""
+    return _elementwise(lib.pn_gelu, x)
+
+
+def gelu_grad(dy: npt.ArrayLike, x: npt.ArrayLike) -> Array:
+    """dx = dy (P(x) + x exp(-x^2 / 2) / sqrt(2 pi)), from x, not from y."""
+    return _elementwise(lib.pn_gelu_grad, dy, x)
+
+
+def dropout(x: npt.ArrayLike, p: float, seed: int, layer: int = 0, step: int = 0) -> Array:
+    """y (m,n) = x / (1 - p), or 0 with probability p, which depends on seed, layer and step alone; also dx from dy."""
+    rows = _matrix(x, "x")
+    if not 0 <= p < 1:
+        raise ValueError(f"p is {p}; accepted: 0 to below 1")
+    out = np.empty_like(rows)
+    lib.pn_dropout(pointer(out), pointer(rows), *rows.shape, p, checked_seed(seed), layer, step)
+    return out
+
+
+# ---- normalisation ----
+
+
+def batchnorm(
+    x: npt.ArrayLike, gamma: npt.ArrayLike, beta: npt.ArrayLike, epsilon: float = 1e-5
+) -> tuple[Array, Array, Array]:
+    """y, mean (c), variance (c): channels of x (m, places, c) to mean 0 and variance 1, then times gamma plus beta."""
+    x, gamma, beta = array(x), array(gamma), array(beta)
+    m, places, c = _batch_of_channels(x, gamma=gamma, beta=beta)
+    y, mean, variance = np.empty_like(x), np.empty(c, np.float32), np.empty(c, np.float32)
+    lib.pn_batchnorm(*map(pointer, (y, mean, variance, x, gamma, beta)), m, places, c, epsilon)
+    return y, mean, variance
+
+
+def batchnorm_grad(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    mean: npt.ArrayLike,
+    variance: npt.ArrayLike,
+    gamma: npt.ArrayLike,
+    epsilon: float = 1e-5,
+) -> tuple[Array, Array, Array]:
+    """dx (m, places, c), dgamma (c), dbeta (c); mean and variance are batchnorm's."""
+    dy, x, mean, variance, gamma = map(array, (dy, x, mean, variance, gamma))
+    _same_shape(dy=dy, x=x)
+    m, places, c = _batch_of_channels(x, mean=mean, variance=variance, gamma=gamma)
+    dx, dgamma, dbeta = np.empty_like(x), np.empty(c, np.float32), np.empty(c, np.float32)
+    lib.pn_batchnorm_grad(*map(pointer, (dx, dgamma, dbeta, dy, x, mean, variance, gamma)), m, places, c, epsilon)
+    return dx, dgamma, dbeta
+
+
+def _batch_of_channels(x: Array, **vectors: Array) -> tuple[int, int, int]:
+    if x.ndim != 3 or not x.size:
+        raise ValueError(f"x has shape {x.shape}; accepted: (samples, places, channels), at least one of each")
+    for name, vector in vectors.items():
+        if vector.shape != x.shape[2:]:
+            raise ValueError(f"{name} has shape {vector.shape}; x {x.shape} takes {x.shape[2:]}")
+    return x.shape
+
+
+def layernorm(
+    x: npt.ArrayLike, gamma: npt.ArrayLike, beta: npt.ArrayLike, epsilon: float = 1e-5
+) -> tuple[Array, Array]:
+    """y (m,n): rows of x to mean 0, variance 1, times gamma (n) plus beta (n); stats (m,2) for layernorm_grad."""
+    rows, gamma, beta = _matrix(x, "x"), array(gamma), array(beta)
+    for name, vector in (("gamma", gamma), ("beta", beta)):
+        if vector.shape != rows.shape[1:]:
+            raise ValueError(f"{name} has shape {vector.shape}; x {rows.shape} takes {rows.shape[1:]}")
+    y, stats = np.empty_like(rows), np.empty((len(rows), 2), np.float32)
+    lib.pn_layernorm(*map(pointer, (y, stats, rows, gamma, beta)), *rows.shape, epsilon)
+    return y, stats
+
+
+def layernorm_grad(
+    dy: npt.ArrayLike, x: npt.ArrayLike, stats: npt.ArrayLike, gamma: npt.ArrayLike
+) -> tuple[Array, Array, Array]:
+    """dx (m,n), dgamma (n), dbeta (n); stats are layernorm's."""
+    upper, rows, stats, gamma = _matrix(dy, "dy"), _matrix(x, "x"), array(stats), array(gamma)
+    _same_shape(dy=upper, x=rows)
+    if stats.shape != (len(rows), 2) or gamma.shape != rows.shape[1:]:
+        raise ValueError(f"stats {stats.shape} and gamma {gamma.shape} do not go with x {rows.shape}")
+    dx, dgamma, dbeta = np.empty_like(rows), np.empty(gamma.shape, np.float32), np.empty(gamma.shape, np.float32)
+    lib.pn_layernorm_grad(*map(pointer, (dx, dgamma, dbeta, upper, rows, stats, gamma)), *rows.shape)
+    return dx, dgamma, dbeta
+
+
+# ---- activations ----
 
 
 def sigmoid(x: npt.ArrayLike) -> Array:

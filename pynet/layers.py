@@ -8,10 +8,14 @@ reads the text, knows the defaults and what is accepted.
 from __future__ import annotations
 
 __all__ = [
+    "GELU",
+    "BatchNorm",
     "Dense",
+    "Dropout",
     "Flatten",
     "Input",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Loss",
     "ReLU",
@@ -69,6 +73,12 @@ class LeakyReLU(Layer):
     word = "leaky_relu"
 
 
+class GELU(Layer):
+    """y = x times the share of a normal distribution below x."""
+
+    word = "gelu"
+
+
 class Sigmoid(Layer):
     """y = 1 / (1 + exp(-x))."""
 
@@ -91,6 +101,24 @@ class Flatten(Layer):
     """(channels, height, width) as (n)."""
 
     word = "flatten"
+
+
+class Dropout(Layer):
+    """In training, 0 with probability p, otherwise x / (1 - p): Dropout(p)."""
+
+    word = "dropout"
+
+
+class BatchNorm(Layer):
+    """Each channel normalised over the batch: BatchNorm(eps=None, momentum=None)."""
+
+    word = "batchnorm"
+
+
+class LayerNorm(Layer):
+    """Each sample normalised over its features: LayerNorm(eps=None)."""
+
+    word = "layernorm"
 
 
 class Residual(Layer):

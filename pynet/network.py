@@ -123,7 +123,7 @@ class LayerView:
         self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
         self.parameters = int(info.parameters)
         self.options: dict[str, float] = {text(info.arg_name[i]): info.arg[i] for i in range(info.args)}
-        self._index = index
+        self.index = index
 
     @property
     def tensors(self) -> dict[str, Array]:
@@ -139,7 +139,7 @@ class LayerView:
         """A copy of what this layer put out in the last forward: (n, *out_shape)."""
         with self._net._lock:
             out = np.empty((self._net._rows, *self.out_shape), np.float32)
-            self._net._call(lib.pn_net_activation, self._index, len(out), pointer(out))
+            self._net._call(lib.pn_net_activation, self.index, len(out), pointer(out))
         return out
 
     def __getattr__(self, name: str) -> Array:
@@ -152,7 +152,7 @@ class LayerView:
         raise AttributeError(f"layer {self.path} ({self.text}) has no {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if "_index" in self.__dict__ and name not in self.__dict__:  # what __init__ set are plain attributes
+        if "index" in self.__dict__ and name not in self.__dict__:  # what __init__ set are plain attributes
             tensor = getattr(self, name)
             if name not in self.tensors or np.shape(value) != tensor.shape:
                 raise ValueError(f"{name} of layer {self.path} takes {tensor.shape}, got {np.shape(value)}")
@@ -221,6 +221,13 @@ class Network:
 
     def __repr__(self) -> str:
         return f"Network({self.spec!r}, seed={self.seed})"
+
+    @property
+    def updates(self) -> int:
+        """How many steps it was trained so far, by whatever optimizer; which units dropout drops depends on it."""
+        info = ffi.new("pn_net_info *")
+        lib.pn_net_describe(self._ptr, info)
+        return int(info.updates)
 
     @property
     def meta(self) -> Notes:

@@ -24,6 +24,19 @@ SPECS = [
     "input(5) residual(dense(3))",
     "input(2,3,4) residual(dense(3))",
     "input(5) dense(7,bias=no) relu dense(4,bias=no) softmax",
+    "input(5) gelu",
+    "input(5) dropout(0.25)",
+    "input(5) batchnorm",
+    "input(5) layernorm",
+    "input(2,3,4) layernorm(eps=0.01)",
+    "input(17) batchnorm(eps=0.001,momentum=0.3) dense(4) softmax",
+    "input(17) dense(33) batchnorm relu dropout(0.5) dense(20) batchnorm gelu dropout(0.1) dense(4) softmax",
+    "input(17) dense(33) layernorm gelu dense(20) layernorm dense(3)",
+    "input(17) layernorm dropout(0.9) dense(40) dropout(0) dense(20) dropout(0.2) softmax",
+    "input(9) dense(20) residual(batchnorm relu dropout(0.3) dense(20) batchnorm) relu batchnorm dense(3) softmax",
+    "input(9) residual(batchnorm dense(7)) residual(layernorm) batchnorm softmax",
+    "input(300) dense(160) batchnorm relu dropout(0.2) dense(160) batchnorm relu dense(10) softmax",
+    "input(300) dense(160) layernorm leaky_relu dropout(0.2) layernorm dense(160) gelu dense(10) softmax",
     "input(17) dense(33) leaky_relu dense(9) softmax",
     "input(2,3,4) flatten dense(33) relu flatten dense(9) softmax",
     "input(2,3,4) tanh flatten softmax loss(mse)",
@@ -45,7 +58,7 @@ def samples(net: Network, n: int, seed: int = 0) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("n", [2, 19])
+@pytest.mark.parametrize("n", [5, 19])
 def test_layer_is_the_reference(spec: str, n: int, table: str) -> None:
     net = Network(spec, seed=3)
     x, y = samples(net, n)
@@ -143,3 +156,160 @@ def test_projection_of_a_residual_is_a_layer() -> None:
     assert [layer.path for layer in net.layers] == ["0", "0.0", "0.1", "0.2", "0.skip", "1"]
     assert net.layers[4].W.shape == (5, 3)
     assert list(net.tensors) == ["0.0.W", "0.0.b", "0.2.W", "0.2.b", "0.skip.W"]
+
+
+# ---- batchnorm and dropout know two modes ----
+
+
+def test_running_statistics_follow_the_updates() -> None:
+    net = Network("input(3) batchnorm(momentum=0.25) dense(2)", seed=1)
+    x, y = samples(net, 8)
+    net.forward(x)  # looks, but changes nothing
+    assert_array_equal(net.layers[0].running_mean, 0)
+    assert_array_equal(net.layers[0].running_var, 1)
+    net.train_step(x, y, SGD(0.1))
+    assert_allclose(net.layers[0].running_mean, 0.25 * x.mean(axis=0), rtol=1e-5, atol=1e-7)
+    assert_allclose(net.layers[0].running_var, 0.75 + 0.25 * x.var(axis=0, ddof=1), rtol=1e-5)
+    assert list(net.tensors)[-2:] == ["0.running_mean", "0.running_var"]
+    assert net.parameters == 6 + 8
+
+
+def test_statistics_are_no_parameters() -> None:
+    net = Network("input(3) batchnorm dense(2)")
+    x, y = samples(net, 8)
+    net.forward(x)
+    net.loss(y)
+    net.backward()
+    assert list(net.gradients) == ["0.gamma", "0.beta", "1.W", "1.b"]
+    with pytest.raises(AttributeError, match="drunning_mean"):
+        net.layers[0].drunning_mean  # noqa: B018
+    net.layers[0].running_var = np.full(3, 4.0)
+    before = net.layers[0].running_mean.copy()
+    net.update(pynet.Adam(weight_decay=0.1, decay_all=True))
+    share = np.float32(0.1)
+    assert_allclose(net.layers[0].running_mean, before + share * (x.mean(axis=0) - before), rtol=1e-5, atol=1e-7)
+
+
+def test_inference_goes_by_the_running_statistics_and_drops_nothing() -> None:
+    net = Network("input(4) batchnorm dropout(0.5) dense(3) softmax", seed=1)
+    x, y = samples(net, 50)
+    assert (net.forward(x) != net.predict_proba(x)).any()
+    one_by_one = np.concatenate([net.predict_proba(x[i : i + 1]) for i in range(50)])
+    assert_allclose(net.predict_proba(x), one_by_one, rtol=1e-6)
+    expected = reference.cross_entropy(np.log(net.predict_proba(x)), y)[0].mean()
+    assert net.evaluate(x, y).loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_dropout_drops_others_in_each_step_and_layer() -> None:
+    net = Network("input(100) dropout(0.5) dropout(0.5) dense(1)", seed=1)
+    x = np.ones((20, 100), np.float32)
+    net.forward(x)
+    first, second = net.layers[0].output, net.layers[1].output
+    assert set(np.unique(first)) == {0, 2}
+    assert set(np.unique(second)) == {0, 4}
+    net.forward(x)
+    assert_array_equal(net.layers[0].output, first)  # no update: the same step
+    net.train_step(x, np.zeros((20, 1)), SGD(0.1))
+    net.forward(x)
+    assert net.updates == 1
+    assert 800 < (net.layers[0].output != first).sum() < 1200
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_batchnorm_refuses_to_train_on_one_sample(rows: int) -> None:
+    net = Network("input(4) dense(3) residual(batchnorm)")
+    x, y = samples(net, rows)
+    before = net.weights_sha256()
+    message = r"column 28: layer 1\.0, batchnorm, trains on batches of at least 2 samples; this one has 1"
+    if rows == 1:
+        for call in (lambda: net.forward(x), lambda: net.train_step(x, y, SGD(0.1))):
+            with pytest.raises(ValueError, match=message):
+                call()
+    with pytest.raises(ValueError, match=message):
+        net.fit(x, y, epochs=1, batch_size=2)
+    assert rows == 3 or net.weights_sha256() == before
+    assert net.predict_proba(x).shape == (rows, 3)
+    assert net.forward(x[:0]).shape == (0, 3)
+
+
+def test_a_loss_that_is_not_finite_leaves_the_statistics_alone() -> None:
+    net = Network("input(4) dense(3) batchnorm dense(2)", seed=1)
+    x, y = samples(net, 8)
+    y[3, 1] = np.nan
+    before = net.weights_sha256()
+    with pytest.raises(FloatingPointError):
+        net.train_step(x, y, SGD(0.1))
+    assert net.weights_sha256() == before
+    assert net.updates == 0
+
+
+def test_training_goes_on_from_a_file_as_if_never_stopped(tmp_path: Path) -> None:
+    spec = "input(64) dense(32) batchnorm relu dropout(0.3) dense(10) softmax"
+    digits = pynet.data.load("digits")
+    whole, part = Network(spec, seed=7), Network(spec, seed=7)
+    whole.fit(digits.x_train[:500], digits.y_train[:500], epochs=1, seed=1)
+    whole.fit(digits.x_train[:500], digits.y_train[:500], epochs=1, seed=2)
+    part.fit(digits.x_train[:500], digits.y_train[:500], epochs=1, seed=1)
+    part.save(tmp_path / "part.safetensors")
+    again = pynet.load(tmp_path / "part.safetensors")
+    again.fit(digits.x_train[:500], digits.y_train[:500], epochs=1, seed=2)
+    assert again.weights_sha256() == whole.weights_sha256()
+
+
+def test_objects_render_to_the_same_text() -> None:
+    layers = [
+        pynet.Input(2, 3, 4),
+        pynet.Flatten(),
+        pynet.Residual(pynet.Dense(24), pynet.BatchNorm(eps=1e-3), pynet.LeakyReLU(0.1), "layernorm"),
+        pynet.GELU(),
+        pynet.Dropout(0.25),
+        pynet.LayerNorm(eps=1e-06),
+    ]
+    net = Network(layers)
+    inside = "dense(24) batchnorm(eps=0.001) leaky_relu(slope=0.1) layernorm"
+    assert net.spec == f"input(2,3,4) flatten residual({inside}) gelu dropout(0.25) layernorm(eps=0.000001)"
+    assert net.layers[1].path == "1"
+    assert net.layers[3].options == {"eps": 1e-3, "momentum": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dropout(1)", "column 18: p of dropout is 1; accepted: a number from 0 to below 1"),
+        ("dropout(1.0)", "column 18: p of dropout is 1.0; accepted: a number from 0 to below 1"),
+        ("dropout(-0.5)", "column 18: p of dropout is -0.5; accepted: a number from 0 to below 1"),
+        ("dropout(0.1.2)", "column 18: p of dropout is 0.1.2; accepted: a number from 0 to below 1"),
+        ("dropout(nan)", "column 18: 'n' where p should stand"),
+        ("dropout(1e-400)", "column 18: p of dropout is 1e-400; accepted: a number from 0 to below 1"),
+        ("dropout(0.1234567890123456)", "column 18: p of dropout is 0.1234567890123456; accepted"),
+        ("dropout", "column 10: dropout needs its p, as in dropout(0.5)"),
+        ("batchnorm(eps=0)", "column 24: eps of batchnorm is 0; accepted: a number from 0.000000000001 to 1"),
+        ("batchnorm(mometum=0)", 'column 20: batchnorm has no argument "mometum"; did you mean momentum?'),
+        ("leaky_relu(2)", "column 21: slope of leaky_relu is 2; accepted: a number from 0 to 1"),
+        ("dense(1e1)", "column 16: units of dense is 1e1; accepted: a whole number from 1 to 16777216"),
+        ("residual", "column 18: the text ends where the '(' of residual should stand"),
+        ("residual relu", "column 19: 'r' where the '(' of residual should stand"),
+        ("residual()", "column 10: residual has nothing inside"),
+        ("residual(flatten)", "column 10: residual has nothing inside that computes"),
+        ("residual(relu", "column 23: the text ends where the ')' of residual should stand"),
+        ("residual(relu))", "column 24: ')' where a layer should stand"),
+        ("residual(input(3))", "column 19: input stands inside a residual, which takes layers"),
+        ("residual(loss(mse))", "column 19: loss stands inside a residual, which takes layers"),
+        ("residual(relu) loss(cross_entropy)", "loss(cross_entropy) needs softmax as the last layer"),
+        ("residual(softmax) loss(cross_entropy)", "loss(cross_entropy) needs softmax as the last layer"),
+        ("residual(" * 5 + "relu" + ")" * 5, "column 46: residual stands 4 deep in others; accepted: 3"),
+    ],
+)
+def test_messages(text: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Network(f"input(4) {text}")
+    assert message in str(caught.value)
+
+
+def test_numbers_come_back_as_they_were() -> None:
+    rng = np.random.default_rng(0)
+    for p in [*rng.random(200).round(14).tolist(), 1e-15, 5e-5, 0.1, 0.999999999999999]:
+        net = Network(f"input(4) dropout({p!r})")
+        assert net.layers[0].options["p"] == p
+        assert Network(net.spec).spec == net.spec
+        assert "e" not in net.spec.partition("dropout")[2]

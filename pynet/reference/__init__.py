@@ -29,6 +29,8 @@ from pynet.reference.functions import (
     bias,
     bias_grad,
     gather,
+    gelu,
+    gelu_grad,
     gemm,
     leaky_relu,
     leaky_relu_grad,
@@ -43,6 +45,7 @@ from pynet.reference.functions import (
     tanh_grad,
 )
 from pynet.reference.layers import (
+    GELU,
     Activation,
     Dense,
     Flatten,
@@ -57,15 +60,20 @@ from pynet.reference.layers import (
 )
 from pynet.reference.losses import cross_entropy, squared_error
 from pynet.reference.network import Network, Order
+from pynet.reference.norms import BatchNorm, Dropout, LayerNorm, dropout
 from pynet.reference.optimizers import Optimizer, adam, momentum, rmsprop, sgd
 
 __all__ = [
+    "GELU",
     "Activation",
     "Array",
+    "BatchNorm",
     "Dense",
+    "Dropout",
     "Flatten",
     "Labels",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Network",
     "Optimizer",
@@ -79,11 +87,14 @@ __all__ = [
     "bias",
     "bias_grad",
     "cross_entropy",
+    "dropout",
     "gather",
+    "gelu",
+    "gelu_grad",
     "gemm",
+    "init",
     "leaky_relu",
     "leaky_relu_grad",
-    "init",
     "momentum",
     "one_hot",
     "relu",

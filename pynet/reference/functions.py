@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,24 @@ def leaky_relu(x: ArrayLike, slope: float) -> Array:
 def leaky_relu_grad(dy: ArrayLike, y: ArrayLike, slope: float) -> Array:
     """dx = dy where y > 0, else slope dy."""
     return np.where(floats(y) > 0, floats(dy), slope * floats(dy))
+
+
+def gelu(x: ArrayLike) -> Array:
+    """y = x P(x), P(x) the share of a normal distribution below x (Hendrycks & Gimpel 2016): a ReLU without a kink."""
+    x = floats(x)
+    return x * _below(x)
+
+
+def gelu_grad(dy: ArrayLike, x: ArrayLike) -> Array:
+    """dx = dy (P(x) + x p(x)), p the density; from x, not from y, which two of them share."""
+    x = floats(x)
+    return floats(dy) * (_below(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi))
+
+
+def _below(x: Array) -> Array:
+    """P(x) = erfc(-x / sqrt 2) / 2, number by number: NumPy has no erfc."""
+    shares = [math.erfc(-number / math.sqrt(2)) / 2 for number in x.flat]
+    return np.array(shares, dtype=np.float64).reshape(x.shape)
 
 
 def sigmoid(x: ArrayLike) -> Array:

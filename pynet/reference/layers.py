@@ -12,6 +12,8 @@ from pynet.reference.arrays import Array, rows, same
 from pynet.reference.functions import (
     bias,
     bias_grad,
+    gelu,
+    gelu_grad,
     gemm,
     leaky_relu,
     leaky_relu_grad,
@@ -29,10 +31,10 @@ from pynet.reference.functions import (
 class Layer:
     """One step of a network. `backward` belongs to the last `forward`; params and grads have the same keys.
 
-    training: what is asked for, training or inference; the network says. step: how many updates there were before.
+    training: what is asked for, training or inference. seed, step: of the network, and how many updates there were.
     """
 
-    training, step = True, 0
+    training, seed, step = True, 0, 0
 
     def __init__(self) -> None:
         self.params: dict[str, Array] = {}
@@ -128,6 +130,19 @@ class LeakyReLU(Layer):
     def branch(self) -> NDArray[np.bool_]:
         """Where the unit is on."""
         return self.y > 0
+
+
+class GELU(Layer):
+    """y = x P(x)."""
+
+    def forward(self, x: Array) -> Array:
+        """y = x P(x)."""
+        self.x = x
+        return gelu(x)
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy times the slope at x."""
+        return gelu_grad(dy, self.x)
 
 
 class Sigmoid(Activation):

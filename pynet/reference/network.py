@@ -35,7 +35,7 @@ class Network:
             raise ValueError("cross_entropy needs Softmax as the last layer")
         self.layers, self.loss_name, self.in_shape = layers, loss, in_shape
         self.named_layers = _named({str(i): layer for i, layer in enumerate(layers)})
-        self.steps = 0  # updates so far
+        self.seed = self.steps = 0  # of dropout; updates so far
         self.output: Array | None = None
         self._dy: Array | None = None
 
@@ -43,9 +43,11 @@ class Network:
     def from_net(cls, net: Any) -> Network:
         """The float64 twin of a pynet.Network: a copy of its parameters as they are now.
 
-        Of net it uses loss_name and, of each of its layers, kind, path, in_shape, options and tensors.
+        Of net it uses loss_name, seed, updates and, of each of its layers, kind, path, in_shape, options and tensors.
         """
-        return cls(twins(net.layers), net.loss_name, in_shape=tuple(net.layers[0].in_shape))
+        twin = cls(twins(net.layers), net.loss_name, in_shape=tuple(net.layers[0].in_shape))
+        twin.seed, twin.steps = net.seed, net.updates
+        return twin
 
     def forward(self, x: ArrayLike, training: bool = True) -> Array:
         """The output (m, ...) for samples x (m, ...): probabilities, if the last layer is Softmax.
@@ -54,7 +56,7 @@ class Network:
         batchnorm looks at this batch; otherwise it is inference.
         """
         for layer in self.named_layers.values():
-            layer.training, layer.step = training, self.steps
+            layer.training, layer.seed, layer.step = training, self.seed, self.steps
         x = np.asarray(x)
         y = self._shaped(gather(x) if x.dtype == np.uint8 else floats(x))
         for layer in self.layers:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pynet.reference.layers import Dense, Flatten, Layer, LeakyReLU, ReLU, Residual, Sigmoid, Softmax, Tanh
+from pynet.reference.layers import GELU, Dense, Flatten, Layer, LeakyReLU, ReLU, Residual, Sigmoid, Softmax, Tanh
+from pynet.reference.norms import BatchNorm, Dropout, LayerNorm
 
 KINDS: dict[str, Callable[[Any], Layer]] = {
     "dense": lambda layer: Dense(**layer.tensors),
+    "batchnorm": lambda layer: BatchNorm(**layer.tensors, **layer.options),
+    "dropout": lambda layer: Dropout(layer.options["p"], layer.index),
     "flatten": lambda _: Flatten(),
+    "gelu": lambda _: GELU(),
+    "layernorm": lambda layer: LayerNorm(**layer.tensors, **layer.options),
     "leaky_relu": lambda layer: LeakyReLU(layer.options["slope"]),
     "relu": lambda _: ReLU(),
     "sigmoid": lambda _: Sigmoid(),
