@@ -14,6 +14,7 @@ from pynet.cli import UsageError
 from pynet.data import DataError, Dataset
 from pynet.datafiles import Array
 from pynet.network import Network, load
+from pynet.preparation import NOTE, Preparation, preparation_of
 from pynet.words import times
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 MODEL_SUFFIX = ".safetensors"
+SIDE = 28
+MOST_SKIPPED = 10  # pictures that could not be used; of more, the number alone is printed
 NAMED = ("mnist", "fashion-mnist", "digits")
 
 
@@ -71,7 +74,10 @@ def class_scores(net: Network, x: Array, temperature: float = 1.0) -> Array:
 
 
 def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
-    """--dataset, --data and --classes, for dataset(); default says what is taken without them."""
+    """What dataset() takes: --dataset, --data, --classes, and how pictures are prepared.
+
+    default says what is taken without them.
+    """
     add = group.add_mutually_exclusive_group().add_argument
     add(
         "--dataset",
@@ -80,10 +86,15 @@ def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
         choices=NAMED,
         help=f"mnist, fashion-mnist or digits, never replaced by another; default: {default}",
     )
-    own = "own data: a folder of IDX files, a .npz (Keras layout) or a .csv"
+    own = "own data: a folder with a sub-folder of pictures a class, or of IDX files; a .npz (Keras layout), a .csv"
     add("--data", metavar="PATH", type=cli.path, help=own)
     only = "only the samples of these classes; they keep their names"
     group.add_argument("--classes", metavar="A,B,..", type=_names, help=only)
+    size = f"pixels that pictures of --data are scaled to on each side (default: {SIDE})"
+    group.add_argument("--size", metavar="N", type=cli.whole(4, 1024), help=size)
+    group.add_argument("--color", action="store_true", help="keep the colours of these pictures: 3 channels")
+    whole = "take them whole; without it what is written is found, fitted and centred"
+    group.add_argument("--no-center", action="store_true", help=whole)
 
 
 def _names(text: str) -> list[str]:
@@ -93,13 +104,19 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def dataset(options: argparse.Namespace, net: Network | None = None) -> Dataset:
+def dataset(options: argparse.Namespace, net: Network | None = None, like: Network | None = None) -> Dataset:
     """The data set that the options name; without one that of the model's training, or else the default.
 
-    Of a model that knows fewer classes, only those. Raises DataError, UsageError.
+    Of a model net that knows fewer classes, only those. Pictures are prepared as those of net, or like, were, unless
+    the options say otherwise. Raises DataError, UsageError.
     """
+    wanted = _preparation(options, net or like)
     if options.data:
-        chosen = data.load(options.data)
+        chosen = data.load(options.data, wanted)
+        for line in chosen.skipped[:MOST_SKIPPED]:
+            cli.complain("data", f"left out: {line}")
+        if len(chosen.skipped) > MOST_SKIPPED:
+            cli.complain("data", f"left out: {len(chosen.skipped) - MOST_SKIPPED:,} more")
     elif options.dataset:
         chosen = data.load(options.dataset)
     elif net is None:
@@ -119,6 +136,18 @@ def dataset(options: argparse.Namespace, net: Network | None = None) -> Dataset:
         return chosen.only(classes)
     except DataError as error:
         raise UsageError(f"argument --classes: {error}") from None
+
+
+def _preparation(options: argparse.Namespace, net: Network | None) -> Preparation | None:
+    """How pictures of --data are prepared: as the options say, else as the model's were; None: nothing is said."""
+    if options.size or options.color or options.no_center:
+        if not options.data:
+            raise UsageError("--size, --color and --no-center are for --data FOLDER, a folder of pictures")
+        side = options.size or SIDE
+        return Preparation(side, side, options.color, None if options.no_center else "mnist")
+    if options.data and data.is_picture_folder(options.data) and net is not None and NOTE in net.meta:
+        return preparation_of(net)
+    return None
 
 
 def check_suits(net: Network, chosen: Dataset, what: str, wrong: type[Exception]) -> None:

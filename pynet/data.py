@@ -1,10 +1,11 @@
 """Data sets: named ones, files, the built-in digits; splits and batches.
 
-    data = pynet.data.load("mnist")              also "fashion-mnist", "digits", a folder of IDX files, a .npz, a .csv
+    data = pynet.data.load("mnist")              also "fashion-mnist", "digits", or a path, see load
     data.x_train                                 (60000, 28, 28) uint8: pixels stay bytes, uint8 means x/255 everywhere
     for x, y in pynet.data.batches(data.x_train, data.y_train, batch_size=64, seed=0, epoch=0): ...
 
-Formats and their checks are in pynet.datafiles, where named sets come from in pynet.download, toy data in pynet.toys.
+Formats and their checks are in pynet.datafiles, folders of pictures in pynet.folders, where named sets come from in
+pynet.download, toy data in pynet.toys.
 """
 
 from __future__ import annotations
@@ -17,21 +18,35 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pynet.datafiles import IDX_PARTS, Array, DataError, Parts, idx_parts, read_csv, read_idx, read_idx_folder, read_npz
+from pynet.datafiles import (
+    IDX_PARTS,
+    Array,
+    DataError,
+    Parts,
+    find_idx,
+    idx_parts,
+    read_csv,
+    read_idx,
+    read_idx_folder,
+    read_npz,
+)
 from pynet.download import SETS, UnavailableError, read_named
+from pynet.preparation import Preparation
 from pynet.toys import line, moons, spirals
 
 __all__ = ["DataError", "Dataset", "batches", "default", "line", "load", "moons", "one_hot", "spirals", "split"]
 
-CSV_TEST = 0.2  # a .csv has no test set: this fraction of it becomes one
+TEST_SHARE = 0.2  # of the samples of each class, for testing, where a data set has none for it
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Samples with labels, for training and for testing.
 
-    x_train, x_test: (n, height, width) or (n, features), uint8 (means x/255) or float32 (taken as it is).
-    y_train, y_test: (n) int32, index into classes. source: one line on where the data came from.
+    x_train, x_test: (n, height, width), (n, features) or, pictures in colour, (n, 3, height, width); uint8, which means
+    x/255, or float32, taken as it is. y_train, y_test: (n) int32, index into classes. source: one line on where the
+    data came from. pictures: how its pictures were prepared, where that is known. skipped: a line for each file that
+    was left out.
     """
 
     name: str
@@ -41,6 +56,8 @@ class Dataset:
     y_test: Array
     classes: tuple[str, ...]
     source: str
+    pictures: Preparation | None = None
+    skipped: tuple[str, ...] = ()
 
     def only(self, classes: Sequence[str]) -> Dataset:
         """The samples of these classes alone, relabelled 0, 1, ... in the given order; the names stay.
@@ -79,16 +96,18 @@ class Dataset:
         raise DataError(f"class {name!r}: {self.name} has the classes {_listed(self.classes)}")
 
 
-def load(name_or_path: str | Path) -> Dataset:
+def load(name_or_path: str | Path, pictures: Preparation | None = None) -> Dataset:
     """A data set by name, or from files.
 
-    name_or_path: "mnist", "fashion-mnist" or "digits"; or a folder of IDX files (train|t10k-images-idx3-ubyte[.gz] and
-    -labels-idx1-ubyte[.gz]), a .npz in the Keras layout (x_train, y_train, x_test, y_test), or a .csv with the label
-    first (header optional). Write "./mnist" or a Path for a folder that is called like a named set.
+    name_or_path: "mnist", "fashion-mnist" or "digits"; or a folder of pictures, with a sub-folder for each class; a
+    folder of IDX files (train|t10k-images-idx3-ubyte[.gz] and -labels-idx1-ubyte[.gz]), a .npz in the Keras layout
+    (x_train, y_train, x_test, y_test), or a .csv with the label first (header optional). Write "./mnist" or a Path for
+    a folder that is called like a named set. pictures: how those of a folder are prepared; None: glyphs of 28 x 28.
 
     A named set is looked for in $PYNET_DATA/<name>/, then in the cache, then downloaded; it is not replaced by another.
-    The classes of a file are "0", "1", ... up to the highest training label. A .csv has no test set: a fifth of the
-    lines of each class, drawn with a fixed seed, becomes one.
+    The classes of a file are "0", "1", ... up to the highest training label, those of a folder of pictures its
+    sub-folders; train/ and test/ may be above them. Where there is no test set, as in a .csv, a fifth of the samples of
+    each class, drawn with a fixed seed, becomes one. Pictures that cannot be used are left out and listed in skipped.
 
     Raises DataError, one line, if the set cannot be had or a file is damaged.
     """
@@ -98,7 +117,7 @@ def load(name_or_path: str | Path) -> Dataset:
             return _digits()
         if name in SETS:
             return _named(name)
-    return _from_path(Path(name_or_path).expanduser(), str(name_or_path))
+    return _from_path(Path(name_or_path).expanduser(), str(name_or_path), pictures)
 
 
 def default(timeout: float = 5.0) -> Dataset:
@@ -119,7 +138,8 @@ def default(timeout: float = 5.0) -> Dataset:
 
 def _named(name: str, timeout: float | None = None) -> Dataset:
     parts, source = read_named(name, timeout)
-    return Dataset(name, *parts, classes=SETS[name].classes, source=source)
+    prepared = Preparation(28, 28, style="mnist" if name == "mnist" else None)
+    return Dataset(name, *parts, classes=SETS[name].classes, source=source, pictures=prepared)
 
 
 def _digits() -> Dataset:
@@ -133,10 +153,17 @@ def _digits() -> Dataset:
             paths.append(path)
             arrays.append(read_idx(path, rank))
     source = "8x8 digits built into pynet (UCI, E. Alpaydin and C. Kaynak 1998, CC BY 4.0)"
-    return Dataset("digits", *idx_parts(paths, arrays), classes=tuple("0123456789"), source=source)
+    prepared = Preparation(8, 8, style="digits")
+    return Dataset("digits", *idx_parts(paths, arrays), tuple("0123456789"), source, prepared)
 
 
-def _from_path(path: Path, given: str) -> Dataset:
+def _from_path(path: Path, given: str, pictures: Preparation | None) -> Dataset:
+    if is_picture_folder(path):
+        return _of_pictures(path, pictures or Preparation(28, 28))
+    if pictures:
+        raise DataError(
+            f"{given}: no folder of pictures with a sub-folder for each class, so that none can be prepared"
+        )
     if path.is_dir():
         return _numbered(path.resolve().name, read_idx_folder(path), f"IDX files in {path}")
     if not path.is_file():
@@ -145,7 +172,7 @@ def _from_path(path: Path, given: str) -> Dataset:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise DataError(
             f"{given!r}: no such file or folder, nor a data set of that name; {hint}"
-            f"accepted are {', '.join(names)}, a folder of IDX files, a .npz or a .csv"
+            f"accepted are {', '.join(names)}, a folder of pictures or of IDX files, a .npz or a .csv"
         )
     suffix = path.suffix.lower()
     if suffix == ".npz":
@@ -153,12 +180,35 @@ def _from_path(path: Path, given: str) -> Dataset:
     if suffix == ".csv":
         x, y = read_csv(path)
         try:
-            x_train, y_train, x_test, y_test = split(x, y, CSV_TEST)
+            x_train, y_train, x_test, y_test = split(x, y, TEST_SHARE)
         except DataError as error:
             raise DataError(f"{path}: no test set can be split off: {error}") from None
         source = f"{path}, a fifth of each class set aside for testing"
         return _numbered(path.stem, Parts(x_train, y_train, x_test, y_test), source)
     raise DataError(f"{path}: not a .npz or .csv file; of IDX files, name the folder they are in")
+
+
+def is_picture_folder(path: Path) -> bool:
+    """Whether load would take this for a folder of pictures: one without IDX files."""
+    return path.is_dir() and not any(find_idx(path, part) for part in IDX_PARTS)
+
+
+def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
+    from pynet.folders import read_picture_folder
+
+    found = read_picture_folder(path, prepared)
+    x, y, test = found.x, found.y, found.test
+    source = f"{len(x) + len(found.skipped):,} pictures in {path}"
+    source += f", {len(found.skipped):,} of them left out" if found.skipped else ""
+    if test is None:
+        try:
+            parts = Parts(*split(x, y, TEST_SHARE))
+        except DataError as error:
+            raise DataError(f"{path}: no test set can be split off: {error}") from None
+        source += ", a fifth of each class set aside for testing"
+    else:
+        parts = Parts(x[~test], y[~test], x[test], y[test])
+    return Dataset(path.resolve().name or "data", *parts, found.classes, source, prepared, found.skipped)
 
 
 def _numbered(name: str, parts: Parts, source: str) -> Dataset:

@@ -11,38 +11,20 @@ A grey picture is (h, w) float32, 0 black to 1 white; ink is (h, w) float32, 0 n
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-__all__ = ["STYLES", "Style", "find_ink", "is_set", "place", "set_glyph"]
+from pynet.preparation import Style
+
+__all__ = ["find_ink", "is_set", "place", "set_glyph"]
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
 
-
-class Style(NamedTuple):
-    """How a data set lays its glyphs into the picture; lengths are shares of the picture's side.
-
-    box: height and width that the ink is fitted into. stretch: the height is always filled, and only what is too wide
-    loses its proportions. by_mass: the centre of mass is in the middle, otherwise that of the box. weight: the
-    thinnest and the thickest stroke; what lies between is left as it is.
-    """
-
-    box: tuple[float, float]
-    stretch: bool
-    by_mass: bool
-    weight: tuple[float, float]
-
-
-STYLES = {
-    "mnist": Style((20 / 28, 20 / 28), stretch=False, by_mass=True, weight=(0.07, 0.12)),
-    # Bitmaps of 32 x 32 that fill the height, reduced to 8 x 8 (E. Alpaydin and C. Kaynak 1998).
-    "digits": Style((1, 20 / 32), stretch=True, by_mass=False, weight=(0.13, 0.18)),
-}
 
 SMALL = 48  # a picture with a shorter side is no photo: its paper is one shade
 SHADE_SIDE = 128  # the light changes slowly: its map needs no more pixels

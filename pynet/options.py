@@ -24,6 +24,7 @@ examples:
   pynet train --classes 0,1,2 --hidden 128 --batch-size 32 --epochs 5
   pynet train --hidden 16,16 --activation sigmoid --loss mse --lr 0.3 --batch-size 10 --epochs 30
   pynet train --net "input(784) dense(32) tanh dense(10) softmax"
+  pynet train --data letters/ --size 32              own pictures: letters/a/*.png, letters/b/*.jpg, ...
   pynet train --load mnist.safetensors --epochs 5    go on from a model
   pynet train --explain --plot                       with one step in all its numbers, and pictures at the end
 

@@ -1,21 +1,18 @@
 """Pictures as a network takes them: files of the common formats, decoded and prepared.
 
-    preparation = Preparation(28, 28)
-    x = preparation.prepare(read_picture("three.jpg"))         (28, 28) uint8, light ink on dark; None: no ink
+    x = prepare(read_picture("three.jpg"), Preparation(28, 28))    (28, 28) uint8, light ink on dark; None: no ink
 
 What is a glyph (a digit, a letter) is found, fitted and centred, see pynet.glyph; other pictures are taken whole.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, TypeVar
@@ -25,9 +22,10 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pynet.datafiles import DataError
-from pynet.glyph import STYLES, find_ink, is_set, place, set_glyph
+from pynet.glyph import find_ink, is_set, place, set_glyph
+from pynet.preparation import STYLES, Preparation
 
-__all__ = ["SUFFIXES", "Preparation", "flat", "in_parallel", "picture_files", "read_picture"]
+__all__ = ["SUFFIXES", "flat", "in_parallel", "picture_files", "prepare", "read_picture"]
 
 # Pillow knows more, some of which start other programs; the suffixes say which files of a folder are pictures.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -41,66 +39,35 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """How a picture becomes the input of a network; travels in the model file.
+def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None) -> npt.NDArray[np.uint8] | None:
+    """A network's input, uint8 of wanted.shape; None where a glyph is wanted and there is no ink.
 
-    style: one of pynet.glyph.STYLES, for glyphs; None takes the whole picture, cut to the proportions wanted.
+    image: as read_picture gives it. invert: True: dark ink on light paper, which is turned into light on dark;
+    False: light on dark already; None: decided from the picture. A picture that is no glyph is inverted by True
+    alone, a glyph in colour keeps its colours.
     """
+    if wanted.style is None:
+        fitted = ImageOps.fit(image, (wanted.width, wanted.height), Image.Resampling.BICUBIC)
+        values = _values(fitted, wanted.color)
+        return 255 - values if invert else values
+    style = STYLES[wanted.style]
+    grey = np.asarray(image if image.mode == "F" else image.convert("L"), np.float32) / np.float32(255)
+    if not wanted.color and not invert and is_set(grey, wanted.height, wanted.width, style):
+        return np.round(255 * grey).astype(np.uint8)
+    ink = find_ink(grey, invert)
+    if ink is None:
+        return None
+    if not wanted.color:
+        return set_glyph(ink, wanted.height, wanted.width, style)
+    frame = place(ink, wanted.height, wanted.width, style)
+    return _values(_framed(image.convert("RGB"), frame, wanted), True)
 
-    height: int
-    width: int
-    color: bool = False
-    style: str | None = "mnist"
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of what prepare returns: (height, width), in colour (3, height, width)."""
-        return (3, self.height, self.width) if self.color else (self.height, self.width)
-
-    def prepare(self, image: Image.Image, invert: bool | None = None) -> npt.NDArray[np.uint8] | None:
-        """The network's input, uint8 of self.shape; None where a glyph is wanted and there is no ink.
-
-        image: as read_picture gives it. invert: True: dark ink on light paper, which is turned into light on dark;
-        False: light on dark already; None: decided from the picture. A picture that is no glyph is inverted by True
-        alone, a glyph in colour keeps its colours.
-        """
-        if self.style is None:
-            fitted = ImageOps.fit(image, (self.width, self.height), Image.Resampling.BICUBIC)
-            values = self._values(fitted)
-            return 255 - values if invert else values
-        style = STYLES[self.style]
-        grey = np.asarray(image if image.mode == "F" else image.convert("L"), np.float32) / np.float32(255)
-        if not self.color and not invert and is_set(grey, self.height, self.width, style):
-            return np.round(255 * grey).astype(np.uint8)
-        ink = find_ink(grey, invert)
-        if ink is None:
-            return None
-        if not self.color:
-            return set_glyph(ink, self.height, self.width, style)
-        return self._values(_framed(image.convert("RGB"), place(ink, self.height, self.width, style), self))
-
-    def _values(self, image: Image.Image) -> npt.NDArray[np.uint8]:
-        if self.color:
-            return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
-        return np.asarray(image.convert("L"))
-
-    def note(self) -> str:
-        """The text that a model file carries."""
-        return json.dumps(asdict(self))
-
-    @staticmethod
-    def from_note(text: str) -> Preparation:
-        """The preparation of a note(). Raises ValueError, which names the text, if it is none."""
-        try:
-            found = Preparation(**json.loads(text))
-            good = all(type(side) is int and 0 < side < 1 << 14 for side in (found.height, found.width))
-            good = good and type(found.color) is bool and (found.style is None or found.style in STYLES)
-        except (TypeError, ValueError):
-            good = False
-        if not good:
-            raise ValueError(f"the model's note on how its pictures were prepared is damaged: {text!r:.80}")
-        return found
+def _values(image: Image.Image, color: bool) -> npt.NDArray[np.uint8]:
+    """(h, w) or (3, h, w)."""
+    if color:
+        return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+    return np.asarray(image.convert("L"))
 
 
 def _framed(image: Image.Image, frame: tuple[float, float, float, float], size: Preparation) -> Image.Image:

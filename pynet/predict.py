@@ -23,15 +23,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pynet import cli
-from pynet.choose import newest_model
+from pynet import choose, cli
 from pynet.cli import Parser, UsageError, number, path, whole
 from pynet.datafiles import DataError
 from pynet.fit import replacing
-from pynet.network import Network, load
-from pynet.pictures import SUFFIXES, Preparation, flat, in_parallel, picture_files, read_picture
+from pynet.network import Network
+from pynet.pictures import SUFFIXES, flat, in_parallel, picture_files, prepare, read_picture
+from pynet.preparation import Preparation, preparation_of
 
-__all__ = ["Prediction", "main", "newest_model", "predict_image", "preparation_of"]
+__all__ = ["Prediction", "main", "predict_image"]
 
 SURE = 0.6  # below this confidence the network is called unsure
 BATCH = 256  # pictures that go through the network at once
@@ -93,14 +93,14 @@ def predict_image(
     False: light on dark, None: decided from the picture. temperature: of the softmax, above 1 is flatter.
     Raises DataError (a ValueError) if there is no such picture, OSError or ValueError if there is no such model.
     """
-    net = model if isinstance(model, Network) else load(newest_model() if model is None else model)
+    net = model if isinstance(model, Network) else choose.model(None if model is None else Path(model))[1]
     preparation = preparation_of(net)
     if isinstance(picture, (str, os.PathLike)):
         [image] = in_parallel(lambda source: read_picture(source), [picture])
         name = os.fspath(picture)
     else:
         image, name = flat(picture if isinstance(picture, Image.Image) else _image(np.asarray(picture))), "the picture"
-    return _predictions(net, [(name, preparation.prepare(image, invert))], temperature)[0]
+    return _predictions(net, [(name, prepare(image, preparation, invert))], temperature)[0]
 
 
 def _image(values: npt.NDArray[Any]) -> Image.Image:
@@ -120,28 +120,10 @@ def _image(values: npt.NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(values, np.uint8))
 
 
-def preparation_of(net: Network) -> Preparation:
-    """How a network's pictures were prepared: as its notes say, else what its input suggests. Raises ValueError."""
-    note = net.meta.get("pictures")
-    preparation = _guessed(net.in_shape) if note is None else Preparation.from_note(note)
-    if math.prod(preparation.shape) != math.prod(net.in_shape):
-        raise ValueError(f"the model takes {net.in_shape}, but its note says pictures of {preparation.shape}")
-    return preparation
-
-
-def _guessed(shape: tuple[int, ...]) -> Preparation:
-    features = math.prod(shape)
-    color = len(shape) == 3 and shape[0] == 3
-    height, width = shape[-2:] if len(shape) == 3 else (math.isqrt(features),) * 2
-    if features != (3 if color else 1) * height * width or min(height, width) < 4:
-        raise ValueError(f"the model takes {features} inputs in the shape {shape}, which is no picture")
-    return Preparation(height, width, color, None if color else "digits" if features == 64 else "mnist")
-
-
 def _predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[Prediction]:
     """The predictions for prepared pictures, in order; an error or no ink takes the place of what could not be."""
     inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
-    outputs = iter(net.predict_proba(np.stack(inputs), temperature).reshape(len(inputs), -1) if inputs else [])
+    outputs = iter(choose.class_scores(net, np.stack(inputs), temperature) if inputs else ())
     found = []
     for name, x in seen:
         if isinstance(x, DataError):
@@ -154,9 +136,7 @@ def _predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list
 
 
 def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: npt.NDArray[np.float32]) -> Prediction:
-    classes = net.classes
-    if len(output) == 1:  # one output: the second of two classes, or not
-        output, classes = np.array([1 - output[0], output[0]], np.float32), ["0", "1"]
+    classes = net.classes if len(net.classes) == len(output) else [str(i) for i in range(len(output))]
     best = int(output.argmax())
     confidence = float(output[best])
     doubt = "the network is unsure" if not confidence >= SURE else None
@@ -170,7 +150,7 @@ def _parser() -> Parser:
     parser = Parser("pynet predict", "Names pictures with a trained network: drawings, scans, photos.", EXAMPLES)
     add = parser.add_argument
     add("images", metavar="IMAGE", nargs="+", type=path, help="files, folders of pictures, or - for standard input")
-    add("--model", metavar="FILE", type=path, help="the model (default: the newest .safetensors in this folder)")
+    choose.add_model_option(parser)
     inverted = "dark ink on light paper, or the other way round (default: decided from the picture)"
     add("--invert", action=argparse.BooleanOptionalAction, help=inverted)
     positive = number(1e-3, 1e6, "a number from 0.001 to below 1000000")
@@ -197,8 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """The whole run; 1 if a picture could not be read."""
-    model = options.model or newest_model()
-    net = load(model)
+    model, net = choose.model(options.model)
     preparation = preparation_of(net)
     sources = [source for given in options.images for source in _sources(given)]
     if options.save_seen:
@@ -244,7 +223,7 @@ def _named(
             return str(source).partition(": ")[0], source
         try:
             image = read_picture(_stdin() if str(source) == "-" else source)
-            return str(source), preparation.prepare(image, options.invert)
+            return str(source), prepare(image, preparation, options.invert)
         except DataError as error:
             return str(source), error
 

@@ -30,6 +30,7 @@ from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation, Network, load
 from pynet.optim import SGD
 from pynet.options import DEFAULT_TARGET, epochs_for, parse
+from pynet.preparation import NOTE
 from pynet.words import percent
 
 __all__ = ["main"]
@@ -60,7 +61,7 @@ def prepare(options: argparse.Namespace) -> Task:
     if options.threads:
         kernels.set_threads(options.threads)
     net = _given_network(options)
-    chosen = _load_data(options)
+    chosen = _load_data(options, net)
     seed = options.seed if options.seed is not None else net.seed if net else 0
     held_out = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
     if options.val_split:
@@ -110,8 +111,8 @@ def _text(options: argparse.Namespace, features: int, classes: int) -> str:
     return " ".join([*words, f"dense({classes}{init})", "sigmoid loss(mse)" if options.loss == "mse" else "softmax"])
 
 
-def _load_data(options: argparse.Namespace) -> Dataset:
-    chosen = choose.dataset(options)
+def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
+    chosen = choose.dataset(options, like=net)
     if options.terse and not (options.data or options.dataset) and chosen.name == "digits":
         cli.complain("train", f"using {chosen.source}")
     return chosen.limit(options.limit) if options.limit else chosen
@@ -212,6 +213,10 @@ class Training:
         before = notes.get("epochs", "") if task.options.load else ""
         notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
         notes["dataset"] = task.data.name.encode(errors="replace").decode()
+        if task.data.pictures:
+            notes[NOTE] = task.data.pictures.note()
+        else:
+            notes.pop(NOTE, None)
         notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
         notes["batch_size"], notes["learning_rate"] = str(task.options.batch_size), str(task.options.lr)
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {__version__}"

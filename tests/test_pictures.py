@@ -18,11 +18,16 @@ from PIL import Image, ImageDraw
 
 from pynet import data
 from pynet.datafiles import DataError
-from pynet.glyph import STYLES, components, find_ink, is_dark_on_light, is_set, set_glyph
-from pynet.pictures import Preparation, flat, in_parallel, picture_files, read_picture
+from pynet.glyph import components, find_ink, is_dark_on_light, is_set, set_glyph
+from pynet.pictures import flat, in_parallel, picture_files, prepare, read_picture
+from pynet.preparation import STYLES, Preparation
 
 FORMATS = ["png", "jpeg", "bmp", "gif", "webp", "tiff", "ppm"]
 MNIST = Preparation(28, 28)
+
+
+def mnist_like(image: Image.Image, invert: bool | None = None) -> np.ndarray | None:
+    return prepare(image, MNIST, invert)
 
 
 def seven(size: tuple[int, int] = (120, 90), width: int = 8) -> Image.Image:
@@ -41,7 +46,7 @@ def content(image: Image.Image, form: str, **options: Any) -> io.BytesIO:
 
 def seen(image: Image.Image, form: str = "png", **options: Any) -> np.ndarray:
     """What the network gets of the picture, after the way through a file."""
-    x = MNIST.prepare(read_picture(content(image, form, **options)))
+    x = mnist_like(read_picture(content(image, form, **options)))
     assert x is not None
     return x.astype(float)
 
@@ -209,7 +214,7 @@ def test_mnist_comes_back(mnist: data.Dataset) -> None:
     x = mnist.x_test[:300]
     for picture in x:
         assert is_set(picture / np.float32(255), 28, 28, STYLES["mnist"])
-        assert np.array_equal(MNIST.prepare(Image.fromarray(picture)), picture)
+        assert np.array_equal(mnist_like(Image.fromarray(picture)), picture)
     back = np.array([set_glyph(find_ink(page(p / 255)), 28, 28, STYLES["mnist"]) for p in x])
     away = np.abs(back.astype(float) - x).mean(axis=(1, 2)) / x.mean(axis=(1, 2))
     assert np.median(away) < 0.2  # a shift by one pixel is 0.55 away, another digit 1.3
@@ -223,7 +228,7 @@ def test_digits_are_taken_as_they_are() -> None:
     digits = data.load("digits")
     small = Preparation(8, 8, style="digits")
     for picture in digits.x_test:
-        assert np.array_equal(small.prepare(Image.fromarray(picture)), picture)
+        assert np.array_equal(prepare(Image.fromarray(picture), small), picture)
 
 
 @given(st.floats(0.03, 0.2), st.integers(0, 3), st.tuples(st.integers(60, 300), st.integers(60, 300)), st.booleans())
@@ -235,7 +240,7 @@ def test_geometry(width: float, corner: int, size: tuple[int, int], light: bool)
     tall = 0.6 * side
     path = [(x, y), (x + 0.7 * tall, y), (x + 0.3 * tall, y + tall)]
     ImageDraw.Draw(sheet).line(path, 0, max(2, round(width * tall)), joint="curve")
-    picture = MNIST.prepare(Image.eval(sheet, lambda v: 255 - v) if light else sheet)
+    picture = mnist_like(Image.eval(sheet, lambda v: 255 - v) if light else sheet)
     assert picture is not None
     on = picture > 40
     rows, columns = np.flatnonzero(on.any(1)), np.flatnonzero(on.any(0))
@@ -258,11 +263,11 @@ def test_invert() -> None:
     mostly_ink = Image.eval(seven(width=8), lambda v: 255 - v)
     assert is_dark_on_light(np.asarray(image, np.float32) / 255)
     assert not is_dark_on_light(np.asarray(mostly_ink, np.float32) / 255)
-    as_said, other = MNIST.prepare(image, True), MNIST.prepare(image, False)
+    as_said, other = mnist_like(image, True), mnist_like(image, False)
     assert np.array_equal(as_said, EXPECTED)
     assert other is None or np.abs(other - EXPECTED).mean() > 15
     whole = Preparation(30, 40, style=None)
-    assert np.array_equal(whole.prepare(image, True), 255 - whole.prepare(image))
+    assert np.array_equal(prepare(image, whole, True), 255 - prepare(image, whole))
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
@@ -272,7 +277,7 @@ def test_no_ink(shade: int) -> None:
     slope = np.linspace(0, 40, 300, dtype=np.float32)
     for paper in (blank, blank + random.normal(0, 4, blank.shape), blank * 0.7 + slope):
         image = Image.fromarray(paper.clip(0, 255).astype(np.uint8))
-        assert MNIST.prepare(image) is None
+        assert mnist_like(image) is None
 
 
 def test_lines_of_the_paper_go_and_the_glyph_stays() -> None:
@@ -291,7 +296,7 @@ def test_tight_crops_are_no_lines() -> None:
     assert_same_glyph(seen(image), 8)
     stem = np.full((100, 100), 255, np.uint8)
     stem[:, 46:54] = 0
-    x = MNIST.prepare(Image.fromarray(stem))
+    x = mnist_like(Image.fromarray(stem))
     assert x is not None
     assert (x > 128).sum() >= 20
 
@@ -333,7 +338,7 @@ def test_components(mask: np.ndarray) -> None:
     st.sampled_from([None, True, False]),
 )
 def test_any_picture_gives_the_shape_or_nothing(values: np.ndarray, preparation: Preparation, invert: Any) -> None:
-    x = preparation.prepare(Image.fromarray(values), invert)
+    x = prepare(Image.fromarray(values), preparation, invert)
     assert x is None or (x.shape == preparation.shape and x.dtype == np.uint8 and x.any())
 
 
@@ -341,14 +346,14 @@ def test_colour() -> None:
     """A glyph in colour keeps its colours; it is as large and as central as the grey one."""
     red = np.full((90, 120, 3), 240, np.uint8)
     red[np.asarray(seven()) < 128] = (200, 10, 30)
-    x = Preparation(32, 32, color=True).prepare(Image.fromarray(red))
+    x = prepare(Image.fromarray(red), Preparation(32, 32, color=True))
     assert x is not None
     assert x.shape == (3, 32, 32)
     ink = x[1] < 120
     assert 20 <= np.ptp(np.flatnonzero(ink.any(1))) + 1 <= 25
     assert np.abs(np.median(x[:, ink], axis=1) - (200, 10, 30)).max() < 25
     assert np.abs(x[:, 0, 0].astype(int) - 240).max() < 5
-    whole = Preparation(9, 12, color=True, style=None).prepare(Image.fromarray(red))
+    whole = prepare(Image.fromarray(red), Preparation(9, 12, color=True, style=None))
     assert whole is not None
     assert whole.shape == (3, 9, 12)
 

@@ -264,7 +264,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         train.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    options = """dataset data net hidden activation epochs batch-size lr loss init seed threads val-split classes limit
+    options = """dataset data size color no-center net hidden activation epochs batch-size lr loss init seed threads val-split classes limit
         save load history explain plot json quiet version"""
     assert [name for name in options.split() if f"  --{name}" not in text] == []
     assert "default: 10, for the digits 40" in " ".join(text.split())
@@ -272,7 +272,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     examples = re.findall(r"^  pynet train(.*?)(?:   .*)?$", text, re.M)
     for example in examples:
         parse(re.findall(r'(?<=")[^"]+|[^\s"]+', example))
-    assert len(examples) == 7
+    assert len(examples) == 8
 
 
 def test_pynet_command(capsys: pytest.CaptureFixture[str]) -> None:
