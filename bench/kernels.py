@@ -87,7 +87,7 @@ def singles(elements: int) -> Iterator[Case]:
         return y
 
     def cross_entropy() -> Array:
-        lib.pn_cross_entropy(pointer(losses), pointer(y), pointer(x), pointer(labels), m, CLASSES, 1 / m)
+        lib.pn_cross_entropy(pointer(losses), pointer(y), pointer(x), pointer(labels), m, CLASSES, 1 / m, 0.0)
         return y
 
     def relu() -> Array:

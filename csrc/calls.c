@@ -20,6 +20,26 @@ static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
                 label, (long long)classes - 1);
 }
 
+static pn_status check_weight(pn_net *net, const pn_data *data, int64_t i)
+{
+    const float weight = data->weights[i];
+    if (weight >= 0 && !isinf(weight))
+        return PN_OK;
+    return fail(net->error, PN_ERR_ARGUMENT, "weight of sample %lld is %g; accepted: a finite number, 0 or more",
+                (long long)i, (double)weight);
+}
+
+/* Targets of binary cross-entropy are probabilities. */
+static pn_status check_shares(pn_net *net, const pn_data *data, int64_t i)
+{
+    const int64_t n = shape_size(&net->last->out);
+    for (const float *y = data->targets + i * n, *end = y + n; y < end; y++)
+        if (!(*y >= 0 && *y <= 1))
+            return fail(net->error, PN_ERR_ARGUMENT, "target of sample %lld is %g; binary cross-entropy takes 0 to 1",
+                        (long long)i, (double)*y);
+    return PN_OK;
+}
+
 static pn_status check_layer(pn_net *net, int i)
 {
     if (i >= 0 && i < net->n_layers)
@@ -37,17 +57,23 @@ static pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *
                     (long long)data->n);
     if (data->dtype != PN_UINT8 && data->dtype != PN_FLOAT32)
         return fail(net->error, PN_ERR_ARGUMENT, "dtype is %d; accepted: PN_UINT8, PN_FLOAT32", (int)data->dtype);
-    if (answered && !data->labels && (net->text.loss == PN_CROSS_ENTROPY || !data->targets))
+    static const char *const losses[] = {"cross-entropy", "squared error", "binary cross-entropy"};
+    const pn_loss loss = net->text.loss.kind;
+    if (answered && !data->labels && (loss == PN_CROSS_ENTROPY || !data->targets))
         return fail(net->error, PN_ERR_ARGUMENT, "no %s: %s needs them",
-                    net->text.loss == PN_CROSS_ENTROPY ? "labels" : "labels and no targets",
-                    net->text.loss == PN_CROSS_ENTROPY ? "cross-entropy" : "squared error");
-    const bool labels = answered && data->labels;
-    for (int64_t i = 0; i < n && (order || labels); i++) {
+                    loss == PN_CROSS_ENTROPY ? "labels" : "labels and no targets", losses[loss]);
+    const bool labels = answered && data->labels, weights = answered && data->weights,
+               shares = answered && loss == PN_BCE && data->targets;
+    for (int64_t i = 0; i < n && (order || labels || weights || shares); i++) {
         int64_t row = order ? order[i] : i;
         if (row < 0 || row >= data->n)
             return fail(net->error, PN_ERR_ARGUMENT, "order[%lld] is %lld; the data has samples 0 to %lld",
                         (long long)i, (long long)row, (long long)data->n - 1);
         pn_status status = labels ? check_label(net, data, row) : PN_OK;
+        if (!status && weights)
+            status = check_weight(net, data, row);
+        if (!status && shares)
+            status = check_shares(net, data, row);
         if (status)
             return status;
     }

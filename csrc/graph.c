@@ -167,7 +167,7 @@ pn_status graph_build(pn_net *net, char *err)
         net->dense_first = net->dense_first || (!l->before && l->word.kind == PN_DENSE);
     }
     net->last = net->order[net->n_layers - 1];
-    net->head = net->n_layers - (net->text.loss == PN_CROSS_ENTROPY);
+    net->head = net->n_layers - (net->text.loss.kind != PN_MSE); /* the closing softmax or sigmoid is the loss's */
     net->judged = net->head < net->n_layers ? net->last->before : layer_source(net->last);
 
     net->tensors = calloc((size_t)net->n_tensors + 1, sizeof *net->tensors);

@@ -81,11 +81,17 @@ typedef struct {
     double arg[PN_MAXARGS];
 } word;
 
+/* What is minimised. */
+typedef struct {
+    pn_loss kind;
+    double smoothing;
+} loss_rule;
+
 typedef struct {
     word *words; /* the layers in the order of the text, nested ones too, without input and loss */
     int n_words;
     shape input;
-    pn_loss loss;
+    loss_rule loss;
 } network_text;
 
 /* Parses text; on failure err names the column and nothing needs freeing. */
@@ -98,8 +104,8 @@ int spec_print_word(char *to, size_t size, const word *w);
 /* The canonical text of all, allocated; NULL without memory. */
 char *spec_print(const network_text *net);
 
-/* Is the last layer a softmax? */
-bool spec_ends_in_softmax(const network_text *net);
+/* Is the last layer, of those not nested, of this kind? */
+bool spec_ends_in(const network_text *net, word_kind kind);
 
 const char *spec_word_name(word_kind kind);
 
@@ -226,12 +232,14 @@ bool layer_feeds_relu(const layer *l);
 
 typedef struct {
     int32_t *labels; /* (rows), or NULL */
-    float *targets; /* (rows, features), laid out as the outputs; one-hot labels where squared error was given labels */
+    float *weights;  /* (rows), or NULL: all 1 */
+    float *
+        targets; /* (rows, features), laid out as the outputs; one-hot labels where the loss compares and was given labels */
 } answers;
 
 /* For rows [from, to) of outputs x: the loss of each, whether the answer was right, and in dx, unless NULL, the gradient
    of the losses' sum times scale. */
-void loss_rows(pn_loss kind, float *loss, int32_t *correct, float *dx, const float *x, size_t ld, int features,
+void loss_rows(const loss_rule *rule, float *loss, int32_t *correct, float *dx, const float *x, size_t ld, int features,
                const answers *a, int from, int to, float scale);
 
 /* ---- optim.c ------------------------------------------------------------------------------------------------------ */

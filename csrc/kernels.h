@@ -104,7 +104,10 @@ typedef struct {
     void (*softmax_grad)(float *dx, size_t lddx, const float *dp, size_t lddp, const float *p, size_t ldp, int m,
                          int n);
     void (*cross_entropy)(float *loss, float *dx, size_t lddx, const float *x, size_t ldx, const int32_t *labels, int m,
-                          int n, float scale);
+                          int n, float scale, float smoothing);
+    void (*binary_cross_entropy)(float *loss, float *dx, size_t lddx, const float *x, size_t ldx, const float *y,
+                                 size_t ldy, int m, int n, float scale);
+    void (*scale)(float *y, size_t n, float factor); /* y *= factor */
     void (*squared_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
                           int m, int n, float scale);
     void (*channel_moments)(float *mean, float *variance, const float *x, const channel_rows *r);

@@ -60,8 +60,9 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
     for (int i = 0; i < net->n_layers; i++)
         lay_out_layer(net, &net->layers[i], block, &used, rows, copies);
     const size_t targets = rows * padded(shape_size(&net->last->out));
-    net->answers.targets = net->text.loss == PN_MSE ? cut(block, &used, targets) : NULL;
+    net->answers.targets = net->text.loss.kind != PN_CROSS_ENTROPY ? cut(block, &used, targets) : NULL;
     net->answers.labels = (int32_t *)cut(block, &used, rows);
+    net->answers.weights = cut(block, &used, rows);
     net->loss = cut(block, &used, rows);
     net->correct = (int32_t *)cut(block, &used, rows);
     return used;

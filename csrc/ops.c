@@ -128,10 +128,17 @@ void pn_softmax_grad(float *dx, const float *dp, const float *p, int m, int n)
         CALL(softmax_grad(dx, (size_t)n, dp, (size_t)n, p, (size_t)n, m, n));
 }
 
-void pn_cross_entropy(float *restrict loss, float *dx, const float *x, const int32_t *labels, int m, int n, float scale)
+void pn_cross_entropy(float *restrict loss, float *dx, const float *x, const int32_t *labels, int m, int n, float scale,
+                      float smoothing)
 {
     if (n > 0)
-        CALL(cross_entropy(loss, dx, (size_t)n, x, (size_t)n, labels, m, n, scale));
+        CALL(cross_entropy(loss, dx, (size_t)n, x, (size_t)n, labels, m, n, scale, smoothing));
+}
+
+void pn_binary_cross_entropy(float *restrict loss, float *dx, const float *x, const float *y, int m, int n, float scale)
+{
+    if (n > 0)
+        CALL(binary_cross_entropy(loss, dx, (size_t)n, x, (size_t)n, y, (size_t)n, m, n, scale));
 }
 
 void pn_squared_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale)

@@ -130,9 +130,15 @@ void pn_softmax(float *p, const float *x, int m, int n, float temperature);
 void pn_softmax_grad(float *dx, const float *dp, const float *p, int m, int n);
 
 /* loss (m): -log softmax(x)[label] of each row of x (m,n). dx (m,n) = (softmax(x) - one-hot) * scale; scale 1/m makes
-   it the gradient of the mean loss. labels (m) in [0, n). dx may be x, or NULL. */
-void pn_cross_entropy(float *restrict loss, float *dx, const float *x, const int32_t *labels, int m, int n,
-                      float scale);
+   it the gradient of the mean loss. labels (m) in [0, n). dx may be x, or NULL. smoothing, from 0 to below 1, gives that
+   share of the one in one-hot to all outputs alike (Szegedy et al. 2016): the loss is the cross-entropy with that. */
+void pn_cross_entropy(float *restrict loss, float *dx, const float *x, const int32_t *labels, int m, int n, float scale,
+                      float smoothing);
+
+/* loss (m): the sum over each row of -y log p - (1 - y) log(1 - p), p = sigmoid(x); x (m,n), y (m,n) in [0, 1].
+   dx (m,n) = (p - y) * scale; dx may be x, or NULL. */
+void pn_binary_cross_entropy(float *restrict loss, float *dx, const float *x, const float *y, int m, int n,
+                             float scale);
 
 /* loss (m): half the sum over each row of (p - y)^2; p, y (m,n). dp (m,n) = (p - y) * scale; dp may be p, or NULL. */
 void pn_squared_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale);
@@ -182,13 +188,14 @@ const char *pn_net_spec(const pn_net *net);
 /* Why the last call on this net failed, with the offending values; "" if none did. */
 const char *pn_net_error(const pn_net *net);
 
-typedef enum { PN_CROSS_ENTROPY, PN_MSE } pn_loss;
+typedef enum { PN_CROSS_ENTROPY, PN_MSE, PN_BCE } pn_loss;
 
 typedef struct {
     int layers;         /* how many, nested ones included; `input` and `loss` do not count */
     int tensors;        /* weights, biases, running statistics */
     int64_t parameters; /* numbers in those that are trained */
     pn_loss loss;
+    double smoothing; /* of the labels, for cross-entropy */
     uint64_t seed;
     uint64_t updates; /* steps trained so far, by any optimizer: dropout counts them */
     int in_rank, out_rank;
@@ -235,7 +242,9 @@ typedef struct {
     const void *x;         /* (n, in_features), row after row */
     pn_dtype dtype;        /* of x: PN_UINT8 means x/255, PN_FLOAT32 is taken as it is */
     const int32_t *labels; /* (n) in [0, out_features), or NULL */
-    const float *targets;  /* (n, out_features) for squared error, or NULL: then it takes one-hot labels */
+    const float *targets;  /* (n, out_features), or NULL: then one-hot labels. Cross-entropy takes labels alone, binary
+                              cross-entropy targets in [0, 1] */
+    const float *weights; /* (n), 0 or more: what each sample's loss counts, in the mean over all samples; or NULL: 1 */
     int64_t n;
 } pn_data;
 

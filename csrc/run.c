@@ -92,6 +92,8 @@ static void gather_answers(pn_net *net, const pass *p, const batch *b)
         float *target = net->answers.targets ? net->answers.targets + (size_t)i * ld : NULL;
         if (b->data->labels)
             net->answers.labels[i] = b->data->labels[sample(b, i)];
+        if (b->data->weights)
+            net->answers.weights[i] = b->data->weights[sample(b, i)];
         if (target && b->data->targets)
             memcpy(target, b->data->targets + sample(b, i) * n, n * sizeof *target);
         else if (target)
@@ -162,14 +164,18 @@ static activation output_gradient(const pn_net *net)
 }
 
 /* Loss and correctness of this thread's rows, and, unless dx is NULL, the gradient of the batch's mean loss. */
-static void loss(pn_net *net, const pass *p, bool with_labels, float *dx)
+static void loss(pn_net *net, const pass *p, const pn_data *given, float *dx)
 {
     const activation x = outputs(net, p);
     const int features = (int)shape_size(&net->last->out);
-    const answers a = {with_labels ? net->answers.labels : NULL, net->answers.targets};
+    const answers a = {
+        .labels = given->labels ? net->answers.labels : NULL,
+        .weights = given->weights ? net->answers.weights : NULL,
+        .targets = net->answers.targets,
+    };
     int from, to;
     my_share(p, p->rows, 1, &from, &to);
-    loss_rows(net->text.loss, net->loss, net->correct, dx, x.data, x.ld, features, &a, from, to, 1 / (float)p->rows);
+    loss_rows(&net->text.loss, net->loss, net->correct, dx, x.data, x.ld, features, &a, from, to, 1 / (float)p->rows);
 }
 
 /* From the last layer down: dx, as far as a layer below has parameters; and waits, unless each thread made itself what its
@@ -292,7 +298,7 @@ void train_job(void *arg, int id, int threads)
         if (!go_on(j, &p, first)) /* the last step's updates are done */
             break;
         forward(net, &p, net->head);
-        loss(net, &p, j->data->labels, output_gradient(net).data);
+        loss(net, &p, j->data, output_gradient(net).data);
         backward(net, &p);
         finite = add_stats(net, p.rows, &mine);
         if (finite) {
@@ -329,7 +335,7 @@ void evaluate_job(void *arg, int id, int threads)
         gather_rows(j->net, &p, &b, from, to);
         gather_answers(j->net, &p, &b);
         forward(j->net, &p, j->net->head);
-        loss(j->net, &p, j->data->labels, NULL);
+        loss(j->net, &p, j->data, NULL);
         if (!go_on(j, &p, first)) /* all rows have their loss */
             break;
         if (id == 0 && !add_stats(j->net, p.rows, &j->stats))
@@ -359,7 +365,8 @@ void predict_job(void *arg, int id, int threads)
             break;
         gather_rows(j->net, &p, &b, from, to);
         forward(j->net, &p, upto);
-        const activation out = softmax ? layer_input(last, &p) : outputs(j->net, &p);
+        const layer *source = layer_source(j->net->last);
+        const activation out = softmax ? layer_input(last, &p) : source ? source->y : p.inputs;
         for (size_t i = (size_t)from; i < (size_t)to; i++) {
             float *y = j->y + ((size_t)first + i) * n;
             if (softmax)
@@ -394,7 +401,7 @@ void loss_job(void *arg, int id, int threads)
     batch b;
     pass p = start(j, id, threads, 0, 0, &b);
     gather_answers(j->net, &p, &b);
-    loss(j->net, &p, j->data->labels, output_gradient(j->net).data);
+    loss(j->net, &p, j->data, output_gradient(j->net).data);
     team_sync(threads);
     if (id == 0)
         j->finite = add_stats(j->net, p.rows, &j->stats);
@@ -428,7 +435,7 @@ void input_gradient_job(void *arg, int id, int threads)
             memcpy(dy.data + i * dy.ld, j->dy + i * n, n * sizeof *dy.data);
     } else {
         gather_answers(j->net, &p, &b);
-        loss(j->net, &p, j->data->labels, output_gradient(j->net).data);
+        loss(j->net, &p, j->data, output_gradient(j->net).data);
     }
     team_sync(threads);
     const int last = j->dy ? j->layer + layers[j->layer].span : j->net->head - 1;

@@ -212,15 +212,27 @@ static pn_status set_input(network_text *net, const word *w, char *err)
     return PN_OK;
 }
 
-bool spec_ends_in_softmax(const network_text *net)
+bool spec_ends_in(const network_text *net, word_kind kind)
 {
     const word *last = net->n_words ? &net->words[net->n_words - 1] : NULL;
-    return last && last->kind == PN_SOFTMAX && !last->nested;
+    return last && last->kind == kind && !last->nested;
 }
 
 static pn_loss usual_loss(const network_text *net)
 {
-    return spec_ends_in_softmax(net) ? PN_CROSS_ENTROPY : PN_MSE;
+    return spec_ends_in(net, PN_SOFTMAX) ? PN_CROSS_ENTROPY : PN_MSE;
+}
+
+static pn_status set_loss(network_text *net, const word *w, char *err)
+{
+    net->loss = (loss_rule){.kind = (pn_loss)w->arg[0], .smoothing = w->arg[1]};
+    if (net->loss.kind == PN_CROSS_ENTROPY && !spec_ends_in(net, PN_SOFTMAX))
+        return fail(err, PN_ERR_SPEC, "column %d: loss(cross_entropy) needs softmax as the last layer", w->column);
+    if (net->loss.kind == PN_BCE && !spec_ends_in(net, PN_SIGMOID))
+        return fail(err, PN_ERR_SPEC, "column %d: loss(bce) needs sigmoid as the last layer", w->column);
+    if (net->loss.smoothing > 0 && net->loss.kind != PN_CROSS_ENTROPY)
+        return fail(err, PN_ERR_SPEC, "column %d: smoothing is for loss(cross_entropy)", w->column);
+    return PN_OK;
 }
 
 /* Where a word may stand: input first and once, loss last, layers between. */
@@ -241,10 +253,7 @@ static pn_status place_word(network_text *net, const word *w, bool *finished, ch
         return set_input(net, w, err);
     if (w->kind == PN_LOSS) {
         *finished = true;
-        net->loss = (pn_loss)w->arg[0];
-        if (net->loss == PN_CROSS_ENTROPY && usual_loss(net) != PN_CROSS_ENTROPY)
-            return fail(err, PN_ERR_SPEC, "column %d: loss(cross_entropy) needs softmax as the last layer", w->column);
-        return PN_OK;
+        return set_loss(net, w, err);
     }
     if ((net->n_words & (net->n_words - 1)) == 0) { /* full: the room is the next power of two */
         word *more = realloc(net->words, (size_t)(net->n_words ? 2 * net->n_words : 1) * sizeof *more);
@@ -299,7 +308,7 @@ pn_status spec_parse(network_text *net, const char *text, char *err)
     if (status)
         spec_free(net);
     else if (!finished)
-        net->loss = usual_loss(net);
+        net->loss.kind = usual_loss(net);
     return status;
 }
 
@@ -381,8 +390,8 @@ static void print_network(writer *to, const network_text *net)
     for (int i = 0; i < net->n_words; i++)
         in_row += !net->words[i].nested;
     print_words(to, &next, in_row);
-    if (net->loss != usual_loss(net)) {
-        const word end = {.kind = PN_LOSS, .arg = {net->loss}};
+    if (net->loss.kind != usual_loss(net) || net->loss.smoothing > 0) {
+        const word end = {.kind = PN_LOSS, .arg = {net->loss.kind, net->loss.smoothing}};
         print_text(to, " ");
         advance(to, spec_print_word(to->at, to->left, &end));
     }

@@ -7,7 +7,7 @@
 enum { MAX_UNITS = 1 << 24 };
 
 static const char *const init_names[] = {"auto", "he", "xavier", "normal", NULL};
-static const char *const loss_names[] = {"cross_entropy", "mse", NULL};
+static const char *const loss_names[] = {"cross_entropy", "mse", "bce", NULL};
 static const char *const yes_no[] = {"yes", "no", NULL};
 
 const word_rule rules[PN_WORDS] = {
@@ -33,7 +33,10 @@ const word_rule rules[PN_WORDS] = {
                        {"momentum", 0, 1, .real = true, .standard = 0.1}}},
     [PN_LAYERNORM] = {"layernorm", "layernorm(eps=0.00001)", {{"eps", 1e-12, 1, .real = true, .standard = 1e-5}}},
     [PN_RESIDUAL] = {"residual", "residual(dense(128) relu dense(128))", {{0}}},
-    [PN_LOSS] = {"loss", "loss(mse)", {{"name", .choices = loss_names, .standard = NEEDED}}},
+    [PN_LOSS] = {"loss",
+                 "loss(mse)",
+                 {{"name", .choices = loss_names, .standard = NEEDED},
+                  {"smoothing", 0, 1, .real = true, .below = true}}},
 };
 
 const char *spec_word_name(word_kind kind)

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from pynet._ffi import checked_seed, ffi, lib, optimizer_struct, pointer
 from pynet.optim import Optimizer
+from pynet.samples import Samples, class_weights
 from pynet.schedules import Schedule
 
 if TYPE_CHECKING:
-    from pynet.network import Network, Samples
+    from pynet.network import Network
 
 __all__ = ["History", "fit"]
 
@@ -123,6 +124,8 @@ def fit(
     schedule: Schedule | None = None,
     validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     validation_split: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
+    class_weight: Mapping[int, float] | Sequence[float] | None = None,
     seed: int | None = None,
     progress: bool = False,
     on_epoch_end: Callable[[dict[str, float]], None] | None = None,
@@ -131,8 +134,9 @@ def fit(
 
     validation: (x, y) whose loss and accuracy are measured after each epoch; or validation_split, the share of the
     samples to set aside for it, evenly from each class. schedule: of the learning rate, over these epochs; see
-    pynet.schedules. seed: of the order of the samples; None is the network's own.
-    progress: a bar on stderr. on_epoch_end: called with each epoch's row of the history.
+    pynet.schedules. sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for
+    each of them or {class: weight}; the mean is still over all samples. seed: of the order of the samples; None is the
+    network's own. progress: a bar on stderr. on_epoch_end: called with each epoch's row of the history.
 
     FloatingPointError if a loss is not finite, naming epoch and batch; that batch's step is not taken. Ctrl-C raises
     KeyboardInterrupt within a tenth of a second, and what was learnt so far stays in the network.
@@ -147,9 +151,14 @@ def fit(
 
         if validation:
             raise ValueError("validation and validation_split are both given; one of them sets the validation data")
+        if sample_weight is not None:
+            raise ValueError("sample_weight with validation_split: split the data yourself, and give validation")
         x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, seed)
         validation = (held_out[0], held_out[1])
-    samples = net._samples(x, y)
+    if class_weight is not None:
+        weights = class_weights(net, y, class_weight)
+        sample_weight = weights if sample_weight is None else weights * np.asarray(sample_weight, np.float32)
+    samples = net._samples(x, y, sample_weight)
     held = net._samples(*validation) if validation else None
     for part, name in ((samples, "x"), (held, "validation x")):
         _check_finite(part, name)

@@ -19,6 +19,7 @@ __all__ = [
     "batchnorm_grad",
     "bias",
     "bias_grad",
+    "binary_cross_entropy",
     "cpu",
     "cpu_tables",
     "cross_entropy",
@@ -345,18 +346,37 @@ def softmax_grad(dp: npt.ArrayLike, p: npt.ArrayLike) -> Array:
 # ---- losses ----
 
 
-def cross_entropy(x: npt.ArrayLike, labels: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
+def cross_entropy(
+    x: npt.ArrayLike, labels: npt.ArrayLike, scale: float | None = None, smoothing: float = 0.0
+) -> tuple[Array, Array]:
     """Loss (m) of softmax(x) against labels (m), and dx (m,n) = (softmax(x) - one-hot) * scale.
 
     The loss is -log p[label], computed from x so that it is finite where p is 0. scale None is 1/m: dx is then the
-    gradient of the mean loss.
+    gradient of the mean loss. smoothing gives that share of the one in one-hot to all outputs alike (Szegedy et al.
+    2016).
     """
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing is {smoothing}; accepted: a number from 0 to below 1")
     rows = _matrix(x, "x")
     m, n = rows.shape
     truth = _labels(labels, m, n)
     loss, dx = np.empty(m, np.float32), np.empty_like(rows)
     factor = 1 / max(m, 1) if scale is None else scale
-    lib.pn_cross_entropy(pointer(loss), pointer(dx), pointer(rows), pointer(truth), m, n, factor)
+    lib.pn_cross_entropy(pointer(loss), pointer(dx), pointer(rows), pointer(truth), m, n, factor, smoothing)
+    return loss, dx
+
+
+def binary_cross_entropy(x: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
+    """Loss (m): the sum over each row of -y log p - (1 - y) log(1 - p), p = sigmoid(x), and dx (m,n) = (p - y) * scale.
+
+    x (m,n), y (m,n) in [0, 1]; computed from x so that it is finite where p is 0 or 1. scale None is 1/m.
+    """
+    rows, target = _matrix(x, "x"), _matrix(y, "y")
+    _same_shape(x=rows, y=target)
+    m, n = rows.shape
+    loss, dx = np.empty(m, np.float32), np.empty_like(rows)
+    factor = 1 / max(m, 1) if scale is None else scale
+    lib.pn_binary_cross_entropy(pointer(loss), pointer(dx), pointer(rows), pointer(target), m, n, factor)
     return loss, dx
 
 

@@ -134,6 +134,6 @@ class Residual(Layer):
 
 
 class Loss(Layer):
-    """Names the loss, as the last of a list: Loss("mse") or Loss("cross_entropy")."""
+    """Names the loss, as the last of a list: Loss("mse"), Loss("bce"), Loss("cross_entropy", smoothing=0.1)."""
 
     word = "loss"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,10 +29,12 @@ from pynet._ffi import (
 from pynet.fit import History, fit
 from pynet.layers import Layer
 from pynet.optim import OPTIMIZERS, SGD, Optimizer
+from pynet.samples import Samples, samples
 from pynet.schedules import Schedule
 
 __all__ = ["Evaluation", "LayerView", "Network", "load"]
 
+LOSSES = {lib.PN_CROSS_ENTROPY: "cross_entropy", lib.PN_MSE: "mse", lib.PN_BCE: "bce"}
 EVALUATE_ROWS = 512  # samples in one call: 50 ms for 784-2048-2048-10 on one thread
 
 
@@ -56,19 +57,6 @@ class OptimizerState(NamedTuple):
     def copy(self) -> OptimizerState:
         """Of its own, no view of a network."""
         return self._replace(tensors={name: np.array(tensor) for name, tensor in self.tensors.items()})
-
-
-class Samples:
-    """A data set in the form the core takes; keeps the arrays alive that it points to."""
-
-    def __init__(self, x: Array | None, labels: Array | None, targets: Array | None, n: int) -> None:
-        self.n, self.x = n, x
-        self._arrays = (x, labels, targets)
-        self.data = ffi.new("pn_data *")
-        self._pointers = [ffi.NULL if a is None else pointer(a) for a in self._arrays]
-        self.data.x, self.data.labels, self.data.targets = self._pointers
-        self.data.dtype = lib.PN_UINT8 if x is not None and x.dtype == np.uint8 else lib.PN_FLOAT32
-        self.data.n = n
 
 
 class Notes(MutableMapping[str, str]):
@@ -193,7 +181,8 @@ class Network:
         lib.pn_net_describe(self._ptr, info)
         self.seed = int(info.seed)
         self.parameters = int(info.parameters)
-        self.loss_name = "cross_entropy" if info.loss == lib.PN_CROSS_ENTROPY else "mse"
+        self.loss_name = LOSSES[info.loss]
+        self.label_smoothing = float(info.smoothing)
         self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
         self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
         self._in_features, self._out_features = int(info.in_features), int(info.out_features)
@@ -304,44 +293,10 @@ class Network:
 
     # ---- what goes in ----
 
-    def _inputs(self, x: npt.ArrayLike) -> Array:
-        a = np.asarray(x)
-        if a.ndim < 2 or math.prod(a.shape[1:]) != self._in_features:
-            wanted = ", ".join(str(size) for size in self.in_shape)
-            hint = "; for one sample, x[None]" if a.size == self._in_features else ""
-            raise ValueError(f"x has shape {a.shape}, this network takes (n, {wanted}){hint}")
-        if a.dtype != np.uint8 and a.dtype.kind != "f":
-            raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
-        return array(a, np.uint8 if a.dtype == np.uint8 else np.float32)
-
-    def _answers(self, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:
-        """y as (labels, targets), one of them None."""
-        a = np.asarray(y)
-        outputs = self._out_features
-        if a.ndim == 1 and outputs == 1 and self.loss_name == "mse":
-            return None, array(a).reshape(-1, 1)
-        if a.ndim == 1 and (a.dtype.kind in "iu" or a.size == 0):
-            if a.size and not (a.min() >= 0 and a.max() < outputs):
-                raise ValueError(f"labels run from {a.min()} to {a.max()}; this network takes 0 to {outputs - 1}")
-            return array(a, np.int32), None
-        if a.ndim == 2 and a.shape[1] == outputs and a.dtype.kind in "iufb":
-            if self.loss_name == "mse":
-                return None, array(a)
-            if not np.array_equal(a.sum(axis=1), np.ones(len(a))) or not np.isin(a, (0, 1)).all():
-                raise ValueError("rows of y are not one-hot: cross-entropy takes integer labels (n,) or one-hot rows")
-            return array(a.argmax(axis=1), np.int32), None
-        raise ValueError(
-            f"y has shape {a.shape} and dtype {a.dtype}; this network takes integer labels (n,) or (n, {outputs}) rows"
-        )
-
-    def _samples(self, x: npt.ArrayLike | None, y: npt.ArrayLike | None) -> Samples:
-        inputs = None if x is None else self._inputs(x)
-        labels, targets = (None, None) if y is None else self._answers(y)
-        answers = labels if labels is not None else targets
-        if inputs is not None and answers is not None and len(inputs) != len(answers):
-            raise ValueError(f"x has {len(inputs)} samples, y has {len(answers)}")
-        some = inputs if inputs is not None else answers
-        return Samples(inputs, labels, targets, 0 if some is None else len(some))
+    def _samples(
+        self, x: npt.ArrayLike | None, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None = None
+    ) -> Samples:
+        return samples(self, x, y, sample_weight)
 
     # ---- training ----
 
@@ -356,9 +311,9 @@ class Network:
             self._rows = samples.n
             return self._last.output
 
-    def loss(self, y: npt.ArrayLike) -> float:
-        """Mean loss of the last forward's batch against its answers."""
-        samples = self._samples(None, y)
+    def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Mean loss of the last forward's batch against its answers; sample_weight (n,): what each sample counts."""
+        samples = self._samples(None, y, sample_weight)
         mean = ffi.new("double *")
         self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
         return float(mean[0])
@@ -371,9 +326,15 @@ class Network:
         """One step of the optimizer with the gradient of the last backward."""
         self._call(lib.pn_net_update, optimizer_struct(optimizer))
 
-    def train_step(self, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer) -> float:
+    def train_step(
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        optimizer: Optimizer,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
         """Forward, loss, backward and update on one batch, in one call; returns the mean loss before the update."""
-        samples = self._samples(x, y)
+        samples = self._samples(x, y, sample_weight)
         stats = self._train(samples, ffi.NULL, samples.n, max(samples.n, 1), optimizer_struct(optimizer))
         return float(stats.loss / samples.n) if samples.n else 0.0
 
@@ -393,6 +354,8 @@ class Network:
         schedule: Schedule | None = None,
         validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         validation_split: float = 0.0,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | Sequence[float] | None = None,
         seed: int | None = None,
         progress: bool = False,
         on_epoch_end: Callable[[dict[str, float]], None] | None = None,
@@ -408,6 +371,8 @@ class Network:
             schedule=schedule,
             validation=validation,
             validation_split=validation_split,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
             seed=seed,
             progress=progress,
             on_epoch_end=on_epoch_end,
@@ -474,17 +439,17 @@ class Network:
         return out
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The class (n,) with the largest output for each sample; of a single one with loss(mse), is it above 1/2?"""
+        """The class (n,) with the largest output for each sample; a single one: is it above 1/2?"""
         scores = self.predict_proba(x)
         scores = scores.reshape(len(scores), self._out_features)
-        if self._out_features == 1 and self.loss_name == "mse":
+        if self._out_features == 1 and self.loss_name != "cross_entropy":
             return (scores[:, 0] > 0.5).astype(np.int64)
         classes: npt.NDArray[np.int64] = scores.argmax(axis=1)
         return classes
 
-    def evaluate(self, x: npt.ArrayLike, y: npt.ArrayLike) -> Evaluation:
-        """Mean loss and accuracy on a data set; changes nothing."""
-        return self._evaluate(self._samples(x, y))
+    def evaluate(self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Evaluation:
+        """Mean loss and accuracy on a data set; changes nothing. Weights (n,) are for the loss alone."""
+        return self._evaluate(self._samples(x, y, sample_weight))
 
     def _evaluate(self, samples: Samples) -> Evaluation:
         stats = ffi.new("pn_stats *")

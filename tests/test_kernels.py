@@ -95,13 +95,22 @@ def softmax(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
 
 def cross_entropy(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
     x, labels = floats(rng, m, n, scale=3), rng.integers(0, n, m)
-    for scale in (None, 0.25):
-        loss, dx = kernels.cross_entropy(x, labels, scale)
-        expected_loss, expected_dx = reference.cross_entropy(x, labels, scale)
+    for scale, smoothing in ((None, 0.0), (0.25, 0.0), (0.25, 0.3)):
+        loss, dx = kernels.cross_entropy(x, labels, scale, smoothing)
+        expected_loss, expected_dx = reference.cross_entropy(x, labels, scale, smoothing)
         spread = np.float64(x.max() - x.min()) + 1
         # absolute: near probability 1 the loss is a small difference of numbers about 1
-        yield loss, expected_loss, 2 * EXP + (n + 4) * U + 4 * U * spread
+        yield loss, expected_loss, 2 * EXP + (n + 4) * U + 4 * U * spread + smoothing * n * U * spread
         yield dx, expected_dx, (2 * EXP + (n + 4) * U + 2 * U * spread) * (1 / m if scale is None else scale)
+
+
+def binary_cross_entropy(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x, y = floats(rng, m, n, scale=5), rng.random((m, n)).astype(np.float32)
+    for scale in (None, 3.0):
+        loss, dx = kernels.binary_cross_entropy(x, y, scale)
+        expected_loss, expected_dx = reference.binary_cross_entropy(x, y, scale)
+        yield loss, expected_loss, (n + 4) * U * (expected_loss + abs(x).sum(axis=1)) + n * EXP
+        yield dx, expected_dx, (3.0 if scale else 1 / max(m, 1)) * (2 * EXP + 4 * U)
 
 
 def squared_error(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
@@ -177,6 +186,7 @@ KERNELS: list[Kernel] = [
     tanh,
     softmax,
     cross_entropy,
+    binary_cross_entropy,
     squared_error,
     sgd,
     momentum,

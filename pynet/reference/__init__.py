@@ -58,7 +58,7 @@ from pynet.reference.layers import (
     Tanh,
     init,
 )
-from pynet.reference.losses import cross_entropy, squared_error
+from pynet.reference.losses import binary_cross_entropy, cross_entropy, squared_error
 from pynet.reference.network import Network, Order
 from pynet.reference.norms import BatchNorm, Dropout, LayerNorm, dropout
 from pynet.reference.optimizers import Optimizer, adam, momentum, rmsprop, sgd
@@ -86,6 +86,7 @@ __all__ = [
     "adam",
     "bias",
     "bias_grad",
+    "binary_cross_entropy",
     "cross_entropy",
     "dropout",
     "gather",

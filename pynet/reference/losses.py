@@ -6,16 +6,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pynet.reference.arrays import Array, Labels, floats, labels_below, rows, same
-from pynet.reference.functions import one_hot
+from pynet.reference.functions import one_hot, sigmoid
 
 
-def cross_entropy(x: ArrayLike, labels: ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
+def cross_entropy(
+    x: ArrayLike, labels: ArrayLike, scale: float | None = None, smoothing: float = 0.0
+) -> tuple[Array, Array]:
     """Softmax and cross-entropy in one: loss (m) = -log softmax(x)[label], dx (m,n) = (softmax(x) - one-hot) scale.
 
     x (m,n) are logits, the numbers before the softmax; labels (m) in [0, n). scale None is 1/m, which makes dx the
     gradient of the mean loss. Together the two derivatives shrink to p - y (Bridle 1990), and the logarithm never sees
     a probability that was rounded to 0: log softmax(x) = x - log sum exp(x), with the row's maximum taken out first
-    (Blanchard, Higham & Higham 2021).
+    (Blanchard, Higham & Higham 2021). smoothing takes that share of the one in y and gives it to all outputs alike, so
+    that the network is never asked for certainty (Szegedy et al. 2016).
     """
     x = floats(x)
     m, n = x.shape
@@ -23,8 +26,21 @@ def cross_entropy(x: ArrayLike, labels: ArrayLike, scale: float | None = None) -
     same("number of labels", len(labels), m)
     shifted = x - x.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    loss = -log_p[np.arange(m), labels]
-    return loss, (np.exp(log_p) - one_hot(labels, n)) * _mean_scale(scale, m)
+    y = (1 - smoothing) * one_hot(labels, n) + smoothing / n
+    loss = -(y * log_p).sum(axis=1)
+    return loss, (np.exp(log_p) - y) * _mean_scale(scale, m)
+
+
+def binary_cross_entropy(x: ArrayLike, y: ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
+    """Sigmoid and cross-entropy in one, for outputs that are each a yes or a no: p = sigmoid(x), x (m,n) logits.
+
+    loss (m) = the sum over each row of -y log p - (1 - y) log(1 - p); dx (m,n) = (p - y) scale, as simple as with
+    softmax; y (m,n) in [0, 1]; scale None is 1/m. -log p = log(1 + exp(-x)) is finite where p is rounded to 0.
+    """
+    x, y = floats(x), floats(y)
+    same("shape of the targets", y.shape, x.shape)
+    losses = y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x)
+    return np.asarray(losses.sum(axis=1)), (sigmoid(x) - y) * _mean_scale(scale, len(x))
 
 
 def squared_error(p: ArrayLike, y: ArrayLike, scale: float | None = None) -> tuple[Array, Array]:

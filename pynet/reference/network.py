@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from pynet.reference.arrays import Array, Labels, floats, rows, same
 from pynet.reference.functions import gather
-from pynet.reference.layers import Layer, Softmax
-from pynet.reference.losses import as_labels, as_targets, cross_entropy, squared_error
+from pynet.reference.layers import Layer, Sigmoid, Softmax
+from pynet.reference.losses import as_labels, as_targets, binary_cross_entropy, cross_entropy, squared_error
 from pynet.reference.optimizers import Optimizer
 from pynet.reference.twins import twins
 
@@ -20,20 +20,27 @@ Order = Callable[[int, int], ArrayLike]
 
 
 class Network:
-    """Layers in a row and a loss: "cross_entropy" (the last layer must be Softmax) or "mse".
+    """Layers in a row and a loss: "cross_entropy" (the last layer must be Softmax), "bce" (Sigmoid) or "mse".
 
-    in_shape is the shape of one sample, where it matters. Layers are named "0", "1", ..., nested ones "1.0", ...
-    ValueError: a loss that is unknown, or cross_entropy without a closing Softmax.
+    smoothing is that of the labels, for cross_entropy. in_shape is the shape of one sample, where it matters.
+    Layers are named "0", "1", ..., nested ones "1.0", ...
+    ValueError: a loss that is unknown, or without the closing layer it belongs to.
     """
 
     def __init__(
-        self, layers: list[Layer], loss: str = "cross_entropy", *, in_shape: tuple[int, ...] | None = None
+        self,
+        layers: list[Layer],
+        loss: str = "cross_entropy",
+        *,
+        smoothing: float = 0.0,
+        in_shape: tuple[int, ...] | None = None,
     ) -> None:
-        if loss not in ("cross_entropy", "mse"):
-            raise ValueError(f"unknown loss {loss!r}, accepted are cross_entropy, mse")
-        if loss == "cross_entropy" and not (layers and isinstance(layers[-1], Softmax)):
-            raise ValueError("cross_entropy needs Softmax as the last layer")
-        self.layers, self.loss_name, self.in_shape = layers, loss, in_shape
+        if loss not in ("cross_entropy", "mse", "bce"):
+            raise ValueError(f"unknown loss {loss!r}, accepted are cross_entropy, mse, bce")
+        closing = {"cross_entropy": Softmax, "bce": Sigmoid}.get(loss, Layer)
+        if closing is not Layer and not (layers and isinstance(layers[-1], closing)):
+            raise ValueError(f"{loss} needs {closing.__name__} as the last layer")
+        self.layers, self.loss_name, self.smoothing, self.in_shape = layers, loss, smoothing, in_shape
         self.named_layers = _named({str(i): layer for i, layer in enumerate(layers)})
         self.seed = self.steps = 0  # of dropout; updates so far
         self.output: Array | None = None
@@ -43,9 +50,11 @@ class Network:
     def from_net(cls, net: Any) -> Network:
         """The float64 twin of a pynet.Network: a copy of its parameters as they are now.
 
-        Of net it uses loss_name, seed, updates and, of each of its layers, kind, path, in_shape, options and tensors.
+        Of net it uses loss_name, label_smoothing, seed, updates and, of each of its layers, kind, path, in_shape, options
+        and tensors.
         """
-        twin = cls(twins(net.layers), net.loss_name, in_shape=tuple(net.layers[0].in_shape))
+        in_shape = tuple(net.layers[0].in_shape)
+        twin = cls(twins(net.layers), net.loss_name, smoothing=net.label_smoothing, in_shape=in_shape)
         twin.seed, twin.steps = net.seed, net.updates
         return twin
 
@@ -71,19 +80,24 @@ class Network:
             raise ValueError(f"x has shape {x.shape}, this network takes (n, {', '.join(map(str, self.in_shape))})")
         return x.reshape(len(x), *self.in_shape)
 
-    def loss(self, y: ArrayLike) -> float:
+    def loss(self, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean loss of the last forward, against labels y (m) or rows y (m, outputs); prepares backward.
 
         Rows must be one-hot for cross-entropy and may be anything for squared error, which turns labels into one-hot
-        rows. RuntimeError: no forward yet.
+        rows. sample_weight (m) is what each sample's loss counts in the mean over m. RuntimeError: no forward yet.
         """
         if self.output is None:
             raise RuntimeError("loss before forward: there is no output to judge")
         output = rows(self.output)
         if self.loss_name == "cross_entropy":
-            losses, dy = cross_entropy(rows(self._logits), as_labels(y, output.shape[1]))
+            losses, dy = cross_entropy(rows(self._logits), as_labels(y, output.shape[1]), None, self.smoothing)
+        elif self.loss_name == "bce":
+            losses, dy = binary_cross_entropy(rows(self._logits), as_targets(y, output.shape[1]))
         else:
             losses, dy = squared_error(output, as_targets(y, output.shape[1]))
+        if sample_weight is not None:
+            weight = floats(sample_weight)
+            losses, dy = losses * weight, dy * weight[:, None]
         self._dy = dy.reshape(self.output.shape)
         return float(losses.sum()) / max(len(losses), 1)
 
@@ -92,8 +106,8 @@ class Network:
         if self._dy is None:
             raise RuntimeError("backward before loss: call forward, then loss")
         dy = self._dy
-        # cross_entropy went back through the closing softmax already
-        layers = self.layers[:-1] if self.loss_name == "cross_entropy" else self.layers
+        # the cross-entropies went back through the closing softmax or sigmoid already
+        layers = self.layers if self.loss_name == "mse" else self.layers[:-1]
         for layer in reversed(layers):
             dy = layer.backward(dy)
 
@@ -121,10 +135,12 @@ class Network:
         """Which side of every kink the last forward fell on, layer by layer."""
         return [branch for branch in (layer.branch() for layer in self.named_layers.values()) if branch is not None]
 
-    def train_step(self, x: ArrayLike, y: ArrayLike, optimizer: Optimizer | float) -> float:
+    def train_step(
+        self, x: ArrayLike, y: ArrayLike, optimizer: Optimizer | float, sample_weight: ArrayLike | None = None
+    ) -> float:
         """The four steps on one batch; the mean loss before the update."""
         self.forward(x)
-        loss = self.loss(y)
+        loss = self.loss(y, sample_weight)
         self.backward()
         self.update(optimizer)
         return loss

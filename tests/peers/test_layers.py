@@ -14,6 +14,9 @@ SPECS = [
     "input(2,3,4) dense(7) tanh dense(4)",
     "input(9) dense(8) sigmoid dense(3) sigmoid loss(mse)",
     "input(6) dense(5) softmax dense(4) softmax loss(mse)",
+    "input(6) dense(5) tanh dense(4) softmax loss(cross_entropy,smoothing=0.1)",
+    "input(6) dense(5) tanh dense(1) sigmoid loss(bce)",
+    "input(6) dense(5) tanh dense(3) sigmoid loss(bce)",
 ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.testing import assert_allclose
+from torch.nn import functional
 
 from pynet import Network
 from pynet.network import LayerView
@@ -51,11 +52,6 @@ LAYERS: dict[str, Callable[[LayerView], Twin]] = {
 }
 
 
-def squared_error(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """pynet's mse: the batch mean of half the sum over the outputs."""
-    return 0.5 * ((outputs - y) ** 2).sum(dim=1).mean()
-
-
 class TorchNet:
     """The twin of `net`, from its weights as they are now."""
 
@@ -91,11 +87,20 @@ class TorchNet:
             values = module(values)
         return values
 
-    def loss(self, x: Array, y: Array) -> torch.Tensor:
-        """The mean loss of this batch, ready for backward()."""
+    def loss(self, x: Array, y: Array, weight: Array | None = None) -> torch.Tensor:
+        """The mean loss of this batch, samples counting as their weights say, ready for backward()."""
         if self.net.loss_name == "cross_entropy":
-            return torch.nn.functional.cross_entropy(self.outputs(x, logits=True), torch.from_numpy(y.astype(np.int64)))
-        return squared_error(self.outputs(x), torch.from_numpy(y.astype(np.float64)))
+            labels, smoothing = torch.from_numpy(y.astype(np.int64)), self.net.label_smoothing
+            logits = self.outputs(x, logits=True)
+            losses = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+        elif self.net.loss_name == "bce":
+            targets = torch.from_numpy(y.astype(np.float64))
+            losses = functional.binary_cross_entropy_with_logits(
+                self.outputs(x, logits=True), targets, reduction="none"
+            ).sum(dim=1)
+        else:
+            losses = 0.5 * ((self.outputs(x) - torch.from_numpy(y.astype(np.float64))) ** 2).sum(dim=1)
+        return (losses if weight is None else losses * torch.from_numpy(weight)).mean()
 
     def arrays(self, what: Callable[[torch.Tensor], torch.Tensor | None]) -> dict[str, Array]:
         """what(tensor) of each tensor, by pynet's names and in pynet's layout."""
@@ -110,7 +115,8 @@ def batch(net: Network, n: int, seed: int = 0) -> tuple[Array, Array]:
     outputs = int(np.prod(net.out_shape))
     if net.loss_name == "cross_entropy":
         return x, rng.integers(0, outputs, n)
-    return x, rng.normal(size=(n, outputs)).astype(np.float32)
+    targets = rng.random((n, outputs)) if net.loss_name == "bce" else rng.normal(size=(n, outputs))
+    return x, targets.astype(np.float32)
 
 
 def agree(actual: Array, expected: Array, what: str, tolerance: float = TOLERANCE) -> None:

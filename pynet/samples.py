@@ -1,0 +1,108 @@
+"""Data in the form the core takes: what users give is checked and converted here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import Array, array, ffi, lib, pointer
+
+if TYPE_CHECKING:
+    from pynet.network import Network
+
+__all__ = ["Samples", "class_weights", "samples"]
+
+
+class Samples:
+    """A data set for the core; keeps the arrays alive that it points to."""
+
+    def __init__(
+        self, x: Array | None, labels: Array | None, targets: Array | None, n: int, weights: Array | None = None
+    ) -> None:
+        self.n, self.x = n, x
+        self._arrays = (x, labels, targets, weights)
+        self.data = ffi.new("pn_data *")
+        self._pointers = [ffi.NULL if a is None else pointer(a) for a in self._arrays]
+        self.data.x, self.data.labels, self.data.targets, self.data.weights = self._pointers
+        self.data.dtype = lib.PN_UINT8 if x is not None and x.dtype == np.uint8 else lib.PN_FLOAT32
+        self.data.n = n
+
+
+def samples(
+    net: Network, x: npt.ArrayLike | None, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None = None
+) -> Samples:
+    """x, y and the weights of the samples (n,), as far as given; ValueError if they do not suit the network."""
+    inputs = None if x is None else _inputs(net, x)
+    labels, targets = (None, None) if y is None else _answers(net, y)
+    answers = labels if labels is not None else targets
+    if inputs is not None and answers is not None and len(inputs) != len(answers):
+        raise ValueError(f"x has {len(inputs)} samples, y has {len(answers)}")
+    some = inputs if inputs is not None else answers
+    n = 0 if some is None else len(some)
+    if sample_weight is None:
+        return Samples(inputs, labels, targets, n)
+    if np.shape(sample_weight) != (n,):
+        raise ValueError(f"sample_weight has shape {np.shape(sample_weight)}; these samples take ({n},)")
+    return Samples(inputs, labels, targets, n, array(sample_weight))
+
+
+def class_weights(net: Network, y: npt.ArrayLike, weights: Mapping[int, float] | Sequence[float]) -> Array:
+    """The weight of each sample (n,) from that of its class: a number for each class, or {class: weight}, others 1."""
+    classes = max(2, math.prod(net.out_shape))
+    labels = np.asarray(y)
+    if labels.ndim > 1:
+        labels = labels.reshape(len(labels), -1)
+        labels = labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0]
+    if labels.dtype.kind not in "iu":
+        if not np.array_equal(labels, labels.astype(np.int64)):
+            raise ValueError("class_weight needs classes; these targets are real numbers")
+        labels = labels.astype(np.int64)
+    if not isinstance(weights, Mapping) and len(weights) != classes:
+        raise ValueError(f"class_weight has {len(weights)} numbers; this network has {classes} classes")
+    given = dict(weights) if isinstance(weights, Mapping) else dict(enumerate(weights))
+    table = np.ones(classes, np.float32)
+    for label, weight in given.items():
+        if not 0 <= label < classes:
+            raise ValueError(f"class_weight names the class {label}; this network has 0 to {classes - 1}")
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"class_weight of {label} is {weight}; accepted: a finite number, 0 or more")
+        table[label] = weight
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()}; this network takes 0 to {classes - 1}")
+    return np.asarray(table[labels])
+
+
+def _inputs(net: Network, x: npt.ArrayLike) -> Array:
+    a, features = np.asarray(x), math.prod(net.in_shape)
+    if a.ndim < 2 or math.prod(a.shape[1:]) != features:
+        wanted = ", ".join(str(size) for size in net.in_shape)
+        hint = "; for one sample, x[None]" if a.size == features else ""
+        raise ValueError(f"x has shape {a.shape}, this network takes (n, {wanted}){hint}")
+    if a.dtype != np.uint8 and a.dtype.kind != "f":
+        raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
+    return array(a, np.uint8 if a.dtype == np.uint8 else np.float32)
+
+
+def _answers(net: Network, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:
+    """y as (labels, targets), one of them None."""
+    a, outputs = np.asarray(y), math.prod(net.out_shape)
+    takes_targets = net.loss_name != "cross_entropy"
+    if a.ndim == 1 and outputs == 1 and takes_targets:
+        return None, array(a).reshape(-1, 1)
+    if a.ndim == 1 and (a.dtype.kind in "iu" or a.size == 0):
+        if a.size and not (a.min() >= 0 and a.max() < outputs):
+            raise ValueError(f"labels run from {a.min()} to {a.max()}; this network takes 0 to {outputs - 1}")
+        return array(a, np.int32), None
+    if a.ndim == 2 and a.shape[1] == outputs and a.dtype.kind in "iufb":
+        if takes_targets:
+            return None, array(a)
+        if not np.array_equal(a.sum(axis=1), np.ones(len(a))) or not np.isin(a, (0, 1)).all():
+            raise ValueError("rows of y are not one-hot: cross-entropy takes integer labels (n,) or one-hot rows")
+        return array(a.argmax(axis=1), np.int32), None
+    raise ValueError(
+        f"y has shape {a.shape} and dtype {a.dtype}; this network takes integer labels (n,) or (n, {outputs}) rows"
+    )
