@@ -31,6 +31,11 @@ FORMULAS = {
     "softmax": "p = exp(x) / sum of exp(x)",
     "maxpool": "the largest of each patch",
     "avgpool": "the mean of each patch",
+    "gelu": "y = x times the normal distribution up to x",
+    "batchnorm": "each unit to mean 0, deviation 1 over the batch",
+    "layernorm": "each sample to mean 0, deviation 1",
+    "dropout": "some at random to 0",
+    "globalavgpool": "the mean of each map",
     "flatten": "the same numbers in one row",
     "residual": "y = x + what is inside",
 }

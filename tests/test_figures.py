@@ -245,13 +245,13 @@ def test_any_network(spec: str, classes: int) -> None:
     names = [f"class $number_{c} with a long name" for c in range(classes)]
     matrix = evaluate.measure(net, x, y, names).confusion
     for figure in (
-        figures.weights(net),
-        figures.samples(x, y, names),
-        figures.samples(x / np.float32(255), y, names),
+        figures.weights(net, most=12),
+        figures.samples(x[:40], y[:40], names, each=2),
+        figures.samples(x[:6] / np.float32(255), y[:6], names, each=2),
         figures.confusion(matrix, names),
-        figures.mistakes(net, x, y, names),
-        figures.looks_for(net),
-        figures.noise(net, n=50),
+        figures.mistakes(net, x, y, names, most=5),
+        figures.looks_for(net, most=6),
+        figures.noise(net, n=50, shown=3),
     ):
         drawn(figure)
     if net.layers[-1].kind == "softmax":

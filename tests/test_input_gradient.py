@@ -23,13 +23,13 @@ def backward_to_inputs(twin: reference.Network, upto: int, dy: Array) -> Array:
     return dy
 
 
-def slopes(twin: reference.Network, x: Array, value: Any, eps: float = 1e-5) -> Array:
+def slopes(twin: reference.Network, x: Array, value: Any, eps: float = 1e-5, training: bool = True) -> Array:
     """Central differences of value() after a forward, for each number of x."""
     found, x = np.empty(x.shape), x.astype(np.float64)
     for i in np.ndindex(x.shape):
         kept, ends = x[i], []
         for x[i] in (kept + eps, kept - eps):
-            twin.forward(x)
+            twin.forward(x, training)
             ends.append(value())
         x[i] = kept
         found[i] = (ends[0] - ends[1]) / (2 * eps)
@@ -65,6 +65,28 @@ def test_it_is_the_slope_of_the_loss(spec: str) -> None:
     expected = slopes(twin, x, lambda: twin.loss(y))
     assert abs(expected).max() > 1e-4
     close(net.input_gradient(x, y), expected, spec)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "input(12) dense(9) batchnorm relu dropout(0.5) dense(4) softmax",
+        "input(12) batchnorm dense(9) layernorm gelu dense(4) softmax",
+        "input(12) dropout(0.3) layernorm dense(4) residual(batchnorm dense(4) dropout(0.3)) dense(3) softmax",
+    ],
+)
+def test_it_is_that_of_inference(spec: str) -> None:
+    """Nothing is dropped, and batchnorm uses what it remembers, whatever else is in the batch."""
+    net = Network(spec, seed=3)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 12)).astype(np.float32), rng.integers(0, net.out_shape[0], 64)
+    for _ in range(20):
+        net.train_step(x, y, SGD(0.1))
+    twin = reference.Network.from_net(net)
+    expected = slopes(twin, x[:3], lambda: twin.loss(y[:3]), training=False)
+    assert abs(expected).max() > 1e-2
+    close(net.input_gradient(x[:3], y[:3]), expected, spec)
+    assert_array_equal(net.forward(x, training=False), net.predict_proba(x))
 
 
 @pytest.mark.parametrize("layer", range(6))
