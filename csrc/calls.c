@@ -242,7 +242,7 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
     const activation a = source ? source->y : net->x[0];
     const size_t width = (size_t)shape_size(&net->layers[i].out);
     for (size_t r = 0; r < (size_t)n; r++)
-        memcpy(y + r * width, a.data + r * a.ld, width * sizeof *y);
+        sample_out(net->pixels, &net->layers[i].out, y + r * width, a.data + r * a.ld);
     return PN_OK;
 }
 

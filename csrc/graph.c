@@ -6,10 +6,22 @@
 #include <string.h>
 
 static const layer_ops *const all_ops[PN_WORDS] = {
-    [PN_DENSE] = &dense_ops,         [PN_RELU] = &relu_ops,           [PN_LEAKY_RELU] = &leaky_relu_ops,
-    [PN_GELU] = &gelu_ops,           [PN_SIGMOID] = &sigmoid_ops,     [PN_TANH] = &tanh_ops,
-    [PN_SOFTMAX] = &softmax_ops,     [PN_FLATTEN] = &flatten_ops,     [PN_DROPOUT] = &dropout_ops,
-    [PN_BATCHNORM] = &batchnorm_ops, [PN_LAYERNORM] = &layernorm_ops, [PN_RESIDUAL] = &residual_ops,
+    [PN_DENSE] = &dense_ops,
+    [PN_RELU] = &relu_ops,
+    [PN_LEAKY_RELU] = &leaky_relu_ops,
+    [PN_GELU] = &gelu_ops,
+    [PN_SIGMOID] = &sigmoid_ops,
+    [PN_TANH] = &tanh_ops,
+    [PN_SOFTMAX] = &softmax_ops,
+    [PN_FLATTEN] = &flatten_ops,
+    [PN_DROPOUT] = &dropout_ops,
+    [PN_BATCHNORM] = &batchnorm_ops,
+    [PN_LAYERNORM] = &layernorm_ops,
+    [PN_RESIDUAL] = &residual_ops,
+    [PN_CONV] = &conv_ops,
+    [PN_MAXPOOL] = &maxpool_ops,
+    [PN_AVGPOOL] = &avgpool_ops,
+    [PN_GLOBALAVGPOOL] = &avgpool_ops,
 };
 
 layer *layer_source(layer *l)
@@ -41,6 +53,11 @@ static layer *add_layer(pn_net *net, const word *w, const row *r)
     l->ops = all_ops[w->kind];
     l->in = r->out;
     l->before = r->before;
+    l->pixels = net->pixels;
+    l->uses = 1;
+    if (w->kind == PN_FLATTEN && is_turned(l->pixels, &l->in))
+        l->ops = &flatten_pixels_ops;
+    l->text = net->texts[net->n_layers];
     spec_print_word(net->texts[net->n_layers++], sizeof *net->texts, w);
     return l;
 }
@@ -48,12 +65,14 @@ static layer *add_layer(pn_net *net, const word *w, const row *r)
 /* Its shape and parameters are known: counts it in. `branches`: what is nested in it reads x, too. */
 static void finish_layer(pn_net *net, layer *l, row *r, bool branches)
 {
+    plan_copy(l);
     l->wants_dx = l->before && l->before->learns;
     l->learns = l->wants_dx || (l->inner && l->inner->learns) || (l->skip && l->skip->learns);
     for (int k = 0; k < l->n_params; k++) {
         const parameter *p = &l->param[k];
         l->learns = l->learns || !p->state;
         *(p->state ? &net->n_state : &net->n_parameters) += p->size;
+        net->multiplies += (double)p->size * (double)l->uses;
         net->n_tensors++;
         net->n_trained += !p->state;
     }
@@ -116,13 +135,13 @@ static pn_status add_row(pn_net *net, const word **next, int n, row *r, const ch
     return PN_OK;
 }
 
-/* A ReLU next to a dense layer is done by it. */
+/* A ReLU is done by the layer before it, and on the way back by the one behind it, where those can. */
 static void fuse(layer *l)
 {
     if (l->word.kind != PN_RELU)
         return;
-    l->fused_forward = l->before && l->before->word.kind == PN_DENSE && l->before->after == l;
-    l->fused_backward = l->after && l->after->word.kind == PN_DENSE;
+    l->fused_forward = l->before && l->before->ops->fuses_forward && l->before->after == l;
+    l->fused_backward = l->after && l->after->ops->fuses_backward && !l->after->copy_size;
 }
 
 /* The tensors in the order of memory and of files: those that an optimizer moves, then the layers' own. */
@@ -157,6 +176,8 @@ pn_status graph_build(pn_net *net, char *err)
     if (!net->layers || !net->order || !net->texts)
         return PN_ERR_MEMORY;
 
+    for (int i = 0; i < net->text.n_words; i++)
+        net->pixels = net->pixels || all_ops[net->text.words[i].kind]->on_images;
     row r = {.out = net->text.input};
     pn_status status = add_row(net, &next, in_row, &r, "", err);
     if (status)

@@ -53,6 +53,10 @@ void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t 
 typedef enum {
     PN_INPUT,
     PN_DENSE,
+    PN_CONV,
+    PN_MAXPOOL,
+    PN_AVGPOOL,
+    PN_GLOBALAVGPOOL,
     PN_RELU,
     PN_LEAKY_RELU,
     PN_GELU,
@@ -70,6 +74,8 @@ typedef enum {
 
 typedef enum { YES, NO } answer; /* arguments that are on unless the text says no */
 typedef enum { INIT_AUTO, INIT_HE, INIT_XAVIER, INIT_NORMAL } init_kind;
+
+enum { PAD_SAME = -1, STRIDE_OF_SIZE = 0 }; /* values of conv's pad and of a pool's stride */
 
 /* One word of the text with its arguments, in the order the word's definition lists them. */
 typedef struct {
@@ -172,9 +178,15 @@ void my_share(const pass *p, int n, int grain, int *from, int *to);
 
 typedef struct layer layer;
 
+/* Zeros around an image, in places. */
+typedef struct {
+    int top, bottom, left, right;
+} frame;
+
 typedef struct {
     pn_status (*shape)(layer *l, char *err); /* out, parameters and scratch, from in and the arguments */
     pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* can it train on so few rows? may be NULL */
+    void (*place)(layer *l);                                           /* fills tables in new scratch; may be NULL */
     void (*init)(layer *l, uint64_t seed, uint64_t stream);            /* fills the parameters, which are zero */
     bool (*by_columns)(const layer *l, const pass *p); /* split forward by outputs? NULL, or no: by rows */
     void (*forward)(layer *l, const pass *p);          /* y from x; NULL: y is x, in another shape */
@@ -185,22 +197,30 @@ typedef struct {
     void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: applied, or stored */
     void (*after_step)(layer *l, const pass *p);       /* what a step changes besides the parameters; may be NULL */
     bool (*backward_by_columns)(const layer *l, const pass *p); /* split backward by features? NULL, or no: by rows */
-    bool for_owner;   /* and then each thread makes the columns of dx that its weights in the layer below need */
-    bool rectifies;   /* y loses about half of x: weights before it start larger (He) */
-    bool transparent; /* weights before it start as the layer behind it wants them */
+    bool for_owner; /* and then each thread makes the columns of dx that its weights in the layer below need */
+    bool on_images; /* needs pixels, see images.c */
+    bool flattens;  /* needs a flat x in the order outside */
+    bool fuses_forward, fuses_backward; /* a ReLU behind it, or on the way back before it */
+    bool rectifies;                     /* y loses about half of x: weights before it start larger (He) */
+    bool transparent;                   /* weights before it start as the layer behind it wants them */
 } layer_ops;
 
-extern const layer_ops dense_ops, relu_ops, leaky_relu_ops, gelu_ops, sigmoid_ops, tanh_ops, softmax_ops, flatten_ops,
-    dropout_ops, batchnorm_ops, layernorm_ops, residual_ops;
+extern const layer_ops dense_ops, conv_ops, maxpool_ops, avgpool_ops, flatten_pixels_ops, relu_ops, leaky_relu_ops,
+    gelu_ops, sigmoid_ops, tanh_ops, softmax_ops, flatten_ops, dropout_ops, batchnorm_ops, layernorm_ops, residual_ops;
 
 struct layer {
     const layer_ops *ops;
     word word;
-    char path[48]; /* "0", "3.0" */
-    int number;    /* among the net's layers */
+    char path[48];    /* "0", "3.0" */
+    const char *text; /* "dense(128)" */
+    int number;       /* among the net's layers */
     shape in, out;
+    bool pixels;      /* images come and go pixel by pixel: see images.c */
+    frame frame;      /* to be put around x */
+    size_t copy_size; /* floats of this layer's own copy of a sample of x; 0: x is used as it comes */
     parameter param[MAX_PARAMS];
     int n_params;
+    int64_t uses;        /* of each weight by a sample */
     size_t scratch_size; /* floats of work memory besides the activations */
     size_t row_scratch;  /* and for each row of the batch */
     float *scratch, *row_data;
@@ -212,12 +232,16 @@ struct layer {
     int span;                           /* residual: how many layers behind this one belong to it */
     layer *sum;                         /* the residual that adds this y to another */
     bool wants_dx, learns;              /* are there parameters below? in it or below? */
-    bool fused_forward, fused_backward; /* a ReLU whose work the dense layer before, or after it does in a fused pass */
+    bool fused_forward, fused_backward; /* a ReLU whose work the layer before, or after it does in a fused pass */
+    activation copy, dcopy;             /* of x, and the gradient of that */
     activation x, y, dx, dy;            /* y and dy are the x and dx of the layer after; x of the first is in pass */
 };
 
-/* x of this layer; the first one's belongs to the pass. */
+/* x of this layer, or its copy; the first one's belongs to the pass. */
 activation layer_input(const layer *l, const pass *p);
+
+/* Where this layer's dx goes: to the layer before, or to the copy's, which return_gradients() takes there. */
+activation layer_input_gradient(const layer *l);
 
 /* The layer with its own y that l's output is: l itself, or what lies below a flatten; NULL: the network's inputs. */
 layer *layer_source(layer *l);
@@ -227,6 +251,32 @@ channel_rows rows_of_channels(int m, size_t ld, int places, int n);
 
 /* Do the weights of this layer feed a ReLU or its kin, as far as one can see? */
 bool layer_feeds_relu(const layer *l);
+
+/* Fills the first parameter with random numbers as large as so many inputs and outputs of a unit want them. */
+void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind, uint64_t seed, uint64_t stream);
+
+/* ---- images.c ------------------------------------------------------------------------------------------------------ */
+
+/* Is the input an image? Does a window of this size fit it, and what is then the shape of all windows? */
+pn_status needs_image(const layer *l, char *err);
+pn_status window_shape(layer *l, int64_t channels, int64_t height, int64_t width, int window_height, int window_width,
+                       int stride, char *err);
+
+/* Do images of this shape lie in another order in work memory than outside? */
+bool is_turned(bool pixels, const shape *s);
+
+/* Settles copy_size. */
+void plan_copy(layer *l);
+
+/* For this thread's rows: copy from x; dx from dcopy. */
+void copy_inputs(layer *l, const pass *p);
+void return_gradients(layer *l, const pass *p);
+
+/* One sample between work memory, `row`, and the order outside; and the place of an output in work memory. */
+void sample_in(bool pixels, const shape *s, float *row, const float *x);
+void sample_in_u8(bool pixels, const shape *s, float *row, const uint8_t *x); /* x / 255 */
+void sample_out(bool pixels, const shape *s, float *x, const float *row);
+int32_t output_index(bool pixels, const shape *s, int32_t label);
 
 /* ---- loss.c ------------------------------------------------------------------------------------------------------- */
 
@@ -285,6 +335,7 @@ struct pn_net {
     uint64_t updates; /* of the parameters so far: no two drop the same units */
     layer *layers;    /* in the order of the text; a projection that a residual needs follows what is in it */
     int n_layers;
+    bool pixels; /* images lie pixel by pixel in work memory: see images.c */
     int n_ordered;
     layer **order;     /* in the order of computation: a residual follows what is in it */
     layer *last;       /* whose y is the output */
@@ -295,6 +346,7 @@ struct pn_net {
     int n_trained;
     float *parameters, *gradients; /* (n_parameters + n_state), (n_parameters) */
     size_t n_parameters, n_state;
+    double multiplies;       /* multiply-adds of a sample, forward */
     pn_optim_kind optimizer; /* of the last step */
     int64_t steps;           /* it has taken */
     float *memory;           /* its, most_memories times n_parameters, and as much again for panels */

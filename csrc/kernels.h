@@ -60,6 +60,7 @@ typedef struct {
     size_t ldstart;
     const uint64_t *mask;
     size_t row_words, words;
+    const int32_t *row_at, *col_at; /* (m), (k); unless NULL, A[i][p] lies at A[row_at[i] + col_at[p]] */
     epilogue epi;
 } gemm_args;
 
@@ -83,13 +84,19 @@ typedef struct {
     float scale;
     size_t first, apart;
 } dropout_mask;
+/* The windows of a pooling layer on an image (height, width, channels); they lie within it. */
+typedef struct {
+    int height, width, channels;
+    int out_height, out_width;
+    int window_height, window_width, stride;
+} windows;
 
 typedef struct {
     const char *name;
     void (*gemm)(const gemm_args *g);
     void (*transpose)(float *y, size_t ldy, const float *x, size_t ldx, int m, int n); /* y (n,m) = x (m,n) */
     void (*bias)(float *y, size_t ldy, const float *x, size_t ldx, const float *b, int m, int n);
-    void (*column_sums)(float *db, const float *dy, size_t ldy, int m, int n);
+    void (*column_sums)(float *db, const float *dy, size_t ldy, int m, int n, bool accumulate);
     void (*relu)(float *y, const float *x, size_t n);
     void (*relu_grad)(float *dx, const float *dy, const float *y, size_t n);
     void (*leaky_relu)(float *y, const float *x, size_t n, float slope);
@@ -130,6 +137,10 @@ typedef struct {
     void (*add)(float *y, const float *a, const float *b, size_t n);
     void (*update)(const update_rule *r, const update_args *u);
     float (*sum_squares)(const float *x, size_t n);
+    void (*maxpool)(float *y, const float *x, const windows *w); /* one image, as the three that follow */
+    void (*maxpool_grad)(float *dx, const float *dy, const float *x, const float *y, const windows *w, bool relu);
+    void (*avgpool)(float *y, const float *x, const windows *w);
+    void (*avgpool_grad)(float *dx, const float *dy, const windows *w);
     void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */
     void (*nonzero)(uint64_t *mask, const float *x, size_t n); /* bit i: x[i] is not 0; NaN is not */
     void (*nonzero_u8)(uint64_t *mask, const uint8_t *x, size_t n);

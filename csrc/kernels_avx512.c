@@ -10,6 +10,7 @@ TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define V 16
 #define TILE_ROWS 8 /* 8x2 sums, 2 columns and 1 broadcast: 19 of 32 registers, and enough chains to hide the latency */
 #define TILE_VECTORS 2
+#define NARROW_TABLE kernels_avx2
 
 #define SQRT(v) _mm512_sqrt_ps((__m512)(v))
 #define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))

@@ -1,7 +1,6 @@
 /* dense(units): y (m,n) = x (m,k) W (k,n) + b (n) */
 #include "internal.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { UNITS, INIT, BIAS }; /* arguments */
@@ -52,16 +51,7 @@ static const float *biases(const layer *l)
 static void dense_init(layer *l, uint64_t seed, uint64_t stream)
 {
     const parameter *W = &l->param[WEIGHTS];
-    const double k = (double)W->dim[0], n = (double)W->dim[1];
-    init_kind kind = (init_kind)l->word.arg[INIT];
-    if (kind == INIT_AUTO)
-        kind = layer_feeds_relu(l) ? INIT_HE : INIT_XAVIER;
-    double deviation = 1;
-    if (kind == INIT_HE)
-        deviation = sqrt(2 / k); /* He et al. 2015: ReLU halves the variance, the 2 gives it back */
-    else if (kind == INIT_XAVIER)
-        deviation = sqrt(2 / (k + n)); /* Glorot and Bengio 2010 */
-    random_normal(W->data, W->size, (float)deviation, seed, stream);
+    init_weights(l, (double)W->dim[0], (double)W->dim[1], (init_kind)l->word.arg[INIT], seed, stream);
 }
 
 /* Threads own large weights: each does some of the columns, forward and in the update, so that they never leave its core. */
@@ -149,7 +139,7 @@ static void dense_end(layer *l, const pass *p)
 
 static const nonzeros *zeros_of(const layer *l, const pass *p)
 {
-    return l->before ? NULL : p->zeros;
+    return l->before || l->copy_size ? NULL : p->zeros;
 }
 
 static void dense_forward(layer *l, const pass *p)
@@ -199,10 +189,15 @@ static void dense_prepare(layer *l, const pass *p)
                          own.columns - own.column);
 }
 
-/* Where backward writes dx: with a ReLU's gradient on top, if it does that one's work, too. */
-static const activation *backward_target(const layer *l, const pass *p)
+/* Does backward the work of the ReLU before it, too? */
+static bool does_relu(const layer *l, const pass *p)
 {
-    return p->fuse && l->before && l->before->fused_backward ? &l->before->dx : &l->dx;
+    return p->fuse && l->before && l->before->fused_backward;
+}
+
+static activation backward_target(const layer *l, const pass *p)
+{
+    return does_relu(l, p) ? l->before->dx : layer_input_gradient(l);
 }
 
 /* Where a thread owns columns of the weights below, it makes the columns of their gradient itself. */
@@ -210,14 +205,13 @@ static bool dense_backward_by_columns(const layer *l, const pass *p)
 {
     const layer *below = l->before && l->before->fused_backward ? l->before->before : l->before;
     return p->fuse && below && below->ops == &dense_ops && dense_by_columns(below, p) &&
-           below->dy.data == backward_target(l, p)->data;
+           below->dy.data == backward_target(l, p).data;
 }
 
 /* dx (m,k) = dy (m,n) W^T */
 static void dense_backward(layer *l, const pass *p)
 {
-    const activation *dx = backward_target(l, p);
-    const bool relu = dx != &l->dx;
+    const activation dx = backward_target(l, p);
     const int n = (int)l->param[WEIGHTS].dim[1];
     const size_t ld = padded(l->param[WEIGHTS].dim[0]);
     patch part = {0, p->rows, 0, (int)l->param[WEIGHTS].dim[0]}; /* of dx */
@@ -230,8 +224,8 @@ static void dense_backward(layer *l, const pass *p)
         kernels()->transpose(turned, ld, l->param[WEIGHTS].data + (size_t)part.column * (size_t)n, (size_t)n,
                              part.columns - part.column, n);
     const gemm_args g = {
-        .C = dx->data + (size_t)part.row * dx->ld + part.column,
-        .ldc = dx->ld,
+        .C = dx.data + (size_t)part.row * dx.ld + part.column,
+        .ldc = dx.ld,
         .A = l->dy.data + (size_t)part.row * l->dy.ld,
         .row_a = l->dy.ld,
         .col_a = 1,
@@ -240,7 +234,7 @@ static void dense_backward(layer *l, const pass *p)
         .m = part.rows - part.row,
         .n = part.columns - part.column,
         .k = n,
-        .epi = {.kind = relu ? EPI_RELU_GRAD : EPI_STORE,
+        .epi = {.kind = does_relu(l, p) ? EPI_RELU_GRAD : EPI_STORE,
                 .y = l->x.data + (size_t)part.row * l->x.ld + part.column,
                 .ldy = l->x.ld},
     };
@@ -333,7 +327,7 @@ static void update_biases(layer *l, const pass *p)
     int from, to;
     my_share(p, (int)b->size, PAD, &from, &to);
     float *db = (p->opt ? bias_gradient(l) : b->grad) + from;
-    kernels()->column_sums(db, l->dy.data + from, l->dy.ld, p->rows, to - from);
+    kernels()->column_sums(db, l->dy.data + from, l->dy.ld, p->rows, to - from, false);
     if (p->opt)
         optim_apply(p->opt, b, (size_t)from, db, (size_t)(to - from));
 }
@@ -345,6 +339,9 @@ static void dense_update(layer *l, const pass *p)
 }
 
 const layer_ops dense_ops = {
+    .flattens = true,
+    .fuses_forward = true,
+    .fuses_backward = true,
     .shape = dense_shape,
     .init = dense_init,
     .by_columns = dense_by_columns,

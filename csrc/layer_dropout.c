@@ -17,15 +17,18 @@ static pn_status dropout_shape(layer *l, char *err)
 /* to = from where the mask of this thread's rows lets it pass. */
 static void apply(const layer *l, const pass *p, activation to_rows, activation from_rows)
 {
-    const size_t n = (size_t)shape_size(&l->in);
+    const size_t n = (size_t)shape_size(&l->in), channels = (size_t)l->in.dim[0];
     int from, to;
     my_share(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {
         float *y = to_rows.data + (size_t)i * to_rows.ld;
         const float *x = from_rows.data + (size_t)i * from_rows.ld;
         if (p->training) {
-            const dropout_mask mask = dropout_row(l->word.arg[PROBABILITY], p->seed, l->number, p->step, i);
-            kernels()->dropout(y, x, n, &mask);
+            dropout_mask mask = dropout_row(l->word.arg[PROBABILITY], p->seed, l->number, p->step, i);
+            if (is_turned(l->pixels, &l->in)) /* the features keep their numbers */
+                mask.apart = n / channels;
+            for (size_t at = 0; at < n; at += mask.apart == 1 ? n : channels, mask.first++)
+                kernels()->dropout(y + at, x + at, mask.apart == 1 ? n : channels, &mask);
         } else {
             memcpy(y, x, n * sizeof *y);
         }

@@ -182,6 +182,7 @@ const layer_ops batchnorm_ops = {
     .update = batchnorm_update,
     .after_step = batchnorm_after_step,
     .backward_by_columns = batchnorm_by_columns,
+    .on_images = true,
     .transparent = true,
 };
 
@@ -197,6 +198,8 @@ static pn_status layernorm_shape(layer *l, char *err)
     l->param[BETA] = vector_of("beta", n, false);
     l->scratch_size = 2 * padded(n); /* their gradients */
     l->row_scratch = 2;              /* mean and inverse deviation */
+    if (is_turned(l->pixels, &l->in))
+        l->own_size = 2 * padded(n); /* the parameters in the order of the image, or their gradients in the other */
     return PN_OK;
 }
 
@@ -207,14 +210,24 @@ static void layernorm_init(layer *l, uint64_t seed, uint64_t stream)
     fill(&l->param[GAMMA], 1);
 }
 
+/* A parameter in the order in which x lies. */
+static const float *in_order(const layer *l, const pass *p, int k)
+{
+    if (!is_turned(l->pixels, &l->in))
+        return l->param[k].data;
+    float *turned = l->own + (size_t)p->id * l->own_size + (size_t)k * l->own_size / 2;
+    sample_in(true, &l->in, turned, l->param[k].data);
+    return turned;
+}
+
 static void layernorm_forward(layer *l, const pass *p)
 {
     const activation x = layer_input(l, p);
     int from, to;
     my_share(p, p->rows, 1, &from, &to);
     const size_t i = (size_t)from;
-    kernels()->layernorm(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, l->param[GAMMA].data,
-                         l->param[BETA].data, l->row_data + 2 * i, to - from, (int)shape_size(&l->in),
+    kernels()->layernorm(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, in_order(l, p, GAMMA),
+                         in_order(l, p, BETA), l->row_data + 2 * i, to - from, (int)shape_size(&l->in),
                          (float)l->word.arg[EPSILON]);
 }
 
@@ -225,7 +238,7 @@ static void layernorm_backward(layer *l, const pass *p)
     my_share(p, p->rows, 1, &from, &to);
     const size_t i = (size_t)from;
     kernels()->layernorm_grad(l->dx.data + i * l->dx.ld, l->dx.ld, l->dy.data + i * l->dy.ld, l->dy.ld,
-                              x.data + i * x.ld, x.ld, l->param[GAMMA].data, l->row_data + 2 * i, to - from,
+                              x.data + i * x.ld, x.ld, in_order(l, p, GAMMA), l->row_data + 2 * i, to - from,
                               (int)shape_size(&l->in));
 }
 
@@ -233,11 +246,22 @@ static void layernorm_update(layer *l, const pass *p)
 {
     const activation x = layer_input(l, p);
     const int n = (int)shape_size(&l->in);
+    const bool turned = is_turned(l->pixels, &l->in);
     float *dgamma = l->scratch, *dbeta = l->scratch + padded(n);
-    int from, to;
-    my_share(p, n, PAD, &from, &to);
+    int from = 0, to = n;
+    if (!turned)
+        my_share(p, n, PAD, &from, &to);
+    else if (p->id > 0) /* a part of the sums is no part of the parameters: one thread does all */
+        return;
     kernels()->layernorm_sums(dgamma + from, dbeta + from, l->dy.data + from, l->dy.ld, x.data + from, x.ld,
                               l->row_data, p->rows, to - from);
+    if (turned) {
+        float *plain = l->own + (size_t)p->id * l->own_size;
+        sample_out(true, &l->in, plain, dgamma);
+        sample_out(true, &l->in, plain + l->own_size / 2, dbeta);
+        dgamma = plain;
+        dbeta = plain + l->own_size / 2;
+    }
     deliver(l, p, dgamma, dbeta, from, to);
 }
 

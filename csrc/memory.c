@@ -42,6 +42,9 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
     if (l->sum && l == l->sum->skip &&
         (l->wants_dx || net->input_gradient)) /* x has two readers: the residual adds up what they say */
         l->dx.data = cut(block, used, rows * l->dx.ld);
+    l->copy.ld = l->dcopy.ld = padded((int64_t)l->copy_size);
+    l->copy.data = cut(block, used, rows * l->copy.ld);
+    l->dcopy.data = l->wants_dx || net->input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
     l->scratch = cut(block, used, l->scratch_size);
     l->own = cut(block, used, l->own_size * (size_t)copies);
     l->row_data = cut(block, used, rows * l->row_scratch);
@@ -77,7 +80,7 @@ static bool copies_fit(const pn_net *net, int64_t rows, int copies)
 int worthwhile_threads(const pn_net *net, int64_t rows)
 {
     const double worth = 200e3; /* multiply-adds of a batch: below, waiting for each other costs more than it saves */
-    int threads = (double)net->n_parameters * (double)rows < worth ? 1 : pn_threads();
+    int threads = net->multiplies * (double)rows < worth ? 1 : pn_threads();
     while (!copies_fit(net, rows, threads))
         threads--;
     return threads;
@@ -115,5 +118,8 @@ pn_status reserve(pn_net *net, int64_t rows, int copies)
     }
     if (net->work) /* counting has laid it out anew */
         lay_out(net, net->work, (size_t)net->capacity, net->copies);
+    for (int i = 0; block && i < net->n_layers; i++)
+        if (net->layers[i].ops->place)
+            net->layers[i].ops->place(&net->layers[i]);
     return block ? PN_OK : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
 }

@@ -19,7 +19,7 @@ void pn_bias(float *y, const float *x, const float *b, int m, int n)
 void pn_bias_grad(float *restrict db, const float *dy, int m, int n)
 {
     if (n > 0)
-        CALL(column_sums(db, dy, (size_t)n, m, n));
+        CALL(column_sums(db, dy, (size_t)n, m, n, false));
 }
 
 void pn_relu(float *y, const float *x, size_t n)

@@ -27,7 +27,7 @@ extern "C" {
 
 #define PN_ERRLEN 256 /* bytes of an error message, the closing zero included */
 #define PN_MAXARGS 6  /* arguments of a word */
-#define PN_MAXRANK 3  /* a sample is (n), or (channels, height, width) */
+#define PN_MAXRANK 4  /* a sample is (n), or (channels, height, width); W of a convolution has four axes */
 
 typedef enum {
     PN_OK = 0,

@@ -51,11 +51,11 @@ static void gather_rows(const pn_net *net, const pass *p, const batch *b, int fr
         uint64_t *mask = p->zeros ? p->zeros->rows + (size_t)i * p->zeros->row_words : NULL;
         if (b->data->dtype == PN_UINT8) {
             const uint8_t *x = (const uint8_t *)b->data->x + sample(b, i) * n;
-            kernels()->scale_u8(row, x, n);
+            sample_in_u8(net->pixels, &net->text.input, row, x);
             if (mask)
                 kernels()->nonzero_u8(mask, x, n);
         } else {
-            memcpy(row, (const float *)b->data->x + sample(b, i) * n, n * sizeof *row);
+            sample_in(net->pixels, &net->text.input, row, (const float *)b->data->x + sample(b, i) * n);
             if (mask)
                 kernels()->nonzero(mask, row, n);
         }
@@ -85,17 +85,18 @@ static bool mostly_zeros(const job *j)
 
 static void gather_answers(pn_net *net, const pass *p, const batch *b)
 {
-    const size_t n = (size_t)shape_size(&net->last->out), ld = padded((int64_t)n);
+    const shape *out = &net->last->out;
+    const size_t n = (size_t)shape_size(out), ld = padded((int64_t)n);
     int from, to;
     my_share(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {
         float *target = net->answers.targets ? net->answers.targets + (size_t)i * ld : NULL;
         if (b->data->labels)
-            net->answers.labels[i] = b->data->labels[sample(b, i)];
+            net->answers.labels[i] = output_index(net->pixels, out, b->data->labels[sample(b, i)]);
         if (b->data->weights)
             net->answers.weights[i] = b->data->weights[sample(b, i)];
         if (target && b->data->targets)
-            memcpy(target, b->data->targets + sample(b, i) * n, n * sizeof *target);
+            sample_in(net->pixels, out, target, b->data->targets + sample(b, i) * n);
         else if (target)
             pn_one_hot(target, &net->answers.labels[i], 1, (int)n);
     }
@@ -121,6 +122,10 @@ static void forward(pn_net *net, const pass *p, int upto)
         layer *l = net->order[i];
         if (!l->ops->forward || (p->fuse && l->fused_forward))
             continue;
+        if (l->copy_size) {
+            split_work(&have, false, p);
+            copy_inputs(l, p);
+        }
         split_work(&have, l->ops->by_columns && l->ops->by_columns(l, p), p);
         l->ops->forward(l, p);
     }
@@ -178,6 +183,13 @@ static void loss(pn_net *net, const pass *p, const pn_data *given, float *dx)
     loss_rows(&net->text.loss, net->loss, net->correct, dx, x.data, x.ld, features, &a, from, to, 1 / (float)p->rows);
 }
 
+static void layer_backward(layer *l, const pass *p)
+{
+    l->ops->backward(l, p);
+    if (l->copy_size)
+        return_gradients(l, p);
+}
+
 /* From the last layer down: dx, as far as a layer below has parameters; and waits, unless each thread made itself what its
    update needs. */
 static void backward(pn_net *net, const pass *p)
@@ -190,7 +202,7 @@ static void backward(pn_net *net, const pass *p)
             continue;
         const bool columns = l->ops->backward_by_columns && l->ops->backward_by_columns(l, p);
         split_work(&have, columns, p);
-        l->ops->backward(l, p);
+        layer_backward(l, p);
         for_owner = columns && l->ops->for_owner;
     }
     if (!for_owner)
@@ -369,10 +381,10 @@ void predict_job(void *arg, int id, int threads)
         const activation out = softmax ? layer_input(last, &p) : source ? source->y : p.inputs;
         for (size_t i = (size_t)from; i < (size_t)to; i++) {
             float *y = j->y + ((size_t)first + i) * n;
+            float *row = out.data + i * out.ld;
             if (softmax)
-                kernels()->softmax(y, n, out.data + i * out.ld, out.ld, 1, (int)n, j->temperature);
-            else
-                memcpy(y, out.data + i * out.ld, n * sizeof *y);
+                kernels()->softmax(row, out.ld, row, out.ld, 1, (int)n, j->temperature);
+            sample_out(j->net->pixels, &last->out, y, row);
         }
         first += p.rows;
     }
@@ -430,9 +442,10 @@ void input_gradient_job(void *arg, int id, int threads)
             layers[i].ops->prepare(&layers[i], &p);
     if (j->dy) {
         const activation dy = layers[j->layer].dy;
-        const size_t n = (size_t)shape_size(&layers[j->layer].out);
+        const shape *out = &layers[j->layer].out;
+        const size_t n = (size_t)shape_size(out);
         for (size_t i = (size_t)from; i < (size_t)to; i++)
-            memcpy(dy.data + i * dy.ld, j->dy + i * n, n * sizeof *dy.data);
+            sample_in(j->net->pixels, out, dy.data + i * dy.ld, j->dy + i * n);
     } else {
         gather_answers(j->net, &p, &b);
         loss(j->net, &p, j->data, output_gradient(j->net).data);
@@ -442,11 +455,11 @@ void input_gradient_job(void *arg, int id, int threads)
     for (int i = last; i >= 0; i--) {
         const bool around = j->dy && i < j->layer && i + layers[i].span >= j->layer; /* a residual that holds it */
         if (layers[i].ops->backward && !around)
-            layers[i].ops->backward(&layers[i], &p);
+            layer_backward(&layers[i], &p);
     }
     const size_t n = (size_t)shape_size(&layers[0].in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
-        memcpy(j->y + i * n, j->net->dx.data + i * j->net->dx.ld, n * sizeof *j->y);
+        sample_out(j->net->pixels, &layers[0].in, j->y + i * n, j->net->dx.data + i * j->net->dx.ld);
 }
 
 void run(team_job what, job *j)

@@ -76,9 +76,10 @@ static pn_status read_argument_number(reader *r, const char *of, const argument_
     good = good && (rule->real || (int)digits + (*number == '+') == length) && x >= rule->least &&
            (rule->below ? x < rule->most : x <= rule->most);
     if (!good)
-        return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is %.*s; accepted: a %snumber from %s to %s%s", start,
+        return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is %.*s; accepted: a %snumber from %s to %s%s%s%s", start,
                     rule->name, of, length > 30 ? 30 : length, number, rule->real ? "" : "whole ",
-                    show_number(rule->least).text, rule->below ? "below " : "", show_number(rule->most).text);
+                    show_number(rule->least).text, rule->below ? "below " : "", show_number(rule->most).text,
+                    rule->choices ? ", or " : "", rule->choices ? rule->choices[0] : "");
     *value = x;
     return PN_OK;
 }
@@ -88,14 +89,15 @@ static pn_status read_value(reader *r, const char *of, const argument_rule *rule
 {
     skip_blanks(r);
     int start = column(r);
-    if (rule->choices) {
+    const bool numbers = rule->most > 0;
+    if (rule->choices && !(numbers && strchr("+-.0123456789", *r->at))) {
         char name[MAX_NAME];
         read_name(r, name);
         if (!name[0])
             return unexpected(r, rule->name);
         for (int i = 0; rule->choices[i]; i++)
             if (strcmp(name, rule->choices[i]) == 0) {
-                *value = i;
+                *value = numbers ? -1 - i : i;
                 return PN_OK;
             }
         fail(r->err, PN_ERR_SPEC, "column %d: %s has no %s \"%s\"", start, of, rule->name, name);
@@ -332,8 +334,9 @@ int spec_print_word(char *to, size_t size, const word *w)
         char *at = (size_t)used < size ? to + used : NULL;
         size_t left = at ? size - (size_t)used : 0;
         const char *label = arg->standard == NEEDED ? "" : arg->name, *is = *label ? "=" : "";
-        if (arg->choices)
-            used += snprintf(at, left, "%s%s%s%s", before, label, is, arg->choices[(int)w->arg[i]]);
+        const int index = arg->most > 0 ? -1 - (int)w->arg[i] : (int)w->arg[i];
+        if (arg->choices && index >= 0)
+            used += snprintf(at, left, "%s%s%s%s", before, label, is, arg->choices[index]);
         else
             used += snprintf(at, left, "%s%s%s%s", before, label, is, show_number(w->arg[i]).text);
         before = ",";

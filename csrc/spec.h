@@ -7,7 +7,7 @@
 enum { MAX_NAME = 24 };
 
 /* One argument: a whole number or, with `real`, any number in [least, most], without `most` itself if `below`; or one of
-   the words in choices, ended by NULL. */
+   the words in choices, ended by NULL: their index, or, where numbers are accepted too, -1, -2, ... */
 typedef struct {
     const char *name;
     double least, most;

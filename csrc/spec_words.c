@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_UNITS = 1 << 24 };
+enum { MAX_UNITS = 1 << 24, MAX_WINDOW = 1 << 12 };
 
 static const char *const init_names[] = {"auto", "he", "xavier", "normal", NULL};
+static const char *const pad_names[] = {"same", NULL};
 static const char *const loss_names[] = {"cross_entropy", "mse", "bce", NULL};
 static const char *const yes_no[] = {"yes", "no", NULL};
 
@@ -19,6 +20,23 @@ const word_rule rules[PN_WORDS] = {
                   {{"units", 1, MAX_UNITS, .standard = NEEDED},
                    {"init", .choices = init_names, .standard = INIT_AUTO},
                    {"bias", .choices = yes_no, .standard = YES}}},
+    [PN_CONV] = {"conv",
+                 "conv(8,5)",
+                 {{"channels", 1, MAX_UNITS, .standard = NEEDED},
+                  {"kernel", 1, MAX_WINDOW, .standard = NEEDED},
+                  {"stride", 1, MAX_WINDOW, .standard = 1},
+                  {"pad", 0, MAX_WINDOW, .choices = pad_names},
+                  {"init", .choices = init_names, .standard = INIT_AUTO},
+                  {"bias", .choices = yes_no, .standard = YES}}},
+    [PN_MAXPOOL] = {"maxpool",
+                    "maxpool(2)",
+                    {{"size", 1, MAX_WINDOW, .standard = NEEDED},
+                     {"stride", 1, MAX_WINDOW, .standard = STRIDE_OF_SIZE}}},
+    [PN_AVGPOOL] = {"avgpool",
+                    "avgpool(2)",
+                    {{"size", 1, MAX_WINDOW, .standard = NEEDED},
+                     {"stride", 1, MAX_WINDOW, .standard = STRIDE_OF_SIZE}}},
+    [PN_GLOBALAVGPOOL] = {"globalavgpool", "globalavgpool", {{0}}},
     [PN_RELU] = {"relu", "relu", {{0}}},
     [PN_LEAKY_RELU] = {"leaky_relu", "leaky_relu(0.01)", {{"slope", 0, 1, .real = true, .standard = 0.01}}},
     [PN_GELU] = {"gelu", "gelu", {{0}}},

@@ -71,7 +71,12 @@ shape_text show_shape(const shape *s)
 
 activation layer_input(const layer *l, const pass *p)
 {
-    return l->before ? l->x : p->inputs;
+    return l->copy_size ? l->copy : l->before ? l->x : p->inputs;
+}
+
+activation layer_input_gradient(const layer *l)
+{
+    return l->copy_size ? l->dcopy : l->dx;
 }
 
 channel_rows rows_of_channels(int m, size_t ld, int places, int n)

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 __all__ = [
     "GELU",
+    "AvgPool",
     "BatchNorm",
+    "Conv",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool",
     "Input",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "Loss",
+    "MaxPool",
     "ReLU",
     "Residual",
     "Sigmoid",
@@ -59,6 +63,34 @@ class Dense(Layer):
     """y = x W + b with W (n_in, units): Dense(units, init=None), init one of "he", "xavier", "normal"."""
 
     word = "dense"
+
+
+class Conv(Layer):
+    """Convolution with W (kernel, kernel, channels_in, channels): Conv(channels, kernel, stride=1, pad=0, init=None,
+    bias=None).
+
+    pad: zeros around the image, a number or "same" for ceil(size / stride) outputs.
+    """
+
+    word = "conv"
+
+
+class MaxPool(Layer):
+    """The largest number of each window: MaxPool(size, stride=size)."""
+
+    word = "maxpool"
+
+
+class AvgPool(Layer):
+    """The mean of each window: AvgPool(size, stride=size)."""
+
+    word = "avgpool"
+
+
+class GlobalAvgPool(Layer):
+    """The mean of each channel."""
+
+    word = "globalavgpool"
 
 
 class ReLU(Layer):

@@ -97,6 +97,8 @@ def _answers(net: Network, y: npt.ArrayLike) -> tuple[Array | None, Array | None
         if a.size and not (a.min() >= 0 and a.max() < outputs):
             raise ValueError(f"labels run from {a.min()} to {a.max()}; this network takes 0 to {outputs - 1}")
         return array(a, np.int32), None
+    if a.ndim > 2 and a.shape[1:] == net.out_shape:
+        a = a.reshape(len(a), outputs)
     if a.ndim == 2 and a.shape[1] == outputs and a.dtype.kind in "iufb":
         if takes_targets:
             return None, array(a)

@@ -43,6 +43,17 @@ SPECS = [
     "input(17) dense(33) residual(relu dense(33)) relu residual(dense(15)) flatten dense(4) softmax",
     "input(6) residual(residual(dense(6)) relu residual(dense(3))) relu residual(tanh) softmax",
     "input(6) dense(6) residual(flatten residual(relu dense(9)) sigmoid flatten)",
+    "input(3,5,6) conv(9,3)",
+    "input(3,5,6) maxpool(2)",
+    "input(3,5,6) maxpool(3,stride=1)",
+    "input(3,5,6) avgpool(2,stride=3)",
+    "input(3,5,6) globalavgpool",
+    "input(1,8,9) conv(17,3,pad=1,bias=no) relu maxpool(2) conv(8,2,pad=same) tanh flatten relu dense(5) softmax",
+    "input(2,6,6) residual(conv(2,3,pad=same) relu) leaky_relu avgpool(2) residual(flatten relu) dense(3) softmax",
+    "input(3,4,5) batchnorm",
+    "input(3,4,5) conv(9,2,bias=no) batchnorm relu maxpool(2) layernorm dropout(0.25) dense(5) softmax",
+    "input(3,4,5) dropout(0.5) avgpool(2) layernorm tanh",
+    "input(2,6,6) relu conv(3,3,init=he) softmax residual(residual(conv(3,1)) maxpool(1)) loss(mse)",
     "input(300) dense(160) relu residual(dense(160) relu dense(160)) relu dense(10) softmax",
 ]
 

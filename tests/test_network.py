@@ -272,6 +272,8 @@ SPECS = [
     "input(9) relu dense(17) relu relu dense(5) relu sigmoid dense(3) relu",
     "input(1,4,5) dense(16) softmax dense(6) relu softmax",
     "input(3) dense(1) sigmoid",
+    "input(1,12,12) conv(8,5) relu maxpool(2) conv(17,3,pad=1) relu dense(5) softmax",
+    "input(3,7,6) maxpool(2,stride=1) conv(9,2,stride=2,pad=same) tanh avgpool(2) dense(4) softmax",
 ]
 
 

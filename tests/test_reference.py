@@ -300,7 +300,7 @@ def test_from_net_copies_parameters_and_names() -> None:
 
 
 def test_from_net_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(ValueError, match="unknown layer 'nosuch', accepted are residual, dense"):
+    with pytest.raises(ValueError, match="unknown layer 'nosuch', accepted are residual, avgpool"):
         Network.from_net(fake_net(("0", "nosuch")))
 
 

@@ -24,6 +24,7 @@ SPECS = [
     "input(784) dense(128) relu dense(64) relu dense(10) softmax",
     "input(500) dense(17) sigmoid dense(300) softmax dense(9) sigmoid",
     "input(3,20,20) relu dense(40) relu dense(2)",
+    "input(3,20,20) conv(8,3,pad=1) relu maxpool(2) conv(20,3,stride=2) relu avgpool(2) dense(30) softmax",
     "input(20) dense(400) relu dense(300) tanh dense(3) softmax",
 ]
 COUNTS = (1, 2, 3, 4, 8)

@@ -18,7 +18,7 @@ errors", Nature 323):
 Shapes: a batch holds one sample a row. m is the number of samples, n the numbers in a row, k the length of an inner
 product; a leading d is a gradient. The functions carry the names and arguments of `pynet.kernels`.
 
-The rooms: `functions` on arrays, `layers` made of them, `losses`, `optimizers`, and the
+The rooms: `functions` on arrays, `images` for those on images, `layers` made of them, `losses`, `optimizers`, and the
 `network` that holds them together.
 """
 
@@ -44,13 +44,17 @@ from pynet.reference.functions import (
     tanh,
     tanh_grad,
 )
+from pynet.reference.images import avgpool, avgpool_grad, conv, conv_grad, maxpool, maxpool_grad
 from pynet.reference.layers import (
     GELU,
     Activation,
+    AvgPool,
+    Conv,
     Dense,
     Flatten,
     Layer,
     LeakyReLU,
+    MaxPool,
     ReLU,
     Residual,
     Sigmoid,
@@ -67,7 +71,9 @@ __all__ = [
     "GELU",
     "Activation",
     "Array",
+    "AvgPool",
     "BatchNorm",
+    "Conv",
     "Dense",
     "Dropout",
     "Flatten",
@@ -75,6 +81,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LeakyReLU",
+    "MaxPool",
     "Network",
     "Optimizer",
     "Order",
@@ -84,9 +91,13 @@ __all__ = [
     "Softmax",
     "Tanh",
     "adam",
+    "avgpool",
+    "avgpool_grad",
     "bias",
     "bias_grad",
     "binary_cross_entropy",
+    "conv",
+    "conv_grad",
     "cross_entropy",
     "dropout",
     "gather",
@@ -96,6 +107,8 @@ __all__ = [
     "init",
     "leaky_relu",
     "leaky_relu_grad",
+    "maxpool",
+    "maxpool_grad",
     "momentum",
     "one_hot",
     "relu",

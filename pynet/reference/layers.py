@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pynet.reference import images
 from pynet.reference.arrays import Array, rows, same
 from pynet.reference.functions import (
     bias,
@@ -52,7 +54,7 @@ class Layer:
     def after_step(self) -> None:
         """What an update changes besides the parameters."""
 
-    def branch(self) -> NDArray[np.bool_] | None:
+    def branch(self) -> NDArray[Any] | None:
         """Which side of its kinks each number of the last forward fell on; None for a smooth layer."""
         return None
 
@@ -83,6 +85,66 @@ class Dense(Layer):
             self.grads["b"] = bias_grad(dy)
         # x[i,p] reaches every y[i,j] through W[p,j], so dx[i,p] = sum over j of dy[i,j] W[p,j]
         return gemm(dy, self.params["W"], trans_b=True).reshape(self.shape)
+
+
+class Conv(Layer):
+    """y (m,n,out_height,out_width) = x (m,c,height,width) * W (kernel,kernel,c,n) + b (n); see images.conv."""
+
+    def __init__(self, W: ArrayLike, b: ArrayLike | None = None, stride: int = 1, pad: int | str = 0) -> None:
+        super().__init__()
+        self.params = {"W": np.array(W, dtype=np.float64)}
+        if b is not None:
+            self.params["b"] = np.array(b, dtype=np.float64)
+        self.stride, self.pad = stride, pad
+
+    def forward(self, x: Array) -> Array:
+        """y = x * W + b."""
+        self.x = x
+        return images.conv(x, self.params["W"], self.params.get("b", 0), self.stride, self.pad)
+
+    def backward(self, dy: Array) -> Array:
+        """dW and db, and dx."""
+        dx, dW, db = images.conv_grad(dy, self.x, self.params["W"], self.stride, self.pad)
+        self.grads = {name: grad for name, grad in (("W", dW), ("b", db)) if name in self.params}
+        return dx
+
+
+class MaxPool(Layer):
+    """The largest number of each window, size by size; stride None: windows side by side."""
+
+    def __init__(self, size: int, stride: int | None = None) -> None:
+        super().__init__()
+        self.size, self.stride = size, stride
+
+    def forward(self, x: Array) -> Array:
+        """y = maxpool(x)."""
+        self.x = x
+        return images.maxpool(x, self.size, self.stride)
+
+    def backward(self, dy: Array) -> Array:
+        """dy goes to the largest number of its window, the first of equals."""
+        return images.maxpool_grad(dy, self.x, self.size, self.stride)
+
+    def branch(self) -> NDArray[Any]:
+        """Which number of each window is the largest."""
+        return images.largest(self.x, self.size, self.stride)
+
+
+class AvgPool(Layer):
+    """The mean of each window, size by size, side by side if stride is None; size None: of the whole image."""
+
+    def __init__(self, size: int | None, stride: int | None = None) -> None:
+        super().__init__()
+        self.size, self.stride = size, stride
+
+    def forward(self, x: Array) -> Array:
+        """y = avgpool(x)."""
+        self.shape = x.shape
+        return images.avgpool(x, self.size or x.shape[2:], self.stride)
+
+    def backward(self, dy: Array) -> Array:
+        """Every number of a window gets the same share of dy."""
+        return images.avgpool_grad(dy, self.shape, self.size or self.shape[2:], self.stride)
 
 
 class Activation(Layer):

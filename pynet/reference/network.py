@@ -131,7 +131,7 @@ class Network:
             raise RuntimeError("no gradients before backward")
         return gradients
 
-    def branches(self) -> list[NDArray[np.bool_]]:
+    def branches(self) -> list[NDArray[Any]]:
         """Which side of every kink the last forward fell on, layer by layer."""
         return [branch for branch in (layer.branch() for layer in self.named_layers.values()) if branch is not None]
 

@@ -5,22 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pynet.reference.layers import GELU, Dense, Flatten, Layer, LeakyReLU, ReLU, Residual, Sigmoid, Softmax, Tanh
+from pynet.reference.layers import (
+    GELU,
+    AvgPool,
+    Conv,
+    Dense,
+    Flatten,
+    Layer,
+    LeakyReLU,
+    MaxPool,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from pynet.reference.norms import BatchNorm, Dropout, LayerNorm
 
 KINDS: dict[str, Callable[[Any], Layer]] = {
+    "avgpool": lambda layer: AvgPool(int(layer.options["size"]), int(layer.options["stride"]) or None),
+    "conv": lambda layer: Conv(**layer.tensors, stride=int(layer.options["stride"]), pad=_pad(layer)),
     "dense": lambda layer: Dense(**layer.tensors),
     "batchnorm": lambda layer: BatchNorm(**layer.tensors, **layer.options),
     "dropout": lambda layer: Dropout(layer.options["p"], layer.index),
     "flatten": lambda _: Flatten(),
     "gelu": lambda _: GELU(),
     "layernorm": lambda layer: LayerNorm(**layer.tensors, **layer.options),
+    "globalavgpool": lambda _: AvgPool(None),
     "leaky_relu": lambda layer: LeakyReLU(layer.options["slope"]),
+    "maxpool": lambda layer: MaxPool(int(layer.options["size"]), int(layer.options["stride"]) or None),
     "relu": lambda _: ReLU(),
     "sigmoid": lambda _: Sigmoid(),
     "softmax": lambda _: Softmax(),
     "tanh": lambda _: Tanh(),
 }
+
+
+def _pad(layer: Any) -> int | str:
+    return "same" if layer.options["pad"] < 0 else int(layer.options["pad"])
 
 
 def twins(layers: Sequence[Any], path: str = "") -> list[Layer]:
