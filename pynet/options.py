@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 from pynet import __version__
 from pynet.choose import add_data_options
 from pynet.cli import Parser, UsageError, number, path, refuse, whole
+from pynet.optim import OPTIMIZERS, Optimizer
+from pynet.schedules import SCHEDULES, Constant, Schedule
+from pynet.schedules import parse as parse_schedule
 
 __all__ = ["DEFAULT_TARGET", "epochs_for", "parse"]
 
@@ -58,6 +62,7 @@ def _parser() -> Parser:
     _add_data_options(parser.add_argument_group("data"))
     _add_network_options(parser.add_argument_group("network"))
     _add_training_options(parser.add_argument_group("training"))
+    _add_optimizer_options(parser.add_argument_group("optimizer"))
     _add_output_options(parser.add_argument_group("output"))
     return parser
 
@@ -79,9 +84,12 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     add("--init", choices=["he", "xavier", "normal"], help="of the weights (default: he before relu, else xavier)")
     add(
         "--loss",
-        choices=["cross_entropy", "mse"],
-        help="cross_entropy ends the network with softmax (default), mse, squared error, with sigmoid",
+        choices=["cross_entropy", "mse", "bce"],
+        help="cross_entropy ends the network with softmax (default); mse, squared error, and bce, binary cross-entropy "
+        "for each class, with sigmoid",
     )
+    smoothing = "share of each label that goes to all classes alike, for cross_entropy (default: 0)"
+    add("--label-smoothing", metavar="F", type=number(0, 1, "a number from 0 to below 1"), help=smoothing)
     add("--load", metavar="FILE", type=path, help="go on from this model, with its network")
 
 
@@ -92,11 +100,58 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     batch = f"samples in a step (default: {BATCH_SIZE})"
     add("--batch-size", metavar="N", type=whole(1, 2**31 - 1), default=BATCH_SIZE, help=batch)
     rate = number(1e-37, 3e38, "a number from 1e-37 to 3e38")
-    add("--lr", metavar="RATE", type=rate, default=0.1, help="learning rate (default: 0.1)")
+    usual = "learning rate (default: 0.1; momentum, nesterov: 0.01; rmsprop, adam, adamw: 0.001)"
+    add("--lr", metavar="RATE", type=rate, help=usual)
     seed = "of weights, order and split: same seed, same bits (default: 0, or the loaded model's)"
     add("--seed", metavar="N", type=whole(0, 2**64 - 1), help=seed)
     threads = "1 to 64 (default: as many as there are cores); changes the speed alone"
     add("--threads", metavar="N", type=whole(1, 64), help=threads)
+
+
+def _add_optimizer_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    share = number(0, 1, "a number from 0 to below 1")
+    positive = number(1e-37, 3e38, "a number above 0")
+    add("--optimizer", metavar="NAME", choices=list(OPTIMIZERS), default="sgd", help=f"{', '.join(OPTIMIZERS)}")
+    add("--momentum", metavar="M", type=share, help="of momentum and nesterov (default: 0.9)")
+    add("--beta1", metavar="B", type=share, help="of adam and adamw (default: 0.9)")
+    add("--beta2", metavar="B", type=share, help="of adam and adamw (default: 0.999) and rmsprop (0.99)")
+    add("--epsilon", metavar="E", type=positive, help="of adam, adamw and rmsprop (default: 1e-8)")
+    decay = number(0, 3e38, "a number, 0 or more")
+    add(
+        "--weight-decay",
+        metavar="D",
+        type=decay,
+        help="takes rate * D * w from each weight w (default: 0; adamw: 0.01)",
+    )
+    add("--l2", metavar="D", type=decay, help="adds D * w to the gradient of each weight w (default: 0)")
+    clip = group.add_mutually_exclusive_group().add_argument
+    clip("--clip-norm", metavar="C", type=positive, help="scales the gradients down to this norm, if they are larger")
+    clip("--clip-value", metavar="C", type=positive, help="cuts each gradient to [-C, C]")
+    schedule = f"of the learning rate: {', '.join(SCHEDULES)}; with arguments: step(every=5,factor=0.5)"
+    add("--schedule", metavar="TEXT", type=_schedule, help=schedule)
+    add("--warmup", metavar="N", type=decay, help="epochs in which the learning rate first grows in a line")
+
+
+def _schedule(text: str) -> Schedule:
+    try:
+        return parse_schedule(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _optimizer(options: argparse.Namespace) -> Optimizer:
+    """What --optimizer and the options about it describe."""
+    kind = OPTIMIZERS[options.optimizer]
+    known = {field.name for field in fields(kind)}
+    values = {"learning_rate": options.lr}
+    for name in ("momentum", "beta1", "beta2", "epsilon", "weight_decay", "l2", "clip_norm", "clip_value"):
+        if getattr(options, name) is None:
+            continue
+        if name not in known:
+            raise UsageError(f"--{name} is for another optimizer than {options.optimizer}")
+        values[name] = getattr(options, name)
+    return kind(**values)
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
@@ -114,15 +169,22 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options, checked as far as that needs neither data nor network. Raises UsageError.
 
-    Besides those of the command line: terse (bool), whether nothing but results is printed.
+    Besides those of the command line: terse (bool), whether nothing but results is printed. optimizer is an Optimizer,
+    schedule a Schedule or None.
     """
     options = _parser().parse_args(argv)
     options.terse = options.json or options.quiet
+    options.optimizer = _optimizer(options)
+    if options.warmup:
+        options.schedule = replace(options.schedule or Constant(), warmup=options.warmup)
+    if options.label_smoothing and options.loss not in (None, "cross_entropy"):
+        raise UsageError(f"--label-smoothing is for cross_entropy, --loss is {options.loss}")
     for network, parts in (
-        ("load", ["net", "hidden", "activation", "init", "loss"]),
+        ("load", ["net", "hidden", "activation", "init", "loss", "label_smoothing"]),
         ("net", ["hidden", "activation", "init"]),
     ):
         for part in parts:
             if getattr(options, network) is not None and getattr(options, part) is not None:
-                raise UsageError(f"--{part} cannot be used with --{network}, which gives the whole network")
+                name = part.replace("_", "-")
+                raise UsageError(f"--{name} cannot be used with --{network}, which gives the whole network")
     return options

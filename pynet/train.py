@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from pynet import __version__, choose, cli, data, kernels
-from pynet._ffi import check_environment
+from pynet._ffi import check_environment, optimizer_struct
 from pynet.cli import EXPECTED, Stopped, UsageError
 from pynet.data import Dataset
 from pynet.datafiles import Array
@@ -93,7 +93,14 @@ def _given_network(options: argparse.Namespace) -> Network | None:
         return load(options.load)
     if options.net is None:
         return None
-    return _network(options.net + (f" loss({options.loss})" if options.loss else ""), options.seed or 0)
+    return _network(options.net + _loss(options), options.seed or 0)
+
+
+def _loss(options: argparse.Namespace) -> str:
+    """What --loss and --label-smoothing add to the text of a network."""
+    if options.label_smoothing:
+        return f" loss(cross_entropy,smoothing={options.label_smoothing})"
+    return f" loss({options.loss})" if options.loss else ""
 
 
 def _network(text: str, seed: int) -> Network:
@@ -108,7 +115,8 @@ def _text(options: argparse.Namespace, features: int, classes: int) -> str:
     init = f",init={options.init}" if options.init else ""
     hidden = [128, 64] if options.hidden is None else options.hidden
     words = [f"input({features})", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
-    return " ".join([*words, f"dense({classes}{init})", "sigmoid loss(mse)" if options.loss == "mse" else "softmax"])
+    closing = "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
+    return " ".join([*words, f"dense({classes}{init})", closing]) + _loss(options)
 
 
 def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
@@ -177,7 +185,8 @@ class Training:
             task.data.y_train,
             epochs=task.epochs,
             batch_size=options.batch_size,
-            optimizer=SGD(options.lr),
+            optimizer=options.optimizer,
+            schedule=options.schedule,
             validation=task.held_out,
             seed=task.seed,
             progress=not options.terse and sys.stderr is not None and sys.stderr.isatty(),
@@ -218,7 +227,8 @@ class Training:
         else:
             notes.pop(NOTE, None)
         notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
-        notes["batch_size"], notes["learning_rate"] = str(task.options.batch_size), str(task.options.lr)
+        notes["batch_size"], notes["learning_rate"] = str(task.options.batch_size), str(_rate(task.options))
+        notes["optimizer"], notes["schedule"] = task.options.optimizer.kind, str(task.options.schedule or "constant")
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {__version__}"
         if test:
             notes["test_accuracy"] = str(test.accuracy)
@@ -300,7 +310,7 @@ def _describe(task: Task) -> None:
     shape = chosen.x_train.shape[1:]
     layout = "" if shape == net.in_shape else f", {'flattened to' if len(net.in_shape) == 1 else 'taken as'} "
     layout += "x".join(map(str, net.in_shape)) if layout else ""
-    plan = f"{task.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}, loss {net.loss_name}"
+    plan = f"{task.epochs} epochs, batches of {options.batch_size}, {_how(options)}, loss {net.loss_name}"
     task.say(
         f"data      {chosen.name}: {sizes}; classes {names}\n"
         f"source    {chosen.source}\n"
@@ -315,8 +325,20 @@ def _explain(task: Task) -> None:
     from pynet.steps import explain
 
     first = int(kernels.shuffle(len(task.data.x_train), task.seed, 0)[0])
-    step = explain(task.net, task.data.x_train[first], task.data.y_train[first], SGD(task.options.lr))
+    step = explain(task.net, task.data.x_train[first], task.data.y_train[first], SGD(_rate(task.options)))
     task.say(f"the first sample that will be learnt from, number {first}, alone:\n\n{step}\n")
+
+
+def _rate(options: argparse.Namespace) -> float:
+    """The learning rate, given or usual."""
+    return float(optimizer_struct(options.optimizer).learning_rate)
+
+
+def _how(options: argparse.Namespace) -> str:
+    """Optimizer, unless it is plain gradient descent, learning rate and schedule in words."""
+    kind = "" if options.optimizer.kind == "sgd" else f"{options.optimizer.kind}, "
+    schedule = f", schedule {options.schedule}" if options.schedule else ""
+    return f"{kind}learning rate {_rate(options):g}{schedule}"
 
 
 def _epoch_line(row: dict[str, float], epoch: int, task: Task) -> str:

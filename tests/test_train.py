@@ -265,7 +265,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 0
     text = capsys.readouterr().out
     options = """dataset data size color no-center net hidden activation epochs batch-size lr loss init seed threads
-        val-split classes limit save load history explain plot json quiet version"""
+        val-split classes limit label-smoothing optimizer momentum beta1 beta2 epsilon weight-decay l2 clip-norm
+        clip-value schedule warmup save load history explain plot json quiet version"""
     assert [name for name in options.split() if f"  --{name}" not in text] == []
     assert "default: 10, for the digits 40" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 120

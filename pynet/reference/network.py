@@ -50,8 +50,8 @@ class Network:
     def from_net(cls, net: Any) -> Network:
         """The float64 twin of a pynet.Network: a copy of its parameters as they are now.
 
-        Of net it uses loss_name, label_smoothing, seed, updates and, of each of its layers, kind, path, in_shape, options
-        and tensors.
+        Of net it uses loss_name, label_smoothing, seed, updates and, of each of its layers, kind, path, in_shape,
+        options and tensors.
         """
         in_shape = tuple(net.layers[0].in_shape)
         twin = cls(twins(net.layers), net.loss_name, smoothing=net.label_smoothing, in_shape=in_shape)
