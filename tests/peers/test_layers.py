@@ -17,6 +17,20 @@ SPECS = [
     "input(6) dense(5) tanh dense(4) softmax loss(cross_entropy,smoothing=0.1)",
     "input(6) dense(5) tanh dense(1) sigmoid loss(bce)",
     "input(6) dense(5) tanh dense(3) sigmoid loss(bce)",
+    "input(20) dense(16,bias=no) leaky_relu(0.2) dense(16) leaky_relu dense(5) softmax",
+    "input(20) dense(16) gelu dense(5) softmax",
+    "input(2,3,4) flatten dense(7) tanh flatten dense(4)",
+    "input(20) dense(30) dropout(0.4) relu dense(30) dropout(0.1) dense(5) softmax",
+    "input(20) layernorm dense(16) layernorm(eps=0.001) gelu dense(5) softmax",
+    "input(2,3,4) layernorm dense(5) softmax",
+    "input(20) dense(16) relu residual(dense(16) relu dense(16)) relu residual(dense(30) relu) dense(5) softmax",
+    "input(20) dense(16) residual(residual(dense(8) gelu) layernorm) relu dense(5) softmax",
+]
+# without biases before it: it takes them out again, and their gradient is what rounding leaves
+BATCHNORM = [
+    "input(9) dense(8,bias=no) batchnorm relu dense(8,bias=no) batchnorm(eps=0.001,momentum=0.3) relu dense(5) softmax",
+    "input(20) batchnorm dense(5) softmax",
+    "input(9) dense(8,bias=no) residual(batchnorm relu dropout(0.2) dense(8,bias=no)) batchnorm relu dense(5) softmax",
 ]
 
 
@@ -27,6 +41,13 @@ def test_forward_and_gradients(spec: str, n: int) -> None:
     check_gradients(net, *batch(net, n))
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", BATCHNORM)
+@pytest.mark.parametrize("n", [5, 17])
+def test_forward_and_gradients_over_the_batch(spec: str, n: int) -> None:
+    net = Network(spec, seed=1)
+    check_gradients(net, *batch(net, n))
+
+
+@pytest.mark.parametrize("spec", [*SPECS, *BATCHNORM])
 def test_ten_steps(spec: str) -> None:
     check_steps(Network(spec, seed=1), SGD(0.1), lambda twin: torch.optim.SGD(twin.parameters(), lr=0.1))

@@ -15,7 +15,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch.nn import functional
 
-from pynet import Network
+from pynet import Network, kernels
 from pynet.network import LayerView
 
 Array = np.ndarray[Any, Any]
@@ -38,13 +38,82 @@ class Twin:
 def dense(layer: LayerView) -> Twin:
     """y = x W^T + b of the flattened sample."""
     n_in, n_out = layer.tensors["W"].shape
-    linear = torch.nn.Linear(n_in, n_out)
-    module = torch.nn.Sequential(torch.nn.Flatten(), linear)
-    return Twin(module, {"W": (linear.weight, (1, 0)), "b": (linear.bias, (0,))})
+    linear = torch.nn.Linear(n_in, n_out, bias="b" in layer.tensors)
+    biases = {"b": (linear.bias, (0,))} if "b" in layer.tensors else {}
+    return Twin(torch.nn.Sequential(torch.nn.Flatten(), linear), {"W": (linear.weight, (1, 0))} | biases)
+
+
+def batchnorm(layer: LayerView) -> Twin:
+    """Over the batch, per feature or per channel of an image."""
+    kind = torch.nn.BatchNorm2d if len(layer.in_shape) == 3 else torch.nn.BatchNorm1d
+    norm = kind(layer.in_shape[0], **layer.options).double()  # later would give it other running statistics
+    return Twin(
+        norm,
+        {
+            "gamma": (norm.weight, (0,)),
+            "beta": (norm.bias, (0,)),
+            "running_mean": (norm.running_mean, (0,)),
+            "running_var": (norm.running_var, (0,)),
+        },
+    )
+
+
+def layernorm(layer: LayerView) -> Twin:
+    """Over all features of a sample: PyTorch's on the flat sample, since pynet's gamma and beta are flat."""
+    norm = torch.nn.LayerNorm(int(np.prod(layer.in_shape)), **layer.options)
+    module = torch.nn.Sequential(torch.nn.Flatten(), norm, torch.nn.Unflatten(1, layer.in_shape))
+    return Twin(module, {"gamma": (norm.weight, (0,)), "beta": (norm.bias, (0,))})
+
+
+class Dropout(torch.nn.Module):
+    """PyTorch's product with pynet's mask, which is a function of the step: a call of this is one."""
+
+    def __init__(self, layer: LayerView) -> None:
+        super().__init__()
+        self.layer, self.p, self.step = layer, layer.options["p"], layer._net.updates
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        ones = np.ones((len(x), int(np.prod(x.shape[1:]))), np.float32)
+        passes = kernels.dropout(ones, self.p, self.layer._net.seed, self.layer.index, self.step) > 0
+        self.step += 1
+        return x * torch.from_numpy(passes.reshape(x.shape)) / (1 - self.p)
+
+
+class Residual(torch.nn.Module):
+    """x, or its projection, plus what the layers inside make of it."""
+
+    def __init__(self, inside: list[torch.nn.Module], skip: torch.nn.Module | None) -> None:
+        super().__init__()
+        self.inside, self.skip = torch.nn.Sequential(*inside), skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inside(x) + (self.skip(x) if self.skip else x)
+
+
+def residual(layer: LayerView, twins: dict[str, Twin]) -> Twin:
+    """From the twins of the layers inside, whose parameters stay theirs."""
+    skip = twins.get(f"{layer.path}.skip")
+    paths = [path for path in twins if path.rpartition(".")[0] == layer.path and not path.endswith(".skip")]
+    inside = [twins[f"{layer.path}.{i}"].module for i in range(len(paths))]
+    return Twin(Residual(inside, skip.module if skip else None))
+
+
+def build(layers: list[LayerView]) -> dict[str, Twin]:
+    """The twin of each layer by its path, in order."""
+    twins: dict[str, Twin] = {}
+    for layer in reversed(layers):  # a residual's after what is in it
+        twins[layer.path] = residual(layer, twins) if layer.kind == "residual" else LAYERS[layer.kind](layer)
+    return {layer.path: twins[layer.path] for layer in layers}
 
 
 LAYERS: dict[str, Callable[[LayerView], Twin]] = {
     "dense": dense,
+    "batchnorm": batchnorm,
+    "dropout": lambda layer: Twin(Dropout(layer)),
+    "flatten": lambda _: Twin(torch.nn.Flatten()),
+    "gelu": lambda _: Twin(torch.nn.GELU()),
+    "layernorm": layernorm,
+    "leaky_relu": lambda layer: Twin(torch.nn.LeakyReLU(layer.options["slope"])),
     "relu": lambda _: Twin(torch.nn.ReLU()),
     "sigmoid": lambda _: Twin(torch.nn.Sigmoid()),
     "tanh": lambda _: Twin(torch.nn.Tanh()),
@@ -57,21 +126,22 @@ class TorchNet:
 
     def __init__(self, net: Network) -> None:
         self.net = net
-        self.twins = {layer.path: LAYERS[layer.kind](layer) for layer in net.layers}
+        self.twins = build(net.layers)
         for module in self.modules():
             module.double()
         self.tensors = {
             f"{path}.{name}": entry for path, twin in self.twins.items() for name, entry in twin.tensors.items()
         }
         assert self.tensors.keys() == net.tensors.keys()
+        self.tensors = {name: self.tensors[name] for name in net.tensors}
         with torch.no_grad():
             for name, (tensor, axes) in self.tensors.items():
                 values = torch.from_numpy(net.tensors[name].astype(np.float64))
                 tensor.copy_(values.permute(*np.argsort(axes).tolist()))
 
     def modules(self) -> Iterator[torch.nn.Module]:
-        """One a layer, in order."""
-        return (twin.module for twin in self.twins.values())
+        """One a layer, in order; nested ones are in their residual's."""
+        return (twin.module for path, twin in self.twins.items() if "." not in path)
 
     def parameters(self, decayed: bool | None = None) -> list[torch.Tensor]:
         """What the optimizer changes: all of it, or what weight decay takes in (weights) or leaves alone (the rest)."""
