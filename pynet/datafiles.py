@@ -7,6 +7,7 @@ is a DataError of one line that names the file, the offending value and what is 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import math
 import os
 import struct
@@ -95,6 +96,14 @@ def read_idx(path: Path, rank: int) -> Array:
 def idx_header(array: Array) -> bytes:
     """The bytes that go before a uint8 array in an IDX file."""
     return struct.pack(f">{1 + array.ndim}I", IDX_UINT8 + array.ndim, *array.shape)
+
+
+def read_idx_hashed(path: Path, rank: int) -> tuple[Array, str]:
+    """read_idx, and the SHA-256 of the file unpacked."""
+    array = read_idx(path, rank)
+    digest = hashlib.sha256(idx_header(array))
+    digest.update(array.data)
+    return array, digest.hexdigest()
 
 
 def _idx_shape(header: bytes, rank: int, path: Path) -> tuple[int, ...]:

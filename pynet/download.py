@@ -8,7 +8,7 @@ Verified means: the SHA-256 of the gz file is the known one, or that of the unpa
 is MNIST). Of Fashion-MNIST only the hashes of the gz files are known, so no other compression of it can be vouched for.
 In $PYNET_DATA, where the user put it, such a file is taken if the sizes are those of Fashion-MNIST and each class has
 as many images, and the source line says that it is not verified; in the cache, where only verified files are put, it
-counts as damaged.
+counts as damaged. What was unpacked is kept in the cache (pynet.unpacked); a copy is verified like the file itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from pynet.datafiles import IDX_PARTS, Array, DataError, Parts, find_idx, idx_header, idx_parts, read_idx, reading
+from pynet import unpacked
+from pynet.datafiles import IDX_PARTS, Array, DataError, Parts, find_idx, idx_parts, read_idx_hashed, reading
 
 STALL = 15.0  # seconds without a byte after which a mirror is given up
 MOST_BYTES = 64 << 20  # no file of a named set is as large; a mirror that sends more is given up
@@ -138,16 +139,24 @@ def cache_folder() -> Path:
 
 def _read_part(path: Path, known: NamedSet, i: int) -> tuple[Array, bool | None]:
     """File i of IDX_PARTS and whether it is verified; None: its hash is another, but so it may be."""
-    array = read_idx(path, 3 if i % 2 == 0 else 1)
+    rank, copies = 3 if i % 2 == 0 else 1, cache_folder() / "unpacked"
+    packed = _sha256(path)
+    copy = unpacked.find(copies, packed, rank)
+    array, content = copy or read_idx_hashed(path, rank)
+    verified: bool | None = packed == known.packed[i] or None
+    if known.content:
+        verified = content == known.content[i]
+    if not copy and verified is not False and packed != content and _sha256(path) == packed:  # not written meanwhile
+        unpacked.keep(copies, packed, array, content)
+    return array, verified
+
+
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with reading(path), path.open("rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
-    if digest.hexdigest() == known.packed[i]:
-        return array, True
-    if not known.content:
-        return array, None
-    return array, hashlib.sha256(idx_header(array) + array.tobytes()).hexdigest() == known.content[i]
+    return digest.hexdigest()
 
 
 def _wrong_hash(path: Path, known: NamedSet, i: int) -> str:

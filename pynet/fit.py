@@ -7,8 +7,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import checked_seed, ffi, lib, optimizer_struct, pointer
+from pynet.files import replacing
 from pynet.optim import Optimizer
 from pynet.samples import Samples, class_weights
 from pynet.schedules import Schedule
@@ -100,17 +100,6 @@ class History:
             raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
         with replacing(Path(path)) as partial:
             partial.write_text(content, "utf-8")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what was written there takes its name at the end, if all went well."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def fit(

@@ -22,7 +22,7 @@ from PIL import __version__ as pillow_version
 from pynet import glyph, pictures, preparation
 from pynet.datafiles import MOST_LABELS, Array, DataError, npz_arrays
 from pynet.download import cache_folder
-from pynet.fit import replacing
+from pynet.files import replacing
 from pynet.pictures import in_parallel, picture_files, prepare, read_picture
 from pynet.preparation import Preparation
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet.datafiles import npz_arrays
-from pynet.fit import replacing
+from pynet.files import replacing
 
 if TYPE_CHECKING:
     from pynet.network import Network

@@ -26,7 +26,7 @@ from PIL import Image
 from pynet import choose, cli
 from pynet.cli import Parser, UsageError, number, path, whole
 from pynet.datafiles import DataError
-from pynet.fit import replacing
+from pynet.files import replacing
 from pynet.network import Network
 from pynet.pictures import SUFFIXES, flat, in_parallel, picture_files, prepare, read_picture
 from pynet.preparation import Preparation, preparation_of

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet.fit import replacing
+from pynet.files import replacing
 from pynet.words import printable
 
 if TYPE_CHECKING:
