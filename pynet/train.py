@@ -325,7 +325,7 @@ def _explain(task: Task) -> None:
     from pynet.steps import explain
 
     first = int(kernels.shuffle(len(task.data.x_train), task.seed, 0)[0])
-    step = explain(task.net, task.data.x_train[first], task.data.y_train[first], SGD(_rate(task.options)))
+    step = explain(task.net, task.data.x_train[first], task.data.y_train[first], task.options.optimizer)
     task.say(f"the first sample that will be learnt from, number {first}, alone:\n\n{step}\n")
 
 

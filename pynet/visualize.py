@@ -72,6 +72,15 @@ class Task:
         return choose.samples(self.data, self.options.on)
 
     @property
+    def sample(self) -> tuple[Array, int]:
+        """The sample that --sample names, and its label."""
+        x, y = self.samples
+        i = self.options.sample
+        if i >= len(x):
+            raise UsageError(f"argument --sample: {i} is not accepted; accepted: 0 to {len(x) - 1}")
+        return x[i], int(y[i])
+
+    @property
     def stem(self) -> str:
         """How the names of the pictures begin."""
         if self.options.toy:
@@ -93,11 +102,8 @@ def _confusion(task: Task) -> Figure:
 
 
 def _temperatures(task: Task) -> Figure:
-    x, y = task.samples
-    i = task.options.sample
-    if i >= len(x):
-        raise UsageError(f"argument --sample: {i} is not accepted; accepted: 0 to {len(x) - 1}")
-    return figures.temperatures(task.net, x[i], classes=task.data.classes, truth=int(y[i]))
+    x, y = task.sample
+    return figures.temperatures(task.net, x, classes=task.data.classes, truth=y)
 
 
 def _boundary(task: Task) -> Figure:
@@ -119,6 +125,11 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "weights": (
         "what each unit of a layer multiplies its inputs with",
         lambda t: figures.weights(t.net, layer=t.options.layer),
+    ),
+    "filters": ("the filters of a convolution", lambda t: figures.filters(t.net, layer=t.options.layer)),
+    "maps": (
+        "what a convolution makes of one sample",
+        lambda t: figures.feature_maps(t.net, t.sample[0], layer=t.options.layer),
     ),
     "samples": ("some samples of each class", lambda t: figures.samples(*t.samples, t.data.classes, title=t.data.name)),
     "confusion": ("which class is taken for which", _confusion),
@@ -167,9 +178,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     choose.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
     add("--on", choices=["test", "train"], default="test", help="which samples (default: test)")
     add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
-    add("--layer", metavar="N", help="weights, looks: the layer, as pynet info numbers them")
+    add("--layer", metavar="N", help="weights, filters, maps, looks: the layer, as pynet info numbers them")
     add("--units", metavar="N,N,..", type=_units, help="looks: the units of that layer (default: the first 20)")
-    add("--sample", metavar="N", type=cli.whole(0), default=0, help="temperatures: which sample (default: 0)")
+    add("--sample", metavar="N", type=cli.whole(0), default=0, help="maps, temperatures: which sample (default: 0)")
     add("--toy", choices=list(TOYS), help="boundary: train a small network on this toy data")
     add("--out", metavar="FOLDER", type=cli.path, default=Path(), help="where to (default: the working folder)")
     add("--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures (default: png)")

@@ -153,6 +153,27 @@ def test_mistakes_are_the_worst(net: pynet.Network, digits: data.Dataset) -> Non
     assert f"there is none in {right.sum()} samples" in [text.get_text() for text in none.texts]
 
 
+def test_filters_and_maps_are_those_of_the_convolution(digits: data.Dataset) -> None:
+    net = pynet.Network("input(1,8,8) conv(6,3) relu maxpool(2) dense(10) softmax", seed=1)
+    W, x = net.layers[0].W, digits.x_test[3]
+    shown = pictures(drawn(figures.filters(net)))
+    for i in range(6):
+        assert_array_equal(shown[i], W[:, :, 0, i])
+    figure = drawn(figures.feature_maps(net, x))
+    assert figure.get_suptitle() == "what layer 1, relu, makes of it: 6 of 6 maps"
+    image, *maps = pictures(figure)[:7]
+    assert_array_equal(image, x)
+    for i in range(6):  # by the definition: each place is the sum over its patch
+        sums = [[(W[:, :, 0, i] * x[r : r + 3, c : c + 3] / 255).sum() for c in range(6)] for r in range(6)]
+        assert_allclose(maps[i], np.maximum(sums, 0), atol=1e-5)
+    assert figures.feature_maps(net, x, layer=2).get_suptitle().startswith("what layer 2, maxpool(2), makes")
+    for wrong in (3, 4):
+        with pytest.raises(ValueError, match=f"layer {wrong} puts out .10,., no pictures; accepted: 0, 1, 2"):
+            figures.feature_maps(net, x, layer=wrong)
+    with pytest.raises(ValueError, match="layer 1 is no convolution; accepted: 0"):
+        figures.filters(net, layer=1)
+
+
 def test_noise_says_its_numbers(net: pynet.Network) -> None:
     x = np.random.default_rng(3).integers(0, 256, (200, 64), np.uint8)
     p = net.predict_proba(x)
@@ -176,6 +197,13 @@ def test_temperatures_are_the_probabilities(net: pynet.Network, digits: data.Dat
         assert_allclose(heights, 100 * net.predict_proba(digits.x_test[7:8], temperature)[0], rtol=1e-5)
     with pytest.raises(ValueError, match="does not end in softmax"):
         figures.temperatures(pynet.Network("input(64) dense(10)"), digits.x_test[7])
+
+
+def test_no_convolution(net: pynet.Network, digits: data.Dataset) -> None:
+    with pytest.raises(ValueError, match="has no convolution whose filters"):
+        figures.filters(net)
+    with pytest.raises(ValueError, match="has no layer that puts out pictures"):
+        figures.feature_maps(net, digits.x_test[0])
 
 
 def test_ascent_climbs(net: pynet.Network) -> None:

@@ -112,4 +112,7 @@ def test_train_explains_first() -> None:
     net = Network("input(64) dense(128) relu dense(64) relu dense(10) softmax")
     assert str(pynet.explain(net, digits.x_train[first], digits.y_train[first], SGD(0.05))) in story
     assert "test accuracy" in rest
+    adam = run(*DIGITS, "--epochs", "0", "--explain", "--optimizer", "adam", "--save", "none")
+    assert (adam.status, adam.err) == (0, "")
+    assert "a small step the other way, Adam" in adam.out
     assert "1. forward" not in run(*DIGITS, "--epochs", "1", "--explain", "--quiet", "--save", "none").out

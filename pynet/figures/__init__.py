@@ -13,6 +13,7 @@ from pynet.figures.canvas import MissingMatplotlib, require, save
 from pynet.figures.curves import curves
 from pynet.figures.inputs import samples
 from pynet.figures.looks import ascend, looks_for
+from pynet.figures.maps import feature_maps, filters
 from pynet.figures.weights import weights
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "boundary",
     "confusion",
     "curves",
+    "feature_maps",
+    "filters",
     "looks_for",
     "mistakes",
     "noise",
