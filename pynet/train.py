@@ -28,7 +28,6 @@ from pynet.datafiles import Array
 from pynet.fit import History
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation, Network, load
-from pynet.optim import SGD
 from pynet.options import DEFAULT_TARGET, epochs_for, parse
 from pynet.preparation import NOTE
 from pynet.words import percent
