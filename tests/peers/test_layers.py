@@ -9,6 +9,11 @@ from torch_twin import batch, check_gradients, check_steps
 from pynet import SGD, Network
 
 SPECS = [
+    "input(3,8,7) conv(9,3,bias=no) batchnorm relu maxpool(2) layernorm dropout(0.25) flatten dense(4) softmax",
+    "input(2,6,6) residual(conv(2,3,pad=same) relu conv(2,1)) relu avgpool(2) dense(3) softmax",
+    "input(1,28,28) conv(8,5) relu maxpool(2) conv(16,5) relu maxpool(2) dense(128) relu dense(10) softmax",
+    "input(3,9,11) conv(5,3,stride=2,pad=1) tanh avgpool(2,stride=1) conv(4,3,pad=same,bias=no) globalavgpool dense(4)",
+    "input(2,8,7) maxpool(3,stride=2) conv(17,3,pad=same) relu avgpool(2) dense(3) softmax",
     "input(20) dense(16) relu dense(5) softmax",
     "input(784) dense(128) relu dense(64) relu dense(10) softmax",
     "input(2,3,4) dense(7) tanh dense(4)",

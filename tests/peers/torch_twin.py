@@ -106,7 +106,32 @@ def build(layers: list[LayerView]) -> dict[str, Twin]:
     return {layer.path: twins[layer.path] for layer in layers}
 
 
+def conv(layer: LayerView) -> Twin:
+    """W is (kernel, kernel, channels in, channels out) here, (out, in, kernel, kernel) there."""
+    kernel, _, n_in, n_out = layer.tensors["W"].shape
+    pad = int(layer.options["pad"])
+    module = torch.nn.Conv2d(
+        n_in,
+        n_out,
+        kernel,
+        stride=int(layer.options["stride"]),
+        padding="same" if pad < 0 else pad,
+        bias="b" in layer.tensors,
+    )
+    tensors: dict[str, tuple[torch.Tensor, tuple[int, ...]]] = {"W": (module.weight, (2, 3, 1, 0))}
+    if module.bias is not None:
+        tensors["b"] = (module.bias, (0,))
+    return Twin(module, tensors)
+
+
+def pool(layer: LayerView, module: type[torch.nn.Module]) -> Twin:
+    size, stride = int(layer.options["size"]), int(layer.options["stride"])
+    return Twin(module(size, stride or size))
+
+
 LAYERS: dict[str, Callable[[LayerView], Twin]] = {
+    "avgpool": lambda layer: pool(layer, torch.nn.AvgPool2d),
+    "conv": conv,
     "dense": dense,
     "batchnorm": batchnorm,
     "dropout": lambda layer: Twin(Dropout(layer)),
@@ -114,6 +139,8 @@ LAYERS: dict[str, Callable[[LayerView], Twin]] = {
     "gelu": lambda _: Twin(torch.nn.GELU()),
     "layernorm": layernorm,
     "leaky_relu": lambda layer: Twin(torch.nn.LeakyReLU(layer.options["slope"])),
+    "globalavgpool": lambda _: Twin(torch.nn.AdaptiveAvgPool2d(1)),
+    "maxpool": lambda layer: pool(layer, torch.nn.MaxPool2d),
     "relu": lambda _: Twin(torch.nn.ReLU()),
     "sigmoid": lambda _: Twin(torch.nn.Sigmoid()),
     "tanh": lambda _: Twin(torch.nn.Tanh()),
