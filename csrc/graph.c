@@ -85,17 +85,32 @@ static void finish_layer(pn_net *net, layer *l, row *r, bool branches)
     r->reader = r->before = l;
 }
 
-/* Where the shapes at both ends of a residual differ, a dense layer without bias takes x to the shape of the sum. */
+/* The stride by which a convolution with a window of 1 by 1 takes images of one shape to the size of the other; 0: none. */
+static int skip_stride(const shape *from, const shape *to)
+{
+    const int64_t stride = (from->dim[1] + to->dim[1] - 1) / to->dim[1];
+    for (int axis = 1; axis < 3; axis++)
+        if ((from->dim[axis] - 1) / stride + 1 != to->dim[axis])
+            return 0;
+    return (int)stride;
+}
+
+/* Where the shapes at both ends of a residual differ, a layer without bias takes x to the shape of the sum: dense, or
+   between images a convolution with a window of 1 by 1 (He et al. 2016). */
 static pn_status add_skip(pn_net *net, layer *l, const row *from, char *err)
 {
-    const word dense = {
-        .kind = PN_DENSE, .column = l->word.column, .arg = {(double)shape_size(&l->out), INIT_AUTO, NO}};
+    const bool images = l->in.rank == 3 && l->out.rank == 3;
+    const int stride = images ? skip_stride(&l->in, &l->out) : 0;
+    word projection = {.kind = PN_DENSE, .column = l->word.column, .arg = {(double)shape_size(&l->out), INIT_AUTO, NO}};
     row r = *from;
-    if (l->out.rank != 1)
-        return fail(err, PN_ERR_SPEC, "column %d: residual cannot add its input %s to what is inside, %s",
-                    l->word.column, show_shape(&l->in).text, show_shape(&l->out).text);
+    if (images)
+        projection = (word){
+            .kind = PN_CONV, .column = l->word.column, .arg = {(double)l->out.dim[0], 1, stride, 0, INIT_AUTO, NO}};
+    if (images ? !stride : l->out.rank != 1)
+        return fail(err, PN_ERR_SPEC, "column %d: layer %s, residual, cannot add its input %s to what is inside, %s",
+                    l->word.column, l->path, show_shape(&l->in).text, show_shape(&l->out).text);
     r.reader = NULL;
-    l->skip = add_layer(net, &dense, &r);
+    l->skip = add_layer(net, &projection, &r);
     snprintf(l->skip->path, sizeof l->skip->path, "%.40s.skip", l->path);
     pn_status status = l->skip->ops->shape(l->skip, err);
     if (!status)

@@ -37,6 +37,8 @@ SPECS = [
     "input(9) residual(batchnorm dense(7)) residual(layernorm) batchnorm softmax",
     "input(300) dense(160) batchnorm relu dropout(0.2) dense(160) batchnorm relu dense(10) softmax",
     "input(300) dense(160) layernorm leaky_relu dropout(0.2) layernorm dense(160) gelu dense(10) softmax",
+    "input(2,6,5) residual(conv(4,3,stride=2,pad=same) batchnorm relu conv(4,3,pad=same)) relu dense(3) softmax",
+    "input(2,6,6) conv(4,3) residual(conv(3,1) dropout(0.2)) batchnorm residual(maxpool(2)) layernorm globalavgpool",
     "input(17) dense(33) leaky_relu dense(9) softmax",
     "input(2,3,4) flatten dense(33) relu flatten dense(9) softmax",
     "input(2,3,4) tanh flatten softmax loss(mse)",
@@ -308,6 +310,7 @@ def test_objects_render_to_the_same_text() -> None:
         ("residual(loss(mse))", "column 19: loss stands inside a residual, which takes layers"),
         ("residual(relu) loss(cross_entropy)", "loss(cross_entropy) needs softmax as the last layer"),
         ("residual(softmax) loss(cross_entropy)", "loss(cross_entropy) needs softmax as the last layer"),
+        ("residual(dense(3)) residual(residual(relu)", "the text ends where the ')' of residual should stand"),
         ("residual(" * 5 + "relu" + ")" * 5, "column 46: residual stands 4 deep in others; accepted: 3"),
     ],
 )
@@ -324,3 +327,17 @@ def test_numbers_come_back_as_they_were() -> None:
         assert net.layers[0].options["p"] == p
         assert Network(net.spec).spec == net.spec
         assert "e" not in net.spec.partition("dropout")[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("residual(conv(4,3))", "(4,6,4)"),
+        ("residual(conv(2,7,pad=1))", "(2,4,2)"),
+    ],
+)
+def test_residuals_that_cannot_add(text: str, inside: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Network(f"input(2,8,6) {text}")
+    wanted = f"column 14: layer 0, residual, cannot add its input (2,8,6) to what is inside, {inside}"
+    assert str(caught.value) == wanted
