@@ -1,6 +1,7 @@
 """Pictures of handwritten digits that owe nothing to MNIST: strokes on paper, as a hand and a phone leave them.
 
-    python tests/handwriting.py FOLDER [SEED]     writes the pictures and contact.png, a sheet of all of them
+    python tests/handwriting.py FOLDER [SEED]     writes the pictures; contact.png, all on a sheet; and seen.png,
+                                                  one of each scene, and below it what a network for MNIST sees
 
 A digit is written as people write it: each has several ways of running the pen, as control points set down by hand,
 which a seed bends, slants, widens and tilts. Scenes say with what pen, on which paper, in what light, and in which
@@ -182,9 +183,9 @@ def strokes(digit: int, random: np.random.Generator) -> list[Floats]:
     way = WAYS[digit][random.integers(len(WAYS[digit]))]
     curves = [np.array(part.split(), float).reshape(-1, 2) / 100 for part in way.replace("/", ",").split(",")]
     corners: dict[bytes, Floats] = {}  # where curves meet, they meet after the bending, too
-    shift = [[corners.setdefault(p.tobytes(), random.normal(0, 0.022, 2)) for p in curve] for curve in curves]
-    width, slant = random.uniform(0.55, 0.8), random.normal(0.12, 0.12)
-    turn = np.deg2rad(random.normal(0, 4))
+    shift = [[corners.setdefault(p.tobytes(), random.normal(0, 0.03, 2)) for p in curve] for curve in curves]
+    width, slant = random.uniform(0.5, 0.85), random.normal(0.12, 0.15)
+    turn = np.deg2rad(random.normal(0, 5))
     shape = np.array([[width, 0], [-slant, 1]]) @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
     bent = [(curve + np.array(moved) - 0.5) @ shape for curve, moved in zip(curves, shift, strict=True)]
     points = np.concatenate(bent)
@@ -330,7 +331,7 @@ def encoded(pixels: Floats, scene: Scene) -> bytes:
 
 def contact(tiles: list[list[Image.Image]], side: int = 72) -> Image.Image:
     """A sheet of pictures, one row a list."""
-    sheet = Image.new("RGB", (max(map(len, tiles)) * side, len(tiles) * side), (200, 80, 200))
+    sheet = Image.new("RGB", (max(map(len, tiles)) * side, len(tiles) * side), (170, 190, 210))
     for j, row in enumerate(tiles):
         for i, tile in enumerate(row):
             small = tile.convert("RGBA")
@@ -342,17 +343,27 @@ def contact(tiles: list[list[Image.Image]], side: int = 72) -> Image.Image:
 def main(folder: Path, seed: int = 0) -> None:
     from PIL import ImageOps
 
+    from pynet.pictures import flat, prepare, read_picture
+    from pynet.preparation import Preparation
+
     folder.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[Image.Image]] = {}
+    pairs: list[tuple[Image.Image, Image.Image]] = []
     for picture in pictures(seed):
         (folder / picture.name).write_bytes(picture.content)
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(picture.content)))
         assert image is not None
-        if image.mode.startswith("I"):
-            image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+        image = flat(image).convert("RGB")
         rows.setdefault(picture.scene, []).append(image)
+        if picture.digit == (len(rows) - 1) % 10:
+            seen = prepare(read_picture(io.BytesIO(picture.content)), Preparation(28, 28))
+            pairs.append((image, Image.fromarray(np.zeros((28, 28), np.uint8) if seen is None else seen)))
     contact(list(rows.values())).save(folder / "contact.png")
-    print(f"{sum(map(len, rows.values()))} pictures and contact.png in {folder}")
+    large = [(image, seen.resize((84, 84), Image.Resampling.NEAREST)) for image, seen in pairs]
+    contact([[pair[i] for pair in large[j : j + 9]] for j in range(0, len(large), 9) for i in (0, 1)], 88).quantize(
+        64
+    ).save(folder / "seen.png")
+    print(f"{sum(map(len, rows.values()))} pictures, contact.png and seen.png in {folder}")
 
 
 if __name__ == "__main__":

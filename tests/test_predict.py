@@ -21,6 +21,7 @@ import pynet
 from pynet import data, predict
 from pynet.__main__ import main as pynet_main
 from pynet.datafiles import DataError
+from pynet.pictures import prepare, read_picture
 from pynet.predict import Prediction, predict_image
 from pynet.preparation import Preparation, preparation_of
 
@@ -328,3 +329,16 @@ def test_many_small_pictures(folder: Path) -> None:
     assert len(found) == 500
     assert np.mean(right) > 0.8
     assert spent < 1.5
+
+
+@pytest.mark.mnist
+def test_digits_of_other_hands(mnist: data.Dataset) -> None:
+    """A plain network that knows MNIST names the pictures of tests/handwriting.py, in every scene."""
+    net = pynet.Network("input(784) dense(128) relu dense(10) softmax")
+    net.fit(mnist.x_train, mnist.y_train, epochs=8)
+    files = list(handwriting.pictures())
+    seen = [prepare(read_picture(io.BytesIO(file.content)), preparation_of(net)) for file in files]
+    right = net.predict(np.stack(seen)) == [file.digit for file in files]
+    shares = {scene: right[[file.scene == scene for file in files]].mean() for scene in handwriting.SCENES}
+    assert right.mean() >= 0.96
+    assert min(shares.values()) >= 0.7, shares
