@@ -284,13 +284,13 @@ static void check_cross_entropy(int m, int n)
     }
     for (int i = 0; i < m * n; i++)
         expected[i] *= 0.25;
-    pn_cross_entropy(loss, dx, x, labels, m, n, 0.25f);
+    pn_cross_entropy(loss, dx, x, labels, m, n, 0.25f, 0);
     check(as_expected(&fb, m * n, 20 * unit), "cross_entropy's gradient", m, n, 0);
     memcpy(expected, losses, (size_t)m * sizeof *losses);
     check(as_expected(&fc, m, (n + 20) * unit), "cross_entropy", m, n, 0);
-    pn_cross_entropy(filled(&alone, m), NULL, x, labels, m, n, 0.25f);
+    pn_cross_entropy(filled(&alone, m), NULL, x, labels, m, n, 0.25f, 0);
     check(same(&alone, &fc, m), "cross_entropy without gradient", m, n, 0);
-    pn_cross_entropy(filled(&alone, m), x, x, labels, m, n, 0.25f);
+    pn_cross_entropy(filled(&alone, m), x, x, labels, m, n, 0.25f, 0);
     check(same(&alone, &fc, m) && same(&fa, &fb, m * n), "cross_entropy in place", m, n, 0);
 
     pn_one_hot(filled(&alone, m * n), labels, m, n);
@@ -349,7 +349,7 @@ static void check_extremes(void)
     const int32_t labels[] = {1, 0};
     pn_softmax(p, x, 2, 2, 1);
     check(p[0] == 1 && p[1] == 0 && p[2] == 0.5f && p[3] == 0.5f, "softmax of +-1e4", 2, 2, 0);
-    pn_cross_entropy(loss, dx, x, labels, 2, 2, 1);
+    pn_cross_entropy(loss, dx, x, labels, 2, 2, 1, 0);
     check(loss[0] == 2e4f && near(loss[1], log(2), 1e-7), "loss at probability 0", 2, 2, 0);
     check(dx[0] == 1 && dx[1] == -1, "gradient at probability 0", 2, 2, 0);
 
