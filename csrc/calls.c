@@ -90,7 +90,8 @@ static pn_status check_batch(pn_net *net, int64_t rows)
     return status;
 }
 
-/* Room for the gradients of all parameters, once somebody asks to see them, or the optimizer to have them all first. */
+/* Room for the gradients of all parameters, once somebody asks to see them, the optimizer wants them all first, or they
+   are summed up piece by piece. */
 static pn_status reserve_gradients(pn_net *net)
 {
     if (net->gradients)
@@ -123,7 +124,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
         status = net_check_finite(net);
     if (!status)
         status = reserve(net, rows, worthwhile_threads(net, rows));
-    if (!status && opt->clip_norm > 0)
+    if (!status && (opt->clip_norm > 0 || takes_pieces(net, rows)))
         status = reserve_gradients(net);
     if (!status && n > 0)
         status = optim_reserve(net, opt);
@@ -131,6 +132,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
         return status;
 
     net->done = STEP_NONE;
+    net->has_gradients = false;
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .training = true, .opt = opt};
     if (stats) /* the sums go on batch by batch: the same bits, however an epoch is cut into calls */
         j.stats = *stats;
@@ -203,6 +205,7 @@ pn_status pn_net_backward(pn_net *net)
         return status;
     job j = {.net = net, .n = net->rows, .batch = net->rows, .training = true};
     run(backward_job, &j);
+    net->has_gradients = true;
     net->done = STEP_BACKWARD;
     return PN_OK;
 }

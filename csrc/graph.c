@@ -197,11 +197,14 @@ pn_status graph_build(pn_net *net, char *err)
     pn_status status = add_row(net, &next, in_row, &r, "", err);
     if (status)
         return status;
+    int readers = 0; /* of the inputs */
     for (int i = 0; i < net->n_layers; i++) {
         const layer *l = &net->layers[i];
         fuse(&net->layers[i]);
+        readers += !l->before;
         net->dense_first = net->dense_first || (!l->before && l->word.kind == PN_DENSE);
     }
+    net->in_pieces = net->dense_first && readers == 1;
     net->last = net->order[net->n_layers - 1];
     net->head = net->n_layers - (net->text.loss.kind != PN_MSE); /* the closing softmax or sigmoid is the loss's */
     net->judged = net->head < net->n_layers ? net->last->before : layer_source(net->last);

@@ -161,6 +161,7 @@ typedef struct {
 /* What a layer is told when it runs. A pass is shared by `threads` threads; this one does part `id` of the outputs. */
 typedef struct {
     int rows; /* of this batch */
+    int input_from, input_rows; /* of them, those that `inputs` holds: a large batch is gathered piece by piece */
     int id, threads;
     bool training;         /* else inference: dropout passes all, batchnorm uses what it remembers */
     uint64_t seed;         /* the net's */
@@ -197,7 +198,7 @@ typedef struct {
     void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: applied, or stored */
     void (*after_step)(layer *l, const pass *p);       /* what a step changes besides the parameters; may be NULL */
     bool (*backward_by_columns)(const layer *l, const pass *p); /* split backward by features? NULL, or no: by rows */
-    bool for_owner; /* and then each thread makes the columns of dx that its weights in the layer below need */
+    bool (*for_owner)(const layer *l); /* and then, does each thread make what it needs itself, from what is its own? */
     bool on_images; /* needs pixels, see images.c */
     bool flattens;  /* needs a flat x in the order outside */
     bool fuses_forward, fuses_backward; /* a ReLU behind it, or on the way back before it */
@@ -345,6 +346,7 @@ struct pn_net {
     int n_tensors;
     int n_trained;
     float *parameters, *gradients; /* (n_parameters + n_state), (n_parameters) */
+    bool has_gradients;            /* of the last backward */
     size_t n_parameters, n_state;
     double multiplies;       /* multiply-adds of a sample, forward */
     pn_optim_kind optimizer; /* of the last step */
@@ -362,6 +364,7 @@ struct pn_net {
     int capacity;
     int head;         /* layers before the loss */
     bool dense_first; /* a dense layer reads the inputs */
+    bool in_pieces;   /* no other layer does, so that it can take those of a large batch piece by piece */
     int rows;         /* of the batch in work memory */
     step done;
     bool

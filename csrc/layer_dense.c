@@ -142,13 +142,25 @@ static const nonzeros *zeros_of(const layer *l, const pass *p)
     return l->before || l->copy_size ? NULL : p->zeros;
 }
 
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* The rows of the batch whose x is there. */
+static void rows_there(const layer *l, const pass *p, int *from, int *rows)
+{
+    *from = l->before ? 0 : p->input_from;
+    *rows = l->before ? p->rows : p->input_rows;
+}
+
 static void dense_forward(layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS];
     const bool relu = p->fuse && l->after && l->after->fused_forward;
     const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
     const nonzeros *zeros = zeros_of(l, p);
-    int row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
+    int first, there, row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
     weights w = {.data = W->data, .ld = (size_t)columns};
     if (dense_by_columns(l, p)) {
         const patch own = owned(l, p);
@@ -158,10 +170,14 @@ static void dense_forward(layer *l, const pass *p)
     } else {
         my_share(p, p->rows, 1, &row, &rows);
     }
+    rows_there(l, p, &first, &there);
+    row = row > first ? row : first;
+    rows = least(rows, first + there);
+    const size_t at = (size_t)(row - first); /* in x */
     const gemm_args g = {
         .C = y.data + (size_t)row * y.ld + column,
         .ldc = y.ld,
-        .A = x.data + (size_t)row * x.ld,
+        .A = x.data + at * x.ld,
         .row_a = x.ld,
         .col_a = 1,
         .B = w.data,
@@ -169,7 +185,7 @@ static void dense_forward(layer *l, const pass *p)
         .m = rows - row,
         .n = columns - column,
         .k = (int)W->dim[0],
-        .mask = zeros ? zeros->rows + (size_t)row * zeros->row_words : NULL,
+        .mask = zeros ? zeros->rows + at * zeros->row_words : NULL,
         .row_words = zeros ? zeros->row_words : 0,
         .words = zeros ? zeros->row_words : 0,
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = biases(l) + column},
@@ -208,6 +224,12 @@ static bool dense_backward_by_columns(const layer *l, const pass *p)
            below->dy.data == backward_target(l, p).data;
 }
 
+/* Large weights are turned over for all threads: the next to do so must wait until all have read this turn's. */
+static bool dense_for_owner(const layer *l)
+{
+    return l->own_size > 0;
+}
+
 /* dx (m,k) = dy (m,n) W^T */
 static void dense_backward(layer *l, const pass *p)
 {
@@ -241,29 +263,30 @@ static void dense_backward(layer *l, const pass *p)
     kernels()->gemm(&g);
 }
 
-/* The product that gives a patch of dW (k,n) = x^T dy; the caller says where to. */
+/* The product that gives a patch of dW (k,n) = x^T dy, for the rows that are there and those before; the caller says where
+   to. */
 static gemm_args weight_gradient(const layer *l, const pass *p, const patch *of)
 {
     const activation x = layer_input(l, p);
     const nonzeros *zeros = zeros_of(l, p);
+    const size_t n = (size_t)l->param[WEIGHTS].dim[1];
+    int from, rows;
+    rows_there(l, p, &from, &rows);
     return (gemm_args){
         .A = x.data + of->row,
         .row_a = 1,
         .col_a = x.ld,
-        .B = l->dy.data + of->column,
+        .B = l->dy.data + (size_t)from * l->dy.ld + of->column,
         .ldb = l->dy.ld,
         .m = of->rows - of->row,
         .n = of->columns - of->column,
-        .k = p->rows,
+        .k = rows,
+        .start = from > 0 ? l->param[WEIGHTS].grad + (size_t)of->row * n + of->column : NULL,
+        .ldstart = n,
         .mask = zeros ? zeros->columns + (size_t)of->row * zeros->column_words : NULL,
         .row_words = zeros ? zeros->column_words : 0,
         .words = zeros ? zeros->column_words : 0,
     };
-}
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
 }
 
 /* Hands dW to the optimizer piece by piece, while it is in the cache. */
@@ -297,11 +320,19 @@ static void apply_in_pieces(const layer *l, const pass *p, const patch *own)
         }
 }
 
+/* Are the rows that are there the last of the batch? */
+static bool rows_complete(const layer *l, const pass *p)
+{
+    int from, rows;
+    rows_there(l, p, &from, &rows);
+    return from + rows == p->rows;
+}
+
 /* dW (k,n) = x^T dy, stored, or handed to the optimizer: plain gradient descent takes it as it leaves the registers. */
 static void update_weights(layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS];
-    const update_rule *rule = p->opt ? optim_rule(p->opt, W) : NULL;
+    const update_rule *rule = p->opt && rows_complete(l, p) ? optim_rule(p->opt, W) : NULL;
     const patch own = owned(l, p);
     if (rule && !(rule->kind == UPDATE_SGD && rule->plain)) {
         apply_in_pieces(l, p, &own);
@@ -335,7 +366,8 @@ static void update_biases(layer *l, const pass *p)
 static void dense_update(layer *l, const pass *p)
 {
     update_weights(l, p);
-    update_biases(l, p);
+    if (rows_complete(l, p))
+        update_biases(l, p);
 }
 
 const layer_ops dense_ops = {
@@ -351,6 +383,6 @@ const layer_ops dense_ops = {
     .prepare = dense_prepare,
     .backward = dense_backward,
     .backward_by_columns = dense_backward_by_columns,
-    .for_owner = true,
+    .for_owner = dense_for_owner,
     .update = dense_update,
 };

@@ -12,6 +12,19 @@ static float *cut(float *block, size_t *used, size_t floats)
     return piece;
 }
 
+/* Rows of the copies of the inputs that only training uses. */
+static size_t copied_rows(const pn_net *net, size_t rows)
+{
+    return takes_pieces(net, (int64_t)rows) ? PIECE : rows;
+}
+
+/* Do so many copies of the inputs keep within 64 MB? One always may. */
+static bool copies_fit(const pn_net *net, int64_t rows, int copies)
+{
+    return copies == 1 ||
+           (double)shape_size(&net->text.input) * (double)copied_rows(net, (size_t)rows) * copies <= 16e6;
+}
+
 /* Lays out one copy of the inputs, and where they are not zero. */
 static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float *block, size_t *used, size_t rows)
 {
@@ -56,8 +69,9 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
     size_t used = 0;
     activation x;
     nonzeros z;
-    for (int c = 0; c < copies; c++)
-        lay_out_inputs(net, block ? &net->x[c] : &x, block ? &net->zeros[c] : &z, block, &used, rows);
+    for (int c = 0; c < copies; c++) /* the first copy serves the calls that take a batch in one piece, too */
+        lay_out_inputs(net, block ? &net->x[c] : &x, block ? &net->zeros[c] : &z, block, &used,
+                       c ? copied_rows(net, rows) : rows);
     net->dx = (activation){.ld = padded(shape_size(&net->text.input))};
     net->dx.data = net->input_gradient ? cut(block, &used, rows * net->dx.ld) : NULL;
     for (int i = 0; i < net->n_layers; i++)
@@ -71,11 +85,6 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
     return used;
 }
 
-/* Do so many copies of the inputs keep within 64 MB? One always may. */
-static bool copies_fit(const pn_net *net, int64_t rows, int copies)
-{
-    return copies == 1 || (double)shape_size(&net->text.input) * (double)rows * copies <= 16e6;
-}
 
 int worthwhile_threads(const pn_net *net, int64_t rows)
 {

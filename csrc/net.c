@@ -159,7 +159,7 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
         .rank = p->rank,
         .size = (int64_t)p->size,
         .data = p->data,
-        .grad = p->grad,
+        .grad = net->has_gradients ? p->grad : NULL,
         .trained = !p->state,
     };
     memcpy(tensor->shape, p->dim, sizeof p->dim);

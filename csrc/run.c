@@ -9,8 +9,8 @@
 #include <string.h>
 
 enum {
-    PANEL_STEPS = 16
-}; /* a call of more steps gains more by panels than it takes to copy the weights there and back */
+    PANEL_STEPS = 16 /* a call of more steps gains more by panels than it takes to copy the weights there and back */
+};
 
 void my_share(const pass *p, int n, int grain, int *from, int *to)
 {
@@ -23,7 +23,7 @@ void my_share(const pass *p, int n, int grain, int *from, int *to)
 typedef struct {
     const pn_data *data;
     const int32_t *order;
-    int64_t first;
+    int64_t first, n; /* of n in the whole job */
 } batch;
 
 static size_t sample(const batch *b, int i)
@@ -31,11 +31,11 @@ static size_t sample(const batch *b, int i)
     return (size_t)(b->order ? b->order[b->first + i] : b->first + i);
 }
 
-/* Asks for the rows of the next batch, which lie anywhere in memory, while this one is computed. */
-static void prefetch_rows(const pn_net *net, const pass *p, const batch *b, int64_t n)
+/* Asks for as many rows as these behind them, which lie anywhere in memory, while these are computed. */
+static void prefetch_rows(const pn_net *net, const batch *b, int rows)
 {
     const size_t size = (size_t)shape_size(&net->text.input) * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
-    for (int i = p->rows; i < 2 * p->rows && b->first + i < n; i++) {
+    for (int i = rows; i < 2 * rows && b->first + i < b->n; i++) {
         const char *row = (const char *)b->data->x + sample(b, i) * size;
         for (size_t at = 0; at < size; at += ALIGN)
             __builtin_prefetch(row + at, 0, 2); /* to the second-level cache: the first would drop most of so many */
@@ -62,6 +62,38 @@ static void gather_rows(const pn_net *net, const pass *p, const batch *b, int fr
     }
 }
 
+/* For one thread that trains: rows [from, from + rows) of the batch, to the beginning of p->inputs. */
+static void take_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows)
+{
+    const batch rest = {b->data, b->order, b->first + from, b->n};
+    p->input_from = from;
+    p->input_rows = rows;
+    gather_rows(net, p, &rest, 0, rows);
+    prefetch_rows(net, &rest, rows);
+    if (p->zeros)
+        nonzeros_turn(p->zeros, rows);
+}
+
+bool takes_pieces(const pn_net *net, int64_t rows)
+{
+    return net->in_pieces && rows > PIECE;
+}
+
+/* What layer l does with rows [from, to) of the batch: if `inputs` cannot hold those that it reads, piece by piece. */
+static void with_rows(const pn_net *net, layer *l, const pass *p, const batch *b, int from, int to,
+                      void (*what)(layer *l, const pass *p))
+{
+    if (l->before || !takes_pieces(net, p->rows) || !b) {
+        what(l, p);
+        return;
+    }
+    pass piece = *p;
+    for (; from < to; from += PIECE) {
+        take_inputs(net, &piece, b, from, to - from < PIECE ? to - from : PIECE);
+        what(l, &piece);
+    }
+}
+
 /* Are the inputs mostly zeros, so that skipping them pays? Up to 8 samples, spread over the job's, speak for all. */
 static bool mostly_zeros(const job *j)
 {
@@ -72,7 +104,7 @@ static bool mostly_zeros(const job *j)
     if (!j->net->dense_first)
         return false;
     for (int64_t i = 0; i < samples; i++) {
-        const size_t at = sample(&(batch){j->data, j->order, j->n * i / samples}, 0) * n;
+        const size_t at = sample(&(batch){j->data, j->order, j->n * i / samples, j->n}, 0) * n;
         if (j->data->dtype == PN_UINT8)
             for (size_t k = 0; k < n; k++)
                 others += ((const uint8_t *)j->data->x)[at + k] != 0;
@@ -114,8 +146,8 @@ static void split_work(extent *have, bool columns, const pass *p)
     *have = columns ? COLUMNS : ROWS;
 }
 
-/* The first `upto` layers to be computed. */
-static void forward(pn_net *net, const pass *p, int upto)
+/* The first `upto` layers to be computed. b: the batch, in training; its inputs may come piece by piece. */
+static void forward(pn_net *net, const pass *p, const batch *b, int upto)
 {
     extent have = ALL;
     for (int i = 0; i < upto; i++) {
@@ -126,8 +158,12 @@ static void forward(pn_net *net, const pass *p, int upto)
             split_work(&have, false, p);
             copy_inputs(l, p);
         }
-        split_work(&have, l->ops->by_columns && l->ops->by_columns(l, p), p);
-        l->ops->forward(l, p);
+        const bool columns = l->ops->by_columns && l->ops->by_columns(l, p);
+        int from = 0, to = p->rows;
+        split_work(&have, columns, p);
+        if (!columns)
+            my_share(p, p->rows, 1, &from, &to);
+        with_rows(net, l, p, b, from, to, l->ops->forward);
     }
     if (have == COLUMNS)
         team_sync(p->threads);
@@ -203,19 +239,19 @@ static void backward(pn_net *net, const pass *p)
         const bool columns = l->ops->backward_by_columns && l->ops->backward_by_columns(l, p);
         split_work(&have, columns, p);
         layer_backward(l, p);
-        for_owner = columns && l->ops->for_owner;
+        for_owner = columns && l->ops->for_owner && l->ops->for_owner(l);
     }
     if (!for_owner)
         team_sync(p->threads);
 }
 
 /* The gradients of all parameters from x and dy, all rows of them: applied, or stored. */
-static void update(pn_net *net, const pass *p)
+static void update(pn_net *net, const pass *p, const batch *b)
 {
     for (int i = net->head - 1; i >= 0; i--) {
         layer *l = &net->layers[i];
         if (l->ops->update)
-            l->ops->update(l, p);
+            with_rows(net, l, p, b, 0, p->rows, l->ops->update);
         if (p->opt && l->wants_dx && l->ops->prepare)
             l->ops->prepare(l, p);
     }
@@ -262,9 +298,11 @@ static pass start(const job *j, int id, int threads, int64_t first, int copy, ba
 {
     const int64_t batches = j->n ? (j->n + j->batch - 1) / j->batch : 1;
     const int64_t size = j->n / batches, larger = j->n % batches;
-    *b = (batch){.data = j->data, .order = j->order, .first = first};
+    *b = (batch){.data = j->data, .order = j->order, .first = first, .n = j->n};
+    const int rows = (int)(size + (first < larger * (size + 1)));
     return (pass){
-        .rows = (int)(size + (first < larger * (size + 1))),
+        .rows = rows,
+        .input_rows = rows,
         .id = id,
         .threads = threads,
         .training = j->training,
@@ -302,21 +340,19 @@ void train_job(void *arg, int id, int threads)
         p.fuse = true;
         p.panels = panels;
         p.step = net->updates + (uint64_t)taken;
-        gather_rows(net, &p, &b, 0, p.rows);
+        if (!takes_pieces(net, p.rows))
+            take_inputs(net, &p, &b, 0, p.rows);
         gather_answers(net, &p, &b);
-        prefetch_rows(net, &p, &b, j->n);
-        if (p.zeros)
-            nonzeros_turn(p.zeros, p.rows);
         if (!go_on(j, &p, first)) /* the last step's updates are done */
             break;
-        forward(net, &p, net->head);
+        forward(net, &p, &b, net->head);
         loss(net, &p, j->data, output_gradient(net).data);
         backward(net, &p);
         finite = add_stats(net, p.rows, &mine);
         if (finite) {
             const optim_step now = optim_step_of(j->opt, taken, net->steps + taken + 1, 1);
             p.opt = all_first ? NULL : &now;
-            update(net, &p);
+            update(net, &p, &b);
             if (all_first)
                 update_all(net, &p, j->opt, taken);
             after_step(net, &p);
@@ -346,7 +382,7 @@ void evaluate_job(void *arg, int id, int threads)
         my_share(&p, p.rows, 1, &from, &to);
         gather_rows(j->net, &p, &b, from, to);
         gather_answers(j->net, &p, &b);
-        forward(j->net, &p, j->net->head);
+        forward(j->net, &p, NULL, j->net->head);
         loss(j->net, &p, j->data, NULL);
         if (!go_on(j, &p, first)) /* all rows have their loss */
             break;
@@ -376,7 +412,7 @@ void predict_job(void *arg, int id, int threads)
         if (!go_on(j, &p, first)) /* all have read j->done, and are through with the last batch */
             break;
         gather_rows(j->net, &p, &b, from, to);
-        forward(j->net, &p, upto);
+        forward(j->net, &p, NULL, upto);
         const layer *source = layer_source(j->net->last);
         const activation out = softmax ? layer_input(last, &p) : source ? source->y : p.inputs;
         for (size_t i = (size_t)from; i < (size_t)to; i++) {
@@ -404,7 +440,7 @@ void forward_job(void *arg, int id, int threads)
     team_sync(threads);
     if (id == 0 && p.zeros)
         nonzeros_turn(p.zeros, p.rows);
-    forward(j->net, &p, j->net->n_layers);
+    forward(j->net, &p, NULL, j->net->n_layers);
 }
 
 void loss_job(void *arg, int id, int threads)
@@ -425,7 +461,7 @@ void backward_job(void *arg, int id, int threads)
     batch b;
     pass p = start(j, id, threads, 0, 0, &b);
     backward(j->net, &p);
-    update(j->net, &p);
+    update(j->net, &p, NULL);
 }
 
 /* After forward_job: from the gradient at a layer's output, or from the loss, down to the inputs. */
@@ -471,7 +507,8 @@ void run(team_job what, job *j)
     if (what != loss_job && what != backward_job && what != input_gradient_job) {
         j->sparse = j->net->sparse = j->n && mostly_zeros(j);
         for (int c = 0; c < j->net->copies; c++)
-            j->net->zeros[c].column_words = bit_words((size_t)rows);
+            j->net->zeros[c].column_words =
+                bit_words((size_t)(what == train_job && takes_pieces(j->net, rows) ? PIECE : rows));
     }
     int threads = worthwhile_threads(j->net, rows);
     if (what != evaluate_job && what != predict_job &&

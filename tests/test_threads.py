@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from pynet import SGD, Network, data, kernels
+from pynet import SGD, Adam, Network, data, kernels
 
 Array = np.ndarray[Any, Any]
 
@@ -73,6 +73,45 @@ def test_every_number_of_threads_gives_the_same_bits(table: str, spec: str, seed
         assert kernels.threads() == count
         found.append(results(spec, seed))
     assert all(result == found[0] for result in found)
+
+
+def test_large_layers_in_a_row_have_the_same_bits() -> None:
+    """Each thread owns some of their weights, and all read what one makes of its own: many steps, to catch a hurry."""
+    net = Network("input(300) dense(256) relu dense(256) relu dense(256) dense(10) softmax")
+    start = {name: tensor.copy() for name, tensor in net.tensors.items()}
+    x, y = samples(net, 6400)
+    found = set()
+    for count in (1, 2, 3, 2, 4, 2):
+        kernels.set_threads(count)
+        for name, tensor in net.tensors.items():
+            tensor[...] = start[name]
+        net.fit(x, y, epochs=1, batch_size=64)
+        found.add(net.weights_sha256())
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.1), Adam(0.001)])
+@pytest.mark.parametrize("batch_size", [64, 65, 128, 200, 301])
+@pytest.mark.parametrize("spec", SPECS[1:3])
+def test_large_batches_have_the_bits_of_the_four_steps(
+    table: str, spec: str, batch_size: int, optimizer: SGD | Adam
+) -> None:
+    """Training takes the inputs of more than 64 samples piece by piece, the steps by hand all at once."""
+    found = set()
+    for count in COUNTS[:3]:
+        kernels.set_threads(count)
+        trained, stepped = Network(spec), Network(spec)
+        x, y = samples(trained, 301, seed=1)
+        trained.fit(x, y, epochs=1, batch_size=batch_size, optimizer=optimizer, seed=3)
+        with pytest.raises(RuntimeError, match="after backward"):  # the sums on the way are no gradients
+            _ = trained.gradients
+        for batch in data.batches(x, y, batch_size, seed=3):
+            stepped.forward(batch[0])
+            stepped.loss(batch[1])
+            stepped.backward()
+            stepped.update(optimizer)
+        found |= {trained.weights_sha256(), stepped.weights_sha256()}
+    assert len(found) == 1
 
 
 def test_more_threads_than_there_is_work_for() -> None:
