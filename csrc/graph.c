@@ -202,7 +202,7 @@ pn_status graph_build(pn_net *net, char *err)
         const layer *l = &net->layers[i];
         fuse(&net->layers[i]);
         readers += !l->before;
-        net->dense_first = net->dense_first || (!l->before && l->word.kind == PN_DENSE);
+        net->dense_first = net->dense_first || (!l->before && l->word.kind == PN_DENSE && !l->copy_size);
     }
     net->in_pieces = net->dense_first && readers == 1;
     net->last = net->order[net->n_layers - 1];

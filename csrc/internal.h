@@ -160,7 +160,7 @@ typedef struct {
 
 /* What a layer is told when it runs. A pass is shared by `threads` threads; this one does part `id` of the outputs. */
 typedef struct {
-    int rows; /* of this batch */
+    int rows;                   /* of this batch */
     int input_from, input_rows; /* of them, those that `inputs` holds: a large batch is gathered piece by piece */
     int id, threads;
     bool training;         /* else inference: dropout passes all, batchnorm uses what it remembers */
@@ -199,8 +199,8 @@ typedef struct {
     void (*after_step)(layer *l, const pass *p);       /* what a step changes besides the parameters; may be NULL */
     bool (*backward_by_columns)(const layer *l, const pass *p); /* split backward by features? NULL, or no: by rows */
     bool (*for_owner)(const layer *l); /* and then, does each thread make what it needs itself, from what is its own? */
-    bool on_images; /* needs pixels, see images.c */
-    bool flattens;  /* needs a flat x in the order outside */
+    bool on_images;                    /* needs pixels, see images.c */
+    bool flattens;                     /* needs a flat x in the order outside */
     bool fuses_forward, fuses_backward; /* a ReLU behind it, or on the way back before it */
     bool rectifies;                     /* y loses about half of x: weights before it start larger (He) */
     bool transparent;                   /* weights before it start as the layer behind it wants them */
@@ -363,7 +363,7 @@ struct pn_net {
     float *work;
     int capacity;
     int head;         /* layers before the loss */
-    bool dense_first; /* a dense layer reads the inputs */
+    bool dense_first; /* a dense layer reads the inputs as they lie */
     bool in_pieces;   /* no other layer does, so that it can take those of a large batch piece by piece */
     int rows;         /* of the batch in work memory */
     step done;

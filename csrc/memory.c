@@ -85,7 +85,6 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
     return used;
 }
 
-
 int worthwhile_threads(const pn_net *net, int64_t rows)
 {
     const double worth = 200e3; /* multiply-adds of a batch: below, waiting for each other costs more than it saves */
