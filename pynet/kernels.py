@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array, array, checked_seed, ffi, lib, pointer, text
+from pynet._ffi import FLOAT32, INT32, Array, array, checked_seed, ffi, lib, pointer, text
 
 __all__ = [
     "adam",
@@ -95,9 +95,9 @@ def _matrix(x: npt.ArrayLike, name: str) -> Array:
 
 
 def _same_shape(**arrays: Array) -> None:
-    shapes = {name: a.shape for name, a in arrays.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError("shapes differ: " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
+    shapes = [a.shape for a in arrays.values()]
+    if shapes.count(shapes[0]) < len(shapes):
+        raise ValueError("shapes differ: " + ", ".join(f"{name} {a.shape}" for name, a in arrays.items()))
 
 
 def _labels(labels: npt.ArrayLike, m: int, n: int) -> Array:
@@ -106,14 +106,21 @@ def _labels(labels: npt.ArrayLike, m: int, n: int) -> Array:
         raise ValueError(f"labels have shape {given.shape} and dtype {given.dtype}; accepted: integers ({m},)")
     if given.size and not (given.min() >= 0 and given.max() < n):
         raise ValueError(f"labels run from {given.min()} to {given.max()}; accepted: 0 to {n - 1}")
-    return array(given, np.int32)
+    return array(given, INT32)
 
 
-def _elementwise(kernel: Any, *inputs: npt.ArrayLike, numbers: tuple[float, ...] = ()) -> Array:
-    arrays = [array(x) for x in inputs]
-    _same_shape(**{f"argument {i + 1}": a for i, a in enumerate(arrays)})
-    out = np.empty_like(arrays[0])
-    kernel(pointer(out), *(pointer(a) for a in arrays), out.size, *numbers)
+def _elementwise(kernel: Any, x: npt.ArrayLike, *numbers: float) -> Array:
+    a = array(x)
+    out = np.empty_like(a)
+    kernel(pointer(out), pointer(a), a.size, *numbers)
+    return out
+
+
+def _elementwise_grad(kernel: Any, dy: npt.ArrayLike, y: npt.ArrayLike, *numbers: float) -> Array:
+    upper, a = array(dy), array(y)
+    _same_shape(**{"argument 1": upper, "argument 2": a})
+    out = np.empty_like(a)
+    kernel(pointer(out), pointer(upper), pointer(a), a.size, *numbers)
     return out
 
 
@@ -141,31 +148,32 @@ def gemm(
     if out is None:
         if accumulate:
             raise ValueError("accumulate needs out, the array to add to")
-        out = np.empty((m, n), np.float32)
-    elif out.shape != (m, n) or out.dtype != np.float32 or not _has_rows(out) or not out.flags.writeable:
+        out = np.empty((m, n), FLOAT32)
+    elif out.shape != (m, n) or out.dtype != FLOAT32 or not _has_rows(out) or not out.flags.writeable:
         raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; accepted: writable float32 ({m}, {n}) rows")
     flags = trans_a * lib.PN_TRANS_A | trans_b * lib.PN_TRANS_B | accumulate * lib.PN_ACCUMULATE
-    lib.pn_gemm(_address(out), _ld(out), _address(left), _ld(left), _address(right), _ld(right), m, n, k, flags)
+    lib.pn_gemm(*_placed(out), *_placed(left), *_placed(right), m, n, k, flags)
     return out
 
 
 def _has_rows(x: Array) -> bool:
     """Can the core take it as it is: elements of a row side by side, rows a whole number of floats apart?"""
+    if x.flags.c_contiguous:
+        return True
     row, column = x.strides
     return (x.shape[1] < 2 or column == 4) and (x.shape[0] < 2 or (row % 4 == 0 and row >= 4 * x.shape[1]))
 
 
 def _rows(x: npt.ArrayLike, name: str) -> Array:
-    a = np.asarray(x, np.float32)
+    a = np.asarray(x, FLOAT32)
     return a if a.ndim == 2 and _has_rows(a) else _matrix(a, name)
 
 
-def _ld(x: Array) -> int:
-    return x.strides[0] // 4 if x.shape[0] > 1 else x.shape[1]
-
-
-def _address(x: Array) -> Any:
-    return ffi.cast("float *", x.ctypes.data)
+def _placed(x: Array) -> tuple[Any, int]:
+    """The address of an array that has rows, and the floats from row to row."""
+    if x.flags.c_contiguous:
+        return pointer(x), x.shape[1]
+    return ffi.cast("float *", x.ctypes.data), x.strides[0] // 4 if x.shape[0] > 1 else x.shape[1]
 
 
 # ---- bias and activations ----
@@ -196,17 +204,17 @@ def relu(x: npt.ArrayLike) -> Array:
 
 def relu_grad(dy: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     """dx = dy where y = relu(x) is above 0, else 0."""
-    return _elementwise(lib.pn_relu_grad, dy, y)
+    return _elementwise_grad(lib.pn_relu_grad, dy, y)
 
 
 def leaky_relu(x: npt.ArrayLike, slope: float) -> Array:
     """y = x where x > 0, else slope x; any shape; slope >= 0."""
-    return _elementwise(lib.pn_leaky_relu, x, numbers=(_slope(slope),))
+    return _elementwise(lib.pn_leaky_relu, x, _slope(slope))
 
 
 def leaky_relu_grad(dy: npt.ArrayLike, y: npt.ArrayLike, slope: float) -> Array:
     """dx = dy where y > 0, else slope dy."""
-    return _elementwise(lib.pn_leaky_relu_grad, dy, y, numbers=(_slope(slope),))
+    return _elementwise_grad(lib.pn_leaky_relu_grad, dy, y, _slope(slope))
 
 
 def _slope(slope: float) -> float:
@@ -222,7 +230,7 @@ def gelu(x: npt.ArrayLike) -> Array:
 
 def gelu_grad(dy: npt.ArrayLike, x: npt.ArrayLike) -> Array:
     """dx = dy (P(x) + x exp(-x^2 / 2) / sqrt(2 pi)), from x, not from y."""
-    return _elementwise(lib.pn_gelu_grad, dy, x)
+    return _elementwise_grad(lib.pn_gelu_grad, dy, x)
 
 
 def dropout(x: npt.ArrayLike, p: float, seed: int, layer: int = 0, step: int = 0) -> Array:
@@ -311,7 +319,7 @@ def sigmoid(x: npt.ArrayLike) -> Array:
 
 def sigmoid_grad(dy: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     """dx = dy y (1 - y) for y = sigmoid(x)."""
-    return _elementwise(lib.pn_sigmoid_grad, dy, y)
+    return _elementwise_grad(lib.pn_sigmoid_grad, dy, y)
 
 
 def tanh(x: npt.ArrayLike) -> Array:
@@ -321,7 +329,7 @@ def tanh(x: npt.ArrayLike) -> Array:
 
 def tanh_grad(dy: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     """dx = dy (1 - y^2) for y = tanh(x)."""
-    return _elementwise(lib.pn_tanh_grad, dy, y)
+    return _elementwise_grad(lib.pn_tanh_grad, dy, y)
 
 
 def softmax(x: npt.ArrayLike, temperature: float = 1.0) -> Array:
@@ -396,16 +404,16 @@ def squared_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None
 
 def _in_place(**arrays: Any) -> list[Any]:
     """Pointers to arrays of one shape that are changed in place; those whose name begins with d are only read."""
-    found = {}
+    pointers = []
     for name, x in arrays.items():
-        if name.startswith("d"):
-            found[name] = array(x)
-            continue
-        if not isinstance(x, np.ndarray) or x.dtype != np.float32 or not x.flags.c_contiguous or not x.flags.writeable:
+        read = name[0] == "d"
+        if read:
+            x = arrays[name] = array(x)
+        elif not (isinstance(x, np.ndarray) and x.dtype == FLOAT32 and x.flags.c_contiguous and x.flags.writeable):
             raise ValueError(f"{name} must be a C-ordered, writable float32 array: it is changed in place")
-        found[name] = x
-    _same_shape(**found)
-    return [pointer(x, writable=not name.startswith("d")) for name, x in found.items()]
+        pointers.append(pointer(x, not read))
+    _same_shape(**arrays)
+    return pointers
 
 
 def sgd(w: Array, dw: npt.ArrayLike, learning_rate: float) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import (
+    FLOAT32,
     Array,
     array,
     check,
@@ -434,7 +435,7 @@ class Network:
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
         samples = self._samples(x, None)
-        out = np.empty((samples.n, *self.out_shape), np.float32)
+        out = np.empty((samples.n, *self.out_shape), FLOAT32)
         self._call(lib.pn_net_predict, samples.data, samples.n, temperature, pointer(out))
         return out
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array, array, ffi, lib, pointer
+from pynet._ffi import UINT8, Array, array, ffi, lib, pointer
 
 if TYPE_CHECKING:
     from pynet.network import Network
 
 __all__ = ["Samples", "class_weights", "samples"]
+
+
+_PN_DATA = ffi.typeof("pn_data *")
 
 
 class Samples:
@@ -24,11 +27,13 @@ class Samples:
         self, x: Array | None, labels: Array | None, targets: Array | None, n: int, weights: Array | None = None
     ) -> None:
         self.n, self.x = n, x
-        self._arrays = (x, labels, targets, weights)
-        self.data = ffi.new("pn_data *")
-        self._pointers = [ffi.NULL if a is None else pointer(a) for a in self._arrays]
-        self.data.x, self.data.labels, self.data.targets, self.data.weights = self._pointers
-        self.data.dtype = lib.PN_UINT8 if x is not None and x.dtype == np.uint8 else lib.PN_FLOAT32
+        self.data = ffi.new(_PN_DATA)
+        self._pointers = []
+        for name, a in (("x", x), ("labels", labels), ("targets", targets), ("weights", weights)):
+            if a is not None:
+                self._pointers.append(pointer(a))
+                setattr(self.data, name, self._pointers[-1])
+        self.data.dtype = lib.PN_UINT8 if x is not None and x.dtype == UINT8 else lib.PN_FLOAT32
         self.data.n = n
 
 
@@ -77,14 +82,16 @@ def class_weights(net: Network, y: npt.ArrayLike, weights: Mapping[int, float] |
 
 
 def _inputs(net: Network, x: npt.ArrayLike) -> Array:
-    a, features = np.asarray(x), math.prod(net.in_shape)
-    if a.ndim < 2 or math.prod(a.shape[1:]) != features:
+    a = np.asarray(x)
+    if a.shape[1:] != net.in_shape and (a.ndim < 2 or math.prod(a.shape[1:]) != math.prod(net.in_shape)):
         wanted = ", ".join(str(size) for size in net.in_shape)
-        hint = "; for one sample, x[None]" if a.size == features else ""
+        hint = "; for one sample, x[None]" if a.size == math.prod(net.in_shape) else ""
         raise ValueError(f"x has shape {a.shape}, this network takes (n, {wanted}){hint}")
-    if a.dtype != np.uint8 and a.dtype.kind != "f":
+    if a.dtype == UINT8:
+        return array(a, UINT8)
+    if a.dtype.kind != "f":
         raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
-    return array(a, np.uint8 if a.dtype == np.uint8 else np.float32)
+    return array(a)
 
 
 def _answers(net: Network, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:
