@@ -12,8 +12,8 @@ import sys
 
 import numpy as np
 
-from bench import data
-from bench.peers import CONTESTANTS, Array, Weights, initial
+from bench import convolution, data
+from bench.peers import CONTESTANTS, Array, Net, Weights, initial, lenet
 from bench.training import CASES, Case
 
 BATCHES = 30  # of an epoch: later a ReLU that rounding turns on or off leads further and further away
@@ -28,8 +28,12 @@ def reference_epoch(weights: Weights, x: Array, y: Array, order: Array, batch: i
 
     layers: list[reference.Layer] = []
     for W, b in weights:
-        layers += [reference.Dense(W, b), reference.ReLU()]
-    net = reference.Network([*layers[:-1], reference.Softmax()])
+        if W.ndim == 4:
+            layers += [reference.Conv(W, b), reference.ReLU(), reference.MaxPool(2)]
+        else:
+            layers += [reference.Dense(W, b), reference.ReLU()]
+    in_shape = (1, 28, 28) if weights[0][0].ndim == 4 else None
+    net = reference.Network([*layers[:-1], reference.Softmax()], in_shape=in_shape)
     net.fit(x, y, epochs=1, batch_size=batch, learning_rate=0.1, order=lambda n, epoch: order)
     return [(layer.params["W"], layer.params["b"]) for layer in net.layers if layer.params]
 
@@ -44,6 +48,25 @@ def difference(found: Weights, wanted: Weights, start: Weights) -> float:
     return distance(found, wanted) / distance(wanted, start)
 
 
+def distance_of(
+    case: str,
+    name: str,
+    net: Net,
+    samples: tuple[Array, Array],
+    order: Array,
+    batch: int,
+    weights: Weights,
+    wanted: Weights,
+) -> float:
+    """How far this contestant's epoch from these weights ends from those wanted. RuntimeError: too far."""
+    net.load(*samples)
+    net.epoch(batch, order)
+    far = difference(net.weights(), wanted, weights)
+    if not far < TOLERANCE:
+        raise RuntimeError(f"{case}: {name} is {far:.1e} from float64, accepted is {TOLERANCE:.0e}")
+    return far
+
+
 def check_case(case: Case, names: list[str], batches: int = BATCHES) -> dict[str, float]:
     """How far each contestant is from float64 after one epoch. RuntimeError: too far, or wrong classes."""
     from pynet import kernels
@@ -55,11 +78,7 @@ def check_case(case: Case, names: list[str], batches: int = BATCHES) -> dict[str
     found = {}
     for name in names:
         net = CONTESTANTS[name].create(weights)
-        net.load(x, y)
-        net.epoch(case.batch, order)
-        found[name] = difference(net.weights(), wanted, weights)
-        if not found[name] < TOLERANCE:
-            raise RuntimeError(f"{case.name}: {name} is {found[name]:.1e} from float64, accepted is {TOLERANCE:.0e}")
+        found[name] = distance_of(case.name, name, net, (x, y), order, case.batch, weights, wanted)
         check_classes(name, net.weights(), net.predict(net.ready(x[:1000])), x[:1000])
     return found
 
@@ -77,12 +96,33 @@ def check_classes(name: str, weights: Weights, classes: Array, x: Array) -> None
         )
 
 
+def check_lenet(names: list[str]) -> dict[str, float]:
+    """The same for bench.convolution, a third as far: float64 takes its time."""
+    from pynet import kernels
+
+    batch, samples = convolution.BATCH, BATCHES // 3 * convolution.BATCH
+    x, y = data.read("train", "bytes", samples)
+    weights, order = lenet.initial(), kernels.shuffle(samples, seed=1, epoch=0)
+    wanted = reference_epoch(weights, x, y, order, batch)
+    return {
+        name: distance_of(convolution.CASE, name, net, (x, y), order, batch, weights, wanted)
+        for name in names
+        for net in [lenet.LENET[name].create(weights)]
+    }
+
+
 def main(names: list[str], batches: int = BATCHES) -> None:
     """All kernels and, unless no contestant is named, all cases of bench/training.py; prints how far from float64."""
     from bench import kernels
 
     kernels.check()
     print("kernels agree with float64", flush=True)
+    if names:
+        found = check_lenet(convolution.contestants(names))
+        print(
+            f"{convolution.CASE}: from float64 " + ", ".join(f"{name} {far:.0e}" for name, far in found.items()),
+            flush=True,
+        )
     for case in CASES if names else ():
         found = check_case(case, [name for name in names if CONTESTANTS[name].orders], batches)
         print(f"{case.name}: from float64 " + ", ".join(f"{name} {far:.0e}" for name, far in found.items()), flush=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from bench.peers import CONTESTANTS
+from bench.peers.lenet import LENET
 from bench.rows import Row, Rows
 from bench.targets import TARGETS
 
-LABELS = {name: contestant.label for name, contestant in CONTESTANTS.items()} | {
+LABELS = {name: contestant.label for name, contestant in (LENET | CONTESTANTS).items()} | {
     "C": "the same loop in C",
     "peak": "fused multiply-adds alone",
     "copy": "memory copy of as many bytes",

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bench import inference, kernels, startup, training
+from bench import convolution, inference, kernels, startup, training
 from bench.peers import HEAVY, NUMPY
 from bench.rows import Rows, ratio
 
@@ -41,6 +41,13 @@ def faster(case: str, threads: int, peers: Iterable[str]) -> Callable[[Rows], fl
         return ratio(found, "pynet", peers) if all(found.one(peer) for peer in peers) else None
 
     return measure
+
+
+def convolves(threads: int) -> Callable[[Rows], float | None]:
+    """How many times as fast pynet trains the LeNet-like network as PyTorch in either order of memory."""
+    return lambda rows: ratio(
+        rows.pick(convolution.QUESTION, convolution.CASE, threads), "pynet", ["torch", "torch-channels-last"]
+    )
 
 
 def peak_share(threads: int) -> Callable[[Rows], float | None]:
@@ -162,6 +169,15 @@ TARGETS = [
     Target("batch 256, 2 threads, against the best peer", 2.8, "x", faster("batch 256", 2, PEERS)),
     Target("batch 1024, 2 threads, against the best peer", 2, "x", faster("batch 1024", 2, PEERS)),
     Target("784-512-512-10, 2 threads, against NumPy's best", 2.5, "x", faster(training.LARGE.name, 2, NUMPYS)),
+    *[
+        Target(
+            f"LeNet-like step, {threads} thread{'s' * (threads > 1)}, against PyTorch's best",
+            2.5,
+            "x",
+            convolves(threads),
+        )
+        for threads in (1, 2)
+    ],
     Target("Python's share of W64, 1 thread", 3, "%", python_adds(1), at_least=False),
     Target("Python's share of W64, 2 threads", 3, "%", python_adds(2), at_least=False),
     *[

@@ -79,7 +79,7 @@ def main(name: str) -> None:
     """Answers until stdin ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not look like an answer
-    from bench.peers import CONTESTANTS, initial
+    from bench.peers import CONTESTANTS, initial, lenet
 
     run: Run | None = None
     for line in sys.stdin:
@@ -89,7 +89,11 @@ def main(name: str) -> None:
             answer: dict[str, Any] = {"seconds": run()}
         else:
             run = None  # frees the last task's data before the next one's arrive
-            run, answer = TASKS[task["task"]](CONTESTANTS[name].create(initial(task["widths"])), task)
+            if task.get("net") == "lenet":
+                net = lenet.LENET[name].create(lenet.initial())
+            else:
+                net = CONTESTANTS[name].create(initial(task["widths"]))
+            run, answer = TASKS[task["task"]](net, task)
         print(json.dumps(answer), file=answers)
 
 

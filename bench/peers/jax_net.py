@@ -5,6 +5,7 @@ How many cores it uses is said by the process' affinity and XLA_FLAGS, which ben
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,23 +23,29 @@ def logits(params: Any, x: Any) -> Any:
     return x @ W + b
 
 
-def loss(params: Any, x: Any, y: Any) -> Any:
-    log_p = jax.nn.log_softmax(logits(params, x))
-    return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+def epoch_of(logits: Callable[[Any, Any], Any]) -> Any:
+    """A compiled epoch of gradient descent on the cross-entropy of these logits."""
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        log_p = jax.nn.log_softmax(logits(params, x))
+        return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+
+    def step(params: Any, x: Any, y: Any) -> Any:
+        return jax.tree.map(lambda w, dw: w - LEARNING_RATE * dw, params, jax.grad(loss)(params, x, y))
+
+    @partial(jax.jit, static_argnames="batch", donate_argnums=0)
+    def epoch(params: Any, x: Any, y: Any, order: Any, batch: int) -> Any:
+        whole = len(order) // batch * batch
+        params, _ = jax.lax.scan(
+            lambda p, index: (step(p, x[index], y[index]), None), params, order[:whole].reshape(-1, batch)
+        )
+        rest = order[whole:]
+        return step(params, x[rest], y[rest]) if len(rest) else params
+
+    return epoch
 
 
-def step(params: Any, x: Any, y: Any) -> Any:
-    return jax.tree.map(lambda w, dw: w - LEARNING_RATE * dw, params, jax.grad(loss)(params, x, y))
-
-
-@partial(jax.jit, static_argnames="batch", donate_argnums=0)
-def epoch(params: Any, x: Any, y: Any, order: Any, batch: int) -> Any:
-    whole = len(order) // batch * batch
-    params, _ = jax.lax.scan(
-        lambda p, index: (step(p, x[index], y[index]), None), params, order[:whole].reshape(-1, batch)
-    )
-    rest = order[whole:]
-    return step(params, x[rest], y[rest]) if len(rest) else params
+epoch = epoch_of(logits)
 
 
 @partial(jax.jit)
@@ -49,6 +56,8 @@ def classes(params: Any, x: Any) -> Any:
 class JaxNet:
     """The functions above, and their parameters."""
 
+    run_epoch, classes = staticmethod(epoch), staticmethod(classes)
+
     def __init__(self, weights: Weights) -> None:
         self.params = [(jnp.array(W), jnp.array(b)) for W, b in weights]
         self.rng = np.random.default_rng(0)
@@ -58,7 +67,7 @@ class JaxNet:
 
     def epoch(self, batch: int, order: Array | None = None) -> None:
         order = self.rng.permutation(len(self.x)) if order is None else order
-        self.params = epoch(self.params, self.x, self.y, order.astype(np.int32), batch)
+        self.params = self.run_epoch(self.params, self.x, self.y, order.astype(np.int32), batch)
         jax.block_until_ready(self.params)
 
     def weights(self) -> Weights:
@@ -68,4 +77,4 @@ class JaxNet:
         return jnp.array(to_float(x))
 
     def predict(self, x: Any) -> Array:
-        return np.asarray(classes(self.params, x))
+        return np.asarray(self.classes(self.params, x))

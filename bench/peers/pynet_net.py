@@ -12,8 +12,12 @@ class PynetNet:
     def __init__(self, weights: Weights) -> None:
         hidden = " ".join(f"dense({W.shape[1]}) relu" for W, _ in weights[:-1])
         features, outputs = weights[0][0].shape[0], weights[-1][0].shape[1]
-        self.net = pynet.Network(f"input({features}) {hidden} dense({outputs}) softmax")
-        for tensor, value in zip(self.net.tensors.values(), [a for pair in weights for a in pair], strict=True):
+        self.take(pynet.Network(f"input({features}) {hidden} dense({outputs}) softmax"), weights)
+
+    def take(self, net: pynet.Network, weights: Weights) -> None:
+        """This network, from these weights."""
+        self.net = net
+        for tensor, value in zip(net.tensors.values(), [a for pair in weights for a in pair], strict=True):
             tensor[...] = value
         self.epochs = 0
 

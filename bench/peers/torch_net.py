@@ -35,7 +35,8 @@ class TorchNet:
         self.x, self.y = torch.from_numpy(to_float(x)), torch.from_numpy(y.astype(np.int64))
 
     def epoch(self, batch: int, order: Array | None = None) -> None:
-        for index in torch.randperm(len(self.x)).split(batch):
+        indices = torch.randperm(len(self.x)) if order is None else torch.from_numpy(order.astype(np.int64))
+        for index in indices.split(batch):
             self.optimizer.zero_grad()
             self.loss(self.model(self.x[index]), self.y[index]).backward()
             self.optimizer.step()

@@ -1,0 +1,31 @@
+"""What does a step on images cost? A LeNet-like network, batches of 64."""
+
+from __future__ import annotations
+
+from bench.arena import Plan, Workers, compare, meet
+from bench.peers.lenet import LENET, flops_per_sample
+from bench.rows import Rows
+
+QUESTION = "convolution"
+CASE = "LeNet-like, batch 64"
+BATCH = 64
+STEPS = 100  # in one turn
+LEARNS = 0.6  # of the test set, after the first of them
+
+
+def contestants(names: list[str]) -> list[str]:
+    """Those of these contestants that convolve, in all their ways."""
+    return [name for name in LENET if name.partition("-")[0] in names]
+
+
+def measure(workers: Workers, plan: Plan) -> Rows:
+    """Rows in seconds a step; fact "accuracy" is that after the first turn, "gflops" counts all products."""
+    rows = Rows()
+    task = {"task": "train", "net": "lenet", "batch": BATCH, "data": "bytes", "samples": BATCH * STEPS}
+    for threads in plan.threads:
+        turns, answers = compare(workers, contestants(plan.contestants), threads, task)
+        for row in meet(QUESTION, CASE, threads, turns, plan):
+            row.seconds = [seconds / STEPS for seconds in row.seconds]
+            row.facts |= {"gflops": flops_per_sample() * BATCH * 1e-9 / row.median} | answers[row.contestant]
+            rows.append(row)
+    return rows
