@@ -89,7 +89,7 @@ __all__ = [
 ]
 
 # Imported when they are first used: a program that loads a model and predicts needs none of them.
-_MODULES = {"data", "figures", "kernels", "metrics", "reference"}
+_MODULES = {"data", "figures", "kernels", "metrics", "reference", "schedules"}
 _FUNCTIONS = {
     "explain": "steps",
     "export_npz": "npz",

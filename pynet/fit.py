@@ -19,10 +19,10 @@ from pynet._ffi import checked_seed, ffi, lib, optimizer_struct, pointer
 from pynet.files import replacing
 from pynet.optim import Optimizer
 from pynet.samples import Samples, class_weights
-from pynet.schedules import Schedule
 
 if TYPE_CHECKING:
     from pynet.network import Network
+    from pynet.schedules import Schedule
 
 __all__ = ["History", "fit"]
 

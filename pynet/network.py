@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +30,9 @@ from pynet.fit import History, fit
 from pynet.layers import Layer
 from pynet.optim import OPTIMIZERS, SGD, Optimizer
 from pynet.samples import Samples, samples
-from pynet.schedules import Schedule
+
+if TYPE_CHECKING:
+    from pynet.schedules import Schedule
 
 __all__ = ["Evaluation", "LayerView", "Network", "load"]
 
@@ -275,6 +276,8 @@ class Network:
 
     def weights_sha256(self) -> str:
         """SHA-256 of all parameters, float32 little-endian in network order: equal for equal training."""
+        import hashlib
+
         digest = hashlib.sha256()
         for tensor in self._tensors.values():
             digest.update(tensor.astype("<f4", copy=False).data)

@@ -124,6 +124,16 @@ def test_flags_keep_arithmetic_exact(build):
         assert not re.findall(r"-ffast-math|-Ofast|-march|-mtune|-funsafe-math", text), name
 
 
+def test_import_loads_only_what_it_needs():
+    """Each of these costs milliseconds that most programs would wait for in vain."""
+    heavy = {"PIL", "argparse", "hashlib", "matplotlib", "platformdirs", "tqdm", "urllib.request", "zipfile"}
+    later = {
+        f"pynet.{name}" for name in ("data", "download", "figures", "kernels", "predict", "reference", "schedules")
+    }
+    loaded = "import sys, numpy; before = set(sys.modules); import pynet; print(*set(sys.modules) - before)"
+    assert not set(run(sys.executable, "-c", loaded).split()) & (heavy | later)
+
+
 def test_version_has_one_home(build):
     import pynet
     from pynet._core import ffi, lib
