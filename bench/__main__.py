@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench import convolution, data, inference, kernels, machine, report, scaling, startup, training
+from bench import convolution, data, inference, kernels, machine, report, scaling, startup, training, variants
 from bench.arena import Plan, Workers, cores, pinned
 from bench.peers import HEAVY, NUMPY
 from bench.rows import Rows
 
-QUESTIONS = ["kernels", "training", "convolution", "inference", "startup", "scaling"]
+QUESTIONS = ["kernels", "training", "variants", "convolution", "inference", "startup", "scaling"]
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -49,6 +49,7 @@ def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
     parts: dict[str, Callable[[Workers], Rows]] = {
         "kernels": lambda _: kernels.measure(replace(few, seconds=0.0)),
         "training": lambda workers: training.measure(workers, plan),
+        "variants": lambda _: variants.measure(plan),
         "convolution": lambda workers: convolution.measure(workers, plan),
         "inference": lambda workers: inference.measure(workers, few),
         "startup": lambda _: startup.measure(plan),

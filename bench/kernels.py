@@ -70,9 +70,9 @@ def products(shapes: list[tuple[int, int, int]]) -> Iterator[Case]:
 
 
 def singles(elements: int) -> Iterator[Case]:
-    """Softmax, cross-entropy gradient, ReLU and SGD on so many elements in rows of ten.
+    """Softmax, cross-entropy gradient, ReLU, SGD and Adam on so many elements in rows of ten.
 
-    Each as pynet.kernels has it, into a new array, and as the C call, into a buffer. SGD works in place.
+    Each as pynet.kernels has it, into a new array, and as the C call, into a buffer. SGD and Adam work in place.
     """
     from pynet import kernels, reference
     from pynet._ffi import lib, pointer
@@ -81,6 +81,8 @@ def singles(elements: int) -> Iterator[Case]:
     x = rng.standard_normal((m, CLASSES), np.float32)
     labels = rng.integers(0, CLASSES, m).astype(np.int32)
     y, losses, w, v = np.empty_like(x), np.empty(m, np.float32), x.copy(), x.copy()
+    w_adam, *memory = x.copy(), np.zeros_like(x), np.zeros_like(x)
+    v_adam, *checked_memory = x.copy(), np.zeros_like(x), np.zeros_like(x)
 
     def softmax() -> Array:
         lib.pn_softmax(pointer(y), pointer(x), m, CLASSES, 1.0)
@@ -102,6 +104,19 @@ def singles(elements: int) -> Iterator[Case]:
         kernels.sgd(v, x, float(RATE))
         return v
 
+    def adam() -> Array:
+        lib.pn_adam(*map(pointer, (w_adam, *memory, x)), x.size, 1, RATE, 0.9, 0.999, 1e-8, 0.0)
+        return w_adam
+
+    def checked_adam() -> Array:
+        kernels.adam(v_adam, *checked_memory, x, 1, float(RATE))
+        return v_adam
+
+    def adam_in_float64() -> Array:
+        wanted, *more = x.astype(np.float64), np.zeros(x.shape), np.zeros(x.shape)
+        reference.adam(wanted, *more, x, 1, float(RATE))
+        return wanted
+
     # name, NumPy's ways, ours, float64's answer, how often the array crosses the memory bus
     for name, theirs, new, buffer, wanted, passes in (
         ("softmax", numpy_kernels.softmax(x), lambda: kernels.softmax(x), softmax, lambda: reference.softmax(x), 2),
@@ -115,6 +130,7 @@ def singles(elements: int) -> Iterator[Case]:
         ),
         ("ReLU", numpy_kernels.relu(x), lambda: kernels.relu(x), relu, lambda: reference.relu(x), 2),
         ("SGD", numpy_kernels.sgd(x, x), checked_sgd, sgd, lambda: x - RATE * x.astype(np.float64), 3),
+        ("Adam", numpy_kernels.adam(x, x), checked_adam, adam, adam_in_float64, 7),
     ):
         for where, ours, numpy in (("new array", new, theirs[0]), ("buffer", buffer, theirs[1])):
             yield Case(SINGLE, f"{name}, {elements:,}, {where}", ours, numpy, wanted, passes * x.nbytes)

@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import convolution, inference, kernels, scaling, startup, tables, training
+from bench import convolution, inference, kernels, scaling, startup, tables, training, variants
 from bench.rows import Rows, from_dict
 from bench.targets import TARGETS
 
 HEADINGS = {
     training.QUESTION: "Training: an epoch of MNIST",
     training.PYTHON: "What Python adds to the same loop in C, an epoch",
+    variants.QUESTION: "Variants of W64, an epoch, from C: pynet alone is plain SGD",
     convolution.QUESTION: "Convolution: a step of a LeNet-like network",
     inference.QUESTION: "Inference: one call",
     kernels.PRODUCT: "Matrix products m x n x k; A' lies transposed in memory",

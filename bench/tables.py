@@ -8,8 +8,10 @@ from bench.peers import CONTESTANTS
 from bench.peers.lenet import LENET
 from bench.rows import Row, Rows
 from bench.targets import TARGETS
+from bench.variants import VARIANTS
 
-LABELS = {name: contestant.label for name, contestant in (LENET | CONTESTANTS).items()} | {
+LABELS = {name: f"with {name}" for name in VARIANTS} | {
+    **{name: contestant.label for name, contestant in (LENET | CONTESTANTS).items()},
     "C": "the same loop in C",
     "peak": "fused multiply-adds alone",
     "copy": "memory copy of as many bytes",

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bench import convolution, inference, kernels, startup, training
+from bench import convolution, inference, kernels, startup, training, variants
 from bench.peers import HEAVY, NUMPY
 from bench.rows import Rows, ratio
 
@@ -22,7 +22,7 @@ class Target:
 
     what: str
     limit: float
-    unit: str  # "x": times as fast; "%", "ms", "us", "s", "MB"
+    unit: str  # "x": times as fast; "of its time": that many times as long; "%", "ms", "us", "s", "MB"
     measure: Callable[[Rows], float | None]
     at_least: bool = True
     note: str = ""
@@ -77,6 +77,12 @@ def python_adds(threads: int) -> Callable[[Rows], float | None]:
     return measure
 
 
+def costs(variant: str, threads: int) -> Callable[[Rows], float | None]:
+    """Time of W64 with this optimizer or layer over that of W64 as it is."""
+
+    return lambda rows: ratio(rows.pick(variants.QUESTION, threads=threads), "pynet", [variant])
+
+
 def worst_product(threads: int, sizes: Iterable[int]) -> Callable[[Rows], float | None]:
     """The lowest ratio to NumPy over square products of these sizes, all transpositions."""
 
@@ -102,6 +108,17 @@ def kernel(name: str) -> Callable[[Rows], float | None]:
                 return None
             ratios.append(math.inf if copy >= BANDWIDTH and times < 2 else times)
         return min(ratios)
+
+    return measure
+
+
+def of_a_copy(name: str) -> Callable[[Rows], float | None]:
+    """Per cent of the speed of a copy that moves as many bytes, the arrays beyond most caches, one thread."""
+
+    def measure(rows: Rows) -> float | None:
+        found = rows.pick(kernels.SINGLE, f"{name}, {kernels.ELEMENTS[-1]:,}, buffer", 1)
+        share = ratio(found, "pynet", ["copy"])
+        return None if share is None else 100 * share
 
     return measure
 
@@ -181,6 +198,14 @@ TARGETS = [
     Target("Python's share of W64, 1 thread", 3, "%", python_adds(1), at_least=False),
     Target("Python's share of W64, 2 threads", 3, "%", python_adds(2), at_least=False),
     *[
+        Target(
+            f"W64 with {variant}, {threads} thread{'s' * (threads > 1)}", limit, "of its time", measure, at_least=False
+        )
+        for variant, limit in (("momentum", 1.15), ("Adam", 1.6), ("batchnorm", 1.15), ("dropout", 1.15))
+        for threads in (1, 2)
+        for measure in [costs(variant, threads)]
+    ],
+    *[
         Target(f"matrix product, {name}, {threads} thread{'s' * (threads > 1)}, worst case", limit, "x", measure)
         for name, limit, sizes in (("256 and below", 1.2, SMALL), ("512 to 4096", 0.9, LARGE))
         for threads in (1, 2)
@@ -190,6 +215,7 @@ TARGETS = [
     Target("cross-entropy gradient from 100,000 elements", 2, "x", kernel("cross-entropy gradient")),
     Target("ReLU from 100,000 elements", 2, "x", kernel("ReLU")),
     Target("SGD from 100,000 elements", 2, "x", kernel("SGD")),
+    Target("Adam alone, of a copy's speed", 100 * BANDWIDTH, "%", of_a_copy("Adam")),
     Target("kernels at 1,000 elements, slower than NumPy by", 1, "us", small_kernels, at_least=False),
     Target("10,000 images, 2 threads", 4, "ms", answer(MANY, 2, "pynet", 1e3), at_least=False),
     Target("10,000 images, 2 threads, against PyTorch", 2.075, "x", answers_faster(MANY, 2, ["torch", "torch-out"])),

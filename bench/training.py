@@ -111,7 +111,7 @@ def pythons_share(workers: Workers, plan: Plan, threads: int) -> list[Row]:
     """Some epochs of W64 in one call of fit, from the call to the return, and the same loop in C."""
     process, _ = workers.prepare("pynet", threads, W64.task(plan.samples, "fit"))
     files = data.path("train", "bytes"), data.path("train", "labels"), samples_of(plan)
-    loop = c_program(threads, "loop", "train", W64.text, W64.batch, EPOCHS, *files)
+    loop = c_program(threads, "loop", "train", "sgd", W64.text, W64.batch, EPOCHS, *files)
     turns = {"pynet": process.run, "C": loop.run}
     rows = meet(PYTHON, f"W64, {EPOCHS} epochs", threads, turns, replace(plan, rounds=plan.rounds + 3))
     loop.close()

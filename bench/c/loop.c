@@ -1,7 +1,7 @@
 /* The loops of bench/training.py and bench/inference.py in C: what Python costs is the difference.
  *
- *     loop train   SPEC BATCH EPOCHS X Y N     seconds of one of so many epochs
- *     loop predict SPEC CALLS X                seconds of one of so many predictions of a single row
+ *     loop train   OPTIMIZER SPEC BATCH EPOCHS X Y N     seconds of one of so many epochs
+ *     loop predict SPEC CALLS X                          seconds of one of so many predictions of a single row
  *
  * A line on stdin is a turn; the answer is a line of JSON. X holds rows of bytes, Y labels of 4 bytes.
  */
@@ -61,21 +61,36 @@ struct training {
     pn_data data;
     int32_t *order, batch;
     int epochs;
+    pn_optim optimizer;
     uint64_t epoch;
 };
 
 static double train(void *state)
 {
     struct training *t = state;
-    const pn_optim sgd = {.kind = PN_SGD, .learning_rate = 0.1f};
     const double begin = now();
     for (int i = 0; i < t->epochs; i++) {
         pn_stats stats = {0};
         pn_shuffle(t->order, (int32_t)t->data.n, 0, t->epoch++);
-        if (pn_net_train(t->net, &t->data, t->order, t->data.n, t->batch, &sgd, &stats) != PN_OK)
+        if (pn_net_train(t->net, &t->data, t->order, t->data.n, t->batch, &t->optimizer, &stats) != PN_OK)
             fail(pn_net_error(t->net));
     }
     return (now() - begin) / t->epochs;
+}
+
+/* As it is by default. */
+static pn_optim optimizer_named(const char *name)
+{
+    static const struct {
+        const char *name;
+        pn_optim_kind kind;
+    } known[] = {{"sgd", PN_SGD}, {"momentum", PN_MOMENTUM}, {"adam", PN_ADAM}};
+    pn_optim found = {0};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(known[i].name, name) && pn_optim_default(&found, known[i].kind) == PN_OK)
+            return found;
+    fail("OPTIMIZER is one of sgd, momentum, adam");
+    return found;
 }
 
 /* ---- one row ---- */
@@ -102,14 +117,15 @@ static double predict(void *state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 8 && !strcmp(argv[1], "train")) {
-        struct training t = {.net = create(argv[2]), .batch = atoi(argv[3]), .epochs = atoi(argv[4])};
-        const size_t n = strtoull(argv[7], NULL, 10);
+    if (argc == 9 && !strcmp(argv[1], "train")) {
+        struct training t = {.net = create(argv[3]), .batch = atoi(argv[4]), .epochs = atoi(argv[5])};
+        t.optimizer = optimizer_named(argv[2]);
+        const size_t n = strtoull(argv[8], NULL, 10);
         pn_net_info info;
         pn_net_describe(t.net, &info);
         t.data = (pn_data){.dtype = PN_UINT8, .n = (int64_t)n};
-        t.data.x = read_file(argv[5], n * (size_t)info.in_features);
-        t.data.labels = read_file(argv[6], n * sizeof(int32_t));
+        t.data.x = read_file(argv[6], n * (size_t)info.in_features);
+        t.data.labels = read_file(argv[7], n * sizeof(int32_t));
         t.order = malloc(n * sizeof *t.order);
         if (!t.order)
             fail("no memory");
@@ -123,7 +139,7 @@ int main(int argc, char **argv)
         t.x = read_file(argv[4], (size_t)info.in_features);
         serve(predict, &t);
     } else {
-        fail("usage: loop train SPEC BATCH EPOCHS X Y N | loop predict SPEC CALLS X");
+        fail("usage: loop train OPTIMIZER SPEC BATCH EPOCHS X Y N | loop predict SPEC CALLS X");
     }
     return 0; /* the system takes the memory back */
 }

@@ -80,6 +80,37 @@ def sgd(start: Array, dw: Array) -> tuple[Calls, Calls]:
     return {"plain": plain}, {"out": out}
 
 
+def adam(start: Array, dw: Array) -> tuple[Calls, Calls]:
+    """The first step of Adam (Kingma and Ba 2015), in place either way, each on its own w, mean and square.
+
+    What makes up for the beginning is multiplied into the constants, once.
+    """
+    beta1, beta2, epsilon = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
+    rest1, rest2 = 1 - beta1, 1 - beta2
+    rate, root = RATE / rest1, 1 / np.sqrt(rest2)
+    w, mean, square = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    v, mean_v, square_v = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    step, scale = np.empty_like(start), np.empty_like(start)
+
+    def plain() -> Array:
+        np.add(beta1 * mean, rest1 * dw, out=mean)
+        np.add(beta2 * square, rest2 * (dw * dw), out=square)
+        return np.subtract(w, rate * mean / (root * np.sqrt(square) + epsilon), out=w)
+
+    def out() -> Array:
+        np.multiply(mean_v, beta1, out=mean_v)
+        np.add(mean_v, np.multiply(dw, rest1, out=step), out=mean_v)
+        np.multiply(square_v, beta2, out=square_v)
+        np.multiply(dw, dw, out=step)
+        np.add(square_v, np.multiply(step, rest2, out=step), out=square_v)
+        np.multiply(np.sqrt(square_v, out=scale), root, out=scale)
+        np.add(scale, epsilon, out=scale)
+        np.divide(np.multiply(mean_v, rate, out=step), scale, out=step)
+        return np.subtract(v, step, out=v)
+
+    return {"plain": plain}, {"out": out}
+
+
 def matmul(a: Array, b: Array) -> Calls:
     """a b into a buffer; a and b may be transposed views."""
     c = np.empty((a.shape[0], b.shape[1]), np.float32)

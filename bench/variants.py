@@ -1,0 +1,36 @@
+"""What does a better optimizer cost, or one more layer? W64 with each, beside W64 as it is, all from C."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench import data
+from bench.arena import Plan, c_program, meet
+from bench.rows import Rows
+from bench.training import W64, samples_of
+
+QUESTION = "variants"
+# contestant -> optimizer and network; "pynet" is W64 itself
+VARIANTS = {
+    "pynet": ("sgd", W64.text),
+    "momentum": ("momentum", W64.text),
+    "Adam": ("adam", W64.text),
+    "batchnorm": ("sgd", W64.text.replace(" relu", " batchnorm relu", 1)),
+    "dropout": ("sgd", W64.text.replace(" relu", " relu dropout(0.2)", 1)),
+}
+
+
+def measure(plan: Plan) -> Rows:
+    """Rows in seconds an epoch."""
+    rows = Rows()
+    files = data.path("train", "bytes"), data.path("train", "labels"), samples_of(plan)
+    for threads in plan.threads:
+        loops = {
+            name: c_program(threads, "loop", "train", optimizer, text, W64.batch, 1, *files)
+            for name, (optimizer, text) in VARIANTS.items()
+        }
+        turns = {name: loop.run for name, loop in loops.items()}
+        rows += meet(QUESTION, W64.name, threads, turns, replace(plan, rounds=plan.rounds + 6))
+        for loop in loops.values():
+            loop.close()
+    return rows
