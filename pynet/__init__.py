@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
+from pynet.callbacks import Callback, EarlyStopping
+from pynet.history import History
 from pynet.layers import (
     GELU,
     AvgPool,
@@ -52,12 +54,15 @@ __all__ = [
     "AdamW",
     "AvgPool",
     "BatchNorm",
+    "Callback",
     "Conv",
     "Dense",
     "Dropout",
+    "EarlyStopping",
     "Evaluation",
     "Flatten",
     "GlobalAvgPool",
+    "History",
     "Input",
     "LayerNorm",
     "LeakyReLU",

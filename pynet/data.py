@@ -238,6 +238,20 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
     return x[~aside], y[~aside], x[aside], y[aside]
 
 
+def validation_split(
+    x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0
+) -> tuple[Array, Array, Array, Array]:
+    """As split, but DataError if a class has no sample left to validate it with."""
+    parts = split(x, y, fraction, seed)
+    missing = np.setdiff1d(parts[1], parts[3])
+    if len(missing):
+        raise DataError(
+            f"class {missing[0]} has a single sample, so that the validation set would have none of it"
+            f"{f' (and {len(missing) - 1:,} more such classes)' if len(missing) > 1 else ''}; leave such classes out"
+        )
+    return parts
+
+
 def one_hot(y: npt.ArrayLike, classes: int) -> npt.NDArray[np.float32]:
     """(n, classes) float32: 1 at each row's label, else 0. y: (n) integers in 0..classes-1. Raises DataError."""
     y = np.asarray(y)

@@ -1,264 +1,275 @@
-"""The training loop: epochs of shuffled mini-batches, with their figures."""
+"""The training loop: epochs of mini-batches, what is measured after each, and what ends it."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import checked_seed, ffi, lib, optimizer_struct, pointer
-from pynet.files import replacing
-from pynet.optim import Optimizer
+from pynet._ffi import checked_seed, ffi, optimizer_struct
+from pynet.callbacks import EarlyStopping, Run, call, check
+from pynet.diagnose import source_of_nonfinite
+from pynet.feed import ArrayFeed, BatchFeed, Feed, check_finite
+from pynet.history import History
+from pynet.optim import SGD, Optimizer
 from pynet.samples import Samples, class_weights
 
 if TYPE_CHECKING:
     from pynet.network import Network
     from pynet.schedules import Schedule
 
-__all__ = ["History", "fit"]
+__all__ = ["fit", "partial_fit"]
 
-CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
-
-
-@dataclass
-class History:
-    """Figures of each epoch; val_ lists are empty without validation data. Seconds are training alone."""
-
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    val_accuracy: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-
-    def add(self, row: dict[str, float]) -> None:
-        """Appends the figures of one epoch."""
-        for name, value in row.items():
-            getattr(self, name).append(value)
-
-    def rows(self) -> list[dict[str, float]]:
-        """One dict an epoch."""
-        columns = {name: values for name, values in asdict(self).items() if values}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-    def then(self, later: History) -> History:
-        """Both, one after the other; the later one alone if it has other columns."""
-        mine, others = asdict(self), asdict(later)
-        mine["seconds"] = mine["seconds"] or [0.0] * len(self.loss)  # notes have none
-        if any(bool(mine[name]) != bool(others[name]) for name in mine):
-            return later
-        return History(**{name: mine[name] + others[name] for name in mine})
-
-    def note(self) -> str:
-        """The figures of the epochs but for the seconds, as JSON: equal for equal training."""
-        return json.dumps({name: values for name, values in asdict(self).items() if values and name != "seconds"})
-
-    @classmethod
-    def from_note(cls, text: str) -> History:
-        """What note() gave; empty if the text is something else."""
-        try:
-            columns = json.loads(text)
-            return cls(**{name: [float(value) for value in values] for name, values in columns.items()})
-        except (ValueError, TypeError, AttributeError):
-            return cls()
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> History:
-        """Reads a .csv or .json that save() wrote. ValueError: it is none; OSError: it cannot be read."""
-        content = Path(path).read_text("utf-8", errors="replace")
-        history = cls()
-        try:
-            rows = json.loads(content) if Path(path).suffix == ".json" else list(csv.DictReader(io.StringIO(content)))
-            for row in rows:
-                history.add({name: float(value) for name, value in row.items() if name != "epoch"})
-        except (ValueError, TypeError, AttributeError):
-            raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote") from None
-        if len({len(values) for values in asdict(history).values() if values}) != 1:
-            raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote, or has no epoch")
-        return history
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the epochs as .csv or .json, by the suffix; ValueError for another."""
-        rows = self.rows()
-        if Path(path).suffix == ".json":
-            content = json.dumps(rows, indent=1) + "\n"
-        elif Path(path).suffix == ".csv":
-            table = io.StringIO()
-            writer = csv.writer(table, lineterminator="\n")
-            writer.writerow(["epoch", *(rows[0] if rows else [])])
-            writer.writerows([i + 1, *row.values()] for i, row in enumerate(rows))
-            content = table.getvalue()
-        else:
-            raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
-        with replacing(Path(path)) as partial:
-            partial.write_text(content, "utf-8")
+Metric = Callable[[npt.NDArray[Any], npt.NDArray[np.float32]], float]
 
 
 def fit(
     net: Network,
-    x: npt.ArrayLike,
-    y: npt.ArrayLike,
+    x: npt.ArrayLike | Iterable[tuple[npt.ArrayLike, npt.ArrayLike]],
+    y: npt.ArrayLike | None = None,
     *,
-    epochs: int,
-    batch_size: int,
-    optimizer: Optimizer,
+    epochs: int = 10,
+    batch_size: int = 64,
+    optimizer: Optimizer | None = None,
     schedule: Schedule | None = None,
     validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     validation_split: float = 0.0,
+    metrics: Mapping[str, Metric] | None = None,
     sample_weight: npt.ArrayLike | None = None,
     class_weight: Mapping[int, float] | Sequence[float] | None = None,
     seed: int | None = None,
+    early_stopping: EarlyStopping | None = None,
+    callbacks: Iterable[Any] = (),
     progress: bool = False,
-    on_epoch_end: Callable[[dict[str, float]], None] | None = None,
 ) -> History:
-    """Trains a network and returns the History.
+    """Trains for whole epochs of shuffled mini-batches and returns the History.
+
+    x, y: all samples; or x alone, anything that gives the batches (x, y) of an epoch each time it is iterated: each is
+    a step then, in that order, whatever batch_size says. optimizer None: SGD(). schedule: of the learning rate, over
+    these epochs; see pynet.schedules. seed: of the order of the samples; None is the network's own.
 
     validation: (x, y) whose loss and accuracy are measured after each epoch; or validation_split, the share of the
-    samples to set aside for it, evenly from each class. schedule: of the learning rate, over these epochs; see
-    pynet.schedules. sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for
-    each of them or {class: weight}; the mean is still over all samples. seed: of the order of the samples; None is the
-    network's own. progress: a bar on stderr. on_epoch_end: called with each epoch's row of the history.
+    samples to set aside for it, evenly from each class. metrics: {"f1": f} adds val_f1 to the history, the number that
+    f(y, p) gives for the answers of the validation data and the network's outputs (n, *out_shape). early_stopping: see
+    pynet.EarlyStopping. callbacks: see pynet.Callback. progress: a bar on stderr.
 
-    FloatingPointError if a loss is not finite, naming epoch and batch; that batch's step is not taken. Ctrl-C raises
-    KeyboardInterrupt within a tenth of a second, and what was learnt so far stays in the network.
+    sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for each of them or
+    {class: weight}; the mean is still over all samples.
+
+    FloatingPointError if a loss is not finite, naming epoch, batch and layer; that batch's step is not taken. Ctrl-C
+    raises KeyboardInterrupt within a tenth of a second, and what was learnt so far stays in the network.
     """
     if epochs < 0:
         raise ValueError(f"epochs is {epochs}; accepted: 0 or more")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; accepted: 1 or more")
     seed = net.seed if seed is None else checked_seed(seed)
+    listeners = check(callbacks)
     if validation_split:
-        from pynet.data import split
-
         if validation:
             raise ValueError("validation and validation_split are both given; one of them sets the validation data")
         if sample_weight is not None:
             raise ValueError("sample_weight with validation_split: split the data yourself, and give validation")
+        if y is None:
+            raise ValueError("validation_split is for arrays; batches take validation")
+        from pynet.data import validation_split as split
+
         x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, seed)
         validation = (held_out[0], held_out[1])
-    if class_weight is not None:
-        weights = class_weights(net, y, class_weight)
-        sample_weight = weights if sample_weight is None else weights * np.asarray(sample_weight, np.float32)
-    samples = net._samples(x, y, sample_weight)
-    held = net._samples(*validation) if validation else None
-    for part, name in ((samples, "x"), (held, "validation x")):
-        _check_finite(part, name)
-    history = History()
-    runner = _Runner(net, samples, batch_size, optimizer, schedule, seed)
-    for epoch in range(epochs):
-        row = runner.epoch(epoch, epochs, history.val_loss or history.loss, progress)
-        if held is not None:
-            row |= _measure(net, held, f"epoch {epoch + 1}, batch {-(-samples.n // batch_size)}")
-        history.add(row)
-        if on_epoch_end:
-            on_epoch_end(row)
-    return history
+    feed: Feed
+    if y is None:
+        if isinstance(x, np.ndarray):
+            raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
+        if sample_weight is not None or class_weight is not None:
+            raise ValueError("sample_weight and class_weight are for arrays, x and y")
+        feed = BatchFeed(net, cast(Any, x))
+    else:
+        feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight), batch_size, seed)
+    judge = _Judge(net, validation, metrics or {})
+    column = early_stopping.monitor if early_stopping else ""
+    if early_stopping and column not in ("loss", "accuracy", *judge.columns):
+        accepted = ", ".join(("loss", "accuracy", *judge.columns))
+        raise ValueError(f"early stopping monitors {column!r}; this training has {accepted}")
+    loop = _Loop(net, feed, optimizer or SGD(), schedule, judge, early_stopping, listeners, progress, epochs)
+    return loop.run()
 
 
-def _measure(net: Network, held: Samples, place: str) -> dict[str, float]:
-    """Loss and accuracy on the validation data after the epoch that ended at `place`."""
-    try:
-        figures = net._evaluate(held)
-    except FloatingPointError:
-        raise FloatingPointError(
-            f"{place}: the validation loss after it is not finite; a smaller learning rate may help"
-        ) from None
-    return {"val_loss": figures.loss, "val_accuracy": figures.accuracy}
+def partial_fit(
+    net: Network,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    batch_size: int = 64,
+    optimizer: Optimizer | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    class_weight: Mapping[int, float] | Sequence[float] | None = None,
+) -> dict[str, float]:
+    """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds.
+
+    What the optimizer remembers goes on from call to call. The order within a piece depends on the network's seed and
+    on how many steps it was trained before.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; accepted: 1 or more")
+    feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight), batch_size, net.seed)
+    return _Loop(net, feed, optimizer or SGD(), None, _Judge(net, None, {})).epoch(net.updates)
 
 
-def _check_finite(samples: Samples | None, name: str) -> None:
-    """NaN and infinity in the inputs are found before they can spoil the weights."""
-    x = None if samples is None else samples.x
-    if x is None or x.dtype == np.uint8:
-        return
-    for start in range(0, len(x), 4096):  # a part at a time: no mask as large as the data
-        bad = np.argwhere(~np.isfinite(x[start : start + 4096].reshape(len(x[start : start + 4096]), -1)))
-        if len(bad):
-            sample, feature = int(bad[0, 0]) + start, int(bad[0, 1])
-            value = x.reshape(len(x), -1)[sample, feature]
-            raise ValueError(f"{name} holds {value} in sample {sample}, feature {feature}; accepted: finite numbers")
+def _samples(net: Network, x: Any, y: npt.ArrayLike, weight: npt.ArrayLike | None, by_class: Any) -> Samples:
+    """The training data, which must be finite, with the product of both weights."""
+    if by_class is not None:
+        weights = class_weights(net, y, by_class)
+        weight = weights if weight is None else weights * np.asarray(weight, np.float32)
+    samples = net._samples(x, y, weight)
+    check_finite(samples, "x")
+    return samples
 
 
-def _equal_batches(n: int, batch_size: int) -> list[tuple[int, int]]:
-    """How an epoch of n samples is cut, as (batches, samples in each); the core would cut the whole of it alike."""
-    batches = -(-n // batch_size)
-    if not batches:
-        return []
-    size, larger = divmod(n, batches)
-    return [(larger, size + 1), (batches - larger, size)]
+class _Judge:
+    """Measures the network on the validation data."""
+
+    def __init__(
+        self, net: Network, data: tuple[npt.ArrayLike, npt.ArrayLike] | None, metrics: Mapping[str, Metric]
+    ) -> None:
+        self._net, self._data, self._metrics = net, data, metrics
+        self._samples = net._samples(*data) if data else None
+        self.columns = ["val_loss", "val_accuracy", *(f"val_{name}" for name in metrics)] if data else []
+        if self._samples:
+            check_finite(self._samples, "validation x")
+        elif metrics:
+            raise ValueError(f"metrics {', '.join(metrics)}: they need validation data")
+
+    def figures(self) -> dict[str, float]:
+        """Nothing without validation data. FloatingPointError: the loss is not finite."""
+        if self._data is None or self._samples is None:
+            return {}
+        found = self._net._evaluate(self._samples)
+        row = {"val_loss": found.loss, "val_accuracy": found.accuracy}
+        if self._metrics:
+            answers, outputs = np.asarray(self._data[1]), self._net.predict_proba(self._data[0])
+            row |= {f"val_{name}": float(metric(answers, outputs)) for name, metric in self._metrics.items()}
+        return row
 
 
-class _Runner:
-    """Runs epochs in calls of about CALL_SECONDS; remembers how many steps that is."""
+class _Loop:
+    """A training from its first epoch to the last."""
 
     def __init__(
         self,
         net: Network,
-        samples: Samples,
-        batch_size: int,
+        feed: Feed,
         optimizer: Optimizer,
         schedule: Schedule | None,
-        seed: int,
+        judge: _Judge,
+        early_stopping: EarlyStopping | None = None,
+        callbacks: Sequence[Any] = (),
+        progress: bool = False,
+        epochs: int = 1,
     ) -> None:
-        self._net, self._samples, self._batch_size, self._seed = net, samples, batch_size, seed
+        self._net, self._feed, self._schedule, self._judge = net, feed, schedule, judge
         self._opt = optimizer_struct(optimizer)
-        self._schedule = schedule
-        self._order = np.empty(samples.n, np.int32)
-        self._steps_a_call = 1
+        self._early, self._callbacks, self._progress = early_stopping, callbacks, progress
+        self._run = Run(net, epochs, feed, float(self._opt.learning_rate))
+        self._stats, self._seconds = ffi.new("pn_stats *"), 0.0
+        self._best: dict[str, npt.NDArray[np.float32]] = {}
+        if schedule and feed.steps is None:
+            raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
 
-    def epoch(self, epoch: int, epochs: int, losses: list[float], progress: bool) -> dict[str, float]:
-        """Trains on every sample once, after epochs with these losses; returns loss, accuracy and seconds."""
-        n, order = self._samples.n, pointer(self._order, writable=True)
-        stats = ffi.new("pn_stats *")
-        begin = time.perf_counter()
-        rates = self._rates(epoch, epochs, losses)
-        lib.pn_shuffle(order, n, self._seed, epoch)
-        with _bar(progress, n, f"epoch {epoch + 1}/{epochs}") as advance:
-            for batches, size in _equal_batches(n, self._batch_size):
-                while batches:
-                    steps = min(self._steps_a_call, batches)
-                    self._opt.rates = rates + int(stats.steps) if rates else ffi.NULL
-                    self._call(order + int(stats.samples), steps, size, epoch, stats)
-                    batches -= steps
-                    advance(steps * size)
-        seconds = time.perf_counter() - begin
-        n = max(n, 1)
-        return {"loss": stats.loss / n, "accuracy": stats.correct / n, "seconds": seconds}
+    def run(self) -> History:
+        """All epochs, or as many as early stopping and callbacks let run."""
+        run = self._run
+        call(self._callbacks, "on_train_begin", run)
+        for epoch in range(len(run.history.loss), run.epochs):
+            if run.stopped or (self._early and self._early.is_over(self._monitored())):
+                break
+            row = self.epoch(epoch)
+            if run.stopped and not row:
+                break
+            run.history.add(row)
+            run.row = row
+            self._keep_best()
+            call(self._callbacks, "on_epoch_end", run)
+        for name, tensor in self._best.items():
+            self._net.tensors[name][...] = tensor
+        call(self._callbacks, "on_train_end", run)
+        return run.history
 
-    def _rates(self, epoch: int, epochs: int, losses: list[float]) -> Any:
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Every sample once; returns the figures. Nothing if a callback ends the training before the epoch is over."""
+        run, stats = self._run, self._stats
+        run.epoch, run.step, run.loss = epoch + 1, 0, 0.0
+        call(self._callbacks, "on_epoch_begin", run)
+        rates = self._rates(epoch)
+        with _bar(self._progress, self._feed.samples, f"epoch {epoch + 1}/{run.epochs}") as advance:
+            calls = self._feed.train(epoch, self._opt, rates, stats)
+            while not run.stopped:
+                begin = time.perf_counter()
+                samples = self._next(calls)
+                self._seconds += time.perf_counter() - begin
+                if samples is None:
+                    break
+                run.step, run.loss = int(stats.steps), stats.loss / max(stats.samples, 1)
+                advance(samples)
+                call(self._callbacks, "on_batch_end", run)
+        if run.stopped and stats.steps != self._feed.steps:
+            return {}
+        n = max(stats.samples, 1)
+        row = {"loss": stats.loss / n, "accuracy": stats.correct / n}
+        row |= self._judged() | {"seconds": self._seconds}
+        self._stats, self._seconds = ffi.new("pn_stats *"), 0.0
+        return row
+
+    def _next(self, calls: Any) -> int | None:
+        """Runs the next call of the core; None: the epoch is over."""
+        try:
+            samples: int | None = next(calls, None)
+            return samples
+        except FloatingPointError as error:
+            reason = str(error)
+            if not reason.startswith("parameter"):
+                reason = "the loss is not finite" + source_of_nonfinite(self._net, self._feed.batch(self._stats))
+            raise FloatingPointError(f"{self._place(1)}: {reason}; a smaller learning rate may help") from None
+
+    def _place(self, after: int) -> str:
+        return f"epoch {self._run.epoch}, batch {self._stats.steps + after}"
+
+    def _judged(self) -> dict[str, float]:
+        try:
+            return self._judge.figures()
+        except FloatingPointError:
+            raise FloatingPointError(
+                f"{self._place(0)}: the validation loss after it is not finite; a smaller learning rate may help"
+            ) from None
+
+    def _rates(self, epoch: int) -> Any:
         """The learning rate of each step of this epoch, as the core takes them; NULL: always the same."""
-        steps = -(-self._samples.n // self._batch_size)
+        steps, history = self._feed.steps, self._run.history
         if self._schedule is None or not steps:
             return ffi.NULL
-        rates = self._opt.learning_rate * self._schedule.factors(epoch, epochs, steps, losses)
+        factors = self._schedule.factors(epoch, self._run.epochs, steps, history.val_loss or history.loss)
+        rates = self._opt.learning_rate * factors
         self._kept = np.ascontiguousarray(rates, np.float64)  # while the core reads it
         return ffi.from_buffer("double[]", self._kept)
 
-    def _call(self, order: Any, steps: int, size: int, epoch: int, stats: Any) -> None:
-        begin = time.perf_counter()
-        try:
-            self._net._train(self._samples, order, steps * size, size, self._opt, stats)
-        except FloatingPointError as error:
-            reason = str(error) if str(error).startswith("parameter") else "the loss is not finite"
-            raise FloatingPointError(
-                f"epoch {epoch + 1}, batch {stats.steps + 1}: {reason}; a smaller learning rate may help"
-            ) from None
-        a_step = max(time.perf_counter() - begin, 1e-7) / steps
-        self._steps_a_call = max(1, min(int(CALL_SECONDS / a_step), 4 * steps))
+    def _monitored(self) -> list[float]:
+        assert self._early
+        return self._run.history.columns().get(self._early.monitor, [])
+
+    def _keep_best(self) -> None:
+        """Copies the weights if early stopping is to restore them and none were better."""
+        if self._early and self._early.restore_best:
+            values = self._monitored()
+            if self._early.best(values) == len(values) - 1:
+                self._best = {name: tensor.copy() for name, tensor in self._net.tensors.items()}
 
 
 class _bar:
     """A tqdm bar on stderr, or nothing; gives a function that advances it."""
 
-    def __init__(self, wanted: bool, total: int, title: str) -> None:
+    def __init__(self, wanted: bool, total: int | None, title: str) -> None:
         self._bar: Any = None
         if wanted:
             from tqdm import tqdm

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pynet import choose, cli
-from pynet.fit import History
+from pynet.history import History
 from pynet.network import Network
 from pynet.words import printable
 

@@ -6,12 +6,13 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from pynet import fit as training
 from pynet._ffi import (
     FLOAT32,
     Array,
@@ -26,13 +27,9 @@ from pynet._ffi import (
     text,
     view,
 )
-from pynet.fit import History, fit
 from pynet.layers import Layer
-from pynet.optim import OPTIMIZERS, SGD, Optimizer
+from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.samples import Samples, samples
-
-if TYPE_CHECKING:
-    from pynet.schedules import Schedule
 
 __all__ = ["Evaluation", "LayerView", "Network", "load"]
 
@@ -347,40 +344,8 @@ class Network:
         self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
         return stats
 
-    def fit(
-        self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
-        *,
-        epochs: int = 10,
-        batch_size: int = 64,
-        optimizer: Optimizer | None = None,
-        schedule: Schedule | None = None,
-        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-        validation_split: float = 0.0,
-        sample_weight: npt.ArrayLike | None = None,
-        class_weight: Mapping[int, float] | Sequence[float] | None = None,
-        seed: int | None = None,
-        progress: bool = False,
-        on_epoch_end: Callable[[dict[str, float]], None] | None = None,
-    ) -> History:
-        """Trains for whole epochs of shuffled mini-batches; see pynet.fit.fit."""
-        return fit(
-            self,
-            x,
-            y,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer or SGD(),
-            schedule=schedule,
-            validation=validation,
-            validation_split=validation_split,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            seed=seed,
-            progress=progress,
-            on_epoch_end=on_epoch_end,
-        )
+    fit = training.fit
+    partial_fit = training.partial_fit
 
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1

@@ -26,7 +26,7 @@ class Samples:
     def __init__(
         self, x: Array | None, labels: Array | None, targets: Array | None, n: int, weights: Array | None = None
     ) -> None:
-        self.n, self.x = n, x
+        self.n, self.x, self.arrays = n, x, (x, labels, targets, weights)
         self.data = ffi.new(_PN_DATA)
         self._pointers = []
         for name, a in (("x", x), ("labels", labels), ("targets", targets), ("weights", weights)):

@@ -22,10 +22,11 @@ import numpy as np
 
 from pynet import __version__, choose, cli, data, kernels
 from pynet._ffi import check_environment, optimizer_struct
+from pynet.callbacks import Run
 from pynet.cli import EXPECTED, Stopped, UsageError
 from pynet.data import Dataset
 from pynet.datafiles import Array
-from pynet.fit import History
+from pynet.history import History
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation, Network, load
 from pynet.options import DEFAULT_TARGET, epochs_for, parse
@@ -64,7 +65,7 @@ def prepare(options: argparse.Namespace) -> Task:
     seed = options.seed if options.seed is not None else net.seed if net else 0
     held_out = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
     if options.val_split:
-        x, y, *val = data.split(chosen.x_train, chosen.y_train, options.val_split, seed)
+        x, y, *val = data.validation_split(chosen.x_train, chosen.y_train, options.val_split, seed)
         chosen, held_out = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
     if net is None:
         net = _network(_text(options, math.prod(chosen.x_train.shape[1:]), len(chosen.classes)), seed)
@@ -189,19 +190,19 @@ class Training:
             validation=task.held_out,
             seed=task.seed,
             progress=not options.terse and sys.stderr is not None and sys.stderr.isatty(),
-            on_epoch_end=self._epoch_end,
+            callbacks=[self],
         )
         return task.net.evaluate(task.data.x_test, task.data.y_test) if len(task.data.x_test) else None
 
-    def _epoch_end(self, row: dict[str, float]) -> None:
+    def on_epoch_end(self, run: Run) -> None:
+        """Notes the figures, shows them, and keeps the weights."""
         tensors = self.task.net.tensors
-        epoch = len(self.history.loss) + 1
         if not _finite(tensors):
-            raise FloatingPointError(f"epoch {epoch}, last batch: a weight is not finite; a smaller --lr may help")
+            raise FloatingPointError(f"epoch {run.epoch}, last batch: a weight is not finite; a smaller --lr may help")
         for name, tensor in tensors.items():
             np.copyto(self._kept[name], tensor)
-        self.history.add(row)
-        self.task.say(_epoch_line(row, epoch, self.task))
+        self.history.add(run.row)
+        self.task.say(_epoch_line(run.row, run.epoch, self.task))
 
     def salvage(self, error: BaseException) -> str:
         """After an error, saves the best weights there are, if any were learnt; says so."""

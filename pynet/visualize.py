@@ -14,7 +14,7 @@ from pynet.cli import UsageError
 from pynet.data import Dataset
 from pynet.datafiles import Array
 from pynet.evaluate import measure
-from pynet.fit import History
+from pynet.history import History
 from pynet.network import Network
 from pynet.optim import SGD
 

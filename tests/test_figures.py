@@ -19,7 +19,7 @@ from test_evaluate import one_line
 
 import pynet
 from pynet import data, evaluate, figures, visualize
-from pynet.fit import History
+from pynet.history import History
 
 Array = np.ndarray[Any, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pynet.figures.canvas import COLOURS, MARKERS, paper, plain
-from pynet.fit import History
+from pynet.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

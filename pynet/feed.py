@@ -1,0 +1,167 @@
+"""Where a training gets its mini-batches from: arrays, shuffled, or batches that somebody else makes.
+
+A feed runs one epoch in calls of the core. What a call learnt is in `stats` (pn_stats *), which is also the position in
+the epoch: an epoch that begins with the stats of an interrupted one goes on where that ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sized
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import ffi, lib, pointer
+from pynet.samples import Samples
+
+if TYPE_CHECKING:
+    from pynet.network import Network
+
+__all__ = ["ArrayFeed", "BatchFeed", "Feed", "check_finite"]
+
+Array = npt.NDArray[Any]
+
+CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
+PROBE = 256  # samples that stand for all of them
+
+
+class Feed(Protocol):
+    """What fit asks of its data."""
+
+    @property
+    def steps(self) -> int | None:
+        """Of an epoch; None: nobody knows before its end."""
+
+    @property
+    def samples(self) -> int | None:
+        """Of an epoch; None: as steps."""
+
+    def train(self, epoch: int, opt: Any, rates: Any, stats: Any) -> Iterator[int]:
+        """Trains for the rest of an epoch; after each call of the core yields how many samples that was.
+
+        opt: pn_optim *. rates: the learning rate of each step (double *), or NULL. FloatingPointError: a loss is not
+        finite, stats tells before which step.
+        """
+
+    def probe(self) -> tuple[Array, Array] | None:
+        """A few samples, x and y, for a look at the network; None: there are none yet."""
+
+    def batch(self, stats: Any) -> Array:
+        """The inputs of the batch after stats, which train() ran into an error with."""
+
+    def fingerprint(self) -> str:
+        """Differs for different data."""
+
+
+class ArrayFeed:
+    """All samples once in an epoch, in an order that seed and epoch decide, in calls of about CALL_SECONDS."""
+
+    def __init__(self, net: Network, samples: Samples, batch_size: int, seed: int) -> None:
+        self._net, self._data, self._seed = net, samples, seed
+        self.samples = samples.n
+        self.steps = -(-samples.n // batch_size)
+        self._order = np.empty(samples.n, np.int32)
+        self._steps_a_call = 1
+        self._size = 0
+
+    def _sizes(self, step: int) -> tuple[int, int]:
+        """Of the batches from this step on as many as are alike, and their size: an epoch is cut as the core would."""
+        size, larger = divmod(self.samples, self.steps)
+        return (larger - step, size + 1) if step < larger else (self.steps - step, size)
+
+    def train(self, epoch: int, opt: Any, rates: Any, stats: Any) -> Iterator[int]:
+        """See Feed."""
+        order = pointer(self._order, writable=True)
+        lib.pn_shuffle(order, self.samples, self._seed, epoch)
+        while stats.steps < self.steps:
+            alike, self._size = self._sizes(int(stats.steps))
+            steps = min(self._steps_a_call, alike)
+            opt.rates = rates + int(stats.steps) if rates else ffi.NULL
+            begin = time.perf_counter()
+            self._net._train(self._data, order + int(stats.samples), steps * self._size, self._size, opt, stats)
+            a_step = max(time.perf_counter() - begin, 1e-7) / steps
+            self._steps_a_call = max(1, min(int(CALL_SECONDS / a_step), 4 * steps))
+            yield steps * self._size
+
+    def batch(self, stats: Any) -> Array:
+        """See Feed."""
+        assert self._data.x is not None
+        return self._data.x[self._order[stats.samples : stats.samples + self._size]]
+
+    def probe(self) -> tuple[Array, Array] | None:
+        """See Feed."""
+        x, labels, targets, _ = self._data.arrays
+        y = labels if labels is not None else targets
+        if not self.samples or x is None or y is None:
+            return None
+        rows = np.linspace(0, self.samples - 1, min(PROBE, self.samples)).astype(np.intp)  # they may lie sorted
+        return x[rows], y[rows]
+
+    def fingerprint(self) -> str:
+        """See Feed."""
+        digest = hashlib.sha256()
+        for part in self._data.arrays:
+            if part is not None:
+                digest.update(f"{part.dtype.str}{part.shape}".encode())
+                digest.update(part.data)
+        return digest.hexdigest()
+
+
+class BatchFeed:
+    """Batches (x, y) as they come, each a step."""
+
+    samples = None
+
+    def __init__(self, net: Network, batches: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> None:
+        self._net, self._batches = net, batches
+        self.steps = len(batches) if isinstance(batches, Sized) else None
+        self._last: tuple[Array, Array] | None = None
+
+    def train(self, epoch: int, opt: Any, rates: Any, stats: Any) -> Iterator[int]:
+        """See Feed."""
+        for pair in islice(self._batches, int(stats.steps), None):
+            try:
+                x, y = pair
+            except (TypeError, ValueError):
+                raise ValueError(f"batch {stats.steps + 1} is a {type(pair).__name__}; accepted: (x, y)") from None
+            data = self._net._samples(x, y)
+            check_finite(data, f"x of batch {stats.steps + 1}")
+            self._last = np.asarray(x), np.asarray(y)
+            if rates and stats.steps >= (self.steps or 0):
+                raise ValueError(f"there are more batches than their length says: {self.steps}")
+            opt.rates = rates + int(stats.steps) if rates else ffi.NULL
+            self._net._train(data, ffi.NULL, data.n, max(data.n, 1), opt, stats)
+            yield data.n
+        if not stats.steps:
+            again = "a generator gives them once: for several epochs, pass a list" if epoch else "there is none"
+            raise ValueError(f"no batches in epoch {epoch + 1}; {again}")
+
+    def batch(self, stats: Any) -> Array:
+        """See Feed."""
+        assert self._last
+        return self._last[0]
+
+    def probe(self) -> tuple[Array, Array] | None:
+        """See Feed."""
+        return self._last and (self._last[0][:PROBE], self._last[1][:PROBE])
+
+    def fingerprint(self) -> str:
+        """See Feed; batches are not looked at before they come."""
+        return "batches"
+
+
+def check_finite(samples: Samples, name: str) -> None:
+    """ValueError if there is NaN or infinity in x, before they can spoil the weights."""
+    x = samples.x
+    if x is None or x.dtype == np.uint8:
+        return
+    for start in range(0, len(x), 4096):  # a part at a time: no mask as large as the data
+        bad = np.argwhere(~np.isfinite(x[start : start + 4096].reshape(len(x[start : start + 4096]), -1)))
+        if len(bad):
+            sample, feature = int(bad[0, 0]) + start, int(bad[0, 1])
+            value = x.reshape(len(x), -1)[sample, feature]
+            raise ValueError(f"{name} holds {value} in sample {sample}, feature {feature}; accepted: finite numbers")
