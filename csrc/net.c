@@ -130,6 +130,11 @@ void pn_net_describe(const pn_net *net, pn_net_info *info)
     copy_shape(&info->out_rank, info->out_shape, out);
 }
 
+void pn_net_set_updates(pn_net *net, uint64_t updates)
+{
+    net->updates = updates;
+}
+
 pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
 {
     net->error[0] = 0;

@@ -318,6 +318,9 @@ pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor);
 /* Goes on as if an optimizer of this kind had taken so many steps: its memory is zero, for the caller to fill. */
 pn_status pn_net_set_state(pn_net *net, pn_optim_kind kind, int64_t steps);
 
+/* Goes on as if the network had been trained for so many steps, which is what dropout counts. */
+void pn_net_set_updates(pn_net *net, uint64_t updates);
+
 /* As forward, but in the mode of predict: the activations can be looked at, no loss follows. */
 pn_status pn_net_infer(pn_net *net, const pn_data *data, const int32_t *order, int64_t n);
 
@@ -352,6 +355,21 @@ pn_status pn_net_save(pn_net *net, const char *path);
 
 /* Reads a model. Nothing the file says is trusted. On failure *net is NULL and err says why. */
 pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN]);
+
+/* What a checkpoint, from which a training goes on, holds besides the model: a text in the caller's own words, and tensors, of
+   which name, rank, shape, size and data count. A name begins with a letter; letters, digits, dots and _ follow. */
+typedef struct {
+    char *text;
+    int tensors;
+    pn_tensor *tensor;
+} pn_checkpoint;
+
+/* As pn_net_save, with all of this. To pn_net_load the file is a model. */
+pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const char *path);
+
+/* As pn_net_load; PN_ERR_FORMAT if the file is no checkpoint. Free with pn_checkpoint_free; after a failure there is nothing. */
+pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN]);
+void pn_checkpoint_free(pn_checkpoint *more);
 
 /* cffi] */
 

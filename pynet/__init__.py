@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
 from pynet.callbacks import Callback, EarlyStopping
+from pynet.checkpoint import Checkpoint
 from pynet.history import History
 from pynet.layers import (
     GELU,
@@ -55,6 +56,7 @@ __all__ = [
     "AvgPool",
     "BatchNorm",
     "Callback",
+    "Checkpoint",
     "Conv",
     "Dense",
     "Dropout",

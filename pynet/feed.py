@@ -21,7 +21,7 @@ from pynet.samples import Samples
 if TYPE_CHECKING:
     from pynet.network import Network
 
-__all__ = ["ArrayFeed", "BatchFeed", "Feed", "check_finite"]
+__all__ = ["ArrayFeed", "BatchFeed", "Feed", "check_finite", "fingerprint"]
 
 Array = npt.NDArray[Any]
 
@@ -53,8 +53,8 @@ class Feed(Protocol):
     def batch(self, stats: Any) -> Array:
         """The inputs of the batch after stats, which train() ran into an error with."""
 
-    def fingerprint(self) -> str:
-        """Differs for different data."""
+    def facts(self) -> dict[str, str]:
+        """What decides which batches come, in words."""
 
 
 class ArrayFeed:
@@ -101,14 +101,9 @@ class ArrayFeed:
         rows = np.linspace(0, self.samples - 1, min(PROBE, self.samples)).astype(np.intp)  # they may lie sorted
         return x[rows], y[rows]
 
-    def fingerprint(self) -> str:
+    def facts(self) -> dict[str, str]:
         """See Feed."""
-        digest = hashlib.sha256()
-        for part in self._data.arrays:
-            if part is not None:
-                digest.update(f"{part.dtype.str}{part.shape}".encode())
-                digest.update(part.data)
-        return digest.hexdigest()
+        return {"data": fingerprint(self._data), "batches": str(self.steps), "seed of the order": str(self._seed)}
 
 
 class BatchFeed:
@@ -149,9 +144,19 @@ class BatchFeed:
         """See Feed."""
         return self._last and (self._last[0][:PROBE], self._last[1][:PROBE])
 
-    def fingerprint(self) -> str:
-        """See Feed; batches are not looked at before they come."""
-        return "batches"
+    def facts(self) -> dict[str, str]:
+        """See Feed; the batches are not looked at before they come."""
+        return {"data": "batches"}
+
+
+def fingerprint(data: Samples) -> str:
+    """SHA-256 of x, y and weights."""
+    digest = hashlib.sha256()
+    for part in data.arrays:
+        if part is not None:
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(part.data)
+    return digest.hexdigest()
 
 
 def check_finite(samples: Samples, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import checked_seed, ffi, optimizer_struct
+from pynet._ffi import checked_seed, ffi, lib, optimizer_struct
 from pynet.callbacks import EarlyStopping, Run, call, check
+from pynet.checkpoint import Checkpoint, State, every, read, write
 from pynet.diagnose import source_of_nonfinite
-from pynet.feed import ArrayFeed, BatchFeed, Feed, check_finite
+from pynet.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint
 from pynet.history import History
 from pynet.optim import SGD, Optimizer
 from pynet.samples import Samples, class_weights
@@ -42,6 +44,7 @@ def fit(
     class_weight: Mapping[int, float] | Sequence[float] | None = None,
     seed: int | None = None,
     early_stopping: EarlyStopping | None = None,
+    checkpoint: Checkpoint | None = None,
     callbacks: Iterable[Any] = (),
     progress: bool = False,
 ) -> History:
@@ -54,7 +57,8 @@ def fit(
     validation: (x, y) whose loss and accuracy are measured after each epoch; or validation_split, the share of the
     samples to set aside for it, evenly from each class. metrics: {"f1": f} adds val_f1 to the history, the number that
     f(y, p) gives for the answers of the validation data and the network's outputs (n, *out_shape). early_stopping: see
-    pynet.EarlyStopping. callbacks: see pynet.Callback. progress: a bar on stderr.
+    pynet.EarlyStopping. checkpoint: a file to write the training down in, and to go on from; see pynet.Checkpoint.
+    callbacks: see pynet.Callback. progress: a bar on stderr.
 
     sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for each of them or
     {class: weight}; the mean is still over all samples.
@@ -93,7 +97,8 @@ def fit(
     if early_stopping and column not in ("loss", "accuracy", *judge.columns):
         accepted = ", ".join(("loss", "accuracy", *judge.columns))
         raise ValueError(f"early stopping monitors {column!r}; this training has {accepted}")
-    loop = _Loop(net, feed, optimizer or SGD(), schedule, judge, early_stopping, listeners, progress, epochs)
+    how = optimizer or SGD()
+    loop = _Loop(net, feed, how, schedule, judge, early_stopping, checkpoint, listeners, progress, epochs)
     return loop.run()
 
 
@@ -153,6 +158,12 @@ class _Judge:
             row |= {f"val_{name}": float(metric(answers, outputs)) for name, metric in self._metrics.items()}
         return row
 
+    def facts(self) -> dict[str, str]:
+        """What it measures, in words."""
+        if self._samples is None:
+            return {}
+        return {"validation data": fingerprint(self._samples), "metrics": ", ".join(self._metrics) or "none"}
+
 
 class _Loop:
     """A training from its first epoch to the last."""
@@ -165,45 +176,69 @@ class _Loop:
         schedule: Schedule | None,
         judge: _Judge,
         early_stopping: EarlyStopping | None = None,
+        checkpoint: Checkpoint | None = None,
         callbacks: Sequence[Any] = (),
         progress: bool = False,
         epochs: int = 1,
     ) -> None:
         self._net, self._feed, self._schedule, self._judge = net, feed, schedule, judge
-        self._opt = optimizer_struct(optimizer)
+        self._optimizer, self._opt = optimizer, optimizer_struct(optimizer)
         self._early, self._callbacks, self._progress = early_stopping, callbacks, progress
         self._run = Run(net, epochs, feed, float(self._opt.learning_rate))
-        self._stats, self._seconds = ffi.new("pn_stats *"), 0.0
+        self._at, self._stats, self._seconds = -1, ffi.new("pn_stats *"), 0.0
+        self._rows: list[dict[str, float]] = []
         self._best: dict[str, npt.NDArray[np.float32]] = {}
+        self._checkpoint = checkpoint
+        self._facts: dict[str, str] = {}
+        self._every, self._written = every(checkpoint.every) if checkpoint else (0, 0.0), time.monotonic()
         if schedule and feed.steps is None:
             raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
 
     def run(self) -> History:
         """All epochs, or as many as early stopping and callbacks let run."""
+        if self._checkpoint:
+            self._begin_checkpoints(self._checkpoint)
+        try:
+            self._epochs()
+        except FloatingPointError:  # to go on from here would lead there again
+            raise
+        except BaseException:
+            self._write()
+            raise
+        self._write(finished=not self._run.stopped)
+        for name, tensor in self._best.items():
+            self._net.tensors[name][...] = tensor
+        call(self._callbacks, "on_train_end", self._run)
+        return self._run.history
+
+    def _epochs(self) -> None:
         run = self._run
         call(self._callbacks, "on_train_begin", run)
-        for epoch in range(len(run.history.loss), run.epochs):
+        for epoch in range(len(self._rows), run.epochs):
             if run.stopped or (self._early and self._early.is_over(self._monitored())):
                 break
             row = self.epoch(epoch)
-            if run.stopped and not row:
+            if not row:
                 break
+            self._keep_best(row)
+            self._rows.append(row)  # from here on the epoch counts
             run.history.add(row)
             run.row = row
-            self._keep_best()
             call(self._callbacks, "on_epoch_end", run)
-        for name, tensor in self._best.items():
-            self._net.tensors[name][...] = tensor
-        call(self._callbacks, "on_train_end", run)
-        return run.history
+            if self._every[0] and len(self._rows) % self._every[0] == 0:
+                self._write()
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Every sample once; returns the figures. Nothing if a callback ends the training before the epoch is over."""
+        if self._at != epoch:  # else it was resumed within the epoch
+            self._stats, self._seconds = ffi.new("pn_stats *"), 0.0
+            self._at = epoch
         run, stats = self._run, self._stats
-        run.epoch, run.step, run.loss = epoch + 1, 0, 0.0
+        run.epoch, run.step, run.loss = epoch + 1, int(stats.steps), stats.loss / max(stats.samples, 1)
         call(self._callbacks, "on_epoch_begin", run)
         rates = self._rates(epoch)
         with _bar(self._progress, self._feed.samples, f"epoch {epoch + 1}/{run.epochs}") as advance:
+            advance(int(stats.samples))
             calls = self._feed.train(epoch, self._opt, rates, stats)
             while not run.stopped:
                 begin = time.perf_counter()
@@ -214,13 +249,13 @@ class _Loop:
                 run.step, run.loss = int(stats.steps), stats.loss / max(stats.samples, 1)
                 advance(samples)
                 call(self._callbacks, "on_batch_end", run)
+                if self._every[1] and time.monotonic() - self._written >= self._every[1]:
+                    self._write()
         if run.stopped and stats.steps != self._feed.steps:
             return {}
         n = max(stats.samples, 1)
         row = {"loss": stats.loss / n, "accuracy": stats.correct / n}
-        row |= self._judged() | {"seconds": self._seconds}
-        self._stats, self._seconds = ffi.new("pn_stats *"), 0.0
-        return row
+        return row | self._judged() | {"seconds": self._seconds}
 
     def _next(self, calls: Any) -> int | None:
         """Runs the next call of the core; None: the epoch is over."""
@@ -254,16 +289,72 @@ class _Loop:
         self._kept = np.ascontiguousarray(rates, np.float64)  # while the core reads it
         return ffi.from_buffer("double[]", self._kept)
 
-    def _monitored(self) -> list[float]:
-        assert self._early
-        return self._run.history.columns().get(self._early.monitor, [])
+    # ---- the best weights ----
 
-    def _keep_best(self) -> None:
+    def _monitored(self) -> list[float]:
+        return [row[self._early.monitor] for row in self._rows] if self._early else []
+
+    def _keep_best(self, row: dict[str, float]) -> None:
         """Copies the weights if early stopping is to restore them and none were better."""
         if self._early and self._early.restore_best:
-            values = self._monitored()
+            values = [*self._monitored(), row[self._early.monitor]]
             if self._early.best(values) == len(values) - 1:
                 self._best = {name: tensor.copy() for name, tensor in self._net.tensors.items()}
+
+    # ---- checkpoints ----
+
+    def _begin_checkpoints(self, checkpoint: Checkpoint) -> None:
+        """Takes up the training that the file holds, or writes the first: what cannot be written fails here."""
+        checkpoint.check()
+        self._facts = {
+            "network": self._net.spec,
+            "network seed": str(self._net.seed),
+            **self._feed.facts(),
+            "optimizer": str(self._optimizer),
+            "schedule": f"{self._schedule}, {self._run.epochs} epochs" if self._schedule else "none",
+            **self._judge.facts(),
+            "early stopping": str(self._early or "none"),
+        }
+        if checkpoint.resume:
+            self._take_up(*read(checkpoint.path), os.fspath(checkpoint.path))
+        else:
+            write(checkpoint.path, self._net, self._state(False))
+
+    def _take_up(self, state: State, tensors: dict[str, npt.NDArray[np.float32]], place: str) -> None:
+        state.check_suits(self._facts, place)
+        if len(state.rows) > self._run.epochs:
+            raise ValueError(f"{place} has come to the end of epoch {len(state.rows)}, of {self._run.epochs} wanted")
+        for name, tensor in tensors.items():
+            self._net.tensors[name][...] = tensor
+        self._net.optimizer_state = state.optimizer
+        self._net._call(lib.pn_net_set_updates, state.updates)
+        self._rows, self._best, self._seconds = state.rows, state.best, state.seconds
+        self._at, self._stats = len(state.rows), ffi.new("pn_stats *", state.stats)
+        for row in state.rows:
+            self._run.history.add(row)
+
+    def _state(self, finished: bool) -> State:
+        stats, begun = self._stats, self._at == len(self._rows)
+        numbers: dict[str, float] = {"loss": stats.loss, "correct": stats.correct, "samples": stats.samples}
+        numbers["steps"] = stats.steps
+        return State(
+            self._facts,
+            self._rows,
+            numbers if begun else dict.fromkeys(numbers, 0),
+            self._seconds if begun else 0.0,
+            self._net.optimizer_state,
+            self._net.updates,
+            self._best,
+            finished,
+        )
+
+    def _write(self, finished: bool = False) -> None:
+        if self._checkpoint:
+            try:
+                write(self._checkpoint.path, self._net, self._state(finished))
+            except OSError as error:
+                self._checkpoint.on_error(error)
+            self._written = time.monotonic()
 
 
 class _bar:

@@ -499,10 +499,10 @@ def test_endless_text(tmp_path: Path) -> None:
 
 def test_too_many_notes(tmp_path: Path) -> None:
     net = make_net()
-    net.meta.update({str(i): "" for i in range(4093)})
+    net.meta.update({str(i): "" for i in range(4092)})
     net.save(tmp_path / "m")
-    assert len(pynet.load(tmp_path / "m").meta) == 4093
+    assert len(pynet.load(tmp_path / "m").meta) == 4092
     net.meta["one more"] = ""
-    with pytest.raises(ValueError, match="4094 notes are too many, a file takes 4093"):
+    with pytest.raises(ValueError, match="4093 notes are too many, a file takes 4092"):
         net.save(tmp_path / "m")
-    assert len(pynet.load(tmp_path / "m").meta) == 4093
+    assert len(pynet.load(tmp_path / "m").meta) == 4092
