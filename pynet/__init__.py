@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
-from pynet.callbacks import Callback, EarlyStopping
-from pynet.checkpoint import Checkpoint
-from pynet.history import History
 from pynet.layers import (
     GELU,
     AvgPool,
@@ -41,7 +38,10 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
+    from pynet.callbacks import Callback, EarlyStopping
+    from pynet.checkpoint import Checkpoint
     from pynet.gradcheck import gradient_check
+    from pynet.history import History
     from pynet.npz import export_npz, import_npz
     from pynet.predict import predict_image
     from pynet.steps import explain
@@ -98,6 +98,10 @@ __all__ = [
 # Imported when they are first used: a program that loads a model and predicts needs none of them.
 _MODULES = {"data", "figures", "kernels", "metrics", "reference", "schedules"}
 _FUNCTIONS = {
+    "Callback": "callbacks",
+    "Checkpoint": "checkpoint",
+    "EarlyStopping": "callbacks",
+    "History": "history",
     "explain": "steps",
     "export_npz": "npz",
     "gradient_check": "gradcheck",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -21,7 +20,7 @@ from pynet._ffi import ffi, lib, pointer, text, view
 if TYPE_CHECKING:
     from pynet.network import Network, OptimizerState
 
-__all__ = ["Checkpoint", "State", "every", "read", "write"]
+__all__ = ["Checkpoint", "State", "read", "write"]
 
 Array = npt.NDArray[np.float32]
 
@@ -52,8 +51,17 @@ class Checkpoint:
     resume: bool = False
     on_error: Callable[[OSError], None] = field(default=_warn, repr=False)
 
+    epochs: int = field(init=False, repr=False)
+    seconds: float = field(init=False, repr=False)
+
     def __post_init__(self) -> None:
-        every(self.every)
+        found = re.fullmatch(r"(\d+)|(\d+(?:\.\d*)?)\s*s", str(self.every).strip())
+        epochs, seconds = (int(found[1] or 0), float(found[2] or 0)) if found else (0, 0.0)
+        if not epochs and not 0 < seconds < math.inf:
+            accepted = "accepted: epochs, 1 or more, or seconds, as in 30s"
+            raise ValueError(f"a checkpoint every {self.every!r:.40}; {accepted}")
+        object.__setattr__(self, "epochs", epochs)
+        object.__setattr__(self, "seconds", seconds)
 
     def check(self) -> None:
         """ValueError, OSError: what lies at path is nothing to go on from, or to be replaced."""
@@ -64,15 +72,6 @@ class Checkpoint:
                     f"{os.fspath(self.path)} holds a training that has come to epoch {len(state.rows) + 1}; "
                     "resume it, or remove the file"
                 )
-
-
-def every(value: int | str) -> tuple[int, float]:
-    """(epochs, seconds) of "1" or "30s", the other one being 0. ValueError: it is neither."""
-    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d*)?)\s*s", str(value).strip())
-    epochs, seconds = (int(found[1] or 0), float(found[2] or 0)) if found else (0, 0.0)
-    if not epochs and not 0 < seconds < math.inf:
-        raise ValueError(f"a checkpoint every {value!r:.40}; accepted: epochs, 1 or more, or seconds, as in 30s")
-    return epochs, seconds
 
 
 @dataclass
@@ -162,6 +161,8 @@ def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
 
 def _digest(net: Network, told: Any, tensors: Mapping[str, Array]) -> str:
     """SHA-256 of all that the rest of a training depends on."""
+    import hashlib
+
     digest = hashlib.sha256(json.dumps([net.spec, net.seed, net.updates, told], sort_keys=True).encode())
     for name, tensor in sorted((net.tensors | dict(tensors)).items()):
         digest.update(name.encode())

@@ -6,7 +6,6 @@ the epoch: an epoch that begins with the stats of an interrupted one goes on whe
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
@@ -151,6 +150,8 @@ class BatchFeed:
 
 def fingerprint(data: Samples) -> str:
     """SHA-256 of x, y and weights."""
+    import hashlib
+
     digest = hashlib.sha256()
     for part in data.arrays:
         if part is not None:

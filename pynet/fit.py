@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from pynet._ffi import checked_seed, ffi, lib, optimizer_struct
 from pynet.callbacks import EarlyStopping, Run, call, check
-from pynet.checkpoint import Checkpoint, State, every, read, write
 from pynet.diagnose import source_of_nonfinite
 from pynet.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint
 from pynet.history import History
@@ -20,6 +19,7 @@ from pynet.optim import SGD, Optimizer
 from pynet.samples import Samples, class_weights
 
 if TYPE_CHECKING:
+    from pynet.checkpoint import Checkpoint, State
     from pynet.network import Network
     from pynet.schedules import Schedule
 
@@ -190,7 +190,7 @@ class _Loop:
         self._best: dict[str, npt.NDArray[np.float32]] = {}
         self._checkpoint = checkpoint
         self._facts: dict[str, str] = {}
-        self._every, self._written = every(checkpoint.every) if checkpoint else (0, 0.0), time.monotonic()
+        self._written = time.monotonic()
         if schedule and feed.steps is None:
             raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
 
@@ -225,7 +225,8 @@ class _Loop:
             run.history.add(row)
             run.row = row
             call(self._callbacks, "on_epoch_end", run)
-            if self._every[0] and len(self._rows) % self._every[0] == 0:
+            every = self._checkpoint.epochs if self._checkpoint else 0
+            if every and len(self._rows) % every == 0:
                 self._write()
 
     def epoch(self, epoch: int) -> dict[str, float]:
@@ -249,7 +250,8 @@ class _Loop:
                 run.step, run.loss = int(stats.steps), stats.loss / max(stats.samples, 1)
                 advance(samples)
                 call(self._callbacks, "on_batch_end", run)
-                if self._every[1] and time.monotonic() - self._written >= self._every[1]:
+                every = self._checkpoint.seconds if self._checkpoint else 0
+                if every and time.monotonic() - self._written >= every:
                     self._write()
         if run.stopped and stats.steps != self._feed.steps:
             return {}
@@ -305,6 +307,8 @@ class _Loop:
 
     def _begin_checkpoints(self, checkpoint: Checkpoint) -> None:
         """Takes up the training that the file holds, or writes the first: what cannot be written fails here."""
+        from pynet.checkpoint import read, write
+
         checkpoint.check()
         self._facts = {
             "network": self._net.spec,
@@ -334,6 +338,8 @@ class _Loop:
             self._run.history.add(row)
 
     def _state(self, finished: bool) -> State:
+        from pynet.checkpoint import State
+
         stats, begun = self._stats, self._at == len(self._rows)
         numbers: dict[str, float] = {"loss": stats.loss, "correct": stats.correct, "samples": stats.samples}
         numbers["steps"] = stats.steps
@@ -350,6 +356,8 @@ class _Loop:
 
     def _write(self, finished: bool = False) -> None:
         if self._checkpoint:
+            from pynet.checkpoint import write
+
             try:
                 write(self._checkpoint.path, self._net, self._state(finished))
             except OSError as error:

@@ -162,7 +162,7 @@ def test_how_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def count(path: Any, net: Network, state: checkpoint.State) -> None:
         written.append((len(state.rows), int(state.stats["steps"])))
 
-    monkeypatch.setattr("pynet.fit.write", count)
+    monkeypatch.setattr(checkpoint, "write", count)
     expected = {1: [0, 1, 2, 3, 4, 5, 5], "2": [0, 2, 4, 5], 10: [0, 5]}
     for every, epochs in expected.items():
         written.clear()
