@@ -6,19 +6,19 @@
 #include <limits.h>
 #include <string.h>
 
-/* Tuned on a Zen 5 with 1 MB of second-level cache a core: a packed block of B (384 kB) and one of A (294 kB) fit it. */
+/* Tuned on a Zen 4 with 1 MB of second-level cache a core: a packed block of B (512 kB) and one of A (256 kB) fit it. Rows of
+   a block are long, since in a large matrix each lies on a page of its own, which costs more than the copying. */
 enum {
-    BLOCK_K = 768, /* long sums, so that C is seldom put down and taken up again */
-    BLOCK_N = 128,
-    BLOCK_M = 96,
-    PAD_K = 16,       /* rows of packed A lie apart by no power of two: they would share cache sets */
+    BLOCK_K = 512, /* long sums, so that C is seldom put down and taken up again */
+    BLOCK_N = 256,
+    BLOCK_M = 128,
     DIRECT = 1 << 18, /* numbers in B up to which it is used where it lies: 1 MB */
     PANEL_K = 256,
     PANEL_N = 32,   /* a panel on the stack, where there is no scratch memory: 32 kB */
     WORTH = 1 << 25 /* multiply-adds that are worth a second thread: it may have to be woken, which takes 50 us */
 };
 
-_Static_assert((BLOCK_K * BLOCK_N + BLOCK_M * (BLOCK_K + PAD_K)) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
+_Static_assert((BLOCK_K * BLOCK_N + BLOCK_M * BLOCK_K) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
 
 typedef struct {
     gemm_args g;
@@ -61,16 +61,16 @@ static void pack_b(product *p, float *block, size_t ld)
     p->trans_b = false;
 }
 
+/* Copies a transposed A to a packed block, (k,m) as it is. */
 static void pack_a(product *p, float *block)
 {
-    const size_t ld = BLOCK_K + PAD_K;
-    kernels()->transpose(block, ld, p->g.A, p->g.col_a, p->g.k, p->g.m);
+    for (int k = 0; k < p->g.k; k++)
+        memcpy(block + (size_t)k * BLOCK_M, p->g.A + (size_t)k * p->g.col_a, (size_t)p->g.m * sizeof *block);
     p->g.A = block;
-    p->g.row_a = ld;
-    p->g.col_a = 1;
+    p->g.col_a = BLOCK_M;
 }
 
-/* In blocks that stay in the second-level cache: B packed, and A where it lies turned over. */
+/* In blocks that stay in the second-level cache: B packed, and A where it is transposed. */
 static void blocked(const product *p, float *scratch)
 {
     float *const block_b = scratch, *const block_a = scratch + BLOCK_K * BLOCK_N;
@@ -102,7 +102,7 @@ static void in_panels(const product *p)
 static void multiply(const product *p)
 {
     const bool large =
-        (int64_t)p->g.k * p->g.n > DIRECT && p->g.m >= BLOCK_N / 4; /* packing pays from so many uses on */
+        (int64_t)p->g.k * p->g.n > DIRECT && p->g.m >= BLOCK_M / 4; /* packing pays from so many uses on */
     float *scratch = large ? scratch_take() : NULL;
     if (scratch)
         blocked(p, scratch);
