@@ -3,7 +3,6 @@
 #include "pynet.h"
 #include "threads.h"
 
-#include <limits.h>
 #include <string.h>
 
 /* Tuned on a Zen 4 with 1 MB of second-level cache a core: a packed block of B (512 kB) and one of A (256 kB) fit it. Rows of
@@ -14,8 +13,8 @@ enum {
     BLOCK_M = 128,
     DIRECT = 1 << 18, /* numbers in B up to which it is used where it lies: 1 MB */
     PANEL_K = 256,
-    PANEL_N = 32,   /* a panel on the stack, where there is no scratch memory: 32 kB */
-    WORTH = 1 << 25 /* multiply-adds that are worth a second thread: it may have to be woken, which takes 50 us */
+    PANEL_N = 32, /* a panel on the stack, where there is no scratch memory: 32 kB */
+    SPEED = 50000 /* multiply-adds in a microsecond, about */
 };
 
 _Static_assert((BLOCK_K * BLOCK_N + BLOCK_M * BLOCK_K) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
@@ -151,6 +150,6 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
             },
         .trans_b = flags & PN_TRANS_B,
     };
-    team_run(multiply_share, &p, (double)m * n * k < WORTH ? 1 : INT_MAX);
+    team_share(multiply_share, &p, (double)m * n * k / SPEED);
     fp_leave(fp);
 }

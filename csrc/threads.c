@@ -16,15 +16,20 @@
 
 enum {
     MAX_THREADS = 64,
-    LINE = 64,   /* bytes: what threads write apart lies on cache lines apart */
-    SPINS = 1000 /* about 25 us */
+    LINE = 64,    /* bytes: what threads write apart lies on cache lines apart */
+    SPINS = 1000, /* until there is work, then sleep: about 25 us */
+    /* Until the others are done: longer than waking one takes, else each sleeps while the other wakes, call after call. */
+    SYNC_SPINS = 5000
 };
 
 /* Microseconds. */
 enum {
-    PATIENCE = 4000,     /* waited in vain before a call goes on alone; less may pass until a woken thread has a core */
-    FIRST_PAUSE = 50000, /* before the team is tried again; doubled each time that fails */
-    LONGEST_PAUSE = 1600000
+    PATIENCE = 4000, /* waited in vain before a call goes on alone; less may pass until a woken thread has a core */
+    LOST = 1000,     /* by calls that had better worked alone, until they do */
+    LONGEST_PAUSE = 1600000, /* before the team is tried again */
+    SHORT = 8, /* work that no team pays for: to call it and to move what it reads and writes takes some */
+    LONG = 60, /* work that waking the team pays for, which takes 50 */
+    SOON = 25  /* after the last work: had the team done that, it would still be awake */
 };
 
 typedef struct {
@@ -46,9 +51,11 @@ static struct {
     _Alignas(LINE) atomic_int sleepers;
     pthread_mutex_t bed;
     pthread_cond_t morning;
-    atomic_llong waited;   /* by all threads of this call, beyond spinning */
-    long long begun;       /* this call */
-    long long alone_until; /* under owner, like the two around it */
+    atomic_llong waited; /* by all threads of this call, beyond spinning */
+    atomic_llong ended;  /* the last call of team_share */
+    atomic_llong alone_until;
+    long long begun; /* this call; under owner, like the next */
+    long long lost;
     long long pause;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER, .morning = PTHREAD_COND_INITIALIZER};
 
@@ -60,9 +67,9 @@ static long long microseconds(void)
 }
 
 /* True if the number changed soon. */
-static bool spin_until_change(atomic_uint *what, unsigned old)
+static bool spin_until_change(atomic_uint *what, unsigned old, int spins)
 {
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0; i < spins; i++) {
         if (atomic_load_explicit(what, memory_order_acquire) != old)
             return true;
         cpu_pause();
@@ -70,19 +77,31 @@ static bool spin_until_change(atomic_uint *what, unsigned old)
     return false;
 }
 
-static void sleep_until_change(atomic_uint *what, unsigned old)
+/* Sleeps until it has changed, or somebody wakes the sleepers because it soon may. */
+static void sleep_until_woken(atomic_uint *what, unsigned old)
 {
     pthread_mutex_lock(&pool.bed);
     atomic_fetch_add(&pool.sleepers, 1); /* before the last look: who changes it sees us, or we see the change */
-    while (atomic_load(what) == old)
+    if (atomic_load(what) == old)
         pthread_cond_wait(&pool.morning, &pool.bed);
     atomic_fetch_sub(&pool.sleepers, 1);
     pthread_mutex_unlock(&pool.bed);
 }
 
+static void wait_until_change(atomic_uint *what, unsigned old)
+{
+    while (!spin_until_change(what, old, SPINS))
+        sleep_until_woken(what, old);
+}
+
+static bool team_awake(void)
+{
+    return atomic_load(&pool.sleepers) == 0;
+}
+
 static void wake_sleepers(void)
 {
-    if (atomic_load(&pool.sleepers) == 0)
+    if (team_awake())
         return;
     pthread_mutex_lock(&pool.bed);
     pthread_cond_broadcast(&pool.morning);
@@ -95,9 +114,9 @@ void team_sync(int threads)
         return;
     unsigned round = atomic_load_explicit(&pool.round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&pool.arrived, 1, memory_order_acq_rel) + 1 < threads) {
-        if (!spin_until_change(&pool.round, round)) {
+        if (!spin_until_change(&pool.round, round, SYNC_SPINS)) {
             const long long since = microseconds();
-            sleep_until_change(&pool.round, round);
+            wait_until_change(&pool.round, round);
             atomic_fetch_add_explicit(&pool.waited, microseconds() - since, memory_order_relaxed);
         }
         return;
@@ -113,8 +132,7 @@ static void *work(void *arg)
     unsigned seen = 0;
     fp_enter(); /* for good: this thread is the core's own */
     for (;;) {
-        if (!spin_until_change(&self->calls, seen))
-            sleep_until_change(&self->calls, seen);
+        wait_until_change(&self->calls, seen);
         seen++;
         if (!pool.job)
             return NULL;
@@ -209,6 +227,24 @@ bool team_held_up(int threads)
     return waited > PATIENCE && 3 * waited / (threads - 1) > microseconds() - pool.begun;
 }
 
+/* From a call that has ended, whose own share was done at that time: does the team pay? */
+static void learn(int threads, long long done)
+{
+    const long long now = microseconds(), tried = atomic_load_explicit(&pool.alone_until, memory_order_relaxed);
+    pool.lost += (now - done) - (done - pool.begun); /* who waits as long as he works would not be slower alone */
+    if (pool.lost < 0)
+        pool.lost = 0;
+    if (pool.lost > LOST || team_held_up(threads)) {
+        const long long waited = atomic_load_explicit(&pool.waited, memory_order_relaxed);
+        const long long once = 10 * (pool.lost > waited ? pool.lost : waited), again = 2 * pool.pause;
+        pool.pause = once > again ? once : again < LONGEST_PAUSE ? again : LONGEST_PAUSE;
+        atomic_store_explicit(&pool.alone_until, now + pool.pause, memory_order_relaxed);
+        pool.lost = 0;
+    } else if (now - tried > pool.pause) { /* all has gone well for as long as the last pause */
+        pool.pause = 0;
+    }
+}
+
 void team_run(team_job job, void *arg, int wanted)
 {
     int threads = wanted < pn_threads() ? wanted : pn_threads();
@@ -217,7 +253,7 @@ void team_run(team_job job, void *arg, int wanted)
         return;
     }
     pool.begun = microseconds();
-    if (pool.begun < pool.alone_until) {
+    if (pool.begun < atomic_load_explicit(&pool.alone_until, memory_order_relaxed)) {
         pthread_mutex_unlock(&pool.owner);
         job(arg, 0, 1);
         return;
@@ -229,14 +265,27 @@ void team_run(team_job job, void *arg, int wanted)
     atomic_store_explicit(&pool.waited, 0, memory_order_relaxed);
     call_workers(threads);
     job(arg, 0, threads);
+    const long long done = microseconds();
     team_sync(threads);
-    if (team_held_up(threads)) {
-        pool.pause = !pool.pause ? FIRST_PAUSE : pool.pause < LONGEST_PAUSE ? 2 * pool.pause : LONGEST_PAUSE;
-        pool.alone_until = microseconds() + pool.pause;
-    } else if (microseconds() - pool.begun > PATIENCE) {
-        pool.pause = 0;
-    }
+    learn(threads, done);
     pthread_mutex_unlock(&pool.owner);
+}
+
+void team_share(team_job job, void *arg, double length)
+{
+    if (length < SHORT || pn_threads() == 1) {
+        job(arg, 0, 1);
+        return;
+    }
+    const bool awake = team_awake();
+    if (!awake && length < LONG) { /* done before they are, but the next work need not be */
+        const long long now = microseconds();
+        if (now - atomic_load_explicit(&pool.ended, memory_order_relaxed) < SOON &&
+            now > atomic_load_explicit(&pool.alone_until, memory_order_relaxed))
+            wake_sleepers();
+    }
+    team_run(job, arg, awake || length >= LONG ? MAX_THREADS : 1);
+    atomic_store_explicit(&pool.ended, microseconds(), memory_order_relaxed);
 }
 
 void share(int id, int threads, int n, int grain, int *from, int *to)

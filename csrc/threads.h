@@ -11,6 +11,9 @@ typedef void (*team_job)(void *arg, int id, int threads);
    when another call has the team or no thread can be started: the job must give the same bits with any number. */
 void team_run(team_job job, void *arg, int wanted);
 
+/* Runs on as many threads as pay a job that takes one thread about `length` microseconds. */
+void team_share(team_job job, void *arg, double length);
+
 /* Inside a job, for thread 0: do the others keep this call waiting, because their cores are busy with something else? The
    job had better end soon; run again, it gets one thread. */
 bool team_held_up(int threads);
