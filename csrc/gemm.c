@@ -12,6 +12,7 @@ enum {
     BLOCK_N = 256,
     BLOCK_M = 128,
     DIRECT = 1 << 18, /* numbers in B up to which it is used where it lies: 1 MB */
+    STRIPE_K = 16,    /* more rows at once than the CPU follows, and the product is three times as slow */
     PANEL_K = 256,
     PANEL_N = 32, /* a panel on the stack, where there is no scratch memory: 32 kB */
     SPEED = 50000 /* multiply-adds in a microsecond, about */
@@ -98,15 +99,25 @@ static void in_panels(const product *p)
         }
 }
 
+/* A few rows of B at a time, in all their length: of a large B each row lies on pages of its own. */
+static void in_stripes(const product *p)
+{
+    for (int k = 0; k < p->g.k; k += STRIPE_K) {
+        product q = part(p, 0, 0, k, p->g.m, p->g.n, STRIPE_K);
+        kernels()->gemm(&q.g);
+    }
+}
+
 static void multiply(const product *p)
 {
-    const bool large =
-        (int64_t)p->g.k * p->g.n > DIRECT && p->g.m >= BLOCK_M / 4; /* packing pays from so many uses on */
-    float *scratch = large ? scratch_take() : NULL;
+    const bool large = (int64_t)p->g.k * p->g.n > DIRECT, packed = large && p->g.m >= BLOCK_M / 4;
+    float *scratch = packed ? scratch_take() : NULL; /* packing pays from so many uses on */
     if (scratch)
         blocked(p, scratch);
     else if (p->trans_b && p->g.k > 0)
         in_panels(p);
+    else if (large)
+        in_stripes(p);
     else
         kernels()->gemm(&p->g);
     scratch_give(scratch);
@@ -124,6 +135,31 @@ static void multiply_share(void *arg, int id, int threads)
         by_rows ? part(p, from, 0, 0, to - from, p->g.n, p->g.k) : part(p, 0, from, 0, p->g.m, to - from, p->g.k);
     if (from < to)
         multiply(&mine);
+}
+
+static void dots_share(void *arg, int id, int threads)
+{
+    dots_args mine = *(const dots_args *)arg;
+    int from, to;
+    share(id, threads, mine.m, 16, &from, &to);
+    mine.y += (size_t)from * mine.step_y;
+    mine.A += (size_t)from * mine.lda;
+    mine.m = to - from;
+    kernels()->dots(&mine);
+}
+
+/* C' = op(B)' op(A)' for a product of one column: it is then one of one row, if C lies like one. */
+static product turned(const product *p)
+{
+    product q = *p;
+    q.g.A = p->g.B;
+    q.g.col_a = p->trans_b ? 1 : p->g.ldb;
+    q.g.B = p->g.A;
+    q.g.ldb = p->g.col_a;
+    q.g.m = 1;
+    q.g.n = p->g.m;
+    q.trans_b = false;
+    return q;
 }
 
 void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B, int ldb, int m, int n, int k,
@@ -150,6 +186,25 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
             },
         .trans_b = flags & PN_TRANS_B,
     };
-    team_share(multiply_share, &p, (double)m * n * k / SPEED);
+    const double length = (double)m * n * k / SPEED;
+    const bool row = m == 1 && p.trans_b, column = n == 1 && !(flags & PN_TRANS_A);
+    if (row || column) { /* both factors lie along the sums. Shape and flags alone decide, for the sake of the bits */
+        dots_args d = {.y = C,
+                       .step_y = row ? 1 : p.g.ldc,
+                       .A = row ? B : A,
+                       .lda = row ? p.g.ldb : p.g.row_a,
+                       .x = row ? A : B,
+                       .step_x = row         ? p.g.col_a
+                                 : p.trans_b ? 1
+                                             : p.g.ldb,
+                       .m = row ? n : m,
+                       .k = k,
+                       .accumulate = flags & PN_ACCUMULATE};
+        team_share(dots_share, &d, length);
+    } else {
+        if (n == 1 && ldc == 1)
+            p = turned(&p);
+        team_share(multiply_share, &p, length);
+    }
     fp_leave(fp);
 }

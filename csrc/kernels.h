@@ -91,9 +91,20 @@ typedef struct {
     int window_height, window_width, stride;
 } windows;
 
+/* y (m) = A (m,k) x (k), or with accumulate y + A x; numbers of y and x lie so many floats apart. Each sum runs through the
+   16 lanes of kernels_rows.inc. */
+typedef struct {
+    float *y;
+    const float *A, *x;
+    size_t step_y, lda, step_x;
+    int m, k;
+    bool accumulate;
+} dots_args;
+
 typedef struct {
     const char *name;
     void (*gemm)(const gemm_args *g);
+    void (*dots)(const dots_args *d);
     void (*transpose)(float *y, size_t ldy, const float *x, size_t ldx, int m, int n); /* y (n,m) = x (m,n) */
     void (*bias)(float *y, size_t ldy, const float *x, size_t ldx, const float *b, int m, int n);
     void (*column_sums)(float *db, const float *dy, size_t ldy, int m, int n, bool accumulate);

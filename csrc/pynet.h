@@ -72,7 +72,9 @@ pn_status pn_set_threads(int n);
 enum { PN_TRANS_A = 1, PN_TRANS_B = 2, PN_ACCUMULATE = 4 };
 
 /* C (m,n) = op(A) op(B), op(A) is (m,k), op(B) is (k,n); row-major, lda ldb ldc floats from row to row.
-   flags: PN_TRANS_A: A lies as (k,m); PN_TRANS_B: B lies as (n,k); PN_ACCUMULATE: each sum starts from C, not from zero. */
+   flags: PN_TRANS_A: A lies as (k,m); PN_TRANS_B: B lies as (n,k); PN_ACCUMULATE: each sum starts from C, not from zero.
+   Each sum is one chain of fused multiply-adds, terms ascending; but in 16 lanes, added up at the end (then to C), where both
+   factors lie along it: m is 1 with PN_TRANS_B, or n is 1 without PN_TRANS_A. */
 void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B, int ldb, int m, int n, int k,
              int flags);
 

@@ -131,6 +131,53 @@ def test_gemm_is_one_chain_of_fused_multiply_adds(trans_a: bool, trans_b: bool) 
         assert_array_equal(got, chain)
 
 
+@pytest.mark.skipif(not FUSED, reason="needs a kernel table with fused multiply-add")
+@pytest.mark.parametrize("k", [1, 15, 16, 17, 300])
+@transposed
+def test_gemm_of_a_row_or_a_column_sums_in_chains_or_in_lanes(trans_a: bool, trans_b: bool, k: int) -> None:
+    rng = np.random.default_rng(k)
+    a, b = floats(rng, 21, k), floats(rng, k, 37)
+    wide = kernels.gemm(a, b)  # chains
+    for rows, columns, in_lanes in ((1, 37, trans_b), (21, 1, not trans_a)):
+        left, right = a[:rows], b[:, :columns]
+        expected = wide[:rows, :columns]
+        if in_lanes:
+            lanes = np.zeros((rows, columns, 16), np.float32)
+            for p in range(k):  # the product of two float32 is exact in float64
+                products = np.multiply.outer(left[:, p].astype(np.float64), right[p].astype(np.float64))
+                lanes[..., p % 16] = lanes[..., p % 16] + products
+            while lanes.shape[-1] > 1:
+                half = lanes.shape[-1] // 2
+                lanes = lanes[..., :half] + lanes[..., half:]
+            expected = lanes[..., 0]
+        left, right = (left.T.copy() if trans_a else left), (right.T.copy() if trans_b else right)
+        for name in FUSED:
+            kernels.set_cpu(name)
+            got = kernels.gemm(left, right, trans_a=trans_a, trans_b=trans_b)
+            apart = np.zeros((rows, 50), np.float32)[:, :columns]
+            kernels.gemm(left, right, trans_a=trans_a, trans_b=trans_b, out=apart)
+            kernels.set_cpu(None)
+            assert_array_equal(got, expected)
+            assert_array_equal(apart, expected)
+
+
+@transposed
+@pytest.mark.parametrize(
+    ("m", "n", "k"),
+    [(1, 2100, 700), (2100, 1, 700), (5, 2100, 300), (1700, 900, 1), (161, 203, 130), (140, 300, 1100)],
+)
+def test_gemm_bits_are_the_same_for_each_number_of_threads(
+    m: int, n: int, k: int, trans_a: bool, trans_b: bool
+) -> None:
+    found = []
+    for threads in (1, 2, 3, 8):
+        kernels.set_threads(threads)
+        found.append(check_gemm(m, n, k, trans_a, trans_b))
+    kernels.set_threads(None)
+    for other in found[1:]:
+        assert_array_equal(other, found[0])
+
+
 def test_gemm_takes_any_layout(table: str) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(6, 5)), rng.normal(size=(5, 7))
