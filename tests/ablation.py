@@ -96,7 +96,7 @@ def main(model: str, seeds: int = 1) -> None:
         worst = [
             f"{scene} {100 * s:.0f} %" for scene, s in sorted(shares.items(), key=lambda item: item[1])[:3] if s < 0.995
         ]
-        print(f"| {step if replaced else 'nothing'} | {100 * right.mean():.1f} % | {', '.join(worst)} |", flush=True)
+        print(f"| {step if replaced else 'nothing'} | {100 * right.mean():.1f} % | {'; '.join(worst)} |", flush=True)
 
 
 if __name__ == "__main__":
