@@ -123,7 +123,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (!status)
         status = net_check_finite(net);
     if (!status)
-        status = reserve(net, rows, worthwhile_threads(net, rows));
+        status = reserve(net, rows, input_copies(net, rows), input_copies(net, rows));
     if (!status && (opt->clip_norm > 0 || takes_pieces(net, rows)))
         status = reserve_gradients(net);
     if (!status && n > 0)
@@ -154,7 +154,7 @@ static pn_status forward(pn_net *net, const pn_data *data, const int32_t *order,
     if (!status && training)
         status = check_batch(net, n);
     if (!status)
-        status = reserve(net, n, worthwhile_threads(net, n));
+        status = reserve(net, n, 1, worthwhile_threads(net, n));
     if (status)
         return status;
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = n, .training = training};
@@ -257,7 +257,7 @@ pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temp
     const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
     pn_status status = check_samples(net, data, NULL, n, false);
     if (!status)
-        status = reserve(net, rows, 1);
+        status = reserve(net, rows, 1, worthwhile_threads(net, rows));
     if (status || n == 0)
         return status;
     net->done = STEP_NONE;
@@ -272,7 +272,7 @@ pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order
     const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
     pn_status status = check_samples(net, data, order, n, true);
     if (!status)
-        status = reserve(net, rows, 1);
+        status = reserve(net, rows, 1, worthwhile_threads(net, rows));
     if (status || n == 0)
         return status;
     net->done = STEP_NONE;
@@ -298,7 +298,7 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
         net->input_gradient = true;
     }
     if (!status)
-        status = reserve(net, n, worthwhile_threads(net, n));
+        status = reserve(net, n, 1, worthwhile_threads(net, n));
     if (status || n == 0)
         return status;
     job j = {.net = net, .data = data, .n = n, .batch = n, .y = dx, .dy = dy, .layer = i};

@@ -371,6 +371,7 @@ struct pn_net {
         input_gradient; /* work memory has room for the gradients of the inputs, and of layers with nothing to learn below */
     bool sparse;        /* net->zeros is about the batch of the last forward */
     int copies;         /* of the inputs: each thread that trains gathers its own, which is faster than to share */
+    int threads;        /* for which layers have memory of their own */
     activation *x;      /* (copies) */
     activation dx;      /* gradient of the inputs, if input_gradient */
     nonzeros *zeros; /* (copies) */

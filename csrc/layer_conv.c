@@ -179,7 +179,7 @@ static void conv_backward(layer *l, const pass *p)
         memset(dx.data + i * dx.ld, 0, image * sizeof *dx.data);
         for (size_t y = 0; y < (size_t)s.kernel; y++)
             for (size_t x = 0; x < (size_t)s.out_width; x++) {
-                g.C = dx.data + i * dx.ld + y * image_row + x * (size_t)(s.stride * s.channels);
+                g.C = dx.data + i * dx.ld + y * image_row + x * (size_t)s.stride * (size_t)s.channels;
                 g.start = g.C;
                 g.A = l->dy.data + i * l->dy.ld + x * (size_t)s.n;
                 g.B = turned + y * row;

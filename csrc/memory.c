@@ -36,7 +36,7 @@ static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float 
 }
 
 /* Lays out what layer l needs. Its x and dx are the y and dy of the layer before, or belong to the network. */
-static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *used, size_t rows, int copies)
+static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *used, size_t rows, int threads)
 {
     const bool back = l->learns || net->input_gradient;
     l->x = l->before ? l->before->y : (activation){0};
@@ -59,12 +59,12 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
     l->copy.data = cut(block, used, rows * l->copy.ld);
     l->dcopy.data = l->wants_dx || net->input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
     l->scratch = cut(block, used, l->scratch_size);
-    l->own = cut(block, used, l->own_size * (size_t)copies);
+    l->own = cut(block, used, l->own_size * (size_t)threads);
     l->row_data = cut(block, used, rows * l->row_scratch);
 }
 
 /* Lays out activations, gradients and scratch for `rows` rows; returns the floats it takes. */
-static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
+static size_t lay_out(pn_net *net, float *block, size_t rows, int copies, int threads)
 {
     size_t used = 0;
     activation x;
@@ -75,7 +75,7 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
     net->dx = (activation){.ld = padded(shape_size(&net->text.input))};
     net->dx.data = net->input_gradient ? cut(block, &used, rows * net->dx.ld) : NULL;
     for (int i = 0; i < net->n_layers; i++)
-        lay_out_layer(net, &net->layers[i], block, &used, rows, copies);
+        lay_out_layer(net, &net->layers[i], block, &used, rows, threads);
     const size_t targets = rows * padded(shape_size(&net->last->out));
     net->answers.targets = net->text.loss.kind != PN_CROSS_ENTROPY ? cut(block, &used, targets) : NULL;
     net->answers.labels = (int32_t *)cut(block, &used, rows);
@@ -88,15 +88,20 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies)
 int worthwhile_threads(const pn_net *net, int64_t rows)
 {
     const double worth = 200e3; /* multiply-adds of a batch: below, waiting for each other costs more than it saves */
-    int threads = net->multiplies * (double)rows < worth ? 1 : pn_threads();
-    while (!copies_fit(net, rows, threads))
-        threads--;
-    return threads;
+    return net->multiplies * (double)rows < worth ? 1 : pn_threads();
 }
 
-pn_status reserve(pn_net *net, int64_t rows, int copies)
+int input_copies(const pn_net *net, int64_t rows)
 {
-    if (net->work && rows <= net->capacity && copies <= net->copies)
+    int copies = worthwhile_threads(net, rows);
+    while (!copies_fit(net, rows, copies))
+        copies--;
+    return copies;
+}
+
+pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
+{
+    if (net->work && rows <= net->capacity && copies <= net->copies && threads <= net->threads)
         return PN_OK;
     const int64_t most_rows = rows > net->capacity ? rows : net->capacity;
     const int most_copies = copies > net->copies ? copies : net->copies;
@@ -104,13 +109,14 @@ pn_status reserve(pn_net *net, int64_t rows, int copies)
         rows = most_rows;
         copies = most_copies;
     }
+    threads = threads > net->threads ? threads : net->threads;
     const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes: rows times that stays far below 2^63 */
     float *block = NULL;
     activation *x = calloc((size_t)copies, sizeof *x);
     nonzeros *zeros = calloc((size_t)copies, sizeof *zeros);
     net->done = STEP_NONE;
     if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->n_layers + copies + 2))
-        block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies), sizeof *block);
+        block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies, threads), sizeof *block);
     if (block) {
         free(net->work);
         free(net->x);
@@ -120,12 +126,13 @@ pn_status reserve(pn_net *net, int64_t rows, int copies)
         net->zeros = zeros;
         net->capacity = (int)rows;
         net->copies = copies;
+        net->threads = threads;
     } else {
         free(x);
         free(zeros);
     }
     if (net->work) /* counting has laid it out anew */
-        lay_out(net, net->work, (size_t)net->capacity, net->copies);
+        lay_out(net, net->work, (size_t)net->capacity, net->copies, net->threads);
     for (int i = 0; block && i < net->n_layers; i++)
         if (net->layers[i].ops->place)
             net->layers[i].ops->place(&net->layers[i]);

@@ -510,10 +510,8 @@ void run(team_job what, job *j)
             j->net->zeros[c].column_words =
                 bit_words((size_t)(what == train_job && takes_pieces(j->net, rows) ? PIECE : rows));
     }
-    int threads = worthwhile_threads(j->net, rows);
-    if (what != evaluate_job && what != predict_job &&
-        threads > j->net->copies) /* pn_set_threads may have come between */
-        threads = j->net->copies;
+    const int most = what == train_job ? j->net->copies : j->net->threads; /* pn_set_threads may have come between */
+    const int worth = worthwhile_threads(j->net, rows), threads = worth < most ? worth : most;
     do {
         j->end = -1;
         team_run(what, j, threads);

@@ -29,12 +29,13 @@ typedef struct {
 enum { PIECE = 64 }; /* rows of inputs, which stay in the second-level cache beside the weights */
 bool takes_pieces(const pn_net *net, int64_t rows);
 
-/* Makes room for batches of this many rows, with so many copies of the inputs and of layers' own memory: one for each thread that trains. What an
-   earlier call left there is gone when it grows. */
-pn_status reserve(pn_net *net, int64_t rows, int copies);
+/* Makes room for batches of this many rows, with so many copies of the inputs, and layers' own memory for so many threads.
+   What an earlier call left there is gone when it grows. */
+pn_status reserve(pn_net *net, int64_t rows, int copies, int threads);
 
-/* How many threads the work on a batch is worth. */
+/* How many threads the work on a batch is worth, and how many of them can have a copy of its inputs, as training wants. */
 int worthwhile_threads(const pn_net *net, int64_t rows);
+int input_copies(const pn_net *net, int64_t rows);
 
 /* What a step changes besides the parameters: running statistics. */
 void after_step(pn_net *net, const pass *p);

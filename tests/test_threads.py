@@ -114,6 +114,17 @@ def test_large_batches_have_the_bits_of_the_four_steps(
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("spec", [*SPECS, "input(3,20,20) conv(8,3) layernorm gelu dense(30) layernorm softmax"])
+def test_a_new_network_says_the_same_bits(spec: str) -> None:
+    """Before it trains its work memory has room for one copy of the inputs, but for all threads' own."""
+    found = set()
+    for count in COUNTS:
+        kernels.set_threads(count)
+        x, y = samples(Network(spec), 301)
+        found.add((Network(spec).predict_proba(x).tobytes(), Network(spec).evaluate(x, y)))
+    assert len(found) == 1
+
+
 def test_more_threads_than_there_is_work_for() -> None:
     kernels.set_threads(64)
     many = results(SPEC)
