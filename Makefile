@@ -189,7 +189,7 @@ build/.peers: bench/peers/requirements.txt
 	@build/peers-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-$(BUILD)/c/%: tests/c/%.c $(OBJECTS)
+$(BUILD)/c/%: tests/c/%.c tests/c/testing.h $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 $(WARNINGS) $(EXTRA) -Icsrc -o $@ $< $(OBJECTS) -lm -pthread
 

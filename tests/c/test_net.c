@@ -1,7 +1,7 @@
 /* The network from C: training with any number of threads gives the same bits, two nets run at once, a fork in between
    does no harm, and each call refuses what it cannot do. Prints how many checks it made. */
 #define _GNU_SOURCE
-#include "pynet.h"
+#include "testing.h"
 
 #include <fenv.h>
 
@@ -27,46 +27,9 @@ static float floats[N * FEATURES];
 static float targets[N * CLASSES];
 static int32_t labels[N], order[N];
 
-static int checks, failures;
-
-#define CHECK(what)                                           \
-    do {                                                      \
-        checks++;                                             \
-        if (!(what)) {                                        \
-            failures++;                                       \
-            printf("line %d: not so: %s\n", __LINE__, #what); \
-        }                                                     \
-    } while (0)
-
 static pn_data data_of(pn_dtype dtype)
 {
     return (pn_data){.x = dtype == PN_UINT8 ? (const void *)bytes : floats, .dtype = dtype, .labels = labels, .n = N};
-}
-
-static pn_net *created(const char *text, uint64_t seed)
-{
-    char err[PN_ERRLEN];
-    pn_net *net;
-    if (pn_net_new(&net, text, seed, err) != PN_OK) {
-        printf("%s: %s\n", text, err);
-        exit(1);
-    }
-    return net;
-}
-
-/* FNV-1a (Fowler, Noll and Vo) over all parameters. */
-static uint64_t hash(pn_net *net)
-{
-    uint64_t h = 0xcbf29ce484222325u;
-    pn_net_info info;
-    pn_net_describe(net, &info);
-    for (int i = 0; i < info.tensors; i++) {
-        pn_tensor t;
-        CHECK(pn_net_tensor(net, i, &t) == PN_OK);
-        for (size_t b = 0; b < (size_t)t.size * sizeof(float); b++)
-            h = (h ^ ((const unsigned char *)t.data)[b]) * 0x100000001b3u;
-    }
-    return h;
 }
 
 static pn_status epochs(pn_net *net, const pn_data *data, int count)
@@ -457,8 +420,7 @@ int main(void)
 {
     uint32_t state = 1;
     for (int i = 0; i < N * FEATURES; i++) {
-        state = state * 1664525u + 1013904223u;
-        bytes[i] = (uint8_t)(state >> 24);
+        bytes[i] = (uint8_t)(draw(&state) >> 16);
         floats[i] = (float)bytes[i] / 255.0f;
     }
     for (int i = 0; i < N; i++) {

@@ -1,0 +1,190 @@
+/* Small networks of every kind of layer: whatever is computed with them, from training to the gradient of the inputs, has
+   the same bits for every number of threads, and by the four steps by hand. Sizes are odd, so that the threads' shares
+   are, too. Prints how many checks it made. */
+#include "testing.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { N = 141, FEATURES = 126, CLASSES = 7 };
+
+static const char *const specs[] = {
+    "input(126) dense(130) batchnorm relu dense(50) layernorm gelu dropout(0.3) dense(7) softmax",
+    "input(126) dense(300) relu dense(290) leaky_relu(0.1) batchnorm dense(7) softmax",
+    "input(126) batchnorm dense(290,bias=no) tanh dense(150) relu dense(7) sigmoid loss(mse)",
+    "input(126) residual(dense(126) relu dense(126)) relu residual(dense(300) tanh) dropout(0.5) dense(7) softmax",
+    "input(126) dense(131) residual(dense(260) relu residual(dense(260) batchnorm) dense(131)) relu dense(7) softmax",
+    "input(2,9,7) conv(6,3,pad=1) batchnorm relu maxpool(2) conv(17,2) leaky_relu avgpool(2,1) flatten dropout(0.2) "
+    "dense(31) sigmoid dense(7) softmax",
+    "input(2,9,7) conv(9,3,pad=same,stride=2) layernorm gelu residual(conv(9,3,pad=1) batchnorm relu conv(9,3,pad=1)) "
+    "relu residual(conv(12,3,pad=1,stride=2) relu) globalavgpool dense(7) softmax",
+    "input(2,9,7) layernorm maxpool(3,2) relu conv(33,2,bias=no) dropout(0.4) batchnorm conv(20,2) relu dense(7)",
+    "input(2,9,7) residual(conv(5,3,pad=1) relu) flatten dense(280) relu dense(7) loss(mse)",
+};
+enum { SPECS = sizeof specs / sizeof *specs };
+
+static const int batch_sizes[] = {13, 71, N}; /* many steps; two, in pieces; one */
+static const pn_optim optimizers[] = {
+    {.kind = PN_SGD, .learning_rate = 0.05},
+    {.kind = PN_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01},
+    {.kind = PN_NESTEROV, .learning_rate = 0.01, .momentum = 0.9, .clip_norm = 0.5},
+};
+enum { BATCH_SIZES = 3 };
+
+static uint8_t bytes[N * FEATURES]; /* mostly zeros */
+static float floats[N * FEATURES];
+static int32_t labels[N], order[N];
+static char path[] = "/tmp/pynet-test-XXXXXX";
+
+static pn_data data_of(pn_dtype dtype)
+{
+    return (pn_data){.x = dtype == PN_UINT8 ? (const void *)bytes : floats, .dtype = dtype, .labels = labels, .n = N};
+}
+
+static uint64_t hash_numbers(uint64_t h, const float *x, size_t n)
+{
+    size_t finite = 0;
+    for (size_t i = 0; i < n; i++)
+        finite += isfinite(x[i]) != 0;
+    CHECK(finite == n);
+    return hash_on(h, x, n * sizeof *x);
+}
+
+/* The bits of what a network says of the data. */
+static uint64_t answers(pn_net *net, const pn_data *data)
+{
+    static float y[N * CLASSES];
+    pn_stats stats = {0};
+    CHECK(pn_net_evaluate(net, data, order, N, &stats) == PN_OK && stats.samples == N && stats.loss > 0);
+    CHECK(pn_net_predict(net, data, N, 0.7f, y) == PN_OK);
+    return hash_on(hash_numbers(no_bytes, y, N * CLASSES), &stats.loss, sizeof stats.loss);
+}
+
+/* Of the gradients of the inputs: from the loss, and from the output of each layer. */
+static uint64_t input_gradients(pn_net *net, const pn_data *data)
+{
+    enum { WIDEST = 800 };
+    static float dx[N * FEATURES], dy[N * WIDEST];
+    pn_net_info info;
+    pn_net_describe(net, &info);
+    for (int i = 0; i < N * WIDEST; i++)
+        dy[i] = (float)(i % 13 - 6);
+    CHECK(pn_net_input_gradient(net, data, N, -1, NULL, dx) == PN_OK);
+    uint64_t h = hash_numbers(no_bytes, dx, N * FEATURES);
+    for (int i = 0; i < info.layers; i++) {
+        memset(dx, 0, sizeof dx);
+        CHECK(pn_net_input_gradient(net, data, N, i, dy, dx) == PN_OK);
+        h = hash_numbers(h, dx, N * FEATURES);
+    }
+    return h;
+}
+
+/* Of what the layers put out in the modes of training and of inference. */
+static uint64_t activations(pn_net *net, const pn_data *data, int n)
+{
+    static float y[N * 800];
+    uint64_t h = no_bytes;
+    pn_net_info info;
+    pn_net_describe(net, &info);
+    for (int training = 0; training < 2; training++) {
+        CHECK((training ? pn_net_forward : pn_net_infer)(net, data, order, n) == PN_OK);
+        for (int i = 0; i < info.layers; i++) {
+            pn_layer_info layer;
+            CHECK(pn_net_layer(net, i, &layer) == PN_OK && pn_net_activation(net, i, n, y) == PN_OK);
+            size_t size = (size_t)n;
+            for (int axis = 0; axis < layer.out_rank; axis++)
+                size *= (size_t)layer.out_shape[axis];
+            h = hash_numbers(h, y, size);
+        }
+    }
+    return h;
+}
+
+static uint64_t saved_and_loaded(pn_net *net, const pn_data *data)
+{
+    char err[PN_ERRLEN];
+    pn_net *again = NULL;
+    CHECK(pn_net_save(net, path) == PN_OK);
+    CHECK(pn_net_load(&again, path, err) == PN_OK);
+    CHECK(again && hash(again) == hash(net));
+    const uint64_t h = answers(again, data);
+    pn_net_free(again);
+    return h;
+}
+
+/* Step by step, in the batches that pn_net_train makes. */
+static void train_by_hand(pn_net *net, const pn_data *data, int batch, const pn_optim *opt)
+{
+    const int batches = (N + batch - 1) / batch;
+    for (int i = 0, at = 0; i < batches; i++) {
+        const int n = N / batches + (i < N % batches);
+        double loss;
+        CHECK(pn_net_forward(net, data, order + at, n) == PN_OK);
+        CHECK(pn_net_loss(net, data, order + at, n, &loss) == PN_OK && loss > 0);
+        CHECK(pn_net_backward(net) == PN_OK && pn_net_update(net, opt) == PN_OK);
+        at += n;
+    }
+}
+
+/* Of all that a network can do. What a new one says comes first: its work memory has room for no more than that. */
+static uint64_t results(const char *spec, pn_dtype dtype, int batch, const pn_optim *opt)
+{
+    const pn_data data = data_of(dtype);
+    pn_net *net = created(spec, 5), *twin = created(spec, 5);
+    pn_shuffle(order, N, 1, 2);
+    uint64_t h = answers(net, &data);
+    for (int epoch = 0; epoch < 2; epoch++) {
+        pn_stats stats = {0};
+        pn_shuffle(order, N, 1, (uint64_t)epoch);
+        CHECK(pn_net_train(net, &data, order, N, batch, opt, &stats) == PN_OK && stats.samples == N);
+        h = hash_on(h, &stats.loss, sizeof stats.loss);
+        train_by_hand(twin, &data, batch, opt);
+    }
+    CHECK(hash(net) == hash(twin));
+    const uint64_t said = answers(net, &data);
+    CHECK(answers(twin, &data) == said);
+    CHECK(saved_and_loaded(net, &data) == said);
+    const uint64_t parts[] = {h, hash(net), said, activations(net, &data, 31), input_gradients(net, &data)};
+    CHECK(pn_net_train(net, &data, NULL, N, batch, opt, NULL) == PN_OK); /* with room for the inputs' gradients */
+    CHECK(pn_net_train(twin, &data, NULL, N, batch, opt, NULL) == PN_OK && hash(net) == hash(twin));
+    pn_net_free(net);
+    pn_net_free(twin);
+    return hash_on(no_bytes, parts, sizeof parts);
+}
+
+static void same_bits(void)
+{
+    for (int s = 0; s < SPECS; s++)
+        for (int dtype = PN_UINT8; dtype <= PN_FLOAT32; dtype++) {
+            const int b = (s + dtype) % BATCH_SIZES;
+            const pn_optim *opt = &optimizers[(s / BATCH_SIZES + s + dtype) % BATCH_SIZES];
+            CHECK(pn_set_threads(1) == PN_OK);
+            const uint64_t expected = results(specs[s], (pn_dtype)dtype, batch_sizes[b], opt);
+            for (int threads = 2; threads <= 3; threads++) {
+                const int before = failures;
+                CHECK(pn_set_threads(threads) == PN_OK);
+                CHECK(results(specs[s], (pn_dtype)dtype, batch_sizes[b], opt) == expected);
+                if (failures > before)
+                    printf("%s, dtype %d, batch %d, %d threads\n", specs[s], dtype, batch_sizes[b], threads);
+            }
+        }
+}
+
+int main(void)
+{
+    uint32_t state = 1;
+    const int file = mkstemp(path);
+    CHECK(file >= 0 && close(file) == 0);
+    for (int i = 0; i < N * FEATURES; i++) {
+        const uint32_t number = draw(&state);
+        bytes[i] = number % 4 ? 0 : (uint8_t)(number >> 16);
+        floats[i] = (float)draw(&state) / 8388608.0f - 1;
+    }
+    for (int i = 0; i < N; i++)
+        labels[i] = i * i % CLASSES;
+    same_bits();
+    CHECK(unlink(path) == 0);
+    printf("layers: %d checks, %d failures\n", checks, failures);
+    return failures != 0;
+}

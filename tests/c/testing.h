@@ -1,0 +1,63 @@
+/* What the C tests of networks have in common: checks that count, networks from a text, figures of all bits. */
+#ifndef TESTING_H
+#define TESTING_H
+
+#include "pynet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int checks, failures;
+
+#define CHECK(what)                                           \
+    do {                                                      \
+        checks++;                                             \
+        if (!(what)) {                                        \
+            failures++;                                       \
+            printf("line %d: not so: %s\n", __LINE__, #what); \
+        }                                                     \
+    } while (0)
+
+static inline pn_net *created(const char *text, uint64_t seed)
+{
+    char err[PN_ERRLEN];
+    pn_net *net;
+    if (pn_net_new(&net, text, seed, err) != PN_OK) {
+        printf("%s: %s\n", text, err);
+        exit(1);
+    }
+    return net;
+}
+
+/* FNV-1a (Fowler, Noll and Vo) of some bytes, going on from h. */
+static inline uint64_t hash_on(uint64_t h, const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u;
+    return h;
+}
+
+static const uint64_t no_bytes = 0xcbf29ce484222325u; /* their FNV-1a */
+
+/* Of all tensors. */
+static inline uint64_t hash(pn_net *net)
+{
+    uint64_t h = no_bytes;
+    pn_net_info info;
+    pn_net_describe(net, &info);
+    for (int i = 0; i < info.tensors; i++) {
+        pn_tensor t;
+        CHECK(pn_net_tensor(net, i, &t) == PN_OK);
+        h = hash_on(h, t.data, (size_t)t.size * sizeof *t.data);
+    }
+    return h;
+}
+
+/* 24 bits of a linear congruence: the same numbers on every machine. */
+static inline uint32_t draw(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
+#endif
