@@ -6,23 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What happens to a finished tile of sums before it is stored to C. */
-typedef enum {
-    EPI_STORE,     /* C = sum */
-    EPI_BIAS,      /* C = sum + bias */
-    EPI_BIAS_RELU, /* C = max(sum + bias, 0) */
-    EPI_RELU_GRAD, /* C = sum where y > 0, else 0 */
-    EPI_SGD        /* C = C - learning_rate * sum: C is the weight, the sum its gradient */
-} epilogue_kind;
-
-typedef struct {
-    epilogue_kind kind;
-    const float *bias; /* (n) */
-    const float *y;    /* (m,n), ldy floats from row to row */
-    size_t ldy;
-    float learning_rate;
-} epilogue;
-
 /* How an optimizer moves weights: g = scale dw, cut to [-clip, clip], plus l2 w; w *= keep; then, with its memory a and b, */
 typedef enum {
     UPDATE_SGD,      /* w -= rate g */
@@ -39,6 +22,24 @@ typedef struct {
     float scale, clip, l2, keep;
     float rate, momentum, rest1, beta2, rest2, root, epsilon;
 } update_rule;
+
+/* What happens to a finished tile of sums before it is stored to C. */
+typedef enum {
+    EPI_STORE,     /* C = sum */
+    EPI_BIAS,      /* C = sum + bias */
+    EPI_BIAS_RELU, /* C = max(sum + bias, 0) */
+    EPI_RELU_GRAD, /* C = sum where y > 0, else 0 */
+    EPI_UPDATE     /* C is the weight, the sum its gradient: a plain step of UPDATE_SGD or UPDATE_MOMENTUM */
+} epilogue_kind;
+
+typedef struct {
+    epilogue_kind kind;
+    const float *bias; /* (n) */
+    const float *y;    /* (m,n), ldy floats from row to row */
+    size_t ldy;
+    const update_rule *rule;
+    float *memory; /* its a, with ldc floats from row to row */
+} epilogue;
 
 /* Weights, a and b as far as the kind has them, all with ld floats from row to row, and gradients; (m,n). */
 typedef struct {

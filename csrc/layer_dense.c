@@ -328,13 +328,14 @@ static bool rows_complete(const layer *l, const pass *p)
     return from + rows == p->rows;
 }
 
-/* dW (k,n) = x^T dy, stored, or handed to the optimizer: plain gradient descent takes it as it leaves the registers. */
+/* dW (k,n) = x^T dy, stored, or handed to the optimizer: plain gradient descent and momentum take it as it leaves the
+   registers. */
 static void update_weights(layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS];
     const update_rule *rule = p->opt && rows_complete(l, p) ? optim_rule(p->opt, W) : NULL;
     const patch own = owned(l, p);
-    if (rule && !(rule->kind == UPDATE_SGD && rule->plain)) {
+    if (rule && !(rule->plain && rule->kind <= UPDATE_MOMENTUM)) {
         apply_in_pieces(l, p, &own);
         return;
     }
@@ -345,7 +346,7 @@ static void update_weights(layer *l, const pass *p)
     g.C = to.data;
     g.ldc = to.ld;
     if (rule)
-        g.epi = (epilogue){.kind = EPI_SGD, .learning_rate = rule->rate};
+        g.epi = (epilogue){.kind = EPI_UPDATE, .rule = rule, .memory = to.memory[0]};
     kernels()->gemm(&g);
 }
 
