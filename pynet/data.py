@@ -252,6 +252,13 @@ def validation_split(
     return parts
 
 
+def shuffled_labels(y: npt.ArrayLike, seed: int = 0) -> Array:
+    """The labels y (n) in another order: nothing is left to learn but each sample by heart (Zhang et al. 2017)."""
+    random = np.random.RandomState(np.random.MT19937(seed))
+    shuffled: Array = random.permutation(np.asarray(y))
+    return shuffled
+
+
 def one_hot(y: npt.ArrayLike, classes: int) -> npt.NDArray[np.float32]:
     """(n, classes) float32: 1 at each row's label, else 0. y: (n) integers in 0..classes-1. Raises DataError."""
     y = np.asarray(y)

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from pynet import __version__
+from pynet.checkpoint import Checkpoint
 from pynet.choose import add_data_options
 from pynet.cli import Parser, UsageError, number, path, refuse, whole
 from pynet.optim import OPTIMIZERS, Optimizer
@@ -17,6 +18,7 @@ from pynet.schedules import parse as parse_schedule
 __all__ = ["DEFAULT_TARGET", "epochs_for", "parse"]
 
 BATCH_SIZE = 64
+VAL_SPLIT = 0.1  # what --patience sets aside: the test set must not choose the weights
 EPOCHS = 10
 EPOCHS_DIGITS = 40  # the built-in digits are few: 10 epochs are 290 steps. After 40, 30 seeds gave 96.3 % or more
 DEFAULT_TARGET = Path("{name}.safetensors")  # {name} is the data set's
@@ -30,6 +32,9 @@ examples:
   pynet train --net "input(784) dense(32) tanh dense(10) softmax"
   pynet train --data letters/ --size 32              own pictures: letters/a/*.png, letters/b/*.jpg, ...
   pynet train --load mnist.safetensors --epochs 5    go on from a model
+  pynet train --epochs 100 --patience 5              stop when the validation loss has not fallen for 5 epochs
+  pynet train --epochs 50 --checkpoint run.safetensors            then, after an interruption, the same with --resume
+  pynet train --shuffle-labels --epochs 50           how much can it memorise?
   pynet train --explain --plot                       with one step in all its numbers, and pictures at the end
 
 defaults: {EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits.
@@ -63,6 +68,7 @@ def _parser() -> Parser:
     _add_network_options(parser.add_argument_group("network"))
     _add_training_options(parser.add_argument_group("training"))
     _add_optimizer_options(parser.add_argument_group("optimizer"))
+    _add_stopping_options(parser.add_argument_group("when to stop, and going on"))
     _add_output_options(parser.add_argument_group("output"))
     return parser
 
@@ -74,6 +80,8 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add("--limit", metavar="N", type=whole(1), help="only the first N training samples")
     split = number(0, 1, "a number from 0 to below 1")
     add("--val-split", metavar="F", type=split, default=0.0, help="share of the training samples set aside to watch")
+    random = "give the training samples each other's labels: what is learnt then is memorised"
+    add("--shuffle-labels", action="store_true", help=random)
 
 
 def _add_network_options(group: argparse._ArgumentGroup) -> None:
@@ -133,6 +141,30 @@ def _add_optimizer_options(group: argparse._ArgumentGroup) -> None:
     add("--warmup", metavar="N", type=decay, help="epochs in which the learning rate first grows in a line")
 
 
+def _add_stopping_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    stop = "stop after N epochs without a better one, and take the weights of the best; sets aside validation samples"
+    add("--patience", metavar="N", type=whole(1), help=f"{stop} (--val-split {VAL_SPLIT}) unless told how many")
+    better = "with --patience: an epoch is better that gains more than this (default: 0)"
+    add("--min-delta", metavar="D", type=number(0, 3e38, "a number, 0 or more"), help=better)
+    monitor = "with --patience: the validation figure that counts (default: loss)"
+    add("--monitor", choices=["loss", "accuracy"], help=monitor)
+    kept = "write the training down as it goes, as a model file from which --resume can go on"
+    add("--checkpoint", metavar="FILE", type=path, help=kept)
+    often = "epochs, or seconds as in 30s (default: 1, each epoch)"
+    add("--checkpoint-every", metavar="N", type=_every, help=often)
+    resume = "go on from --checkpoint FILE; give the same options again: the result is the same to the last bit"
+    add("--resume", action="store_true", help=resume)
+
+
+def _every(text: str) -> str:
+    try:
+        Checkpoint("", text)
+    except ValueError:
+        refuse(text, "epochs, 1 or more, or seconds, as in 30s")
+    return text
+
+
 def _schedule(text: str) -> Schedule:
     try:
         return parse_schedule(text)
@@ -179,6 +211,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         options.schedule = replace(options.schedule or Constant(), warmup=options.warmup)
     if options.label_smoothing and options.loss not in (None, "cross_entropy"):
         raise UsageError(f"--label-smoothing is for cross_entropy, --loss is {options.loss}")
+    if options.patience and not options.val_split:
+        options.val_split = VAL_SPLIT
+    for name, needed in (
+        ("min_delta", "patience"),
+        ("monitor", "patience"),
+        ("checkpoint_every", "checkpoint"),
+        ("resume", "checkpoint"),
+    ):
+        if getattr(options, name) and not getattr(options, needed):
+            raise UsageError(f"--{name.replace('_', '-')} needs --{needed}")
     for network, parts in (
         ("load", ["net", "hidden", "activation", "init", "loss", "label_smoothing"]),
         ("net", ["hidden", "activation", "init"]),

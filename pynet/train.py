@@ -22,7 +22,8 @@ import numpy as np
 
 from pynet import __version__, choose, cli, data, kernels
 from pynet._ffi import check_environment, optimizer_struct
-from pynet.callbacks import Run
+from pynet.callbacks import EarlyStopping, Run
+from pynet.checkpoint import Checkpoint
 from pynet.cli import EXPECTED, Stopped, UsageError
 from pynet.data import Dataset
 from pynet.datafiles import Array
@@ -47,6 +48,7 @@ class Task:
 
     options: argparse.Namespace
     data: Dataset  # without the validation samples
+    checkpoint: Checkpoint | None
     held_out: tuple[Array, Array] | None  # what each epoch is measured on: validation samples, else the test set
     net: Network
     seed: int
@@ -67,6 +69,9 @@ def prepare(options: argparse.Namespace) -> Task:
     if options.val_split:
         x, y, *val = data.validation_split(chosen.x_train, chosen.y_train, options.val_split, seed)
         chosen, held_out = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
+    name = chosen.name
+    if options.shuffle_labels:
+        chosen, name = replace(chosen, y_train=data.shuffled_labels(chosen.y_train, seed)), f"{name}-shuffled"
     if net is None:
         net = _network(_text(options, math.prod(chosen.x_train.shape[1:]), len(chosen.classes)), seed)
     if options.load:
@@ -75,8 +80,9 @@ def prepare(options: argparse.Namespace) -> Task:
         choose.check_suits(net, chosen, "the network", UsageError)
     if math.prod(net.out_shape) == len(chosen.classes):
         net.classes = list(chosen.classes)
-    target = Path(f"{chosen.name}.safetensors") if options.save is DEFAULT_TARGET else options.save
+    target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
+    checkpoint = _checkpoint(options, target)
     if options.plot:
         if target is None:
             raise UsageError("--plot draws beside the model, and --save none makes none")
@@ -84,7 +90,7 @@ def prepare(options: argparse.Namespace) -> Task:
 
         figures.require()
     epochs = epochs_for(chosen.name) if options.epochs is None else options.epochs
-    return Task(options, chosen, held_out, net, seed, epochs, target, _silent if options.terse else _say)
+    return Task(options, chosen, checkpoint, held_out, net, seed, epochs, target, _silent if options.terse else _say)
 
 
 def _given_network(options: argparse.Namespace) -> Network | None:
@@ -124,6 +130,24 @@ def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
     if options.terse and not (options.data or options.dataset) and chosen.name == "digits":
         cli.complain("train", f"using {chosen.source}")
     return chosen.limit(options.limit) if options.limit else chosen
+
+
+def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint | None:
+    """What --checkpoint and --resume ask for, checked."""
+    path = options.checkpoint
+    if path is None:
+        return None
+    for name, other in (("save", target), ("load", options.load), ("data", options.data), ("history", options.history)):
+        if other and os.path.realpath(other) == os.path.realpath(path):
+            raise UsageError(f"argument --checkpoint: {path} is what --{name} names, too")
+
+    def complain(error: OSError) -> None:
+        cli.complain("train", f"{error}; the training goes on, the last checkpoint is as it was")
+
+    checkpoint = Checkpoint(path, options.checkpoint_every or 1, options.resume, complain)
+    checkpoint.check()
+    _check_folder(path)
+    return checkpoint
 
 
 def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
@@ -189,18 +213,34 @@ class Training:
             schedule=options.schedule,
             validation=task.held_out,
             seed=task.seed,
+            early_stopping=_early_stopping(options),
+            checkpoint=task.checkpoint,
             progress=not options.terse and sys.stderr is not None and sys.stderr.isatty(),
             callbacks=[self],
         )
         return task.net.evaluate(task.data.x_test, task.data.y_test) if len(task.data.x_test) else None
+
+    def on_train_begin(self, run: Run) -> None:
+        """Takes over the epochs of a checkpoint."""
+        for row in run.history.rows():
+            self.history.add(row)
+        if self.task.options.resume:
+            self.task.say(
+                f"resumed from {self.task.options.checkpoint}; epochs that are over: {len(self.history.loss)}"
+            )
+        self._keep()
+        self._note_facts()  # checkpoints carry them, too
+
+    def _keep(self) -> None:
+        for name, tensor in self.task.net.tensors.items():
+            np.copyto(self._kept[name], tensor)
 
     def on_epoch_end(self, run: Run) -> None:
         """Notes the figures, shows them, and keeps the weights."""
         tensors = self.task.net.tensors
         if not _finite(tensors):
             raise FloatingPointError(f"epoch {run.epoch}, last batch: a weight is not finite; a smaller --lr may help")
-        for name, tensor in tensors.items():
-            np.copyto(self._kept[name], tensor)
+        self._keep()
         self.history.add(run.row)
         self.task.say(_epoch_line(run.row, run.epoch, self.task))
 
@@ -216,28 +256,38 @@ class Training:
         self.save(None)
         return f" (what was learnt is in {self.task.target})" if self.task.target else ""
 
-    def save(self, test: Evaluation | None) -> None:
-        """Writes the model with the facts of its training, and the history."""
+    def _note_facts(self) -> None:
+        """In the model: what it is trained on, and how."""
         task, notes = self.task, self.task.net.meta
-        before = notes.get("epochs", "") if task.options.load else ""
-        notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
+        notes.pop("test_accuracy", None)
         notes["dataset"] = task.data.name.encode(errors="replace").decode()
         if task.data.pictures:
             notes[NOTE] = task.data.pictures.note()
         else:
             notes.pop(NOTE, None)
-        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
         notes["batch_size"], notes["learning_rate"] = str(task.options.batch_size), str(_rate(task.options))
         notes["optimizer"], notes["schedule"] = task.options.optimizer.kind, str(task.options.schedule or "constant")
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {__version__}"
+
+    def save(self, test: Evaluation | None) -> None:
+        """Writes the model with the figures of its training, and the history."""
+        task, notes = self.task, self.task.net.meta
+        before = notes.get("epochs", "") if task.options.load else ""
+        notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
+        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
         if test:
             notes["test_accuracy"] = str(test.accuracy)
-        else:
-            notes.pop("test_accuracy", None)
         if task.target:
             task.net.save(task.target)
         if task.options.history:
             self.history.save(task.options.history)
+
+
+def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
+    """What --patience, --min-delta and --monitor ask for."""
+    if not options.patience:
+        return None
+    return EarlyStopping(options.patience, options.min_delta or 0.0, f"val_{options.monitor or 'loss'}")
 
 
 def _finite(tensors: dict[str, Array]) -> bool:
