@@ -134,9 +134,15 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     net->done = STEP_NONE;
     net->has_gradients = false;
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .training = true, .opt = opt};
+    augmenter *augment;
+    status = augmenter_new(&augment, data->augment, &net->text.input, net->copies, net->error);
+    if (status)
+        return status;
+    j.augment = augment;
     if (stats) /* the sums go on batch by batch: the same bits, however an epoch is cut into calls */
         j.stats = *stats;
     run(train_job, &j);
+    augmenter_free(augment);
     net->steps += j.taken;
     net->updates += (uint64_t)j.taken;
     if (stats)
@@ -157,8 +163,14 @@ static pn_status forward(pn_net *net, const pn_data *data, const int32_t *order,
         status = reserve(net, n, 1, worthwhile_threads(net, n));
     if (status)
         return status;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = n, .training = training};
+    augmenter *augment = NULL;
+    if (training)
+        status = augmenter_new(&augment, data->augment, &net->text.input, net->copies, net->error);
+    if (status)
+        return status;
+    job j = {.net = net, .data = data, .order = order, .n = n, .batch = n, .training = training, .augment = augment};
     run(forward_job, &j);
+    augmenter_free(augment);
     net->rows = (int)n;
     net->done = training ? STEP_FORWARD : STEP_INFERRED;
     return PN_OK;

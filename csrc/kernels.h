@@ -102,6 +102,16 @@ typedef struct {
     bool accumulate;
 } dots_args;
 
+/* A new picture (height, width): place (row, column) shows place y = yx column + yy row + y0, x = xx column + xy row + x0
+   of the old one, moved by dy and dx there (height, width), unless these are NULL. The old one lies in a frame of FRAME - 1
+   zeros on the right and at the bottom, one on the left and at the top, which is what is seen outside of it. */
+enum { FRAME = 3 };
+typedef struct {
+    int height, width;
+    float xx, xy, x0, yx, yy, y0;
+    const float *dx, *dy;
+} resampling;
+
 typedef struct {
     const char *name;
     void (*gemm)(const gemm_args *g);
@@ -153,6 +163,8 @@ typedef struct {
     void (*maxpool_grad)(float *dx, const float *dy, const float *x, const float *y, const windows *w, bool relu);
     void (*avgpool)(float *y, const float *x, const windows *w);
     void (*avgpool_grad)(float *dx, const float *dy, const windows *w);
+    void (*resample)(float *y, const float *framed,
+                     const resampling *r);                     /* between the four pixels around each place */
     void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */
     void (*nonzero)(uint64_t *mask, const float *x, size_t n); /* bit i: x[i] is not 0; NaN is not */
     void (*nonzero_u8)(uint64_t *mask, const uint8_t *x, size_t n);

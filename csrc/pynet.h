@@ -239,6 +239,31 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor);
 
 typedef enum { PN_UINT8, PN_FLOAT32 } pn_dtype;
 
+/* Pictures changed at random: each sample of each step of training shows a new one. Its place p, (x, y) from the middle, shows
+   place R S Z p + t + e(p) of the old picture, between the four pixels around, outside of which there are zeros. All random
+   numbers are uniform: R turns by up to `rotate` degrees either way; S leans x by tan(up to `shear` degrees) times y; Z
+   divides x and y, each for itself, by 1 + up to `scale`; t is up to `shift` pixels on each axis. e bends (Simard, Steinkraus and
+   Platt 2003): random numbers, smoothed by a bell curve of deviation (height + width) / 14 pixels, with deviation `elastic`
+   pixels on each axis; they are drawn on a grid with nodes that far apart. The numbers depend on the net's seed, its updates so far
+   and the row of the batch alone. */
+typedef struct {
+    double shift;      /* 0 to below 1e6 */
+    double rotate;     /* 0 to below 360 */
+    double scale;      /* 0 to below 1 */
+    double shear;      /* 0 to below 90 */
+    double elastic;    /* 0 to below 1e6 */
+    int height, width; /* of the pictures in a sample (channels, height, width); 0: as the network's text has it */
+} pn_augment;
+
+/* The usual strengths for pictures of this size: shift (height + width) / 28, rotate 10, scale 0.1, shear 5, elastic
+   (height + width) / 56. */
+void pn_augment_default(pn_augment *how, int height, int width);
+
+/* y (n, channels, height, width) = what a step of training sees of x, a batch of n, after `step` updates of a net with this
+   seed. Sizes are those in `how`. On failure err says why. */
+pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int channels, const pn_augment *how,
+                       uint64_t seed, uint64_t step, char err[PN_ERRLEN]);
+
 /* A whole data set where it lies; the core gathers the rows of a batch itself. Nothing here is written to. */
 typedef struct {
     const void *x;         /* (n, in_features), row after row */
@@ -248,6 +273,7 @@ typedef struct {
                               cross-entropy targets in [0, 1] */
     const float *weights; /* (n), 0 or more: what each sample's loss counts, in the mean over all samples; or NULL: 1 */
     int64_t n;
+    const pn_augment *augment; /* for pn_net_train and pn_net_forward, which train on x changed so; or NULL */
 } pn_data;
 
 typedef enum { PN_SGD, PN_MOMENTUM, PN_NESTEROV, PN_RMSPROP, PN_ADAM, PN_ADAMW } pn_optim_kind;

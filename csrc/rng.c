@@ -41,6 +41,14 @@ dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t
     };
 }
 
+void random_uniform(float *u, size_t n, uint64_t seed, uint64_t when, uint32_t row)
+{
+    const uint64_t stream = 0x6175676d656e74u; /* "augment": apart from the streams of the parameters */
+    const uint64_t key = random_bits(seed, stream, when << 32 | row);
+    for (size_t i = 0; i < n; i++)
+        u[i] = (float)(random_bits(key, stream, i) >> 40) * 0x1p-23f - 1;
+}
+
 void pn_shuffle(int32_t *order, int32_t n, uint64_t seed, uint64_t epoch)
 {
     const uint64_t stream = 0x73687566666c65u + epoch; /* "shuffle": apart from the streams of the parameters */

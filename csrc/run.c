@@ -23,6 +23,7 @@ void my_share(const pass *p, int n, int grain, int *from, int *to)
 typedef struct {
     const pn_data *data;
     const int32_t *order;
+    const augmenter *augment;
     int64_t first, n; /* of n in the whole job */
 } batch;
 
@@ -42,14 +43,21 @@ static void prefetch_rows(const pn_net *net, const batch *b, int rows)
     }
 }
 
-/* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, and notes where they are not zero. */
+/* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, augmented, and notes where they are not zero. */
 static void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to)
 {
-    const size_t n = (size_t)shape_size(&net->text.input);
+    const size_t n = (size_t)shape_size(&net->text.input), bytes = n * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
     for (int i = from; i < to; i++) {
         float *row = p->inputs.data + (size_t)i * p->inputs.ld;
         uint64_t *mask = p->zeros ? p->zeros->rows + (size_t)i * p->zeros->row_words : NULL;
-        if (b->data->dtype == PN_UINT8) {
+        if (b->augment) {
+            const char *x = (const char *)b->data->x + sample(b, i) * bytes;
+            const float *seen =
+                augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
+            sample_in(net->pixels, &net->text.input, row, seen);
+            if (mask)
+                kernels()->nonzero(mask, row, n);
+        } else if (b->data->dtype == PN_UINT8) {
             const uint8_t *x = (const uint8_t *)b->data->x + sample(b, i) * n;
             sample_in_u8(net->pixels, &net->text.input, row, x);
             if (mask)
@@ -65,13 +73,25 @@ static void gather_rows(const pn_net *net, const pass *p, const batch *b, int fr
 /* For one thread that trains: rows [from, from + rows) of the batch, to the beginning of p->inputs. */
 static void take_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows)
 {
-    const batch rest = {b->data, b->order, b->first + from, b->n};
+    const batch rest = {b->data, b->order, b->augment, b->first + from, b->n};
     p->input_from = from;
     p->input_rows = rows;
     gather_rows(net, p, &rest, 0, rows);
     prefetch_rows(net, &rest, rows);
     if (p->zeros)
         nonzeros_turn(p->zeros, rows);
+}
+
+/* Augmented inputs take longer to make than to share: each thread makes those of its rows. The threads that are still at
+   the last step's update read its copy meanwhile, so two copies take turns. */
+static void share_inputs(const pn_net *net, pass *p, const batch *b, int64_t taken)
+{
+    const int copy = p->threads > 1 ? (int)(taken % 2) : 0;
+    int from, to;
+    p->inputs = net->x[copy];
+    p->zeros = p->zeros ? &net->zeros[copy] : NULL;
+    my_share(p, p->rows, 1, &from, &to);
+    gather_rows(net, p, b, from, to);
 }
 
 bool takes_pieces(const pn_net *net, int64_t rows)
@@ -104,7 +124,7 @@ static bool mostly_zeros(const job *j)
     if (!j->net->dense_first)
         return false;
     for (int64_t i = 0; i < samples; i++) {
-        const size_t at = sample(&(batch){j->data, j->order, j->n * i / samples, j->n}, 0) * n;
+        const size_t at = sample(&(batch){.data = j->data, .order = j->order, .first = j->n * i / samples}, 0) * n;
         if (j->data->dtype == PN_UINT8)
             for (size_t k = 0; k < n; k++)
                 others += ((const uint8_t *)j->data->x)[at + k] != 0;
@@ -298,7 +318,7 @@ static pass start(const job *j, int id, int threads, int64_t first, int copy, ba
 {
     const int64_t batches = j->n ? (j->n + j->batch - 1) / j->batch : 1;
     const int64_t size = j->n / batches, larger = j->n % batches;
-    *b = (batch){.data = j->data, .order = j->order, .first = first, .n = j->n};
+    *b = (batch){.data = j->data, .order = j->order, .augment = j->augment, .first = first, .n = j->n};
     const int rows = (int)(size + (first < larger * (size + 1)));
     return (pass){
         .rows = rows,
@@ -340,11 +360,19 @@ void train_job(void *arg, int id, int threads)
         p.fuse = true;
         p.panels = panels;
         p.step = net->updates + (uint64_t)taken;
-        if (!takes_pieces(net, p.rows))
+        const bool shared = j->augment && !takes_pieces(net, p.rows);
+        if (shared)
+            share_inputs(net, &p, &b, taken);
+        else if (!takes_pieces(net, p.rows))
             take_inputs(net, &p, &b, 0, p.rows);
         gather_answers(net, &p, &b);
         if (!go_on(j, &p, first)) /* the last step's updates are done */
             break;
+        if (shared && p.zeros) {
+            if (id == 0)
+                nonzeros_turn(p.zeros, p.rows);
+            team_sync(threads);
+        }
         forward(net, &p, &b, net->head);
         loss(net, &p, j->data, output_gradient(net).data);
         backward(net, &p);

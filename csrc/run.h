@@ -2,6 +2,7 @@
 #ifndef PN_RUN_H
 #define PN_RUN_H
 
+#include "augment.h"
 #include "internal.h"
 #include "threads.h"
 
@@ -11,12 +12,13 @@ typedef struct {
     const pn_data *data;
     const int32_t *order; /* NULL: as they lie */
     int64_t n, batch;
-    bool training;       /* mode of the layers; else inference */
-    const pn_optim *opt; /* train */
-    int64_t taken;       /* train: steps of this call */
-    float temperature;   /* predict */
-    float *y;            /* predict: (n, features); input gradient: (n, in_features) */
-    const float *dy;     /* input gradient: at the output of this layer; NULL: of the loss */
+    bool training;            /* mode of the layers; else inference */
+    const augmenter *augment; /* of the inputs, in training; NULL: none */
+    const pn_optim *opt;      /* train */
+    int64_t taken;            /* train: steps of this call */
+    float temperature;        /* predict */
+    float *y;                 /* predict: (n, features); input gradient: (n, in_features) */
+    const float *dy;          /* input gradient: at the output of this layer; NULL: of the loss */
     int layer;
     bool sparse;         /* the samples are mostly zeros */
     int64_t done;        /* samples finished: a job that other programs hold up ends early */

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pynet._ffi import lib as _lib
 from pynet._ffi import text as _text
+from pynet.augment import Augment
 from pynet.layers import (
     GELU,
     AvgPool,
@@ -53,6 +54,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Augment",
     "AvgPool",
     "BatchNorm",
     "Callback",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._core import ffi, lib
+from pynet.augment import Augment
 from pynet.optim import OPTIMIZERS, Optimizer
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "INT32",
     "UINT8",
     "array",
+    "augment_struct",
     "check",
     "check_environment",
     "checked_seed",
@@ -87,6 +89,18 @@ def optimizer_struct(optimizer: Optimizer) -> Any:
         if value is not None:
             setattr(opt, name, value)
     return opt
+
+
+def augment_struct(augment: Augment, height: int, width: int) -> Any:
+    """pn_augment * of a description, for pictures of this size: the core's usual values where it says None."""
+    if not isinstance(augment, Augment):
+        raise TypeError(f"augment is {augment!r:.80}; accepted: pynet.Augment(...) or None")
+    how = ffi.new("pn_augment *")
+    lib.pn_augment_default(how, height, width)
+    for name, value in vars(augment).items():
+        if value is not None:
+            setattr(how, name, value)
+    return how
 
 
 def checked_seed(seed: int) -> int:

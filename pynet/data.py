@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pynet.augment import Augment
 from pynet.datafiles import (
     IDX_PARTS,
     Array,
@@ -34,7 +35,19 @@ from pynet.download import SETS, UnavailableError, read_named
 from pynet.preparation import Preparation
 from pynet.toys import line, moons, spirals
 
-__all__ = ["DataError", "Dataset", "batches", "default", "line", "load", "moons", "one_hot", "spirals", "split"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "augmented",
+    "batches",
+    "default",
+    "line",
+    "load",
+    "moons",
+    "one_hot",
+    "spirals",
+    "split",
+]
 
 TEST_SHARE = 0.2  # of the samples of each class, for testing, where a data set has none for it
 
@@ -292,6 +305,19 @@ def batches(
     order = shuffle(len(x), seed, epoch)
     count = -(-len(order) // batch_size)
     return ((x[rows], y[rows]) for rows in (np.array_split(order, count) if count else []))
+
+
+def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, step: int = 0) -> Array:
+    """What a network with this seed sees, after so many updates, of the batch x of pictures.
+
+    x: (n, height, width) or (n, channels, height, width); the answer is float32 of that shape, of bytes x/255.
+    augment: None has the usual strengths. ValueError: x or a strength is not accepted.
+
+    >>> seen = pynet.data.augmented(digits.x_train[:8], pynet.Augment(rotate=20), seed=0, step=100)
+    """
+    from pynet.kernels import augmented
+
+    return augmented(x, augment, seed, step)
 
 
 def _listed(names: tuple[str, ...]) -> str:

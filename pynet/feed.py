@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import ffi, lib, pointer
+from pynet.augment import Augment
 from pynet.samples import Samples
 
 if TYPE_CHECKING:
@@ -102,7 +103,12 @@ class ArrayFeed:
 
     def facts(self) -> dict[str, str]:
         """See Feed."""
-        return {"data": fingerprint(self._data), "batches": str(self.steps), "seed of the order": str(self._seed)}
+        return {
+            "data": fingerprint(self._data),
+            "augmentation": self._data.augmentation,
+            "batches": str(self.steps),
+            "seed of the order": str(self._seed),
+        }
 
 
 class BatchFeed:
@@ -110,8 +116,10 @@ class BatchFeed:
 
     samples = None
 
-    def __init__(self, net: Network, batches: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> None:
-        self._net, self._batches = net, batches
+    def __init__(
+        self, net: Network, batches: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], augment: Augment | None
+    ) -> None:
+        self._net, self._batches, self._augment = net, batches, augment
         self.steps = len(batches) if isinstance(batches, Sized) else None
         self._last: tuple[Array, Array] | None = None
 
@@ -122,7 +130,7 @@ class BatchFeed:
                 x, y = pair
             except (TypeError, ValueError):
                 raise ValueError(f"batch {stats.steps + 1} is a {type(pair).__name__}; accepted: (x, y)") from None
-            data = self._net._samples(x, y)
+            data = self._net._samples(x, y, augment=self._augment)
             check_finite(data, f"x of batch {stats.steps + 1}")
             self._last = np.asarray(x), np.asarray(y)
             if rates and stats.steps >= (self.steps or 0):
@@ -145,7 +153,7 @@ class BatchFeed:
 
     def facts(self) -> dict[str, str]:
         """See Feed; the batches are not looked at before they come."""
-        return {"data": "batches"}
+        return {"data": "batches", "augmentation": str(self._augment or "none")}
 
 
 def fingerprint(data: Samples) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import checked_seed, ffi, lib, optimizer_struct
+from pynet.augment import Augment
 from pynet.callbacks import EarlyStopping, Run, call, check
 from pynet.diagnose import source_of_nonfinite
 from pynet.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint
@@ -42,6 +43,7 @@ def fit(
     metrics: Mapping[str, Metric] | None = None,
     sample_weight: npt.ArrayLike | None = None,
     class_weight: Mapping[int, float] | Sequence[float] | None = None,
+    augment: Augment | None = None,
     seed: int | None = None,
     early_stopping: EarlyStopping | None = None,
     checkpoint: Checkpoint | None = None,
@@ -61,7 +63,8 @@ def fit(
     callbacks: see pynet.Callback. progress: a bar on stderr.
 
     sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for each of them or
-    {class: weight}; the mean is still over all samples.
+    {class: weight}; the mean is still over all samples. augment: how training changes the pictures x in each step,
+    never those of the validation; see pynet.Augment.
 
     FloatingPointError if a loss is not finite, naming epoch, batch and layer; that batch's step is not taken. Ctrl-C
     raises KeyboardInterrupt within a tenth of a second, and what was learnt so far stays in the network.
@@ -89,9 +92,9 @@ def fit(
             raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
         if sample_weight is not None or class_weight is not None:
             raise ValueError("sample_weight and class_weight are for arrays, x and y")
-        feed = BatchFeed(net, cast(Any, x))
+        feed = BatchFeed(net, cast(Any, x), augment)
     else:
-        feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight), batch_size, seed)
+        feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, seed)
     judge = _Judge(net, validation, metrics or {})
     column = early_stopping.monitor if early_stopping else ""
     if early_stopping and column not in ("loss", "accuracy", *judge.columns):
@@ -111,6 +114,7 @@ def partial_fit(
     optimizer: Optimizer | None = None,
     sample_weight: npt.ArrayLike | None = None,
     class_weight: Mapping[int, float] | Sequence[float] | None = None,
+    augment: Augment | None = None,
 ) -> dict[str, float]:
     """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds.
 
@@ -119,16 +123,18 @@ def partial_fit(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; accepted: 1 or more")
-    feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight), batch_size, net.seed)
+    feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
     return _Loop(net, feed, optimizer or SGD(), None, _Judge(net, None, {})).epoch(net.updates)
 
 
-def _samples(net: Network, x: Any, y: npt.ArrayLike, weight: npt.ArrayLike | None, by_class: Any) -> Samples:
+def _samples(
+    net: Network, x: Any, y: npt.ArrayLike, weight: npt.ArrayLike | None, by_class: Any, augment: Augment | None
+) -> Samples:
     """The training data, which must be finite, with the product of both weights."""
     if by_class is not None:
         weights = class_weights(net, y, by_class)
         weight = weights if weight is None else weights * np.asarray(weight, np.float32)
-    samples = net._samples(x, y, weight)
+    samples = net._samples(x, y, weight, augment)
     check_finite(samples, "x")
     return samples
 

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import FLOAT32, INT32, Array, array, checked_seed, ffi, lib, pointer, text
+from pynet._ffi import FLOAT32, INT32, Array, array, augment_struct, check, checked_seed, ffi, lib, pointer, text
+from pynet.augment import Augment
 
 __all__ = [
     "adam",
+    "augmented",
     "batchnorm",
     "batchnorm_grad",
     "bias",
@@ -240,6 +242,31 @@ def dropout(x: npt.ArrayLike, p: float, seed: int, layer: int = 0, step: int = 0
         raise ValueError(f"p is {p}; accepted: 0 to below 1")
     out = np.empty_like(rows)
     lib.pn_dropout(pointer(out), pointer(rows), *rows.shape, p, checked_seed(seed), layer, step)
+    return out
+
+
+# ---- pictures ----
+
+
+def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, step: int = 0) -> Array:
+    """What a step of training sees of the batch x (n, height, width) or (n, channels, height, width), in its shape.
+
+    x is uint8, which means x/255, or taken as float32. augment: None has the usual strengths. seed: of the network;
+    step: how often it was updated before. ValueError: x or a strength is not accepted.
+    """
+    a = np.asarray(x)
+    pictures = array(a, np.uint8 if a.dtype == np.uint8 else np.float32)
+    if pictures.ndim not in (3, 4):
+        raise ValueError(f"x has shape {a.shape}; accepted: (n, height, width) or (n, channels, height, width)")
+    n, *channels, height, width = pictures.shape
+    how = augment_struct(augment or Augment(), height, width)
+    out, err = np.empty(pictures.shape, np.float32), ffi.new("char[]", lib.PN_ERRLEN)
+    dtype = lib.PN_UINT8 if a.dtype == np.uint8 else lib.PN_FLOAT32
+    channel = channels[0] if channels else 1
+    status = lib.pn_augmented(
+        pointer(out, True), pointer(pictures), dtype, n, channel, how, checked_seed(seed), step, err
+    )
+    check(status, err)
     return out
 
 

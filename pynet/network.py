@@ -27,6 +27,7 @@ from pynet._ffi import (
     text,
     view,
 )
+from pynet.augment import Augment
 from pynet.layers import Layer
 from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.samples import Samples, samples
@@ -295,18 +296,23 @@ class Network:
     # ---- what goes in ----
 
     def _samples(
-        self, x: npt.ArrayLike | None, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None = None
+        self,
+        x: npt.ArrayLike | None,
+        y: npt.ArrayLike | None,
+        sample_weight: npt.ArrayLike | None = None,
+        augment: Augment | None = None,
     ) -> Samples:
-        return samples(self, x, y, sample_weight)
+        return samples(self, x, y, sample_weight, augment)
 
     # ---- training ----
 
-    def forward(self, x: npt.ArrayLike, training: bool = True) -> Array:
+    def forward(self, x: npt.ArrayLike, training: bool = True, augment: Augment | None = None) -> Array:
         """The outputs (n, *out_shape) for a batch; keeps the activations, and what loss and backward need.
 
         training False: as predict runs it, with nothing dropped; to look at the activations, no loss can follow.
+        augment: how training changes the pictures x; see pynet.Augment.
         """
-        samples = self._samples(x, None)
+        samples = self._samples(x, None, augment=augment)
         with self._lock:
             self._call(lib.pn_net_forward if training else lib.pn_net_infer, samples.data, ffi.NULL, samples.n)
             self._rows = samples.n
@@ -333,9 +339,10 @@ class Network:
         y: npt.ArrayLike,
         optimizer: Optimizer,
         sample_weight: npt.ArrayLike | None = None,
+        augment: Augment | None = None,
     ) -> float:
         """Forward, loss, backward and update on one batch, in one call; returns the mean loss before the update."""
-        samples = self._samples(x, y, sample_weight)
+        samples = self._samples(x, y, sample_weight, augment)
         stats = self._train(samples, ffi.NULL, samples.n, max(samples.n, 1), optimizer_struct(optimizer))
         return float(stats.loss / samples.n) if samples.n else 0.0
 

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from pynet import __version__
+from pynet.augment import Augment, parse_augment
 from pynet.checkpoint import Checkpoint
 from pynet.choose import add_data_options
 from pynet.cli import Parser, UsageError, number, path, refuse, whole
@@ -110,10 +111,22 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     rate = number(1e-37, 3e38, "a number from 1e-37 to 3e38")
     usual = "learning rate (default: 0.1; momentum, nesterov: 0.01; rmsprop, adam, adamw: 0.001)"
     add("--lr", metavar="RATE", type=rate, help=usual)
+    augment = "change the pictures at random in each step, with the usual strengths, or others, as in "
+    augment += "shift=2,rotate=10,scale=0.1,shear=5,elastic=1 (pixels, degrees); none: as they are"
+    add("--augment", metavar="TEXT", nargs="?", const="", type=_augment, help=augment)
     seed = "of weights, order and split: same seed, same bits (default: 0, or the loaded model's)"
     add("--seed", metavar="N", type=whole(0, 2**64 - 1), help=seed)
     threads = "1 to 64 (default: as many as there are cores); changes the speed alone"
     add("--threads", metavar="N", type=whole(1, 64), help=threads)
+
+
+def _augment(text: str) -> Augment | None:
+    if text == "none":
+        return None
+    try:
+        return parse_augment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_optimizer_options(group: argparse._ArgumentGroup) -> None:

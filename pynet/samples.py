@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import UINT8, Array, array, ffi, lib, pointer
+from pynet._ffi import UINT8, Array, array, augment_struct, ffi, lib, pointer
+from pynet.augment import Augment
 
 if TYPE_CHECKING:
     from pynet.network import Network
@@ -24,7 +25,13 @@ class Samples:
     """A data set for the core; keeps the arrays alive that it points to."""
 
     def __init__(
-        self, x: Array | None, labels: Array | None, targets: Array | None, n: int, weights: Array | None = None
+        self,
+        x: Array | None,
+        labels: Array | None,
+        targets: Array | None,
+        n: int,
+        weights: Array | None = None,
+        augment: Any = None,
     ) -> None:
         self.n, self.x, self.arrays = n, x, (x, labels, targets, weights)
         self.data = ffi.new(_PN_DATA)
@@ -35,12 +42,25 @@ class Samples:
                 setattr(self.data, name, self._pointers[-1])
         self.data.dtype = lib.PN_UINT8 if x is not None and x.dtype == UINT8 else lib.PN_FLOAT32
         self.data.n = n
+        self.augmentation = "none"
+        if augment is not None:
+            strengths = ", ".join(f"{name} {getattr(augment, name)!r}" for name in Augment.__dataclass_fields__)
+            self.augmentation = f"{strengths} of {augment.height}x{augment.width}"
+            self._pointers.append(augment)
+            self.data.augment = augment
 
 
 def samples(
-    net: Network, x: npt.ArrayLike | None, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None = None
+    net: Network,
+    x: npt.ArrayLike | None,
+    y: npt.ArrayLike | None,
+    sample_weight: npt.ArrayLike | None = None,
+    augment: Augment | None = None,
 ) -> Samples:
-    """x, y and the weights of the samples (n,), as far as given; ValueError if they do not suit the network."""
+    """x, y and the weights of the samples (n,), as far as given; ValueError if they do not suit the network.
+
+    augment: how training changes x.
+    """
     inputs = None if x is None else _inputs(net, x)
     labels, targets = (None, None) if y is None else _answers(net, y)
     answers = labels if labels is not None else targets
@@ -48,11 +68,21 @@ def samples(
         raise ValueError(f"x has {len(inputs)} samples, y has {len(answers)}")
     some = inputs if inputs is not None else answers
     n = 0 if some is None else len(some)
+    how = None if augment is None or x is None else augment_struct(augment, *picture_size(net, np.shape(x)))
     if sample_weight is None:
-        return Samples(inputs, labels, targets, n)
+        return Samples(inputs, labels, targets, n, augment=how)
     if np.shape(sample_weight) != (n,):
         raise ValueError(f"sample_weight has shape {np.shape(sample_weight)}; these samples take ({n},)")
-    return Samples(inputs, labels, targets, n, array(sample_weight))
+    return Samples(inputs, labels, targets, n, array(sample_weight), how)
+
+
+def picture_size(net: Network, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of pictures x (n, ..., height, width), or of those the network takes; else ValueError."""
+    size = shape[-2:] if len(shape) > 2 else net.in_shape[-2:]
+    if len(size) < 2:
+        wanted = "(n, height, width) or (n, channels, height, width)"
+        raise ValueError(f"augment needs pictures {wanted}; x has shape {shape}")
+    return int(size[0]), int(size[1])
 
 
 def class_weights(net: Network, y: npt.ArrayLike, weights: Mapping[int, float] | Sequence[float]) -> Array:

@@ -78,6 +78,8 @@ def prepare(options: argparse.Namespace) -> Task:
         choose.check_suits(net, chosen, f"the model {options.load}", ValueError)
     else:
         choose.check_suits(net, chosen, "the network", UsageError)
+    if options.augment and chosen.x_train.ndim < 3 and len(net.in_shape) < 3:
+        raise UsageError(f"--augment changes pictures; the samples of {chosen.name} are rows of {net.in_shape[0]}")
     if math.prod(net.out_shape) == len(chosen.classes):
         net.classes = list(chosen.classes)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
@@ -212,6 +214,7 @@ class Training:
             optimizer=options.optimizer,
             schedule=options.schedule,
             validation=task.held_out,
+            augment=options.augment,
             seed=task.seed,
             early_stopping=_early_stopping(options),
             checkpoint=task.checkpoint,
@@ -267,6 +270,7 @@ class Training:
             notes.pop(NOTE, None)
         notes["batch_size"], notes["learning_rate"] = str(task.options.batch_size), str(_rate(task.options))
         notes["optimizer"], notes["schedule"] = task.options.optimizer.kind, str(task.options.schedule or "constant")
+        notes["augment"] = str(task.options.augment or "none")
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {__version__}"
 
     def save(self, test: Evaluation | None) -> None:
@@ -388,7 +392,8 @@ def _how(options: argparse.Namespace) -> str:
     """Optimizer, unless it is plain gradient descent, learning rate and schedule in words."""
     kind = "" if options.optimizer.kind == "sgd" else f"{options.optimizer.kind}, "
     schedule = f", schedule {options.schedule}" if options.schedule else ""
-    return f"{kind}learning rate {_rate(options):g}{schedule}"
+    augment = f", augmentation {options.augment}" if options.augment else ""
+    return f"{kind}learning rate {_rate(options):g}{schedule}{augment}"
 
 
 def _epoch_line(row: dict[str, float], epoch: int, task: Task) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command import results, run
 
-from pynet import AdamW, Network, data, load
+from pynet import AdamW, Augment, Network, data, load
 from pynet.schedules import StepDecay
 
 
@@ -29,6 +29,26 @@ def test_the_command_trains_as_fit_does() -> None:
     notes = load("digits.safetensors").meta
     assert (notes["optimizer"], notes["learning_rate"]) == ("adamw", "0.002")
     assert notes["schedule"] == "step(warmup=1,every=2)"
+
+
+def test_the_command_augments_as_fit_does() -> None:
+    found = results("--dataset", "digits", "--epochs", "2", "--augment", "shift=0.5,elastic=0")
+    digits = data.load("digits")
+    net = Network("input(64) dense(128) relu dense(64) relu dense(10) softmax")
+    net.fit(digits.x_train, digits.y_train, epochs=2, augment=Augment(shift=0.5, elastic=0))
+    assert found["weights_sha256"] == net.weights_sha256()
+    assert load("digits.safetensors").meta["augment"] == "shift=0.5,elastic=0"
+    plain = results("--dataset", "digits", "--epochs", "2", "--augment", "none")
+    assert plain["weights_sha256"] != found["weights_sha256"]
+    assert load("digits.safetensors").meta["augment"] == "none"
+
+
+def test_augmentation_is_for_pictures() -> None:
+    Path("rows.csv").write_text("".join(f"{i % 2},{i},{i * 7 % 5}\n" for i in range(20)))
+    done = run("--data", "rows.csv", "--augment")
+    assert done.status == 2
+    assert "--augment changes pictures; the samples of rows" in done.err
+    assert "'turn=3'; accepted: shift=NUMBER" in run("--augment", "turn=3").err
 
 
 def test_the_usual_rate_is_the_optimizers() -> None:

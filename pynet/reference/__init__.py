@@ -18,13 +18,15 @@ errors", Nature 323):
 Shapes: a batch holds one sample a row. m is the number of samples, n the numbers in a row, k the length of an inner
 product; a leading d is a gradient. The functions carry the names and arguments of `pynet.kernels`.
 
-The rooms: `functions` on arrays, `images` for those on images, `layers` made of them, `losses`, `optimizers`, and the
+The rooms: `functions` on arrays, `images` for those on images, `augment` for
+their random changes, `layers` made of them, `losses`, `optimizers`, and the
 `network` that holds them together.
 """
 
 from __future__ import annotations
 
 from pynet.reference.arrays import Array, Labels
+from pynet.reference.augment import augmented
 from pynet.reference.functions import (
     bias,
     bias_grad,
@@ -91,6 +93,7 @@ __all__ = [
     "Softmax",
     "Tanh",
     "adam",
+    "augmented",
     "avgpool",
     "avgpool_grad",
     "bias",

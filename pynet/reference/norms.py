@@ -140,7 +140,7 @@ def dropout_mask(m: int, n: int, p: float, seed: int, layer: int = 0, step: int 
     """(m,n): which numbers pass, the same ones as in the core: a random key a row, 32 random bits a number from it."""
     if not 0 <= p < 1:
         raise ValueError(f"p is {p}, accepted are numbers from 0 to below 1")
-    keys = _random_bits(seed, 0x64726F706F7574 + layer, (step << 32) + np.arange(m, dtype=np.uint64))[:, None]
+    keys = random_bits(seed, 0x64726F706F7574 + layer, (step << 32) + np.arange(m, dtype=np.uint64))[:, None]
     low, high = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32), (keys >> np.uint64(32)).astype(np.uint32)
     h = np.arange(n, dtype=np.uint32) * np.uint32(0x9E3779B1) + low
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B) ^ high
@@ -148,7 +148,7 @@ def dropout_mask(m: int, n: int, p: float, seed: int, layer: int = 0, step: int 
     return np.asarray((h ^ (h >> np.uint32(16))) >= math.floor(p * 2**32))
 
 
-def _random_bits(seed: int, stream: int, counter: Bits) -> Bits:
+def random_bits(seed: int, stream: int, counter: Bits) -> Bits:
     """64 bits for each number of a counter: SplitMix64 (Steele, Lea & Flood 2014) with a key for seed and stream."""
     golden, whole = 0x9E3779B97F4A7C15, 2**64
     first = _mix(np.array([(seed + golden) % whole], np.uint64))
