@@ -184,14 +184,6 @@ static void describes_itself(void)
 
 /* ---- what is refused --------------------------------------------------------------------------------------------------- */
 
-#define REFUSED(call, status, message)                                            \
-    do {                                                                          \
-        CHECK((call) == (status));                                                \
-        CHECK(strstr(pn_net_error(net), message));                                \
-        if (!strstr(pn_net_error(net), message))                                  \
-            printf("line %d: the message is: %s\n", __LINE__, pn_net_error(net)); \
-    } while (0)
-
 static void refuses_texts(void)
 {
     static const char *const wrong[] = {"", "relu", "input(4)", "input(4) dens(3)", "input(4) dense(3", "\xff\xfe"};

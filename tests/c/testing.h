@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int checks, failures;
 
@@ -16,6 +17,15 @@ static int checks, failures;
             failures++;                                       \
             printf("line %d: not so: %s\n", __LINE__, #what); \
         }                                                     \
+    } while (0)
+
+/* A call on `net` that fails with this status, and a message in which this stands. */
+#define REFUSED(call, status, message)                                            \
+    do {                                                                          \
+        CHECK((call) == (status));                                                \
+        CHECK(strstr(pn_net_error(net), message));                                \
+        if (!strstr(pn_net_error(net), message))                                  \
+            printf("line %d: the message is: %s\n", __LINE__, pn_net_error(net)); \
     } while (0)
 
 static inline pn_net *created(const char *text, uint64_t seed)
