@@ -15,6 +15,11 @@ from pynet import SGD, Adam, AdamW, Momentum, Nesterov, Network, RMSProp, schedu
 from pynet.optim import Optimizer
 
 SPEC = "input(20) dense(16) tanh dense(12) sigmoid dense(5) softmax"
+# Weights of every kind; without biases where batchnorm would take them out again.
+LAYERS = (
+    "input(2,8,7) conv(4,3,bias=no) batchnorm tanh residual(conv(6,3,pad=same)) dropout(0.2) avgpool(2) "
+    "dense(8) sigmoid dense(5) softmax"
+)
 EPSILON = 1e-4  # with the usual 1e-8, a gradient that is rounding error alone would move a weight as far as any other
 
 
@@ -52,14 +57,18 @@ PAIRS: list[tuple[Optimizer, Callable[[TorchNet], torch.optim.Optimizer]]] = [
 ]
 
 
+@pytest.mark.parametrize("spec", [SPEC, LAYERS], ids=["dense", "layers"])
 @pytest.mark.parametrize(("optimizer", "torch_optimizer"), PAIRS)
-def test_ten_steps(optimizer: Optimizer, torch_optimizer: Callable[[TorchNet], torch.optim.Optimizer]) -> None:
-    check_steps(Network(SPEC, seed=1), optimizer, torch_optimizer)
+def test_ten_steps(
+    optimizer: Optimizer, torch_optimizer: Callable[[TorchNet], torch.optim.Optimizer], spec: str
+) -> None:
+    check_steps(Network(spec, seed=1), optimizer, torch_optimizer)
 
 
-def test_clipping_by_norm() -> None:
+@pytest.mark.parametrize("spec", [SPEC, LAYERS], ids=["dense", "layers"])
+def test_clipping_by_norm(spec: str) -> None:
     check_steps(
-        Network(SPEC, seed=1),
+        Network(spec, seed=1),
         Momentum(0.1, 0.9, clip_norm=0.2),
         lambda twin: torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9),
         before_step=lambda parameters: torch.nn.utils.clip_grad_norm_(parameters, 0.2),
