@@ -41,10 +41,12 @@ if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
     from pynet.callbacks import Callback, EarlyStopping
     from pynet.checkpoint import Checkpoint
+    from pynet.diagnose import Diagnosis
     from pynet.gradcheck import gradient_check
     from pynet.history import History
     from pynet.npz import export_npz, import_npz
     from pynet.predict import predict_image
+    from pynet.rates import find_lr
     from pynet.steps import explain
 
 __version__ = _text(_lib.pn_version())
@@ -61,6 +63,7 @@ __all__ = [
     "Checkpoint",
     "Conv",
     "Dense",
+    "Diagnosis",
     "Dropout",
     "EarlyStopping",
     "Evaluation",
@@ -85,6 +88,7 @@ __all__ = [
     "explain",
     "export_npz",
     "figures",
+    "find_lr",
     "gradient_check",
     "import_npz",
     "kernels",
@@ -101,6 +105,8 @@ __all__ = [
 _MODULES = {"data", "figures", "kernels", "metrics", "reference", "schedules"}
 _FUNCTIONS = {
     "Callback": "callbacks",
+    "Diagnosis": "diagnose",
+    "find_lr": "rates",
     "Checkpoint": "checkpoint",
     "EarlyStopping": "callbacks",
     "History": "history",

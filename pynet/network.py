@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pynet import diagnose
 from pynet import fit as training
 from pynet._ffi import (
     FLOAT32,
@@ -353,6 +354,7 @@ class Network:
 
     fit = training.fit
     partial_fit = training.partial_fit
+    gradient_stats = diagnose.gradient_stats
 
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1

@@ -35,6 +35,7 @@ examples:
   pynet train --load mnist.safetensors --epochs 5    go on from a model
   pynet train --epochs 100 --patience 5              stop when the validation loss has not fallen for 5 epochs
   pynet train --epochs 50 --checkpoint run.safetensors            then, after an interruption, the same with --resume
+  pynet train --optimizer adam --find-lr             which learning rate?
   pynet train --shuffle-labels --epochs 50           how much can it memorise?
   pynet train --explain --plot                       with one step in all its numbers, and pictures at the end
 
@@ -116,6 +117,8 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--augment", metavar="TEXT", nargs="?", const="", type=_augment, help=augment)
     seed = "of weights, order and split: same seed, same bits (default: 0, or the loaded model's)"
     add("--seed", metavar="N", type=whole(0, 2**64 - 1), help=seed)
+    find = "try learning rates from 1e-6 to 10, suggest one and stop; a picture beside the model, with matplotlib"
+    add("--find-lr", action="store_true", help=find)
     threads = "1 to 64 (default: as many as there are cores); changes the speed alone"
     add("--threads", metavar="N", type=whole(1, 64), help=threads)
 

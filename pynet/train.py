@@ -27,6 +27,7 @@ from pynet.checkpoint import Checkpoint
 from pynet.cli import EXPECTED, Stopped, UsageError
 from pynet.data import Dataset
 from pynet.datafiles import Array
+from pynet.diagnose import Diagnosis
 from pynet.history import History
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation, Network, load
@@ -219,7 +220,7 @@ class Training:
             early_stopping=_early_stopping(options),
             checkpoint=task.checkpoint,
             progress=not options.terse and sys.stderr is not None and sys.stderr.isatty(),
-            callbacks=[self],
+            callbacks=[self] if options.terse else [self, Diagnosis(_warn)],
         )
         return task.net.evaluate(task.data.x_test, task.data.y_test) if len(task.data.x_test) else None
 
@@ -301,6 +302,9 @@ def _finite(tensors: dict[str, Array]) -> bool:
 def train(options: argparse.Namespace, begin: float) -> None:
     """The whole run."""
     task = prepare(options)
+    if options.find_lr:
+        _find_lr(task)
+        return
     training = Training(task)
     try:
         _describe(task)
@@ -350,6 +354,10 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
+def _warn(text: str) -> None:
+    cli.complain("train", f"warning: {text}")
+
+
 def _silent(_: str) -> None:
     pass
 
@@ -373,6 +381,29 @@ def _describe(task: Task) -> None:
         f"training  {plan}, seed {task.seed}\n"
         f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
     )
+
+
+def _find_lr(task: Task) -> None:
+    """Prints and draws what find_lr finds."""
+    from pynet.rates import find_lr
+
+    options = task.options
+    pair = (task.data.x_train, task.data.y_train)
+    found = find_lr(task.net, pair, optimizer=options.optimizer, batch_size=options.batch_size, seed=task.seed)
+    if options.json:
+        print(json.dumps({"rates": found.rates, "losses": found.losses, "suggestion": found.suggestion}))
+        return
+    print(f"suggestion: {found.suggestion:g}" if options.quiet else found)
+    if task.target:
+        from pynet import figures
+
+        try:
+            figures.require()
+        except figures.MissingMatplotlib:
+            task.say("(no picture: that needs matplotlib)")
+        else:
+            place = task.target.with_name(f"{task.target.stem}-lr.png")
+            task.say(f"drew {figures.save(figures.learning_rates(found), place)}")
 
 
 def _explain(task: Task) -> None:

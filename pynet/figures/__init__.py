@@ -10,7 +10,7 @@ No display is needed. All pictures can be read in grey and by the colour-blind. 
 from pynet.figures.answers import confusion, mistakes, noise, temperatures
 from pynet.figures.boundary import boundary
 from pynet.figures.canvas import MissingMatplotlib, require, save
-from pynet.figures.curves import curves
+from pynet.figures.curves import curves, learning_rates
 from pynet.figures.inputs import samples
 from pynet.figures.looks import ascend, looks_for
 from pynet.figures.maps import feature_maps, filters
@@ -24,6 +24,7 @@ __all__ = [
     "curves",
     "feature_maps",
     "filters",
+    "learning_rates",
     "looks_for",
     "mistakes",
     "noise",

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["curves"]
+    from pynet.rates import RateSearch
+
+__all__ = ["curves", "learning_rates"]
 
 FEW_EPOCHS = 30  # up to here each epoch gets its mark
 
@@ -38,6 +40,22 @@ def curves(histories: History | Mapping[str, History]) -> Figure:
         axes.grid(alpha=0.3)
     losses.set_ylim(bottom=0)
     losses.legend(fontsize=8)
+    return figure
+
+
+def learning_rates(found: RateSearch) -> Figure:
+    """The loss at each learning rate that find_lr tried, its running mean, and the suggestion."""
+    figure = paper(6, 3.8, "learning rates")
+    axes = figure.subplots()
+    axes.plot(found.rates, found.losses, ".", color=COLOURS[0], markersize=3, label="a mini-batch each")
+    axes.plot(found.rates, found.smoothed, "-", color=COLOURS[0], label="running mean")
+    axes.axvline(found.suggestion, color=COLOURS[1], linestyle="--", label=f"suggestion: {found.suggestion:g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("mean loss of a sample")
+    axes.set_ylim(0, 1.1 * max(found.losses[0], max(found.smoothed)))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     return figure
 
 
