@@ -245,7 +245,7 @@ static void dense_backward(layer *l, const pass *p)
     if (l->own_size)
         kernels()->transpose(turned, ld, l->param[WEIGHTS].data + (size_t)part.column * (size_t)n, (size_t)n,
                              part.columns - part.column, n);
-    const gemm_args g = {
+    gemm_args g = {
         .C = dx.data + (size_t)part.row * dx.ld + part.column,
         .ldc = dx.ld,
         .A = l->dy.data + (size_t)part.row * l->dy.ld,
@@ -256,10 +256,10 @@ static void dense_backward(layer *l, const pass *p)
         .m = part.rows - part.row,
         .n = part.columns - part.column,
         .k = n,
-        .epi = {.kind = does_relu(l, p) ? EPI_RELU_GRAD : EPI_STORE,
-                .y = l->x.data + (size_t)part.row * l->x.ld + part.column,
-                .ldy = l->x.ld},
     };
+    if (does_relu(l, p))
+        g.epi = (epilogue){
+            .kind = EPI_RELU_GRAD, .y = l->x.data + (size_t)part.row * l->x.ld + part.column, .ldy = l->x.ld};
     kernels()->gemm(&g);
 }
 

@@ -355,7 +355,8 @@ typedef struct {
 static void advance(writer *to, int n)
 {
     const size_t more = (size_t)n < to->left ? (size_t)n : to->left;
-    to->at += to->at ? more : 0;
+    if (to->at) /* else it only counts */
+        to->at += more;
     to->left -= more;
     to->used += (size_t)n;
 }
