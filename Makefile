@@ -123,7 +123,7 @@ clang: ## compile the core with clang, warnings are errors
 	@if command -v clang >/dev/null; then $(MAKE) lib c-tests CC=clang BUILD=build/clang EXTRA=-Werror; \
 	else echo "clang: NOT run, there is no clang here"; fi
 
-fuzz: ## throw damaged files at the core, FUZZ_SECONDS=60 each; needs clang and its libFuzzer
+fuzz: ## throw damaged files and texts of networks at the core, FUZZ_SECONDS=60 each; needs clang and its libFuzzer
 	@$(MAKE) fuzzers CC=clang BUILD=build/fuzz EXTRA="$(ASAN) -fsanitize=fuzzer-no-link"
 
 clean: ## remove all that make made, .venv too
@@ -203,8 +203,8 @@ $(BUILD)/fuzzer/%: tests/c/%.c $(OBJECTS)
 	$(CC) $(FLAGS) $(EXTRA) -fsanitize=fuzzer -Icsrc -o $@ $< $(OBJECTS) -lm
 
 fuzzers: $(FUZZERS)
-	@for program in $^; do mkdir -p $$program.corpus && $$program -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-	    -verbosity=0 -print_final_stats=1 -artifact_prefix=$$program. $$program.corpus || exit 1; done
+	@for program in $^; do mkdir -p $$program.corpus && $$program -max_total_time=$(FUZZ_SECONDS) \
+	    -timeout=10 -dict=tests/c/fuzz.dict -verbosity=0 -print_final_stats=1 -artifact_prefix=$$program. $$program.corpus || exit 1; done
 
 werror:
 	@$(MAKE) $(SOURCES:csrc/%.c=build/werror/obj/%.o) BUILD=build/werror EXTRA=-Werror

@@ -1,4 +1,5 @@
-/* Throws damaged model files at pn_net_load; what it accepts must survive save and load with every bit.
+/* Throws damaged files at pn_net_load and pn_net_load_checkpoint; what they accept must survive save and load with every
+ * bit.
  *
  *   clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -DPN_VERSION=\"0\" -Icsrc -o build/fuzz_file \
  *       tests/c/fuzz_file.c csrc/[a-z]*.c -lm -pthread
@@ -55,9 +56,46 @@ static void check_same(const pn_net *a, const pn_net *b)
 {
     CHECK(strcmp(a->spec, b->spec) == 0 && a->seed == b->seed && a->n_notes == b->n_notes);
     CHECK(a->n_parameters == b->n_parameters);
-    CHECK(a->n_parameters == 0 || memcmp(a->parameters, b->parameters, a->n_parameters * sizeof(float)) == 0);
+    CHECK(a->n_parameters == 0 ||
+          memcmp(a->parameters, b->parameters, (a->n_parameters + a->n_state) * sizeof(float)) == 0);
+    CHECK(a->n_state == b->n_state && a->updates == b->updates);
     for (int i = 0; i < a->n_notes; i++)
         CHECK(strcmp(a->notes[i].key, b->notes[i].key) == 0 && strcmp(a->notes[i].value, b->notes[i].value) == 0);
+}
+
+static void check_same_checkpoint(const pn_checkpoint *a, const pn_checkpoint *b)
+{
+    CHECK(strcmp(a->text, b->text) == 0 && a->tensors == b->tensors);
+    for (int i = 0; i < a->tensors; i++) {
+        const pn_tensor *x = &a->tensor[i], *y = &b->tensor[i];
+        CHECK(strcmp(x->name, y->name) == 0 && x->rank == y->rank && x->size == y->size);
+        CHECK(memcmp(x->data, y->data, (size_t)x->size * sizeof(float)) == 0);
+        double size = 1;
+        for (int d = 0; d < x->rank; d++) {
+            CHECK(x->shape[d] == y->shape[d] && x->shape[d] >= 0);
+            size *= (double)x->shape[d];
+        }
+        CHECK(size == (double)x->size);
+    }
+}
+
+static void load_checkpoint(void)
+{
+    pn_net *net, *again;
+    pn_checkpoint more, more_again;
+    char err[PN_ERRLEN] = "";
+    pn_status status = pn_net_load_checkpoint(&net, &more, path, err);
+    CHECK((status == PN_OK) == (net != NULL) && (status == PN_OK || (err[0] && !more.tensors)));
+    if (status != PN_OK)
+        return;
+    CHECK(pn_net_save_checkpoint(net, &more, copy) == PN_OK);
+    CHECK(pn_net_load_checkpoint(&again, &more_again, copy, err) == PN_OK);
+    check_same(net, again);
+    check_same_checkpoint(&more, &more_again);
+    pn_net_free(net);
+    pn_net_free(again);
+    pn_checkpoint_free(&more);
+    pn_checkpoint_free(&more_again);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -65,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pn_net *net, *again;
     char err[PN_ERRLEN] = "";
     write_input(data, size);
+    load_checkpoint();
     pn_status status = pn_net_load(&net, path, err);
     CHECK((status == PN_OK) == (net != NULL) && (status == PN_OK || err[0]));
     if (status != PN_OK)
