@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pynet.checkpoint import Checkpoint
 from pynet.choose import add_data_options
 from pynet.cli import Parser, UsageError, number, path, refuse, whole
 from pynet.optim import OPTIMIZERS, Optimizer
+from pynet.presets import PRESETS
 from pynet.schedules import SCHEDULES, Constant, Schedule
 from pynet.schedules import parse as parse_schedule
 
@@ -23,6 +25,15 @@ VAL_SPLIT = 0.1  # what --patience sets aside: the test set must not choose the 
 EPOCHS = 10
 EPOCHS_DIGITS = 40  # the built-in digits are few: 10 epochs are 290 steps. After 40, 30 seeds gave 96.3 % or more
 DEFAULT_TARGET = Path("{name}.safetensors")  # {name} is the data set's
+
+
+def _presets() -> str:
+    lines = []
+    for name, preset in PRESETS.items():
+        options = f"--epochs {preset.epochs} {preset.options}"
+        lines += [f"  {name:<9} {preset.about}", f"            {preset.layers}", f"            {options}"]
+    return "\n".join(lines)
+
 
 EXAMPLES = f"""\
 examples:
@@ -39,13 +50,16 @@ examples:
   pynet train --shuffle-labels --epochs 50           how much can it memorise?
   pynet train --explain --plot                       with one step in all its numbers, and pictures at the end
 
+presets:
+{_presets()}
+
 defaults: {EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits.
 Ctrl-C stops, saves what was learnt and exits with status 130. Status 2 is an error in the options, 1 any other.
 """
 
 
 def epochs_for(dataset: str) -> int:
-    """How many epochs are trained where --epochs says nothing."""
+    """How many epochs are trained where neither --epochs nor --preset says anything."""
     return EPOCHS_DIGITS if dataset == "digits" else EPOCHS
 
 
@@ -88,6 +102,8 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_network_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
+    preset = "network and options that go together, listed below; single options override it"
+    add("--preset", choices=list(PRESETS), help=preset)
     add("--net", metavar="TEXT", help='the whole network as text: "input(784) dense(128) relu dense(10) softmax"')
     add("--hidden", metavar="N,N,..", type=_hidden, help="sizes of the hidden layers, 0 for none (default: 128,64)")
     add("--activation", choices=["relu", "sigmoid", "tanh"], help="behind each hidden layer (default: relu)")
@@ -220,7 +236,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     Besides those of the command line: terse (bool), whether nothing but results is printed. optimizer is an Optimizer,
     schedule a Schedule or None.
     """
-    options = _parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    options = _parser().parse_args(given)
+    if options.preset:
+        options = _parser().parse_args([*PRESETS[options.preset].options.split(), *given])
     options.terse = options.json or options.quiet
     options.optimizer = _optimizer(options)
     if options.warmup:

@@ -33,6 +33,7 @@ from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation, Network, load
 from pynet.options import DEFAULT_TARGET, epochs_for, parse
 from pynet.preparation import NOTE
+from pynet.presets import PRESETS, layers_for
 from pynet.words import percent
 
 __all__ = ["main"]
@@ -74,7 +75,7 @@ def prepare(options: argparse.Namespace) -> Task:
     if options.shuffle_labels:
         chosen, name = replace(chosen, y_train=data.shuffled_labels(chosen.y_train, seed)), f"{name}-shuffled"
     if net is None:
-        net = _network(_text(options, math.prod(chosen.x_train.shape[1:]), len(chosen.classes)), seed)
+        net = _network(_text(options, chosen.x_train.shape[1:], len(chosen.classes)), seed)
     if options.load:
         choose.check_suits(net, chosen, f"the model {options.load}", ValueError)
     else:
@@ -92,7 +93,11 @@ def prepare(options: argparse.Namespace) -> Task:
         from pynet import figures
 
         figures.require()
-    epochs = epochs_for(chosen.name) if options.epochs is None else options.epochs
+    epochs = options.epochs
+    if epochs is None and options.preset:
+        epochs = PRESETS[options.preset].epochs_for(len(chosen.x_train), options.batch_size)
+    elif epochs is None:
+        epochs = epochs_for(chosen.name)
     return Task(options, chosen, checkpoint, held_out, net, seed, epochs, target, _silent if options.terse else _say)
 
 
@@ -119,12 +124,19 @@ def _network(text: str, seed: int) -> Network:
         raise UsageError(f"network {text!r}: {error}") from None
 
 
-def _text(options: argparse.Namespace, features: int, classes: int) -> str:
-    """The text that --hidden, --activation, --init and --loss stand for."""
+def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) -> str:
+    """The text that --preset, or --hidden, --activation, --init, and --loss stand for."""
+    features, closing = math.prod(sample), "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
+    if options.preset and (options.hidden, options.activation, options.init) == (None, None, None):
+        preset = PRESETS[options.preset]
+        if preset.on_pictures and len(sample) < 2:
+            raise UsageError(f"--preset {options.preset} takes pictures; these samples are rows of {features} numbers")
+        shape = ",".join(map(str, (1, *sample)[-3:])) if preset.on_pictures else features
+        layers = layers_for(preset, *sample[-2:]) if preset.on_pictures else preset.layers
+        return f"input({shape}) {layers} dense({classes}) {closing}" + _loss(options)
     init = f",init={options.init}" if options.init else ""
     hidden = [128, 64] if options.hidden is None else options.hidden
     words = [f"input({features})", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
-    closing = "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
     return " ".join([*words, f"dense({classes}{init})", closing]) + _loss(options)
 
 
