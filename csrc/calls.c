@@ -165,7 +165,7 @@ static pn_status forward(pn_net *net, const pn_data *data, const int32_t *order,
         return status;
     augmenter *augment = NULL;
     if (training)
-        status = augmenter_new(&augment, data->augment, &net->text.input, net->copies, net->error);
+        status = augmenter_new(&augment, data->augment, &net->text.input, net->threads, net->error);
     if (status)
         return status;
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = n, .training = training, .augment = augment};
