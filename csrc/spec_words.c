@@ -14,7 +14,9 @@ static const char *const yes_no[] = {"yes", "no", NULL};
 const word_rule rules[PN_WORDS] = {
     [PN_INPUT] = {"input",
                   "input(784)",
-                  {{"size", 1, MAX_UNITS, .standard = NEEDED}, {"height", 1, MAX_UNITS}, {"width", 1, MAX_UNITS}}},
+                  {{"size", 1, MAX_UNITS, .standard = NEEDED},
+                   {"height", 1, MAX_UNITS, .standard = 0},
+                   {"width", 1, MAX_UNITS, .standard = 0}}},
     [PN_DENSE] = {"dense",
                   "dense(128)",
                   {{"units", 1, MAX_UNITS, .standard = NEEDED},
