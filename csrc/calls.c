@@ -1,5 +1,6 @@
 /* The public calls that train and use a network: what callers say is checked here, then run.c does the work. */
 #include "run.h"
+#include "batch.h"
 
 #include <float.h>
 #include <math.h>

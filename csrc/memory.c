@@ -1,5 +1,6 @@
 /* Work memory: one block for activations, their gradients and scratch, laid out anew when a larger batch comes. */
 #include "run.h"
+#include "batch.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* A network at work: batches through the layers, forward and back. Every thread of the team runs the same code on its
    share of the outputs, and waits for the others where the next piece needs all of the last one. */
 #include "run.h"
+#include "batch.h"
 
 #include <limits.h>
 #include <math.h>
@@ -12,92 +13,7 @@ enum {
     PANEL_STEPS = 16 /* a call of more steps gains more by panels than it takes to copy the weights there and back */
 };
 
-void my_share(const pass *p, int n, int grain, int *from, int *to)
-{
-    share(p->id, p->threads, n, grain, from, to);
-}
-
 /* ---- one batch, in the four steps ---------------------------------------------------------------------------------- */
-
-/* The samples of one batch: rows order[first..first+rows) of data. */
-typedef struct {
-    const pn_data *data;
-    const int32_t *order;
-    const augmenter *augment;
-    int64_t first, n; /* of n in the whole job */
-} batch;
-
-static size_t sample(const batch *b, int i)
-{
-    return (size_t)(b->order ? b->order[b->first + i] : b->first + i);
-}
-
-/* Asks for as many rows as these behind them, which lie anywhere in memory, while these are computed. */
-static void prefetch_rows(const pn_net *net, const batch *b, int rows)
-{
-    const size_t size = (size_t)shape_size(&net->text.input) * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
-    for (int i = rows; i < 2 * rows && b->first + i < b->n; i++) {
-        const char *row = (const char *)b->data->x + sample(b, i) * size;
-        for (size_t at = 0; at < size; at += ALIGN)
-            __builtin_prefetch(row + at, 0, 2); /* to the second-level cache: the first would drop most of so many */
-    }
-}
-
-/* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, augmented, and notes where they are not zero. */
-static void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to)
-{
-    const size_t n = (size_t)shape_size(&net->text.input), bytes = n * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
-    for (int i = from; i < to; i++) {
-        float *row = p->inputs.data + (size_t)i * p->inputs.ld;
-        uint64_t *mask = p->zeros ? p->zeros->rows + (size_t)i * p->zeros->row_words : NULL;
-        if (b->augment) {
-            const char *x = (const char *)b->data->x + sample(b, i) * bytes;
-            const float *seen =
-                augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
-            sample_in(net->pixels, &net->text.input, row, seen);
-            if (mask)
-                kernels()->nonzero(mask, row, n);
-        } else if (b->data->dtype == PN_UINT8) {
-            const uint8_t *x = (const uint8_t *)b->data->x + sample(b, i) * n;
-            sample_in_u8(net->pixels, &net->text.input, row, x);
-            if (mask)
-                kernels()->nonzero_u8(mask, x, n);
-        } else {
-            sample_in(net->pixels, &net->text.input, row, (const float *)b->data->x + sample(b, i) * n);
-            if (mask)
-                kernels()->nonzero(mask, row, n);
-        }
-    }
-}
-
-/* For one thread that trains: rows [from, from + rows) of the batch, to the beginning of p->inputs. */
-static void take_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows)
-{
-    const batch rest = {b->data, b->order, b->augment, b->first + from, b->n};
-    p->input_from = from;
-    p->input_rows = rows;
-    gather_rows(net, p, &rest, 0, rows);
-    prefetch_rows(net, &rest, rows);
-    if (p->zeros)
-        nonzeros_turn(p->zeros, rows);
-}
-
-/* Augmented inputs take longer to make than to share: each thread makes those of its rows. The threads that are still at
-   the last step's update read its copy meanwhile, so two copies take turns. */
-static void share_inputs(const pn_net *net, pass *p, const batch *b, int64_t taken)
-{
-    const int copy = p->threads > 1 ? (int)(taken % 2) : 0;
-    int from, to;
-    p->inputs = net->x[copy];
-    p->zeros = p->zeros ? &net->zeros[copy] : NULL;
-    my_share(p, p->rows, 1, &from, &to);
-    gather_rows(net, p, b, from, to);
-}
-
-bool takes_pieces(const pn_net *net, int64_t rows)
-{
-    return net->in_pieces && rows > PIECE;
-}
 
 /* What layer l does with rows [from, to) of the batch: if `inputs` cannot hold those that it reads, piece by piece. */
 static void with_rows(const pn_net *net, layer *l, const pass *p, const batch *b, int from, int to,
@@ -111,46 +27,6 @@ static void with_rows(const pn_net *net, layer *l, const pass *p, const batch *b
     for (; from < to; from += PIECE) {
         take_inputs(net, &piece, b, from, to - from < PIECE ? to - from : PIECE);
         what(l, &piece);
-    }
-}
-
-/* Are the inputs mostly zeros, so that skipping them pays? Up to 8 samples, spread over the job's, speak for all. */
-static bool mostly_zeros(const job *j)
-{
-    const double worth = 0.4; /* the share of others above which the dense path is faster */
-    const int64_t samples = j->n < 8 ? j->n : 8;
-    const size_t n = (size_t)shape_size(&j->net->text.input);
-    size_t others = 0;
-    if (!j->net->dense_first)
-        return false;
-    for (int64_t i = 0; i < samples; i++) {
-        const size_t at = sample(&(batch){.data = j->data, .order = j->order, .first = j->n * i / samples}, 0) * n;
-        if (j->data->dtype == PN_UINT8)
-            for (size_t k = 0; k < n; k++)
-                others += ((const uint8_t *)j->data->x)[at + k] != 0;
-        else
-            for (size_t k = 0; k < n; k++)
-                others += ((const float *)j->data->x)[at + k] != 0;
-    }
-    return (double)others < worth * (double)n * (double)samples;
-}
-
-static void gather_answers(pn_net *net, const pass *p, const batch *b)
-{
-    const shape *out = &net->last->out;
-    const size_t n = (size_t)shape_size(out), ld = padded((int64_t)n);
-    int from, to;
-    my_share(p, p->rows, 1, &from, &to);
-    for (int i = from; i < to; i++) {
-        float *target = net->answers.targets ? net->answers.targets + (size_t)i * ld : NULL;
-        if (b->data->labels)
-            net->answers.labels[i] = output_index(net->pixels, out, b->data->labels[sample(b, i)]);
-        if (b->data->weights)
-            net->answers.weights[i] = b->data->weights[sample(b, i)];
-        if (target && b->data->targets)
-            sample_in(net->pixels, out, target, b->data->targets + sample(b, i) * n);
-        else if (target)
-            pn_one_hot(target, &net->answers.labels[i], 1, (int)n);
     }
 }
 
@@ -533,7 +409,8 @@ void run(team_job what, job *j)
     j->finite = true;
     j->sparse = j->net->sparse; /* of the batch that is there, or of the samples that come */
     if (what != loss_job && what != backward_job && what != input_gradient_job) {
-        j->sparse = j->net->sparse = j->n && mostly_zeros(j);
+        j->sparse = j->net->sparse =
+            j->n && mostly_zeros(j->net, &(batch){.data = j->data, .order = j->order, .n = j->n});
         for (int c = 0; c < j->net->copies; c++)
             j->net->zeros[c].column_words =
                 bit_words((size_t)(what == train_job && takes_pieces(j->net, rows) ? PIECE : rows));

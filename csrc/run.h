@@ -27,10 +27,6 @@ typedef struct {
     bool finite;         /* found: no loss was infinite or NaN */
 } job;
 
-/* Does training gather the inputs of batches of this many rows piece by piece? */
-enum { PIECE = 64 }; /* rows of inputs, which stay in the second-level cache beside the weights */
-bool takes_pieces(const pn_net *net, int64_t rows);
-
 /* Makes room for batches of this many rows, with so many copies of the inputs, and layers' own memory for so many threads.
    What an earlier call left there is gone when it grows. */
 pn_status reserve(pn_net *net, int64_t rows, int copies, int threads);
