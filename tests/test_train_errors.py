@@ -191,7 +191,7 @@ def test_loss_not_finite_in_the_first_epoch() -> None:
 
 def test_loss_not_finite_later() -> None:
     options = (*DIGITS, "--net", "input(64) dense(10)", "--lr", "0.4", "--history", "h.json")
-    done = run(*options, "--save", "a.safetensors")
+    done = run(*options, "--save", "a.safetensors", "--quiet")
     found = re.fullmatch(
         r"pynet train: error: epoch (\d+), batch \d+: .* \(what was learnt is in a.safetensors\)\n", done.err
     )
