@@ -1,5 +1,7 @@
-/* The public kernels other than the matrix product: one call of the table each, denormals flushed. */
+/* The public kernels other than the matrix product: one call of the table each, denormals flushed. The common ones share
+   many elements, or many rows, among the threads. */
 #include "internal.h"
+#include "threads.h"
 
 #include <string.h>
 
@@ -9,6 +11,102 @@
         kernels()->statement;          \
         fp_leave(fp);                  \
     } while (0)
+
+/* ---- shared among threads ------------------------------------------------------------------------------------------ */
+
+enum { GRAIN = 1024 /* elements: threads write to pages apart, but for one */ };
+
+/* Elements in a microsecond, about. */
+enum {
+    MOVES = 20000, /* as fast as memory: of a few that lie in the caches, no other thread should be told */
+    EXPONENTIALS = 2000,
+    SHORT_ROWS = 500
+};
+
+/* A kernel of one array, or of two, on n elements of y. */
+typedef struct {
+    void (*of_one)(float *y, const float *x, size_t n);
+    void (*of_two)(float *dx, const float *dy, const float *y, size_t n);
+    float *y;
+    const float *a, *b;
+    size_t n;
+    int speed;
+} elements;
+
+static void elements_share(void *arg, int id, int threads)
+{
+    const elements *e = arg;
+    int first, end;
+    share(id, threads, (int)((e->n + GRAIN - 1) / GRAIN), 1, &first, &end);
+    const size_t from = (size_t)first * GRAIN, to = (size_t)end * GRAIN < e->n ? (size_t)end * GRAIN : e->n;
+    if (from >= to)
+        return;
+    if (e->of_two)
+        e->of_two(e->y + from, e->a + from, e->b + from, to - from);
+    else
+        e->of_one(e->y + from, e->a + from, to - from);
+}
+
+static void each_element(elements e)
+{
+    unsigned long fp = fp_enter();
+    team_share(elements_share, &e, (double)e.n / e.speed);
+    fp_leave(fp);
+}
+
+/* A kernel on m rows of n, given where its rows begin: y, a and b there, and loss and labels, which have one for each. */
+typedef struct rows rows;
+struct rows {
+    void (*of_rows)(const rows *r);
+    float *y, *loss;
+    const float *a, *b;
+    const int32_t *labels;
+    int m, n;
+    float scale, smoothing; /* scale: softmax's temperature, too */
+};
+
+static void rows_share(void *arg, int id, int threads)
+{
+    rows r = *(const rows *)arg;
+    int from, to;
+    share(id, threads, r.m, GRAIN / r.n + 1, &from, &to);
+    const size_t skipped = (size_t)from * (size_t)r.n;
+    r.y = r.y ? r.y + skipped : NULL;
+    r.a += skipped;
+    r.b = r.b ? r.b + skipped : NULL;
+    r.loss = r.loss ? r.loss + from : NULL;
+    r.labels = r.labels ? r.labels + from : NULL;
+    r.m = to - from;
+    if (r.m > 0)
+        r.of_rows(&r);
+}
+
+static void each_row(rows r)
+{
+    if (r.m <= 0 || r.n <= 0)
+        return;
+    unsigned long fp = fp_enter();
+    team_share(rows_share, &r, (double)r.m * r.n / SHORT_ROWS);
+    fp_leave(fp);
+}
+
+static void softmax_rows(const rows *r)
+{
+    kernels()->softmax(r->y, (size_t)r->n, r->a, (size_t)r->n, r->m, r->n, r->scale);
+}
+
+static void softmax_grad_rows(const rows *r)
+{
+    kernels()->softmax_grad(r->y, (size_t)r->n, r->a, (size_t)r->n, r->b, (size_t)r->n, r->m, r->n);
+}
+
+static void cross_entropy_rows(const rows *r)
+{
+    kernels()->cross_entropy(r->loss, r->y, (size_t)r->n, r->a, (size_t)r->n, r->labels, r->m, r->n, r->scale,
+                             r->smoothing);
+}
+
+/* ---- the kernels --------------------------------------------------------------------------------------------------- */
 
 void pn_bias(float *y, const float *x, const float *b, int m, int n)
 {
@@ -24,12 +122,12 @@ void pn_bias_grad(float *restrict db, const float *dy, int m, int n)
 
 void pn_relu(float *y, const float *x, size_t n)
 {
-    CALL(relu(y, x, n));
+    each_element((elements){.of_one = kernels()->relu, .y = y, .a = x, .n = n, .speed = MOVES});
 }
 
 void pn_relu_grad(float *dx, const float *dy, const float *y, size_t n)
 {
-    CALL(relu_grad(dx, dy, y, n));
+    each_element((elements){.of_two = kernels()->relu_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = MOVES});
 }
 
 void pn_leaky_relu(float *y, const float *x, size_t n, float slope)
@@ -44,22 +142,22 @@ void pn_leaky_relu_grad(float *dx, const float *dy, const float *y, size_t n, fl
 
 void pn_gelu(float *y, const float *x, size_t n)
 {
-    CALL(gelu(y, x, n));
+    each_element((elements){.of_one = kernels()->gelu, .y = y, .a = x, .n = n, .speed = EXPONENTIALS});
 }
 
 void pn_gelu_grad(float *dx, const float *dy, const float *x, size_t n)
 {
-    CALL(gelu_grad(dx, dy, x, n));
+    each_element((elements){.of_two = kernels()->gelu_grad, .y = dx, .a = dy, .b = x, .n = n, .speed = EXPONENTIALS});
 }
 
 void pn_sigmoid(float *y, const float *x, size_t n)
 {
-    CALL(sigmoid(y, x, n));
+    each_element((elements){.of_one = kernels()->sigmoid, .y = y, .a = x, .n = n, .speed = EXPONENTIALS});
 }
 
 void pn_sigmoid_grad(float *dx, const float *dy, const float *y, size_t n)
 {
-    CALL(sigmoid_grad(dx, dy, y, n));
+    each_element((elements){.of_two = kernels()->sigmoid_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = MOVES});
 }
 
 void pn_dropout(float *y, const float *x, int m, int n, double p, uint64_t seed, int layer_number, uint64_t when)
@@ -108,31 +206,36 @@ void pn_layernorm_grad(float *restrict dx, float *restrict dgamma, float *restri
 
 void pn_tanh(float *y, const float *x, size_t n)
 {
-    CALL(tanh(y, x, n));
+    each_element((elements){.of_one = kernels()->tanh, .y = y, .a = x, .n = n, .speed = EXPONENTIALS});
 }
 
 void pn_tanh_grad(float *dx, const float *dy, const float *y, size_t n)
 {
-    CALL(tanh_grad(dx, dy, y, n));
+    each_element((elements){.of_two = kernels()->tanh_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = MOVES});
 }
 
 void pn_softmax(float *p, const float *x, int m, int n, float temperature)
 {
-    if (n > 0)
-        CALL(softmax(p, (size_t)n, x, (size_t)n, m, n, temperature));
+    each_row((rows){.of_rows = softmax_rows, .y = p, .a = x, .m = m, .n = n, .scale = temperature});
 }
 
 void pn_softmax_grad(float *dx, const float *dp, const float *p, int m, int n)
 {
-    if (n > 0)
-        CALL(softmax_grad(dx, (size_t)n, dp, (size_t)n, p, (size_t)n, m, n));
+    each_row((rows){.of_rows = softmax_grad_rows, .y = dx, .a = dp, .b = p, .m = m, .n = n});
 }
 
 void pn_cross_entropy(float *restrict loss, float *dx, const float *x, const int32_t *labels, int m, int n, float scale,
                       float smoothing)
 {
-    if (n > 0)
-        CALL(cross_entropy(loss, dx, (size_t)n, x, (size_t)n, labels, m, n, scale, smoothing));
+    each_row((rows){.of_rows = cross_entropy_rows,
+                    .y = dx,
+                    .loss = loss,
+                    .a = x,
+                    .labels = labels,
+                    .m = m,
+                    .n = n,
+                    .scale = scale,
+                    .smoothing = smoothing});
 }
 
 void pn_binary_cross_entropy(float *restrict loss, float *dx, const float *x, const float *y, int m, int n, float scale)

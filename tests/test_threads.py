@@ -170,6 +170,31 @@ def test_kernels_in_several_threads_at_once(table: str) -> None:
         assert list(pool.map(run, range(4))) == alone
 
 
+def test_large_kernels_give_the_same_bits_for_every_number_of_threads(table: str) -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(1003, 1501)).astype(np.float32)  # neither divides evenly
+    narrow, labels = wide[:, :7].copy().repeat(40, axis=0), rng.integers(0, 7, 40 * len(wide))
+    grad = wide[::-1].copy()
+
+    def all_kernels() -> list[bytes]:
+        found = [getattr(kernels, name)(wide) for name in ("relu", "gelu", "sigmoid", "tanh", "softmax")]
+        found += [
+            getattr(kernels, f"{name}_grad")(grad, wide) for name in ("relu", "gelu", "sigmoid", "tanh", "softmax")
+        ]
+        found += [kernels.softmax(narrow, 0.5), *kernels.cross_entropy(narrow, labels, smoothing=0.1)]
+        w, mean, square = wide.copy(), np.zeros_like(wide), np.zeros_like(wide)
+        kernels.sgd(w, grad, 0.1)
+        kernels.momentum(w, mean, grad, 0.1)
+        kernels.adam(w, mean, square, grad, 1, 0.1)
+        return [x.tobytes() for x in (*found, w, mean, square)]
+
+    kernels.set_threads(1)
+    alone = all_kernels()
+    for count in COUNTS[1:]:
+        kernels.set_threads(count)
+        assert all_kernels() == alone
+
+
 @pytest.mark.parametrize("bad", [0, -1, 65, 10**6])
 def test_bad_number_of_threads(bad: int) -> None:
     kernels.set_threads(3)
