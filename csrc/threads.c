@@ -18,8 +18,8 @@ enum {
     MAX_THREADS = 64,
     LINE = 64,    /* bytes: what threads write apart lies on cache lines apart */
     SPINS = 1000, /* until there is work, then sleep: about 25 us */
-    /* Until the others are done: longer than waking one takes, else each sleeps while the other wakes, call after call. */
-    SYNC_SPINS = 5000
+    LAST_ROUNDS =
+        20 /* of spins until all are done: longer than waking one takes, so that the caller is awake when he is */
 };
 
 /* Microseconds. */
@@ -46,6 +46,7 @@ static struct {
     team_job job;      /* of the call under way; NULL sends the workers home */
     void *arg;
     int threads;
+    int core;                          /* the caller's */
     _Alignas(LINE) atomic_int arrived; /* at the barrier */
     _Alignas(LINE) atomic_uint round;  /* changes when all have arrived */
     _Alignas(LINE) atomic_int sleepers;
@@ -53,8 +54,8 @@ static struct {
     pthread_cond_t morning;
     atomic_llong waited; /* by all threads of this call, beyond spinning */
     atomic_llong ended;  /* the last call of team_share */
-    atomic_llong alone_until;
-    long long begun; /* this call; under owner, like the next */
+    long long begun;     /* this call; under owner, like the next */
+    long long alone_until;
     long long lost;
     long long pause;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER, .morning = PTHREAD_COND_INITIALIZER};
@@ -67,9 +68,9 @@ static long long microseconds(void)
 }
 
 /* True if the number changed soon. */
-static bool spin_until_change(atomic_uint *what, unsigned old, int spins)
+static bool spin_until_change(atomic_uint *what, unsigned old)
 {
-    for (int i = 0; i < spins; i++) {
+    for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(what, memory_order_acquire) != old)
             return true;
         cpu_pause();
@@ -77,21 +78,14 @@ static bool spin_until_change(atomic_uint *what, unsigned old, int spins)
     return false;
 }
 
-/* Sleeps until it has changed, or somebody wakes the sleepers because it soon may. */
-static void sleep_until_woken(atomic_uint *what, unsigned old)
+static void sleep_until_change(atomic_uint *what, unsigned old)
 {
     pthread_mutex_lock(&pool.bed);
     atomic_fetch_add(&pool.sleepers, 1); /* before the last look: who changes it sees us, or we see the change */
-    if (atomic_load(what) == old)
+    while (atomic_load(what) == old)
         pthread_cond_wait(&pool.morning, &pool.bed);
     atomic_fetch_sub(&pool.sleepers, 1);
     pthread_mutex_unlock(&pool.bed);
-}
-
-static void wait_until_change(atomic_uint *what, unsigned old)
-{
-    while (!spin_until_change(what, old, SPINS))
-        sleep_until_woken(what, old);
 }
 
 static bool team_awake(void)
@@ -108,15 +102,25 @@ static void wake_sleepers(void)
     pthread_mutex_unlock(&pool.bed);
 }
 
-void team_sync(int threads)
+/* The same in so many rounds. Between them a thread that waits for this one's core has it: it may be the one waited for. */
+static bool yield_until_change(atomic_uint *what, unsigned old, int rounds)
+{
+    for (; !spin_until_change(what, old); sched_yield())
+        if (--rounds == 0)
+            return false;
+    return true;
+}
+
+/* Waits until all threads are here, awake for so many rounds. */
+static void meet(int threads, int rounds)
 {
     if (threads == 1)
         return;
     unsigned round = atomic_load_explicit(&pool.round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&pool.arrived, 1, memory_order_acq_rel) + 1 < threads) {
-        if (!spin_until_change(&pool.round, round, SYNC_SPINS)) {
+        if (!yield_until_change(&pool.round, round, rounds)) {
             const long long since = microseconds();
-            wait_until_change(&pool.round, round);
+            sleep_until_change(&pool.round, round);
             atomic_fetch_add_explicit(&pool.waited, microseconds() - since, memory_order_relaxed);
         }
         return;
@@ -126,18 +130,44 @@ void team_sync(int threads)
     wake_sleepers();
 }
 
+void team_sync(int threads)
+{
+    meet(threads, 1);
+}
+
+#ifdef __linux__
+
+/* Linux may wake a thread on the core of the one who calls it, though others are idle, and then again and again: there it
+   waits until the caller sleeps. So it runs on others from now on. */
+static void leave_core(int core, const cpu_set_t *allowed)
+{
+    cpu_set_t others = *allowed;
+    CPU_CLR((size_t)core, &others);
+    sched_setaffinity(0, sizeof others, &others); /* refused where there are no others */
+}
+#endif
+
 static void *work(void *arg)
 {
     worker *self = arg;
     unsigned seen = 0;
     fp_enter(); /* for good: this thread is the core's own */
+#ifdef __linux__
+    cpu_set_t allowed;
+    const bool known = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
+#endif
     for (;;) {
-        wait_until_change(&self->calls, seen);
+        if (!spin_until_change(&self->calls, seen))
+            sleep_until_change(&self->calls, seen);
         seen++;
         if (!pool.job)
             return NULL;
+#ifdef __linux__
+        if (known && pool.core == sched_getcpu())
+            leave_core(pool.core, &allowed);
+#endif
         pool.job(pool.arg, self->id, pool.threads);
-        team_sync(pool.threads);
+        meet(pool.threads, LAST_ROUNDS);
     }
 }
 
@@ -230,7 +260,7 @@ bool team_held_up(int threads)
 /* From a call that has ended, whose own share was done at that time: does the team pay? */
 static void learn(int threads, long long done)
 {
-    const long long now = microseconds(), tried = atomic_load_explicit(&pool.alone_until, memory_order_relaxed);
+    const long long now = microseconds();
     pool.lost += (now - done) - (done - pool.begun); /* who waits as long as he works would not be slower alone */
     if (pool.lost < 0)
         pool.lost = 0;
@@ -238,10 +268,11 @@ static void learn(int threads, long long done)
         const long long waited = atomic_load_explicit(&pool.waited, memory_order_relaxed);
         const long long once = 10 * (pool.lost > waited ? pool.lost : waited), again = 2 * pool.pause;
         pool.pause = once > again ? once : again < LONGEST_PAUSE ? again : LONGEST_PAUSE;
-        atomic_store_explicit(&pool.alone_until, now + pool.pause, memory_order_relaxed);
+        pool.alone_until = now + pool.pause;
         pool.lost = 0;
-    } else if (now - tried > pool.pause) { /* all has gone well for as long as the last pause */
-        pool.pause = 0;
+    } else { /* forgiven when calls have gone well for as long */
+        const long long well = now - pool.begun;
+        pool.pause = pool.pause > well ? pool.pause - well : 0;
     }
 }
 
@@ -253,7 +284,7 @@ void team_run(team_job job, void *arg, int wanted)
         return;
     }
     pool.begun = microseconds();
-    if (pool.begun < atomic_load_explicit(&pool.alone_until, memory_order_relaxed)) {
+    if (pool.begun < pool.alone_until) {
         pthread_mutex_unlock(&pool.owner);
         job(arg, 0, 1);
         return;
@@ -262,11 +293,14 @@ void team_run(team_job job, void *arg, int wanted)
     pool.job = job;
     pool.arg = arg;
     pool.threads = threads;
+#ifdef __linux__
+    pool.core = sched_getcpu();
+#endif
     atomic_store_explicit(&pool.waited, 0, memory_order_relaxed);
     call_workers(threads);
     job(arg, 0, threads);
     const long long done = microseconds();
-    team_sync(threads);
+    meet(threads, LAST_ROUNDS);
     learn(threads, done);
     pthread_mutex_unlock(&pool.owner);
 }
@@ -277,14 +311,9 @@ void team_share(team_job job, void *arg, double length)
         job(arg, 0, 1);
         return;
     }
-    const bool awake = team_awake();
-    if (!awake && length < LONG) { /* done before they are, but the next work need not be */
-        const long long now = microseconds();
-        if (now - atomic_load_explicit(&pool.ended, memory_order_relaxed) < SOON &&
-            now > atomic_load_explicit(&pool.alone_until, memory_order_relaxed))
-            wake_sleepers();
-    }
-    team_run(job, arg, awake || length >= LONG ? MAX_THREADS : 1);
+    /* Shorter work that follows closely wakes the team for what will follow it. */
+    const bool soon = microseconds() - atomic_load_explicit(&pool.ended, memory_order_relaxed) < SOON;
+    team_run(job, arg, length >= LONG || soon || team_awake() ? MAX_THREADS : 1);
     atomic_store_explicit(&pool.ended, microseconds(), memory_order_relaxed);
 }
 
