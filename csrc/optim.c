@@ -329,7 +329,14 @@ static void step_share(void *arg, int id, int threads)
     const size_t end = (size_t)last * grain < s->n ? (size_t)last * grain : s->n;
     for (size_t i = (size_t)first * grain; i < end; i += most) {
         const int n = (int)(end - i < most ? end - i : most);
-        const update_args u = {.w = s->w + i, .a = s->a + i, .b = s->b + i, .dw = s->dw + i, .m = 1, .n = n};
+        const update_args u = {
+            .w = s->w + i,
+            .a = s->a ? s->a + i : NULL,
+            .b = s->b ? s->b + i : NULL,
+            .dw = s->dw + i,
+            .m = 1,
+            .n = n,
+        };
         kernels()->update(s->rule, &u);
     }
 }
