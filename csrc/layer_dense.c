@@ -77,8 +77,8 @@ static patch owned(const layer *l, const pass *p)
     return own;
 }
 
-/* Where those weights lie, and what the optimizer remembers of them. In a row of W that belongs to several threads, what one writes next to what another reads
-   would keep the cache lines moving between their cores. */
+/* Where those weights lie, and what the optimizer remembers of them. In a row of W that belongs to several threads, what
+   one writes next to what another reads would keep the cache lines moving between their cores. */
 typedef struct {
     float *data, *memory[MAX_MEMORIES];
     size_t ld;

@@ -314,8 +314,8 @@ typedef struct {
 
 /* Trains on samples order[0..n) of data in ceil(n / batch) mini-batches: forward, loss, backward, update. Where batch does
    not divide n they are made as equal as can be, the larger ones first: a last batch of a few samples would take as large a
-   step as the others, in a direction as noisy as it is small. n <= batch is one step. Adds to stats (may be NULL). PN_ERR_NONFINITE: the batch after stats->steps had a loss that is
-   not finite; its step was not taken. */
+   step as the others, in a direction as noisy as it is small. n <= batch is one step. Adds to stats (may be NULL).
+   PN_ERR_NONFINITE: the batch after stats->steps had a loss that is not finite; its step was not taken. */
 pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t batch,
                        const pn_optim *opt, pn_stats *stats);
 

@@ -3,11 +3,8 @@
 #include "run.h"
 #include "batch.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum {
     PANEL_STEPS = 16 /* a call of more steps gains more by panels than it takes to copy the weights there and back */

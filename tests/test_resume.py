@@ -22,7 +22,16 @@ from pynet.schedules import OneCycle
 
 KEEP = ("--checkpoint", "c.safetensors")
 HARD = ("--net", "input(64) dense(32) batchnorm relu dropout(0.2) dense(10) softmax", "--optimizer", "adam")
-HARD += ("--schedule", "plateau(patience=0,factor=0.7)", "--patience", "4", "--monitor", "accuracy", "--epochs", "12")
+HARD += (
+    "--schedule",
+    "plateau(patience=0,factor=0.7)",
+    "--patience",
+    "300",
+    "--monitor",
+    "accuracy",
+    "--epochs",
+    "300",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -109,22 +118,31 @@ def test_killed_at_any_moment_it_ends_the_same(monkeypatch: pytest.MonkeyPatch, 
     print(f"{kills} kills of {seed} trainings")
 
 
-def test_the_command_killed_and_resumed() -> None:
+def written(path: Path, process: subprocess.Popen[str]) -> None:
+    """Waits until the process has replaced this file, or has ended."""
+    before = path.stat().st_ino if path.exists() else None
+    while process.poll() is None and (not path.exists() or path.stat().st_ino == before):
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("what", [HARD, ("--preset", "cnn", "--epochs", "12")], ids=["hard", "cnn"])
+def test_the_command_killed_and_resumed(what: tuple[str, ...]) -> None:
     """As its users do it: kill -9, and the same command with --resume."""
-    expected = results(*DIGITS, *HARD, "--save", "whole.safetensors")
-    options = (*DIGITS, *HARD, *KEEP, "--checkpoint-every", "0.01s", "--json", "--save", "m.safetensors")
-    draw, kills = random.Random(2), 0
+    expected = results(*DIGITS, *what, "--save", "whole.safetensors")
+    options = (*DIGITS, *what, *KEEP, "--checkpoint-every", "0.01s", "--json", "--save", "m.safetensors")
+    path, draw, kills = Path("c.safetensors"), random.Random(2), 0
     while True:
-        resume = ("--resume",) if Path("c.safetensors").exists() else ()
-        process = start(*options, *resume)
+        process = start(*options, *(("--resume",) if path.exists() else ()))
         if kills < 6:
-            time.sleep(draw.uniform(0.2, 0.8))
+            written(path, process)
+            time.sleep(draw.uniform(0, 0.02))
             process.send_signal(signal.SIGKILL)
         out, err = process.communicate()
         if process.returncode == 0:
             break
         assert (process.returncode, err) == (-signal.SIGKILL, "")
         kills += 1
+    assert kills == 6
     assert figures(json.loads(out)) == figures(expected)
     assert pynet.load("m.safetensors").weights_sha256() == expected["weights_sha256"]
 
