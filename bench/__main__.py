@@ -47,7 +47,7 @@ def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
     rows, few = Rows(), replace(plan, seconds=plan.seconds / 8)
     failures: list[str] = []
     parts: dict[str, Callable[[Workers], Rows]] = {
-        "kernels": lambda _: kernels.measure(replace(few, seconds=0.0)),
+        "kernels": lambda workers: kernels.measure(workers, replace(few, seconds=0.0)),
         "training": lambda workers: training.measure(workers, plan),
         "variants": lambda _: variants.measure(plan),
         "convolution": lambda workers: convolution.measure(workers, plan),
@@ -57,11 +57,13 @@ def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
     }
     for question in questions:
         print(f"{question}:", file=sys.stderr)
+        begin = time.perf_counter()
         try:
             with Workers() as workers:  # ended after each question: they hold a copy of the data
                 rows += parts[question](workers)
         except (RuntimeError, subprocess.CalledProcessError) as error:
             failures.append(f"{question}: {error}")
+        print(f"  {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     for row in training.unlearnt(rows) if plan.samples is None else ():
         rows.remove(row)
         failures.append(

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 from bench.data import ROOT
 from bench.rows import Row
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYNET_NUM_THREADS")
-PAUSE = 0.03  # seconds between two turns: the idle threads of OpenBLAS and OpenMP spin for a while after their work
-SHORT_PAUSE = 0.002  # after one thread nothing spins
+LONGEST_SPIN = 0.3  # seconds after their work that idle threads keep a core: 0.1 in OpenBLAS, 0.2 in some OpenMP
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Plan:
     contestants: list[str] = field(default_factory=lambda: ["pynet", "numpy", "numpy-out"])
     threads: list[int] = field(default_factory=lambda: sorted({1, min(2, cores()), cores()}))
     rounds: int = 3
-    seconds: float = 2.0
+    seconds: float = 1.0
     samples: int | None = None  # None: all of MNIST
     full: bool = False  # the sizes that take long, too
 
@@ -58,6 +58,15 @@ def pinned(threads: int) -> Iterator[dict[str, str]]:
         os.sched_setaffinity(0, before)
 
 
+def runs(pid: int) -> bool:
+    """Whether a thread of this process is running; True where the system does not tell."""
+    try:
+        states = [file.read_text().rpartition(") ")[2][0] for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:  # a thread ended meanwhile
+        return True
+    return "R" in states or not states
+
+
 class Process:
     """A program that answers lines with lines."""
 
@@ -69,7 +78,7 @@ class Process:
         self.name = " ".join(command)
 
     def ask(self, line: str) -> str:
-        """Raises RuntimeError if the program has ended."""
+        """The answer, once all threads of the program sleep. Raises RuntimeError if it has ended."""
         stdin, stdout = _open(self._process.stdin), _open(self._process.stdout)
         try:
             stdin.write(line + "\n")
@@ -79,6 +88,9 @@ class Process:
             answer = ""
         if not answer:
             raise RuntimeError(f"{self.name} ended with status {self._process.wait()}")
+        end = time.perf_counter() + LONGEST_SPIN
+        while runs(self._process.pid) and time.perf_counter() < end:
+            time.sleep(0.001)
         return answer
 
     def run(self) -> float:
@@ -126,16 +138,12 @@ def c_program(threads: int, name: str, *arguments: object) -> Process:
     return Process([str(ROOT / "build" / "bench" / name), *map(str, arguments)], threads)
 
 
-def alternate(
-    turns: Mapping[str, Callable[[], float]], rounds: int, seconds: float, threads: int = 2
-) -> dict[str, list[float]]:
+def alternate(turns: Mapping[str, Callable[[], float]], rounds: int, seconds: float) -> dict[str, list[float]]:
     """Lets each take a turn, then each again, backwards every other round; the seconds of each turn."""
     found: dict[str, list[float]] = {name: [] for name in turns}
-    end, pause = time.perf_counter() + seconds, PAUSE if threads > 1 else SHORT_PAUSE
-    done = 0
+    end, done = time.perf_counter() + seconds, 0
     while done < rounds or time.perf_counter() < end:
         for name in list(turns)[:: -1 if done % 2 else 1]:
-            time.sleep(pause)
             found[name].append(turns[name]())
         done += 1
     return found
@@ -144,7 +152,7 @@ def alternate(
 def meet(question: str, case: str, threads: int, turns: Mapping[str, Callable[[], float]], plan: Plan) -> list[Row]:
     """The rows of one case."""
     print(f"  {case}, {threads} thread{'s' * (threads > 1)}: {', '.join(turns)}", file=sys.stderr, flush=True)
-    found = alternate(turns, plan.rounds, plan.seconds, threads)
+    found = alternate(turns, plan.rounds, plan.seconds)
     return [Row(question, case, threads, name, seconds) for name, seconds in found.items()]
 
 

@@ -12,14 +12,45 @@ import sys
 
 import numpy as np
 
-from bench import convolution, data
-from bench.peers import CONTESTANTS, Array, Net, Weights, initial, lenet
+from bench import convolution, data, kernels
+from bench.peers import CONTESTANTS, LEARNING_RATE, Array, Net, Weights, initial, lenet
 from bench.training import CASES, Case
 
 BATCHES = 30  # of an epoch: later a ReLU that rounding turns on or off leads further and further away
 # Of what was learnt. Rounding alone is off by 1e-6; where it turns a single ReLU of a single sample on or off, by some
 # 1e-3. A wrong gradient, rate or order is off by a tenth or more.
 TOLERANCE = 5e-3
+
+
+def check_kernels() -> None:
+    """Small cases of bench/kernels.py, all ways of pynet and NumPy, against float64. RuntimeError: one is wrong."""
+    for case in kernels.SMALL:
+        wanted = kernel_in_float64(case)
+        # a sum of k products of numbers around 1, rounded each time: 2^-24 sqrt(k) of its size, with room
+        room = 1e-5 * np.abs(wanted).max()
+        for name in ("pynet", "numpy"):
+            for way, call in case.calls(name).items():
+                far = np.abs(call() - wanted).max()
+                if not far <= room:
+                    raise RuntimeError(f"{case.name}: {name}, {way} is {far:.1e} from float64, accepted is {room:.1e}")
+
+
+def kernel_in_float64(case: kernels.Case) -> Array:
+    """What the first call must give."""
+    from pynet import reference
+
+    first, *more = case.operands()
+    if case.function == "matmul":
+        return reference.gemm(first, more[0], trans_a=more[1], trans_b=more[2])
+    if case.function == "cross_entropy_grad":
+        return reference.cross_entropy(first, *more)[1]
+    if case.function == "sgd":
+        return first - LEARNING_RATE * more[0].astype(np.float64)
+    if case.function == "adam":
+        w = first.astype(np.float64)
+        reference.adam(w, np.zeros(w.shape), np.zeros(w.shape), *more, 1, LEARNING_RATE)
+        return w
+    return getattr(reference, case.function)(first)
 
 
 def reference_epoch(weights: Weights, x: Array, y: Array, order: Array, batch: int) -> Weights:
@@ -113,9 +144,7 @@ def check_lenet(names: list[str]) -> dict[str, float]:
 
 def main(names: list[str], batches: int = BATCHES) -> None:
     """All kernels and, unless no contestant is named, all cases of bench/training.py; prints how far from float64."""
-    from bench import kernels
-
-    kernels.check()
+    check_kernels()
     print("kernels agree with float64", flush=True)
     if names:
         found = check_lenet(convolution.contestants(names))

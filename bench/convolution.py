@@ -9,7 +9,7 @@ from bench.rows import Rows
 QUESTION = "convolution"
 CASE = "LeNet-like, batch 64"
 BATCH = 64
-STEPS = 100  # in one turn
+STEPS = 50  # in one turn
 LEARNS = 0.6  # of the test set, after the first of them
 
 

@@ -15,7 +15,7 @@ from bench.rows import Rows, from_dict
 from bench.targets import TARGETS
 
 HEADINGS = {
-    training.QUESTION: "Training: an epoch of MNIST",
+    training.QUESTION: "Training: an epoch, W64 on all of MNIST, the others on a quarter",
     training.PYTHON: "What Python adds to the same loop in C, an epoch",
     variants.QUESTION: "Variants of W64, an epoch, from C: pynet alone is plain SGD",
     convolution.QUESTION: "Convolution: a step of a LeNet-like network",
@@ -68,8 +68,9 @@ def write(run: dict[str, Any], folder: Path, name: str) -> Path:
 
 
 HOW = """Each contestant runs in a process of its own, with its threads fixed before its library is loaded (environment
-and CPU affinity), and they take turns: what else the machine does hits all alike. So trust the ratios, which are ratios
-of medians; the minimum shows how quiet it was. Before anything is timed, the results are compared with float64."""
+and CPU affinity). They take turns, each when the threads of the last one sleep: what else the machine does hits all
+alike. So trust the ratios, which are ratios of medians; the minimum shows how quiet it was. Before anything is timed,
+the results are compared with float64."""
 
 
 def to_json(run: dict[str, Any]) -> str:

@@ -74,7 +74,7 @@ def _rows(case: str, threads: int, commands: dict[str, Command], plan: Plan, rou
     print(f"  {case}: {', '.join(commands)}", file=sys.stderr, flush=True)
     turns: dict[str, Callable[[], float]] = {**commands}
     commands["pynet"]()  # fills the caches
-    found = alternate(turns, rounds, 0, threads)
+    found = alternate(turns, rounds, 0)
     return [Row(QUESTION, case, threads, name, s, {"peak_mb": commands[name].peak}) for name, s in found.items()]
 
 

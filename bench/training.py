@@ -1,7 +1,8 @@
 """What does an epoch cost?
 
 W64 and its neighbours: other batches, other networks, one thread and all, with zeros to skip (bytes) and without
-(standardised floats); and what Python adds to the same loop in C.
+(standardised floats); and what Python adds to the same loop in C. W64 sees all of MNIST, the others a quarter, which
+tells as much in less time.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from bench.rows import Row, Rows
 
 QUESTION = "training"
 PYTHON = "Python's share"
-EPOCHS = 5  # in one call of fit, to see what Python adds
+EPOCHS = 3  # in one call of fit, to see what Python adds
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network, how it is trained, and what share of the test set it must know after one epoch of all MNIST."""
+    """A network, how it is trained, on one in how many samples, and what share of the test set it must know then."""
 
     name: str
     widths: tuple[int, ...] = (784, 128, 64, 10)
     batch: int = 64
     data: str = "bytes"
-    learns: float = 0.92
-    share: int = 1  # one in so many samples is trained on, where all would take too long
+    share: int = 4
+    learns: float = 0.85
 
     @property
     def text(self) -> str:
@@ -53,16 +54,16 @@ class Case:
         }
 
 
-W64 = Case("W64")
-W64_STANDARDISED = Case("W64, standardised", data="standardised")
-LARGE = Case("784-512-512-10, a quarter of MNIST", widths=(784, 512, 512, 10), learns=0.8, share=4)
+W64 = Case("W64", share=1, learns=0.92)
+W64_STANDARDISED = replace(W64, name="W64, standardised", data="standardised")
+LARGE = Case("784-512-512-10", widths=(784, 512, 512, 10), learns=0.8)
 CASES = [
     W64,
     W64_STANDARDISED,
     Case("batch 32", batch=32),
-    Case("batch 256", batch=256, learns=0.87),
-    Case("batch 1024", batch=1024, learns=0.70),
-    Case("784-32-10", widths=(784, 32, 10), learns=0.90),
+    Case("batch 256", batch=256, learns=0.75),
+    Case("batch 1024", batch=1024, learns=0.5),
+    Case("784-32-10", widths=(784, 32, 10), learns=0.8),
     LARGE,
 ]
 
@@ -85,7 +86,7 @@ def epochs(workers: Workers, plan: Plan, case: Case, threads: int) -> list[Row]:
     flops = case.flops_per_sample * samples
     if peak:
         turns["peak"] = lambda: peak.run() * flops * 1e-9
-    more = 2 if case in (W64, W64_STANDARDISED) else 0
+    more = 2 if case is W64 else 0
     rows = meet(QUESTION, case.name, threads, turns, replace(plan, rounds=plan.rounds + more))
     if peak:
         peak.close()

@@ -37,12 +37,21 @@ def repeated(call: Callable[[], object], seconds: float = CALL_SECONDS) -> Run:
     return lambda: seconds_of(call, max(1, int(seconds / once)))
 
 
-def train(net: Any, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
+def network(name: str, task: dict[str, Any]) -> Any:
+    """The contestant's network of these widths."""
+    from bench.peers import CONTESTANTS, initial, lenet
+
+    if task.get("net") == "lenet":
+        return lenet.LENET[name].create(lenet.initial())
+    return CONTESTANTS[name].create(initial(task["widths"]))
+
+
+def train(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     """One epoch. The first one, not timed, tells whether it learns; it compiles, too, where something is compiled."""
     from bench import data
 
+    net, batch = network(name, task), task["batch"]
     net.load(*data.read("train", task["data"], task["samples"]))
-    batch = task["batch"]
 
     def run() -> float:
         begin = time.perf_counter()
@@ -54,33 +63,41 @@ def train(net: Any, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     return run, {"accuracy": float((net.predict(net.ready(test.x)) == test.y).mean())}
 
 
-def fit(net: Any, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
+def fit(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     """Several epochs in one call of pynet's fit, from the call to the return; seconds of one of them."""
     from bench import data
 
+    net = network(name, task)
     net.load(*data.read("train", task["data"], task["samples"]))
     net.epochs_at_once(task["batch"], 1)
     return lambda: seconds_of(lambda: net.epochs_at_once(task["batch"], task["epochs"])) / task["epochs"], {}
 
 
-def classify(net: Any, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
+def classify(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     """The classes, or probabilities, of the first rows of the test set in one call."""
     from bench import data
 
+    net = network(name, task)
     x = net.ready(data.read("test", "bytes", task["samples"]).x)
     call = getattr(net, task["call"])
     return repeated(lambda: call(x)), {}
 
 
-TASKS = {"train": train, "fit": fit, "classify": classify}
+def kernel(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
+    """The fastest of the contestant's ways."""
+    from bench import kernels
+
+    ways = [repeated(call, seconds=0.01) for call in kernels.CASES[task["case"]].calls(name).values()]
+    return (min(ways, key=lambda run: run()) if len(ways) > 1 else ways[0]), {}
+
+
+TASKS = {"train": train, "fit": fit, "classify": classify, "kernel": kernel}
 
 
 def main(name: str) -> None:
     """Answers until stdin ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not look like an answer
-    from bench.peers import CONTESTANTS, initial, lenet
-
     run: Run | None = None
     for line in sys.stdin:
         task = json.loads(line)
@@ -89,11 +106,7 @@ def main(name: str) -> None:
             answer: dict[str, Any] = {"seconds": run()}
         else:
             run = None  # frees the last task's data before the next one's arrive
-            if task.get("net") == "lenet":
-                net = lenet.LENET[name].create(lenet.initial())
-            else:
-                net = CONTESTANTS[name].create(initial(task["widths"]))
-            run, answer = TASKS[task["task"]](net, task)
+            run, answer = TASKS[task["task"]](name, task)
         print(json.dumps(answer), file=answers)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # bench is no part of the package
 
 from bench import __main__ as bench  # noqa: E402
-from bench import check, data, inference, kernels, tables, training  # noqa: E402
-from bench.arena import Plan, Workers, alternate  # noqa: E402
-from bench.peers import CONTESTANTS, NUMPY, initial  # noqa: E402
+from bench import check, data, inference, tables, training  # noqa: E402
+from bench.arena import Plan, Process, Workers, alternate  # noqa: E402
+from bench.peers import CONTESTANTS, NUMPY, initial, numpy_kernels  # noqa: E402
 from bench.peers.numpy_net import NumpyNet, NumpyOutNet  # noqa: E402
 from bench.rows import Row, Rows, from_dict, ratio  # noqa: E402
 from bench.targets import TARGETS, Target  # noqa: E402
@@ -86,18 +87,34 @@ def test_duration(seconds, shown):
 def test_contestants_take_turns():
     order: list[str] = []
     turns = {name: lambda name=name: order.append(name) or 1.0 for name in "ab"}
-    assert alternate(turns, rounds=3, seconds=0, threads=1) == {"a": [1.0] * 3, "b": [1.0] * 3}
+    assert alternate(turns, rounds=3, seconds=0) == {"a": [1.0] * 3, "b": [1.0] * 3}
     assert "".join(order) == "abbaab"
 
 
+SPINNER = """
+import sys, time
+for line in sys.stdin:
+    print(1, flush=True)
+    end = time.perf_counter() + 0.1
+    while time.perf_counter() < end: pass
+"""
+
+
+def test_turn_ends_when_the_process_sleeps():
+    process, begin = Process([sys.executable, "-c", SPINNER], threads=1), time.perf_counter()
+    assert process.ask("") == "1\n"
+    assert time.perf_counter() - begin > 0.1
+    process.close()
+
+
 def test_kernels_agree_with_float64():
-    kernels.check()
+    check.check_kernels()
 
 
 def test_check_notices_a_wrong_kernel(monkeypatch):
-    monkeypatch.setattr(kernels.numpy_kernels, "RATE", np.float32(0.1001))
-    with pytest.raises(RuntimeError, match=r"SGD, 1,000, new array: plain is .* from float64"):
-        kernels.check()
+    monkeypatch.setattr(numpy_kernels, "RATE", np.float32(0.1001))
+    with pytest.raises(RuntimeError, match=r"SGD, 1,000, new array: numpy, plain is .* from float64"):
+        check.check_kernels()
 
 
 def test_numpys_two_versions_learn_the_same():

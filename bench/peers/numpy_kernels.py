@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.peers import Array
+from bench.peers import LEARNING_RATE, Array
 
 Calls = dict[str, Callable[[], Array]]
-RATE = np.float32(0.1)
+RATE = np.float32(LEARNING_RATE)
 
 
 def softmax(x: Array) -> tuple[Calls, Calls]:
@@ -111,7 +111,8 @@ def adam(start: Array, dw: Array) -> tuple[Calls, Calls]:
     return {"plain": plain}, {"out": out}
 
 
-def matmul(a: Array, b: Array) -> Calls:
-    """a b into a buffer; a and b may be transposed views."""
+def matmul(a: Array, b: Array, trans_a: bool, trans_b: bool) -> tuple[Calls, Calls]:
+    """op(a) op(b), op the transpose where said."""
+    a, b = a.T if trans_a else a, b.T if trans_b else b
     c = np.empty((a.shape[0], b.shape[1]), np.float32)
-    return {"matmul": lambda: np.matmul(a, b, out=c)}
+    return {"matmul": lambda: a @ b}, {"matmul": lambda: np.matmul(a, b, out=c)}
