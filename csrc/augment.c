@@ -210,11 +210,11 @@ const float *augmented_sample(const augmenter *a, int thread, const void *x, pn_
 void pn_augment_default(pn_augment *how, int height, int width)
 {
     const double sides = (double)height + width;
-    *how = (pn_augment){.shift = sides / 28,
-                        .rotate = 10,
-                        .scale = 0.1,
-                        .shear = 5,
-                        .elastic = sides / 56,
+    *how = (pn_augment){.shift = sides / 56,
+                        .rotate = 8,
+                        .scale = 0.08,
+                        .shear = 4,
+                        .elastic = sides / 80,
                         .height = height,
                         .width = width};
 }

@@ -255,8 +255,9 @@ typedef struct {
     int height, width; /* of the pictures in a sample (channels, height, width); 0: as the network's text has it */
 } pn_augment;
 
-/* The usual strengths for pictures of this size: shift (height + width) / 28, rotate 10, scale 0.1, shear 5, elastic
-   (height + width) / 56. */
+/* The usual strengths for pictures of this size: shift (height + width) / 56, rotate 8, scale 0.08, shear 4, elastic
+   (height + width) / 80. Stronger ones (2 pixels, 10, 0.1, 5, 1 pixel) were worse on validation samples of MNIST, for dense
+   networks and for convolutions. */
 void pn_augment_default(pn_augment *how, int height, int width);
 
 /* y (n, channels, height, width) = what a step of training sees of x, a batch of n, after `step` updates of a net with this

@@ -13,9 +13,9 @@ __all__ = ["Augment", "parse_augment"]
 class Augment:
     """Each sample of each step is a picture drawn anew: moved, turned, stretched and bent at random, with zeros around.
 
-    shift: up to so many pixels on each axis (usually a 14th of the side); rotate: degrees either way (10); scale: the
-    share by which each axis grows or shrinks (0.1); shear: degrees by which it leans (5); elastic: pixels by which its
-    places are moved in waves, their standard deviation (a 28th of the side; Simard, Steinkraus and Platt 2003). 0 is
+    shift: up to so many pixels on each axis (usually a 28th of the side); rotate: degrees either way (8); scale: the
+    share by which each axis grows or shrinks (0.08); shear: degrees by which it leans (4); elastic: pixels by which its
+    places are moved in waves, their standard deviation (a 40th of the side; Simard, Steinkraus and Platt 2003). 0 is
     none.
 
     The same for every number of threads; training that goes on from a file goes on with it.

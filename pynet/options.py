@@ -129,7 +129,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     usual = "learning rate (default: 0.1; momentum, nesterov: 0.01; rmsprop, adam, adamw: 0.001)"
     add("--lr", metavar="RATE", type=rate, help=usual)
     augment = "change the pictures at random in each step, with the usual strengths, or others, as in "
-    augment += "shift=2,rotate=10,scale=0.1,shear=5,elastic=1 (pixels, degrees); none: as they are"
+    augment += "shift=1,rotate=8,scale=0.08,shear=4,elastic=0.7 (pixels, degrees); none: as they are"
     add("--augment", metavar="TEXT", nargs="?", const="", type=_augment, help=augment)
     seed = "of weights, order and split: same seed, same bits (default: 0, or the loaded model's)"
     add("--seed", metavar="N", type=whole(0, 2**64 - 1), help=seed)

@@ -39,7 +39,7 @@ static void shows(void)
     CHECK(pn_augmented(same, bytes, PN_UINT8, N, 1, &how, 5, 0, err) == PN_OK);
     CHECK(largest_difference(same, floats) < 1e-6f); /* all strengths 0: the picture itself */
     pn_augment_default(&how, HEIGHT, WIDTH);
-    CHECK(how.height == HEIGHT && how.width == WIDTH && how.shift == 16 / 28.0 && how.elastic == 16 / 56.0);
+    CHECK(how.height == HEIGHT && how.width == WIDTH && how.shift == 16 / 56.0 && how.elastic == 16 / 80.0);
     CHECK(pn_augmented(once, bytes, PN_UINT8, N, 1, &how, 5, 8, err) == PN_OK);
     CHECK(pn_augmented(again, floats, PN_FLOAT32, N, 1, &how, 5, 8, err) == PN_OK);
     CHECK(largest_difference(once, floats) > 0.1f && largest_difference(once, again) < 1e-6f);
