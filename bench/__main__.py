@@ -36,7 +36,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     """Quick against NumPy, thorough against all."""
     plan = Plan(["pynet", *NUMPY])
     if options.peers:
-        plan = replace(plan, contestants=["pynet", *NUMPY, *HEAVY], rounds=5, seconds=3.0, full=True)
+        plan = replace(plan, contestants=["pynet", *NUMPY, *HEAVY], seconds=4.0, full=True)
     if options.rounds:
         plan = replace(plan, rounds=options.rounds, seconds=0.0)
     return replace(plan, samples=options.samples, threads=options.threads or plan.threads)

@@ -31,6 +31,8 @@ NARROW = {kernels.PRODUCT, kernels.SINGLE}
 def sections(rows: Rows) -> dict[str, str]:
     """Heading -> table, for all that was measured."""
     found = {"Targets": tables.targets(rows)}
+    if missed := tables.shortfalls(rows):
+        found["Where it falls short"] = missed
     for question, heading in HEADINGS.items():
         if rows.pick(question):
             found[heading] = (tables.side_by_side if question in NARROW else tables.times)(question, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from bench.notes import why
 from bench.peers import CONTESTANTS
 from bench.peers.lenet import LENET
 from bench.rows import Row, Rows
@@ -81,16 +82,23 @@ def side_by_side(question: str, rows: Rows) -> str:
 
 
 def targets(rows: Rows) -> str:
-    """Measured beside wanted; a note under what was missed."""
-    lines, notes = [], []
+    """Measured beside wanted."""
+    verdicts = {True: "met", False: "**missed**", None: "not in this run"}
+    lines = [
+        [target.what, target.wanted, _figure(target.measure(rows), target.unit), verdicts[target.met(rows)]]
+        for target in TARGETS
+    ]
+    return table(["what", "target", "measured", ""], lines)
+
+
+def shortfalls(rows: Rows) -> str:
+    """What was missed, why, and what was tried; one item for all that share a cause. Empty if nothing was missed."""
+    missed: dict[str, list[str]] = {}
     for target in TARGETS:
-        value, met = target.measure(rows), target.met(rows)
-        wanted = f"{'at least' if target.at_least else 'at most'} {target.limit:g} {target.unit}"
-        verdict = {True: "met", False: "**missed**", None: "not in this run"}[met]
-        lines.append([target.what, wanted, _figure(value, target.unit), verdict])
-        if met is False and target.note:
-            notes.append(f"- {target.what}: {target.note}")
-    return table(["what", "target", "measured", ""], lines) + ("\n\n" + "\n".join(notes) if notes else "")
+        if target.met(rows) is False:
+            figures = f"{_figure(target.measure(rows), target.unit)}, {target.wanted} wanted"
+            missed.setdefault(why(target.what), []).append(f"**{target.what}** ({figures})")
+    return "\n".join(f"- {'; '.join(found)}: {note}" for note, found in missed.items())
 
 
 def _figure(value: float | None, unit: str) -> str:

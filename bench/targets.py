@@ -1,6 +1,6 @@
 """The figures to reach, in one place, and how each is read off the rows.
 
-They were set for two cores with AVX-512. Where one is missed, its note says why and what was tried.
+They were set for two cores with AVX-512. Why one is missed, and what was tried, is in bench/notes.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ class Target:
     unit: str  # "x": times as fast; "of its time": that many times as long; "%", "ms", "us", "s", "MB"
     measure: Callable[[Rows], float | None]
     at_least: bool = True
-    note: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """The limit in words."""
+        return f"{'at least' if self.at_least else 'at most'} {self.limit:g} {self.unit}"
 
     def met(self, rows: Rows) -> bool | None:
         """Whether the limit is kept; None where nothing was measured."""

@@ -18,6 +18,7 @@ sys.path.append(str(ROOT))  # bench is no part of the package
 from bench import __main__ as bench  # noqa: E402
 from bench import check, data, inference, tables, training  # noqa: E402
 from bench.arena import Plan, Process, Workers, alternate  # noqa: E402
+from bench.notes import UNKNOWN, why  # noqa: E402
 from bench.peers import CONTESTANTS, NUMPY, initial, numpy_kernels  # noqa: E402
 from bench.peers.numpy_net import NumpyNet, NumpyOutNet  # noqa: E402
 from bench.rows import Row, Rows, from_dict, ratio  # noqa: E402
@@ -51,6 +52,20 @@ def test_target_is_met_missed_or_not_measured(epochs):
     assert best.met(epochs) is False
     assert target("W64, 2 threads, against JAX scan").met(epochs) is None
     assert target("batch 32, 2 threads, against the best peer").met(epochs) is None
+
+
+def test_what_is_missed_is_listed_with_its_cause(epochs):
+    assert tables.shortfalls(epochs) == ""
+    epochs[0].seconds = [0.12]
+    wanted = "- **W64, 2 threads, against NumPy's best** (3 x, at least 5.8 x wanted): a step has a few barriers"
+    assert tables.shortfalls(epochs).startswith(wanted)
+
+
+@pytest.mark.parametrize("name", ["numpy", "peers"])
+def test_every_committed_shortfall_has_a_cause(name):
+    run = json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text("utf-8"))
+    assert run["targets"]
+    assert [t["what"] for t in run["targets"] if t["met"] is False and why(t["what"]) == UNKNOWN] == []
 
 
 def test_target_with_an_upper_limit():

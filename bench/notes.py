@@ -1,0 +1,84 @@
+"""Why targets are missed on two virtual cores of a Zen 4, and what was tried."""
+
+from __future__ import annotations
+
+UNKNOWN = "not looked into yet."
+# what the names of the targets begin with, and the note
+NOTES: list[tuple[tuple[str, ...], str]] = [
+    (
+        ("W64, 1 thread",),
+        "of the 111 us of a step the first layer's product takes 33 (20 if all of it were multiply-adds), its "
+        "gradient 29 (20), the small layers 31 (26), the inputs 11. Lists of indices instead of masks, pairs of rows "
+        "or of pixels, and other block sizes were no faster.",
+    ),
+    (
+        ("W64, 2 threads", "batch"),
+        "a step has a few barriers and moves about 650 cache lines between the cores. Where the host puts the two "
+        "virtual cores near each other W64 takes 0.070 to 0.077 s; where they lie far apart a line takes five times "
+        "as long, W64 0.109 to 0.122 s, and the second thread gains next to nothing. What helped some: the sums of "
+        "the sparse product stay with their thread, the backward pass is split by the columns that a thread owns, "
+        "each thread transposes small weights for itself, the worker leaves the caller's core.",
+    ),
+    (
+        ("W64 standardised",),
+        "the 200 kB of float rows that a step gathers take about 40 of its 300 us, prefetch included, and are not "
+        "hidden behind the products.",
+    ),
+    (
+        ("784-512-512-10",),
+        "its 2.7 MB of weights do not fit into the L2 cache of 1 MB: every step of 64 samples brings them in for the "
+        "forward pass and again for the update.",
+    ),
+    (
+        ("LeNet-like step, 2 threads",),
+        "the second thread gains what the host leaves it: where the two virtual cores lie near each other a step "
+        "takes 0.97 to 1.06 ms, where they lie far apart 1.38 to 1.59.",
+    ),
+    (
+        ("W64 with",),
+        "it takes two threads on virtual cores that the host has put far apart: momentum, batchnorm and dropout take "
+        "1.12 to 1.24 of W64's time there, and 0.95 to 1.01 where the cores lie near each other.",
+    ),
+    (
+        ("Python's share",),
+        "where the host moves the virtual cores meanwhile, or other programs use them, the turns of either differ by "
+        "far more: the same programs gave -18 to 10 % within an hour. Turn by turn they are level, and on one thread "
+        "of a quiet machine the share is below 1 %.",
+    ),
+    (
+        ("matrix product, 256",),
+        "the worst case is 64 x 64 x 64, where the product itself takes 5.2 us (NumPy 5.7) and the function that "
+        "checks the arrays another 2.6. From 128 on NumPy reaches 75 to 80 % of the peak of one thread, so 1.2 times "
+        "as fast is 90 to 96 % of it.",
+    ),
+    (
+        ("matrix product, 512",),
+        "NumPy's OpenBLAS makes 80 % of the peak here, pynet 75 to 80 %; the transposed A is the slower one.",
+    ),
+    (
+        ("kernels at 1,000",),
+        "checking the arrays and making the new one takes 0.7 to 1.8 us, the C calls alone are as fast as NumPy's or "
+        "faster (the rows with a buffer).",
+    ),
+    (
+        ("10,000 images, 2 threads",),
+        "the limit was found on cores that make 190 GFLOP/s of multiply-adds each, these make 128. Two threads are "
+        "1.8 times as fast as one.",
+    ),
+    (
+        ("one image from Python",),
+        "C takes 1.4 us of it; the rest looks at the array, takes the lock, makes the array of answers.",
+    ),
+    (
+        ("import pynet",),
+        "5 ms of it are ten data classes, whose methods Python writes at import, the rest is spread over twenty "
+        "modules, none above 5 ms. What only some uses need, such as schedules and checkpoints, is imported by "
+        "these.",
+    ),
+]
+
+
+def why(what: str) -> str:
+    """The note on a target."""
+    found = (note for beginnings, note in NOTES if what.startswith(beginnings))
+    return next(found, UNKNOWN)
