@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = [
     "check_environment",
     "checked_seed",
     "ffi",
+    "floats",
     "lib",
     "optimizer_struct",
     "pointer",
@@ -68,6 +70,10 @@ def array(x: npt.ArrayLike, dtype: npt.DTypeLike = FLOAT32) -> Array:
 def pointer(x: Array, writable: bool = False) -> Any:
     """The address of a C-ordered array, which stays alive as long as the answer does."""
     return ffi.from_buffer(_CTYPES[x.dtype], x, writable)
+
+
+# pointer(x, writable) of an array that is known to be float32, in two thirds of the time
+floats = partial(ffi.from_buffer, _CTYPES[FLOAT32])
 
 
 def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:

@@ -22,6 +22,7 @@ from pynet._ffi import (
     check_environment,
     checked_seed,
     ffi,
+    floats,
     lib,
     optimizer_struct,
     pointer,
@@ -411,15 +412,16 @@ class Network:
 
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
-        samples = self._samples(x, None)
-        out = np.empty((samples.n, *self.out_shape), FLOAT32)
-        self._call(lib.pn_net_predict, samples.data, samples.n, temperature, pointer(out))
+        given = samples(self, x, None)
+        out = np.empty((given.n, *self.out_shape), FLOAT32)
+        self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
         return out
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """The class (n,) with the largest output for each sample; a single one: is it above 1/2?"""
         scores = self.predict_proba(x)
-        scores = scores.reshape(len(scores), self._out_features)
+        if scores.ndim != 2:
+            scores = scores.reshape(len(scores), self._out_features)
         if self._out_features == 1 and self.loss_name != "cross_entropy":
             return (scores[:, 0] > 0.5).astype(np.int64)
         classes: npt.NDArray[np.int64] = scores.argmax(axis=1)

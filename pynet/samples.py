@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Samples", "class_weights", "samples"]
 
 
-_PN_DATA = ffi.typeof("pn_data *")
+# Looked up once: that takes a good part of the time of a prediction.
+_PN_DATA, _UINT8, _FLOAT32 = ffi.typeof("pn_data *"), lib.PN_UINT8, lib.PN_FLOAT32
 
 
 class Samples:
@@ -34,20 +35,22 @@ class Samples:
         augment: Any = None,
     ) -> None:
         self.n, self.x, self.arrays = n, x, (x, labels, targets, weights)
-        self.data = ffi.new(_PN_DATA)
-        self._pointers = []
-        for name, a in (("x", x), ("labels", labels), ("targets", targets), ("weights", weights)):
-            if a is not None:
-                self._pointers.append(pointer(a))
-                setattr(self.data, name, self._pointers[-1])
-        self.data.dtype = lib.PN_UINT8 if x is not None and x.dtype == UINT8 else lib.PN_FLOAT32
-        self.data.n = n
+        self.data = data = ffi.new(_PN_DATA)
+        data.n = n
+        if x is not None:
+            data.x = self._x = pointer(x)
+            data.dtype = _UINT8 if x.dtype == UINT8 else _FLOAT32
+        if labels is not None:
+            data.labels = self._labels = pointer(labels)
+        if targets is not None:
+            data.targets = self._targets = pointer(targets)
+        if weights is not None:
+            data.weights = self._weights = pointer(weights)
         self.augmentation = "none"
         if augment is not None:
             strengths = ", ".join(f"{name} {getattr(augment, name)!r}" for name in Augment.__dataclass_fields__)
             self.augmentation = f"{strengths} of {augment.height}x{augment.width}"
-            self._pointers.append(augment)
-            self.data.augment = augment
+            data.augment = self._augment = augment
 
 
 def samples(
