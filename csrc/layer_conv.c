@@ -9,7 +9,7 @@
 
 enum { CHANNELS, KERNEL, STRIDE, PADDING, INIT, BIAS }; /* arguments */
 enum { WEIGHTS, BIASES };                               /* parameters */
-enum { GRAIN = 8 };                                     /* rows of W that a thread owns: a tile's */
+enum { GRAIN = 4 };                                     /* rows of W that a thread owns: half a tile's */
 
 /* Sizes of the image with its frame, in places, and of the sums. */
 typedef struct {

@@ -18,8 +18,7 @@ enum {
     MAX_THREADS = 64,
     LINE = 64,    /* bytes: what threads write apart lies on cache lines apart */
     SPINS = 1000, /* until there is work, then sleep: about 25 us */
-    LAST_ROUNDS =
-        20 /* of spins until all are done: longer than waking one takes, so that the caller is awake when he is */
+    ROUNDS = 20   /* of spins until all have arrived, then sleep: several times longer than to wake one takes */
 };
 
 /* Microseconds. */
@@ -111,16 +110,17 @@ static bool yield_until_change(atomic_uint *what, unsigned old, int rounds)
     return true;
 }
 
-/* Waits until all threads are here, awake for so many rounds. */
-static void meet(int threads, int rounds)
+/* Waits until all threads are here. */
+void team_sync(int threads)
 {
     if (threads == 1)
         return;
     unsigned round = atomic_load_explicit(&pool.round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&pool.arrived, 1, memory_order_acq_rel) + 1 < threads) {
-        if (!yield_until_change(&pool.round, round, rounds)) {
+        if (!spin_until_change(&pool.round, round)) {
             const long long since = microseconds();
-            sleep_until_change(&pool.round, round);
+            if (!yield_until_change(&pool.round, round, ROUNDS))
+                sleep_until_change(&pool.round, round);
             atomic_fetch_add_explicit(&pool.waited, microseconds() - since, memory_order_relaxed);
         }
         return;
@@ -128,11 +128,6 @@ static void meet(int threads, int rounds)
     atomic_store_explicit(&pool.arrived, 0, memory_order_relaxed);
     atomic_fetch_add(&pool.round, 1);
     wake_sleepers();
-}
-
-void team_sync(int threads)
-{
-    meet(threads, 1);
 }
 
 #ifdef __linux__
@@ -167,7 +162,7 @@ static void *work(void *arg)
             leave_core(pool.core, &allowed);
 #endif
         pool.job(pool.arg, self->id, pool.threads);
-        meet(pool.threads, LAST_ROUNDS);
+        team_sync(pool.threads);
     }
 }
 
@@ -300,7 +295,7 @@ void team_run(team_job job, void *arg, int wanted)
     call_workers(threads);
     job(arg, 0, threads);
     const long long done = microseconds();
-    meet(threads, LAST_ROUNDS);
+    team_sync(threads);
     learn(threads, done);
     pthread_mutex_unlock(&pool.owner);
 }
