@@ -18,13 +18,13 @@ enum {
     MAX_THREADS = 64,
     LINE = 64,    /* bytes: what threads write apart lies on cache lines apart */
     SPINS = 1000, /* until there is work, then sleep: about 25 us */
-    ROUNDS = 20   /* of spins until all have arrived, then sleep: several times longer than to wake one takes */
+    ROUNDS = 200  /* of spins until all have arrived, then sleep: about 5 ms */
 };
 
 /* Microseconds. */
 enum {
-    PATIENCE = 4000, /* waited in vain before a call goes on alone; less may pass until a woken thread has a core */
-    LOST = 1000,     /* by calls that had better worked alone, until they do */
+    PATIENCE = 12000, /* waited in vain before a call goes on alone: a passing process may take a core for 4000 */
+    LOST = 1000,      /* by calls that had better worked alone, until they do */
     LONGEST_PAUSE = 1600000, /* before the team is tried again */
     SHORT = 8, /* work that no team pays for: to call it and to move what it reads and writes takes some */
     LONG = 60, /* work that waking the team pays for, which takes 50 */
@@ -110,7 +110,8 @@ static bool yield_until_change(atomic_uint *what, unsigned old, int rounds)
     return true;
 }
 
-/* Waits until all threads are here. */
+/* Waits until all threads are here, awake as long as it may well be: a thread that sleeps is often woken on the core of the
+   one it works with, and the two that take turns there are never both runnable, so that Linux does not part them. */
 void team_sync(int threads)
 {
     if (threads == 1)
