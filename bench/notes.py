@@ -15,9 +15,10 @@ NOTES: list[tuple[tuple[str, ...], str]] = [
         ("W64, 2 threads", "batch"),
         "a step has a few barriers and moves about 650 cache lines between the cores. Where the host puts the two "
         "virtual cores near each other W64 takes 0.070 to 0.077 s; where they lie far apart a line takes five times "
-        "as long, W64 0.109 to 0.122 s, and the second thread gains next to nothing. What helped some: the sums of "
-        "the sparse product stay with their thread, the backward pass is split by the columns that a thread owns, "
-        "each thread transposes small weights for itself, the worker leaves the caller's core.",
+        "as long, and where another program has one of them the call goes on alone: 0.107 to 0.122 s then, as on one "
+        "thread. What helped some: the sums of the sparse product stay with their thread, the backward pass is split "
+        "by the columns that a thread owns, each thread transposes small weights for itself, the worker leaves the "
+        "caller's core, threads wait awake at every barrier.",
     ),
     (
         ("W64 standardised",),
@@ -31,13 +32,13 @@ NOTES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("LeNet-like step, 2 threads",),
-        "the second thread gains what the host leaves it: where the two virtual cores lie near each other a step "
-        "takes 0.97 to 1.06 ms, where they lie far apart 1.38 to 1.59.",
+        "threads that slept at a barrier were woken on their partner's core. Since they wait awake a step takes 0.91 "
+        "to 0.94 ms where both cores are free, before 1.0 to 1.6; PyTorch took 2.8 to 3.2.",
     ),
     (
         ("W64 with",),
-        "it takes two threads on virtual cores that the host has put far apart: momentum, batchnorm and dropout take "
-        "1.12 to 1.24 of W64's time there, and 0.95 to 1.01 where the cores lie near each other.",
+        "on two threads single turns go with the state that the host is in: where both cores are free and near each "
+        "other momentum, batchnorm and dropout take 0.95 to 1.1 of W64's time, else up to 1.3.",
     ),
     (
         ("Python's share",),
@@ -48,14 +49,15 @@ NOTES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("matrix product, 256",),
-        "the worst case is 64 x 64 x 64, where the product itself takes 5.2 us (NumPy 5.7) and the function that "
-        "checks the arrays another 2.6. From 128 on pynet makes 80 to 87 % of the peak of one thread and NumPy 75 to "
-        "80 %, so 1.2 times as fast would be 90 to 96 % of it.",
+        "the worst case is 64 x 64 x 64, where the product itself takes 4.7 us (NumPy 5.7) and the function that "
+        "checks the arrays another 1.5, down from 2.6. From 128 on, on one thread, pynet makes 80 to 87 % of the "
+        "peak and NumPy 75 to 80 %, so 1.2 times as fast would be 90 to 96 % of it; on two it is reached.",
     ),
     (
         ("matrix product, 512",),
-        "while no other program uses the cores pynet is 0.94 to 1.08 times as fast as NumPy on one thread and 0.92 "
-        "to 1.03 on two, least with a transposed A. One that does slows either down, NumPy to as little as a tenth.",
+        "while no other program uses the cores pynet is 0.94 to 1.08 times as fast as NumPy on one thread and 0.97 "
+        "to 1.5 on two, least with a transposed A of 2048 rows. One that does slows either down, NumPy to as little "
+        "as a tenth.",
     ),
     (
         ("ReLU from", "SGD from"),
@@ -64,8 +66,8 @@ NOTES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("kernels at 1,000",),
-        "checking the arrays and making the new one takes 0.7 to 1.8 us, the C calls alone are as fast as NumPy's or "
-        "faster (the rows with a buffer).",
+        "checking the arrays and making the new one takes 0.5 to 0.8 us for ReLU and SGD, down from 0.7 to 1.7; the "
+        "C calls alone are as fast as NumPy's or faster (the rows with a buffer).",
     ),
     (
         ("10,000 images, 2 threads",),
