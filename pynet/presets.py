@@ -50,7 +50,7 @@ PRESETS = {
     "cnn": Preset(
         "the most that convolutions learn in a minute",
         "conv(16,5) relu maxpool(2) conv(32,5) relu maxpool(2) dense(128) batchnorm relu dropout(0.3)",
-        20,
+        18,
         "--optimizer adam --lr 0.004 --schedule onecycle --batch-size 100 --augment",
     ),
 }
