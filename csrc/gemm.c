@@ -12,7 +12,8 @@ enum {
     BLOCK_N = 256,
     BLOCK_M = 128,
     DIRECT = 1 << 18, /* numbers in B up to which it is used where it lies: 1 MB */
-    STRIPE_K = 16,    /* more rows at once than the CPU follows, and the product is three times as slow */
+    STRIPE_K = 16,    /* more rows of B at once than the CPU follows, and the product is three times as slow */
+    FEW = 8,          /* rows of A below which it waits for memory alone, and half as many rows of B are faster */
     PANEL_K = 256,
     PANEL_N = 32, /* a panel on the stack, where there is no scratch memory: 32 kB */
     SPEED = 50000 /* multiply-adds in a microsecond, about */
@@ -102,8 +103,9 @@ static void in_panels(const product *p)
 /* A few rows of B at a time, in all their length: of a large B each row lies on pages of its own. */
 static void in_stripes(const product *p)
 {
-    for (int k = 0; k < p->g.k; k += STRIPE_K) {
-        product q = part(p, 0, 0, k, p->g.m, p->g.n, STRIPE_K);
+    const int terms = p->g.m < FEW ? STRIPE_K / 2 : STRIPE_K;
+    for (int k = 0; k < p->g.k; k += terms) {
+        product q = part(p, 0, 0, k, p->g.m, p->g.n, terms);
         kernels()->gemm(&q.g);
     }
 }
