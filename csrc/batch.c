@@ -34,7 +34,10 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
                 kernels()->nonzero(mask, row, n);
         } else if (b->data->dtype == PN_UINT8) {
             const uint8_t *x = (const uint8_t *)b->data->x + sample(b, i) * n;
-            sample_in_u8(net->pixels, &net->text.input, row, x);
+            if (p->byte_values)
+                memcpy((uint8_t *)p->inputs.data + (size_t)i * p->inputs.ld, x, n);
+            else
+                sample_in_u8(net->pixels, &net->text.input, row, x);
             if (mask)
                 kernels()->nonzero_u8(mask, x, n);
         } else {

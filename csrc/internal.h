@@ -174,6 +174,8 @@ typedef struct {
     bool apart;            /* each thread runs its own rows through all layers */
     const optim_step *opt; /* the optimizer's step to apply to a gradient at once; NULL: store the gradient */
     activation inputs;     /* of the network: x of the first layer */
+    /* (256); unless NULL, the inputs lie there as bytes, ld of them from row to row, and mean these */
+    const float *byte_values;
     const nonzeros *zeros; /* where they are not zero, if most are; else NULL */
 } pass;
 
@@ -377,7 +379,8 @@ struct pn_net {
     int threads;        /* for which layers have memory of their own */
     activation *x;      /* (copies) */
     activation dx;      /* gradient of the inputs, if input_gradient */
-    nonzeros *zeros; /* (copies) */
+    nonzeros *zeros;        /* (copies) */
+    float byte_values[256]; /* x / 255 */
     answers answers;
     float *loss;      /* (capacity) */
     int32_t *correct; /* (capacity); not bytes: the rows of two threads would share a cache line */

@@ -51,7 +51,8 @@ typedef struct {
 
 /* C (m,n) = A (m,k) B (k,n), then the epilogue. A[i][p] lies at A[i*row_a + p*col_a], so a transposed A costs nothing.
    start, unless NULL: where each sum starts, (m,n), may be C. mask, unless NULL: bit p % 64 of mask[i*row_words + p/64],
-   p/64 < words, tells whether A[i][p] is not zero; other products are not computed. */
+   p/64 < words, tells whether A[i][p] is not zero; other products are not computed. bytes, unless NULL, where there is a
+   mask: lies as A would, and A[i][p] is byte_values[the byte]. */
 typedef struct {
     float *C;
     const float *A, *B;
@@ -61,6 +62,8 @@ typedef struct {
     size_t ldstart;
     const uint64_t *mask;
     size_t row_words, words;
+    const uint8_t *bytes;
+    const float *byte_values;       /* (256) */
     const int32_t *row_at, *col_at; /* (m), (k); unless NULL, A[i][p] lies at A[row_at[i] + col_at[p]] */
     epilogue epi;
 } gemm_args;

@@ -147,6 +147,17 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
+/* x of the product g, from this place: floats, or bytes. */
+static void set_x(gemm_args *g, const layer *l, const pass *p, size_t at)
+{
+    const float *x = layer_input(l, p).data;
+    g->byte_values = l->before ? NULL : p->byte_values;
+    if (g->byte_values)
+        g->bytes = (const uint8_t *)x + at;
+    else
+        g->A = x + at;
+}
+
 /* The rows of the batch whose x is there. */
 static void rows_there(const layer *l, const pass *p, int *from, int *rows)
 {
@@ -174,10 +185,9 @@ static void dense_forward(layer *l, const pass *p)
     row = row > first ? row : first;
     rows = least(rows, first + there);
     const size_t at = (size_t)(row - first); /* in x */
-    const gemm_args g = {
+    gemm_args g = {
         .C = y.data + (size_t)row * y.ld + column,
         .ldc = y.ld,
-        .A = x.data + at * x.ld,
         .row_a = x.ld,
         .col_a = 1,
         .B = w.data,
@@ -190,6 +200,7 @@ static void dense_forward(layer *l, const pass *p)
         .words = zeros ? zeros->row_words : 0,
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = biases(l) + column},
     };
+    set_x(&g, l, p, at * x.ld);
     kernels()->gemm(&g);
 }
 
@@ -272,8 +283,7 @@ static gemm_args weight_gradient(const layer *l, const pass *p, const patch *of)
     const size_t n = (size_t)l->param[WEIGHTS].dim[1];
     int from, rows;
     rows_there(l, p, &from, &rows);
-    return (gemm_args){
-        .A = x.data + of->row,
+    gemm_args g = {
         .row_a = 1,
         .col_a = x.ld,
         .B = l->dy.data + (size_t)from * l->dy.ld + of->column,
@@ -287,6 +297,8 @@ static gemm_args weight_gradient(const layer *l, const pass *p, const patch *of)
         .row_words = zeros ? zeros->column_words : 0,
         .words = zeros ? zeros->column_words : 0,
     };
+    set_x(&g, l, p, (size_t)of->row);
+    return g;
 }
 
 /* Hands dW to the optimizer piece by piece, while it is in the cache. */

@@ -27,6 +27,8 @@ pn_status net_build(pn_net **out, const char *spec, char *err)
     net->spec = spec_print(&net->text);
     if (!net->spec)
         goto fail;
+    for (int i = 0; i < 256; i++)
+        kernels()->scale_u8(&net->byte_values[i], &(uint8_t){(uint8_t)i}, 1);
     err[0] = 0;
     *out = net;
     return PN_OK;

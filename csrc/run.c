@@ -203,6 +203,7 @@ static pass start(const job *j, int id, int threads, int64_t first, int copy, ba
         .step = j->net->updates,
         .inputs = j->net->x[copy],
         .zeros = j->sparse ? &j->net->zeros[copy] : NULL,
+        .byte_values = j->bytes ? j->net->byte_values : NULL,
     };
 }
 
@@ -412,6 +413,9 @@ void run(team_job what, job *j)
             j->net->zeros[c].column_words =
                 bit_words((size_t)(what == train_job && takes_pieces(j->net, rows) ? PIECE : rows));
     }
+    /* where no other call goes on with the inputs */
+    const bool alone = what == train_job || what == evaluate_job || what == predict_job;
+    j->bytes = alone && j->sparse && j->net->in_pieces && !j->augment && j->data->dtype == PN_UINT8;
     const int most = what == train_job ? j->net->copies : j->net->threads; /* pn_set_threads may have come between */
     const int worth = worthwhile_threads(j->net, rows), threads = worth < most ? worth : most;
     do {

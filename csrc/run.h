@@ -21,6 +21,7 @@ typedef struct {
     const float *dy;          /* input gradient: at the output of this layer; NULL: of the loss */
     int layer;
     bool sparse;         /* the samples are mostly zeros */
+    bool bytes;          /* and stay bytes: only a dense layer that skips the zeros reads them */
     int64_t done;        /* samples finished: a job that other programs hold up ends early */
     _Atomic int64_t end; /* thread 0 says at which sample it does so, before a team_sync; -1: it goes on */
     pn_stats stats;      /* found */
