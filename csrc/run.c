@@ -119,9 +119,9 @@ static void layer_backward(layer *l, const pass *p)
         return_gradients(l, p);
 }
 
-/* From the last layer down: dx, as far as a layer below has parameters; and waits, unless each thread made itself what its
-   update needs. */
-static void backward(pn_net *net, const pass *p)
+/* From the last layer down: dx, as far as a layer below has parameters. True if each thread made itself what its update of
+   the first layer with parameters needs; else waits for all. */
+static bool backward(pn_net *net, const pass *p)
 {
     extent have = ROWS;
     bool for_owner = false;
@@ -136,6 +136,7 @@ static void backward(pn_net *net, const pass *p)
     }
     if (!for_owner)
         team_sync(p->threads);
+    return for_owner;
 }
 
 /* The gradients of all parameters from x and dy, all rows of them: applied, or stored. */
@@ -207,14 +208,25 @@ static pass start(const job *j, int id, int threads, int64_t first, int copy, ba
     };
 }
 
-/* Waits for all threads, at sample `first`; false when the job is to end there. A thread that is late to read j->end may
-   find the decision of the next batch in it, which is about another sample. */
-static bool go_on(job *j, const pass *p, int64_t first)
+/* Is the job to end with the batch at sample `first`? Thread 0 decides, before a team_sync, and all look after it. One that
+   is late may find the decision of the next batch, which is about another sample. */
+static void decide_end(job *j, const pass *p, int64_t first)
 {
     if (p->id == 0 && team_held_up(p->threads))
         atomic_store_explicit(&j->end, first, memory_order_relaxed);
+}
+
+static bool ends(const job *j, int64_t first)
+{
+    return atomic_load_explicit(&j->end, memory_order_relaxed) == first;
+}
+
+/* Waits for all threads; false when the job is to end there. */
+static bool go_on(job *j, const pass *p, int64_t first)
+{
+    decide_end(j, p, first);
     team_sync(p->threads);
-    return atomic_load_explicit(&j->end, memory_order_relaxed) != first;
+    return !ends(j, first);
 }
 
 void train_job(void *arg, int id, int threads)
@@ -222,13 +234,14 @@ void train_job(void *arg, int id, int threads)
     job *j = arg;
     pn_net *net = j->net;
     pn_stats mine = j->stats; /* every thread sums up the same: all notice a loss that is not finite without a signal */
-    bool finite = true;
+    bool finite = true, held_up = false;
     int64_t first = j->done;
     int64_t taken = j->taken;
     const bool all_first = j->opt->clip_norm > 0; /* which takes all gradients before the first update */
     const bool panels = threads > 1 && !all_first && j->n / j->batch > PANEL_STEPS;
+    bool apart = false; /* does a thread's part of the first layer need nothing of the others' last update? */
     begin(net, &(pass){.id = id, .threads = threads, .panels = panels});
-    while (first < j->n && finite) {
+    while (first < j->n && finite && !held_up) {
         batch b;
         pass p = start(j, id, threads, first, id, &b);
         p.fuse = true;
@@ -240,8 +253,9 @@ void train_job(void *arg, int id, int threads)
         else if (!takes_pieces(net, p.rows))
             take_inputs(net, &p, &b, 0, p.rows);
         gather_answers(net, &p, &b);
-        if (!go_on(j, &p, first)) /* the last step's updates are done */
-            break;
+        decide_end(j, &p, first);
+        if (!apart || shared)
+            team_sync(threads); /* the last step's updates are done */
         if (shared && p.zeros) {
             if (id == 0)
                 nonzeros_turn(p.zeros, p.rows);
@@ -249,7 +263,7 @@ void train_job(void *arg, int id, int threads)
         }
         forward(net, &p, &b, net->head);
         loss(net, &p, j->data, output_gradient(net).data);
-        backward(net, &p);
+        apart = backward(net, &p) && net->in_pieces && !all_first;
         finite = add_stats(net, p.rows, &mine);
         if (finite) {
             const optim_step now = optim_step_of(j->opt, taken, net->steps + taken + 1, 1);
@@ -258,6 +272,7 @@ void train_job(void *arg, int id, int threads)
             if (all_first)
                 update_all(net, &p, j->opt, taken);
             after_step(net, &p);
+            held_up = ends(j, first);
             taken++;
             mine.steps++;
             first += p.rows;
@@ -421,6 +436,6 @@ void run(team_job what, job *j)
     do {
         j->end = -1;
         team_run(what, j, threads);
-    } while (j->end >= 0);
+    } while (j->end >= 0 && j->done < j->n);
     fp_leave(fp);
 }
