@@ -8,27 +8,32 @@ NOTES: list[tuple[tuple[str, ...], str]] = [
     (
         ("W64, 1 thread",),
         "of the 111 us of a step the first layer's product takes 33 (20 if all of it were multiply-adds), its "
-        "gradient 29 (20), the small layers 31 (26), the inputs 11. Lists of indices instead of masks, pairs of rows "
-        "or of pixels, and other block sizes were no faster.",
+        "gradient 29 (20), the small layers 31 (26), the inputs 7. A pixel costs 10 cycles at 128 columns, not 8: to "
+        "load the weights is the limit there. Lists of indices instead of masks, pairs of rows or of pixels, and "
+        "other block sizes were no faster.",
     ),
     (
         ("W64, 2 threads", "batch"),
-        "a step has a few barriers and moves about 650 cache lines between the cores. Where the host puts the two "
-        "virtual cores near each other W64 takes 0.070 to 0.077 s; where they lie far apart a line takes five times "
-        "as long, and where another program has one of them the call goes on alone: 0.107 to 0.122 s then, as on one "
-        "thread. What helped some: the sums of the sparse product stay with their thread, the backward pass is split "
-        "by the columns that a thread owns, each thread transposes small weights for itself, the worker leaves the "
-        "caller's core, threads wait awake at every barrier.",
+        "of the 73 us of a step the first layer's product and gradient take 44 (a pixel costs 5.4 cycles at 64 "
+        "columns, not 4, and a row of the gradient 25 more: 36 at the least), the small layers 20, the inputs 6, the "
+        "barriers 1.4. While the host gives both virtual cores the arithmetic of one, or another program has one of "
+        "them, two threads take the 108 ms of one thread, not 70; in the run with all peers W64 and the batches above "
+        "64 met that. What helped: the sums of "
+        "the sparse product stay with their thread, the backward pass is split by the columns that a thread owns, "
+        "each thread transposes small weights for itself, threads wait awake at the two barriers that are left.",
     ),
     (
         ("W64 standardised",),
-        "the 200 kB of float rows that a step gathers take about 40 of its 300 us, prefetch included, and are not "
-        "hidden behind the products.",
+        "of the 292 us of a step on one thread the first layer's product and gradient take 230 (206 at the peak), and "
+        "to gather 200 kB of float rows 24. Prefetches spread over the products saved 13 there and cost 14 here; to "
+        "read the rows where they lie cost what the copy had saved.",
     ),
     (
         ("784-512-512-10",),
         "its 2.7 MB of weights do not fit into the L2 cache of 1 MB: every step of 64 samples brings them in for the "
-        "forward pass and again for the update.",
+        "forward pass and again for the update. The first layer's gradient takes 190 us and its product 96, where the "
+        "multiply-adds take 39 each; the second layer runs at 89 % of the peak. Two threads are twice as fast as one. "
+        "Not tried: to use each block of weights for the next batch as soon as it is updated.",
     ),
     (
         ("LeNet-like step, 2 threads",),
@@ -37,8 +42,9 @@ NOTES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("W64 with",),
-        "on two threads single turns go with the state that the host is in: where both cores are free and near each "
-        "other momentum, batchnorm and dropout take 0.95 to 1.1 of W64's time, else up to 1.3.",
+        "while the host gives both virtual cores the arithmetic of one (the row of fused multiply-adds alone shows "
+        "it), two threads take the time of one, and the barrier that batchnorm needs comes on top. At other times "
+        "momentum, batchnorm and dropout take 0.95 to 1.1 of W64's time.",
     ),
     (
         ("Python's share",),
@@ -55,7 +61,7 @@ NOTES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("matrix product, 512",),
-        "while no other program uses the cores pynet is 0.94 to 1.08 times as fast as NumPy on one thread and 0.97 "
+        "while no other program uses the cores pynet is 0.89 to 1.10 times as fast as NumPy on one thread and 0.92 "
         "to 1.5 on two, least with a transposed A of 2048 rows. One that does slows either down, NumPy to as little "
         "as a tenth.",
     ),
@@ -71,8 +77,8 @@ NOTES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("10,000 images, 2 threads",),
-        "the limit was found on cores that make 190 GFLOP/s of multiply-adds each, these make 128. Two threads are "
-        "1.8 times as fast as one.",
+        "the limit was found on cores that make 190 GFLOP/s of multiply-adds each, these make 128. Two threads take "
+        "4.7 ms when both cores have arithmetic of their own, 9 while the host lets them share one.",
     ),
     (
         ("one image from Python",),
