@@ -12,12 +12,12 @@ EXTRA ?=
 # What starts the C test programs: nothing, valgrind, qemu.
 RUN ?=
 
-SOURCES := $(wildcard csrc/*.c)
+SOURCES := $(wildcard csrc/*/*.c)
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
-C_FILES := $(wildcard csrc/*.[ch] csrc/*.inc tests/c/*.[ch])
-C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/test_*.c))
+C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c/*/*.[ch])
+C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/*/test_*.c))
 EXAMPLES := $(patsubst tests/c/%.c,$(BUILD)/example/%,$(wildcard tests/c/example*.c))
-FUZZERS := $(patsubst tests/c/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/c/fuzz_*.c))
+FUZZERS := $(patsubst tests/c/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/c/*/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 
 # Stamps: a venv that can train, one that can test, and the compiled core in pynet/.
@@ -115,8 +115,8 @@ AARCH64 := aarch64-linux-gnu
 neon: ## cross-compile for aarch64 and run the C tests under qemu
 	@if command -v $(AARCH64)-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then \
 	    $(MAKE) c-tests CC=$(AARCH64)-gcc BUILD=build/neon EXTRA=-Werror RUN="qemu-aarch64 -L /usr/$(AARCH64)" || exit 1; \
-	    fused=$$($(AARCH64)-objdump -d build/neon/obj/kernels_neon.o | grep -cw fmla); \
-	    echo "neon: $$fused fused multiply-adds in kernels_neon.o" && test $$fused -gt 100; \
+	    fused=$$($(AARCH64)-objdump -d build/neon/obj/kernels/neon.o | grep -cw fmla); \
+	    echo "neon: $$fused fused multiply-adds in kernels/neon.o" && test $$fused -gt 100; \
 	else echo "neon: NOT run, it needs $(AARCH64)-gcc and qemu-aarch64 (Debian: gcc-$(AARCH64) libc6-dev-arm64-cross qemu-user)"; fi
 
 clang: ## compile the core with clang, warnings are errors
@@ -147,7 +147,7 @@ $(DEV): $(RUNTIME) | $(CORE)
 	@$(PIP) install --no-build-isolation --editable ".[bench]"
 	@touch $@
 
-$(CORE): $(RUNTIME) $(wildcard csrc/*) pynet/_build.py
+$(CORE): $(RUNTIME) $(wildcard csrc/* csrc/*/*) pynet/_build.py
 	@$(BIN)/python setup.py -q build_ext --inplace
 	@touch $@
 
@@ -155,7 +155,7 @@ $(CORE): $(RUNTIME) $(wildcard csrc/*) pynet/_build.py
 
 $(BUILD)/obj/%.o: csrc/%.c pynet/_build.py pyproject.toml
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) $(WARNINGS) $(EXTRA) -fPIC -MMD -MP -c -o $@ $<
+	$(CC) $(FLAGS) -Icsrc $(WARNINGS) $(EXTRA) -fPIC -MMD -MP -c -o $@ $<
 
 -include $(OBJECTS:.o=.d)
 
@@ -191,7 +191,7 @@ build/.peers: bench/peers/requirements.txt
 
 $(BUILD)/c/%: tests/c/%.c tests/c/testing.h $(OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 $(WARNINGS) $(EXTRA) -Icsrc -o $@ $< $(OBJECTS) -lm -pthread
+	$(CC) -std=gnu11 -O2 $(WARNINGS) $(EXTRA) -Icsrc -Itests/c -o $@ $< $(OBJECTS) -lm -pthread
 
 # Each tests/c/test_*.c is a program that takes no arguments and exits with 0 when all is well.
 c-tests: $(OBJECTS) $(C_TESTS)
@@ -204,7 +204,7 @@ $(BUILD)/fuzzer/%: tests/c/%.c $(OBJECTS)
 
 fuzzers: $(FUZZERS)
 	@for program in $^; do mkdir -p $$program.corpus && $$program -max_total_time=$(FUZZ_SECONDS) \
-	    -timeout=10 -dict=tests/c/fuzz.dict -verbosity=0 -print_final_stats=1 -artifact_prefix=$$program. $$program.corpus || exit 1; done
+	    -timeout=10 -dict=tests/c/file/fuzz.dict -verbosity=0 -print_final_stats=1 -artifact_prefix=$$program. $$program.corpus || exit 1; done
 
 werror:
 	@$(MAKE) $(SOURCES:csrc/%.c=build/werror/obj/%.o) BUILD=build/werror EXTRA=-Werror

@@ -52,13 +52,13 @@ def recipe() -> FFI:
     from cffi import FFI
 
     extra = shlex.split(os.environ.get("PYNET_CFLAGS", ""))
-    inputs = [path for pattern in ("*.h", "*.inc") for path in sorted(Path("csrc").glob(pattern))]
+    inputs = [path for pattern in ("*.h", "*.inc") for path in sorted(Path("csrc").rglob(pattern))]
     ffi = FFI()
     ffi.cdef(declarations())
     ffi.set_source(
         "pynet._core",
         '#include "pynet.h"',
-        sources=[str(path) for path in sorted(Path("csrc").glob("*.c"))],
+        sources=[str(path) for path in sorted(Path("csrc").rglob("*.c"))],
         depends=[str(path) for path in (*inputs, Path("pynet/_build.py"), Path("pyproject.toml"))],
         include_dirs=["csrc"],
         extra_compile_args=[*core_flags(), *extra],

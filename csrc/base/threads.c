@@ -1,0 +1,388 @@
+/* The worker pool: the only file that knows about threads. Workers spin for a few microseconds between pieces of work,
+   since a step is shorter than waking a sleeper takes, then sleep. Where other programs keep the cores busy, a thread that
+   waits for one that has lost its core waits for milliseconds: then the caller goes on alone, and tries again later. */
+#define _GNU_SOURCE
+#include "base/threads.h"
+#include "kernels/kernels.h"
+#include "pynet.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    MAX_THREADS = 64,
+    LINE = 64,    /* bytes: what threads write apart lies on cache lines apart */
+    SPINS = 1000, /* until there is work, then sleep: about 25 us */
+    ROUNDS = 200  /* of spins until all have arrived, then sleep: about 5 ms */
+};
+
+/* Microseconds. */
+enum {
+    PATIENCE = 12000, /* waited in vain before a call goes on alone: a passing process may take a core for 4000 */
+    LOST = 1000,      /* by calls that had better worked alone, until they do */
+    LONGEST_PAUSE = 1600000, /* before the team is tried again */
+    SHORT = 8, /* work that no team pays for: to call it and to move what it reads and writes takes some */
+    LONG = 60, /* work that waking the team pays for, which takes 50 */
+    SOON = 25  /* after the last work: had the team done that, it would still be awake */
+};
+
+typedef struct {
+    _Alignas(LINE) atomic_uint calls; /* changes when there is work */
+    pthread_t thread;
+    int id;
+} worker;
+
+static struct {
+    pthread_mutex_t owner; /* held by the call that uses the team */
+    int workers;           /* running; worker[0] stands for the caller and never runs */
+    worker worker[MAX_THREADS];
+    atomic_int wanted; /* by pn_set_threads; 0: not asked yet */
+    team_job job;      /* of the call under way; NULL sends the workers home */
+    void *arg;
+    int threads;
+    int core;                          /* the caller's */
+    _Alignas(LINE) atomic_int arrived; /* at the barrier */
+    _Alignas(LINE) atomic_uint round;  /* changes when all have arrived */
+    _Alignas(LINE) atomic_int sleepers;
+    pthread_mutex_t bed;
+    pthread_cond_t morning;
+    atomic_llong waited; /* by all threads of this call, beyond spinning */
+    atomic_llong ended;  /* the last call of team_share */
+    long long begun;     /* this call; under owner, like the next */
+    long long alone_until;
+    long long lost;
+    long long pause;
+} pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER, .morning = PTHREAD_COND_INITIALIZER};
+
+static long long microseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return 1000000ll * now.tv_sec + now.tv_nsec / 1000;
+}
+
+/* True if the number changed soon. */
+static bool spin_until_change(atomic_uint *what, unsigned old)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(what, memory_order_acquire) != old)
+            return true;
+        cpu_pause();
+    }
+    return false;
+}
+
+static void sleep_until_change(atomic_uint *what, unsigned old)
+{
+    pthread_mutex_lock(&pool.bed);
+    atomic_fetch_add(&pool.sleepers, 1); /* before the last look: who changes it sees us, or we see the change */
+    while (atomic_load(what) == old)
+        pthread_cond_wait(&pool.morning, &pool.bed);
+    atomic_fetch_sub(&pool.sleepers, 1);
+    pthread_mutex_unlock(&pool.bed);
+}
+
+static bool team_awake(void)
+{
+    return atomic_load(&pool.sleepers) == 0;
+}
+
+static void wake_sleepers(void)
+{
+    if (team_awake())
+        return;
+    pthread_mutex_lock(&pool.bed);
+    pthread_cond_broadcast(&pool.morning);
+    pthread_mutex_unlock(&pool.bed);
+}
+
+/* The same in so many rounds. Between them a thread that waits for this one's core has it: it may be the one waited for. */
+static bool yield_until_change(atomic_uint *what, unsigned old, int rounds)
+{
+    for (; !spin_until_change(what, old); sched_yield())
+        if (--rounds == 0)
+            return false;
+    return true;
+}
+
+/* Waits until all threads are here, awake as long as it may well be: a thread that sleeps is often woken on the core of the
+   one it works with, and the two that take turns there are never both runnable, so that Linux does not part them. */
+void team_sync(int threads)
+{
+    if (threads == 1)
+        return;
+    unsigned round = atomic_load_explicit(&pool.round, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&pool.arrived, 1, memory_order_acq_rel) + 1 < threads) {
+        if (!spin_until_change(&pool.round, round)) {
+            const long long since = microseconds();
+            if (!yield_until_change(&pool.round, round, ROUNDS))
+                sleep_until_change(&pool.round, round);
+            atomic_fetch_add_explicit(&pool.waited, microseconds() - since, memory_order_relaxed);
+        }
+        return;
+    }
+    atomic_store_explicit(&pool.arrived, 0, memory_order_relaxed);
+    atomic_fetch_add(&pool.round, 1);
+    wake_sleepers();
+}
+
+#ifdef __linux__
+
+/* Linux may wake a thread on the core of the one who calls it, though others are idle, and then again and again: there it
+   waits until the caller sleeps. So it runs on others from now on. */
+static void leave_core(int core, const cpu_set_t *allowed)
+{
+    cpu_set_t others = *allowed;
+    CPU_CLR((size_t)core, &others);
+    sched_setaffinity(0, sizeof others, &others); /* refused where there are no others */
+}
+#endif
+
+static void *work(void *arg)
+{
+    worker *self = arg;
+    unsigned seen = 0;
+    fp_enter(); /* for good: this thread is the core's own */
+#ifdef __linux__
+    cpu_set_t allowed;
+    const bool known = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
+#endif
+    for (;;) {
+        if (!spin_until_change(&self->calls, seen))
+            sleep_until_change(&self->calls, seen);
+        seen++;
+        if (!pool.job)
+            return NULL;
+#ifdef __linux__
+        if (known && pool.core == sched_getcpu())
+            leave_core(pool.core, &allowed);
+#endif
+        pool.job(pool.arg, self->id, pool.threads);
+        team_sync(pool.threads);
+    }
+}
+
+/* Sends workers 1..threads-1 to the job that stands in the pool. */
+static void call_workers(int threads)
+{
+    for (int i = 1; i < threads; i++)
+        atomic_fetch_add(&pool.worker[i].calls, 1);
+    wake_sleepers();
+}
+
+static void stop_workers(void)
+{
+    pool.job = NULL;
+    call_workers(pool.workers + 1);
+    for (int i = 1; i <= pool.workers; i++)
+        pthread_join(pool.worker[i].thread, NULL);
+    pool.workers = 0;
+}
+
+/* Scratch memory, taken and given back without waiting, by any thread; kept for the next one. */
+static struct {
+    atomic_flag taken;
+    _Atomic(float *) memory;
+} scratch[MAX_THREADS];
+
+/* A fork copies only the calling thread: the pool is sent home before, and both sides start it anew when they need it. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&pool.owner);
+    stop_workers();
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&pool.owner);
+}
+
+static void after_fork_in_child(void)
+{
+    for (int i = 0; i < MAX_THREADS; i++) /* who had taken one is not here to give it back */
+        atomic_flag_clear(&scratch[i].taken);
+    after_fork();
+}
+
+/* When the library is loaded: registered at the first use, it could come too late for a fork that has begun. */
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
+}
+
+/* The program ends, or unloads the library: no worker may be left in its code. */
+__attribute__((destructor)) static void send_home(void)
+{
+    if (pthread_mutex_trylock(&pool.owner) != 0)
+        return; /* a call is under way on another thread: the process is being torn down around it */
+    stop_workers();
+    pthread_mutex_unlock(&pool.owner);
+    for (int i = 0; i < MAX_THREADS; i++)
+        if (!atomic_flag_test_and_set(&scratch[i].taken)) /* else another thread is still at work, and stays so */
+            free(scratch[i].memory);
+}
+
+/* As many of `threads` as can be had, the caller's included. */
+static int start_workers(int threads)
+{
+    sigset_t all, before; /* signals are the program's own threads' business */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (pool.workers + 1 < threads) {
+        worker *w = &pool.worker[pool.workers + 1];
+        w->id = pool.workers + 1;
+        atomic_store(&w->calls, 0);
+        if (pthread_create(&w->thread, NULL, work, w) != 0)
+            break;
+        pool.workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pool.workers + 1 < threads ? pool.workers + 1 : threads;
+}
+
+bool team_held_up(int threads)
+{
+    if (threads == 1)
+        return false;
+    const long long waited = atomic_load_explicit(&pool.waited, memory_order_relaxed);
+    return waited > PATIENCE && 3 * waited / (threads - 1) > microseconds() - pool.begun;
+}
+
+/* From a call that has ended, whose own share was done at that time: does the team pay? */
+static void learn(int threads, long long done)
+{
+    const long long now = microseconds();
+    pool.lost += (now - done) - (done - pool.begun); /* who waits as long as he works would not be slower alone */
+    if (pool.lost < 0)
+        pool.lost = 0;
+    if (pool.lost > LOST || team_held_up(threads)) {
+        const long long waited = atomic_load_explicit(&pool.waited, memory_order_relaxed);
+        const long long once = 10 * (pool.lost > waited ? pool.lost : waited), again = 2 * pool.pause;
+        pool.pause = once > again ? once : again < LONGEST_PAUSE ? again : LONGEST_PAUSE;
+        pool.alone_until = now + pool.pause;
+        pool.lost = 0;
+    } else { /* forgiven when calls have gone well for as long */
+        const long long well = now - pool.begun;
+        pool.pause = pool.pause > well ? pool.pause - well : 0;
+    }
+}
+
+void team_run(team_job job, void *arg, int wanted)
+{
+    int threads = wanted < pn_threads() ? wanted : pn_threads();
+    if (threads <= 1 || pthread_mutex_trylock(&pool.owner) != 0) {
+        job(arg, 0, 1);
+        return;
+    }
+    pool.begun = microseconds();
+    if (pool.begun < pool.alone_until) {
+        pthread_mutex_unlock(&pool.owner);
+        job(arg, 0, 1);
+        return;
+    }
+    threads = start_workers(threads);
+    pool.job = job;
+    pool.arg = arg;
+    pool.threads = threads;
+#ifdef __linux__
+    pool.core = sched_getcpu();
+#endif
+    atomic_store_explicit(&pool.waited, 0, memory_order_relaxed);
+    call_workers(threads);
+    job(arg, 0, threads);
+    const long long done = microseconds();
+    team_sync(threads);
+    learn(threads, done);
+    pthread_mutex_unlock(&pool.owner);
+}
+
+void team_share(team_job job, void *arg, double length)
+{
+    if (length < SHORT || pn_threads() == 1) {
+        job(arg, 0, 1);
+        return;
+    }
+    /* Shorter work that follows closely wakes the team for what will follow it. */
+    const bool soon = microseconds() - atomic_load_explicit(&pool.ended, memory_order_relaxed) < SOON;
+    team_run(job, arg, length >= LONG || soon || team_awake() ? MAX_THREADS : 1);
+    atomic_store_explicit(&pool.ended, microseconds(), memory_order_relaxed);
+}
+
+void share(int id, int threads, int n, int grain, int *from, int *to)
+{
+    const int64_t grains = ((int64_t)n + grain - 1) / grain;
+    const int64_t start = grains * id / threads * grain, end = grains * (id + 1) / threads * grain;
+    *from = start < n ? (int)start : n;
+    *to = end < n ? (int)end : n;
+}
+
+/* ---- scratch memory ------------------------------------------------------------------------------------------------ */
+
+float *scratch_take(void)
+{
+    for (int i = 0; i < MAX_THREADS; i++)
+        if (!atomic_flag_test_and_set(&scratch[i].taken)) {
+            if (!scratch[i].memory)
+                scratch[i].memory = aligned_alloc(LINE, SCRATCH_BYTES);
+            if (!scratch[i].memory)
+                atomic_flag_clear(&scratch[i].taken);
+            return scratch[i].memory;
+        }
+    return NULL;
+}
+
+void scratch_give(float *memory)
+{
+    for (int i = 0; memory && i < MAX_THREADS; i++)
+        if (scratch[i].memory == memory) {
+            atomic_flag_clear(&scratch[i].taken);
+            return;
+        }
+}
+
+/* ---- how many ------------------------------------------------------------------------------------------------------ */
+
+static int from_environment(const char *name)
+{
+    const char *text = getenv(name);
+    return text ? (int)strtol(text, NULL, 10) : 0; /* OMP_NUM_THREADS may be a list: its first number counts */
+}
+
+/* The cores this process may use. */
+static int cores(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+int pn_threads(void)
+{
+    int n = atomic_load_explicit(&pool.wanted, memory_order_relaxed);
+    if (n == 0) {
+        n = from_environment("PYNET_NUM_THREADS");
+        if (n <= 0)
+            n = from_environment("OMP_NUM_THREADS");
+        if (n <= 0)
+            n = cores();
+        n = n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
+        atomic_store_explicit(&pool.wanted, n, memory_order_relaxed);
+    }
+    return n;
+}
+
+pn_status pn_set_threads(int n)
+{
+    if (n < 0 || n > MAX_THREADS)
+        return PN_ERR_ARGUMENT;
+    atomic_store_explicit(&pool.wanted, n, memory_order_relaxed);
+    return PN_OK;
+}

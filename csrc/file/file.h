@@ -1,0 +1,40 @@
+/* What reading and writing a model file share. The file is safetensors: 8 bytes of header length, a JSON header, then the
+ * tensors: the parameters as they lie in memory, and in a checkpoint what it holds besides.
+ *
+ * {"__metadata__": {"pynet": the network's text, "pynet.seed": "0", notes ...},
+ *  "0.W": {"dtype": "F32", "shape": [784, 128], "data_offsets": [0, 401408]}, ...}
+ */
+#ifndef PN_FILE_H
+#define PN_FILE_H
+
+#include "file/json.h"
+
+#include <sys/stat.h>
+
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "floats are read and written as they lie in memory; safetensors wants them little-endian"
+#endif
+
+#define MAX_HEADER 100000000 /* bytes; the limit of the official reader */
+#define MAX_TEXT (1 << 16)   /* bytes of a network's text: each word becomes a layer in memory */
+#define MAX_CHUNK (1 << 30)  /* bytes of one read or write: macOS refuses more than INT_MAX */
+
+#define MAX_NOTES (MAX_PAIRS - 4) /* four of the pairs are the file's own: */
+#define TEXT_KEY "pynet"
+#define SEED_KEY "pynet.seed"
+#define UPDATES_KEY "pynet.updates"
+#define CHECKPOINT_KEY "pynet.checkpoint"
+
+/* Keys that are the file's own, now or in a later version. */
+bool is_reserved(const char *key);
+
+/* May a tensor of a checkpoint be called so? It cannot clash with those of a network, "0.W". */
+bool is_checkpoint_name(const char *name);
+
+/* errno = code, which Python turns into the kind of OSError; the message is strerror's unless why is given. */
+pn_status io_fail(char *err, int code, const char *why);
+
+/* Only a regular file is read or replaced: a device cannot be renamed over, a pipe can hang. */
+pn_status check_regular(const struct stat *st, char *err);
+
+#endif

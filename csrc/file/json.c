@@ -1,0 +1,361 @@
+/* The JSON header of a model file: read strictly, and no more JSON than it needs; the writer of its strings. */
+#include "file/json.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+shown show(const char *name)
+{
+    shown s;
+    size_t n = strlen(name);
+    bool cut = n >= SHOWN;
+    if (cut)
+        name += n - (SHOWN - 4);
+    while (cut && ((unsigned char)*name & 0xC0) == 0x80)
+        name++; /* not into the middle of a character */
+    snprintf(s.text, SHOWN, "%s%s", cut ? "..." : "", name);
+    for (char *c = s.text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7F)
+            *c = '?';
+    return s;
+}
+
+/* ---- UTF-8 -------------------------------------------------------------------------------------------------------- */
+
+/* Bytes of the character at s, which ends in a zero byte; 0 when it is none (overlong, a surrogate, past U+10FFFF). */
+static size_t utf8_length(const char *s)
+{
+    unsigned char first = (unsigned char)s[0], second;
+    if (first < 0x80)
+        return 1;
+    if (first < 0xC2 || first > 0xF4)
+        return 0;
+    size_t n = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    for (size_t i = 1; i < n; i++)
+        if (((unsigned char)s[i] & 0xC0) != 0x80)
+            return 0;
+    second = (unsigned char)s[1];
+    if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F))
+        return 0;
+    if ((first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F))
+        return 0;
+    return n;
+}
+
+/* Writes the character to `to`; returns its bytes, 1 to 4. */
+static size_t utf8_put(char *to, uint32_t code)
+{
+    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const unsigned char lead[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    for (size_t i = n - 1; i > 0; i--, code >>= 6)
+        to[i] = (char)(0x80 | (code & 0x3F));
+    to[0] = (char)(lead[n] | code);
+    return n;
+}
+
+bool utf8_valid(const char *s)
+{
+    for (size_t n; *s; s += n)
+        if ((n = utf8_length(s)) == 0)
+            return false;
+    return true;
+}
+
+/* ---- JSON: as much of it as the header needs ---------------------------------------------------------------------- */
+
+/* A position in the header. After the first failure every call below does nothing and answers 0, false or "". */
+typedef struct {
+    char *text; /* ends in a zero byte; strings are decoded in place */
+    size_t at;
+    pn_status status;
+    char *err;
+} json;
+
+/* Fails with a message that names the byte. */
+__attribute__((format(printf, 2, 3))) static void json_fail(json *j, const char *format, ...)
+{
+    if (j->status != PN_OK)
+        return; /* the first failure is the one to tell */
+    char why[PN_ERRLEN];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    j->status = fail(j->err, PN_ERR_FORMAT, "byte %zu of the header: %s", j->at, why);
+}
+
+/* Steps over blanks. */
+static void json_blanks(json *j)
+{
+    if (j->status == PN_OK)
+        j->at += strspn(j->text + j->at, " \t\n\r");
+}
+
+/* Steps over blanks; if c comes next, eats it. */
+static bool json_take(json *j, char c)
+{
+    json_blanks(j);
+    if (j->status != PN_OK || j->text[j->at] != c)
+        return false;
+    j->at++;
+    return true;
+}
+
+static void json_expect(json *j, char c)
+{
+    if (!json_take(j, c))
+        json_fail(j, "expected '%c'", c);
+}
+
+/* Is there another member before the closing bracket? Eats the comma before it, or the bracket. */
+static bool json_more(json *j, char close, bool *first)
+{
+    if (json_take(j, close))
+        return false;
+    if (!*first)
+        json_expect(j, ',');
+    *first = false;
+    return j->status == PN_OK;
+}
+
+/* The number of "\uXXXX" at s; -1 when that is not what stands there. */
+static int32_t json_hex(const char *s)
+{
+    int32_t value = 0;
+    if (s[0] != '\\' || s[1] != 'u')
+        return -1;
+    for (int i = 2; i < 6; i++) {
+        char c = s[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c - 'A' + 10;
+        if (digit < 0 || digit > 15 || (c > '9' && digit < 10))
+            return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+/* Decodes one escape to `to`, which is never longer than the escape; returns its bytes. */
+static size_t json_escape(json *j, char *to)
+{
+    static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
+    const char *s = j->text + j->at, *name = s[1] ? strchr(names, s[1]) : NULL;
+    if (name) {
+        j->at += 2;
+        *to = values[name - names];
+        return 1;
+    }
+    int32_t code = json_hex(s), low;
+    size_t length = 6;
+    if (code >= 0xD800 && code < 0xDC00 && (low = json_hex(s + 6)) >= 0xDC00 && low < 0xE000) {
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        length = 12;
+    }
+    if (code <= 0 || (code >= 0xD800 && code < 0xE000)) { /* zero would end a C string */
+        json_fail(j, "an escape that stands for no character");
+        return 0;
+    }
+    j->at += length;
+    return utf8_put(to, (uint32_t)code);
+}
+
+/* Decodes a string; it has no zero bytes and lies in the text. */
+static const char *json_string(json *j)
+{
+    json_expect(j, '"');
+    char *start = j->text + j->at, *to = start;
+    while (j->status == PN_OK && j->text[j->at] != '"') {
+        const char *s = j->text + j->at;
+        size_t n = utf8_length(s);
+        if (*s == '\\') {
+            to += json_escape(j, to);
+        } else if (n == 0 || (unsigned char)*s < 0x20) {
+            json_fail(j, n == 0 ? "text that is not UTF-8" : "a string without an end");
+        } else {
+            memmove(to, s, n);
+            to += n;
+            j->at += n;
+        }
+    }
+    if (j->status != PN_OK)
+        return "";
+    j->at++;
+    *to = '\0';
+    return start;
+}
+
+/* A string and its colon. */
+static const char *json_key(json *j)
+{
+    const char *key = json_string(j);
+    json_expect(j, ':');
+    return key;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+size_t decimal(const char *s, uint64_t *value)
+{
+    size_t n = 0;
+    *value = 0;
+    for (; is_digit(s[n]); n++)
+        if (__builtin_mul_overflow(*value, 10u, value) || __builtin_add_overflow(*value, (unsigned)(s[n] - '0'), value))
+            return 0;
+    return n > 1 && s[0] == '0' ? 0 : n;
+}
+
+static uint64_t json_integer(json *j)
+{
+    uint64_t value = 0;
+    json_blanks(j);
+    if (j->status != PN_OK)
+        return 0;
+    size_t n = decimal(j->text + j->at, &value);
+    char next = j->text[j->at + n];
+    if (n == 0 || next == '.' || next == 'e' || next == 'E')
+        json_fail(j, "expected a whole number from 0 to %" PRIu64, UINT64_MAX);
+    j->at += n;
+    return value;
+}
+
+void json_write_string(FILE *to, const char *s)
+{
+    fputc('"', to);
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            fputc('\\', to);
+        if ((unsigned char)*s < 0x20)
+            fprintf(to, "\\u%04x", (unsigned)*s);
+        else
+            fputc(*s, to);
+    }
+    fputc('"', to);
+}
+
+/* ---- the header ---------------------------------------------------------------------------------------------------- */
+
+/* Room for element n of an array that grows by doubling; NULL without memory, and the array stays as it was. */
+static void *grow(void *array, size_t n, size_t size)
+{
+    bool full = (n & (n - 1)) == 0; /* 0, 1, 2, 4, 8 ... */
+    return full ? realloc(array, (n ? 2 * n : 1) * size) : array;
+}
+
+const char *header_note(const header *h, const char *key)
+{
+    for (size_t i = 0; i < h->n_pairs; i++)
+        if (strcmp(h->pairs[i].key, key) == 0)
+            return h->pairs[i].value;
+    return NULL;
+}
+
+/* "__metadata__": {"key": "value", ...} */
+static void read_pairs(json *j, header *h)
+{
+    if (h->has_pairs)
+        json_fail(j, "__metadata__ for the second time");
+    h->has_pairs = true;
+    json_expect(j, '{');
+    for (bool first = true; json_more(j, '}', &first);) {
+        pair *pairs = grow(h->pairs, h->n_pairs, sizeof *pairs), p;
+        if (!pairs) {
+            j->status = fail(j->err, PN_ERR_MEMORY, "no memory for its notes");
+            return;
+        }
+        h->pairs = pairs;
+        p.key = json_key(j);
+        if (header_note(h, p.key))
+            json_fail(j, "note %s for the second time", show(p.key).text);
+        if (h->n_pairs >= MAX_PAIRS)
+            json_fail(j, "more than %d notes", MAX_PAIRS);
+        p.value = json_string(j);
+        h->pairs[h->n_pairs++] = p;
+    }
+}
+
+/* "shape": [784, 128] */
+static void read_shape(json *j, entry *e)
+{
+    json_expect(j, '[');
+    for (bool first = true; json_more(j, ']', &first); e->rank++) {
+        uint64_t dim = json_integer(j);
+        if (e->rank < MAX_DIMS)
+            e->dim[e->rank] = dim;
+    }
+}
+
+/* "data_offsets": [0, 401408] */
+static void read_offsets(json *j, entry *e)
+{
+    json_expect(j, '[');
+    e->begin = json_integer(j);
+    json_expect(j, ',');
+    e->end = json_integer(j);
+    json_expect(j, ']');
+    if (e->begin > e->end)
+        json_fail(j, "tensor %s begins at %" PRIu64 " and ends at %" PRIu64, show(e->name).text, e->begin, e->end);
+}
+
+/* {"dtype": "F32", "shape": [...], "data_offsets": [...]}, in any order, each once */
+static void read_entry(json *j, entry *e)
+{
+    enum { DTYPE, SHAPE, OFFSETS, FIELDS };
+    static const char *const fields[] = {"dtype", "shape", "data_offsets"};
+    bool seen[FIELDS + 1] = {false};
+    json_expect(j, '{');
+    for (bool first = true; json_more(j, '}', &first);) {
+        const char *key = json_key(j);
+        int field = 0;
+        while (field < FIELDS && strcmp(key, fields[field]) != 0)
+            field++;
+        if (field == FIELDS)
+            json_fail(j, "unknown field %s; an entry has dtype, shape and data_offsets", show(key).text);
+        if (seen[field])
+            json_fail(j, "%s for the second time", key);
+        seen[field] = true;
+        if (field == DTYPE)
+            e->dtype = json_string(j);
+        if (field == SHAPE)
+            read_shape(j, e);
+        if (field == OFFSETS)
+            read_offsets(j, e);
+    }
+    if (!seen[DTYPE] || !seen[SHAPE] || !seen[OFFSETS])
+        json_fail(j, "tensor %s lacks dtype, shape or data_offsets", show(e->name).text);
+}
+
+pn_status header_parse(header *h, char *err)
+{
+    json j = {.text = h->text, .err = err};
+    if (h->text[0] != '{')
+        json_fail(&j, "expected '{'; this is no safetensors file");
+    json_expect(&j, '{');
+    for (bool first = true; json_more(&j, '}', &first);) {
+        entry *entries = grow(h->entries, h->n_entries, sizeof *entries), e = {0};
+        if (!entries)
+            return fail(err, PN_ERR_MEMORY, "no memory for its list of tensors");
+        h->entries = entries;
+        e.name = json_key(&j);
+        if (strcmp(e.name, "__metadata__") == 0) {
+            read_pairs(&j, h);
+        } else {
+            read_entry(&j, &e);
+            h->entries[h->n_entries++] = e;
+        }
+    }
+    json_blanks(&j); /* the padding */
+    if (j.at != h->size)
+        json_fail(&j, "something after the closing '}'");
+    return j.status;
+}
+
+void header_free(header *h)
+{
+    free(h->pairs);
+    free(h->entries);
+    free(h->text);
+}

@@ -1,0 +1,360 @@
+/* Reads a model file; nothing that it says is trusted. */
+#include "file/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- shared with file_write.c --------------------------------------------------------------------------------------- */
+
+pn_status io_fail(char *err, int code, const char *why)
+{
+    fail(err, PN_ERR_IO, "%s", why ? why : strerror(code));
+    errno = code;
+    return PN_ERR_IO;
+}
+
+pn_status check_regular(const struct stat *st, char *err)
+{
+    if (S_ISREG(st->st_mode))
+        return PN_OK;
+    if (S_ISDIR(st->st_mode))
+        return io_fail(err, EISDIR, "it is a folder");
+    return io_fail(err, EINVAL, "it is not a regular file");
+}
+
+bool is_reserved(const char *key)
+{
+    return strncmp(key, TEXT_KEY, strlen(TEXT_KEY)) == 0;
+}
+
+bool is_checkpoint_name(const char *name)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", others[] = "0123456789._";
+    const size_t first = strspn(name, letters);
+    for (size_t i = first; name[i]; i++)
+        if (!strchr(letters, name[i]) && !strchr(others, name[i]))
+            return false;
+    return first > 0;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
+    return x->end == y->end ? 0 : x->end < y->end ? -1 : 1;
+}
+
+/* The tensors lie one after another without holes and fill all `size` bytes of data; then sorts them by name. */
+static pn_status check_layout(entry *e, size_t n, uint64_t size, char *err)
+{
+    uint64_t at = 0;
+    if (n > 1)
+        qsort(e, n, sizeof *e, by_offset);
+    for (size_t i = 0; i < n; at = e[i++].end)
+        if (e[i].begin != at)
+            return fail(err, PN_ERR_FORMAT, "tensor %s begins at byte %" PRIu64 " of the data, %s at %" PRIu64,
+                        show(e[i].name).text, e[i].begin, e[i].begin > at ? "behind a hole" : "inside one that ends",
+                        at);
+    if (at != size)
+        return fail(err, PN_ERR_FORMAT, "its tensors take %" PRIu64 " bytes, but %" PRIu64 " follow the header%s", at,
+                    size, size < at ? ": it was cut short" : "");
+    if (n > 1)
+        qsort(e, n, sizeof *e, by_name);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(e[i - 1].name, e[i].name) == 0)
+            return fail(err, PN_ERR_FORMAT, "tensor %s is there twice", show(e[i].name).text);
+    return PN_OK;
+}
+
+/* Reads exactly `size` bytes at this offset. */
+static pn_status read_at(int fd, void *to, size_t size, uint64_t offset, char *err)
+{
+    for (size_t done = 0; done < size;) {
+        size_t want = size - done < MAX_CHUNK ? size - done : MAX_CHUNK;
+        ssize_t got = pread(fd, (char *)to + done, want, (off_t)(offset + done));
+        if (got < 0 && errno != EINTR)
+            return io_fail(err, errno, NULL);
+        if (got == 0)
+            return fail(err, PN_ERR_FORMAT, "it became shorter while it was read");
+        if (got > 0)
+            done += (size_t)got;
+    }
+    return PN_OK;
+}
+
+static pn_status read_header(header *h, int fd, char *err)
+{
+    struct stat st;
+    unsigned char bytes[8];
+    uint64_t size = 0;
+    pn_status status;
+    if (fstat(fd, &st) != 0)
+        return io_fail(err, errno, NULL);
+    if ((status = check_regular(&st, err)) != PN_OK)
+        return status;
+    if (st.st_size < 8)
+        return fail(err, PN_ERR_FORMAT, "%d bytes are too few for a safetensors file", (int)st.st_size);
+    if ((status = read_at(fd, bytes, sizeof bytes, 0, err)) != PN_OK)
+        return status;
+    for (int i = 7; i >= 0; i--)
+        size = size << 8 | bytes[i];
+    if (size > MAX_HEADER || size > (uint64_t)st.st_size - 8)
+        return fail(err, PN_ERR_FORMAT,
+                    "its header claims %" PRIu64 " bytes; at most %d are allowed and %" PRId64
+                    " are there: this is no safetensors file, or it was cut short",
+                    size, MAX_HEADER, (int64_t)st.st_size - 8);
+    h->size = (size_t)size;
+    if (!(h->text = malloc(h->size + 1)))
+        return fail(err, PN_ERR_MEMORY, "no memory for its header");
+    if ((status = read_at(fd, h->text, h->size, 8, err)) != PN_OK)
+        return status;
+    h->text[h->size] = '\0';
+    if ((status = header_parse(h, err)) != PN_OK)
+        return status;
+    const char *text = header_note(h, TEXT_KEY);
+    if (!text)
+        return fail(err, PN_ERR_FORMAT,
+                    "it is a safetensors file but holds no pynet network (key \"" TEXT_KEY "\" in __metadata__)");
+    if (strlen(text) > MAX_TEXT)
+        return fail(err, PN_ERR_FORMAT, "the text of its network takes %zu bytes, at most %d are allowed", strlen(text),
+                    MAX_TEXT);
+    return check_layout(h->entries, h->n_entries, (uint64_t)st.st_size - 8 - h->size, err);
+}
+
+/* "(784, 128)" */
+static shown show_dims(const uint64_t *dim, int rank)
+{
+    shown s = {"("};
+    size_t at = 1;
+    for (int i = 0; i < rank && i < MAX_DIMS && at < SHOWN; i++)
+        at += (size_t)snprintf(s.text + at, SHOWN - at, i ? ", %" PRIu64 : "%" PRIu64, dim[i]);
+    if (at < SHOWN)
+        snprintf(s.text + at, SHOWN - at, rank > MAX_DIMS ? ", ...)" : rank == 1 ? ",)" : ")");
+    return s;
+}
+
+/* Is entry e what tensor t needs? */
+static pn_status check_entry(const entry *e, const pn_tensor *t, char *err)
+{
+    uint64_t dim[PN_MAXRANK];
+    bool same = e->rank == t->rank;
+    for (int i = 0; i < t->rank; i++)
+        dim[i] = (uint64_t)t->shape[i];
+    for (int i = 0; i < t->rank; i++)
+        same = same && e->dim[i] == dim[i];
+    if (strcmp(e->dtype, "F32") != 0)
+        return fail(err, PN_ERR_FORMAT, "tensor %s has dtype %s, its network takes F32", t->name, show(e->dtype).text);
+    if (!same)
+        return fail(err, PN_ERR_FORMAT, "tensor %s has shape %s, its network takes %s", t->name,
+                    show_dims(e->dim, e->rank).text, show_dims(dim, t->rank).text);
+    if (e->end - e->begin != (uint64_t)t->size * sizeof(float))
+        return fail(err, PN_ERR_FORMAT, "tensor %s of shape %s takes %" PRIu64 " bytes, not %" PRIu64, t->name,
+                    show_dims(dim, t->rank).text, (uint64_t)t->size * sizeof(float), e->end - e->begin);
+    return PN_OK;
+}
+
+static entry *find_entry(const header *h, const char *name)
+{
+    const entry key = {.name = name};
+    return h->n_entries > 0 ? bsearch(&key, h->entries, h->n_entries, sizeof key, by_name) : NULL;
+}
+
+/* Is e what a checkpoint may hold besides the model? */
+static pn_status check_besides(const entry *e, char *err)
+{
+    const uint64_t bytes = e->end - e->begin;
+    uint64_t size = 1;
+    bool fits = e->rank <= PN_MAXRANK && strcmp(e->dtype, "F32") == 0;
+    for (int i = 0; fits && i < e->rank; i++)
+        fits = !__builtin_mul_overflow(size, e->dim[i], &size);
+    if (!fits || size > bytes / sizeof(float) || size * sizeof(float) != bytes)
+        return fail(err, PN_ERR_FORMAT, "tensor %s of shape %s and dtype %s takes %" PRIu64 " bytes",
+                    show(e->name).text, show_dims(e->dim, e->rank).text, show(e->dtype).text, bytes);
+    return PN_OK;
+}
+
+/* The file has every tensor of the network, as the network needs it, and no other but those of a checkpoint. */
+static pn_status check_tensors(pn_net *net, const header *h, char *err)
+{
+    pn_status status;
+    for (int i = 0; i < net->n_tensors; i++) {
+        pn_tensor t;
+        if ((status = pn_net_tensor(net, i, &t)) != PN_OK)
+            return fail(err, status, "%s", net->error);
+        entry *e = find_entry(h, t.name);
+        if (!e)
+            return fail(err, PN_ERR_FORMAT, "tensor %s is missing", t.name);
+        if ((status = check_entry(e, &t, err)) != PN_OK)
+            return status;
+        e->used = true;
+    }
+    for (size_t i = 0; i < h->n_entries; i++) {
+        const entry *e = &h->entries[i];
+        if (e->used)
+            continue;
+        if (!header_note(h, CHECKPOINT_KEY) || !is_checkpoint_name(e->name))
+            return fail(err, PN_ERR_FORMAT, "its network has no tensor %s", show(e->name).text);
+        if ((status = check_besides(e, err)) != PN_OK)
+            return status;
+    }
+    return PN_OK;
+}
+
+/* Each tensor from its place in the file, wherever the writer put it; all have been checked. */
+static pn_status read_tensors(pn_net *net, const header *h, int fd, char *err)
+{
+    pn_status status = PN_OK;
+    for (int i = 0; i < net->n_tensors && status == PN_OK; i++) {
+        pn_tensor t;
+        if ((status = pn_net_tensor(net, i, &t)) != PN_OK)
+            return fail(err, status, "%s", net->error);
+        status = read_at(fd, t.data, (size_t)t.size * sizeof(float), 8 + h->size + find_entry(h, t.name)->begin, err);
+    }
+    return status;
+}
+
+/* What a checkpoint holds besides the model. */
+static pn_status read_besides(pn_checkpoint *more, const header *h, int fd, char *err)
+{
+    const char *text = header_note(h, CHECKPOINT_KEY);
+    pn_status status = PN_OK;
+    if (!text)
+        return fail(err, PN_ERR_FORMAT, "it is a model, but no checkpoint");
+    more->text = strdup(text);
+    more->tensor = calloc(h->n_entries + 1, sizeof *more->tensor);
+    if (!more->text || !more->tensor)
+        return fail(err, PN_ERR_MEMORY, "no memory for what a checkpoint holds");
+    for (size_t i = 0; i < h->n_entries && status == PN_OK; i++) {
+        const entry *e = &h->entries[i];
+        const size_t bytes = (size_t)(e->end - e->begin);
+        if (e->used)
+            continue;
+        pn_tensor *t = &more->tensor[more->tensors++];
+        *t = (pn_tensor){.name = strdup(e->name), .layer = -1, .rank = e->rank, .data = malloc(bytes ? bytes : 1)};
+        t->size = (int64_t)(bytes / sizeof(float));
+        for (int d = 0; d < e->rank; d++)
+            t->shape[d] = (int64_t)e->dim[d];
+        if (!t->name || !t->data)
+            return fail(err, PN_ERR_MEMORY, "no memory for tensor %s", show(e->name).text);
+        status = read_at(fd, t->data, bytes, 8 + h->size + e->begin, err);
+    }
+    return status;
+}
+
+void pn_checkpoint_free(pn_checkpoint *more)
+{
+    for (int i = 0; i < more->tensors; i++) {
+        free((void *)(uintptr_t)more->tensor[i].name); /* ours, though the struct says const */
+        free(more->tensor[i].data);
+    }
+    free(more->tensor);
+    free(more->text);
+    *more = (pn_checkpoint){0};
+}
+
+/* The whole number that stands under this key; left alone if none does. */
+static pn_status read_count(uint64_t *number, const header *h, const char *key, char *err)
+{
+    const char *text = header_note(h, key);
+    const size_t digits = text ? decimal(text, number) : 0;
+    if (text && (digits == 0 || text[digits] != '\0'))
+        return fail(err, PN_ERR_FORMAT, "\"%s\" is %s, not a whole number of 64 bits", key, show(text).text);
+    return PN_OK;
+}
+
+static pn_status read_notes(pn_net *net, const header *h, char *err)
+{
+    pn_status bad = read_count(&net->seed, h, SEED_KEY, err);
+    if (!bad)
+        bad = read_count(&net->updates, h, UPDATES_KEY, err);
+    if (bad)
+        return bad;
+    for (size_t i = 0; i < h->n_pairs; i++) {
+        const pair *p = &h->pairs[i];
+        pn_status status = is_reserved(p->key) ? PN_OK : pn_net_set_meta(net, p->key, p->value);
+        if (status == PN_ERR_ARGUMENT)
+            status = PN_ERR_FORMAT; /* it is the file that is wrong, not the caller */
+        if (status != PN_OK)
+            return fail(err, status, "%s", net->error);
+    }
+    return PN_OK;
+}
+
+/* Of a checkpoint the model alone, unless `more` asks for the rest. */
+static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path, char *err)
+{
+    header h = {0};
+    char why[PN_ERRLEN] = "";
+    pn_status status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* opening a pipe must not wait for a writer */
+    if (fd < 0)
+        return io_fail(err, errno, NULL);
+    if ((status = read_header(&h, fd, err)) != PN_OK)
+        goto done;
+    if ((status = net_build(net, header_note(&h, TEXT_KEY), why)) != PN_OK) {
+        if (status == PN_ERR_SPEC)
+            status = PN_ERR_FORMAT; /* it is the file that is wrong, not the caller */
+        fail(err, status, "its network: %s", why);
+        goto done;
+    }
+    if ((status = check_tensors(*net, &h, err)) != PN_OK)
+        goto done;
+    if ((status = net_allocate(*net, err)) != PN_OK)
+        goto done;
+    if ((status = read_tensors(*net, &h, fd, err)) != PN_OK)
+        goto done;
+    if ((status = read_notes(*net, &h, err)) != PN_OK)
+        goto done;
+    if (more)
+        status = read_besides(more, &h, fd, err);
+done:;
+    int code = errno; /* closing and freeing may change it */
+    header_free(&h);
+    close(fd);
+    errno = code;
+    return status;
+}
+
+static pn_status load(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
+{
+    char why[PN_ERRLEN] = "";
+    *net = NULL;
+    pn_status status = read_model(net, more, path, why);
+    int code = errno;
+    if (status != PN_OK) {
+        pn_net_free(*net);
+        *net = NULL;
+        fail(err, status, "cannot read %s: %s", show(path).text, why);
+    }
+    errno = code;
+    return status;
+}
+
+pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN])
+{
+    return load(net, NULL, path, err);
+}
+
+pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
+{
+    *more = (pn_checkpoint){0};
+    pn_status status = load(net, more, path, err);
+    int code = errno;
+    if (status != PN_OK)
+        pn_checkpoint_free(more);
+    errno = code;
+    return status;
+}

@@ -1,0 +1,154 @@
+/* Which kernel table this CPU gets, and the floating-point state around calls. */
+#include "kernels/kernels.h"
+#include "pynet.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+static bool always(void)
+{
+    return true;
+}
+
+/* Best first. */
+static const struct {
+    const kernel_table *table;
+    bool (*runs_here)(void);
+} tables[] = {
+#if defined(__x86_64__)
+    {&kernels_avx512, has_avx512},
+    {&kernels_avx2, has_avx2},
+#elif defined(__aarch64__)
+    {&kernels_neon, always},
+#endif
+    {&kernels_portable, always},
+};
+
+enum { TABLES = sizeof tables / sizeof *tables };
+
+static _Atomic(const kernel_table *) current;
+
+/* The i-th table that this CPU can run; NULL past the last. */
+static const kernel_table *runnable(int i)
+{
+    for (size_t t = 0; t < TABLES; t++)
+        if (tables[t].runs_here() && i-- == 0)
+            return tables[t].table;
+    return NULL;
+}
+
+static const kernel_table *named(const char *name)
+{
+    const kernel_table *t = NULL;
+    for (int i = 0; name && (t = runnable(i)); i++)
+        if (strcmp(t->name, name) == 0)
+            break;
+    return t;
+}
+
+const kernel_table *kernels(void)
+{
+    const kernel_table *t = atomic_load_explicit(&current, memory_order_relaxed);
+    if (!t) { /* two threads may both get here: they choose the same */
+        t = named(getenv("PYNET_CPU"));
+        if (!t)
+            t = runnable(0);
+        atomic_store_explicit(&current, t, memory_order_relaxed);
+    }
+    return t;
+}
+
+const char *pn_cpu(void)
+{
+    return kernels()->name;
+}
+
+const char *pn_cpu_table(int i)
+{
+    const kernel_table *t = i < 0 ? NULL : runnable(i);
+    return t ? t->name : NULL;
+}
+
+pn_status pn_set_cpu(const char *name)
+{
+    const kernel_table *t = named(name);
+    if (name && !t)
+        return PN_ERR_ARGUMENT;
+    atomic_store_explicit(&current, t, memory_order_relaxed);
+    return PN_OK;
+}
+
+#if defined(__x86_64__)
+
+void cpu_pause(void)
+{
+    _mm_pause();
+}
+
+unsigned long fp_enter(void)
+{
+    /* the same for every caller and thread: round to nearest, no traps */
+    const unsigned flush_results = 0x8000, flush_inputs = 0x0040, no_traps = 0x1f80;
+    unsigned state = _mm_getcsr();
+    _mm_setcsr(flush_results | flush_inputs | no_traps);
+    return state;
+}
+
+void fp_leave(unsigned long state)
+{
+    _mm_setcsr((unsigned)state);
+}
+
+#elif defined(__aarch64__)
+
+void cpu_pause(void)
+{
+    __asm__ volatile("yield");
+}
+
+unsigned long fp_enter(void)
+{
+    const unsigned long flush = 1ul << 24; /* FPCR.FZ; the rest zero: round to nearest, no traps */
+    unsigned long state;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(state));
+    __asm__ volatile("msr fpcr, %0" ::"r"(flush));
+    return state;
+}
+
+void fp_leave(unsigned long state)
+{
+    __asm__ volatile("msr fpcr, %0" ::"r"(state));
+}
+
+#else
+
+void cpu_pause(void) {}
+
+unsigned long fp_enter(void)
+{
+    return 0;
+}
+
+void fp_leave(unsigned long state)
+{
+    (void)state;
+}
+
+#endif

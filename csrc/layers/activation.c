@@ -1,0 +1,123 @@
+/* Activations: ReLU and its kin, sigmoid, tanh on each element; softmax on each row. No parameters; the shape stays. */
+#include "layers/layer.h"
+
+enum { SLOPE }; /* argument of leaky_relu */
+
+static pn_status keep_shape(layer *l, char *err)
+{
+    (void)err;
+    l->out = l->in;
+    return PN_OK;
+}
+
+typedef void (*forward_kernel)(float *y, const float *x, size_t n);
+typedef void (*backward_kernel)(float *dx, const float *dy, const float *y, size_t n);
+
+/* Rows [from, to) of this thread, without their padding: sigmoid(0) is not 0. */
+static void forward_rows(const layer *l, const pass *p, forward_kernel kernel)
+{
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    const activation x = layer_input(l, p);
+    const size_t n = (size_t)shape_size(&l->in);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        kernel(l->y.data + i * l->y.ld, x.data + i * x.ld, n);
+}
+
+/* The kernels tell the slope from y, or from x. */
+static void backward_rows(const layer *l, const pass *p, backward_kernel kernel, activation from_rows)
+{
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    const size_t n = (size_t)shape_size(&l->in);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        kernel(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, from_rows.data + i * from_rows.ld, n);
+}
+
+static void relu_forward(layer *l, const pass *p)
+{
+    forward_rows(l, p, kernels()->relu);
+}
+
+static void relu_backward(layer *l, const pass *p)
+{
+    backward_rows(l, p, kernels()->relu_grad, l->y);
+}
+
+static void leaky_relu_forward(layer *l, const pass *p)
+{
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    const activation x = layer_input(l, p);
+    const size_t n = (size_t)shape_size(&l->in);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        kernels()->leaky_relu(l->y.data + i * l->y.ld, x.data + i * x.ld, n, (float)l->word.arg[SLOPE]);
+}
+
+static void leaky_relu_backward(layer *l, const pass *p)
+{
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    const size_t n = (size_t)shape_size(&l->in);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        kernels()->leaky_relu_grad(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, l->y.data + i * l->y.ld, n,
+                                   (float)l->word.arg[SLOPE]);
+}
+
+static void gelu_forward(layer *l, const pass *p)
+{
+    forward_rows(l, p, kernels()->gelu);
+}
+
+/* From x: two of them have the same y. */
+static void gelu_backward(layer *l, const pass *p)
+{
+    backward_rows(l, p, kernels()->gelu_grad, layer_input(l, p));
+}
+
+static void sigmoid_forward(layer *l, const pass *p)
+{
+    forward_rows(l, p, kernels()->sigmoid);
+}
+
+static void sigmoid_backward(layer *l, const pass *p)
+{
+    backward_rows(l, p, kernels()->sigmoid_grad, l->y);
+}
+
+static void tanh_forward(layer *l, const pass *p)
+{
+    forward_rows(l, p, kernels()->tanh);
+}
+
+static void tanh_backward(layer *l, const pass *p)
+{
+    backward_rows(l, p, kernels()->tanh_grad, l->y);
+}
+
+static void softmax_forward(layer *l, const pass *p)
+{
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    const activation x = layer_input(l, p);
+    const size_t i = (size_t)from;
+    kernels()->softmax(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, to - from, (int)shape_size(&l->in),
+                       1);
+}
+
+static void softmax_backward(layer *l, const pass *p)
+{
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    const size_t i = (size_t)from;
+    kernels()->softmax_grad(l->dx.data + i * l->dx.ld, l->dx.ld, l->dy.data + i * l->dy.ld, l->dy.ld,
+                            l->y.data + i * l->y.ld, l->y.ld, to - from, (int)shape_size(&l->in));
+}
+
+const layer_ops relu_ops = {.shape = keep_shape, .forward = relu_forward, .backward = relu_backward, .rectifies = true};
+const layer_ops leaky_relu_ops = {
+    .shape = keep_shape, .forward = leaky_relu_forward, .backward = leaky_relu_backward, .rectifies = true};
+const layer_ops gelu_ops = {.shape = keep_shape, .forward = gelu_forward, .backward = gelu_backward, .rectifies = true};
+const layer_ops sigmoid_ops = {.shape = keep_shape, .forward = sigmoid_forward, .backward = sigmoid_backward};
+const layer_ops tanh_ops = {.shape = keep_shape, .forward = tanh_forward, .backward = tanh_backward};
+const layer_ops softmax_ops = {.shape = keep_shape, .forward = softmax_forward, .backward = softmax_backward};

@@ -1,0 +1,53 @@
+/* dropout(p): in training each number is zero with probability p, and the others are divided by 1 - p, so that inference
+   passes all of them as they are (Srivastava et al. 2014). Which ones is a function of seed, layer, step, sample and
+   feature: the same for any number of threads, and backward need not be told. */
+#include "layers/layer.h"
+
+#include <string.h>
+
+enum { PROBABILITY }; /* argument */
+
+static pn_status dropout_shape(layer *l, char *err)
+{
+    (void)err;
+    l->out = l->in;
+    return PN_OK;
+}
+
+/* to = from where the mask of this thread's rows lets it pass. */
+static void apply(const layer *l, const pass *p, activation to_rows, activation from_rows)
+{
+    const size_t n = (size_t)shape_size(&l->in), channels = (size_t)l->in.dim[0];
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    for (int i = from; i < to; i++) {
+        float *y = to_rows.data + (size_t)i * to_rows.ld;
+        const float *x = from_rows.data + (size_t)i * from_rows.ld;
+        if (p->training) {
+            dropout_mask mask = dropout_row(l->word.arg[PROBABILITY], p->seed, l->number, p->step, i);
+            if (is_turned(l->pixels, &l->in)) /* the features keep their numbers */
+                mask.apart = n / channels;
+            for (size_t at = 0; at < n; at += mask.apart == 1 ? n : channels, mask.first++)
+                kernels()->dropout(y + at, x + at, mask.apart == 1 ? n : channels, &mask);
+        } else {
+            memcpy(y, x, n * sizeof *y);
+        }
+    }
+}
+
+static void dropout_forward(layer *l, const pass *p)
+{
+    apply(l, p, l->y, layer_input(l, p));
+}
+
+static void dropout_backward(layer *l, const pass *p)
+{
+    apply(l, p, l->dx, l->dy);
+}
+
+const layer_ops dropout_ops = {
+    .shape = dropout_shape,
+    .forward = dropout_forward,
+    .backward = dropout_backward,
+    .transparent = true,
+};

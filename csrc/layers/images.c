@@ -1,0 +1,142 @@
+/* How images lie in work memory. Outside the core a sample is (channels, height, width), plane after plane. Convolution
+   and pooling work on (height, width, channels), pixel after pixel: the channels of a place side by side are their vector,
+   full however small the image is. In a network that has one of them all images lie so; what goes in and out is turned on
+   the way. A layer that wants them flat, in the order outside, or with zeros around, works on a copy of its input. */
+#include "layers/layer.h"
+
+#include <string.h>
+
+bool is_turned(bool pixels, const shape *s)
+{
+    return pixels && s->rank == 3 && s->dim[0] > 1 && s->dim[1] * s->dim[2] > 1;
+}
+
+pn_status needs_image(const layer *l, char *err)
+{
+    if (l->in.rank == 3)
+        return PN_OK;
+    return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, takes images (channels, height, width); here come (%lld)",
+                l->word.column, l->path, l->text, (long long)l->in.dim[0]);
+}
+
+pn_status window_shape(layer *l, int64_t channels, int64_t height, int64_t width, int window_height, int window_width,
+                       int stride, char *err)
+{
+    if (height < window_height || width < window_width)
+        return fail(err, PN_ERR_SPEC,
+                    "column %d: layer %s, %s, looks at windows of %d by %d; its input is only %lld by %lld",
+                    l->word.column, l->path, l->text, window_height, window_width, (long long)height, (long long)width);
+    if ((double)channels * (double)height * (double)width > MAX_FEATURES)
+        return fail(
+            err, PN_ERR_SPEC, "column %d: layer %s, %s, looks at (%lld, %lld, %lld); accepted: at most %d numbers",
+            l->word.column, l->path, l->text, (long long)channels, (long long)height, (long long)width, MAX_FEATURES);
+    l->out = (shape){.rank = 3,
+                     .dim = {channels, (height - window_height) / stride + 1, (width - window_width) / stride + 1}};
+    return PN_OK;
+}
+
+/* y (height, width, channels) = x (channels, height, width) */
+static void to_pixels(float *y, const float *x, const shape *s)
+{
+    const size_t places = (size_t)(s->dim[1] * s->dim[2]), channels = (size_t)s->dim[0];
+    kernels()->transpose(y, channels, x, places, (int)channels, (int)places);
+}
+
+/* y (channels, height, width) = x (height, width, channels) */
+static void to_planes(float *y, const float *x, const shape *s)
+{
+    const size_t places = (size_t)(s->dim[1] * s->dim[2]), channels = (size_t)s->dim[0];
+    kernels()->transpose(y, places, x, channels, (int)places, (int)channels);
+}
+
+/* A layer on images copies x into the middle of a frame of zeros; one that wants it flat turns it over. */
+static bool has_frame(const layer *l)
+{
+    return l->frame.top || l->frame.bottom || l->frame.left || l->frame.right;
+}
+
+void plan_copy(layer *l)
+{
+    if (has_frame(l))
+        l->copy_size = (size_t)l->in.dim[0] * (size_t)(l->in.dim[1] + l->frame.top + l->frame.bottom) *
+                       (size_t)(l->in.dim[2] + l->frame.left + l->frame.right);
+    else if (l->ops->flattens && is_turned(l->pixels, &l->in))
+        l->copy_size = (size_t)shape_size(&l->in);
+}
+
+/* Copies between an image and the middle of its framed copy, row by row. */
+static void copy_middle(const layer *l, float *image, float *framed, bool back)
+{
+    const size_t row = (size_t)(l->in.dim[0] * l->in.dim[2]);
+    const size_t apart = (size_t)(l->in.dim[0] * (l->in.dim[2] + l->frame.left + l->frame.right));
+    float *middle = framed + (size_t)l->frame.top * apart + (size_t)l->frame.left * (size_t)l->in.dim[0];
+    for (size_t y = 0; y < (size_t)l->in.dim[1]; y++) {
+        float *a = image + y * row, *b = middle + y * apart;
+        memcpy(back ? a : b, back ? b : a, row * sizeof *a);
+    }
+}
+
+void copy_inputs(layer *l, const pass *p)
+{
+    const activation x = l->before ? l->x : p->inputs;
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        if (has_frame(l))
+            copy_middle(l, x.data + i * x.ld, l->copy.data + i * l->copy.ld, false);
+        else
+            to_planes(l->copy.data + i * l->copy.ld, x.data + i * x.ld, &l->in);
+}
+
+void return_gradients(layer *l, const pass *p)
+{
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        if (has_frame(l))
+            copy_middle(l, l->dx.data + i * l->dx.ld, l->dcopy.data + i * l->dcopy.ld, true);
+        else
+            to_pixels(l->dx.data + i * l->dx.ld, l->dcopy.data + i * l->dcopy.ld, &l->in);
+}
+
+void sample_in(bool pixels, const shape *s, float *row, const float *x)
+{
+    if (is_turned(pixels, s))
+        to_pixels(row, x, s);
+    else
+        memcpy(row, x, (size_t)shape_size(s) * sizeof *row);
+}
+
+void sample_in_u8(bool pixels, const shape *s, float *row, const uint8_t *x)
+{
+    enum { PIECE = 1024 };
+    float piece[PIECE];
+    if (!is_turned(pixels, s)) {
+        kernels()->scale_u8(row, x, (size_t)shape_size(s));
+        return;
+    }
+    const size_t channels = (size_t)s->dim[0], places = (size_t)(s->dim[1] * s->dim[2]);
+    for (size_t c = 0; c < channels; c++)
+        for (size_t at = 0; at < places; at += PIECE) {
+            const size_t n = places - at < PIECE ? places - at : PIECE;
+            kernels()->scale_u8(piece, x + c * places + at, n);
+            for (size_t i = 0; i < n; i++)
+                row[(at + i) * channels + c] = piece[i];
+        }
+}
+
+void sample_out(bool pixels, const shape *s, float *x, const float *row)
+{
+    if (is_turned(pixels, s))
+        to_planes(x, row, s);
+    else
+        memcpy(x, row, (size_t)shape_size(s) * sizeof *x);
+}
+
+int32_t output_index(bool pixels, const shape *s, int32_t label)
+{
+    if (!is_turned(pixels, s))
+        return label;
+    const int32_t places = (int32_t)(s->dim[1] * s->dim[2]), channels = (int32_t)s->dim[0];
+    return label % places * channels + label / places;
+}

@@ -1,0 +1,90 @@
+/* maxpool(size, stride), avgpool(size, stride), globalavgpool: the largest or the mean number of each window, channel by
+   channel. Windows that the border would cut are left out. No parameters. */
+#include "layers/layer.h"
+
+enum { SIZE, STRIDE }; /* arguments */
+
+static windows windows_of(const layer *l)
+{
+    const bool whole = l->word.kind == PN_GLOBALAVGPOOL;
+    const int size = (int)l->word.arg[SIZE], stride = (int)l->word.arg[STRIDE];
+    return (windows){
+        .height = (int)l->in.dim[1],
+        .width = (int)l->in.dim[2],
+        .channels = (int)l->in.dim[0],
+        .out_height = (int)l->out.dim[1],
+        .out_width = (int)l->out.dim[2],
+        .window_height = whole ? (int)l->in.dim[1] : size,
+        .window_width = whole ? (int)l->in.dim[2] : size,
+        .stride = whole                      ? 1
+                  : stride == STRIDE_OF_SIZE ? size
+                                             : stride,
+    };
+}
+
+static pn_status pool_shape(layer *l, char *err)
+{
+    pn_status status = needs_image(l, err);
+    if (status)
+        return status;
+    const windows w = windows_of(l);
+    return window_shape(l, w.channels, w.height, w.width, w.window_height, w.window_width, w.stride, err);
+}
+
+static void forward_rows(const layer *l, const pass *p, void (*kernel)(float *y, const float *x, const windows *w))
+{
+    const windows w = windows_of(l);
+    const activation x = layer_input(l, p);
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        kernel(l->y.data + i * l->y.ld, x.data + i * x.ld, &w);
+}
+
+static void maxpool_forward(layer *l, const pass *p)
+{
+    forward_rows(l, p, kernels()->maxpool);
+}
+
+static void avgpool_forward(layer *l, const pass *p)
+{
+    forward_rows(l, p, kernels()->avgpool);
+}
+
+static void maxpool_backward(layer *l, const pass *p)
+{
+    const windows w = windows_of(l);
+    const bool relu = p->fuse && l->before->fused_backward;
+    const activation x = layer_input(l, p), dx = relu ? l->before->dx : layer_input_gradient(l);
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        kernels()->maxpool_grad(dx.data + i * dx.ld, l->dy.data + i * l->dy.ld, x.data + i * x.ld,
+                                l->y.data + i * l->y.ld, &w, relu);
+}
+
+static void avgpool_backward(layer *l, const pass *p)
+{
+    const windows w = windows_of(l);
+    const activation dx = layer_input_gradient(l);
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        kernels()->avgpool_grad(dx.data + i * dx.ld, l->dy.data + i * l->dy.ld, &w);
+}
+
+const layer_ops maxpool_ops = {
+    .on_images = true,
+    .transparent = true,
+    .fuses_backward = true,
+    .shape = pool_shape,
+    .forward = maxpool_forward,
+    .backward = maxpool_backward,
+};
+const layer_ops avgpool_ops = {
+    .on_images = true,
+    .transparent = true,
+    .shape = pool_shape,
+    .forward = avgpool_forward,
+    .backward = avgpool_backward,
+};

@@ -1,0 +1,116 @@
+/* One batch: which samples it is, their inputs and their answers on the way into work memory. */
+#include "net/batch.h"
+
+#include <string.h>
+
+static size_t sample(const batch *b, int64_t i)
+{
+    return (size_t)(b->order ? b->order[b->first + i] : b->first + i);
+}
+
+/* Asks for as many rows as these behind them, which lie anywhere in memory, while these are computed. */
+static void prefetch_rows(const pn_net *net, const batch *b, int rows)
+{
+    const size_t size = (size_t)shape_size(&net->text.input) * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
+    for (int i = rows; i < 2 * rows && b->first + i < b->n; i++) {
+        const char *row = (const char *)b->data->x + sample(b, i) * size;
+        for (size_t at = 0; at < size; at += ALIGN)
+            __builtin_prefetch(row + at, 0, 2); /* to the second-level cache: the first would drop most of so many */
+    }
+}
+
+void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to)
+{
+    const size_t n = (size_t)shape_size(&net->text.input), bytes = n * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
+    for (int i = from; i < to; i++) {
+        float *row = p->inputs.data + (size_t)i * p->inputs.ld;
+        uint64_t *mask = p->zeros ? p->zeros->rows + (size_t)i * p->zeros->row_words : NULL;
+        if (b->augment) {
+            const char *x = (const char *)b->data->x + sample(b, i) * bytes;
+            const float *seen =
+                augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
+            sample_in(net->pixels, &net->text.input, row, seen);
+            if (mask)
+                kernels()->nonzero(mask, row, n);
+        } else if (b->data->dtype == PN_UINT8) {
+            const uint8_t *x = (const uint8_t *)b->data->x + sample(b, i) * n;
+            if (p->byte_values)
+                memcpy((uint8_t *)p->inputs.data + (size_t)i * p->inputs.ld, x, n);
+            else
+                sample_in_u8(net->pixels, &net->text.input, row, x);
+            if (mask)
+                kernels()->nonzero_u8(mask, x, n);
+        } else {
+            sample_in(net->pixels, &net->text.input, row, (const float *)b->data->x + sample(b, i) * n);
+            if (mask)
+                kernels()->nonzero(mask, row, n);
+        }
+    }
+}
+
+void take_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows)
+{
+    const batch rest = {b->data, b->order, b->augment, b->first + from, b->n};
+    p->input_from = from;
+    p->input_rows = rows;
+    gather_rows(net, p, &rest, 0, rows);
+    prefetch_rows(net, &rest, rows);
+    if (p->zeros)
+        nonzeros_turn(p->zeros, rows);
+}
+
+/* Augmented inputs take longer to make than to share: each thread makes those of its rows. The threads that are still at
+   the last step's update read its copy meanwhile, so two copies take turns. */
+void share_inputs(const pn_net *net, pass *p, const batch *b, int64_t taken)
+{
+    const int copy = p->threads > 1 ? (int)(taken % 2) : 0;
+    int from, to;
+    p->inputs = net->x[copy];
+    p->zeros = p->zeros ? &net->zeros[copy] : NULL;
+    my_share(p, p->rows, 1, &from, &to);
+    gather_rows(net, p, b, from, to);
+}
+
+bool takes_pieces(const pn_net *net, int64_t rows)
+{
+    return net->in_pieces && rows > PIECE;
+}
+
+bool mostly_zeros(const pn_net *net, const batch *all)
+{
+    const double worth = 0.4; /* the share of others above which the dense path is faster */
+    const int64_t samples = all->n < 8 ? all->n : 8;
+    const size_t n = (size_t)shape_size(&net->text.input);
+    size_t others = 0;
+    if (!net->dense_first)
+        return false;
+    for (int64_t i = 0; i < samples; i++) {
+        const size_t at = sample(all, all->n * i / samples) * n;
+        if (all->data->dtype == PN_UINT8)
+            for (size_t k = 0; k < n; k++)
+                others += ((const uint8_t *)all->data->x)[at + k] != 0;
+        else
+            for (size_t k = 0; k < n; k++)
+                others += ((const float *)all->data->x)[at + k] != 0;
+    }
+    return (double)others < worth * (double)n * (double)samples;
+}
+
+void gather_answers(pn_net *net, const pass *p, const batch *b)
+{
+    const shape *out = &net->last->out;
+    const size_t n = (size_t)shape_size(out), ld = padded((int64_t)n);
+    int from, to;
+    my_share(p, p->rows, 1, &from, &to);
+    for (int i = from; i < to; i++) {
+        float *target = net->answers.targets ? net->answers.targets + (size_t)i * ld : NULL;
+        if (b->data->labels)
+            net->answers.labels[i] = output_index(net->pixels, out, b->data->labels[sample(b, i)]);
+        if (b->data->weights)
+            net->answers.weights[i] = b->data->weights[sample(b, i)];
+        if (target && b->data->targets)
+            sample_in(net->pixels, out, target, b->data->targets + sample(b, i) * n);
+        else if (target)
+            pn_one_hot(target, &net->answers.labels[i], 1, (int)n);
+    }
+}

@@ -1,0 +1,43 @@
+/* The losses: value of each row and gradient of the batch mean in one pass. */
+#include "layers/layer.h"
+
+/* Is the largest output the label, or the largest target? A single output, and each one under binary cross-entropy: is it on
+   the target's side of the middle? */
+static bool is_right(const loss_rule *rule, const float *x, const answers *a, int row, size_t ld, int features)
+{
+    const float *target = a->targets ? a->targets + (size_t)row * ld : NULL;
+    const bool binary = rule->kind == PN_BCE;
+    const float middle = binary ? 0 : 0.5f; /* x comes before the sigmoid there */
+    if (a->labels)
+        return kernels()->argmax(x, features) == a->labels[row];
+    if (features > 1 && !binary)
+        return kernels()->argmax(x, features) == kernels()->argmax(target, features);
+    for (int i = 0; i < features; i++)
+        if ((x[i] > middle) != (target[i] > 0.5f))
+            return false;
+    return true;
+}
+
+void loss_rows(const loss_rule *rule, float *loss, int32_t *correct, float *dx, const float *x, size_t ld, int features,
+               const answers *a, int from, int to, float scale)
+{
+    const kernel_table *k = kernels();
+    const size_t start = (size_t)from * ld;
+    const int m = to - from;
+    x += start;
+    dx = dx ? dx + start : NULL;
+    loss += from;
+    for (int i = from; i < to; i++) /* before dx, which may be x, is written */
+        correct[i] = is_right(rule, x + (size_t)(i - from) * ld, a, i, ld, features);
+    if (rule->kind == PN_CROSS_ENTROPY)
+        k->cross_entropy(loss, dx, ld, x, ld, a->labels + from, m, features, scale, (float)rule->smoothing);
+    else if (rule->kind == PN_BCE)
+        k->binary_cross_entropy(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale);
+    else
+        k->squared_error(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale);
+    for (int i = 0; a->weights && i < m; i++) {
+        k->scale(loss + i, 1, a->weights[from + i]);
+        if (dx)
+            k->scale(dx + (size_t)i * ld, (size_t)features, a->weights[from + i]);
+    }
+}

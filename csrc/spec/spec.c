@@ -1,0 +1,414 @@
+/* The text of a network <-> a list of words. */
+#include "spec/spec.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- reading ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *text, *at;
+    char *err;
+} reader;
+
+static int column(const reader *r)
+{
+    return (int)(r->at - r->text) + 1;
+}
+
+static void skip_blanks(reader *r)
+{
+    while (isspace((unsigned char)*r->at))
+        r->at++;
+}
+
+/* Takes c if it comes next, after blanks. */
+static bool take(reader *r, char c)
+{
+    skip_blanks(r);
+    if (*r->at != c)
+        return false;
+    r->at++;
+    return true;
+}
+
+/* A name of letters, digits and underscores; longer ones are cut, no rule has such a name. "" if there is none. */
+static void read_name(reader *r, char name[MAX_NAME])
+{
+    size_t n = 0;
+    skip_blanks(r);
+    if (!isalpha((unsigned char)*r->at)) {
+        name[0] = 0;
+        return;
+    }
+    for (; isalnum((unsigned char)*r->at) || *r->at == '_'; r->at++)
+        if (n < MAX_NAME - 1)
+            name[n++] = *r->at;
+    name[n] = 0;
+}
+
+static pn_status unexpected(const reader *r, const char *wanted)
+{
+    unsigned char c = (unsigned char)*r->at;
+    if (!c)
+        return fail(r->err, PN_ERR_SPEC, "column %d: the text ends where %s should stand", column(r), wanted);
+    if (c < 32 || c > 126)
+        return fail(r->err, PN_ERR_SPEC, "column %d: byte 0x%02x where %s should stand", column(r), c, wanted);
+    return fail(r->err, PN_ERR_SPEC, "column %d: '%c' where %s should stand", column(r), c, wanted);
+}
+
+/* A number in its range. What else looks like one is taken along, so that the message shows it. */
+static pn_status read_argument_number(reader *r, const char *of, const argument_rule *rule, double *value)
+{
+    const int start = column(r);
+    const char *number = r->at;
+    if (!isdigit((unsigned char)number[*number && strchr("+-.", *number)]))
+        return unexpected(r, rule->name);
+    r->at += *number == '+';
+    double x = 0;
+    bool good = read_number(&r->at, &x);
+    for (; isalnum((unsigned char)*r->at) || (*r->at && strchr("+-.", *r->at)); r->at++)
+        good = false;
+    const int length = (int)(r->at - number);
+    const size_t digits = strspn(number + (*number == '+'), "0123456789");
+    good = good && (rule->real || (int)digits + (*number == '+') == length) && x >= rule->least &&
+           (rule->below ? x < rule->most : x <= rule->most);
+    if (!good)
+        return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is %.*s; accepted: a %snumber from %s to %s%s%s%s", start,
+                    rule->name, of, length > 30 ? 30 : length, number, rule->real ? "" : "whole ",
+                    show_number(rule->least).text, rule->below ? "below " : "", show_number(rule->most).text,
+                    rule->choices ? ", or " : "", rule->choices ? rule->choices[0] : "");
+    *value = x;
+    return PN_OK;
+}
+
+/* The value of one argument: a number, or the index of one of its words. */
+static pn_status read_value(reader *r, const char *of, const argument_rule *rule, double *value)
+{
+    skip_blanks(r);
+    int start = column(r);
+    const bool numbers = rule->most > 0;
+    if (rule->choices && !(numbers && strchr("+-.0123456789", *r->at))) {
+        char name[MAX_NAME];
+        read_name(r, name);
+        if (!name[0])
+            return unexpected(r, rule->name);
+        for (int i = 0; rule->choices[i]; i++)
+            if (strcmp(name, rule->choices[i]) == 0) {
+                *value = numbers ? -1 - i : i;
+                return PN_OK;
+            }
+        fail(r->err, PN_ERR_SPEC, "column %d: %s has no %s \"%s\"", start, of, rule->name, name);
+        suggest(r->err, name, rule->choices);
+        return PN_ERR_SPEC;
+    }
+    return read_argument_number(r, of, rule, value);
+}
+
+/* If `name=` comes next, takes it and finds the argument: *index. */
+static pn_status read_argument_name(reader *r, const word_rule *rule, int *index)
+{
+    reader ahead = *r;
+    char name[MAX_NAME];
+    const char *names[PN_MAXARGS + 1] = {NULL};
+    skip_blanks(&ahead);
+    int start = column(&ahead);
+    read_name(&ahead, name);
+    if (!name[0] || !take(&ahead, '='))
+        return PN_OK;
+    *r = ahead;
+    for (int i = 0; i < arguments_of(rule); i++) {
+        names[i] = rule->arg[i].name;
+        if (strcmp(name, names[i]) == 0) {
+            *index = i;
+            return PN_OK;
+        }
+    }
+    fail(r->err, PN_ERR_SPEC, "column %d: %s has no argument \"%s\"", start, rule->name, name);
+    suggest(r->err, name, names);
+    return PN_ERR_SPEC;
+}
+
+static pn_status read_arguments(reader *r, word *w)
+{
+    const word_rule *rule = &rules[w->kind];
+    const int most = arguments_of(rule);
+    if (w->kind == PN_RESIDUAL) /* what is inside are words, not arguments: see spec_parse */
+        return take(r, '(') ? PN_OK : unexpected(r, "the '(' of residual");
+    bool given[PN_MAXARGS] = {false};
+    for (int i = 0; i < most; i++)
+        w->arg[i] = rule->arg[i].standard;
+
+    if (*r->at == '(') {
+        r->at++;
+        if (take(r, ')'))
+            goto complete;
+        for (int position = 0;; position++) {
+            int index = position;
+            skip_blanks(r);
+            int start = column(r);
+            pn_status status = read_argument_name(r, rule, &index);
+            if (status)
+                return status;
+            if (index >= most)
+                return fail(r->err, PN_ERR_SPEC, "column %d: %s takes %s%d argument%s, as in %s", start, rule->name,
+                            most ? "at most " : "", most, most == 1 ? "" : "s", rule->example);
+            if (given[index])
+                return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is given twice", start, rule->arg[index].name,
+                            rule->name);
+            given[index] = true;
+            w->n_args++;
+            status = read_value(r, rule->name, &rule->arg[index], &w->arg[index]);
+            if (status)
+                return status;
+            if (take(r, ')'))
+                break;
+            if (!take(r, ','))
+                return unexpected(r, "',' or ')'");
+        }
+    }
+complete:
+    for (int i = 0; i < most; i++)
+        if (!given[i] && rule->arg[i].standard == NEEDED)
+            return fail(r->err, PN_ERR_SPEC, "column %d: %s needs its %s, as in %s", w->column, rule->name,
+                        rule->arg[i].name, rule->example);
+    return PN_OK;
+}
+
+static pn_status read_word(reader *r, word *w)
+{
+    char name[MAX_NAME];
+    const char *names[PN_WORDS + 1] = {NULL};
+    skip_blanks(r);
+    *w = (word){.column = column(r)};
+    read_name(r, name);
+    if (!name[0])
+        return unexpected(r, "a layer");
+    for (int i = 0; i < PN_WORDS; i++) {
+        names[i] = rules[i].name;
+        if (strcmp(name, names[i]) == 0) {
+            w->kind = (word_kind)i;
+            return read_arguments(r, w);
+        }
+    }
+    fail(r->err, PN_ERR_SPEC, "column %d: unknown layer \"%s\"", w->column, name);
+    suggest(r->err, name, names);
+    return PN_ERR_SPEC;
+}
+
+static pn_status set_input(network_text *net, const word *w, char *err)
+{
+    double size = 1;
+    net->input.rank = w->n_args;
+    for (int i = 0; i < w->n_args; i++) {
+        net->input.dim[i] = (int64_t)w->arg[i];
+        size *= w->arg[i];
+    }
+    if (w->n_args == 2)
+        return fail(err, PN_ERR_SPEC, "column %d: input takes (n) or (channels, height, width)", w->column);
+    if (size > MAX_FEATURES)
+        return fail(err, PN_ERR_SPEC, "column %d: input has %.0f features; accepted: at most %d", w->column, size,
+                    MAX_FEATURES);
+    return PN_OK;
+}
+
+bool spec_ends_in(const network_text *net, word_kind kind)
+{
+    const word *last = net->n_words ? &net->words[net->n_words - 1] : NULL;
+    return last && last->kind == kind && !last->nested;
+}
+
+static pn_loss usual_loss(const network_text *net)
+{
+    return spec_ends_in(net, PN_SOFTMAX) ? PN_CROSS_ENTROPY : PN_MSE;
+}
+
+static pn_status set_loss(network_text *net, const word *w, char *err)
+{
+    net->loss = (loss_rule){.kind = (pn_loss)w->arg[0], .smoothing = w->arg[1]};
+    if (net->loss.kind == PN_CROSS_ENTROPY && !spec_ends_in(net, PN_SOFTMAX))
+        return fail(err, PN_ERR_SPEC, "column %d: loss(cross_entropy) needs softmax as the last layer", w->column);
+    if (net->loss.kind == PN_BCE && !spec_ends_in(net, PN_SIGMOID))
+        return fail(err, PN_ERR_SPEC, "column %d: loss(bce) needs sigmoid as the last layer", w->column);
+    if (net->loss.smoothing > 0 && net->loss.kind != PN_CROSS_ENTROPY)
+        return fail(err, PN_ERR_SPEC, "column %d: smoothing is for loss(cross_entropy)", w->column);
+    return PN_OK;
+}
+
+/* Where a word may stand: input first and once, loss last, layers between. */
+static pn_status place_word(network_text *net, const word *w, bool *finished, char *err)
+{
+    const char *name = rules[w->kind].name;
+    if (w->nested && (w->kind == PN_INPUT || w->kind == PN_LOSS))
+        return fail(err, PN_ERR_SPEC, "column %d: %s stands inside a residual, which takes layers", w->column, name);
+    if ((w->kind == PN_INPUT) != (net->input.rank == 0))
+        return fail(err, PN_ERR_SPEC,
+                    net->input.rank
+                        ? "column %d: %s stands a second time"
+                        : "column %d: %s stands before the input; a network begins with it, as in input(784)",
+                    w->column, name);
+    if (*finished)
+        return fail(err, PN_ERR_SPEC, "column %d: %s stands behind the loss, which comes last", w->column, name);
+    if (w->kind == PN_INPUT)
+        return set_input(net, w, err);
+    if (w->kind == PN_LOSS) {
+        *finished = true;
+        return set_loss(net, w, err);
+    }
+    if ((net->n_words & (net->n_words - 1)) == 0) { /* full: the room is the next power of two */
+        word *more = realloc(net->words, (size_t)(net->n_words ? 2 * net->n_words : 1) * sizeof *more);
+        if (!more)
+            return fail(err, PN_ERR_MEMORY, "no memory for %d layers", net->n_words + 1);
+        net->words = more;
+    }
+    net->words[net->n_words++] = *w;
+    return PN_OK;
+}
+
+/* Ends the innermost of the residuals that are open at words[open[0..depth)]. */
+static pn_status close_residual(network_text *net, const int *open, int *depth, const reader *r)
+{
+    const word *w = &net->words[open[--*depth]];
+    if (w->children)
+        return PN_OK;
+    return fail(r->err, PN_ERR_SPEC, "column %d: residual has nothing inside, as in %s", w->column,
+                rules[PN_RESIDUAL].example);
+}
+
+pn_status spec_parse(network_text *net, const char *text, char *err)
+{
+    reader r = {.text = text, .at = text, .err = err};
+    pn_status status = PN_OK;
+    bool finished = false;
+    int open[MAX_NEST], depth = 0;
+    *net = (network_text){0};
+    for (skip_blanks(&r); *r.at && !status; skip_blanks(&r)) {
+        if (depth > 0 && take(&r, ')')) {
+            status = close_residual(net, open, &depth, &r);
+            continue;
+        }
+        word w;
+        status = read_word(&r, &w);
+        w.nested = depth > 0;
+        if (!status)
+            status = place_word(net, &w, &finished, err);
+        if (!status && depth > 0)
+            net->words[open[depth - 1]].children++;
+        if (!status && w.kind == PN_RESIDUAL && depth == MAX_NEST)
+            status = fail(err, PN_ERR_SPEC, "column %d: residual stands %d deep in others; accepted: %d", w.column,
+                          depth, MAX_NEST - 1);
+        else if (!status && w.kind == PN_RESIDUAL)
+            open[depth++] = net->n_words - 1;
+    }
+    if (!status && depth > 0)
+        status = unexpected(&r, "the ')' of residual");
+    if (!status && !net->n_words)
+        status = fail(err, PN_ERR_SPEC,
+                      "column %d: the network has no layers; for example: input(784) dense(10) softmax", column(&r));
+    if (status)
+        spec_free(net);
+    else if (!finished)
+        net->loss.kind = usual_loss(net);
+    return status;
+}
+
+void spec_free(network_text *net)
+{
+    free(net->words);
+    *net = (network_text){0};
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------- */
+
+int spec_print_word(char *to, size_t size, const word *w)
+{
+    const word_rule *rule = &rules[w->kind];
+    const char *before = "(";
+    int used = snprintf(to, size, w->kind == PN_RESIDUAL ? "%s(...)" : "%s", rule->name);
+    for (int i = 0; i < arguments_of(rule); i++) {
+        const argument_rule *arg = &rule->arg[i];
+        if (w->arg[i] == arg->standard)
+            continue;
+        char *at = (size_t)used < size ? to + used : NULL;
+        size_t left = at ? size - (size_t)used : 0;
+        const char *label = arg->standard == NEEDED ? "" : arg->name, *is = *label ? "=" : "";
+        const int index = arg->most > 0 ? -1 - (int)w->arg[i] : (int)w->arg[i];
+        if (arg->choices && index >= 0)
+            used += snprintf(at, left, "%s%s%s%s", before, label, is, arg->choices[index]);
+        else
+            used += snprintf(at, left, "%s%s%s%s", before, label, is, show_number(w->arg[i]).text);
+        before = ",";
+    }
+    if (*before == ',')
+        used += (size_t)used < size ? snprintf(to + used, size - (size_t)used, ")") : 1;
+    return used;
+}
+
+/* A text that grows at `at` while there is room. */
+typedef struct {
+    char *at;
+    size_t left, used;
+} writer;
+
+static void advance(writer *to, int n)
+{
+    const size_t more = (size_t)n < to->left ? (size_t)n : to->left;
+    if (to->at) /* else it only counts */
+        to->at += more;
+    to->left -= more;
+    to->used += (size_t)n;
+}
+
+static void print_text(writer *to, const char *text)
+{
+    advance(to, snprintf(to->at, to->left, "%s", text));
+}
+
+/* n words and what is nested in them, a blank between two. */
+static void print_words(writer *to, const word **next, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const word *w = (*next)++;
+        print_text(to, i ? " " : "");
+        if (w->kind != PN_RESIDUAL) {
+            advance(to, spec_print_word(to->at, to->left, w));
+            continue;
+        }
+        print_text(to, rules[w->kind].name);
+        print_text(to, "(");
+        print_words(to, next, w->children);
+        print_text(to, ")");
+    }
+}
+
+static void print_network(writer *to, const network_text *net)
+{
+    const word *next = net->words;
+    int in_row = 0;
+    print_text(to, "input(");
+    for (int i = 0; i < net->input.rank; i++)
+        advance(to, snprintf(to->at, to->left, "%s%d", i ? "," : "", (int)net->input.dim[i]));
+    print_text(to, ") ");
+    for (int i = 0; i < net->n_words; i++)
+        in_row += !net->words[i].nested;
+    print_words(to, &next, in_row);
+    if (net->loss.kind != usual_loss(net) || net->loss.smoothing > 0) {
+        const word end = {.kind = PN_LOSS, .arg = {net->loss.kind, net->loss.smoothing}};
+        print_text(to, " ");
+        advance(to, spec_print_word(to->at, to->left, &end));
+    }
+}
+
+char *spec_print(const network_text *net)
+{
+    writer to = {0};
+    print_network(&to, net); /* counts */
+    char *text = malloc(to.used + 1);
+    if (text) {
+        to = (writer){.at = text, .left = to.used + 1};
+        print_network(&to, net);
+    }
+    return text;
+}

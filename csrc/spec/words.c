@@ -1,0 +1,197 @@
+/* The words a network's text is made of: every one, its arguments and their defaults stand in `rules`. */
+#include "spec/spec.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_UNITS = 1 << 24, MAX_WINDOW = 1 << 12 };
+
+static const char *const init_names[] = {"auto", "he", "xavier", "normal", NULL};
+static const char *const pad_names[] = {"same", NULL};
+static const char *const loss_names[] = {"cross_entropy", "mse", "bce", NULL};
+static const char *const yes_no[] = {"yes", "no", NULL};
+
+const word_rule rules[PN_WORDS] = {
+    [PN_INPUT] = {"input",
+                  "input(784)",
+                  {{"size", 1, MAX_UNITS, .standard = NEEDED},
+                   {"height", 1, MAX_UNITS, .standard = 0},
+                   {"width", 1, MAX_UNITS, .standard = 0}}},
+    [PN_DENSE] = {"dense",
+                  "dense(128)",
+                  {{"units", 1, MAX_UNITS, .standard = NEEDED},
+                   {"init", .choices = init_names, .standard = INIT_AUTO},
+                   {"bias", .choices = yes_no, .standard = YES}}},
+    [PN_CONV] = {"conv",
+                 "conv(8,5)",
+                 {{"channels", 1, MAX_UNITS, .standard = NEEDED},
+                  {"kernel", 1, MAX_WINDOW, .standard = NEEDED},
+                  {"stride", 1, MAX_WINDOW, .standard = 1},
+                  {"pad", 0, MAX_WINDOW, .choices = pad_names},
+                  {"init", .choices = init_names, .standard = INIT_AUTO},
+                  {"bias", .choices = yes_no, .standard = YES}}},
+    [PN_MAXPOOL] = {"maxpool",
+                    "maxpool(2)",
+                    {{"size", 1, MAX_WINDOW, .standard = NEEDED},
+                     {"stride", 1, MAX_WINDOW, .standard = STRIDE_OF_SIZE}}},
+    [PN_AVGPOOL] = {"avgpool",
+                    "avgpool(2)",
+                    {{"size", 1, MAX_WINDOW, .standard = NEEDED},
+                     {"stride", 1, MAX_WINDOW, .standard = STRIDE_OF_SIZE}}},
+    [PN_GLOBALAVGPOOL] = {"globalavgpool", "globalavgpool", {{0}}},
+    [PN_RELU] = {"relu", "relu", {{0}}},
+    [PN_LEAKY_RELU] = {"leaky_relu", "leaky_relu(0.01)", {{"slope", 0, 1, .real = true, .standard = 0.01}}},
+    [PN_GELU] = {"gelu", "gelu", {{0}}},
+    [PN_SIGMOID] = {"sigmoid", "sigmoid", {{0}}},
+    [PN_TANH] = {"tanh", "tanh", {{0}}},
+    [PN_SOFTMAX] = {"softmax", "softmax", {{0}}},
+    [PN_FLATTEN] = {"flatten", "flatten", {{0}}},
+    [PN_DROPOUT] = {"dropout", "dropout(0.5)", {{"p", 0, 1, .real = true, .below = true, .standard = NEEDED}}},
+    [PN_BATCHNORM] = {"batchnorm",
+                      "batchnorm(eps=0.00001)",
+                      {{"eps", 1e-12, 1, .real = true, .standard = 1e-5},
+                       {"momentum", 0, 1, .real = true, .standard = 0.1}}},
+    [PN_LAYERNORM] = {"layernorm", "layernorm(eps=0.00001)", {{"eps", 1e-12, 1, .real = true, .standard = 1e-5}}},
+    [PN_RESIDUAL] = {"residual", "residual(dense(128) relu dense(128))", {{0}}},
+    [PN_LOSS] = {"loss",
+                 "loss(mse)",
+                 {{"name", .choices = loss_names, .standard = NEEDED},
+                  {"smoothing", 0, 1, .real = true, .below = true}}},
+};
+
+const char *spec_word_name(word_kind kind)
+{
+    return rules[kind].name;
+}
+
+int arguments_of(const word_rule *r)
+{
+    int n = 0;
+    while (n < PN_MAXARGS && r->arg[n].name)
+        n++;
+    return n;
+}
+
+int spec_arguments(word_kind kind, const char *names[PN_MAXARGS])
+{
+    const int n = arguments_of(&rules[kind]);
+    for (int i = 0; i < n; i++)
+        names[i] = rules[kind].arg[i].name;
+    return n;
+}
+
+/* ---- messages ------------------------------------------------------------------------------------------------------ */
+
+/* How many letters to change, add or drop to turn a into b (Levenshtein 1966). */
+static int distance(const char *a, const char *b)
+{
+    int row[MAX_NAME + 1];
+    int n = (int)strnlen(b, MAX_NAME);
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+void suggest(char *err, const char *wrong, const char *const *names)
+{
+    size_t at = strlen(err);
+    const char *nearest = NULL;
+    int least = (int)strlen(wrong) / 2 + 1; /* more changes than that is another word */
+    for (int i = 0; names[i]; i++) {
+        int d = distance(wrong, names[i]);
+        if (d < least) {
+            least = d;
+            nearest = names[i];
+        }
+    }
+    if (nearest) {
+        snprintf(err + at, PN_ERRLEN - at, "; did you mean %s?", nearest);
+        return;
+    }
+    for (int i = 0; names[i] && at < PN_ERRLEN; i++)
+        at += (size_t)snprintf(err + at, PN_ERRLEN - at, "%s%s", i ? ", " : "; accepted: ", names[i]);
+}
+
+/* ---- numbers: not strtod and printf, whose decimal point is the locale's -------------------------------------------- */
+
+enum { MAX_DIGITS = 15 }; /* a whole number of so many digits, times or by a power of ten up to 22, is rounded once */
+
+static double power_of_ten(int n)
+{
+    double x = 1;
+    while (n-- > 0)
+        x *= 10;
+    return x;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+bool read_number(const char **at, double *x)
+{
+    const char *p = *at;
+    int64_t whole = 0;
+    int digits = 0, seen = 0, scale = 0;
+    for (bool fraction = false; is_digit(*p) || (*p == '.' && !fraction); p++) {
+        if (*p == '.') {
+            fraction = true;
+            continue;
+        }
+        seen++;
+        digits += digits || *p != '0';
+        if (digits > MAX_DIGITS)
+            return false;
+        whole = 10 * whole + (*p - '0');
+        scale -= fraction;
+    }
+    *at = p;
+    if (!seen)
+        return false;
+    if (*p == 'e' || *p == 'E') {
+        const bool minus = p[1] == '-';
+        int exponent = 0;
+        p += 1 + (minus || p[1] == '+');
+        if (!is_digit(*p))
+            return false;
+        for (; is_digit(*p) && exponent < 1000; p++)
+            exponent = 10 * exponent + (*p - '0');
+        *at = p;
+        scale += minus ? -exponent : exponent;
+    }
+    if (whole && (scale < -22 || scale > 22))
+        return false;
+    *x = scale < 0 ? (double)whole / power_of_ten(-scale) : (double)whole * power_of_ten(scale);
+    return true;
+}
+
+number_text show_number(double x)
+{
+    number_text t;
+    int places = 0; /* the fewest that bring x back */
+    int64_t whole;
+    for (;; places++) {
+        const double scale = power_of_ten(places);
+        whole = (int64_t)(x * scale + 0.5);
+        if (places == 22 || x * scale > 1e15 || (double)whole / scale == x)
+            break;
+    }
+    char digits[32];
+    const int n = snprintf(digits, sizeof digits, "%0*lld", places + 1, (long long)whole), left = n - places;
+    snprintf(t.text, sizeof t.text, "%.*s%s%s", left, digits, places ? "." : "", digits + left);
+    return t;
+}

@@ -1,0 +1,117 @@
+/* Throws damaged files at pn_net_load and pn_net_load_checkpoint; what they accept must survive save and load with every
+ * bit.
+ *
+ *   clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -DPN_VERSION=\"0\" -Icsrc -o build/fuzz_file \
+ *       tests/c/file/fuzz_file.c csrc/*/*.c -lm -pthread
+ *   mkdir -p build/corpus && build/fuzz_file -max_total_time=180 -timeout=10 build/corpus
+ *
+ * Input: the bytes of a file, or, when they begin with '{', a header up to the last '}' and the data after it: the
+ * fuzzer need not find the header's length.
+ */
+#include "layers/layer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECK(condition) ((condition) ? (void)0 : (fprintf(stderr, "line %d: %s\n", __LINE__, #condition), abort()))
+
+static char path[64], copy[64];
+
+static void remove_files(void)
+{
+    unlink(path);
+    unlink(copy);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    snprintf(path, sizeof path, "/dev/shm/fuzz-%ld.safetensors", (long)getpid());
+    snprintf(copy, sizeof copy, "/dev/shm/copy-%ld.safetensors", (long)getpid());
+    atexit(remove_files);
+    return 0;
+}
+
+static void write_input(const uint8_t *data, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    CHECK(f);
+    if (size > 0 && data[0] == '{') {
+        size_t n = size;
+        while (n > 1 && data[n - 1] != '}')
+            n--;
+        for (int i = 0; i < 8; i++)
+            fputc((int)(n >> 8 * i & 0xFF), f);
+    }
+    fwrite(data, 1, size, f);
+    CHECK(fclose(f) == 0);
+}
+
+static void check_same(const pn_net *a, const pn_net *b)
+{
+    CHECK(strcmp(a->spec, b->spec) == 0 && a->seed == b->seed && a->n_notes == b->n_notes);
+    CHECK(a->n_parameters == b->n_parameters);
+    CHECK(a->n_parameters == 0 ||
+          memcmp(a->parameters, b->parameters, (a->n_parameters + a->n_state) * sizeof(float)) == 0);
+    CHECK(a->n_state == b->n_state && a->updates == b->updates);
+    for (int i = 0; i < a->n_notes; i++)
+        CHECK(strcmp(a->notes[i].key, b->notes[i].key) == 0 && strcmp(a->notes[i].value, b->notes[i].value) == 0);
+}
+
+static void check_same_checkpoint(const pn_checkpoint *a, const pn_checkpoint *b)
+{
+    CHECK(strcmp(a->text, b->text) == 0 && a->tensors == b->tensors);
+    for (int i = 0; i < a->tensors; i++) {
+        const pn_tensor *x = &a->tensor[i], *y = &b->tensor[i];
+        CHECK(strcmp(x->name, y->name) == 0 && x->rank == y->rank && x->size == y->size);
+        CHECK(memcmp(x->data, y->data, (size_t)x->size * sizeof(float)) == 0);
+        double size = 1;
+        for (int d = 0; d < x->rank; d++) {
+            CHECK(x->shape[d] == y->shape[d] && x->shape[d] >= 0);
+            size *= (double)x->shape[d];
+        }
+        CHECK(size == (double)x->size);
+    }
+}
+
+static void load_checkpoint(void)
+{
+    pn_net *net, *again;
+    pn_checkpoint more, more_again;
+    char err[PN_ERRLEN] = "";
+    pn_status status = pn_net_load_checkpoint(&net, &more, path, err);
+    CHECK((status == PN_OK) == (net != NULL) && (status == PN_OK || (err[0] && !more.tensors)));
+    if (status != PN_OK)
+        return;
+    CHECK(pn_net_save_checkpoint(net, &more, copy) == PN_OK);
+    CHECK(pn_net_load_checkpoint(&again, &more_again, copy, err) == PN_OK);
+    check_same(net, again);
+    check_same_checkpoint(&more, &more_again);
+    pn_net_free(net);
+    pn_net_free(again);
+    pn_checkpoint_free(&more);
+    pn_checkpoint_free(&more_again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    pn_net *net, *again;
+    char err[PN_ERRLEN] = "";
+    write_input(data, size);
+    load_checkpoint();
+    pn_status status = pn_net_load(&net, path, err);
+    CHECK((status == PN_OK) == (net != NULL) && (status == PN_OK || err[0]));
+    if (status != PN_OK)
+        return 0;
+    CHECK(pn_net_save(net, copy) == PN_OK);
+    CHECK(pn_net_load(&again, copy, err) == PN_OK);
+    check_same(net, again);
+    pn_net_free(net);
+    pn_net_free(again);
+    return 0;
+}
