@@ -258,11 +258,11 @@ typedef struct {
 /* The usual strengths for pictures of this size: shift (height + width) / 56, rotate 8, scale 0.08, shear 4, elastic
    (height + width) / 80. Stronger ones (2 pixels, 10, 0.1, 5, 1 pixel) were worse on validation samples of MNIST, for dense
    networks and for convolutions. */
-void pn_augment_default(pn_augment *how, int height, int width);
+void pn_augment_default(pn_augment *options, int height, int width);
 
 /* y (n, channels, height, width) = what a step of training sees of x, a batch of n, after `step` updates of a net with this
-   seed. Sizes are those in `how`. On failure err says why. */
-pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int channels, const pn_augment *how,
+   seed. Sizes are those in `options`. On failure err says why. */
+pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int channels, const pn_augment *options,
                        uint64_t seed, uint64_t step, char err[PN_ERRLEN]);
 
 /* A whole data set where it lies; the core gathers the rows of a batch itself. Nothing here is written to. */

@@ -13,7 +13,7 @@ enum {
 };
 
 struct augmenter {
-    pn_augment how;
+    pn_augment options;
     int channels, height, width;
     int nodes_down, nodes_across;
     float *down,
@@ -47,23 +47,23 @@ static pieces pieces_of(const augmenter *a, int thread, size_t *size)
     return (pieces){piece[0], piece[1], piece[2], piece[3], piece[4], piece[5]};
 }
 
-static pn_status check(const pn_augment *how, const shape *sample, int *height, int *width, char *err)
+static pn_status check(const pn_augment *options, const shape *sample, int *height, int *width, char *err)
 {
     const struct {
         const char *name;
         double value, limit; /* below which it is accepted */
-    } numbers[] = {{"shift", how->shift, 1e6},
-                   {"rotate", how->rotate, 360},
-                   {"scale", how->scale, 1},
-                   {"shear", how->shear, 90},
-                   {"elastic", how->elastic, 1e6}};
+    } numbers[] = {{"shift", options->shift, 1e6},
+                   {"rotate", options->rotate, 360},
+                   {"scale", options->scale, 1},
+                   {"shear", options->shear, 90},
+                   {"elastic", options->elastic, 1e6}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!(numbers[i].value >= 0 && numbers[i].value < numbers[i].limit))
             return fail(err, PN_ERR_ARGUMENT, "%s of the augmentation is %g; accepted: 0 to below %g", numbers[i].name,
                         numbers[i].value, numbers[i].limit);
     const bool image = sample->rank == 3;
-    *height = how->height || !image ? how->height : (int)sample->dim[1];
-    *width = how->width || !image ? how->width : (int)sample->dim[2];
+    *height = options->height || !image ? options->height : (int)sample->dim[1];
+    *width = options->width || !image ? options->width : (int)sample->dim[2];
     if (!*height && !*width)
         return fail(err, PN_ERR_ARGUMENT,
                     "augmentation needs pictures: this network takes %s, and no height and width are given",
@@ -75,38 +75,38 @@ static pn_status check(const pn_augment *how, const shape *sample, int *height, 
     return PN_OK;
 }
 
-/* Weight of node j at place i: the bell curve of deviation `apart`, the distance from node to node; to[i * place + j * node].
+/* Weight of node j at place i: the bell curve of deviation `spacing`, the distance from node to node; to[i * place + j * node].
    The squares of a place's weights sum up to 1, so that it moves as far as a node does. */
-static void weigh_nodes(float *to, int size, int nodes, double apart, size_t place, size_t node)
+static void weigh_nodes(float *to, int size, int nodes, double spacing, size_t place, size_t node)
 {
     for (int i = 0; i < size; i++) {
         double squares = 0;
         for (int j = 0; j < nodes; j++)
-            squares += exp(-pow(i / apart - (j - MARGIN), 2));
+            squares += exp(-pow(i / spacing - (j - MARGIN), 2));
         for (int j = 0; j < nodes; j++)
             to[(size_t)i * place + (size_t)j * node] =
-                (float)(exp(-pow(i / apart - (j - MARGIN), 2) / 2) / sqrt(squares));
+                (float)(exp(-pow(i / spacing - (j - MARGIN), 2) / 2) / sqrt(squares));
     }
 }
 
-pn_status augmenter_new(augmenter **made, const pn_augment *how, const shape *sample, int threads, char *err)
+pn_status augmenter_new(augmenter **made, const pn_augment *options, const shape *sample, int threads, char *err)
 {
     int height = 0, width = 0;
     *made = NULL;
-    pn_status status = how ? check(how, sample, &height, &width, err) : PN_OK;
-    if (status || !how)
+    pn_status status = options ? check(options, sample, &height, &width, err) : PN_OK;
+    if (status || !options)
         return status;
     augmenter *a = calloc(1, sizeof *a);
     if (!a)
         goto fail;
-    const double apart = (height + width) / 14.0;
+    const double spacing = (height + width) / 14.0;
     *a = (augmenter){
-        .how = *how,
+        .options = *options,
         .channels = (int)(shape_size(sample) / ((int64_t)height * width)),
         .height = height,
         .width = width,
-        .nodes_down = (int)ceil((height - 1) / apart) + 1 + 2 * MARGIN,
-        .nodes_across = (int)ceil((width - 1) / apart) + 1 + 2 * MARGIN,
+        .nodes_down = (int)ceil((height - 1) / spacing) + 1 + 2 * MARGIN,
+        .nodes_across = (int)ceil((width - 1) / spacing) + 1 + 2 * MARGIN,
     };
     a->down = aligned_zeros((size_t)height * (size_t)a->nodes_down, sizeof *a->down);
     a->across = aligned_zeros((size_t)width * (size_t)a->nodes_across, sizeof *a->across);
@@ -114,8 +114,8 @@ pn_status augmenter_new(augmenter **made, const pn_augment *how, const shape *sa
     a->scratch = aligned_zeros((size_t)threads * a->scratch_size, sizeof *a->scratch);
     if (!a->down || !a->across || !a->scratch)
         goto fail;
-    weigh_nodes(a->down, height, a->nodes_down, apart, (size_t)a->nodes_down, 1);
-    weigh_nodes(a->across, width, a->nodes_across, apart, 1, (size_t)width);
+    weigh_nodes(a->down, height, a->nodes_down, spacing, (size_t)a->nodes_down, 1);
+    weigh_nodes(a->across, width, a->nodes_across, spacing, 1, (size_t)width);
     *made = a;
     return PN_OK;
 fail:
@@ -155,15 +155,15 @@ static void bend(const augmenter *a, float *d, float *half, const float *nodes)
     const float deviation = 1.7320508f; /* numbers from -1 to 1 times that have deviation 1 */
     product(half, a->down, nodes, a->height, a->nodes_across, a->nodes_down);
     product(d, half, a->across, a->height, a->width, a->nodes_across);
-    kernels()->scale(d, (size_t)a->height * (size_t)a->width, deviation * (float)a->how.elastic);
+    kernels()->scale(d, (size_t)a->height * (size_t)a->width, deviation * (float)a->options.elastic);
 }
 
 /* The affine part of the map; see pn_augment. */
 static resampling map_of(const augmenter *a, const float *u)
 {
     const double degree = 3.14159265358979323846 / 180;
-    const double turn = a->how.rotate * degree * (double)u[2], lean = tan(a->how.shear * degree * (double)u[5]);
-    const double across = 1 / (1 + a->how.scale * (double)u[3]), down = 1 / (1 + a->how.scale * (double)u[4]);
+    const double turn = a->options.rotate * degree * (double)u[2], lean = tan(a->options.shear * degree * (double)u[5]);
+    const double across = 1 / (1 + a->options.scale * (double)u[3]), down = 1 / (1 + a->options.scale * (double)u[4]);
     const double xx = cos(turn) * across, xy = (cos(turn) * lean - sin(turn)) * down;
     const double yx = sin(turn) * across, yy = (sin(turn) * lean + cos(turn)) * down;
     const double middle_x = (a->width - 1) / 2.0, middle_y = (a->height - 1) / 2.0;
@@ -172,10 +172,10 @@ static resampling map_of(const augmenter *a, const float *u)
         .width = a->width,
         .xx = (float)xx,
         .xy = (float)xy,
-        .x0 = (float)(middle_x - xx * middle_x - xy * middle_y + a->how.shift * (double)u[0]),
+        .x0 = (float)(middle_x - xx * middle_x - xy * middle_y + a->options.shift * (double)u[0]),
         .yx = (float)yx,
         .yy = (float)yy,
-        .y0 = (float)(middle_y - yx * middle_x - yy * middle_y + a->how.shift * (double)u[1]),
+        .y0 = (float)(middle_y - yx * middle_x - yy * middle_y + a->options.shift * (double)u[1]),
     };
 }
 
@@ -183,7 +183,7 @@ const float *augmented_sample(const augmenter *a, int thread, const void *x, pn_
                               uint64_t when, uint32_t row)
 {
     const size_t height = (size_t)a->height, width = (size_t)a->width, places = height * width;
-    const size_t nodes = a->how.elastic > 0 ? (size_t)a->nodes_down * (size_t)a->nodes_across : 0;
+    const size_t nodes = a->options.elastic > 0 ? (size_t)a->nodes_down * (size_t)a->nodes_across : 0;
     const pieces p = pieces_of(a, thread, NULL);
     random_uniform(p.random, AFFINE + 2 * nodes, seed, when, row);
     resampling r = map_of(a, p.random);
@@ -207,27 +207,28 @@ const float *augmented_sample(const augmenter *a, int thread, const void *x, pn_
     return p.made;
 }
 
-void pn_augment_default(pn_augment *how, int height, int width)
+void pn_augment_default(pn_augment *options, int height, int width)
 {
     const double sides = (double)height + width;
-    *how = (pn_augment){.shift = sides / 56,
-                        .rotate = 8,
-                        .scale = 0.08,
-                        .shear = 4,
-                        .elastic = sides / 80,
-                        .height = height,
-                        .width = width};
+    *options = (pn_augment){.shift = sides / 56,
+                            .rotate = 8,
+                            .scale = 0.08,
+                            .shear = 4,
+                            .elastic = sides / 80,
+                            .height = height,
+                            .width = width};
 }
 
-pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int channels, const pn_augment *how,
+pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int channels, const pn_augment *options,
                        uint64_t seed, uint64_t when, char err[PN_ERRLEN])
 {
     augmenter *a;
-    const shape picture = {.rank = 3, .dim = {channels, how->height, how->width}};
-    if (channels < 1 || how->height < 1 || how->width < 1 || (double)channels * how->height * how->width > MAX_FEATURES)
+    const shape picture = {.rank = 3, .dim = {channels, options->height, options->width}};
+    if (channels < 1 || options->height < 1 || options->width < 1 ||
+        (double)channels * options->height * options->width > MAX_FEATURES)
         return fail(err, PN_ERR_ARGUMENT, "pictures (%d, %d, %d); accepted: 1 or more on each axis, at most %d numbers",
-                    channels, how->height, how->width, MAX_FEATURES);
-    pn_status status = augmenter_new(&a, how, &picture, 1, err);
+                    channels, options->height, options->width, MAX_FEATURES);
+    pn_status status = augmenter_new(&a, options, &picture, 1, err);
     if (status)
         return status;
     const size_t size = (size_t)shape_size(&picture), bytes = size * (dtype == PN_UINT8 ? 1 : sizeof(float));

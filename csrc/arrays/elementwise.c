@@ -1,6 +1,6 @@
 /* The public kernels other than the matrix product: one call of the table each, denormals flushed. The common ones share
    many elements, or many rows, among the threads. */
-#include "layers/layer.h"
+#include "arrays/arrays.h"
 #include "base/threads.h"
 
 #include <string.h>
@@ -33,11 +33,11 @@ typedef struct {
     int speed;
 } elements;
 
-static void elements_share(void *arg, int id, int threads)
+static void elements_part(void *arg, int id, int threads)
 {
     const elements *e = arg;
     int first, end;
-    share(id, threads, (int)((e->n + GRAIN - 1) / GRAIN), 1, &first, &end);
+    partition(id, threads, (int)((e->n + GRAIN - 1) / GRAIN), 1, &first, &end);
     const size_t from = (size_t)first * GRAIN, to = (size_t)end * GRAIN < e->n ? (size_t)end * GRAIN : e->n;
     if (from >= to)
         return;
@@ -50,7 +50,7 @@ static void elements_share(void *arg, int id, int threads)
 static void each_element(elements e)
 {
     unsigned long fp = fp_enter();
-    team_share(elements_share, &e, (double)e.n / e.speed);
+    pool_run_if_worth(elements_part, &e, (double)e.n / e.speed);
     fp_leave(fp);
 }
 
@@ -65,11 +65,11 @@ struct rows {
     float scale, smoothing; /* scale: softmax's temperature, too */
 };
 
-static void rows_share(void *arg, int id, int threads)
+static void rows_part(void *arg, int id, int threads)
 {
     rows r = *(const rows *)arg;
     int from, to;
-    share(id, threads, r.m, GRAIN / r.n + 1, &from, &to);
+    partition(id, threads, r.m, GRAIN / r.n + 1, &from, &to);
     const size_t skipped = (size_t)from * (size_t)r.n;
     r.y = r.y ? r.y + skipped : NULL;
     r.a += skipped;
@@ -86,7 +86,7 @@ static void each_row(rows r)
     if (r.m <= 0 || r.n <= 0)
         return;
     unsigned long fp = fp_enter();
-    team_share(rows_share, &r, (double)r.m * r.n / SHORT_ROWS);
+    pool_run_if_worth(rows_part, &r, (double)r.m * r.n / SHORT_ROWS);
     fp_leave(fp);
 }
 
@@ -166,6 +166,13 @@ void pn_dropout(float *y, const float *x, int m, int n, double p, uint64_t seed,
         const dropout_mask mask = dropout_row(p, seed, layer_number, when, i);
         CALL(dropout(y + (size_t)i * (size_t)n, x + (size_t)i * (size_t)n, (size_t)n, &mask));
     }
+}
+
+channel_rows rows_of_channels(int m, size_t ld, int places, int n)
+{
+    if (places == 1) /* samples are as good as places: one long run */
+        return (channel_rows){.runs = 1, .count = m, .row_stride = ld, .n = n};
+    return (channel_rows){.runs = m, .run_stride = ld, .count = places, .row_stride = (size_t)n, .n = n};
 }
 
 void pn_batchnorm(float *restrict y, float *restrict mean, float *restrict variance, const float *x, const float *gamma,

@@ -1,6 +1,5 @@
 /* The public matrix product: threads, blocking and packing. Knows no architecture; all arithmetic is the table's. */
-#include "kernels/kernels.h"
-#include "pynet.h"
+#include "arrays/arrays.h"
 #include "base/threads.h"
 
 #include <string.h>
@@ -26,7 +25,7 @@ typedef struct {
     bool trans_b; /* B lies as (n,k) */
 } product;
 
-static int least(int a, int b)
+static int min_int(int a, int b)
 {
     return a < b ? a : b;
 }
@@ -39,9 +38,9 @@ static product part(const product *p, int i, int j, int k, int rows, int columns
     q.g.C += (size_t)i * p->g.ldc + (size_t)j;
     q.g.A += (size_t)i * p->g.row_a + (size_t)k * p->g.col_a;
     q.g.B += p->trans_b ? (size_t)j * p->g.ldb + (size_t)k : (size_t)k * p->g.ldb + (size_t)j;
-    q.g.m = least(rows, p->g.m - i);
-    q.g.n = least(columns, p->g.n - j);
-    q.g.k = least(terms, p->g.k - k);
+    q.g.m = min_int(rows, p->g.m - i);
+    q.g.n = min_int(columns, p->g.n - j);
+    q.g.k = min_int(terms, p->g.k - k);
     if (k > 0 || p->g.start) { /* start is C, if any */
         q.g.start = q.g.C;
         q.g.ldstart = q.g.ldc;
@@ -126,24 +125,24 @@ static void multiply(const product *p)
 }
 
 /* Each thread does some of the columns, or of the rows where those are more. */
-static void multiply_share(void *arg, int id, int threads)
+static void multiply_part(void *arg, int id, int threads)
 {
     const product *p = arg;
     const bool by_rows = p->g.m > p->g.n;
     const int grain = 16, n = by_rows ? p->g.m : p->g.n;
     int from, to;
-    share(id, threads, n, grain, &from, &to);
+    partition(id, threads, n, grain, &from, &to);
     const product mine =
         by_rows ? part(p, from, 0, 0, to - from, p->g.n, p->g.k) : part(p, 0, from, 0, p->g.m, to - from, p->g.k);
     if (from < to)
         multiply(&mine);
 }
 
-static void dots_share(void *arg, int id, int threads)
+static void dots_part(void *arg, int id, int threads)
 {
     dots_args mine = *(const dots_args *)arg;
     int from, to;
-    share(id, threads, mine.m, 16, &from, &to);
+    partition(id, threads, mine.m, 16, &from, &to);
     mine.y += (size_t)from * mine.step_y;
     mine.A += (size_t)from * mine.lda;
     mine.m = to - from;
@@ -202,11 +201,11 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
                        .m = row ? n : m,
                        .k = k,
                        .accumulate = flags & PN_ACCUMULATE};
-        team_share(dots_share, &d, length);
+        pool_run_if_worth(dots_part, &d, length);
     } else {
         if (n == 1 && ldc == 1)
             p = turned(&p);
-        team_share(multiply_share, &p, length);
+        pool_run_if_worth(multiply_part, &p, length);
     }
     fp_leave(fp);
 }

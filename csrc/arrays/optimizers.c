@@ -1,18 +1,16 @@
-/* The optimizers: what a step of each does to a parameter, and what it remembers. */
-#include "layers/layer.h"
+/* The optimizers: their usual numbers, the constants of a step, and the steps on plain arrays. */
+#include "arrays/arrays.h"
 #include "base/threads.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
 
-enum { KINDS = PN_ADAMW + 1, SEGMENT = 4096 /* gradients whose squares are added up in one go */ };
+enum { KINDS = PN_ADAMW + 1 };
 
 typedef struct {
     update_kind update;
-    int memories;
-    const char *memory[MAX_MEMORIES];
+    int states;
+    const char *state[MAX_STATES];
     pn_optim usual;
 } optimizer_rule;
 
@@ -45,160 +43,70 @@ pn_status pn_optim_default(pn_optim *opt, pn_optim_kind kind)
     return PN_OK;
 }
 
+int optim_states(pn_optim_kind kind, const char *const **names)
+{
+    *names = optimizers[kind].state;
+    return optimizers[kind].states;
+}
+
 /* ---- what callers say is checked ----------------------------------------------------------------------------------- */
 
-static pn_status check_kind(pn_optim_kind kind, char *err)
+pn_status optim_check_kind(pn_optim_kind kind, char *err)
 {
     return is_kind(kind) ? PN_OK
                          : fail(err, PN_ERR_ARGUMENT, "optimizer kind is %d; accepted: PN_SGD to PN_ADAMW", (int)kind);
 }
 
-static pn_status check_share(const char *name, double x, char *err)
-{
-    return x >= 0 && x < 1 ? PN_OK
-                           : fail(err, PN_ERR_ARGUMENT, "%s is %g; accepted: a number from 0 to below 1", name, x);
-}
-
 /* Numbers are used as float32: one that is infinite, or zero, there is refused, too. */
-static pn_status check_from_zero(const char *name, double x, char *err)
+typedef enum { BELOW_ONE, FROM_ZERO, ABOVE_ZERO } accepted_range;
+
+static bool is_accepted(double x, accepted_range range)
 {
-    return x >= 0 && isfinite((float)x)
-               ? PN_OK
-               : fail(err, PN_ERR_ARGUMENT, "%s is %g; accepted: a finite number, 0 or more", name, x);
+    if (range == BELOW_ONE)
+        return x >= 0 && x < 1;
+    return isfinite((float)x) && (range == FROM_ZERO ? x >= 0 : (float)x > 0);
 }
 
-static pn_status check_above_zero(const char *name, double x, char *err)
+static pn_status check_number(const char *name, double x, accepted_range range, char *err)
 {
-    return (float)x > 0 && isfinite((float)x)
-               ? PN_OK
-               : fail(err, PN_ERR_ARGUMENT, "%s is %g; accepted: a finite number above 0", name, x);
+    static const char *const words[] = {
+        [BELOW_ONE] = "a number from 0 to below 1",
+        [FROM_ZERO] = "a finite number, 0 or more",
+        [ABOVE_ZERO] = "a finite number above 0",
+    };
+    return is_accepted(x, range) ? PN_OK : fail(err, PN_ERR_ARGUMENT, "%s is %g; accepted: %s", name, x, words[range]);
 }
 
 pn_status optim_check(const pn_optim *opt, int64_t steps, char *err)
 {
-    pn_status status = check_kind(opt->kind, err);
-    if (!status && !opt->rates)
-        status = check_above_zero("learning rate", opt->learning_rate, err);
-    if (!status)
-        status = check_share("momentum", opt->momentum, err);
-    if (!status)
-        status = check_share("beta1", opt->beta1, err);
-    if (!status)
-        status = check_share("beta2", opt->beta2, err);
-    if (!status && opt->kind >= PN_RMSPROP)
-        status = check_above_zero("epsilon", opt->epsilon, err);
-    if (!status)
-        status = check_from_zero("l2", opt->l2, err);
-    if (!status)
-        status = check_from_zero("weight decay", opt->weight_decay, err);
-    if (!status)
-        status = check_from_zero("clip value", opt->clip_value, err);
-    if (!status)
-        status = check_from_zero("clip norm", opt->clip_norm, err);
+    const struct {
+        const char *name;
+        double value;
+        accepted_range range;
+        bool unused;
+    } numbers[] = {
+        {"learning rate", opt->learning_rate, ABOVE_ZERO, opt->rates != NULL},
+        {"momentum", opt->momentum, BELOW_ONE, false},
+        {"beta1", opt->beta1, BELOW_ONE, false},
+        {"beta2", opt->beta2, BELOW_ONE, false},
+        {"epsilon", opt->epsilon, ABOVE_ZERO, opt->kind < PN_RMSPROP},
+        {"l2", opt->l2, FROM_ZERO, false},
+        {"weight decay", opt->weight_decay, FROM_ZERO, false},
+        {"clip value", opt->clip_value, FROM_ZERO, false},
+        {"clip norm", opt->clip_norm, FROM_ZERO, false},
+    };
+    pn_status status = optim_check_kind(opt->kind, err);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !status; i++)
+        if (!numbers[i].unused)
+            status = check_number(numbers[i].name, numbers[i].value, numbers[i].range, err);
     if (!status && opt->clip_value > 0 && opt->clip_norm > 0)
         status = fail(err, PN_ERR_ARGUMENT, "clip value is %g and clip norm %g; accepted: one of them", opt->clip_value,
                       opt->clip_norm);
     for (int64_t i = 0; opt->rates && i < steps && !status; i++)
-        if (check_from_zero("", opt->rates[i], err))
+        if (!is_accepted(opt->rates[i], FROM_ZERO))
             status =
                 fail(err, PN_ERR_ARGUMENT, "learning rate of step %lld is %g; accepted: a finite number, 0 or more",
                      (long long)i + 1, opt->rates[i]);
-    return status;
-}
-
-/* ---- memory -------------------------------------------------------------------------------------------------------- */
-
-static bool same_memory(pn_optim_kind a, pn_optim_kind b)
-{
-    const optimizer_rule *x = &optimizers[a], *y = &optimizers[b];
-    return x->memories == y->memories && (!x->memories || strcmp(x->memory[0], y->memory[0]) == 0);
-}
-
-/* What memory m holds of the parameters at `data`; as much room for panels lies one n_parameters further. */
-static float *memory_of(const pn_net *net, int m, const float *data)
-{
-    return net->memory + 2 * (size_t)m * net->n_parameters + (data - net->parameters);
-}
-
-/* All begins anew: zeros, and no step taken. */
-static pn_status forget(pn_net *net, pn_optim_kind kind)
-{
-    const int memories = optimizers[kind].memories;
-    if (memories > net->most_memories) {
-        float *block = aligned_zeros(2 * (size_t)memories * net->n_parameters, sizeof *block);
-        if (!block)
-            return fail(net->error, PN_ERR_MEMORY, "no memory for what the optimizer remembers of %zu parameters",
-                        net->n_parameters);
-        free(net->memory);
-        net->memory = block;
-        net->most_memories = memories;
-    } else if (memories) {
-        memset(net->memory, 0, 2 * (size_t)memories * net->n_parameters * sizeof *net->memory);
-    }
-    for (int t = 0; t < net->n_trained; t++) {
-        parameter *p = net->tensors[t].parameter;
-        for (int m = 0; m < MAX_MEMORIES; m++) {
-            p->memory[m] = m < memories ? memory_of(net, m, p->data) : NULL;
-            p->memory_panels[m] = m < memories ? p->memory[m] + net->n_parameters : NULL;
-        }
-    }
-    net->optimizer = kind;
-    net->steps = 0;
-    return PN_OK;
-}
-
-pn_status optim_reserve(pn_net *net, const pn_optim *opt)
-{
-    const bool missing = optimizers[opt->kind].memories > net->most_memories;
-    if (missing || !same_memory(net->optimizer, opt->kind)) {
-        pn_status status = forget(net, opt->kind);
-        if (status)
-            return status;
-    }
-    net->optimizer = opt->kind;
-    if (opt->clip_norm > 0 && !net->squares) {
-        net->squares = aligned_zeros(net->n_parameters / SEGMENT + 1, sizeof *net->squares);
-        if (!net->squares)
-            return fail(net->error, PN_ERR_MEMORY, "no memory for the norm of the gradients");
-    }
-    return PN_OK;
-}
-
-void pn_net_state(const pn_net *net, pn_state_info *info)
-{
-    *info = (pn_state_info){
-        .kind = net->optimizer,
-        .steps = net->steps,
-        .tensors = net->memory ? net->n_trained * optimizers[net->optimizer].memories : 0,
-    };
-}
-
-pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor)
-{
-    pn_state_info info;
-    net->error[0] = 0;
-    pn_net_state(net, &info);
-    if (i < 0 || i >= info.tensors)
-        return fail(net->error, PN_ERR_ARGUMENT, "state tensor %d; the optimizer remembers %d", i, info.tensors);
-    const int m = i / net->n_trained;
-    pn_net_tensor(net, i % net->n_trained, tensor);
-    tensor->data = memory_of(net, m, tensor->data);
-    snprintf(net->memory_name, sizeof net->memory_name, "%s.%s", tensor->name, optimizers[net->optimizer].memory[m]);
-    tensor->name = net->memory_name;
-    tensor->grad = NULL;
-    return PN_OK;
-}
-
-pn_status pn_net_set_state(pn_net *net, pn_optim_kind kind, int64_t steps)
-{
-    net->error[0] = 0;
-    pn_status status = check_kind(kind, net->error);
-    if (!status && steps < 0)
-        status = fail(net->error, PN_ERR_ARGUMENT, "steps is %lld; accepted: 0 or more", (long long)steps);
-    if (!status)
-        status = forget(net, kind);
-    if (!status)
-        net->steps = steps;
     return status;
 }
 
@@ -256,60 +164,6 @@ optim_step optim_step_of(const pn_optim *opt, int64_t taken, int64_t t, float sc
     return s;
 }
 
-const update_rule *optim_rule(const optim_step *s, const parameter *p)
-{
-    return p->rank > 1 ? &s->decayed : &s->others;
-}
-
-void optim_apply(const optim_step *s, const parameter *p, size_t from, const float *dw, size_t n)
-{
-    const update_args u = {
-        .w = p->data + from,
-        .a = p->memory[0] ? p->memory[0] + from : NULL,
-        .b = p->memory[1] ? p->memory[1] + from : NULL,
-        .dw = dw,
-        .m = 1,
-        .n = (int)n,
-    };
-    kernels()->update(optim_rule(s, p), &u);
-}
-
-/* The root of the sum of the squares of all gradients. Segments are added up by one thread or another, their sums by each
-   in the same order. */
-static double gradient_norm(pn_net *net, const pass *p)
-{
-    const size_t n = net->n_parameters;
-    const int segments = (int)((n + SEGMENT - 1) / SEGMENT);
-    int from, to;
-    my_share(p, segments, PAD, &from, &to);
-    for (size_t i = (size_t)from; i < (size_t)to; i++) {
-        const size_t at = i * SEGMENT, left = n - at;
-        net->squares[i] = kernels()->sum_squares(net->gradients + at, left < SEGMENT ? left : SEGMENT);
-    }
-    team_sync(p->threads);
-    double sum = 0;
-    for (int i = 0; i < segments; i++)
-        sum += (double)net->squares[i];
-    return sqrt(sum);
-}
-
-void optim_apply_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken)
-{
-    float scale = 1;
-    if (opt->clip_norm > 0) {
-        const double norm = gradient_norm(net, p);
-        if (norm > opt->clip_norm)
-            scale = (float)(opt->clip_norm / norm);
-    }
-    const optim_step s = optim_step_of(opt, taken, net->steps + taken + 1, scale);
-    for (int t = 0; t < net->n_trained; t++) {
-        const parameter *w = net->tensors[t].parameter;
-        int from, to;
-        my_share(p, (int)w->size, PAD, &from, &to);
-        optim_apply(&s, w, (size_t)from, w->grad + from, (size_t)(to - from));
-    }
-}
-
 /* ---- the kernels on plain arrays ----------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -319,13 +173,13 @@ typedef struct {
     size_t n;
 } array_step;
 
-static void step_share(void *arg, int id, int threads)
+static void step_part(void *arg, int id, int threads)
 {
     const array_step *s = arg;
     const size_t grain = 1024,
                  most = 1 << 30; /* threads write to pages apart, but for one; the kernel counts in ints */
     int first, last;
-    share(id, threads, (int)((s->n + grain - 1) / grain), 1, &first, &last);
+    partition(id, threads, (int)((s->n + grain - 1) / grain), 1, &first, &last);
     const size_t end = (size_t)last * grain < s->n ? (size_t)last * grain : s->n;
     for (size_t i = (size_t)first * grain; i < end; i += most) {
         const int n = (int)(end - i < most ? end - i : most);
@@ -346,7 +200,7 @@ static void step_on_array(const pn_optim *opt, int64_t t, float *w, float *a, fl
     const double speed = 20000; /* elements in a microsecond, about: as fast as memory */
     const unsigned long fp = fp_enter();
     const optim_step s = optim_step_of(opt, 0, t, 1);
-    team_share(step_share, &(array_step){&s.decayed, w, a, b, dw, n}, (double)n / speed);
+    pool_run_if_worth(step_part, &(array_step){&s.decayed, w, a, b, dw, n}, (double)n / speed);
     fp_leave(fp);
 }
 

@@ -1,6 +1,5 @@
-/* What every room may need: statuses in words, messages, memory, shapes. */
-#include "layers/layer.h"
-#include "base/threads.h"
+/* Statuses in words, messages, memory, shapes. */
+#include "base/base.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -70,29 +69,7 @@ shape_text show_shape(const shape *s)
     return t;
 }
 
-activation layer_input(const layer *l, const pass *p)
-{
-    return l->copy_size ? l->copy : l->before ? l->x : p->inputs;
-}
-
-activation layer_input_gradient(const layer *l)
-{
-    return l->copy_size ? l->dcopy : l->dx;
-}
-
-channel_rows rows_of_channels(int m, size_t ld, int places, int n)
-{
-    if (places == 1) /* samples are as good as places: one long run */
-        return (channel_rows){.runs = 1, .count = m, .step = ld, .n = n};
-    return (channel_rows){.runs = m, .apart = ld, .count = places, .step = (size_t)n, .n = n};
-}
-
 size_t padded(int64_t n)
 {
     return ((size_t)n + PAD - 1) / PAD * PAD;
-}
-
-void my_share(const pass *p, int n, int grain, int *from, int *to)
-{
-    share(p->id, p->threads, n, grain, from, to);
 }

@@ -3,8 +3,7 @@
    waits for one that has lost its core waits for milliseconds: then the caller goes on alone, and tries again later. */
 #define _GNU_SOURCE
 #include "base/threads.h"
-#include "kernels/kernels.h"
-#include "pynet.h"
+#include "base/base.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -42,7 +41,7 @@ static struct {
     int workers;           /* running; worker[0] stands for the caller and never runs */
     worker worker[MAX_THREADS];
     atomic_int wanted; /* by pn_set_threads; 0: not asked yet */
-    team_job job;      /* of the call under way; NULL sends the workers home */
+    pool_job job;      /* of the call under way; NULL sends the workers home */
     void *arg;
     int threads;
     int core;                          /* the caller's */
@@ -52,7 +51,7 @@ static struct {
     pthread_mutex_t bed;
     pthread_cond_t morning;
     atomic_llong waited; /* by all threads of this call, beyond spinning */
-    atomic_llong ended;  /* the last call of team_share */
+    atomic_llong ended;  /* the last call of pool_run_if_worth */
     long long begun;     /* this call; under owner, like the next */
     long long alone_until;
     long long lost;
@@ -87,14 +86,14 @@ static void sleep_until_change(atomic_uint *what, unsigned old)
     pthread_mutex_unlock(&pool.bed);
 }
 
-static bool team_awake(void)
+static bool workers_awake(void)
 {
     return atomic_load(&pool.sleepers) == 0;
 }
 
 static void wake_sleepers(void)
 {
-    if (team_awake())
+    if (workers_awake())
         return;
     pthread_mutex_lock(&pool.bed);
     pthread_cond_broadcast(&pool.morning);
@@ -112,7 +111,7 @@ static bool yield_until_change(atomic_uint *what, unsigned old, int rounds)
 
 /* Waits until all threads are here, awake as long as it may well be: a thread that sleeps is often woken on the core of the
    one it works with, and the two that take turns there are never both runnable, so that Linux does not part them. */
-void team_sync(int threads)
+void pool_barrier(int threads)
 {
     if (threads == 1)
         return;
@@ -163,7 +162,7 @@ static void *work(void *arg)
             leave_core(pool.core, &allowed);
 #endif
         pool.job(pool.arg, self->id, pool.threads);
-        team_sync(pool.threads);
+        pool_barrier(pool.threads);
     }
 }
 
@@ -216,7 +215,7 @@ __attribute__((constructor)) static void watch_forks(void)
 }
 
 /* The program ends, or unloads the library: no worker may be left in its code. */
-__attribute__((destructor)) static void send_home(void)
+__attribute__((destructor)) static void stop_at_exit(void)
 {
     if (pthread_mutex_trylock(&pool.owner) != 0)
         return; /* a call is under way on another thread: the process is being torn down around it */
@@ -245,7 +244,7 @@ static int start_workers(int threads)
     return pool.workers + 1 < threads ? pool.workers + 1 : threads;
 }
 
-bool team_held_up(int threads)
+bool pool_is_held_up(int threads)
 {
     if (threads == 1)
         return false;
@@ -260,7 +259,7 @@ static void learn(int threads, long long done)
     pool.lost += (now - done) - (done - pool.begun); /* who waits as long as he works would not be slower alone */
     if (pool.lost < 0)
         pool.lost = 0;
-    if (pool.lost > LOST || team_held_up(threads)) {
+    if (pool.lost > LOST || pool_is_held_up(threads)) {
         const long long waited = atomic_load_explicit(&pool.waited, memory_order_relaxed);
         const long long once = 10 * (pool.lost > waited ? pool.lost : waited), again = 2 * pool.pause;
         pool.pause = once > again ? once : again < LONGEST_PAUSE ? again : LONGEST_PAUSE;
@@ -272,7 +271,7 @@ static void learn(int threads, long long done)
     }
 }
 
-void team_run(team_job job, void *arg, int wanted)
+void pool_run(pool_job job, void *arg, int wanted)
 {
     int threads = wanted < pn_threads() ? wanted : pn_threads();
     if (threads <= 1 || pthread_mutex_trylock(&pool.owner) != 0) {
@@ -296,12 +295,12 @@ void team_run(team_job job, void *arg, int wanted)
     call_workers(threads);
     job(arg, 0, threads);
     const long long done = microseconds();
-    team_sync(threads);
+    pool_barrier(threads);
     learn(threads, done);
     pthread_mutex_unlock(&pool.owner);
 }
 
-void team_share(team_job job, void *arg, double length)
+void pool_run_if_worth(pool_job job, void *arg, double length)
 {
     if (length < SHORT || pn_threads() == 1) {
         job(arg, 0, 1);
@@ -309,11 +308,11 @@ void team_share(team_job job, void *arg, double length)
     }
     /* Shorter work that follows closely wakes the team for what will follow it. */
     const bool soon = microseconds() - atomic_load_explicit(&pool.ended, memory_order_relaxed) < SOON;
-    team_run(job, arg, length >= LONG || soon || team_awake() ? MAX_THREADS : 1);
+    pool_run(job, arg, length >= LONG || soon || workers_awake() ? MAX_THREADS : 1);
     atomic_store_explicit(&pool.ended, microseconds(), memory_order_relaxed);
 }
 
-void share(int id, int threads, int n, int grain, int *from, int *to)
+void partition(int id, int threads, int n, int grain, int *from, int *to)
 {
     const int64_t grains = ((int64_t)n + grain - 1) / grain;
     const int64_t start = grains * id / threads * grain, end = grains * (id + 1) / threads * grain;

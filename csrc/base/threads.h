@@ -5,24 +5,24 @@
 #include <stdbool.h>
 
 /* One call of a job on each of `threads` threads, id 0 being the caller's own. */
-typedef void (*team_job)(void *arg, int id, int threads);
+typedef void (*pool_job)(void *arg, int id, int threads);
 
 /* Runs the job on up to `wanted` threads and returns when all are done. It gets fewer, down to the caller's own alone,
    when another call has the team or no thread can be started: the job must give the same bits with any number. */
-void team_run(team_job job, void *arg, int wanted);
+void pool_run(pool_job job, void *arg, int wanted);
 
 /* Runs on as many threads as pay a job that takes one thread about `length` microseconds. */
-void team_share(team_job job, void *arg, double length);
+void pool_run_if_worth(pool_job job, void *arg, double length);
 
 /* Inside a job, for thread 0: do the others keep this call waiting, because their cores are busy with something else? The
    job had better end soon; run again, it gets one thread. */
-bool team_held_up(int threads);
+bool pool_is_held_up(int threads);
 
 /* Inside a job: waits until all its threads are here. */
-void team_sync(int threads);
+void pool_barrier(int threads);
 
 /* Part id of `threads` of n things, in multiples of `grain`: [from, to). */
-void share(int id, int threads, int n, int grain, int *from, int *to);
+void partition(int id, int threads, int n, int grain, int *from, int *to);
 
 /* Memory to pack matrices in, on a cache line, for one user at a time; NULL when none is left. Give it back. */
 #define SCRATCH_BYTES (1 << 20)

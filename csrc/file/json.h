@@ -2,7 +2,7 @@
 #ifndef PN_JSON_H
 #define PN_JSON_H
 
-#include "layers/layer.h"
+#include "net/net.h"
 
 #include <stdio.h>
 

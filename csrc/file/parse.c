@@ -173,7 +173,7 @@ static entry *find_entry(const header *h, const char *name)
 }
 
 /* Is e what a checkpoint may hold besides the model? */
-static pn_status check_besides(const entry *e, char *err)
+static pn_status check_extra(const entry *e, char *err)
 {
     const uint64_t bytes = e->end - e->begin;
     uint64_t size = 1;
@@ -207,7 +207,7 @@ static pn_status check_tensors(pn_net *net, const header *h, char *err)
             continue;
         if (!header_note(h, CHECKPOINT_KEY) || !is_checkpoint_name(e->name))
             return fail(err, PN_ERR_FORMAT, "its network has no tensor %s", show(e->name).text);
-        if ((status = check_besides(e, err)) != PN_OK)
+        if ((status = check_extra(e, err)) != PN_OK)
             return status;
     }
     return PN_OK;
@@ -227,7 +227,7 @@ static pn_status read_tensors(pn_net *net, const header *h, int fd, char *err)
 }
 
 /* What a checkpoint holds besides the model. */
-static pn_status read_besides(pn_checkpoint *more, const header *h, int fd, char *err)
+static pn_status read_extras(pn_checkpoint *more, const header *h, int fd, char *err)
 {
     const char *text = header_note(h, CHECKPOINT_KEY);
     pn_status status = PN_OK;
@@ -319,7 +319,7 @@ static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path,
     if ((status = read_notes(*net, &h, err)) != PN_OK)
         goto done;
     if (more)
-        status = read_besides(more, &h, fd, err);
+        status = read_extras(more, &h, fd, err);
 done:;
     int code = errno; /* closing and freeing may change it */
     header_free(&h);

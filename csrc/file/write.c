@@ -151,7 +151,7 @@ static pn_status fill(int fd, const content *c, char *err)
 {
     pn_status status = write_all(fd, c->head, c->head_size, err);
     if (status == PN_OK)
-        status = write_all(fd, c->net->parameters, (c->net->n_parameters + c->net->n_state) * sizeof(float), err);
+        status = write_all(fd, c->net->parameters, (c->net->n_parameters + c->net->n_running) * sizeof(float), err);
     for (int i = 0; i < c->more->tensors && status == PN_OK; i++)
         status = write_all(fd, c->more->tensor[i].data, (size_t)c->more->tensor[i].size * sizeof(float), err);
     if (status == PN_OK && fsync(fd) != 0)

@@ -1,4 +1,4 @@
-/* Which kernel table this CPU gets, and the floating-point state around calls. */
+/* Which kernel table this CPU gets. */
 #include "kernels/kernels.h"
 #include "pynet.h"
 
@@ -8,8 +8,6 @@
 #include <string.h>
 
 #if defined(__x86_64__)
-#include <xmmintrin.h>
-
 static bool has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -94,61 +92,3 @@ pn_status pn_set_cpu(const char *name)
     atomic_store_explicit(&current, t, memory_order_relaxed);
     return PN_OK;
 }
-
-#if defined(__x86_64__)
-
-void cpu_pause(void)
-{
-    _mm_pause();
-}
-
-unsigned long fp_enter(void)
-{
-    /* the same for every caller and thread: round to nearest, no traps */
-    const unsigned flush_results = 0x8000, flush_inputs = 0x0040, no_traps = 0x1f80;
-    unsigned state = _mm_getcsr();
-    _mm_setcsr(flush_results | flush_inputs | no_traps);
-    return state;
-}
-
-void fp_leave(unsigned long state)
-{
-    _mm_setcsr((unsigned)state);
-}
-
-#elif defined(__aarch64__)
-
-void cpu_pause(void)
-{
-    __asm__ volatile("yield");
-}
-
-unsigned long fp_enter(void)
-{
-    const unsigned long flush = 1ul << 24; /* FPCR.FZ; the rest zero: round to nearest, no traps */
-    unsigned long state;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(state));
-    __asm__ volatile("msr fpcr, %0" ::"r"(flush));
-    return state;
-}
-
-void fp_leave(unsigned long state)
-{
-    __asm__ volatile("msr fpcr, %0" ::"r"(state));
-}
-
-#else
-
-void cpu_pause(void) {}
-
-unsigned long fp_enter(void)
-{
-    return 0;
-}
-
-void fp_leave(unsigned long state)
-{
-    (void)state;
-}
-
-#endif

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How an optimizer moves weights: g = scale dw, cut to [-clip, clip], plus l2 w; w *= keep; then, with its memory a and b, */
+/* How an optimizer moves weights: g = scale dw, cut to [-clip, clip], plus l2 w; w *= keep; then, with its state a and b, */
 typedef enum {
     UPDATE_SGD,      /* w -= rate g */
     UPDATE_MOMENTUM, /* a = momentum a + g; w -= rate a */
@@ -38,7 +38,7 @@ typedef struct {
     const float *y;    /* (m,n), ldy floats from row to row */
     size_t ldy;
     const update_rule *rule;
-    float *memory; /* its a, with ldc floats from row to row */
+    float *state; /* its a, with ldc floats from row to row */
 } epilogue;
 
 /* Weights, a and b as far as the kind has them, all with ld floats from row to row, and gradients; (m,n). */
@@ -72,7 +72,7 @@ typedef struct {
    run. */
 typedef struct {
     int runs, count, n;
-    size_t apart, step;
+    size_t run_stride, row_stride;
 } channel_rows;
 
 /* y = gamma (x - mean) / sqrt(variance + epsilon) + beta; all (n). */
@@ -86,7 +86,7 @@ typedef struct {
     uint64_t key;
     uint32_t threshold;
     float scale;
-    size_t first, apart;
+    size_t first, stride;
 } dropout_mask;
 /* The windows of a pooling layer on an image (height, width, channels); they lie within it. */
 typedef struct {
@@ -96,7 +96,7 @@ typedef struct {
 } windows;
 
 /* y (m) = A (m,k) x (k), or with accumulate y + A x; numbers of y and x lie so many floats apart. Each sum runs through the
-   16 lanes of kernels_rows.inc. */
+   16 lanes of rows.inc. */
 typedef struct {
     float *y;
     const float *A, *x;
@@ -171,7 +171,7 @@ typedef struct {
     void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */
     void (*nonzero)(uint64_t *mask, const float *x, size_t n); /* bit i: x[i] is not 0; NaN is not */
     void (*nonzero_u8)(uint64_t *mask, const uint8_t *x, size_t n);
-    void (*turn_bits)(uint64_t bits[64]);                /* bit j of bits[i] <-> bit i of bits[j] */
+    void (*transpose_bits)(uint64_t bits[64]);           /* bit j of bits[i] <-> bit i of bits[j] */
     size_t (*first_nonfinite)(const float *x, size_t n); /* index, or n */
     int (*argmax)(const float *x, int n);                /* the first of the largest */
 } kernel_table;
@@ -185,12 +185,5 @@ extern const kernel_table kernels_neon;
 
 /* The table in use. */
 const kernel_table *kernels(void);
-
-/* A moment in a loop that waits for another thread. */
-void cpu_pause(void);
-
-/* Denormals flushed, rounding to nearest on this thread; returns the state to give back to fp_leave. */
-unsigned long fp_enter(void);
-void fp_leave(unsigned long state);
 
 #endif

@@ -1,7 +1,7 @@
 /* Activations: ReLU and its kin, sigmoid, tanh on each element; softmax on each row. No parameters; the shape stays. */
 #include "layers/layer.h"
 
-enum { SLOPE }; /* argument of leaky_relu */
+enum { LEAKY_RELU_SLOPE }; /* argument of leaky_relu */
 
 static pn_status keep_shape(layer *l, char *err)
 {
@@ -17,7 +17,7 @@ typedef void (*backward_kernel)(float *dx, const float *dy, const float *y, size
 static void forward_rows(const layer *l, const pass *p, forward_kernel kernel)
 {
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     const activation x = layer_input(l, p);
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
@@ -28,7 +28,7 @@ static void forward_rows(const layer *l, const pass *p, forward_kernel kernel)
 static void backward_rows(const layer *l, const pass *p, backward_kernel kernel, activation from_rows)
 {
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernel(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, from_rows.data + i * from_rows.ld, n);
@@ -47,21 +47,21 @@ static void relu_backward(layer *l, const pass *p)
 static void leaky_relu_forward(layer *l, const pass *p)
 {
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     const activation x = layer_input(l, p);
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernels()->leaky_relu(l->y.data + i * l->y.ld, x.data + i * x.ld, n, (float)l->word.arg[SLOPE]);
+        kernels()->leaky_relu(l->y.data + i * l->y.ld, x.data + i * x.ld, n, (float)l->word.arg[LEAKY_RELU_SLOPE]);
 }
 
 static void leaky_relu_backward(layer *l, const pass *p)
 {
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernels()->leaky_relu_grad(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, l->y.data + i * l->y.ld, n,
-                                   (float)l->word.arg[SLOPE]);
+                                   (float)l->word.arg[LEAKY_RELU_SLOPE]);
 }
 
 static void gelu_forward(layer *l, const pass *p)
@@ -98,7 +98,7 @@ static void tanh_backward(layer *l, const pass *p)
 static void softmax_forward(layer *l, const pass *p)
 {
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     const activation x = layer_input(l, p);
     const size_t i = (size_t)from;
     kernels()->softmax(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, to - from, (int)shape_size(&l->in),
@@ -108,7 +108,7 @@ static void softmax_forward(layer *l, const pass *p)
 static void softmax_backward(layer *l, const pass *p)
 {
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     const size_t i = (size_t)from;
     kernels()->softmax_grad(l->dx.data + i * l->dx.ld, l->dx.ld, l->dy.data + i * l->dy.ld, l->dy.ld,
                             l->y.data + i * l->y.ld, l->y.ld, to - from, (int)shape_size(&l->in));

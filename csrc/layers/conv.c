@@ -7,9 +7,8 @@
 
 #include <string.h>
 
-enum { CHANNELS, KERNEL, STRIDE, PADDING, INIT, BIAS }; /* arguments */
-enum { WEIGHTS, BIASES };                               /* parameters */
-enum { GRAIN = 4 };                                     /* rows of W that a thread owns: half a tile's */
+enum { CONV_CHANNELS, CONV_KERNEL, CONV_STRIDE, CONV_PADDING, CONV_INIT, CONV_BIAS }; /* arguments */
+enum { GRAIN = 4 }; /* rows of W that a thread owns: half a tile's */
 
 /* Sizes of the image with its frame, in places, and of the sums. */
 typedef struct {
@@ -21,8 +20,8 @@ typedef struct {
 static sizes sizes_of(const layer *l)
 {
     sizes s = {
-        .kernel = (int)l->word.arg[KERNEL],
-        .stride = (int)l->word.arg[STRIDE],
+        .kernel = (int)l->word.arg[CONV_KERNEL],
+        .stride = (int)l->word.arg[CONV_STRIDE],
         .width = (int)l->in.dim[2] + l->frame.left + l->frame.right,
         .channels = (int)l->in.dim[0],
         .out_height = (int)l->out.dim[1],
@@ -43,8 +42,9 @@ static int same_padding(int64_t in, int kernel, int stride)
 
 static pn_status conv_shape(layer *l, char *err)
 {
-    const int64_t n = (int64_t)l->word.arg[CHANNELS];
-    const int kernel = (int)l->word.arg[KERNEL], stride = (int)l->word.arg[STRIDE], pad = (int)l->word.arg[PADDING];
+    const int64_t n = (int64_t)l->word.arg[CONV_CHANNELS];
+    const int kernel = (int)l->word.arg[CONV_KERNEL], stride = (int)l->word.arg[CONV_STRIDE],
+              pad = (int)l->word.arg[CONV_PADDING];
     pn_status status = needs_image(l, err);
     if (status)
         return status;
@@ -72,13 +72,13 @@ static pn_status conv_shape(layer *l, char *err)
                     l->word.column, l->path, l->text, out, MAX_FEATURES);
 
     const int64_t k = kernel * kernel * channels;
-    l->n_params = l->word.arg[BIAS] == NO ? 1 : 2;
+    l->n_params = l->word.arg[CONV_BIAS] == NO ? 1 : 2;
     l->param[WEIGHTS] =
         (parameter){.name = "W", .rank = 4, .dim = {kernel, kernel, channels, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
     l->uses = l->out.dim[1] * l->out.dim[2];
-    l->scratch_size = padded(k * n) + padded(n) + padded(k) + padded(l->uses);
-    l->own_size = (size_t)n * padded(k); /* W turned over */
+    l->scratch.size = padded(k * n) + padded(n) + padded(k) + padded(l->uses);
+    l->scratch.thread_size = (size_t)n * padded(k); /* W turned over */
     return PN_OK;
 }
 
@@ -86,7 +86,7 @@ static pn_status conv_shape(layer *l, char *err)
    of each place in a patch. */
 static float *weight_gradient(const layer *l)
 {
-    return l->scratch;
+    return l->scratch.data;
 }
 
 static float *bias_gradient(const layer *l)
@@ -125,7 +125,7 @@ static const float *biases(const layer *l)
 static void conv_init(layer *l, uint64_t seed, uint64_t stream)
 {
     const sizes s = sizes_of(l);
-    init_weights(l, s.k, (double)s.n * s.kernel * s.kernel, (init_kind)l->word.arg[INIT], seed, stream);
+    init_weights(l, s.k, (double)s.n * s.kernel * s.kernel, (init_kind)l->word.arg[CONV_INIT], seed, stream);
 }
 
 static void conv_forward(layer *l, const pass *p)
@@ -145,7 +145,7 @@ static void conv_forward(layer *l, const pass *p)
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = biases(l)},
     };
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     for (size_t i = (size_t)from; i < (size_t)to; i++) {
         g.A = x.data + i * x.ld;
         g.C = y.data + i * y.ld;
@@ -159,7 +159,7 @@ static void conv_backward(layer *l, const pass *p)
 {
     const sizes s = sizes_of(l);
     const activation dx = layer_input_gradient(l);
-    float *turned = l->own + (size_t)p->id * l->own_size; /* by each thread for itself */
+    float *turned = l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size; /* by each thread for itself */
     const size_t row = (size_t)s.kernel * (size_t)s.channels, image_row = (size_t)s.width * (size_t)s.channels;
     const size_t image = l->copy_size ? l->copy_size : (size_t)shape_size(&l->in);
     gemm_args g = {
@@ -173,7 +173,7 @@ static void conv_backward(layer *l, const pass *p)
         .ldstart = (size_t)s.stride * image_row,
     };
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     kernels()->transpose(turned, padded(s.k), l->param[WEIGHTS].data, (size_t)s.n, s.k, s.n);
     for (size_t i = (size_t)from; i < (size_t)to; i++) {
         memset(dx.data + i * dx.ld, 0, image * sizeof *dx.data);
@@ -197,7 +197,7 @@ static void conv_update(layer *l, const pass *p)
     const activation x = layer_input(l, p);
     const size_t n = (size_t)s.n;
     int from, to;
-    my_share(p, s.k, GRAIN, &from, &to);
+    my_part(p, s.k, GRAIN, &from, &to);
     float *dW = (p->opt ? weight_gradient(l) : W->grad) + (size_t)from * n;
     gemm_args g = {
         .C = dW,
@@ -222,7 +222,7 @@ static void conv_update(layer *l, const pass *p)
 
     if (l->n_params <= BIASES)
         return;
-    my_share(p, s.n, PAD, &from, &to);
+    my_part(p, s.n, PAD, &from, &to);
     float *db = (p->opt ? bias_gradient(l) : b->grad) + from;
     memset(db, 0, (size_t)(to - from) * sizeof *db);
     for (size_t i = 0; i < (size_t)p->rows; i++)

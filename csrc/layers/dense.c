@@ -3,44 +3,44 @@
 
 #include <string.h>
 
-enum { UNITS, INIT, BIAS }; /* arguments */
-enum { WEIGHTS, BIASES };   /* parameters */
-enum { LARGE = 1 << 15 };   /* weights, 128 kB: more than it costs to exchange activations */
+enum { DENSE_UNITS, DENSE_INIT, DENSE_BIAS }; /* arguments */
+enum { LARGE = 1 << 15 };                     /* weights, 128 kB: more than it costs to exchange activations */
 
 static pn_status dense_shape(layer *l, char *err)
 {
-    const int64_t k = shape_size(&l->in), n = (int64_t)l->word.arg[UNITS];
+    const int64_t k = shape_size(&l->in), n = (int64_t)l->word.arg[DENSE_UNITS];
     if (k * n > INT32_MAX)
         return fail(err, PN_ERR_SPEC,
                     "column %d: dense(%lld) after %lld features has %lld weights; accepted: at most %d", l->word.column,
                     (long long)n, (long long)k, (long long)(k * n), INT32_MAX);
     l->out = (shape){.rank = 1, .dim = {n}};
-    l->n_params = l->word.arg[BIAS] == NO ? 1 : 2;
+    l->n_params = l->word.arg[DENSE_BIAS] == NO ? 1 : 2;
     l->param[WEIGHTS] = (parameter){.name = "W", .rank = 2, .dim = {k, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
-    l->scratch_size = padded(n); /* the gradient of b, or zeros for b */
+    l->scratch.size = padded(n); /* the gradient of b, or zeros for b */
     if (k * n >= LARGE)
-        l->scratch_size += padded(k * n) + (size_t)n * padded(k); /* panels, and W transposed */
+        l->scratch.size += padded(k * n) + (size_t)n * padded(k); /* panels, and W transposed */
     else
-        l->own_size = (size_t)n * padded(k);
+        l->scratch.thread_size = (size_t)n * padded(k);
     return PN_OK;
 }
 
 static float *bias_gradient(const layer *l)
 {
-    return l->scratch;
+    return l->scratch.data;
 }
 
 static float *panels(const layer *l)
 {
-    return l->scratch + padded(l->param[WEIGHTS].dim[1]);
+    return l->scratch.data + padded(l->param[WEIGHTS].dim[1]);
 }
 
 /* W^T, which all threads make together where it is large; a small one each makes for itself, rather than fetch half of it
    from another core. */
 static float *transposed(const layer *l, const pass *p)
 {
-    return l->own_size ? l->own + (size_t)p->id * l->own_size : panels(l) + padded((int64_t)l->param[WEIGHTS].size);
+    return l->scratch.thread_size ? l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size
+                                  : panels(l) + padded((int64_t)l->param[WEIGHTS].size);
 }
 
 static const float *biases(const layer *l)
@@ -51,14 +51,14 @@ static const float *biases(const layer *l)
 static void dense_init(layer *l, uint64_t seed, uint64_t stream)
 {
     const parameter *W = &l->param[WEIGHTS];
-    init_weights(l, (double)W->dim[0], (double)W->dim[1], (init_kind)l->word.arg[INIT], seed, stream);
+    init_weights(l, (double)W->dim[0], (double)W->dim[1], (init_kind)l->word.arg[DENSE_INIT], seed, stream);
 }
 
 /* Threads own large weights: each does some of the columns, forward and in the update, so that they never leave its core. */
 static bool dense_by_columns(const layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS];
-    return !p->apart && W->size >= LARGE && W->dim[1] >= 2 * PAD * p->threads;
+    return !p->own_rows && W->size >= LARGE && W->dim[1] >= 2 * PAD * p->threads;
 }
 
 /* The part of W, or of its gradient, that this thread owns: rows [row, rows) and columns [column, columns). */
@@ -71,16 +71,16 @@ static patch owned(const layer *l, const pass *p)
     const parameter *W = &l->param[WEIGHTS];
     patch own = {0, (int)W->dim[0], 0, (int)W->dim[1]};
     if (dense_by_columns(l, p))
-        my_share(p, own.columns, PAD, &own.column, &own.columns);
+        my_part(p, own.columns, PAD, &own.column, &own.columns);
     else
-        my_share(p, own.rows, PAD, &own.row, &own.rows);
+        my_part(p, own.rows, PAD, &own.row, &own.rows);
     return own;
 }
 
 /* Where those weights lie, and what the optimizer remembers of them. In a row of W that belongs to several threads, what
    one writes next to what another reads would keep the cache lines moving between their cores. */
 typedef struct {
-    float *data, *memory[MAX_MEMORIES];
+    float *data, *state[MAX_STATES];
     size_t ld;
 } weights;
 
@@ -99,8 +99,8 @@ static weights own_weights(const layer *l, const pass *p, const patch *own)
     const bool panel = p->panels && dense_by_columns(l, p);
     weights w = {.ld = panel ? (size_t)(own->columns - own->column) : n};
     w.data = own_part(panel ? panels(l) : W->data, own, k, n, panel);
-    for (int m = 0; m < MAX_MEMORIES; m++)
-        w.memory[m] = own_part(panel ? W->memory_panels[m] : W->memory[m], own, k, n, panel);
+    for (int m = 0; m < MAX_STATES; m++)
+        w.state[m] = own_part(panel ? W->state_panels[m] : W->state[m], own, k, n, panel);
     return w;
 }
 
@@ -123,8 +123,8 @@ static void copy_panel(const layer *l, const pass *p, bool back)
     const weights panel = own_weights(l, p, &own);
     const parameter *W = &l->param[WEIGHTS];
     copy_columns(W->data, panel.data, &own, (size_t)W->dim[1], back);
-    for (int m = 0; m < MAX_MEMORIES; m++)
-        copy_columns(W->memory[m], panel.memory[m], &own, (size_t)W->dim[1], back);
+    for (int m = 0; m < MAX_STATES; m++)
+        copy_columns(W->state[m], panel.state[m], &own, (size_t)W->dim[1], back);
 }
 
 static void dense_begin(layer *l, const pass *p)
@@ -142,7 +142,7 @@ static const nonzeros *zeros_of(const layer *l, const pass *p)
     return l->before || l->copy_size ? NULL : p->zeros;
 }
 
-static int least(int a, int b)
+static int min_int(int a, int b)
 {
     return a < b ? a : b;
 }
@@ -179,11 +179,11 @@ static void dense_forward(layer *l, const pass *p)
         column = own.column;
         columns = own.columns;
     } else {
-        my_share(p, p->rows, 1, &row, &rows);
+        my_part(p, p->rows, 1, &row, &rows);
     }
     rows_there(l, p, &first, &there);
     row = row > first ? row : first;
-    rows = least(rows, first + there);
+    rows = min_int(rows, first + there);
     const size_t at = (size_t)(row - first); /* in x */
     gemm_args g = {
         .C = y.data + (size_t)row * y.ld + column,
@@ -207,7 +207,7 @@ static void dense_forward(layer *l, const pass *p)
 /* Turns a large W over for dense_backward, this thread's part. */
 static void dense_prepare(layer *l, const pass *p)
 {
-    if (l->own_size)
+    if (l->scratch.thread_size)
         return;
     const patch own = owned(l, p);
     const weights w = own_weights(l, p, &own);
@@ -238,7 +238,7 @@ static bool dense_backward_by_columns(const layer *l, const pass *p)
 /* Large weights are turned over for all threads: the next to do so must wait until all have read this turn's. */
 static bool dense_for_owner(const layer *l)
 {
-    return l->own_size > 0;
+    return l->scratch.thread_size > 0;
 }
 
 /* dx (m,k) = dy (m,n) W^T */
@@ -249,11 +249,11 @@ static void dense_backward(layer *l, const pass *p)
     const size_t ld = padded(l->param[WEIGHTS].dim[0]);
     patch part = {0, p->rows, 0, (int)l->param[WEIGHTS].dim[0]}; /* of dx */
     if (dense_backward_by_columns(l, p))
-        my_share(p, part.columns, PAD, &part.column, &part.columns);
+        my_part(p, part.columns, PAD, &part.column, &part.columns);
     else
-        my_share(p, part.rows, 1, &part.row, &part.rows);
+        my_part(p, part.rows, 1, &part.row, &part.rows);
     float *turned = transposed(l, p) + part.column;
-    if (l->own_size)
+    if (l->scratch.thread_size)
         kernels()->transpose(turned, ld, l->param[WEIGHTS].data + (size_t)part.column * (size_t)n, (size_t)n,
                              part.columns - part.column, n);
     gemm_args g = {
@@ -308,11 +308,11 @@ static void apply_in_pieces(const layer *l, const pass *p, const patch *own)
     float piece[PIECE];
     const parameter *W = &l->param[WEIGHTS];
     const weights w = own_weights(l, p, own);
-    const int width = least(own->columns - own->column, WIDEST);
+    const int width = min_int(own->columns - own->column, WIDEST);
     const int height = width > 0 ? PIECE / width & ~7 : 0; /* in whole tiles */
     for (int j = own->column; j < own->columns; j += width)
         for (int i = own->row; i < own->rows; i += height) {
-            const patch part = {i, least(i + height, own->rows), j, least(j + width, own->columns)};
+            const patch part = {i, min_int(i + height, own->rows), j, min_int(j + width, own->columns)};
             gemm_args g = weight_gradient(l, p, &part);
             g.C = piece;
             g.ldc = (size_t)width;
@@ -320,8 +320,8 @@ static void apply_in_pieces(const layer *l, const pass *p, const patch *own)
             const size_t at = (size_t)(i - own->row) * w.ld + (size_t)(j - own->column);
             const update_args u = {
                 .w = w.data + at,
-                .a = w.memory[0] ? w.memory[0] + at : NULL,
-                .b = w.memory[1] ? w.memory[1] + at : NULL,
+                .a = w.state[0] ? w.state[0] + at : NULL,
+                .b = w.state[1] ? w.state[1] + at : NULL,
                 .dw = piece,
                 .ld = w.ld,
                 .lddw = (size_t)width,
@@ -358,7 +358,7 @@ static void update_weights(layer *l, const pass *p)
     g.C = to.data;
     g.ldc = to.ld;
     if (rule)
-        g.epi = (epilogue){.kind = EPI_UPDATE, .rule = rule, .memory = to.memory[0]};
+        g.epi = (epilogue){.kind = EPI_UPDATE, .rule = rule, .state = to.state[0]};
     kernels()->gemm(&g);
 }
 
@@ -369,7 +369,7 @@ static void update_biases(layer *l, const pass *p)
         return;
     const parameter *b = &l->param[BIASES];
     int from, to;
-    my_share(p, (int)b->size, PAD, &from, &to);
+    my_part(p, (int)b->size, PAD, &from, &to);
     float *db = (p->opt ? bias_gradient(l) : b->grad) + from;
     kernels()->column_sums(db, l->dy.data + from, l->dy.ld, p->rows, to - from, false);
     if (p->opt)

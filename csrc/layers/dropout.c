@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { PROBABILITY }; /* argument */
+enum { DROPOUT_PROBABILITY }; /* argument */
 
 static pn_status dropout_shape(layer *l, char *err)
 {
@@ -19,16 +19,16 @@ static void apply(const layer *l, const pass *p, activation to_rows, activation 
 {
     const size_t n = (size_t)shape_size(&l->in), channels = (size_t)l->in.dim[0];
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {
         float *y = to_rows.data + (size_t)i * to_rows.ld;
         const float *x = from_rows.data + (size_t)i * from_rows.ld;
         if (p->training) {
-            dropout_mask mask = dropout_row(l->word.arg[PROBABILITY], p->seed, l->number, p->step, i);
-            if (is_turned(l->pixels, &l->in)) /* the features keep their numbers */
-                mask.apart = n / channels;
-            for (size_t at = 0; at < n; at += mask.apart == 1 ? n : channels, mask.first++)
-                kernels()->dropout(y + at, x + at, mask.apart == 1 ? n : channels, &mask);
+            dropout_mask mask = dropout_row(l->word.arg[DROPOUT_PROBABILITY], p->seed, l->number, p->step, i);
+            if (is_channels_last(l->channels_last, &l->in)) /* the features keep their numbers */
+                mask.stride = n / channels;
+            for (size_t at = 0; at < n; at += mask.stride == 1 ? n : channels, mask.first++)
+                kernels()->dropout(y + at, x + at, mask.stride == 1 ? n : channels, &mask);
         } else {
             memcpy(y, x, n * sizeof *y);
         }

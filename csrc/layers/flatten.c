@@ -13,22 +13,23 @@ const layer_ops flatten_ops = {.shape = flatten_shape};
 
 /* ---- where they lie pixel by pixel --------------------------------------------------------------------------------- */
 
-static void turn_rows(const layer *l, const pass *p, activation to, activation from, bool back)
+static void reorder_rows(const layer *l, const pass *p, activation to, activation from, bool back)
 {
     int first, end;
-    my_share(p, p->rows, 1, &first, &end);
+    my_part(p, p->rows, 1, &first, &end);
     for (size_t i = (size_t)first; i < (size_t)end; i++)
-        (back ? sample_in : sample_out)(true, &l->in, to.data + i * to.ld, from.data + i * from.ld);
+        (back ? sample_load : sample_store)(true, &l->in, to.data + i * to.ld, from.data + i * from.ld);
 }
 
 static void flatten_forward(layer *l, const pass *p)
 {
-    turn_rows(l, p, l->y, layer_input(l, p), false);
+    reorder_rows(l, p, l->y, layer_input(l, p), false);
 }
 
 static void flatten_backward(layer *l, const pass *p)
 {
-    turn_rows(l, p, l->dx, l->dy, true);
+    reorder_rows(l, p, l->dx, l->dy, true);
 }
 
-const layer_ops flatten_pixels_ops = {.shape = flatten_shape, .forward = flatten_forward, .backward = flatten_backward};
+const layer_ops flatten_channels_last_ops = {
+    .shape = flatten_shape, .forward = flatten_forward, .backward = flatten_backward};

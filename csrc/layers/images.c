@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-bool is_turned(bool pixels, const shape *s)
+bool is_channels_last(bool channels_last, const shape *s)
 {
-    return pixels && s->rank == 3 && s->dim[0] > 1 && s->dim[1] * s->dim[2] > 1;
+    return channels_last && s->rank == 3 && s->dim[0] > 1 && s->dim[1] * s->dim[2] > 1;
 }
 
 pn_status needs_image(const layer *l, char *err)
@@ -60,19 +60,19 @@ void plan_copy(layer *l)
     if (has_frame(l))
         l->copy_size = (size_t)l->in.dim[0] * (size_t)(l->in.dim[1] + l->frame.top + l->frame.bottom) *
                        (size_t)(l->in.dim[2] + l->frame.left + l->frame.right);
-    else if (l->ops->flattens && is_turned(l->pixels, &l->in))
+    else if (l->ops->flattens && is_channels_last(l->channels_last, &l->in))
         l->copy_size = (size_t)shape_size(&l->in);
 }
 
 /* Copies between an image and the middle of its framed copy, row by row. */
-static void copy_middle(const layer *l, float *image, float *framed, bool back)
+static void copy_middle(const layer *l, float *image, float *framed, bool backward)
 {
     const size_t row = (size_t)(l->in.dim[0] * l->in.dim[2]);
-    const size_t apart = (size_t)(l->in.dim[0] * (l->in.dim[2] + l->frame.left + l->frame.right));
-    float *middle = framed + (size_t)l->frame.top * apart + (size_t)l->frame.left * (size_t)l->in.dim[0];
+    const size_t stride = (size_t)(l->in.dim[0] * (l->in.dim[2] + l->frame.left + l->frame.right));
+    float *middle = framed + (size_t)l->frame.top * stride + (size_t)l->frame.left * (size_t)l->in.dim[0];
     for (size_t y = 0; y < (size_t)l->in.dim[1]; y++) {
-        float *a = image + y * row, *b = middle + y * apart;
-        memcpy(back ? a : b, back ? b : a, row * sizeof *a);
+        float *a = image + y * row, *b = middle + y * stride;
+        memcpy(backward ? a : b, backward ? b : a, row * sizeof *a);
     }
 }
 
@@ -80,7 +80,7 @@ void copy_inputs(layer *l, const pass *p)
 {
     const activation x = l->before ? l->x : p->inputs;
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         if (has_frame(l))
             copy_middle(l, x.data + i * x.ld, l->copy.data + i * l->copy.ld, false);
@@ -88,10 +88,10 @@ void copy_inputs(layer *l, const pass *p)
             to_planes(l->copy.data + i * l->copy.ld, x.data + i * x.ld, &l->in);
 }
 
-void return_gradients(layer *l, const pass *p)
+void return_input_gradients(layer *l, const pass *p)
 {
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         if (has_frame(l))
             copy_middle(l, l->dx.data + i * l->dx.ld, l->dcopy.data + i * l->dcopy.ld, true);
@@ -99,19 +99,19 @@ void return_gradients(layer *l, const pass *p)
             to_pixels(l->dx.data + i * l->dx.ld, l->dcopy.data + i * l->dcopy.ld, &l->in);
 }
 
-void sample_in(bool pixels, const shape *s, float *row, const float *x)
+void sample_load(bool channels_last, const shape *s, float *row, const float *x)
 {
-    if (is_turned(pixels, s))
+    if (is_channels_last(channels_last, s))
         to_pixels(row, x, s);
     else
         memcpy(row, x, (size_t)shape_size(s) * sizeof *row);
 }
 
-void sample_in_u8(bool pixels, const shape *s, float *row, const uint8_t *x)
+void sample_load_u8(bool channels_last, const shape *s, float *row, const uint8_t *x)
 {
     enum { PIECE = 1024 };
     float piece[PIECE];
-    if (!is_turned(pixels, s)) {
+    if (!is_channels_last(channels_last, s)) {
         kernels()->scale_u8(row, x, (size_t)shape_size(s));
         return;
     }
@@ -125,17 +125,17 @@ void sample_in_u8(bool pixels, const shape *s, float *row, const uint8_t *x)
         }
 }
 
-void sample_out(bool pixels, const shape *s, float *x, const float *row)
+void sample_store(bool channels_last, const shape *s, float *x, const float *row)
 {
-    if (is_turned(pixels, s))
+    if (is_channels_last(channels_last, s))
         to_planes(x, row, s);
     else
         memcpy(x, row, (size_t)shape_size(s) * sizeof *x);
 }
 
-int32_t output_index(bool pixels, const shape *s, int32_t label)
+int32_t output_index(bool channels_last, const shape *s, int32_t label)
 {
-    if (!is_turned(pixels, s))
+    if (!is_channels_last(channels_last, s))
         return label;
     const int32_t places = (int32_t)(s->dim[1] * s->dim[2]), channels = (int32_t)s->dim[0];
     return label % places * channels + label / places;

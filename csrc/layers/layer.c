@@ -1,8 +1,38 @@
-/* The first weights. Biases start at zero. */
+/* What all kinds of layers share: where their input lies, their part of the work, the first weights. */
+#include "base/threads.h"
 #include "layers/layer.h"
 
 #include <math.h>
 
+void my_part(const pass *p, int n, int grain, int *from, int *to)
+{
+    partition(p->id, p->threads, n, grain, from, to);
+}
+
+activation layer_input(const layer *l, const pass *p)
+{
+    return l->copy_size ? l->copy : l->before ? l->x : p->inputs;
+}
+
+activation layer_input_gradient(const layer *l)
+{
+    return l->copy_size ? l->dcopy : l->dx;
+}
+
+layer *layer_source(layer *l)
+{
+    return l && !l->ops->forward ? l->before : l;
+}
+
+bool layer_feeds_relu(const layer *l)
+{
+    const layer *next = l->after;
+    while (next && next->ops->transparent)
+        next = next->after;
+    return next && next->ops->rectifies;
+}
+
+/* Biases start at zero. */
 void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind, uint64_t seed, uint64_t stream)
 {
     const parameter *W = &l->param[0];
@@ -14,4 +44,18 @@ void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind,
     else if (kind == INIT_XAVIER)
         deviation = sqrt(2 / (fan_in + fan_out)); /* Glorot and Bengio 2010 */
     random_normal(W->data, W->size, (float)deviation, seed, stream);
+}
+
+/* Four of five pixels of a handwritten digit are black: a product with them need not be computed. */
+void nonzeros_transpose(const nonzeros *z, int samples)
+{
+    for (size_t w = 0; w < z->row_words; w++)
+        for (size_t c = 0; c < z->column_words; c++) {
+            uint64_t bits[64] = {0};
+            for (size_t i = 0; i < 64 && 64 * c + i < (size_t)samples; i++)
+                bits[i] = z->rows[(64 * c + i) * z->row_words + w];
+            kernels()->transpose_bits(bits);
+            for (size_t i = 0; i < 64; i++)
+                z->columns[(64 * w + i) * z->column_words + c] = bits[i];
+        }
 }

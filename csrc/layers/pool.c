@@ -2,12 +2,12 @@
    channel. Windows that the border would cut are left out. No parameters. */
 #include "layers/layer.h"
 
-enum { SIZE, STRIDE }; /* arguments */
+enum { POOL_SIZE, POOL_STRIDE }; /* arguments */
 
 static windows windows_of(const layer *l)
 {
     const bool whole = l->word.kind == PN_GLOBALAVGPOOL;
-    const int size = (int)l->word.arg[SIZE], stride = (int)l->word.arg[STRIDE];
+    const int size = (int)l->word.arg[POOL_SIZE], stride = (int)l->word.arg[POOL_STRIDE];
     return (windows){
         .height = (int)l->in.dim[1],
         .width = (int)l->in.dim[2],
@@ -36,7 +36,7 @@ static void forward_rows(const layer *l, const pass *p, void (*kernel)(float *y,
     const windows w = windows_of(l);
     const activation x = layer_input(l, p);
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernel(l->y.data + i * l->y.ld, x.data + i * x.ld, &w);
 }
@@ -57,7 +57,7 @@ static void maxpool_backward(layer *l, const pass *p)
     const bool relu = p->fuse && l->before->fused_backward;
     const activation x = layer_input(l, p), dx = relu ? l->before->dx : layer_input_gradient(l);
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernels()->maxpool_grad(dx.data + i * dx.ld, l->dy.data + i * l->dy.ld, x.data + i * x.ld,
                                 l->y.data + i * l->y.ld, &w, relu);
@@ -68,7 +68,7 @@ static void avgpool_backward(layer *l, const pass *p)
     const windows w = windows_of(l);
     const activation dx = layer_input_gradient(l);
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernels()->avgpool_grad(dx.data + i * dx.ld, l->dy.data + i * l->dy.ld, &w);
 }

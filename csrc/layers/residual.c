@@ -12,8 +12,8 @@ static pn_status residual_shape(layer *l, char *err)
 static void residual_forward(layer *l, const pass *p)
 {
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
-    const activation a = l->skip ? l->skip->y : layer_input(l, p), b = l->inner->y;
+    my_part(p, p->rows, 1, &from, &to);
+    const activation a = l->residual.skip ? l->residual.skip->y : layer_input(l, p), b = l->residual.inner->y;
     const size_t n = (size_t)shape_size(&l->out);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernels()->add(l->y.data + i * l->y.ld, a.data + i * a.ld, b.data + i * b.ld, n);
@@ -23,8 +23,8 @@ static void residual_forward(layer *l, const pass *p)
 static void residual_backward(layer *l, const pass *p)
 {
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
-    const activation d = l->skip ? l->skip->dx : l->dy;
+    my_part(p, p->rows, 1, &from, &to);
+    const activation d = l->residual.skip ? l->residual.skip->dx : l->dy;
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++) {
         float *dx = l->dx.data + i * l->dx.ld;

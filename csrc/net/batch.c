@@ -29,7 +29,7 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
             const char *x = (const char *)b->data->x + sample(b, i) * bytes;
             const float *seen =
                 augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
-            sample_in(net->pixels, &net->text.input, row, seen);
+            sample_load(net->graph.channels_last, &net->text.input, row, seen);
             if (mask)
                 kernels()->nonzero(mask, row, n);
         } else if (b->data->dtype == PN_UINT8) {
@@ -37,18 +37,18 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
             if (p->byte_values)
                 memcpy((uint8_t *)p->inputs.data + (size_t)i * p->inputs.ld, x, n);
             else
-                sample_in_u8(net->pixels, &net->text.input, row, x);
+                sample_load_u8(net->graph.channels_last, &net->text.input, row, x);
             if (mask)
                 kernels()->nonzero_u8(mask, x, n);
         } else {
-            sample_in(net->pixels, &net->text.input, row, (const float *)b->data->x + sample(b, i) * n);
+            sample_load(net->graph.channels_last, &net->text.input, row, (const float *)b->data->x + sample(b, i) * n);
             if (mask)
                 kernels()->nonzero(mask, row, n);
         }
     }
 }
 
-void take_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows)
+void gather_own_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows)
 {
     const batch rest = {b->data, b->order, b->augment, b->first + from, b->n};
     p->input_from = from;
@@ -56,24 +56,24 @@ void take_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows)
     gather_rows(net, p, &rest, 0, rows);
     prefetch_rows(net, &rest, rows);
     if (p->zeros)
-        nonzeros_turn(p->zeros, rows);
+        nonzeros_transpose(p->zeros, rows);
 }
 
 /* Augmented inputs take longer to make than to share: each thread makes those of its rows. The threads that are still at
    the last step's update read its copy meanwhile, so two copies take turns. */
-void share_inputs(const pn_net *net, pass *p, const batch *b, int64_t taken)
+void gather_inputs_together(const pn_net *net, pass *p, const batch *b, int64_t taken)
 {
     const int copy = p->threads > 1 ? (int)(taken % 2) : 0;
     int from, to;
-    p->inputs = net->x[copy];
-    p->zeros = p->zeros ? &net->zeros[copy] : NULL;
-    my_share(p, p->rows, 1, &from, &to);
+    p->inputs = net->work.x[copy];
+    p->zeros = p->zeros ? &net->work.zeros[copy] : NULL;
+    my_part(p, p->rows, 1, &from, &to);
     gather_rows(net, p, b, from, to);
 }
 
-bool takes_pieces(const pn_net *net, int64_t rows)
+bool gathers_in_pieces(const pn_net *net, int64_t rows)
 {
-    return net->in_pieces && rows > PIECE;
+    return net->graph.in_pieces && rows > PIECE;
 }
 
 bool mostly_zeros(const pn_net *net, const batch *all)
@@ -82,7 +82,7 @@ bool mostly_zeros(const pn_net *net, const batch *all)
     const int64_t samples = all->n < 8 ? all->n : 8;
     const size_t n = (size_t)shape_size(&net->text.input);
     size_t others = 0;
-    if (!net->dense_first)
+    if (!net->graph.dense_first)
         return false;
     for (int64_t i = 0; i < samples; i++) {
         const size_t at = sample(all, all->n * i / samples) * n;
@@ -96,21 +96,21 @@ bool mostly_zeros(const pn_net *net, const batch *all)
     return (double)others < worth * (double)n * (double)samples;
 }
 
-void gather_answers(pn_net *net, const pass *p, const batch *b)
+void gather_targets(pn_net *net, const pass *p, const batch *b)
 {
-    const shape *out = &net->last->out;
+    const shape *out = &net->graph.last->out;
     const size_t n = (size_t)shape_size(out), ld = padded((int64_t)n);
     int from, to;
-    my_share(p, p->rows, 1, &from, &to);
+    my_part(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {
-        float *target = net->answers.targets ? net->answers.targets + (size_t)i * ld : NULL;
+        float *target = net->work.targets.targets ? net->work.targets.targets + (size_t)i * ld : NULL;
         if (b->data->labels)
-            net->answers.labels[i] = output_index(net->pixels, out, b->data->labels[sample(b, i)]);
+            net->work.targets.labels[i] = output_index(net->graph.channels_last, out, b->data->labels[sample(b, i)]);
         if (b->data->weights)
-            net->answers.weights[i] = b->data->weights[sample(b, i)];
+            net->work.targets.weights[i] = b->data->weights[sample(b, i)];
         if (target && b->data->targets)
-            sample_in(net->pixels, out, target, b->data->targets + sample(b, i) * n);
+            sample_load(net->graph.channels_last, out, target, b->data->targets + sample(b, i) * n);
         else if (target)
-            pn_one_hot(target, &net->answers.labels[i], 1, (int)n);
+            pn_one_hot(target, &net->work.targets.labels[i], 1, (int)n);
     }
 }

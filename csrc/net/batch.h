@@ -2,8 +2,7 @@
 #ifndef PN_BATCH_H
 #define PN_BATCH_H
 
-#include "arrays/arrays.h"
-#include "layers/layer.h"
+#include "net/net.h"
 
 /* The samples of one batch: rows order[first..first+rows) of data. */
 typedef struct {
@@ -18,17 +17,17 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
 
 /* Does training gather the inputs of batches of this many rows piece by piece? */
 enum { PIECE = 64 }; /* rows of inputs, which stay in the second-level cache beside the weights */
-bool takes_pieces(const pn_net *net, int64_t rows);
+bool gathers_in_pieces(const pn_net *net, int64_t rows);
 
 /* For one thread that trains: rows [from, from + rows) of the batch, to the beginning of p->inputs; and asks for as many
    behind them. */
-void take_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows);
+void gather_own_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows);
 
 /* The same for all rows, augmented: each thread makes some, for all. taken: steps before this one. */
-void share_inputs(const pn_net *net, pass *p, const batch *b, int64_t taken);
+void gather_inputs_together(const pn_net *net, pass *p, const batch *b, int64_t taken);
 
 /* Labels, targets and weights of this thread's rows. */
-void gather_answers(pn_net *net, const pass *p, const batch *b);
+void gather_targets(pn_net *net, const pass *p, const batch *b);
 
 /* Are the inputs mostly zeros, so that skipping them pays? Up to 8 of all->n samples speak for all. */
 bool mostly_zeros(const pn_net *net, const batch *all);

@@ -1,41 +1,9 @@
 /* From the words of a text to linked layers: their shapes, who reads whom, and in which order they are computed. */
-#include "layers/layer.h"
+#include "net/net.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const layer_ops *const all_ops[PN_WORDS] = {
-    [PN_DENSE] = &dense_ops,
-    [PN_RELU] = &relu_ops,
-    [PN_LEAKY_RELU] = &leaky_relu_ops,
-    [PN_GELU] = &gelu_ops,
-    [PN_SIGMOID] = &sigmoid_ops,
-    [PN_TANH] = &tanh_ops,
-    [PN_SOFTMAX] = &softmax_ops,
-    [PN_FLATTEN] = &flatten_ops,
-    [PN_DROPOUT] = &dropout_ops,
-    [PN_BATCHNORM] = &batchnorm_ops,
-    [PN_LAYERNORM] = &layernorm_ops,
-    [PN_RESIDUAL] = &residual_ops,
-    [PN_CONV] = &conv_ops,
-    [PN_MAXPOOL] = &maxpool_ops,
-    [PN_AVGPOOL] = &avgpool_ops,
-    [PN_GLOBALAVGPOOL] = &avgpool_ops,
-};
-
-layer *layer_source(layer *l)
-{
-    return l && !l->ops->forward ? l->before : l;
-}
-
-bool layer_feeds_relu(const layer *l)
-{
-    const layer *next = l->after;
-    while (next && next->ops->transparent)
-        next = next->after;
-    return next && next->ops->rectifies;
-}
 
 /* What the layers in a row have in common while it is built. */
 typedef struct {
@@ -47,18 +15,18 @@ typedef struct {
 /* The next layer of the network, a word that reads from `r`. */
 static layer *add_layer(pn_net *net, const word *w, const row *r)
 {
-    layer *l = &net->layers[net->n_layers];
-    l->number = net->n_layers;
+    layer *l = &net->graph.layers[net->graph.n_layers];
+    l->number = net->graph.n_layers;
     l->word = *w;
-    l->ops = all_ops[w->kind];
+    l->ops = layer_kinds[w->kind];
     l->in = r->out;
     l->before = r->before;
-    l->pixels = net->pixels;
+    l->channels_last = net->graph.channels_last;
     l->uses = 1;
-    if (w->kind == PN_FLATTEN && is_turned(l->pixels, &l->in))
-        l->ops = &flatten_pixels_ops;
-    l->text = net->texts[net->n_layers];
-    spec_print_word(net->texts[net->n_layers++], sizeof *net->texts, w);
+    if (w->kind == PN_FLATTEN && is_channels_last(l->channels_last, &l->in))
+        l->ops = &flatten_channels_last_ops;
+    l->text = net->graph.texts[net->graph.n_layers];
+    spec_print_word(net->graph.texts[net->graph.n_layers++], sizeof *net->graph.texts, w);
     return l;
 }
 
@@ -67,16 +35,17 @@ static void finish_layer(pn_net *net, layer *l, row *r, bool branches)
 {
     plan_copy(l);
     l->wants_dx = l->before && l->before->learns;
-    l->learns = l->wants_dx || (l->inner && l->inner->learns) || (l->skip && l->skip->learns);
+    l->learns = l->wants_dx || (l->residual.inner && l->residual.inner->learns) ||
+                (l->residual.skip && l->residual.skip->learns);
     for (int k = 0; k < l->n_params; k++) {
         const parameter *p = &l->param[k];
-        l->learns = l->learns || !p->state;
-        *(p->state ? &net->n_state : &net->n_parameters) += p->size;
-        net->multiplies += (double)p->size * (double)l->uses;
+        l->learns = l->learns || !p->running;
+        *(p->running ? &net->n_running : &net->n_parameters) += p->size;
+        net->graph.multiplies += (double)p->size * (double)l->uses;
         net->n_tensors++;
-        net->n_trained += !p->state;
+        net->n_trained += !p->running;
     }
-    net->order[net->n_ordered++] = l;
+    net->graph.order[net->graph.n_ordered++] = l;
     r->out = l->out;
     if (!l->ops->forward) /* a view: who reads it reads what it shows */
         return;
@@ -110,12 +79,12 @@ static pn_status add_skip(pn_net *net, layer *l, const row *from, char *err)
         return fail(err, PN_ERR_SPEC, "column %d: layer %s, residual, cannot add its input %s to what is inside, %s",
                     l->word.column, l->path, show_shape(&l->in).text, show_shape(&l->out).text);
     r.reader = NULL;
-    l->skip = add_layer(net, &projection, &r);
-    snprintf(l->skip->path, sizeof l->skip->path, "%.40s.skip", l->path);
-    pn_status status = l->skip->ops->shape(l->skip, err);
+    l->residual.skip = add_layer(net, &projection, &r);
+    snprintf(l->residual.skip->path, sizeof l->residual.skip->path, "%.40s.skip", l->path);
+    pn_status status = l->residual.skip->ops->shape(l->residual.skip, err);
     if (!status)
-        finish_layer(net, l->skip, &r, true);
-    l->skip->sum = l;
+        finish_layer(net, l->residual.skip, &r, true);
+    l->residual.skip->sum = l;
     return status;
 }
 
@@ -131,15 +100,15 @@ static pn_status add_row(pn_net *net, const word **next, int n, row *r, const ch
         if (w->children) {
             row inside = {.before = from.before, .out = from.out};
             status = add_row(net, next, w->children, &inside, l->path, err);
-            l->inner = inside.before;
+            l->residual.inner = inside.before;
             l->out = inside.out;
-            if (!status && l->inner == from.before)
+            if (!status && l->residual.inner == from.before)
                 status = fail(err, PN_ERR_SPEC, "column %d: residual has nothing inside that computes", w->column);
             if (!status)
-                l->inner->sum = l;
+                l->residual.inner->sum = l;
             if (!status && !same_shape(&l->in, &l->out))
                 status = add_skip(net, l, &from, err);
-            l->span = (int)(&net->layers[net->n_layers] - l) - 1;
+            l->residual.span = (int)(&net->graph.layers[net->graph.n_layers] - l) - 1;
         }
         if (!status)
             status = l->ops->shape(l, err);
@@ -164,14 +133,15 @@ static void list_tensors(pn_net *net)
 {
     int t = 0;
     for (int state = 0; state < 2; state++)
-        for (int i = 0; i < net->n_layers; i++)
-            for (int k = 0; k < net->layers[i].n_params; k++) {
-                parameter *p = &net->layers[i].param[k];
-                if (p->state != state)
+        for (int i = 0; i < net->graph.n_layers; i++)
+            for (int k = 0; k < net->graph.layers[i].n_params; k++) {
+                parameter *p = &net->graph.layers[i].param[k];
+                if (p->running != state)
                     continue;
                 net->tensors[t].layer = i;
                 net->tensors[t].parameter = p;
-                snprintf(net->tensors[t].name, sizeof net->tensors[t].name, "%s.%s", net->layers[i].path, p->name);
+                snprintf(net->tensors[t].name, sizeof net->tensors[t].name, "%s.%s", net->graph.layers[i].path,
+                         p->name);
                 t++;
             }
 }
@@ -185,29 +155,31 @@ pn_status graph_build(pn_net *net, char *err)
         most += net->text.words[i].kind == PN_RESIDUAL;
     for (int i = 0; i < net->text.n_words; i++)
         in_row += !net->text.words[i].nested;
-    net->layers = calloc(most, sizeof *net->layers);
-    net->order = calloc(most, sizeof *net->order);
-    net->texts = calloc(most, sizeof *net->texts);
-    if (!net->layers || !net->order || !net->texts)
+    net->graph.layers = calloc(most, sizeof *net->graph.layers);
+    net->graph.order = calloc(most, sizeof *net->graph.order);
+    net->graph.texts = calloc(most, sizeof *net->graph.texts);
+    if (!net->graph.layers || !net->graph.order || !net->graph.texts)
         return PN_ERR_MEMORY;
 
     for (int i = 0; i < net->text.n_words; i++)
-        net->pixels = net->pixels || all_ops[net->text.words[i].kind]->on_images;
+        net->graph.channels_last = net->graph.channels_last || layer_kinds[net->text.words[i].kind]->on_images;
     row r = {.out = net->text.input};
     pn_status status = add_row(net, &next, in_row, &r, "", err);
     if (status)
         return status;
     int readers = 0; /* of the inputs */
-    for (int i = 0; i < net->n_layers; i++) {
-        const layer *l = &net->layers[i];
-        fuse(&net->layers[i]);
+    for (int i = 0; i < net->graph.n_layers; i++) {
+        const layer *l = &net->graph.layers[i];
+        fuse(&net->graph.layers[i]);
         readers += !l->before;
-        net->dense_first = net->dense_first || (!l->before && l->word.kind == PN_DENSE && !l->copy_size);
+        net->graph.dense_first = net->graph.dense_first || (!l->before && l->word.kind == PN_DENSE && !l->copy_size);
     }
-    net->in_pieces = net->dense_first && readers == 1;
-    net->last = net->order[net->n_layers - 1];
-    net->head = net->n_layers - (net->text.loss.kind != PN_MSE); /* the closing softmax or sigmoid is the loss's */
-    net->judged = net->head < net->n_layers ? net->last->before : layer_source(net->last);
+    net->graph.in_pieces = net->graph.dense_first && readers == 1;
+    net->graph.last = net->graph.order[net->graph.n_layers - 1];
+    net->graph.head =
+        net->graph.n_layers - (net->text.loss.kind != PN_MSE); /* the closing softmax or sigmoid is the loss's */
+    net->graph.loss_input =
+        net->graph.head < net->graph.n_layers ? net->graph.last->before : layer_source(net->graph.last);
 
     net->tensors = calloc((size_t)net->n_tensors + 1, sizeof *net->tensors);
     if (!net->tensors)

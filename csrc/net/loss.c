@@ -1,9 +1,9 @@
 /* The losses: value of each row and gradient of the batch mean in one pass. */
-#include "layers/layer.h"
+#include "net/net.h"
 
 /* Is the largest output the label, or the largest target? A single output, and each one under binary cross-entropy: is it on
    the target's side of the middle? */
-static bool is_right(const loss_rule *rule, const float *x, const answers *a, int row, size_t ld, int features)
+static bool is_right(const loss_rule *rule, const float *x, const batch_targets *a, int row, size_t ld, int features)
 {
     const float *target = a->targets ? a->targets + (size_t)row * ld : NULL;
     const bool binary = rule->kind == PN_BCE;
@@ -19,7 +19,7 @@ static bool is_right(const loss_rule *rule, const float *x, const answers *a, in
 }
 
 void loss_rows(const loss_rule *rule, float *loss, int32_t *correct, float *dx, const float *x, size_t ld, int features,
-               const answers *a, int from, int to, float scale)
+               const batch_targets *a, int from, int to, float scale)
 {
     const kernel_table *k = kernels();
     const size_t start = (size_t)from * ld;

@@ -1,6 +1,6 @@
 /* Work memory: one block for activations, their gradients and scratch, laid out anew when a larger batch comes. */
-#include "net/net.h"
 #include "net/batch.h"
+#include "net/run.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static float *cut(float *block, size_t *used, size_t floats)
 /* Rows of the copies of the inputs that only training uses. */
 static size_t copied_rows(const pn_net *net, size_t rows)
 {
-    return takes_pieces(net, (int64_t)rows) ? PIECE : rows;
+    return gathers_in_pieces(net, (int64_t)rows) ? PIECE : rows;
 }
 
 /* Do so many copies of the inputs keep within 64 MB? One always may. */
@@ -39,9 +39,9 @@ static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float 
 /* Lays out what layer l needs. Its x and dx are the y and dy of the layer before, or belong to the network. */
 static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *used, size_t rows, int threads)
 {
-    const bool back = l->learns || net->input_gradient;
+    const bool back = l->learns || net->work.input_gradient;
     l->x = l->before ? l->before->y : (activation){0};
-    l->dx = l->before ? l->before->dy : net->dx;
+    l->dx = l->before ? l->before->dy : net->work.dx;
     if (!l->ops->forward) { /* a view */
         l->y = l->x;
         l->dy = l->dx;
@@ -53,15 +53,15 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
         l->dy = l->sum->dy;
     else
         l->dy.data = back ? cut(block, used, rows * l->dy.ld) : NULL;
-    if (l->sum && l == l->sum->skip &&
-        (l->wants_dx || net->input_gradient)) /* x has two readers: the residual adds up what they say */
+    if (l->sum && l == l->sum->residual.skip &&
+        (l->wants_dx || net->work.input_gradient)) /* x has two readers: the residual adds up what they say */
         l->dx.data = cut(block, used, rows * l->dx.ld);
     l->copy.ld = l->dcopy.ld = padded((int64_t)l->copy_size);
     l->copy.data = cut(block, used, rows * l->copy.ld);
-    l->dcopy.data = l->wants_dx || net->input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
-    l->scratch = cut(block, used, l->scratch_size);
-    l->own = cut(block, used, l->own_size * (size_t)threads);
-    l->row_data = cut(block, used, rows * l->row_scratch);
+    l->dcopy.data = l->wants_dx || net->work.input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
+    l->scratch.data = cut(block, used, l->scratch.size);
+    l->scratch.thread_data = cut(block, used, l->scratch.thread_size * (size_t)threads);
+    l->scratch.row_data = cut(block, used, rows * l->scratch.row_size);
 }
 
 /* Lays out activations, gradients and scratch for `rows` rows; returns the floats it takes. */
@@ -71,25 +71,25 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies, int th
     activation x;
     nonzeros z;
     for (int c = 0; c < copies; c++) /* the first copy serves the calls that take a batch in one piece, too */
-        lay_out_inputs(net, block ? &net->x[c] : &x, block ? &net->zeros[c] : &z, block, &used,
+        lay_out_inputs(net, block ? &net->work.x[c] : &x, block ? &net->work.zeros[c] : &z, block, &used,
                        c ? copied_rows(net, rows) : rows);
-    net->dx = (activation){.ld = padded(shape_size(&net->text.input))};
-    net->dx.data = net->input_gradient ? cut(block, &used, rows * net->dx.ld) : NULL;
-    for (int i = 0; i < net->n_layers; i++)
-        lay_out_layer(net, &net->layers[i], block, &used, rows, threads);
-    const size_t targets = rows * padded(shape_size(&net->last->out));
-    net->answers.targets = net->text.loss.kind != PN_CROSS_ENTROPY ? cut(block, &used, targets) : NULL;
-    net->answers.labels = (int32_t *)cut(block, &used, rows);
-    net->answers.weights = cut(block, &used, rows);
-    net->loss = cut(block, &used, rows);
-    net->correct = (int32_t *)cut(block, &used, rows);
+    net->work.dx = (activation){.ld = padded(shape_size(&net->text.input))};
+    net->work.dx.data = net->work.input_gradient ? cut(block, &used, rows * net->work.dx.ld) : NULL;
+    for (int i = 0; i < net->graph.n_layers; i++)
+        lay_out_layer(net, &net->graph.layers[i], block, &used, rows, threads);
+    const size_t targets = rows * padded(shape_size(&net->graph.last->out));
+    net->work.targets.targets = net->text.loss.kind != PN_CROSS_ENTROPY ? cut(block, &used, targets) : NULL;
+    net->work.targets.labels = (int32_t *)cut(block, &used, rows);
+    net->work.targets.weights = cut(block, &used, rows);
+    net->work.loss = cut(block, &used, rows);
+    net->work.correct = (int32_t *)cut(block, &used, rows);
     return used;
 }
 
 int worthwhile_threads(const pn_net *net, int64_t rows)
 {
     const double worth = 200e3; /* multiply-adds of a batch: below, waiting for each other costs more than it saves */
-    return net->multiplies * (double)rows < worth ? 1 : pn_threads();
+    return net->graph.multiplies * (double)rows < worth ? 1 : pn_threads();
 }
 
 int input_copies(const pn_net *net, int64_t rows)
@@ -102,40 +102,40 @@ int input_copies(const pn_net *net, int64_t rows)
 
 pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
 {
-    if (net->work && rows <= net->capacity && copies <= net->copies && threads <= net->threads)
+    if (net->work.block && rows <= net->work.capacity && copies <= net->work.copies && threads <= net->work.threads)
         return PN_OK;
-    const int64_t most_rows = rows > net->capacity ? rows : net->capacity;
-    const int most_copies = copies > net->copies ? copies : net->copies;
+    const int64_t most_rows = rows > net->work.capacity ? rows : net->work.capacity;
+    const int most_copies = copies > net->work.copies ? copies : net->work.copies;
     if (copies_fit(net, most_rows, most_copies)) { /* room for what was asked for before, too */
         rows = most_rows;
         copies = most_copies;
     }
-    threads = threads > net->threads ? threads : net->threads;
+    threads = threads > net->work.threads ? threads : net->work.threads;
     const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes: rows times that stays far below 2^63 */
     float *block = NULL;
     activation *x = calloc((size_t)copies, sizeof *x);
     nonzeros *zeros = calloc((size_t)copies, sizeof *zeros);
-    net->done = STEP_NONE;
-    if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->n_layers + copies + 2))
+    net->work.done = STEP_NONE;
+    if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
         block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies, threads), sizeof *block);
     if (block) {
-        free(net->work);
-        free(net->x);
-        free(net->zeros);
-        net->work = block;
-        net->x = x;
-        net->zeros = zeros;
-        net->capacity = (int)rows;
-        net->copies = copies;
-        net->threads = threads;
+        free(net->work.block);
+        free(net->work.x);
+        free(net->work.zeros);
+        net->work.block = block;
+        net->work.x = x;
+        net->work.zeros = zeros;
+        net->work.capacity = (int)rows;
+        net->work.copies = copies;
+        net->work.threads = threads;
     } else {
         free(x);
         free(zeros);
     }
-    if (net->work) /* counting has laid it out anew */
-        lay_out(net, net->work, (size_t)net->capacity, net->copies, net->threads);
-    for (int i = 0; block && i < net->n_layers; i++)
-        if (net->layers[i].ops->place)
-            net->layers[i].ops->place(&net->layers[i]);
+    if (net->work.block) /* counting has laid it out anew */
+        lay_out(net, net->work.block, (size_t)net->work.capacity, net->work.copies, net->work.threads);
+    for (int i = 0; block && i < net->graph.n_layers; i++)
+        if (net->graph.layers[i].ops->place)
+            net->graph.layers[i].ops->place(&net->graph.layers[i]);
     return block ? PN_OK : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
 }

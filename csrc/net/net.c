@@ -1,5 +1,5 @@
 /* A network as a thing: built from its text, described, annotated, freed. run.c runs it. */
-#include "layers/layer.h"
+#include "net/net.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,9 +39,9 @@ fail:
 
 pn_status net_allocate(pn_net *net, char *err)
 {
-    net->parameters = aligned_zeros(net->n_parameters + net->n_state, sizeof *net->parameters);
+    net->parameters = aligned_zeros(net->n_parameters + net->n_running, sizeof *net->parameters);
     if (!net->parameters)
-        return fail(err, PN_ERR_MEMORY, "no memory for %zu parameters", net->n_parameters + net->n_state);
+        return fail(err, PN_ERR_MEMORY, "no memory for %zu parameters", net->n_parameters + net->n_running);
     float *next = net->parameters;
     for (int t = 0; t < net->n_tensors; t++) {
         net->tensors[t].parameter->data = next;
@@ -64,9 +64,9 @@ pn_status pn_net_new(pn_net **out, const char *spec, uint64_t seed, char err[PN_
     }
     net->seed = seed;
     const unsigned long fp = fp_enter();
-    for (int i = 0; i < net->n_layers; i++)
-        if (net->layers[i].ops->init)
-            net->layers[i].ops->init(&net->layers[i], seed, (uint64_t)i);
+    for (int i = 0; i < net->graph.n_layers; i++)
+        if (net->graph.layers[i].ops->init)
+            net->graph.layers[i].ops->init(&net->graph.layers[i], seed, (uint64_t)i);
     fp_leave(fp);
     return PN_OK;
 }
@@ -80,17 +80,17 @@ void pn_net_free(pn_net *net)
         free(net->notes[i].value);
     }
     free(net->notes);
-    free(net->zeros);
-    free(net->x);
-    free(net->work);
-    free(net->squares);
-    free(net->memory);
+    free(net->work.zeros);
+    free(net->work.x);
+    free(net->work.block);
+    free(net->optimizer.squares);
+    free(net->optimizer.state);
     free(net->gradients);
     free(net->parameters);
     free(net->tensors);
-    free(net->texts);
-    free(net->order);
-    free(net->layers);
+    free(net->graph.texts);
+    free(net->graph.order);
+    free(net->graph.layers);
     free(net->spec);
     spec_free(&net->text);
     free(net);
@@ -116,9 +116,9 @@ static void copy_shape(int *rank, int64_t dim[PN_MAXRANK], const shape *s)
 
 void pn_net_describe(const pn_net *net, pn_net_info *info)
 {
-    const shape *out = &net->last->out;
+    const shape *out = &net->graph.last->out;
     *info = (pn_net_info){
-        .layers = net->n_layers,
+        .layers = net->graph.n_layers,
         .tensors = net->n_tensors,
         .parameters = (int64_t)net->n_parameters,
         .loss = net->text.loss.kind,
@@ -140,16 +140,16 @@ void pn_net_set_updates(pn_net *net, uint64_t updates)
 pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
 {
     net->error[0] = 0;
-    if (i < 0 || i >= net->n_layers)
-        return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->n_layers - 1);
-    const layer *l = &net->layers[i];
-    *info = (pn_layer_info){.path = l->path, .kind = spec_word_name(l->word.kind), .text = net->texts[i]};
+    if (i < 0 || i >= net->graph.n_layers)
+        return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->graph.n_layers - 1);
+    const layer *l = &net->graph.layers[i];
+    *info = (pn_layer_info){.path = l->path, .kind = spec_word_name(l->word.kind), .text = net->graph.texts[i]};
     copy_shape(&info->in_rank, info->in_shape, &l->in);
     copy_shape(&info->out_rank, info->out_shape, &l->out);
     info->args = spec_arguments(l->word.kind, info->arg_name);
     memcpy(info->arg, l->word.arg, sizeof l->word.arg);
     for (int k = 0; k < l->n_params; k++)
-        info->parameters += l->param[k].state ? 0 : (int64_t)l->param[k].size;
+        info->parameters += l->param[k].running ? 0 : (int64_t)l->param[k].size;
     return PN_OK;
 }
 
@@ -167,7 +167,7 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
         .size = (int64_t)p->size,
         .data = p->data,
         .grad = net->has_gradients ? p->grad : NULL,
-        .trained = !p->state,
+        .trained = !p->running,
     };
     memcpy(tensor->shape, p->dim, sizeof p->dim);
     return PN_OK;
@@ -175,7 +175,7 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
 
 pn_status net_check_finite(pn_net *net)
 {
-    const size_t n = net->n_parameters + net->n_state, bad = kernels()->first_nonfinite(net->parameters, n);
+    const size_t n = net->n_parameters + net->n_running, bad = kernels()->first_nonfinite(net->parameters, n);
     if (bad == n)
         return PN_OK;
     const tensor_entry *t = net->tensors;

@@ -1,53 +1,123 @@
-/* What run.c does for the public calls. */
-#ifndef PN_RUN_H
-#define PN_RUN_H
+/* A network as a thing: its graph, parameters, optimizer state and work memory. */
+#ifndef PN_NET_H
+#define PN_NET_H
 
-#include "arrays/arrays.h"
 #include "layers/layer.h"
-#include "base/threads.h"
 
-/* A piece of work on samples order[0..n) of data, in batches. */
+/* ---- loss.c ------------------------------------------------------------------------------------------------------- */
+
 typedef struct {
-    pn_net *net;
-    const pn_data *data;
-    const int32_t *order; /* NULL: as they lie */
-    int64_t n, batch;
-    bool training;            /* mode of the layers; else inference */
-    const augmenter *augment; /* of the inputs, in training; NULL: none */
-    const pn_optim *opt;      /* train */
-    int64_t taken;            /* train: steps of this call */
-    float temperature;        /* predict */
-    float *y;                 /* predict: (n, features); input gradient: (n, in_features) */
-    const float *dy;          /* input gradient: at the output of this layer; NULL: of the loss */
+    int32_t *labels; /* (rows), or NULL */
+    float *weights;  /* (rows), or NULL: all 1 */
+    float *targets;  /* (rows, features), laid out as the outputs; one-hot where the loss compares and got labels */
+} batch_targets;
+
+/* For rows [from, to) of outputs x: the loss of each, whether the prediction was right, and in dx, unless NULL, the gradient
+   of the losses' sum times scale. */
+void loss_rows(const loss_rule *rule, float *loss, int32_t *correct, float *dx, const float *x, size_t ld, int features,
+               const batch_targets *a, int from, int to, float scale);
+
+/* ---- net.c -------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char *key, *value;
+} note;
+
+/* What the last call left in work memory: how far the four steps by hand have come. */
+typedef enum { STEP_NONE, STEP_INFERRED, STEP_FORWARD, STEP_LOSS, STEP_BACKWARD } step;
+
+typedef struct {
     int layer;
-    bool sparse;         /* the samples are mostly zeros */
-    bool bytes;          /* and stay bytes: only a dense layer that skips the zeros reads them */
-    int64_t done;        /* samples finished: a job that other programs hold up ends early */
-    _Atomic int64_t end; /* thread 0 says at which sample it does so, before a team_sync; -1: it goes on */
-    pn_stats stats;      /* found */
-    bool finite;         /* found: no loss was infinite or NaN */
-} job;
+    parameter *parameter;
+    char name[64];
+} tensor_entry;
 
-/* Makes room for batches of this many rows, with so many copies of the inputs, and layers' own memory for so many threads.
-   What an earlier call left there is gone when it grows. */
-pn_status reserve(pn_net *net, int64_t rows, int copies, int threads);
+/* The layers and how they depend on each other. */
+typedef struct {
+    layer *layers; /* in the order of the text; a projection that a residual needs follows what is in it */
+    int n_layers;
+    layer **order; /* in the order of computation: a residual follows what is in it */
+    int n_ordered;
+    char (*texts)[96]; /* each layer's word with arguments */
+    layer *last;       /* whose y is the output */
+    layer *loss_input; /* whose y the loss takes: a closing softmax is part of the cross-entropy; NULL: the inputs */
+    int head;          /* layers before the loss */
+    bool channels_last;
+    bool dense_first;  /* a dense layer reads the inputs as they lie */
+    bool in_pieces;    /* no other layer does, so that it can take those of a large batch piece by piece */
+    double multiplies; /* multiply-adds of a sample, forward */
+} net_graph;
 
-/* How many threads the work on a batch is worth, and how many of them can have a copy of its inputs, as training wants. */
-int worthwhile_threads(const pn_net *net, int64_t rows);
-int input_copies(const pn_net *net, int64_t rows);
+/* The optimizer of the last step. */
+typedef struct {
+    pn_optim_kind kind;
+    int64_t steps; /* it has taken */
+    float *state;  /* most_states times n_parameters, and as much again for panels */
+    int most_states;
+    float *squares;      /* sums of gradients' squares, for the norm */
+    char state_name[96]; /* of the state tensor last asked for */
+} net_optimizer;
 
-/* What a step changes besides the parameters: running statistics. */
-void after_step(pn_net *net, const pass *p);
+/* Work memory: one block for batches of up to `capacity` rows, and what the last call left in it. */
+typedef struct {
+    float *block;
+    int capacity;
+    int copies;          /* of the inputs: each thread that trains gathers its own, which is faster than to share */
+    int threads;         /* for which layers have memory of their own */
+    bool input_gradient; /* room for the gradients of the inputs, and of layers with nothing to learn below */
+    activation *x;       /* (copies) */
+    activation dx;       /* gradient of the inputs, if input_gradient */
+    nonzeros *zeros;     /* (copies) */
+    batch_targets targets;
+    float *loss;      /* (capacity) */
+    int32_t *correct; /* (capacity); not bytes: the rows of two threads would share a cache line */
+    int rows;         /* of the batch in it */
+    step done;
+    bool sparse; /* zeros is about the batch of the last forward */
+} net_work;
 
-/* Runs one of the jobs below on as many threads as its work is worth, denormals flushed. */
-void run(team_job what, job *j);
+struct pn_net {
+    network_text text;
+    char *spec;
+    uint64_t seed;
+    uint64_t updates; /* of the parameters so far: no two drop the same units */
+    net_graph graph;
+    tensor_entry *tensors; /* the trained ones, then the running statistics */
+    int n_tensors;
+    int n_trained;
+    float *parameters, *gradients; /* (n_parameters + n_running), (n_parameters) */
+    bool has_gradients;            /* of the last backward */
+    size_t n_parameters, n_running;
+    net_optimizer optimizer;
+    net_work work;
+    float byte_values[256]; /* x / 255 */
+    note *notes;
+    int n_notes;
+    char error[PN_ERRLEN];
+};
 
-void train_job(void *arg, int id, int threads);
-void evaluate_job(void *arg, int id, int threads);
-void predict_job(void *arg, int id, int threads);
-void forward_job(void *arg, int id, int threads);
-void loss_job(void *arg, int id, int threads);
-void backward_job(void *arg, int id, int threads);
-void input_gradient_job(void *arg, int id, int threads);
+/* ---- graph.c ------------------------------------------------------------------------------------------------------ */
+
+/* From net->text: layers, order of computation, tensors, sizes. */
+pn_status graph_build(pn_net *net, char *err);
+
+/* ---- net.c ---- */
+
+/* A network that knows its shapes and sizes but has no parameters yet; net_allocate gives it zeros. Loading compares
+   the sizes with the file's in between. */
+pn_status net_build(pn_net **net, const char *spec, char *err);
+pn_status net_allocate(pn_net *net, char *err);
+
+/* PN_ERR_NONFINITE and a message that names it if a parameter is infinite or NaN. */
+pn_status net_check_finite(pn_net *net);
+
+/* ---- optim.c ------------------------------------------------------------------------------------------------------ */
+
+/* Makes room for what this optimizer remembers, and begins with zeros if the last one was of another kind. */
+pn_status optim_reserve(pn_net *net, const pn_optim *opt);
+
+/* Applies the step that follows `taken` others of this call to this thread's share of every parameter, from the stored
+   gradients, which all threads have finished. */
+void optim_apply_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken);
 
 #endif

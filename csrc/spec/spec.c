@@ -1,5 +1,5 @@
 /* The text of a network <-> a list of words. */
-#include "spec/spec.h"
+#include "spec/words.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -171,7 +171,7 @@ static pn_status read_arguments(reader *r, word *w)
     }
 complete:
     for (int i = 0; i < most; i++)
-        if (!given[i] && rule->arg[i].standard == NEEDED)
+        if (!given[i] && rule->arg[i].standard == REQUIRED)
             return fail(r->err, PN_ERR_SPEC, "column %d: %s needs its %s, as in %s", w->column, rule->name,
                         rule->arg[i].name, rule->example);
     return PN_OK;
@@ -333,7 +333,7 @@ int spec_print_word(char *to, size_t size, const word *w)
             continue;
         char *at = (size_t)used < size ? to + used : NULL;
         size_t left = at ? size - (size_t)used : 0;
-        const char *label = arg->standard == NEEDED ? "" : arg->name, *is = *label ? "=" : "";
+        const char *label = arg->standard == REQUIRED ? "" : arg->name, *is = *label ? "=" : "";
         const int index = arg->most > 0 ? -1 - (int)w->arg[i] : (int)w->arg[i];
         if (arg->choices && index >= 0)
             used += snprintf(at, left, "%s%s%s%s", before, label, is, arg->choices[index]);

@@ -1,42 +1,77 @@
-/* What the rooms of the text share: the rules for each word, numbers, messages. */
+/* The text of a network as a list of words. */
 #ifndef PN_SPEC_H
 #define PN_SPEC_H
 
-#include "layers/layer.h"
+#include "base/base.h"
 
-enum { MAX_NAME = 24 };
+#define MAX_NEST 4 /* residuals within residuals */
 
-/* One argument: a whole number or, with `real`, any number in [least, most], without `most` itself if `below`; or one of
-   the words in choices, ended by NULL: their index, or, where numbers are accepted too, -1, -2, ... */
+typedef enum {
+    PN_INPUT,
+    PN_DENSE,
+    PN_CONV,
+    PN_MAXPOOL,
+    PN_AVGPOOL,
+    PN_GLOBALAVGPOOL,
+    PN_RELU,
+    PN_LEAKY_RELU,
+    PN_GELU,
+    PN_SIGMOID,
+    PN_TANH,
+    PN_SOFTMAX,
+    PN_FLATTEN,
+    PN_DROPOUT,
+    PN_BATCHNORM,
+    PN_LAYERNORM,
+    PN_RESIDUAL,
+    PN_LOSS,
+    PN_WORDS
+} word_kind;
+
+typedef enum { YES, NO } yes_or_no; /* arguments that are on unless the text says no */
+typedef enum { INIT_AUTO, INIT_HE, INIT_XAVIER, INIT_NORMAL } init_kind;
+
+enum { PAD_SAME = -1, STRIDE_OF_SIZE = 0 }; /* values of conv's pad and of a pool's stride */
+
+/* One word of the text with its arguments, in the order the word's definition lists them. */
 typedef struct {
-    const char *name;
-    double least, most;
-    const char *const *choices;
-    double standard; /* left unsaid; NEEDED: cannot be */
-    bool real, below;
-} argument_rule;
+    word_kind kind;
+    int column;   /* where it stands, from 1 */
+    int n_args;   /* given, for words that take any number (input) */
+    int children; /* words nested in this one, not counting those nested in them: they follow it in the list */
+    bool nested;  /* in another */
+    double arg[PN_MAXARGS];
+} word;
 
-#define NEEDED (-1e300)
+/* What is minimised. */
+typedef struct {
+    pn_loss kind;
+    double smoothing;
+} loss_rule;
 
 typedef struct {
-    const char *name, *example;
-    argument_rule arg[PN_MAXARGS];
-} word_rule;
+    word *words; /* the layers in the order of the text, nested ones too, without input and loss */
+    int n_words;
+    shape input;
+    loss_rule loss;
+} network_text;
 
-extern const word_rule rules[PN_WORDS];
+/* Parses text; on failure err names the column and nothing needs freeing. */
+pn_status spec_parse(network_text *net, const char *text, char *err);
+void spec_free(network_text *net);
 
-int arguments_of(const word_rule *r);
+/* Word with its arguments, defaults left out: "dense(128)". snprintf's rules. */
+int spec_print_word(char *to, size_t size, const word *w);
 
-/* Appends "; did you mean X?", or all the names where none is near. */
-void suggest(char *err, const char *wrong, const char *const *names);
+/* The canonical text of all, allocated; NULL without memory. */
+char *spec_print(const network_text *net);
 
-/* A number at *at, "0.25" or "1e-05", of at most 15 digits; false, and *at somewhere, if there is none. */
-bool read_number(const char **at, double *x);
+/* Is the last layer, of those not nested, of this kind? */
+bool spec_ends_in(const network_text *net, word_kind kind);
 
-/* x as read_number reads it. */
-typedef struct {
-    char text[32];
-} number_text;
-number_text show_number(double x);
+const char *spec_word_name(word_kind kind);
+
+/* Names of the word's arguments; returns how many. */
+int spec_arguments(word_kind kind, const char *names[PN_MAXARGS]);
 
 #endif

@@ -1,5 +1,5 @@
 /* The words a network's text is made of: every one, its arguments and their defaults stand in `rules`. */
-#include "spec/spec.h"
+#include "spec/words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,29 +14,29 @@ static const char *const yes_no[] = {"yes", "no", NULL};
 const word_rule rules[PN_WORDS] = {
     [PN_INPUT] = {"input",
                   "input(784)",
-                  {{"size", 1, MAX_UNITS, .standard = NEEDED},
+                  {{"size", 1, MAX_UNITS, .standard = REQUIRED},
                    {"height", 1, MAX_UNITS, .standard = 0},
                    {"width", 1, MAX_UNITS, .standard = 0}}},
     [PN_DENSE] = {"dense",
                   "dense(128)",
-                  {{"units", 1, MAX_UNITS, .standard = NEEDED},
+                  {{"units", 1, MAX_UNITS, .standard = REQUIRED},
                    {"init", .choices = init_names, .standard = INIT_AUTO},
                    {"bias", .choices = yes_no, .standard = YES}}},
     [PN_CONV] = {"conv",
                  "conv(8,5)",
-                 {{"channels", 1, MAX_UNITS, .standard = NEEDED},
-                  {"kernel", 1, MAX_WINDOW, .standard = NEEDED},
+                 {{"channels", 1, MAX_UNITS, .standard = REQUIRED},
+                  {"kernel", 1, MAX_WINDOW, .standard = REQUIRED},
                   {"stride", 1, MAX_WINDOW, .standard = 1},
                   {"pad", 0, MAX_WINDOW, .choices = pad_names},
                   {"init", .choices = init_names, .standard = INIT_AUTO},
                   {"bias", .choices = yes_no, .standard = YES}}},
     [PN_MAXPOOL] = {"maxpool",
                     "maxpool(2)",
-                    {{"size", 1, MAX_WINDOW, .standard = NEEDED},
+                    {{"size", 1, MAX_WINDOW, .standard = REQUIRED},
                      {"stride", 1, MAX_WINDOW, .standard = STRIDE_OF_SIZE}}},
     [PN_AVGPOOL] = {"avgpool",
                     "avgpool(2)",
-                    {{"size", 1, MAX_WINDOW, .standard = NEEDED},
+                    {{"size", 1, MAX_WINDOW, .standard = REQUIRED},
                      {"stride", 1, MAX_WINDOW, .standard = STRIDE_OF_SIZE}}},
     [PN_GLOBALAVGPOOL] = {"globalavgpool", "globalavgpool", {{0}}},
     [PN_RELU] = {"relu", "relu", {{0}}},
@@ -46,7 +46,7 @@ const word_rule rules[PN_WORDS] = {
     [PN_TANH] = {"tanh", "tanh", {{0}}},
     [PN_SOFTMAX] = {"softmax", "softmax", {{0}}},
     [PN_FLATTEN] = {"flatten", "flatten", {{0}}},
-    [PN_DROPOUT] = {"dropout", "dropout(0.5)", {{"p", 0, 1, .real = true, .below = true, .standard = NEEDED}}},
+    [PN_DROPOUT] = {"dropout", "dropout(0.5)", {{"p", 0, 1, .real = true, .below = true, .standard = REQUIRED}}},
     [PN_BATCHNORM] = {"batchnorm",
                       "batchnorm(eps=0.00001)",
                       {{"eps", 1e-12, 1, .real = true, .standard = 1e-5},
@@ -55,7 +55,7 @@ const word_rule rules[PN_WORDS] = {
     [PN_RESIDUAL] = {"residual", "residual(dense(128) relu dense(128))", {{0}}},
     [PN_LOSS] = {"loss",
                  "loss(mse)",
-                 {{"name", .choices = loss_names, .standard = NEEDED},
+                 {{"name", .choices = loss_names, .standard = REQUIRED},
                   {"smoothing", 0, 1, .real = true, .below = true}}},
 };
 

@@ -2,12 +2,12 @@
  * bit.
  *
  *   clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -DPN_VERSION=\"0\" -Icsrc -o build/fuzz_file \
- *       tests/c/file/fuzz_file.c csrc/*/*.c -lm -pthread
- *   mkdir -p build/corpus && build/fuzz_file -max_total_time=180 -timeout=10 build/corpus
- *
- * Input: the bytes of a file, or, when they begin with '{', a header up to the last '}' and the data after it: the
- * fuzzer need not find the header's length.
- */
+ *       tests/c/file/fuzz_file.c csrc/*/
+    *.c -
+    lm - pthread *mkdir - p build / corpus &&build / fuzz_file -
+    max_total_time = 180 - timeout = 10 build / corpus * *Input : the bytes of a file,
+    or, when they begin with '{',
+    a header up to the last '}' and the data after it : the *fuzzer need not find the header's length. * /
 #include "layers/layer.h"
 
 #include <stdio.h>
@@ -17,7 +17,8 @@
 
 #define CHECK(condition) ((condition) ? (void)0 : (fprintf(stderr, "line %d: %s\n", __LINE__, #condition), abort()))
 
-static char path[64], copy[64];
+                                                        static char path[64],
+    copy[64];
 
 static void remove_files(void)
 {

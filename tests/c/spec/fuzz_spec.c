@@ -24,8 +24,8 @@ static double product(const int64_t *dim, int rank)
 static double check_sizes(const pn_net *net)
 {
     double numbers = product(net->text.input.dim, net->text.input.rank), parameters = 0;
-    for (int i = 0; i < net->n_layers; i++) {
-        const layer *l = &net->layers[i];
+    for (int i = 0; i < net->graph.n_layers; i++) {
+        const layer *l = &net->graph.layers[i];
         const double out = product(l->out.dim, l->out.rank);
         CHECK(out >= 1 && out <= MAX_FEATURES && (double)shape_size(&l->out) == out);
         numbers += out + (double)l->copy_size + (double)l->scratch_size + (double)l->own_size + (double)l->row_scratch;
@@ -35,7 +35,7 @@ static double check_sizes(const pn_net *net)
             parameters += (double)p->size;
         }
     }
-    CHECK(parameters == (double)net->n_parameters + (double)net->n_state);
+    CHECK(parameters == (double)net->n_parameters + (double)net->n_running);
     return numbers + parameters;
 }
 
@@ -44,7 +44,7 @@ static void check_text(const pn_net *net)
     char err[PN_ERRLEN];
     pn_net *again;
     CHECK(net_build(&again, net->spec, err) == PN_OK);
-    CHECK(strcmp(again->spec, net->spec) == 0 && again->n_layers == net->n_layers);
+    CHECK(strcmp(again->spec, net->spec) == 0 && again->n_layers == net->graph.n_layers);
     pn_net_free(again);
 }
 
@@ -63,7 +63,7 @@ static void use(const char *text)
     pn_net_predict(net, &data, ROWS, 1, y);
     const pn_status status = pn_net_train(net, &data, NULL, ROWS, ROWS, &opt, NULL);
     CHECK(status == PN_OK || net->error[0]);
-    for (int i = 0; i < net->n_layers; i++)
+    for (int i = 0; i < net->graph.n_layers; i++)
         CHECK(pn_net_input_gradient(net, &data, ROWS, i, x, y) == PN_OK);
     pn_net_free(net);
 }
@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const pn_status status = net_build(&net, text, err);
     CHECK((status == PN_OK) == (net != NULL) && (status == PN_OK || err[0]));
     if (status == PN_OK) {
-        const bool small = check_sizes(net) < SMALL && net->n_layers < MOST_LAYERS;
+        const bool small = check_sizes(net) < SMALL && net->graph.n_layers < MOST_LAYERS;
         check_text(net);
         pn_net_free(net);
         if (small)

@@ -1,0 +1,94 @@
+/* layernorm: the features of each sample shifted and scaled to mean 0 and variance 1 (Ba, Kiros and Hinton 2016), then
+   y = gamma normal + beta with parameters of their own. */
+#include "layers/layer.h"
+
+enum { LAYERNORM_EPSILON }; /* argument */
+
+static pn_status layernorm_shape(layer *l, char *err)
+{
+    const int64_t n = shape_size(&l->in);
+    (void)err;
+    l->out = l->in;
+    l->n_params = 2;
+    l->param[GAMMA] = parameter_vector("gamma", n, false);
+    l->param[BETA] = parameter_vector("beta", n, false);
+    l->scratch.size = 2 * padded(n); /* their gradients */
+    l->scratch.row_size = 2;         /* mean and inverse deviation */
+    if (is_channels_last(l->channels_last, &l->in))
+        l->scratch.thread_size =
+            2 * padded(n); /* the parameters in the order of the image, or their gradients in the other */
+    return PN_OK;
+}
+
+static void layernorm_init(layer *l, uint64_t seed, uint64_t stream)
+{
+    (void)seed;
+    (void)stream;
+    parameter_fill(&l->param[GAMMA], 1);
+}
+
+/* A parameter in the order in which x lies. */
+static const float *in_order(const layer *l, const pass *p, int k)
+{
+    if (!is_channels_last(l->channels_last, &l->in))
+        return l->param[k].data;
+    float *turned =
+        l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size + (size_t)k * l->scratch.thread_size / 2;
+    sample_load(true, &l->in, turned, l->param[k].data);
+    return turned;
+}
+
+static void layernorm_forward(layer *l, const pass *p)
+{
+    const activation x = layer_input(l, p);
+    int from, to;
+    my_part(p, p->rows, 1, &from, &to);
+    const size_t i = (size_t)from;
+    kernels()->layernorm(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, in_order(l, p, GAMMA),
+                         in_order(l, p, BETA), l->scratch.row_data + 2 * i, to - from, (int)shape_size(&l->in),
+                         (float)l->word.arg[LAYERNORM_EPSILON]);
+}
+
+static void layernorm_backward(layer *l, const pass *p)
+{
+    const activation x = layer_input(l, p);
+    int from, to;
+    my_part(p, p->rows, 1, &from, &to);
+    const size_t i = (size_t)from;
+    kernels()->layernorm_grad(l->dx.data + i * l->dx.ld, l->dx.ld, l->dy.data + i * l->dy.ld, l->dy.ld,
+                              x.data + i * x.ld, x.ld, in_order(l, p, GAMMA), l->scratch.row_data + 2 * i, to - from,
+                              (int)shape_size(&l->in));
+}
+
+static void layernorm_update(layer *l, const pass *p)
+{
+    const activation x = layer_input(l, p);
+    const int n = (int)shape_size(&l->in);
+    const bool turned = is_channels_last(l->channels_last, &l->in);
+    float *dgamma = l->scratch.data, *dbeta = l->scratch.data + padded(n);
+    int from = 0, to = n;
+    if (!turned)
+        my_part(p, n, PAD, &from, &to);
+    else if (p->id > 0) /* a part of the sums is no part of the parameters: one thread does all */
+        return;
+    kernels()->layernorm_sums(dgamma + from, dbeta + from, l->dy.data + from, l->dy.ld, x.data + from, x.ld,
+                              l->scratch.row_data, p->rows, to - from);
+    if (turned) {
+        float *plain = l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size;
+        sample_store(true, &l->in, plain, dgamma);
+        sample_store(true, &l->in, plain + l->scratch.thread_size / 2, dbeta);
+        dgamma = plain;
+        dbeta = plain + l->scratch.thread_size / 2;
+    }
+    parameter_take_gradient(&l->param[GAMMA], p, dgamma, from, to);
+    parameter_take_gradient(&l->param[BETA], p, dbeta, from, to);
+}
+
+const layer_ops layernorm_ops = {
+    .shape = layernorm_shape,
+    .init = layernorm_init,
+    .forward = layernorm_forward,
+    .backward = layernorm_backward,
+    .update = layernorm_update,
+    .transparent = true,
+};

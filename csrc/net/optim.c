@@ -1,0 +1,149 @@
+/* The optimizer state of a network, and the step of all its parameters at once. */
+#include "base/threads.h"
+#include "net/net.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEGMENT = 4096 /* gradients whose squares are added up in one go */ };
+
+static int states_of(pn_optim_kind kind)
+{
+    const char *const *names;
+    return optim_states(kind, &names);
+}
+
+static bool same_states(pn_optim_kind a, pn_optim_kind b)
+{
+    const char *const *x, *const *y;
+    const int n = optim_states(a, &x);
+    return n == optim_states(b, &y) && (!n || strcmp(x[0], y[0]) == 0);
+}
+
+/* What memory m holds of the parameters at `data`; as much room for panels lies one n_parameters further. */
+static float *state_of(const pn_net *net, int m, const float *data)
+{
+    return net->optimizer.state + 2 * (size_t)m * net->n_parameters + (data - net->parameters);
+}
+
+/* All begins anew: zeros, and no step taken. */
+static pn_status reset_state(pn_net *net, pn_optim_kind kind)
+{
+    const int states = states_of(kind);
+    if (states > net->optimizer.most_states) {
+        float *block = aligned_zeros(2 * (size_t)states * net->n_parameters, sizeof *block);
+        if (!block)
+            return fail(net->error, PN_ERR_MEMORY, "no memory for what the optimizer remembers of %zu parameters",
+                        net->n_parameters);
+        free(net->optimizer.state);
+        net->optimizer.state = block;
+        net->optimizer.most_states = states;
+    } else if (states) {
+        memset(net->optimizer.state, 0, 2 * (size_t)states * net->n_parameters * sizeof *net->optimizer.state);
+    }
+    for (int t = 0; t < net->n_trained; t++) {
+        parameter *p = net->tensors[t].parameter;
+        for (int m = 0; m < MAX_STATES; m++) {
+            p->state[m] = m < states ? state_of(net, m, p->data) : NULL;
+            p->state_panels[m] = m < states ? p->state[m] + net->n_parameters : NULL;
+        }
+    }
+    net->optimizer.kind = kind;
+    net->optimizer.steps = 0;
+    return PN_OK;
+}
+
+pn_status optim_reserve(pn_net *net, const pn_optim *opt)
+{
+    const bool missing = states_of(opt->kind) > net->optimizer.most_states;
+    if (missing || !same_states(net->optimizer.kind, opt->kind)) {
+        pn_status status = reset_state(net, opt->kind);
+        if (status)
+            return status;
+    }
+    net->optimizer.kind = opt->kind;
+    if (opt->clip_norm > 0 && !net->optimizer.squares) {
+        net->optimizer.squares = aligned_zeros(net->n_parameters / SEGMENT + 1, sizeof *net->optimizer.squares);
+        if (!net->optimizer.squares)
+            return fail(net->error, PN_ERR_MEMORY, "no memory for the norm of the gradients");
+    }
+    return PN_OK;
+}
+
+void pn_net_state(const pn_net *net, pn_state_info *info)
+{
+    *info = (pn_state_info){
+        .kind = net->optimizer.kind,
+        .steps = net->optimizer.steps,
+        .tensors = net->optimizer.state ? net->n_trained * states_of(net->optimizer.kind) : 0,
+    };
+}
+
+pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor)
+{
+    pn_state_info info;
+    net->error[0] = 0;
+    pn_net_state(net, &info);
+    if (i < 0 || i >= info.tensors)
+        return fail(net->error, PN_ERR_ARGUMENT, "state tensor %d; the optimizer remembers %d", i, info.tensors);
+    const int m = i / net->n_trained;
+    pn_net_tensor(net, i % net->n_trained, tensor);
+    tensor->data = state_of(net, m, tensor->data);
+    const char *const *names;
+    optim_states(net->optimizer.kind, &names);
+    snprintf(net->optimizer.state_name, sizeof net->optimizer.state_name, "%s.%s", tensor->name, names[m]);
+    tensor->name = net->optimizer.state_name;
+    tensor->grad = NULL;
+    return PN_OK;
+}
+
+pn_status pn_net_set_state(pn_net *net, pn_optim_kind kind, int64_t steps)
+{
+    net->error[0] = 0;
+    pn_status status = optim_check_kind(kind, net->error);
+    if (!status && steps < 0)
+        status = fail(net->error, PN_ERR_ARGUMENT, "steps is %lld; accepted: 0 or more", (long long)steps);
+    if (!status)
+        status = reset_state(net, kind);
+    if (!status)
+        net->optimizer.steps = steps;
+    return status;
+}
+
+/* The root of the sum of the squares of all gradients. Segments are added up by one thread or another, their sums by each
+   in the same order. */
+static double gradient_norm(pn_net *net, const pass *p)
+{
+    const size_t n = net->n_parameters;
+    const int segments = (int)((n + SEGMENT - 1) / SEGMENT);
+    int from, to;
+    my_part(p, segments, PAD, &from, &to);
+    for (size_t i = (size_t)from; i < (size_t)to; i++) {
+        const size_t at = i * SEGMENT, left = n - at;
+        net->optimizer.squares[i] = kernels()->sum_squares(net->gradients + at, left < SEGMENT ? left : SEGMENT);
+    }
+    pool_barrier(p->threads);
+    double sum = 0;
+    for (int i = 0; i < segments; i++)
+        sum += (double)net->optimizer.squares[i];
+    return sqrt(sum);
+}
+
+void optim_apply_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken)
+{
+    float scale = 1;
+    if (opt->clip_norm > 0) {
+        const double norm = gradient_norm(net, p);
+        if (norm > opt->clip_norm)
+            scale = (float)(opt->clip_norm / norm);
+    }
+    const optim_step s = optim_step_of(opt, taken, net->optimizer.steps + taken + 1, scale);
+    for (int t = 0; t < net->n_trained; t++) {
+        const parameter *w = net->tensors[t].parameter;
+        int from, to;
+        my_part(p, (int)w->size, PAD, &from, &to);
+        optim_apply(&s, w, (size_t)from, w->grad + from, (size_t)(to - from));
+    }
+}
