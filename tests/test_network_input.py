@@ -190,7 +190,7 @@ def test_steps_in_the_wrong_order() -> None:
     refused(lambda: net.gradients, "after backward")
     net.forward(X)
     refused(net.backward, "backward comes after forward and loss")
-    with pytest.raises(ValueError, match="4 answers; the last forward had 5 samples"):
+    with pytest.raises(ValueError, match="4 samples; the last forward had 5"):
         net.loss(Y[:4])
     net.loss(Y)
     refused(lambda: net.update(SGD()), "update comes after")

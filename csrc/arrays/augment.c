@@ -134,7 +134,7 @@ void augmenter_free(augmenter *a)
 }
 
 /* C (m,n) = factor A (m,k) B (k,n) */
-static void product(float *C, const float *A, const float *B, int m, int n, int k)
+static void smooth_product(float *C, const float *A, const float *B, int m, int n, int k)
 {
     const gemm_args g = {.C = C,
                          .A = A,
@@ -153,8 +153,8 @@ static void product(float *C, const float *A, const float *B, int m, int n, int 
 static void bend(const augmenter *a, float *d, float *half, const float *nodes)
 {
     const float deviation = 1.7320508f; /* numbers from -1 to 1 times that have deviation 1 */
-    product(half, a->down, nodes, a->height, a->nodes_across, a->nodes_down);
-    product(d, half, a->across, a->height, a->width, a->nodes_across);
+    smooth_product(half, a->down, nodes, a->height, a->nodes_across, a->nodes_down);
+    smooth_product(d, half, a->across, a->height, a->width, a->nodes_across);
     kernels()->scale(d, (size_t)a->height * (size_t)a->width, deviation * (float)a->options.elastic);
 }
 

@@ -25,11 +25,6 @@ typedef struct {
     bool trans_b; /* B lies as (n,k) */
 } product;
 
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 /* The part of p that begins at row i, column j and term k of the sums, and has this size. Sums go on from what the part
    before left in C, so they are the same chains as without parts. */
 static product part(const product *p, int i, int j, int k, int rows, int columns, int terms)

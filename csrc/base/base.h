@@ -31,6 +31,16 @@ typedef struct {
 } shape_text;
 shape_text show_shape(const shape *s);
 
+static inline int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* n floats, and the padding that brings the next row to a cache line. */
 size_t padded(int64_t n);
 

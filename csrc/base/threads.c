@@ -1,33 +1,20 @@
 /* The worker pool: the only file that knows about threads. Workers spin for a few microseconds between pieces of work,
-   since a step is shorter than waking a sleeper takes, then sleep. Where other programs keep the cores busy, a thread that
-   waits for one that has lost its core waits for milliseconds: then the caller goes on alone, and tries again later. */
+   since a step is shorter than waking a sleeper takes, then sleep. pool_policy.c decides when it is used. */
 #define _GNU_SOURCE
 #include "base/threads.h"
 #include "base/base.h"
+#include "base/pool_policy.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-    MAX_THREADS = 64,
     LINE = 64,    /* bytes: what threads write apart lies on cache lines apart */
     SPINS = 1000, /* until there is work, then sleep: about 25 us */
     ROUNDS = 200  /* of spins until all have arrived, then sleep: about 5 ms */
-};
-
-/* Microseconds. */
-enum {
-    PATIENCE = 12000, /* waited in vain before a call goes on alone: a passing process may take a core for 4000 */
-    LOST = 1000,      /* by calls that had better worked alone, until they do */
-    LONGEST_PAUSE = 1600000, /* before the team is tried again */
-    SHORT = 8, /* work that no team pays for: to call it and to move what it reads and writes takes some */
-    LONG = 60, /* work that waking the team pays for, which takes 50 */
-    SOON = 25  /* after the last work: had the team done that, it would still be awake */
 };
 
 typedef struct {
@@ -37,33 +24,20 @@ typedef struct {
 } worker;
 
 static struct {
-    pthread_mutex_t owner; /* held by the call that uses the team */
+    pthread_mutex_t owner; /* held by the call that uses the pool */
     int workers;           /* running; worker[0] stands for the caller and never runs */
     worker worker[MAX_THREADS];
-    atomic_int wanted; /* by pn_set_threads; 0: not asked yet */
-    pool_job job;      /* of the call under way; NULL sends the workers home */
+    pool_job job; /* of the call under way; NULL ends the workers */
     void *arg;
     int threads;
     int core;                          /* the caller's */
     _Alignas(LINE) atomic_int arrived; /* at the barrier */
     _Alignas(LINE) atomic_uint round;  /* changes when all have arrived */
     _Alignas(LINE) atomic_int sleepers;
-    pthread_mutex_t bed;
-    pthread_cond_t morning;
-    atomic_llong waited; /* by all threads of this call, beyond spinning */
-    atomic_llong ended;  /* the last call of pool_run_if_worth */
-    long long begun;     /* this call; under owner, like the next */
-    long long alone_until;
-    long long lost;
-    long long pause;
-} pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER, .morning = PTHREAD_COND_INITIALIZER};
-
-static long long microseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return 1000000ll * now.tv_sec + now.tv_nsec / 1000;
-}
+    pthread_mutex_t sleep_lock;
+    pthread_cond_t wake_up;
+} pool = {
+    .owner = PTHREAD_MUTEX_INITIALIZER, .sleep_lock = PTHREAD_MUTEX_INITIALIZER, .wake_up = PTHREAD_COND_INITIALIZER};
 
 /* True if the number changed soon. */
 static bool spin_until_change(atomic_uint *what, unsigned old)
@@ -78,15 +52,15 @@ static bool spin_until_change(atomic_uint *what, unsigned old)
 
 static void sleep_until_change(atomic_uint *what, unsigned old)
 {
-    pthread_mutex_lock(&pool.bed);
+    pthread_mutex_lock(&pool.sleep_lock);
     atomic_fetch_add(&pool.sleepers, 1); /* before the last look: who changes it sees us, or we see the change */
     while (atomic_load(what) == old)
-        pthread_cond_wait(&pool.morning, &pool.bed);
+        pthread_cond_wait(&pool.wake_up, &pool.sleep_lock);
     atomic_fetch_sub(&pool.sleepers, 1);
-    pthread_mutex_unlock(&pool.bed);
+    pthread_mutex_unlock(&pool.sleep_lock);
 }
 
-static bool workers_awake(void)
+bool workers_awake(void)
 {
     return atomic_load(&pool.sleepers) == 0;
 }
@@ -95,9 +69,9 @@ static void wake_sleepers(void)
 {
     if (workers_awake())
         return;
-    pthread_mutex_lock(&pool.bed);
-    pthread_cond_broadcast(&pool.morning);
-    pthread_mutex_unlock(&pool.bed);
+    pthread_mutex_lock(&pool.sleep_lock);
+    pthread_cond_broadcast(&pool.wake_up);
+    pthread_mutex_unlock(&pool.sleep_lock);
 }
 
 /* The same in so many rounds. Between them a thread that waits for this one's core has it: it may be the one waited for. */
@@ -121,7 +95,7 @@ void pool_barrier(int threads)
             const long long since = microseconds();
             if (!yield_until_change(&pool.round, round, ROUNDS))
                 sleep_until_change(&pool.round, round);
-            atomic_fetch_add_explicit(&pool.waited, microseconds() - since, memory_order_relaxed);
+            policy_add_wait(microseconds() - since);
         }
         return;
     }
@@ -183,13 +157,7 @@ static void stop_workers(void)
     pool.workers = 0;
 }
 
-/* Scratch memory, taken and given back without waiting, by any thread; kept for the next one. */
-static struct {
-    atomic_flag taken;
-    _Atomic(float *) memory;
-} scratch[MAX_THREADS];
-
-/* A fork copies only the calling thread: the pool is sent home before, and both sides start it anew when they need it. */
+/* A fork copies only the calling thread: the workers are ended before, and both sides start it anew when they need it. */
 static void before_fork(void)
 {
     pthread_mutex_lock(&pool.owner);
@@ -203,8 +171,7 @@ static void after_fork(void)
 
 static void after_fork_in_child(void)
 {
-    for (int i = 0; i < MAX_THREADS; i++) /* who had taken one is not here to give it back */
-        atomic_flag_clear(&scratch[i].taken);
+    scratch_after_fork();
     after_fork();
 }
 
@@ -221,9 +188,7 @@ __attribute__((destructor)) static void stop_at_exit(void)
         return; /* a call is under way on another thread: the process is being torn down around it */
     stop_workers();
     pthread_mutex_unlock(&pool.owner);
-    for (int i = 0; i < MAX_THREADS; i++)
-        if (!atomic_flag_test_and_set(&scratch[i].taken)) /* else another thread is still at work, and stays so */
-            free(scratch[i].memory);
+    scratch_free();
 }
 
 /* As many of `threads` as can be had, the caller's included. */
@@ -244,33 +209,6 @@ static int start_workers(int threads)
     return pool.workers + 1 < threads ? pool.workers + 1 : threads;
 }
 
-bool pool_is_held_up(int threads)
-{
-    if (threads == 1)
-        return false;
-    const long long waited = atomic_load_explicit(&pool.waited, memory_order_relaxed);
-    return waited > PATIENCE && 3 * waited / (threads - 1) > microseconds() - pool.begun;
-}
-
-/* From a call that has ended, whose own share was done at that time: does the team pay? */
-static void learn(int threads, long long done)
-{
-    const long long now = microseconds();
-    pool.lost += (now - done) - (done - pool.begun); /* who waits as long as he works would not be slower alone */
-    if (pool.lost < 0)
-        pool.lost = 0;
-    if (pool.lost > LOST || pool_is_held_up(threads)) {
-        const long long waited = atomic_load_explicit(&pool.waited, memory_order_relaxed);
-        const long long once = 10 * (pool.lost > waited ? pool.lost : waited), again = 2 * pool.pause;
-        pool.pause = once > again ? once : again < LONGEST_PAUSE ? again : LONGEST_PAUSE;
-        pool.alone_until = now + pool.pause;
-        pool.lost = 0;
-    } else { /* forgiven when calls have gone well for as long */
-        const long long well = now - pool.begun;
-        pool.pause = pool.pause > well ? pool.pause - well : 0;
-    }
-}
-
 void pool_run(pool_job job, void *arg, int wanted)
 {
     int threads = wanted < pn_threads() ? wanted : pn_threads();
@@ -278,8 +216,7 @@ void pool_run(pool_job job, void *arg, int wanted)
         job(arg, 0, 1);
         return;
     }
-    pool.begun = microseconds();
-    if (pool.begun < pool.alone_until) {
+    if (!policy_begin()) {
         pthread_mutex_unlock(&pool.owner);
         job(arg, 0, 1);
         return;
@@ -291,25 +228,12 @@ void pool_run(pool_job job, void *arg, int wanted)
 #ifdef __linux__
     pool.core = sched_getcpu();
 #endif
-    atomic_store_explicit(&pool.waited, 0, memory_order_relaxed);
     call_workers(threads);
     job(arg, 0, threads);
     const long long done = microseconds();
     pool_barrier(threads);
-    learn(threads, done);
+    policy_end(threads, done);
     pthread_mutex_unlock(&pool.owner);
-}
-
-void pool_run_if_worth(pool_job job, void *arg, double length)
-{
-    if (length < SHORT || pn_threads() == 1) {
-        job(arg, 0, 1);
-        return;
-    }
-    /* Shorter work that follows closely wakes the team for what will follow it. */
-    const bool soon = microseconds() - atomic_load_explicit(&pool.ended, memory_order_relaxed) < SOON;
-    pool_run(job, arg, length >= LONG || soon || workers_awake() ? MAX_THREADS : 1);
-    atomic_store_explicit(&pool.ended, microseconds(), memory_order_relaxed);
 }
 
 void partition(int id, int threads, int n, int grain, int *from, int *to)
@@ -320,40 +244,7 @@ void partition(int id, int threads, int n, int grain, int *from, int *to)
     *to = end < n ? (int)end : n;
 }
 
-/* ---- scratch memory ------------------------------------------------------------------------------------------------ */
-
-float *scratch_take(void)
-{
-    for (int i = 0; i < MAX_THREADS; i++)
-        if (!atomic_flag_test_and_set(&scratch[i].taken)) {
-            if (!scratch[i].memory)
-                scratch[i].memory = aligned_alloc(LINE, SCRATCH_BYTES);
-            if (!scratch[i].memory)
-                atomic_flag_clear(&scratch[i].taken);
-            return scratch[i].memory;
-        }
-    return NULL;
-}
-
-void scratch_give(float *memory)
-{
-    for (int i = 0; memory && i < MAX_THREADS; i++)
-        if (scratch[i].memory == memory) {
-            atomic_flag_clear(&scratch[i].taken);
-            return;
-        }
-}
-
-/* ---- how many ------------------------------------------------------------------------------------------------------ */
-
-static int from_environment(const char *name)
-{
-    const char *text = getenv(name);
-    return text ? (int)strtol(text, NULL, 10) : 0; /* OMP_NUM_THREADS may be a list: its first number counts */
-}
-
-/* The cores this process may use. */
-static int cores(void)
+int usable_cores(void)
 {
 #ifdef __linux__
     cpu_set_t set;
@@ -361,27 +252,4 @@ static int cores(void)
         return CPU_COUNT(&set);
 #endif
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
-}
-
-int pn_threads(void)
-{
-    int n = atomic_load_explicit(&pool.wanted, memory_order_relaxed);
-    if (n == 0) {
-        n = from_environment("PYNET_NUM_THREADS");
-        if (n <= 0)
-            n = from_environment("OMP_NUM_THREADS");
-        if (n <= 0)
-            n = cores();
-        n = n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
-        atomic_store_explicit(&pool.wanted, n, memory_order_relaxed);
-    }
-    return n;
-}
-
-pn_status pn_set_threads(int n)
-{
-    if (n < 0 || n > MAX_THREADS)
-        return PN_ERR_ARGUMENT;
-    atomic_store_explicit(&pool.wanted, n, memory_order_relaxed);
-    return PN_OK;
 }

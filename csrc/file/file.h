@@ -9,8 +9,6 @@
 
 #include "file/json.h"
 
-#include <sys/stat.h>
-
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "floats are read and written as they lie in memory; safetensors wants them little-endian"
 #endif
@@ -19,22 +17,32 @@
 #define MAX_TEXT (1 << 16)   /* bytes of a network's text: each word becomes a layer in memory */
 #define MAX_CHUNK (1 << 30)  /* bytes of one read or write: macOS refuses more than INT_MAX */
 
+#define MAX_PAIRS 4096            /* each new one is compared with those before it */
 #define MAX_NOTES (MAX_PAIRS - 4) /* four of the pairs are the file's own: */
 #define TEXT_KEY "pynet"
 #define SEED_KEY "pynet.seed"
 #define UPDATES_KEY "pynet.updates"
 #define CHECKPOINT_KEY "pynet.checkpoint"
 
+/* Where the bytes of a model file come from. */
+typedef struct source source;
+struct source {
+    uint64_t size;
+    pn_status (*read)(const source *from, void *to, size_t size, uint64_t offset, char *err); /* exactly `size` bytes */
+    int fd;
+};
+
+/* Reads a model; nothing that its bytes say is trusted. Of a checkpoint the model alone, unless `more` asks for the rest. On
+   failure what *net and *more hold must be freed. */
+pn_status parse_model(pn_net **net, pn_checkpoint *more, const source *from, char *err);
+
+/* The header of a model file and the 8 bytes before it. Allocated. */
+pn_status make_header(pn_net *net, const pn_checkpoint *more, char **head, size_t *size, char *err);
+
 /* Keys that are the file's own, now or in a later version. */
 bool is_reserved(const char *key);
 
 /* May a tensor of a checkpoint be called so? It cannot clash with those of a network, "0.W". */
 bool is_checkpoint_name(const char *name);
-
-/* errno = code, which Python turns into the kind of OSError; the message is strerror's unless why is given. */
-pn_status io_fail(char *err, int code, const char *why);
-
-/* Only a regular file is read or replaced: a device cannot be renamed over, a pipe can hang. */
-pn_status check_regular(const struct stat *st, char *err);
 
 #endif

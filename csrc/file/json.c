@@ -1,4 +1,4 @@
-/* The JSON header of a model file: read strictly, and no more JSON than it needs; the writer of its strings. */
+/* JSON: as much of it as the header of a model file needs, read strictly; the writer of its strings. */
 #include "file/json.h"
 
 #include <inttypes.h>
@@ -65,16 +65,7 @@ bool utf8_valid(const char *s)
 
 /* ---- JSON: as much of it as the header needs ---------------------------------------------------------------------- */
 
-/* A position in the header. After the first failure every call below does nothing and answers 0, false or "". */
-typedef struct {
-    char *text; /* ends in a zero byte; strings are decoded in place */
-    size_t at;
-    pn_status status;
-    char *err;
-} json;
-
-/* Fails with a message that names the byte. */
-__attribute__((format(printf, 2, 3))) static void json_fail(json *j, const char *format, ...)
+void json_fail(json *j, const char *format, ...)
 {
     if (j->status != PN_OK)
         return; /* the first failure is the one to tell */
@@ -86,15 +77,13 @@ __attribute__((format(printf, 2, 3))) static void json_fail(json *j, const char 
     j->status = fail(j->err, PN_ERR_FORMAT, "byte %zu of the header: %s", j->at, why);
 }
 
-/* Steps over blanks. */
-static void json_blanks(json *j)
+void json_blanks(json *j)
 {
     if (j->status == PN_OK)
         j->at += strspn(j->text + j->at, " \t\n\r");
 }
 
-/* Steps over blanks; if c comes next, eats it. */
-static bool json_take(json *j, char c)
+bool json_take(json *j, char c)
 {
     json_blanks(j);
     if (j->status != PN_OK || j->text[j->at] != c)
@@ -103,14 +92,13 @@ static bool json_take(json *j, char c)
     return true;
 }
 
-static void json_expect(json *j, char c)
+void json_expect(json *j, char c)
 {
     if (!json_take(j, c))
         json_fail(j, "expected '%c'", c);
 }
 
-/* Is there another member before the closing bracket? Eats the comma before it, or the bracket. */
-static bool json_more(json *j, char close, bool *first)
+bool json_more(json *j, char close, bool *first)
 {
     if (json_take(j, close))
         return false;
@@ -160,8 +148,7 @@ static size_t json_escape(json *j, char *to)
     return utf8_put(to, (uint32_t)code);
 }
 
-/* Decodes a string; it has no zero bytes and lies in the text. */
-static const char *json_string(json *j)
+const char *json_string(json *j)
 {
     json_expect(j, '"');
     char *start = j->text + j->at, *to = start;
@@ -185,17 +172,11 @@ static const char *json_string(json *j)
     return start;
 }
 
-/* A string and its colon. */
-static const char *json_key(json *j)
+const char *json_key(json *j)
 {
     const char *key = json_string(j);
     json_expect(j, ':');
     return key;
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
 }
 
 size_t decimal(const char *s, uint64_t *value)
@@ -208,7 +189,7 @@ size_t decimal(const char *s, uint64_t *value)
     return n > 1 && s[0] == '0' ? 0 : n;
 }
 
-static uint64_t json_integer(json *j)
+uint64_t json_integer(json *j)
 {
     uint64_t value = 0;
     json_blanks(j);
@@ -234,128 +215,4 @@ void json_write_string(FILE *to, const char *s)
             fputc(*s, to);
     }
     fputc('"', to);
-}
-
-/* ---- the header ---------------------------------------------------------------------------------------------------- */
-
-/* Room for element n of an array that grows by doubling; NULL without memory, and the array stays as it was. */
-static void *grow(void *array, size_t n, size_t size)
-{
-    bool full = (n & (n - 1)) == 0; /* 0, 1, 2, 4, 8 ... */
-    return full ? realloc(array, (n ? 2 * n : 1) * size) : array;
-}
-
-const char *header_note(const header *h, const char *key)
-{
-    for (size_t i = 0; i < h->n_pairs; i++)
-        if (strcmp(h->pairs[i].key, key) == 0)
-            return h->pairs[i].value;
-    return NULL;
-}
-
-/* "__metadata__": {"key": "value", ...} */
-static void read_pairs(json *j, header *h)
-{
-    if (h->has_pairs)
-        json_fail(j, "__metadata__ for the second time");
-    h->has_pairs = true;
-    json_expect(j, '{');
-    for (bool first = true; json_more(j, '}', &first);) {
-        pair *pairs = grow(h->pairs, h->n_pairs, sizeof *pairs), p;
-        if (!pairs) {
-            j->status = fail(j->err, PN_ERR_MEMORY, "no memory for its notes");
-            return;
-        }
-        h->pairs = pairs;
-        p.key = json_key(j);
-        if (header_note(h, p.key))
-            json_fail(j, "note %s for the second time", show(p.key).text);
-        if (h->n_pairs >= MAX_PAIRS)
-            json_fail(j, "more than %d notes", MAX_PAIRS);
-        p.value = json_string(j);
-        h->pairs[h->n_pairs++] = p;
-    }
-}
-
-/* "shape": [784, 128] */
-static void read_shape(json *j, entry *e)
-{
-    json_expect(j, '[');
-    for (bool first = true; json_more(j, ']', &first); e->rank++) {
-        uint64_t dim = json_integer(j);
-        if (e->rank < MAX_DIMS)
-            e->dim[e->rank] = dim;
-    }
-}
-
-/* "data_offsets": [0, 401408] */
-static void read_offsets(json *j, entry *e)
-{
-    json_expect(j, '[');
-    e->begin = json_integer(j);
-    json_expect(j, ',');
-    e->end = json_integer(j);
-    json_expect(j, ']');
-    if (e->begin > e->end)
-        json_fail(j, "tensor %s begins at %" PRIu64 " and ends at %" PRIu64, show(e->name).text, e->begin, e->end);
-}
-
-/* {"dtype": "F32", "shape": [...], "data_offsets": [...]}, in any order, each once */
-static void read_entry(json *j, entry *e)
-{
-    enum { DTYPE, SHAPE, OFFSETS, FIELDS };
-    static const char *const fields[] = {"dtype", "shape", "data_offsets"};
-    bool seen[FIELDS + 1] = {false};
-    json_expect(j, '{');
-    for (bool first = true; json_more(j, '}', &first);) {
-        const char *key = json_key(j);
-        int field = 0;
-        while (field < FIELDS && strcmp(key, fields[field]) != 0)
-            field++;
-        if (field == FIELDS)
-            json_fail(j, "unknown field %s; an entry has dtype, shape and data_offsets", show(key).text);
-        if (seen[field])
-            json_fail(j, "%s for the second time", key);
-        seen[field] = true;
-        if (field == DTYPE)
-            e->dtype = json_string(j);
-        if (field == SHAPE)
-            read_shape(j, e);
-        if (field == OFFSETS)
-            read_offsets(j, e);
-    }
-    if (!seen[DTYPE] || !seen[SHAPE] || !seen[OFFSETS])
-        json_fail(j, "tensor %s lacks dtype, shape or data_offsets", show(e->name).text);
-}
-
-pn_status header_parse(header *h, char *err)
-{
-    json j = {.text = h->text, .err = err};
-    if (h->text[0] != '{')
-        json_fail(&j, "expected '{'; this is no safetensors file");
-    json_expect(&j, '{');
-    for (bool first = true; json_more(&j, '}', &first);) {
-        entry *entries = grow(h->entries, h->n_entries, sizeof *entries), e = {0};
-        if (!entries)
-            return fail(err, PN_ERR_MEMORY, "no memory for its list of tensors");
-        h->entries = entries;
-        e.name = json_key(&j);
-        if (strcmp(e.name, "__metadata__") == 0) {
-            read_pairs(&j, h);
-        } else {
-            read_entry(&j, &e);
-            h->entries[h->n_entries++] = e;
-        }
-    }
-    json_blanks(&j); /* the padding */
-    if (j.at != h->size)
-        json_fail(&j, "something after the closing '}'");
-    return j.status;
-}
-
-void header_free(header *h)
-{
-    free(h->pairs);
-    free(h->entries);
-    free(h->text);
 }

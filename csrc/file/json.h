@@ -1,4 +1,4 @@
-/* The JSON header of a model file. */
+/* JSON, and the texts in a model file. */
 #ifndef PN_JSON_H
 #define PN_JSON_H
 
@@ -6,39 +6,32 @@
 
 #include <stdio.h>
 
-#define MAX_PAIRS 4096 /* each new one is compared with those before it */
-#define MAX_DIMS 8     /* of a tensor's shape; further ones are counted, not kept */
-#define SHOWN 96       /* bytes of a path or name in a message: leaves room for the reason */
+#define SHOWN 96 /* bytes of a path or name in a message: leaves room for the reason */
 
+/* A position in the header. After the first failure every call below does nothing and answers 0, false or "". */
 typedef struct {
-    const char *name, *dtype;
-    int rank;
-    uint64_t dim[MAX_DIMS];
-    uint64_t begin, end; /* bytes, from the start of the data; begin <= end */
-    bool used;
-} entry;
+    char *text; /* ends in a zero byte; strings are decoded in place */
+    size_t at;
+    pn_status status;
+    char *err;
+} json;
 
-typedef struct {
-    const char *key, *value;
-} pair;
+/* Fails with a message that names the byte. */
+__attribute__((format(printf, 2, 3))) void json_fail(json *j, const char *format, ...);
 
-/* What a header says; the strings lie in its text. */
-typedef struct {
-    char *text; /* malloc'ed; `size` bytes, then a zero byte; parsing uses it up */
-    size_t size;
-    entry *entries;
-    size_t n_entries;
-    pair *pairs; /* __metadata__, no key twice */
-    size_t n_pairs;
-    bool has_pairs;
-} header;
+/* Steps over blanks; the second eats c if it comes next, the third fails if it does not. */
+void json_blanks(json *j);
+bool json_take(json *j, char c);
+void json_expect(json *j, char c);
 
-/* Fills entries and pairs from text and size. Free with header_free, after a failure too. */
-pn_status header_parse(header *h, char *err);
-void header_free(header *h);
+/* Is there another member before the closing bracket? Eats the comma before it, or the bracket. */
+bool json_more(json *j, char close, bool *first);
 
-/* The value under this key of __metadata__; NULL when there is none. */
-const char *header_note(const header *h, const char *key);
+/* Decodes a string; it has no zero bytes and lies in the text. The second eats its colon, too. */
+const char *json_string(json *j);
+const char *json_key(json *j);
+
+uint64_t json_integer(json *j);
 
 /* Writes s, valid UTF-8, as a JSON string. */
 void json_write_string(FILE *to, const char *s);

@@ -1,31 +1,36 @@
-/* Reads a model file; nothing that it says is trusted. */
+/* From the bytes of a model file to a network; nothing that they say is trusted. */
 #include "file/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* ---- shared with file_write.c --------------------------------------------------------------------------------------- */
+#define MAX_DIMS 8 /* of a tensor's shape; further ones are counted, not kept */
 
-pn_status io_fail(char *err, int code, const char *why)
-{
-    fail(err, PN_ERR_IO, "%s", why ? why : strerror(code));
-    errno = code;
-    return PN_ERR_IO;
-}
+typedef struct {
+    const char *name, *dtype;
+    int rank;
+    uint64_t dim[MAX_DIMS];
+    uint64_t begin, end; /* bytes, from the start of the data; begin <= end */
+    bool used;
+} entry;
 
-pn_status check_regular(const struct stat *st, char *err)
-{
-    if (S_ISREG(st->st_mode))
-        return PN_OK;
-    if (S_ISDIR(st->st_mode))
-        return io_fail(err, EISDIR, "it is a folder");
-    return io_fail(err, EINVAL, "it is not a regular file");
-}
+typedef struct {
+    const char *key, *value;
+} pair;
+
+/* What a header says; the strings lie in its text. */
+typedef struct {
+    char *text; /* malloc'ed; `size` bytes, then a zero byte; parsing uses it up */
+    size_t size;
+    entry *entries;
+    size_t n_entries;
+    pair *pairs; /* __metadata__, no key twice */
+    size_t n_pairs;
+    bool has_pairs;
+} header;
 
 bool is_reserved(const char *key)
 {
@@ -42,7 +47,131 @@ bool is_checkpoint_name(const char *name)
     return first > 0;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- the header ---------------------------------------------------------------------------------------------------- */
+
+/* Room for element n of an array that grows by doubling; NULL without memory, and the array stays as it was. */
+static void *grow(void *array, size_t n, size_t size)
+{
+    bool full = (n & (n - 1)) == 0; /* 0, 1, 2, 4, 8 ... */
+    return full ? realloc(array, (n ? 2 * n : 1) * size) : array;
+}
+
+static const char *header_note(const header *h, const char *key)
+{
+    for (size_t i = 0; i < h->n_pairs; i++)
+        if (strcmp(h->pairs[i].key, key) == 0)
+            return h->pairs[i].value;
+    return NULL;
+}
+
+/* "__metadata__": {"key": "value", ...} */
+static void read_pairs(json *j, header *h)
+{
+    if (h->has_pairs)
+        json_fail(j, "__metadata__ for the second time");
+    h->has_pairs = true;
+    json_expect(j, '{');
+    for (bool first = true; json_more(j, '}', &first);) {
+        pair *pairs = grow(h->pairs, h->n_pairs, sizeof *pairs), p;
+        if (!pairs) {
+            j->status = fail(j->err, PN_ERR_MEMORY, "no memory for its notes");
+            return;
+        }
+        h->pairs = pairs;
+        p.key = json_key(j);
+        if (header_note(h, p.key))
+            json_fail(j, "note %s for the second time", show(p.key).text);
+        if (h->n_pairs >= MAX_PAIRS)
+            json_fail(j, "more than %d notes", MAX_PAIRS);
+        p.value = json_string(j);
+        h->pairs[h->n_pairs++] = p;
+    }
+}
+
+/* "shape": [784, 128] */
+static void read_shape(json *j, entry *e)
+{
+    json_expect(j, '[');
+    for (bool first = true; json_more(j, ']', &first); e->rank++) {
+        uint64_t dim = json_integer(j);
+        if (e->rank < MAX_DIMS)
+            e->dim[e->rank] = dim;
+    }
+}
+
+/* "data_offsets": [0, 401408] */
+static void read_offsets(json *j, entry *e)
+{
+    json_expect(j, '[');
+    e->begin = json_integer(j);
+    json_expect(j, ',');
+    e->end = json_integer(j);
+    json_expect(j, ']');
+    if (e->begin > e->end)
+        json_fail(j, "tensor %s begins at %" PRIu64 " and ends at %" PRIu64, show(e->name).text, e->begin, e->end);
+}
+
+/* {"dtype": "F32", "shape": [...], "data_offsets": [...]}, in any order, each once */
+static void read_entry(json *j, entry *e)
+{
+    enum { DTYPE, SHAPE, OFFSETS, FIELDS };
+    static const char *const fields[] = {"dtype", "shape", "data_offsets"};
+    bool seen[FIELDS + 1] = {false};
+    json_expect(j, '{');
+    for (bool first = true; json_more(j, '}', &first);) {
+        const char *key = json_key(j);
+        int field = 0;
+        while (field < FIELDS && strcmp(key, fields[field]) != 0)
+            field++;
+        if (field == FIELDS)
+            json_fail(j, "unknown field %s; an entry has dtype, shape and data_offsets", show(key).text);
+        if (seen[field])
+            json_fail(j, "%s for the second time", key);
+        seen[field] = true;
+        if (field == DTYPE)
+            e->dtype = json_string(j);
+        if (field == SHAPE)
+            read_shape(j, e);
+        if (field == OFFSETS)
+            read_offsets(j, e);
+    }
+    if (!seen[DTYPE] || !seen[SHAPE] || !seen[OFFSETS])
+        json_fail(j, "tensor %s lacks dtype, shape or data_offsets", show(e->name).text);
+}
+
+static pn_status header_parse(header *h, char *err)
+{
+    json j = {.text = h->text, .err = err};
+    if (h->text[0] != '{')
+        json_fail(&j, "expected '{'; this is no safetensors file");
+    json_expect(&j, '{');
+    for (bool first = true; json_more(&j, '}', &first);) {
+        entry *entries = grow(h->entries, h->n_entries, sizeof *entries), e = {0};
+        if (!entries)
+            return fail(err, PN_ERR_MEMORY, "no memory for its list of tensors");
+        h->entries = entries;
+        e.name = json_key(&j);
+        if (strcmp(e.name, "__metadata__") == 0) {
+            read_pairs(&j, h);
+        } else {
+            read_entry(&j, &e);
+            h->entries[h->n_entries++] = e;
+        }
+    }
+    json_blanks(&j); /* the padding */
+    if (j.at != h->size)
+        json_fail(&j, "something after the closing '}'");
+    return j.status;
+}
+
+static void header_free(header *h)
+{
+    free(h->pairs);
+    free(h->entries);
+    free(h->text);
+}
+
+/* ---- the tensors --------------------------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -79,47 +208,26 @@ static pn_status check_layout(entry *e, size_t n, uint64_t size, char *err)
     return PN_OK;
 }
 
-/* Reads exactly `size` bytes at this offset. */
-static pn_status read_at(int fd, void *to, size_t size, uint64_t offset, char *err)
+static pn_status read_header(header *h, const source *from, char *err)
 {
-    for (size_t done = 0; done < size;) {
-        size_t want = size - done < MAX_CHUNK ? size - done : MAX_CHUNK;
-        ssize_t got = pread(fd, (char *)to + done, want, (off_t)(offset + done));
-        if (got < 0 && errno != EINTR)
-            return io_fail(err, errno, NULL);
-        if (got == 0)
-            return fail(err, PN_ERR_FORMAT, "it became shorter while it was read");
-        if (got > 0)
-            done += (size_t)got;
-    }
-    return PN_OK;
-}
-
-static pn_status read_header(header *h, int fd, char *err)
-{
-    struct stat st;
     unsigned char bytes[8];
     uint64_t size = 0;
     pn_status status;
-    if (fstat(fd, &st) != 0)
-        return io_fail(err, errno, NULL);
-    if ((status = check_regular(&st, err)) != PN_OK)
-        return status;
-    if (st.st_size < 8)
-        return fail(err, PN_ERR_FORMAT, "%d bytes are too few for a safetensors file", (int)st.st_size);
-    if ((status = read_at(fd, bytes, sizeof bytes, 0, err)) != PN_OK)
+    if (from->size < 8)
+        return fail(err, PN_ERR_FORMAT, "%d bytes are too few for a safetensors file", (int)from->size);
+    if ((status = from->read(from, bytes, sizeof bytes, 0, err)) != PN_OK)
         return status;
     for (int i = 7; i >= 0; i--)
         size = size << 8 | bytes[i];
-    if (size > MAX_HEADER || size > (uint64_t)st.st_size - 8)
+    if (size > MAX_HEADER || size > from->size - 8)
         return fail(err, PN_ERR_FORMAT,
-                    "its header claims %" PRIu64 " bytes; at most %d are allowed and %" PRId64
+                    "its header claims %" PRIu64 " bytes; at most %d are allowed and %" PRIu64
                     " are there: this is no safetensors file, or it was cut short",
-                    size, MAX_HEADER, (int64_t)st.st_size - 8);
+                    size, MAX_HEADER, from->size - 8);
     h->size = (size_t)size;
     if (!(h->text = malloc(h->size + 1)))
         return fail(err, PN_ERR_MEMORY, "no memory for its header");
-    if ((status = read_at(fd, h->text, h->size, 8, err)) != PN_OK)
+    if ((status = from->read(from, h->text, h->size, 8, err)) != PN_OK)
         return status;
     h->text[h->size] = '\0';
     if ((status = header_parse(h, err)) != PN_OK)
@@ -131,7 +239,7 @@ static pn_status read_header(header *h, int fd, char *err)
     if (strlen(text) > MAX_TEXT)
         return fail(err, PN_ERR_FORMAT, "the text of its network takes %zu bytes, at most %d are allowed", strlen(text),
                     MAX_TEXT);
-    return check_layout(h->entries, h->n_entries, (uint64_t)st.st_size - 8 - h->size, err);
+    return check_layout(h->entries, h->n_entries, from->size - 8 - h->size, err);
 }
 
 /* "(784, 128)" */
@@ -214,20 +322,21 @@ static pn_status check_tensors(pn_net *net, const header *h, char *err)
 }
 
 /* Each tensor from its place in the file, wherever the writer put it; all have been checked. */
-static pn_status read_tensors(pn_net *net, const header *h, int fd, char *err)
+static pn_status read_tensors(pn_net *net, const header *h, const source *from, char *err)
 {
     pn_status status = PN_OK;
     for (int i = 0; i < net->n_tensors && status == PN_OK; i++) {
         pn_tensor t;
         if ((status = pn_net_tensor(net, i, &t)) != PN_OK)
             return fail(err, status, "%s", net->error);
-        status = read_at(fd, t.data, (size_t)t.size * sizeof(float), 8 + h->size + find_entry(h, t.name)->begin, err);
+        status =
+            from->read(from, t.data, (size_t)t.size * sizeof(float), 8 + h->size + find_entry(h, t.name)->begin, err);
     }
     return status;
 }
 
 /* What a checkpoint holds besides the model. */
-static pn_status read_extras(pn_checkpoint *more, const header *h, int fd, char *err)
+static pn_status read_extras(pn_checkpoint *more, const header *h, const source *from, char *err)
 {
     const char *text = header_note(h, CHECKPOINT_KEY);
     pn_status status = PN_OK;
@@ -249,7 +358,7 @@ static pn_status read_extras(pn_checkpoint *more, const header *h, int fd, char 
             t->shape[d] = (int64_t)e->dim[d];
         if (!t->name || !t->data)
             return fail(err, PN_ERR_MEMORY, "no memory for tensor %s", show(e->name).text);
-        status = read_at(fd, t->data, bytes, 8 + h->size + e->begin, err);
+        status = from->read(from, t->data, bytes, 8 + h->size + e->begin, err);
     }
     return status;
 }
@@ -293,16 +402,12 @@ static pn_status read_notes(pn_net *net, const header *h, char *err)
     return PN_OK;
 }
 
-/* Of a checkpoint the model alone, unless `more` asks for the rest. */
-static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path, char *err)
+pn_status parse_model(pn_net **net, pn_checkpoint *more, const source *from, char *err)
 {
     header h = {0};
     char why[PN_ERRLEN] = "";
     pn_status status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* opening a pipe must not wait for a writer */
-    if (fd < 0)
-        return io_fail(err, errno, NULL);
-    if ((status = read_header(&h, fd, err)) != PN_OK)
+    if ((status = read_header(&h, from, err)) != PN_OK)
         goto done;
     if ((status = net_build(net, header_note(&h, TEXT_KEY), why)) != PN_OK) {
         if (status == PN_ERR_SPEC)
@@ -314,47 +419,15 @@ static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path,
         goto done;
     if ((status = net_allocate(*net, err)) != PN_OK)
         goto done;
-    if ((status = read_tensors(*net, &h, fd, err)) != PN_OK)
+    if ((status = read_tensors(*net, &h, from, err)) != PN_OK)
         goto done;
     if ((status = read_notes(*net, &h, err)) != PN_OK)
         goto done;
     if (more)
-        status = read_extras(more, &h, fd, err);
+        status = read_extras(more, &h, from, err);
 done:;
-    int code = errno; /* closing and freeing may change it */
+    const int code = errno; /* of reading; freeing may change it */
     header_free(&h);
-    close(fd);
-    errno = code;
-    return status;
-}
-
-static pn_status load(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
-{
-    char why[PN_ERRLEN] = "";
-    *net = NULL;
-    pn_status status = read_model(net, more, path, why);
-    int code = errno;
-    if (status != PN_OK) {
-        pn_net_free(*net);
-        *net = NULL;
-        fail(err, status, "cannot read %s: %s", show(path).text, why);
-    }
-    errno = code;
-    return status;
-}
-
-pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN])
-{
-    return load(net, NULL, path, err);
-}
-
-pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
-{
-    *more = (pn_checkpoint){0};
-    pn_status status = load(net, more, path, err);
-    int code = errno;
-    if (status != PN_OK)
-        pn_checkpoint_free(more);
     errno = code;
     return status;
 }

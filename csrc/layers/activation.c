@@ -1,4 +1,5 @@
-/* Activations: ReLU and its kin, sigmoid, tanh on each element; softmax on each row. No parameters; the shape stays. */
+/* Activations: ReLU and its kin, sigmoid, tanh on each element; softmax on each row. No parameters; the shape stays.
+   Twins: ReLU, LeakyReLU, GELU, Sigmoid, Tanh and Softmax in pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 enum { LEAKY_RELU_SLOPE }; /* argument of leaky_relu */
@@ -14,7 +15,7 @@ typedef void (*forward_kernel)(float *y, const float *x, size_t n);
 typedef void (*backward_kernel)(float *dx, const float *dy, const float *y, size_t n);
 
 /* Rows [from, to) of this thread, without their padding: sigmoid(0) is not 0. */
-static void forward_rows(const layer *l, const pass *p, forward_kernel kernel)
+static void activate_rows(const layer *l, const pass *p, forward_kernel kernel)
 {
     int from, to;
     my_part(p, p->rows, 1, &from, &to);
@@ -25,7 +26,7 @@ static void forward_rows(const layer *l, const pass *p, forward_kernel kernel)
 }
 
 /* The kernels tell the slope from y, or from x. */
-static void backward_rows(const layer *l, const pass *p, backward_kernel kernel, activation from_rows)
+static void activate_rows_backward(const layer *l, const pass *p, backward_kernel kernel, activation from_rows)
 {
     int from, to;
     my_part(p, p->rows, 1, &from, &to);
@@ -34,16 +35,18 @@ static void backward_rows(const layer *l, const pass *p, backward_kernel kernel,
         kernel(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, from_rows.data + i * from_rows.ld, n);
 }
 
+/* y = max(x, 0); dx = dy where y > 0, else 0. */
 static void relu_forward(layer *l, const pass *p)
 {
-    forward_rows(l, p, kernels()->relu);
+    activate_rows(l, p, kernels()->relu);
 }
 
 static void relu_backward(layer *l, const pass *p)
 {
-    backward_rows(l, p, kernels()->relu_grad, l->y);
+    activate_rows_backward(l, p, kernels()->relu_grad, l->y);
 }
 
+/* y = x where x > 0, else slope x; dx = dy, or slope dy. */
 static void leaky_relu_forward(layer *l, const pass *p)
 {
     int from, to;
@@ -51,7 +54,8 @@ static void leaky_relu_forward(layer *l, const pass *p)
     const activation x = layer_input(l, p);
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernels()->leaky_relu(l->y.data + i * l->y.ld, x.data + i * x.ld, n, (float)l->word.arg[LEAKY_RELU_SLOPE]);
+        kernels()->leaky_relu(l->y.data + i * l->y.ld, x.data + i * x.ld, n,
+                              (float)l->word.arg[LEAKY_RELU_SLOPE].number);
 }
 
 static void leaky_relu_backward(layer *l, const pass *p)
@@ -61,40 +65,43 @@ static void leaky_relu_backward(layer *l, const pass *p)
     const size_t n = (size_t)shape_size(&l->in);
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernels()->leaky_relu_grad(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, l->y.data + i * l->y.ld, n,
-                                   (float)l->word.arg[LEAKY_RELU_SLOPE]);
+                                   (float)l->word.arg[LEAKY_RELU_SLOPE].number);
 }
 
+/* y = x P(x), P the normal distribution; dx = dy (P(x) + x P'(x)), from x: two of them have the same y. */
 static void gelu_forward(layer *l, const pass *p)
 {
-    forward_rows(l, p, kernels()->gelu);
+    activate_rows(l, p, kernels()->gelu);
 }
 
-/* From x: two of them have the same y. */
 static void gelu_backward(layer *l, const pass *p)
 {
-    backward_rows(l, p, kernels()->gelu_grad, layer_input(l, p));
+    activate_rows_backward(l, p, kernels()->gelu_grad, layer_input(l, p));
 }
 
+/* y = 1 / (1 + exp(-x)); dx = dy y (1 - y). */
 static void sigmoid_forward(layer *l, const pass *p)
 {
-    forward_rows(l, p, kernels()->sigmoid);
+    activate_rows(l, p, kernels()->sigmoid);
 }
 
 static void sigmoid_backward(layer *l, const pass *p)
 {
-    backward_rows(l, p, kernels()->sigmoid_grad, l->y);
+    activate_rows_backward(l, p, kernels()->sigmoid_grad, l->y);
 }
 
+/* y = tanh(x); dx = dy (1 - y^2). */
 static void tanh_forward(layer *l, const pass *p)
 {
-    forward_rows(l, p, kernels()->tanh);
+    activate_rows(l, p, kernels()->tanh);
 }
 
 static void tanh_backward(layer *l, const pass *p)
 {
-    backward_rows(l, p, kernels()->tanh_grad, l->y);
+    activate_rows_backward(l, p, kernels()->tanh_grad, l->y);
 }
 
+/* y = exp(x) / the sum of exp(x) over the row; dx = y (dy - the sum over the row of dy y). */
 static void softmax_forward(layer *l, const pass *p)
 {
     int from, to;

@@ -1,5 +1,5 @@
 /* batchnorm: each channel of a batch shifted and scaled to mean 0 and variance 1 (Ioffe and Szegedy 2015), then
-   y = gamma normal + beta with parameters of its own. */
+   y = gamma normal + beta with parameters of its own. Twin: BatchNorm in pynet/reference/norms.py. */
 #include "layers/layer.h"
 
 enum { BATCHNORM_EPSILON, BATCHNORM_MOMENTUM };     /* arguments */
@@ -64,9 +64,9 @@ typedef struct {
     channel_rows rows;
     channel_norm norm;
     size_t offset, channel;
-} part;
+} channel_part;
 
-static part own_part(const layer *l, const pass *p)
+static channel_part own_channels(const layer *l, const pass *p)
 {
     const batch_figures f = figures_of(l);
     const size_t ld = l->y.ld;
@@ -76,7 +76,7 @@ static part own_part(const layer *l, const pass *p)
         my_part(p, channels, PAD, &from, &to);
     else
         my_part(p, p->rows, 1, &row, &rows);
-    part own = {.offset = (size_t)row * ld + (size_t)from, .channel = (size_t)from};
+    channel_part own = {.offset = (size_t)row * ld + (size_t)from, .channel = (size_t)from};
     own.rows = rows_of_channels(rows - row, ld, places, channels);
     own.rows.n = to - from;
     own.norm = (channel_norm){
@@ -84,14 +84,23 @@ static part own_part(const layer *l, const pass *p)
         .variance = (p->training ? f.variance : l->param[RUNNING_VARIANCE].data) + from,
         .gamma = l->param[GAMMA].data + from,
         .beta = l->param[BETA].data + from,
-        .epsilon = (float)l->word.arg[BATCHNORM_EPSILON],
+        .epsilon = (float)l->word.arg[BATCHNORM_EPSILON].number,
     };
     return own;
 }
 
+/* dgamma = the sum of dy normal, dbeta = the sum of dy, over the rows of each channel. */
+static void sum_gradients(layer *l, const pass *p, const channel_part *own)
+{
+    const batch_figures f = figures_of(l);
+    kernels()->channel_sums(f.dgamma + own->channel, f.dbeta + own->channel, l->dy.data + own->offset,
+                            layer_input(l, p).data + own->offset, &own->norm, &own->rows);
+}
+
+/* y = gamma normal + beta, normal = (x - mean) / sqrt(variance + epsilon); in inference with the running figures. */
 static void batchnorm_forward(layer *l, const pass *p)
 {
-    const part own = own_part(l, p);
+    const channel_part own = own_channels(l, p);
     const batch_figures f = figures_of(l);
     const float *x = layer_input(l, p).data + own.offset;
     if (p->rows == 0)
@@ -101,16 +110,11 @@ static void batchnorm_forward(layer *l, const pass *p)
     kernels()->channel_normalise(l->y.data + own.offset, x, &own.norm, &own.rows);
 }
 
-static void sum_gradients(layer *l, const pass *p, const part *own)
-{
-    const batch_figures f = figures_of(l);
-    kernels()->channel_sums(f.dgamma + own->channel, f.dbeta + own->channel, l->dy.data + own->offset,
-                            layer_input(l, p).data + own->offset, &own->norm, &own->rows);
-}
-
+/* dx = gamma / sqrt(variance + epsilon) (dy - dbeta / n - normal dgamma / n), n rows of a channel; in inference the first
+   factor times dy alone. */
 static void batchnorm_backward(layer *l, const pass *p)
 {
-    const part own = own_part(l, p);
+    const channel_part own = own_channels(l, p);
     const batch_figures f = figures_of(l);
     if (p->training)
         sum_gradients(l, p, &own);
@@ -121,7 +125,7 @@ static void batchnorm_backward(layer *l, const pass *p)
 
 static void batchnorm_update(layer *l, const pass *p)
 {
-    const part own = own_part(l, p);
+    const channel_part own = own_channels(l, p);
     const batch_figures f = figures_of(l);
     if (!l->wants_dx) /* then backward has not been called */
         sum_gradients(l, p, &own);
@@ -135,7 +139,7 @@ static void batchnorm_after_step(layer *l, const pass *p)
 {
     const batch_figures f = figures_of(l);
     const double n = (double)p->rows * places_of(l);
-    const float share = (float)l->word.arg[BATCHNORM_MOMENTUM];
+    const float share = (float)l->word.arg[BATCHNORM_MOMENTUM].number;
     int from, to;
     my_part(p, (int)l->in.dim[0], PAD, &from, &to);
     if (p->rows == 0)

@@ -2,13 +2,13 @@
    channels, through the same weights: y (places, n) = patches (places, k) W (k, n) + b (n) with k = kernel kernel channels.
    So W is (kernel, kernel, channels_in, channels_out), dense's (n_in, n_out) with the patch as input. The patches of a
    batch would be k/channels times its size; the matrix product reads them from the images instead, through two tables
-   (Chetlur et al. 2014 call it implicit). */
+   (Chetlur et al. 2014 call it implicit). Twin: Conv in pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 #include <string.h>
 
 enum { CONV_CHANNELS, CONV_KERNEL, CONV_STRIDE, CONV_PADDING, CONV_INIT, CONV_BIAS }; /* arguments */
-enum { GRAIN = 4 }; /* rows of W that a thread owns: half a tile's */
+enum { CONV_GRAIN = 4 }; /* rows of W that a thread owns: half a tile's */
 
 /* Sizes of the image with its frame, in places, and of the sums. */
 typedef struct {
@@ -20,8 +20,8 @@ typedef struct {
 static sizes sizes_of(const layer *l)
 {
     sizes s = {
-        .kernel = (int)l->word.arg[CONV_KERNEL],
-        .stride = (int)l->word.arg[CONV_STRIDE],
+        .kernel = (int)l->word.arg[CONV_KERNEL].number,
+        .stride = (int)l->word.arg[CONV_STRIDE].number,
         .width = (int)l->in.dim[2] + l->frame.left + l->frame.right,
         .channels = (int)l->in.dim[0],
         .out_height = (int)l->out.dim[1],
@@ -42,18 +42,19 @@ static int same_padding(int64_t in, int kernel, int stride)
 
 static pn_status conv_shape(layer *l, char *err)
 {
-    const int64_t n = (int64_t)l->word.arg[CONV_CHANNELS];
-    const int kernel = (int)l->word.arg[CONV_KERNEL], stride = (int)l->word.arg[CONV_STRIDE],
-              pad = (int)l->word.arg[CONV_PADDING];
+    const int64_t n = (int64_t)l->word.arg[CONV_CHANNELS].number;
+    const int kernel = (int)l->word.arg[CONV_KERNEL].number, stride = (int)l->word.arg[CONV_STRIDE].number;
+    const argument padding = l->word.arg[CONV_PADDING];
     pn_status status = needs_image(l, err);
     if (status)
         return status;
     const int64_t channels = l->in.dim[0];
-    if (pad == PAD_SAME) {
+    if (padding.is_choice) { /* pad=same */
         const int rows = same_padding(l->in.dim[1], kernel, stride),
                   columns = same_padding(l->in.dim[2], kernel, stride);
         l->frame = (frame){rows / 2, rows - rows / 2, columns / 2, columns - columns / 2};
     } else {
+        const int pad = (int)padding.number;
         l->frame = (frame){pad, pad, pad, pad};
     }
     const int64_t height = l->in.dim[1] + l->frame.top + l->frame.bottom;
@@ -72,31 +73,31 @@ static pn_status conv_shape(layer *l, char *err)
                     l->word.column, l->path, l->text, out, MAX_FEATURES);
 
     const int64_t k = kernel * kernel * channels;
-    l->n_params = l->word.arg[CONV_BIAS] == NO ? 1 : 2;
+    l->n_params = l->word.arg[CONV_BIAS].choice == NO ? 1 : 2;
     l->param[WEIGHTS] =
         (parameter){.name = "W", .rank = 4, .dim = {kernel, kernel, channels, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
     l->uses = l->out.dim[1] * l->out.dim[2];
     l->scratch.size = padded(k * n) + padded(n) + padded(k) + padded(l->uses);
-    l->scratch.thread_size = (size_t)n * padded(k); /* W turned over */
+    l->scratch.thread_size = (size_t)n * padded(k); /* W transposed */
     return PN_OK;
 }
 
 /* Scratch: the gradients of W and b, and the tables of offsets in an image: of the patch at each place of the output, and
    of each place in a patch. */
-static float *weight_gradient(const layer *l)
+static float *conv_weight_gradient(const layer *l)
 {
     return l->scratch.data;
 }
 
-static float *bias_gradient(const layer *l)
+static float *conv_bias_gradient(const layer *l)
 {
-    return weight_gradient(l) + padded((int64_t)l->param[WEIGHTS].size);
+    return conv_weight_gradient(l) + padded((int64_t)l->param[WEIGHTS].size);
 }
 
 static int32_t *tap_offsets(const layer *l)
 {
-    return (int32_t *)(bias_gradient(l) + padded(l->out.dim[0]));
+    return (int32_t *)(conv_bias_gradient(l) + padded(l->out.dim[0]));
 }
 
 static int32_t *place_offsets(const layer *l)
@@ -117,17 +118,18 @@ static void conv_place(layer *l)
 }
 
 /* b, or zeros. */
-static const float *biases(const layer *l)
+static const float *conv_biases(const layer *l)
 {
-    return l->n_params > BIASES ? l->param[BIASES].data : bias_gradient(l);
+    return l->n_params > BIASES ? l->param[BIASES].data : conv_bias_gradient(l);
 }
 
 static void conv_init(layer *l, uint64_t seed, uint64_t stream)
 {
     const sizes s = sizes_of(l);
-    init_weights(l, s.k, (double)s.n * s.kernel * s.kernel, (init_kind)l->word.arg[CONV_INIT], seed, stream);
+    init_weights(l, s.k, (double)s.n * s.kernel * s.kernel, (init_kind)l->word.arg[CONV_INIT].choice, seed, stream);
 }
 
+/* y (places, n) = patches (places, k) W (k, n) + b (n), image by image. */
 static void conv_forward(layer *l, const pass *p)
 {
     const sizes s = sizes_of(l);
@@ -142,7 +144,7 @@ static void conv_forward(layer *l, const pass *p)
         .k = s.k,
         .row_at = place_offsets(l),
         .col_at = tap_offsets(l),
-        .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = biases(l)},
+        .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = conv_biases(l)},
     };
     int from, to;
     my_part(p, p->rows, 1, &from, &to);
@@ -159,7 +161,8 @@ static void conv_backward(layer *l, const pass *p)
 {
     const sizes s = sizes_of(l);
     const activation dx = layer_input_gradient(l);
-    float *turned = l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size; /* by each thread for itself */
+    float *W_transposed =
+        l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size; /* by each thread for itself */
     const size_t row = (size_t)s.kernel * (size_t)s.channels, image_row = (size_t)s.width * (size_t)s.channels;
     const size_t image = l->copy_size ? l->copy_size : (size_t)shape_size(&l->in);
     gemm_args g = {
@@ -174,7 +177,7 @@ static void conv_backward(layer *l, const pass *p)
     };
     int from, to;
     my_part(p, p->rows, 1, &from, &to);
-    kernels()->transpose(turned, padded(s.k), l->param[WEIGHTS].data, (size_t)s.n, s.k, s.n);
+    kernels()->transpose(W_transposed, padded(s.k), l->param[WEIGHTS].data, (size_t)s.n, s.k, s.n);
     for (size_t i = (size_t)from; i < (size_t)to; i++) {
         memset(dx.data + i * dx.ld, 0, image * sizeof *dx.data);
         for (size_t y = 0; y < (size_t)s.kernel; y++)
@@ -182,7 +185,7 @@ static void conv_backward(layer *l, const pass *p)
                 g.C = dx.data + i * dx.ld + y * image_row + x * (size_t)s.stride * (size_t)s.channels;
                 g.start = g.C;
                 g.A = l->dy.data + i * l->dy.ld + x * (size_t)s.n;
-                g.B = turned + y * row;
+                g.B = W_transposed + y * row;
                 kernels()->gemm(&g);
             }
     }
@@ -197,8 +200,8 @@ static void conv_update(layer *l, const pass *p)
     const activation x = layer_input(l, p);
     const size_t n = (size_t)s.n;
     int from, to;
-    my_part(p, s.k, GRAIN, &from, &to);
-    float *dW = (p->opt ? weight_gradient(l) : W->grad) + (size_t)from * n;
+    my_part(p, s.k, CONV_GRAIN, &from, &to);
+    float *dW = (p->opt ? conv_weight_gradient(l) : W->grad) + (size_t)from * n;
     gemm_args g = {
         .C = dW,
         .start = dW,
@@ -223,7 +226,7 @@ static void conv_update(layer *l, const pass *p)
     if (l->n_params <= BIASES)
         return;
     my_part(p, s.n, PAD, &from, &to);
-    float *db = (p->opt ? bias_gradient(l) : b->grad) + from;
+    float *db = (p->opt ? conv_bias_gradient(l) : b->grad) + from;
     memset(db, 0, (size_t)(to - from) * sizeof *db);
     for (size_t i = 0; i < (size_t)p->rows; i++)
         kernels()->column_sums(db, l->dy.data + i * l->dy.ld + from, n, s.places, to - from, true);

@@ -1,6 +1,6 @@
 /* dropout(p): in training each number is zero with probability p, and the others are divided by 1 - p, so that inference
    passes all of them as they are (Srivastava et al. 2014). Which ones is a function of seed, layer, step, sample and
-   feature: the same for any number of threads, and backward need not be told. */
+   feature: the same for any number of threads, and backward need not be told. Twin: Dropout in pynet/reference/norms.py. */
 #include "layers/layer.h"
 
 #include <string.h>
@@ -14,8 +14,8 @@ static pn_status dropout_shape(layer *l, char *err)
     return PN_OK;
 }
 
-/* to = from where the mask of this thread's rows lets it pass. */
-static void apply(const layer *l, const pass *p, activation to_rows, activation from_rows)
+/* to = from / (1 - p) where the mask of this thread's rows lets it pass, else 0. */
+static void apply_mask(const layer *l, const pass *p, activation to_rows, activation from_rows)
 {
     const size_t n = (size_t)shape_size(&l->in), channels = (size_t)l->in.dim[0];
     int from, to;
@@ -24,7 +24,7 @@ static void apply(const layer *l, const pass *p, activation to_rows, activation 
         float *y = to_rows.data + (size_t)i * to_rows.ld;
         const float *x = from_rows.data + (size_t)i * from_rows.ld;
         if (p->training) {
-            dropout_mask mask = dropout_row(l->word.arg[DROPOUT_PROBABILITY], p->seed, l->number, p->step, i);
+            dropout_mask mask = dropout_row(l->word.arg[DROPOUT_PROBABILITY].number, p->seed, l->number, p->step, i);
             if (is_channels_last(l->channels_last, &l->in)) /* the features keep their numbers */
                 mask.stride = n / channels;
             for (size_t at = 0; at < n; at += mask.stride == 1 ? n : channels, mask.first++)
@@ -37,12 +37,12 @@ static void apply(const layer *l, const pass *p, activation to_rows, activation 
 
 static void dropout_forward(layer *l, const pass *p)
 {
-    apply(l, p, l->y, layer_input(l, p));
+    apply_mask(l, p, l->y, layer_input(l, p));
 }
 
 static void dropout_backward(layer *l, const pass *p)
 {
-    apply(l, p, l->dx, l->dy);
+    apply_mask(l, p, l->dx, l->dy);
 }
 
 const layer_ops dropout_ops = {

@@ -1,5 +1,5 @@
 /* flatten: (channels, height, width) as (n). Where the numbers lie in that order already nothing is done: who reads this
-   layer reads the one before. */
+   layer reads the one before. Twin: Flatten in pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 static pn_status flatten_shape(layer *l, char *err)
@@ -11,14 +11,14 @@ static pn_status flatten_shape(layer *l, char *err)
 
 const layer_ops flatten_ops = {.shape = flatten_shape};
 
-/* ---- where they lie pixel by pixel --------------------------------------------------------------------------------- */
+/* ---- where images lie channels last --------------------------------------------------------------------------------- */
 
-static void reorder_rows(const layer *l, const pass *p, activation to, activation from, bool back)
+static void reorder_rows(const layer *l, const pass *p, activation to, activation from, bool backward)
 {
     int first, end;
     my_part(p, p->rows, 1, &first, &end);
     for (size_t i = (size_t)first; i < (size_t)end; i++)
-        (back ? sample_load : sample_store)(true, &l->in, to.data + i * to.ld, from.data + i * from.ld);
+        (backward ? sample_load : sample_store)(true, &l->in, to.data + i * to.ld, from.data + i * from.ld);
 }
 
 static void flatten_forward(layer *l, const pass *p)

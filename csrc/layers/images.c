@@ -1,7 +1,8 @@
 /* How images lie in work memory. Outside the core a sample is (channels, height, width), plane after plane. Convolution
    and pooling work on (height, width, channels), pixel after pixel: the channels of a place side by side are their vector,
-   full however small the image is. In a network that has one of them all images lie so; what goes in and out is turned on
-   the way. A layer that wants them flat, in the order outside, or with zeros around, works on a copy of its input. */
+   full however small the image is. In a network that has one of them all images lie so (channels last, NHWC); what goes in
+   and out is transposed on the way. A layer that wants them flat, in the order outside, or with zeros around, works on a copy
+   of its input. */
 #include "layers/layer.h"
 
 #include <string.h>
@@ -49,7 +50,7 @@ static void to_planes(float *y, const float *x, const shape *s)
     kernels()->transpose(y, places, x, channels, (int)places, (int)channels);
 }
 
-/* A layer on images copies x into the middle of a frame of zeros; one that wants it flat turns it over. */
+/* A layer on images copies x into the middle of a frame of zeros; one that wants it flat transposes it. */
 static bool has_frame(const layer *l)
 {
     return l->frame.top || l->frame.bottom || l->frame.left || l->frame.right;
@@ -109,16 +110,16 @@ void sample_load(bool channels_last, const shape *s, float *row, const float *x)
 
 void sample_load_u8(bool channels_last, const shape *s, float *row, const uint8_t *x)
 {
-    enum { PIECE = 1024 };
-    float piece[PIECE];
+    enum { PLANE_PIECE = 1024 };
+    float piece[PLANE_PIECE];
     if (!is_channels_last(channels_last, s)) {
         kernels()->scale_u8(row, x, (size_t)shape_size(s));
         return;
     }
     const size_t channels = (size_t)s->dim[0], places = (size_t)(s->dim[1] * s->dim[2]);
     for (size_t c = 0; c < channels; c++)
-        for (size_t at = 0; at < places; at += PIECE) {
-            const size_t n = places - at < PIECE ? places - at : PIECE;
+        for (size_t at = 0; at < places; at += PLANE_PIECE) {
+            const size_t n = places - at < PLANE_PIECE ? places - at : PLANE_PIECE;
             kernels()->scale_u8(piece, x + c * places + at, n);
             for (size_t i = 0; i < n; i++)
                 row[(at + i) * channels + c] = piece[i];

@@ -82,12 +82,12 @@ typedef struct {
     void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: applied, or stored */
     void (*after_step)(layer *l, const pass *p);       /* what a step changes besides the parameters; may be NULL */
     bool (*backward_by_columns)(const layer *l, const pass *p); /* split backward by features? NULL, or no: by rows */
-    bool (*for_owner)(const layer *l); /* and then, does each thread make what it needs itself, from what is its own? */
-    bool on_images;                    /* needs pixels, see images.c */
-    bool flattens;                     /* needs a flat x in the order outside */
-    bool fuses_forward, fuses_backward; /* a ReLU behind it, or on the way back before it */
-    bool rectifies;                     /* y loses about half of x: weights before it start larger (He) */
-    bool transparent;                   /* weights before it start as the layer behind it wants them */
+    bool (*backward_is_private)(const layer *l); /* and then, from memory that no other thread writes to? */
+    bool on_images;                              /* needs pixels, see images.c */
+    bool flattens;                               /* needs a flat x in the order outside */
+    bool fuses_forward, fuses_backward;          /* a ReLU behind it, or on the way back before it */
+    bool rectifies;                              /* y loses about half of x: weights before it start larger (He) */
+    bool transparent;                            /* weights before it start as the layer behind it wants them */
 } layer_ops;
 
 extern const layer_ops dense_ops, conv_ops, maxpool_ops, avgpool_ops, flatten_channels_last_ops, relu_ops,

@@ -1,5 +1,5 @@
 /* layernorm: the features of each sample shifted and scaled to mean 0 and variance 1 (Ba, Kiros and Hinton 2016), then
-   y = gamma normal + beta with parameters of their own. */
+   y = gamma normal + beta with parameters of their own. Twin: LayerNorm in pynet/reference/norms.py. */
 #include "layers/layer.h"
 
 enum { LAYERNORM_EPSILON }; /* argument */
@@ -32,12 +32,13 @@ static const float *in_order(const layer *l, const pass *p, int k)
 {
     if (!is_channels_last(l->channels_last, &l->in))
         return l->param[k].data;
-    float *turned =
+    float *channels_last =
         l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size + (size_t)k * l->scratch.thread_size / 2;
-    sample_load(true, &l->in, turned, l->param[k].data);
-    return turned;
+    sample_load(true, &l->in, channels_last, l->param[k].data);
+    return channels_last;
 }
 
+/* y = gamma normal + beta, normal = (x - mean) / sqrt(variance + epsilon) of each row. */
 static void layernorm_forward(layer *l, const pass *p)
 {
     const activation x = layer_input(l, p);
@@ -46,9 +47,10 @@ static void layernorm_forward(layer *l, const pass *p)
     const size_t i = (size_t)from;
     kernels()->layernorm(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, in_order(l, p, GAMMA),
                          in_order(l, p, BETA), l->scratch.row_data + 2 * i, to - from, (int)shape_size(&l->in),
-                         (float)l->word.arg[LAYERNORM_EPSILON]);
+                         (float)l->word.arg[LAYERNORM_EPSILON].number);
 }
 
+/* dx = (d - mean of d - normal mean of (d normal)) / sqrt(variance + epsilon), d = gamma dy. */
 static void layernorm_backward(layer *l, const pass *p)
 {
     const activation x = layer_input(l, p);
@@ -64,16 +66,16 @@ static void layernorm_update(layer *l, const pass *p)
 {
     const activation x = layer_input(l, p);
     const int n = (int)shape_size(&l->in);
-    const bool turned = is_channels_last(l->channels_last, &l->in);
+    const bool channels_last = is_channels_last(l->channels_last, &l->in);
     float *dgamma = l->scratch.data, *dbeta = l->scratch.data + padded(n);
     int from = 0, to = n;
-    if (!turned)
+    if (!channels_last)
         my_part(p, n, PAD, &from, &to);
     else if (p->id > 0) /* a part of the sums is no part of the parameters: one thread does all */
         return;
     kernels()->layernorm_sums(dgamma + from, dbeta + from, l->dy.data + from, l->dy.ld, x.data + from, x.ld,
                               l->scratch.row_data, p->rows, to - from);
-    if (turned) {
+    if (channels_last) {
         float *plain = l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size;
         sample_store(true, &l->in, plain, dgamma);
         sample_store(true, &l->in, plain + l->scratch.thread_size / 2, dbeta);

@@ -1,5 +1,6 @@
 /* maxpool(size, stride), avgpool(size, stride), globalavgpool: the largest or the mean number of each window, channel by
-   channel. Windows that the border would cut are left out. No parameters. */
+   channel. Windows that the border would cut are left out. No parameters. Twins: MaxPool and AvgPool in
+   pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 enum { POOL_SIZE, POOL_STRIDE }; /* arguments */
@@ -7,7 +8,7 @@ enum { POOL_SIZE, POOL_STRIDE }; /* arguments */
 static windows windows_of(const layer *l)
 {
     const bool whole = l->word.kind == PN_GLOBALAVGPOOL;
-    const int size = (int)l->word.arg[POOL_SIZE], stride = (int)l->word.arg[POOL_STRIDE];
+    const int size = (int)l->word.arg[POOL_SIZE].number, stride = (int)l->word.arg[POOL_STRIDE].number;
     return (windows){
         .height = (int)l->in.dim[1],
         .width = (int)l->in.dim[2],
@@ -31,7 +32,7 @@ static pn_status pool_shape(layer *l, char *err)
     return window_shape(l, w.channels, w.height, w.width, w.window_height, w.window_width, w.stride, err);
 }
 
-static void forward_rows(const layer *l, const pass *p, void (*kernel)(float *y, const float *x, const windows *w))
+static void pool_rows(const layer *l, const pass *p, void (*kernel)(float *y, const float *x, const windows *w))
 {
     const windows w = windows_of(l);
     const activation x = layer_input(l, p);
@@ -41,14 +42,10 @@ static void forward_rows(const layer *l, const pass *p, void (*kernel)(float *y,
         kernel(l->y.data + i * l->y.ld, x.data + i * x.ld, &w);
 }
 
+/* y = the largest of each window; dx: each dy to the place it came from, the first of equals. */
 static void maxpool_forward(layer *l, const pass *p)
 {
-    forward_rows(l, p, kernels()->maxpool);
-}
-
-static void avgpool_forward(layer *l, const pass *p)
-{
-    forward_rows(l, p, kernels()->avgpool);
+    pool_rows(l, p, kernels()->maxpool);
 }
 
 static void maxpool_backward(layer *l, const pass *p)
@@ -61,6 +58,12 @@ static void maxpool_backward(layer *l, const pass *p)
     for (size_t i = (size_t)from; i < (size_t)to; i++)
         kernels()->maxpool_grad(dx.data + i * dx.ld, l->dy.data + i * l->dy.ld, x.data + i * x.ld,
                                 l->y.data + i * l->y.ld, &w, relu);
+}
+
+/* y = the mean of each window; dx += dy / places of the window. */
+static void avgpool_forward(layer *l, const pass *p)
+{
+    pool_rows(l, p, kernels()->avgpool);
 }
 
 static void avgpool_backward(layer *l, const pass *p)

@@ -1,5 +1,6 @@
 /* residual(f): y = x + f(x), or y = x P + f(x) where f changes the shape (He et al. 2016). f and the projection are layers of
-   their own, which graph.c links in: here they have run, and the sum remains. */
+   their own, which graph.c links in: here they have run, and the sum remains.
+   Twin: Residual in pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 static pn_status residual_shape(layer *l, char *err)
@@ -9,6 +10,7 @@ static pn_status residual_shape(layer *l, char *err)
     return PN_OK;
 }
 
+/* y = x + f(x) */
 static void residual_forward(layer *l, const pass *p)
 {
     int from, to;
@@ -19,7 +21,7 @@ static void residual_forward(layer *l, const pass *p)
         kernels()->add(l->y.data + i * l->y.ld, a.data + i * a.ld, b.data + i * b.ld, n);
 }
 
-/* dx holds what went back through f; what goes past it is added. */
+/* dx = the gradient through f, which it holds already, plus dy, or the gradient through the projection. */
 static void residual_backward(layer *l, const pass *p)
 {
     int from, to;

@@ -73,7 +73,7 @@ void gather_inputs_together(const pn_net *net, pass *p, const batch *b, int64_t 
 
 bool gathers_in_pieces(const pn_net *net, int64_t rows)
 {
-    return net->graph.in_pieces && rows > PIECE;
+    return net->graph.in_pieces && rows > INPUT_PIECE;
 }
 
 bool mostly_zeros(const pn_net *net, const batch *all)

@@ -16,7 +16,7 @@ typedef struct {
 void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to);
 
 /* Does training gather the inputs of batches of this many rows piece by piece? */
-enum { PIECE = 64 }; /* rows of inputs, which stay in the second-level cache beside the weights */
+enum { INPUT_PIECE = 64 }; /* rows of inputs, which stay in the second-level cache beside the weights */
 bool gathers_in_pieces(const pn_net *net, int64_t rows);
 
 /* For one thread that trains: rows [from, from + rows) of the batch, to the beginning of p->inputs; and asks for as many

@@ -70,11 +70,15 @@ static pn_status add_skip(pn_net *net, layer *l, const row *from, char *err)
 {
     const bool images = l->in.rank == 3 && l->out.rank == 3;
     const int stride = images ? skip_stride(&l->in, &l->out) : 0;
-    word projection = {.kind = PN_DENSE, .column = l->word.column, .arg = {(double)shape_size(&l->out), INIT_AUTO, NO}};
+    const argument init = {.is_choice = true, .choice = INIT_AUTO}, no_bias = {.is_choice = true, .choice = NO};
+    word projection = {
+        .kind = PN_DENSE, .column = l->word.column, .arg = {{.number = (double)shape_size(&l->out)}, init, no_bias}};
     row r = *from;
     if (images)
-        projection = (word){
-            .kind = PN_CONV, .column = l->word.column, .arg = {(double)l->out.dim[0], 1, stride, 0, INIT_AUTO, NO}};
+        projection =
+            (word){.kind = PN_CONV,
+                   .column = l->word.column,
+                   .arg = {{.number = (double)l->out.dim[0]}, {.number = 1}, {.number = stride}, {0}, init, no_bias}};
     if (images ? !stride : l->out.rank != 1)
         return fail(err, PN_ERR_SPEC, "column %d: layer %s, residual, cannot add its input %s to what is inside, %s",
                     l->word.column, l->path, show_shape(&l->in).text, show_shape(&l->out).text);
@@ -159,7 +163,7 @@ pn_status graph_build(pn_net *net, char *err)
     net->graph.order = calloc(most, sizeof *net->graph.order);
     net->graph.texts = calloc(most, sizeof *net->graph.texts);
     if (!net->graph.layers || !net->graph.order || !net->graph.texts)
-        return PN_ERR_MEMORY;
+        return fail(err, PN_ERR_MEMORY, "no memory for a network of %d layers", net->text.n_words);
 
     for (int i = 0; i < net->text.n_words; i++)
         net->graph.channels_last = net->graph.channels_last || layer_kinds[net->text.words[i].kind]->on_images;
@@ -183,7 +187,7 @@ pn_status graph_build(pn_net *net, char *err)
 
     net->tensors = calloc((size_t)net->n_tensors + 1, sizeof *net->tensors);
     if (!net->tensors)
-        return PN_ERR_MEMORY;
+        return fail(err, PN_ERR_MEMORY, "no memory for the list of %d tensors", net->n_tensors);
     list_tensors(net);
     return PN_OK;
 }

@@ -1,6 +1,7 @@
 /* Work memory: one block for activations, their gradients and scratch, laid out anew when a larger batch comes. */
+#include "net/memory.h"
+#include "base/threads.h"
 #include "net/batch.h"
-#include "net/run.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ static float *cut(float *block, size_t *used, size_t floats)
 /* Rows of the copies of the inputs that only training uses. */
 static size_t copied_rows(const pn_net *net, size_t rows)
 {
-    return gathers_in_pieces(net, (int64_t)rows) ? PIECE : rows;
+    return gathers_in_pieces(net, (int64_t)rows) ? INPUT_PIECE : rows;
 }
 
 /* Do so many copies of the inputs keep within 64 MB? One always may. */
@@ -138,4 +139,18 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
         if (net->graph.layers[i].ops->place)
             net->graph.layers[i].ops->place(&net->graph.layers[i]);
     return block ? PN_OK : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
+}
+
+pn_status reserve_gradients(pn_net *net)
+{
+    if (net->gradients)
+        return PN_OK;
+    net->gradients = aligned_zeros(net->n_parameters, sizeof *net->gradients);
+    if (!net->gradients)
+        return fail(net->error, PN_ERR_MEMORY, "no memory for the gradients of %zu parameters", net->n_parameters);
+    for (int t = 0; t < net->n_trained; t++) {
+        parameter *p = net->tensors[t].parameter;
+        p->grad = net->gradients + (p->data - net->parameters);
+    }
+    return PN_OK;
 }

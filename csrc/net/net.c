@@ -9,32 +9,24 @@
 
 pn_status net_build(pn_net **out, const char *spec, char *err)
 {
-    pn_status status = PN_ERR_MEMORY;
     *out = NULL;
-    fail(err, status, "no memory for a network");
     pn_net *net = calloc(1, sizeof *net);
     if (!net)
+        return fail(err, PN_ERR_MEMORY, "no memory for a network");
+    pn_status status = spec_parse(&net->text, spec, err);
+    if (!status)
+        status = graph_build(net, err);
+    if (!status && !(net->spec = spec_print(&net->text)))
+        status = fail(err, PN_ERR_MEMORY, "no memory for the text of a network");
+    if (status) {
+        pn_net_free(net);
         return status;
-    status = spec_parse(&net->text, spec, err);
-    if (status)
-        goto fail;
-
-    fail(err, PN_ERR_MEMORY, "no memory for a network of %d layers", net->text.n_words);
-    status = graph_build(net, err);
-    if (status)
-        goto fail;
-    status = PN_ERR_MEMORY;
-    net->spec = spec_print(&net->text);
-    if (!net->spec)
-        goto fail;
+    }
     for (int i = 0; i < 256; i++)
         kernels()->scale_u8(&net->byte_values[i], &(uint8_t){(uint8_t)i}, 1);
     err[0] = 0;
     *out = net;
     return PN_OK;
-fail:
-    pn_net_free(net);
-    return status;
 }
 
 pn_status net_allocate(pn_net *net, char *err)
@@ -146,8 +138,7 @@ pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
     *info = (pn_layer_info){.path = l->path, .kind = spec_word_name(l->word.kind), .text = net->graph.texts[i]};
     copy_shape(&info->in_rank, info->in_shape, &l->in);
     copy_shape(&info->out_rank, info->out_shape, &l->out);
-    info->args = spec_arguments(l->word.kind, info->arg_name);
-    memcpy(info->arg, l->word.arg, sizeof l->word.arg);
+    info->args = spec_arguments(&l->word, info->arg_name, info->arg);
     for (int k = 0; k < l->n_params; k++)
         info->parameters += l->param[k].running ? 0 : (int64_t)l->param[k].size;
     return PN_OK;

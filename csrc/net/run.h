@@ -1,9 +1,9 @@
-/* What run.c does for the public calls. */
+/* A batch on its way through the layers: what train.c and predict.c make their jobs of. */
 #ifndef PN_RUN_H
 #define PN_RUN_H
 
-#include "net/net.h"
 #include "base/threads.h"
+#include "net/batch.h"
 
 /* A piece of work on samples order[0..n) of data, in batches. */
 typedef struct {
@@ -11,9 +11,11 @@ typedef struct {
     const pn_data *data;
     const int32_t *order; /* NULL: as they lie */
     int64_t n, batch;
+    bool gathers;             /* takes inputs from data; else those in work memory */
+    bool keeps_inputs;        /* for a call that follows */
     bool training;            /* mode of the layers; else inference */
     const augmenter *augment; /* of the inputs, in training; NULL: none */
-    const pn_optim *opt;      /* train */
+    const pn_optim *opt;      /* train; else NULL */
     int64_t taken;            /* train: steps of this call */
     float temperature;        /* predict */
     float *y;                 /* predict: (n, features); input gradient: (n, in_features) */
@@ -27,26 +29,62 @@ typedef struct {
     bool finite;         /* found: no loss was infinite or NaN */
 } job;
 
-/* Makes room for batches of this many rows, with so many copies of the inputs, and layers' own memory for so many threads.
-   What an earlier call left there is gone when it grows. */
-pn_status reserve(pn_net *net, int64_t rows, int copies, int threads);
+/* Runs a job on as many threads as its work is worth, denormals flushed. */
+void run(pool_job function, job *j);
 
-/* How many threads the work on a batch is worth, and how many of them can have a copy of its inputs, as training wants. */
-int worthwhile_threads(const pn_net *net, int64_t rows);
-int input_copies(const pn_net *net, int64_t rows);
+/* One batch of a job on one thread, and which rows of it are this thread's: [from, to). */
+typedef struct {
+    pass pass;
+    batch batch;
+    int from, to;
+} batch_run;
+
+/* The batch that begins at sample `first` of the job, with inputs in copy `copy`. */
+batch_run start_batch(const job *j, int id, int threads, int64_t first, int copy);
+
+/* ---- when a job ends early ----------------------------------------------------------------------------------------- */
+
+/* Thread 0 decides before a pool_barrier whether the job is to end with the batch at sample `first`; all look after it. A
+   thread that comes late may find the decision about the next batch, which names another sample. */
+void decide_end(job *j, const pass *p, int64_t first);
+bool ends_at(const job *j, int64_t first);
+
+/* Decides, waits for all threads; false when the job is to end there. */
+bool go_on(job *j, const pass *p, int64_t first);
+
+/* ---- the steps of a batch; where threads wait is said in run.c ------------------------------------------------------- */
+
+/* Before the first forward of a call: somebody may have changed the parameters. And after the last update. */
+void begin_layers(pn_net *net, const pass *p);
+void end_layers(pn_net *net, const pass *p);
+
+/* The first `upto` layers to be computed. b: the batch, in training; its inputs may come piece by piece. */
+void forward(pn_net *net, const pass *p, const batch *b, int upto);
+
+/* Loss and correctness of this thread's rows, and with `gradient` the gradient of the batch's mean loss. */
+void loss(pn_net *net, const pass *p, const pn_data *given, bool gradient);
+
+/* From the last layer down: dx, as far as a layer below has parameters. Does not wait at its end. */
+void backward(pn_net *net, const pass *p);
+void layer_backward(layer *l, const pass *p);
+
+/* May a thread's update of the first layer with parameters begin while others are still at their backward? */
+bool backward_is_private(const pn_net *net, const pass *p);
+
+/* The gradients of all parameters from x and dy, all rows of them: applied, or stored. */
+void update(pn_net *net, const pass *p, const batch *b);
+
+/* The optimizer's step for all parameters from the stored gradients. */
+void update_from_gradients(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken);
 
 /* What a step changes besides the parameters: running statistics. */
 void after_step(pn_net *net, const pass *p);
 
-/* Runs one of the jobs below on as many threads as its work is worth, denormals flushed. */
-void run(pool_job what, job *j);
+/* Adds the batch in work memory to stats; false, and nothing added, if its loss is not finite. Rows in their order, so
+   that every number of threads gives the same sum. */
+bool add_stats(const pn_net *net, int rows, pn_stats *stats);
 
-void train_job(void *arg, int id, int threads);
-void evaluate_job(void *arg, int id, int threads);
-void predict_job(void *arg, int id, int threads);
+/* The job of pn_net_forward; other calls begin with it, too. */
 void forward_job(void *arg, int id, int threads);
-void loss_job(void *arg, int id, int threads);
-void backward_job(void *arg, int id, int threads);
-void input_gradient_job(void *arg, int id, int threads);
 
 #endif

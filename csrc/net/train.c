@@ -1,113 +1,104 @@
-/* The public calls that train and use a network: what callers say is checked here, then run.c does the work. */
-#include "net/batch.h"
+/* Training: whole epochs of mini-batches in one call, and the four steps one at a time. */
+#include "net/check.h"
+#include "net/memory.h"
 #include "net/run.h"
 
-#include <float.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-enum { PREDICT_ROWS = 256 }; /* at a time: a few hundred kB of activations, which stay in the cache */
+enum {
+    PANEL_STEPS = 16 /* a call of more steps gains more by panels than it takes to copy the weights there and back */
+};
 
-/* ---- what callers say is checked ------------------------------------------------------------------------------------ */
+/* ---- many steps in one call ---------------------------------------------------------------------------------------- */
 
-static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
+/* Has each thread inputs of its own, or do all make some of one batch, or do the layers that read them fetch them? */
+typedef enum { GATHER_OWN, GATHER_TOGETHER, GATHER_IN_PIECES } gathering;
+
+static gathering gathering_of(const job *j, int rows)
 {
-    const int64_t classes = shape_size(&net->graph.last->out);
-    int32_t label = data->labels[i];
-    if (label >= 0 && label < classes)
-        return PN_OK;
-    return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld", (long long)i,
-                label, (long long)classes - 1);
+    if (gathers_in_pieces(j->net, rows))
+        return GATHER_IN_PIECES;
+    return j->augment ? GATHER_TOGETHER : GATHER_OWN;
 }
 
-static pn_status check_weight(pn_net *net, const pn_data *data, int64_t i)
+/* Inputs and targets of the batch. Then all threads are through with the last step's updates, unless `skip_barrier`. */
+static void gather_step(job *j, batch_run *r, int64_t taken, bool skip_barrier)
 {
-    const float weight = data->weights[i];
-    if (weight >= 0 && !isinf(weight))
-        return PN_OK;
-    return fail(net->error, PN_ERR_ARGUMENT, "weight of sample %lld is %g; accepted: a finite number, 0 or more",
-                (long long)i, (double)weight);
-}
-
-/* Targets of binary cross-entropy are probabilities. */
-static pn_status check_probabilities(pn_net *net, const pn_data *data, int64_t i)
-{
-    const int64_t n = shape_size(&net->graph.last->out);
-    for (const float *y = data->targets + i * n, *end = y + n; y < end; y++)
-        if (!(*y >= 0 && *y <= 1))
-            return fail(net->error, PN_ERR_ARGUMENT, "target of sample %lld is %g; binary cross-entropy takes 0 to 1",
-                        (long long)i, (double)*y);
-    return PN_OK;
-}
-
-static pn_status check_layer(pn_net *net, int i)
-{
-    if (i >= 0 && i < net->graph.n_layers)
-        return PN_OK;
-    return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->graph.n_layers - 1);
-}
-
-/* Samples order[0..n) exist, and, where answers are wanted, have some that suit the loss. */
-static pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool needs_targets)
-{
-    if (!data->x && !(needs_targets && net->work.done >= STEP_FORWARD) && n > 0)
-        return fail(net->error, PN_ERR_ARGUMENT, "x of the data is NULL; it must hold %lld samples", (long long)n);
-    if (n < 0 || (!order && n > data->n))
-        return fail(net->error, PN_ERR_ARGUMENT, "%lld samples asked for; the data has %lld", (long long)n,
-                    (long long)data->n);
-    if (data->dtype != PN_UINT8 && data->dtype != PN_FLOAT32)
-        return fail(net->error, PN_ERR_ARGUMENT, "dtype is %d; accepted: PN_UINT8, PN_FLOAT32", (int)data->dtype);
-    static const char *const losses[] = {"cross-entropy", "squared error", "binary cross-entropy"};
-    const pn_loss loss = net->text.loss.kind;
-    if (needs_targets && !data->labels && (loss == PN_CROSS_ENTROPY || !data->targets))
-        return fail(net->error, PN_ERR_ARGUMENT, "no %s: %s needs them",
-                    loss == PN_CROSS_ENTROPY ? "labels" : "labels and no targets", losses[loss]);
-    const bool labels = needs_targets && data->labels, weights = needs_targets && data->weights,
-               shares = needs_targets && loss == PN_BCE && data->targets;
-    for (int64_t i = 0; i < n && (order || labels || weights || shares); i++) {
-        int64_t row = order ? order[i] : i;
-        if (row < 0 || row >= data->n)
-            return fail(net->error, PN_ERR_ARGUMENT, "order[%lld] is %lld; the data has samples 0 to %lld",
-                        (long long)i, (long long)row, (long long)data->n - 1);
-        pn_status status = labels ? check_label(net, data, row) : PN_OK;
-        if (!status && weights)
-            status = check_weight(net, data, row);
-        if (!status && shares)
-            status = check_probabilities(net, data, row);
-        if (status)
-            return status;
+    pass *p = &r->pass;
+    const gathering how = gathering_of(j, p->rows);
+    if (how == GATHER_TOGETHER)
+        gather_inputs_together(j->net, p, &r->batch, taken);
+    else if (how == GATHER_OWN)
+        gather_own_inputs(j->net, p, &r->batch, 0, p->rows);
+    gather_targets(j->net, p, &r->batch);
+    decide_end(j, p, r->batch.first);
+    if (!skip_barrier || how == GATHER_TOGETHER)
+        pool_barrier(p->threads);
+    if (how == GATHER_TOGETHER && p->zeros) {
+        if (p->id == 0)
+            nonzeros_transpose(p->zeros, p->rows);
+        pool_barrier(p->threads);
     }
-    return PN_OK;
 }
 
-/* Can every layer train on batches as small as this? */
-static pn_status check_batch(pn_net *net, int64_t rows)
+/* Applies the gradients of this batch: each as soon as it is known, or, where their norm is limited, all after the last. */
+static void take_step(job *j, batch_run *r, int64_t taken)
 {
-    pn_status status = PN_OK;
-    for (int i = 0; i < net->graph.n_layers && !status && rows > 0; i++)
-        if (net->graph.layers[i].ops->check_batch)
-            status = net->graph.layers[i].ops->check_batch(&net->graph.layers[i], rows, net->error);
-    return status;
+    pn_net *net = j->net;
+    pass *p = &r->pass;
+    const bool clips_norm = j->opt->clip_norm > 0;
+    const optim_step now = optim_step_of(j->opt, taken, net->optimizer.steps + taken + 1, 1);
+    p->opt = clips_norm ? NULL : &now;
+    update(net, p, &r->batch);
+    if (clips_norm)
+        update_from_gradients(net, p, j->opt, taken);
+    after_step(net, p);
 }
 
-/* Room for the gradients of all parameters, once somebody asks to see them, the optimizer wants them all first, or they
-   are summed up piece by piece. */
-static pn_status reserve_gradients(pn_net *net)
+static void train_job(void *arg, int id, int threads)
 {
-    if (net->gradients)
-        return PN_OK;
-    net->gradients = aligned_zeros(net->n_parameters, sizeof *net->gradients);
-    if (!net->gradients)
-        return fail(net->error, PN_ERR_MEMORY, "no memory for the gradients of %zu parameters", net->n_parameters);
-    for (int t = 0; t < net->n_trained; t++) {
-        parameter *p = net->tensors[t].parameter;
-        p->grad = net->gradients + (p->data - net->parameters);
+    job *j = arg;
+    pn_net *net = j->net;
+    const bool clips_norm = j->opt->clip_norm > 0;
+    const bool panels = threads > 1 && !clips_norm && j->n / j->batch > PANEL_STEPS;
+    const pass all = {.id = id, .threads = threads, .panels = panels};
+    pn_stats stats =
+        j->stats; /* every thread sums up the same: all notice a loss that is not finite without a signal */
+    int64_t first = j->done, taken = j->taken;
+    bool finite = true, held_up = false, skip_barrier = false;
+    begin_layers(net, &all);
+    while (first < j->n && !held_up) {
+        batch_run r = start_batch(j, id, threads, first, id);
+        pass *p = &r.pass;
+        p->fuse = true;
+        p->panels = panels;
+        p->step = net->updates + (uint64_t)taken;
+        gather_step(j, &r, taken, skip_barrier);
+        forward(net, p, &r.batch, net->graph.head);
+        loss(net, p, j->data, true);
+        backward(net, p);
+        const bool private = backward_is_private(net, p);
+        if (!private)
+            pool_barrier(threads);
+        finite = add_stats(net, p->rows, &stats);
+        if (!finite)
+            break;
+        take_step(j, &r, taken);
+        /* The next forward of the first layer then needs no weights but this thread's own. */
+        skip_barrier = private && net->graph.in_pieces && !clips_norm;
+        held_up = ends_at(j, first);
+        taken++;
+        stats.steps++;
+        first += p->rows;
     }
-    return PN_OK;
+    end_layers(net, &all);
+    if (id == 0) {
+        j->stats = stats;
+        j->taken = taken;
+        j->finite = finite;
+        j->done = first;
+    }
 }
-
-/* ---- the public calls ---------------------------------------------------------------------------------------------- */
 
 pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t batch_size,
                        const pn_optim *opt, pn_stats *stats)
@@ -120,7 +111,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (!status)
         status = check_samples(net, data, order, n, true);
     if (!status && n > 0)
-        status = check_batch(net, n / ((n + rows - 1) / rows)); /* the smallest: see start() */
+        status = check_batch(net, n / ((n + rows - 1) / rows)); /* the smallest: see start_batch() */
     if (!status)
         status = net_check_finite(net);
     if (!status)
@@ -134,7 +125,8 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
 
     net->work.done = STEP_NONE;
     net->has_gradients = false;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .training = true, .opt = opt};
+    job j = {
+        .net = net, .data = data, .order = order, .n = n, .batch = rows, .gathers = true, .training = true, .opt = opt};
     augmenter *augment;
     status = augmenter_new(&augment, data->augment, &net->text.input, net->work.copies, net->error);
     if (status)
@@ -154,7 +146,41 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     return net_check_finite(net); /* after the last step no loss tells */
 }
 
-static pn_status forward(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool training)
+/* ---- the four steps, one at a time --------------------------------------------------------------------------------- */
+
+void forward_job(void *arg, int id, int threads)
+{
+    job *j = arg;
+    const batch_run r = start_batch(j, id, threads, 0, 0);
+    gather_rows(j->net, &r.pass, &r.batch, r.from, r.to);
+    begin_layers(j->net, &r.pass);
+    pool_barrier(threads);
+    if (id == 0 && r.pass.zeros)
+        nonzeros_transpose(r.pass.zeros, r.pass.rows);
+    forward(j->net, &r.pass, NULL, j->net->graph.n_layers);
+}
+
+static void loss_job(void *arg, int id, int threads)
+{
+    job *j = arg;
+    const batch_run r = start_batch(j, id, threads, 0, 0);
+    gather_targets(j->net, &r.pass, &r.batch);
+    loss(j->net, &r.pass, j->data, true);
+    pool_barrier(threads);
+    if (id == 0)
+        j->finite = add_stats(j->net, r.pass.rows, &j->stats);
+}
+
+static void backward_job(void *arg, int id, int threads)
+{
+    job *j = arg;
+    const batch_run r = start_batch(j, id, threads, 0, 0);
+    backward(j->net, &r.pass);
+    pool_barrier(threads);
+    update(j->net, &r.pass, NULL);
+}
+
+static pn_status forward_only(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool training)
 {
     net->error[0] = 0;
     pn_status status = check_samples(net, data, order, n, false);
@@ -169,7 +195,15 @@ static pn_status forward(pn_net *net, const pn_data *data, const int32_t *order,
         status = augmenter_new(&augment, data->augment, &net->text.input, net->work.threads, net->error);
     if (status)
         return status;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = n, .training = training, .augment = augment};
+    job j = {.net = net,
+             .data = data,
+             .order = order,
+             .n = n,
+             .batch = n,
+             .gathers = true,
+             .keeps_inputs = true,
+             .training = training,
+             .augment = augment};
     run(forward_job, &j);
     augmenter_free(augment);
     net->work.rows = (int)n;
@@ -179,12 +213,12 @@ static pn_status forward(pn_net *net, const pn_data *data, const int32_t *order,
 
 pn_status pn_net_forward(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
 {
-    return forward(net, data, order, n, true);
+    return forward_only(net, data, order, n, true);
 }
 
 pn_status pn_net_infer(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
 {
-    return forward(net, data, order, n, false);
+    return forward_only(net, data, order, n, false);
 }
 
 pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, double *loss_mean)
@@ -193,8 +227,7 @@ pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, in
     if (net->work.done < STEP_FORWARD)
         return fail(net->error, PN_ERR_STATE, "loss comes after forward");
     if (n != net->work.rows)
-        return fail(net->error, PN_ERR_ARGUMENT, "%lld answers; the last forward had %d samples", (long long)n,
-                    net->work.rows);
+        return fail(net->error, PN_ERR_ARGUMENT, "%lld samples; the last forward had %d", (long long)n, net->work.rows);
     pn_status status = check_samples(net, data, order, n, true);
     if (status)
         return status;
@@ -239,83 +272,5 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt)
     fp_leave(fp);
     net->optimizer.steps++;
     net->updates++;
-    return PN_OK;
-}
-
-pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
-{
-    net->error[0] = 0;
-    pn_status status = check_layer(net, i);
-    if (status)
-        return status;
-    if (net->work.done < STEP_INFERRED)
-        return fail(net->error, PN_ERR_STATE,
-                    "activations are there after forward, until the next call that trains or predicts");
-    if (n != net->work.rows)
-        return fail(net->error, PN_ERR_ARGUMENT, "room for %lld samples; the last forward had %d", (long long)n,
-                    net->work.rows);
-    const layer *source = layer_source(&net->graph.layers[i]);
-    const activation a = source ? source->y : net->work.x[0];
-    const size_t width = (size_t)shape_size(&net->graph.layers[i].out);
-    for (size_t r = 0; r < (size_t)n; r++)
-        sample_store(net->graph.channels_last, &net->graph.layers[i].out, y + r * width, a.data + r * a.ld);
-    return PN_OK;
-}
-
-pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y)
-{
-    net->error[0] = 0;
-    if (!(temperature >= FLT_MIN) || isinf(temperature)) /* the kernel multiplies by 1/temperature, denormals flushed */
-        return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: 1.2e-38 to 3e38", (double)temperature);
-    const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
-    pn_status status = check_samples(net, data, NULL, n, false);
-    if (!status)
-        status = reserve(net, rows, 1, worthwhile_threads(net, rows));
-    if (status || n == 0)
-        return status;
-    net->work.done = STEP_NONE;
-    job j = {.net = net, .data = data, .n = n, .batch = rows, .temperature = temperature, .y = y};
-    run(predict_job, &j);
-    return PN_OK;
-}
-
-pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, pn_stats *stats)
-{
-    net->error[0] = 0;
-    const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
-    pn_status status = check_samples(net, data, order, n, true);
-    if (!status)
-        status = reserve(net, rows, 1, worthwhile_threads(net, rows));
-    if (status || n == 0)
-        return status;
-    net->work.done = STEP_NONE;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .stats = *stats};
-    run(evaluate_job, &j);
-    *stats = j.stats;
-    if (!j.finite)
-        return fail(net->error, PN_ERR_NONFINITE, "the loss on this data is not finite");
-    return PN_OK;
-}
-
-pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int i, const float *dy, float *dx)
-{
-    net->error[0] = 0;
-    net->work.done = STEP_NONE;
-    pn_status status = dy ? check_layer(net, i) : PN_OK;
-    if (!status)
-        status = check_samples(net, data, NULL, n, !dy);
-    if (!status && !net->work.input_gradient) { /* lay out anew, with room for it */
-        free(net->work.block);
-        net->work.block = NULL;
-        net->work.capacity = 0;
-        net->work.input_gradient = true;
-    }
-    if (!status)
-        status = reserve(net, n, 1, worthwhile_threads(net, n));
-    if (status || n == 0)
-        return status;
-    job j = {.net = net, .data = data, .n = n, .batch = n, .y = dx, .dy = dy, .layer = i};
-    run(forward_job, &j);
-    run(input_gradient_job, &j);
     return PN_OK;
 }

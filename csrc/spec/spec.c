@@ -60,7 +60,7 @@ static pn_status unexpected(const reader *r, const char *wanted)
 }
 
 /* A number in its range. What else looks like one is taken along, so that the message shows it. */
-static pn_status read_argument_number(reader *r, const char *of, const argument_rule *rule, double *value)
+static pn_status read_argument_number(reader *r, const char *of, const argument_rule *rule, argument *value)
 {
     const int start = column(r);
     const char *number = r->at;
@@ -80,24 +80,23 @@ static pn_status read_argument_number(reader *r, const char *of, const argument_
                     rule->name, of, length > 30 ? 30 : length, number, rule->real ? "" : "whole ",
                     show_number(rule->least).text, rule->below ? "below " : "", show_number(rule->most).text,
                     rule->choices ? ", or " : "", rule->choices ? rule->choices[0] : "");
-    *value = x;
+    *value = (argument){.number = x};
     return PN_OK;
 }
 
-/* The value of one argument: a number, or the index of one of its words. */
-static pn_status read_value(reader *r, const char *of, const argument_rule *rule, double *value)
+/* The value of one argument: a number, or one of its words. */
+static pn_status read_value(reader *r, const char *of, const argument_rule *rule, argument *value)
 {
     skip_blanks(r);
     int start = column(r);
-    const bool numbers = rule->most > 0;
-    if (rule->choices && !(numbers && strchr("+-.0123456789", *r->at))) {
+    if (rule->choices && !(accepts_numbers(rule) && strchr("+-.0123456789", *r->at))) {
         char name[MAX_NAME];
         read_name(r, name);
         if (!name[0])
             return unexpected(r, rule->name);
         for (int i = 0; rule->choices[i]; i++)
             if (strcmp(name, rule->choices[i]) == 0) {
-                *value = numbers ? -1 - i : i;
+                *value = (argument){.is_choice = true, .choice = i};
                 return PN_OK;
             }
         fail(r->err, PN_ERR_SPEC, "column %d: %s has no %s \"%s\"", start, of, rule->name, name);
@@ -139,7 +138,7 @@ static pn_status read_arguments(reader *r, word *w)
         return take(r, '(') ? PN_OK : unexpected(r, "the '(' of residual");
     bool given[PN_MAXARGS] = {false};
     for (int i = 0; i < most; i++)
-        w->arg[i] = rule->arg[i].standard;
+        w->arg[i] = rule->arg[i].by_default;
 
     if (*r->at == '(') {
         r->at++;
@@ -171,7 +170,7 @@ static pn_status read_arguments(reader *r, word *w)
     }
 complete:
     for (int i = 0; i < most; i++)
-        if (!given[i] && rule->arg[i].standard == REQUIRED)
+        if (!given[i] && rule->arg[i].required)
             return fail(r->err, PN_ERR_SPEC, "column %d: %s needs its %s, as in %s", w->column, rule->name,
                         rule->arg[i].name, rule->example);
     return PN_OK;
@@ -203,8 +202,8 @@ static pn_status set_input(network_text *net, const word *w, char *err)
     double size = 1;
     net->input.rank = w->n_args;
     for (int i = 0; i < w->n_args; i++) {
-        net->input.dim[i] = (int64_t)w->arg[i];
-        size *= w->arg[i];
+        net->input.dim[i] = (int64_t)w->arg[i].number;
+        size *= w->arg[i].number;
     }
     if (w->n_args == 2)
         return fail(err, PN_ERR_SPEC, "column %d: input takes (n) or (channels, height, width)", w->column);
@@ -227,7 +226,7 @@ static pn_loss usual_loss(const network_text *net)
 
 static pn_status set_loss(network_text *net, const word *w, char *err)
 {
-    net->loss = (loss_rule){.kind = (pn_loss)w->arg[0], .smoothing = w->arg[1]};
+    net->loss = (loss_rule){.kind = (pn_loss)w->arg[0].choice, .smoothing = w->arg[1].number};
     if (net->loss.kind == PN_CROSS_ENTROPY && !spec_ends_in(net, PN_SOFTMAX))
         return fail(err, PN_ERR_SPEC, "column %d: loss(cross_entropy) needs softmax as the last layer", w->column);
     if (net->loss.kind == PN_BCE && !spec_ends_in(net, PN_SIGMOID))
@@ -322,6 +321,11 @@ void spec_free(network_text *net)
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
 
+static bool same_argument(const argument *a, const argument *b)
+{
+    return a->is_choice == b->is_choice && (a->is_choice ? a->choice == b->choice : a->number == b->number);
+}
+
 int spec_print_word(char *to, size_t size, const word *w)
 {
     const word_rule *rule = &rules[w->kind];
@@ -329,16 +333,14 @@ int spec_print_word(char *to, size_t size, const word *w)
     int used = snprintf(to, size, w->kind == PN_RESIDUAL ? "%s(...)" : "%s", rule->name);
     for (int i = 0; i < arguments_of(rule); i++) {
         const argument_rule *arg = &rule->arg[i];
-        if (w->arg[i] == arg->standard)
+        const argument *value = &w->arg[i];
+        if (!arg->required && same_argument(value, &arg->by_default))
             continue;
         char *at = (size_t)used < size ? to + used : NULL;
         size_t left = at ? size - (size_t)used : 0;
-        const char *label = arg->standard == REQUIRED ? "" : arg->name, *is = *label ? "=" : "";
-        const int index = arg->most > 0 ? -1 - (int)w->arg[i] : (int)w->arg[i];
-        if (arg->choices && index >= 0)
-            used += snprintf(at, left, "%s%s%s%s", before, label, is, arg->choices[index]);
-        else
-            used += snprintf(at, left, "%s%s%s%s", before, label, is, show_number(w->arg[i]).text);
+        const char *label = arg->required ? "" : arg->name, *is = *label ? "=" : "";
+        used += snprintf(at, left, "%s%s%s%s", before, label, is,
+                         value->is_choice ? arg->choices[value->choice] : show_number(value->number).text);
         before = ",";
     }
     if (*before == ',')
@@ -395,7 +397,8 @@ static void print_network(writer *to, const network_text *net)
         in_row += !net->words[i].nested;
     print_words(to, &next, in_row);
     if (net->loss.kind != usual_loss(net) || net->loss.smoothing > 0) {
-        const word end = {.kind = PN_LOSS, .arg = {net->loss.kind, net->loss.smoothing}};
+        const word end = {.kind = PN_LOSS,
+                          .arg = {{.is_choice = true, .choice = (int)net->loss.kind}, {.number = net->loss.smoothing}}};
         print_text(to, " ");
         advance(to, spec_print_word(to->at, to->left, &end));
     }

@@ -31,7 +31,14 @@ typedef enum {
 typedef enum { YES, NO } yes_or_no; /* arguments that are on unless the text says no */
 typedef enum { INIT_AUTO, INIT_HE, INIT_XAVIER, INIT_NORMAL } init_kind;
 
-enum { PAD_SAME = -1, STRIDE_OF_SIZE = 0 }; /* values of conv's pad and of a pool's stride */
+enum { STRIDE_OF_SIZE = 0 }; /* a pool's stride: as large as its window */
+
+/* The value of an argument: a number, or one of the words that its rule lists. */
+typedef struct {
+    double number;
+    bool is_choice;
+    int choice; /* index of the word */
+} argument;
 
 /* One word of the text with its arguments, in the order the word's definition lists them. */
 typedef struct {
@@ -40,7 +47,7 @@ typedef struct {
     int n_args;   /* given, for words that take any number (input) */
     int children; /* words nested in this one, not counting those nested in them: they follow it in the list */
     bool nested;  /* in another */
-    double arg[PN_MAXARGS];
+    argument arg[PN_MAXARGS];
 } word;
 
 /* What is minimised. */
@@ -71,7 +78,8 @@ bool spec_ends_in(const network_text *net, word_kind kind);
 
 const char *spec_word_name(word_kind kind);
 
-/* Names of the word's arguments; returns how many. */
-int spec_arguments(word_kind kind, const char *names[PN_MAXARGS]);
+/* Names of a word's arguments, and their values as pn_layer_info has them: the index of a choice, where numbers are accepted
+   besides -1 - index. Returns how many. */
+int spec_arguments(const word *w, const char *names[PN_MAXARGS], double values[PN_MAXARGS]);
 
 #endif

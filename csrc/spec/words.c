@@ -14,54 +14,62 @@ static const char *const yes_no[] = {"yes", "no", NULL};
 const word_rule rules[PN_WORDS] = {
     [PN_INPUT] = {"input",
                   "input(784)",
-                  {{"size", 1, MAX_UNITS, .standard = REQUIRED},
-                   {"height", 1, MAX_UNITS, .standard = 0},
-                   {"width", 1, MAX_UNITS, .standard = 0}}},
+                  {{"size", 1, MAX_UNITS, .required = true},
+                   {"height", 1, MAX_UNITS, .by_default = {.number = 0}},
+                   {"width", 1, MAX_UNITS, .by_default = {.number = 0}}}},
     [PN_DENSE] = {"dense",
                   "dense(128)",
-                  {{"units", 1, MAX_UNITS, .standard = REQUIRED},
-                   {"init", .choices = init_names, .standard = INIT_AUTO},
-                   {"bias", .choices = yes_no, .standard = YES}}},
+                  {{"units", 1, MAX_UNITS, .required = true},
+                   {"init", .choices = init_names, .by_default = {.is_choice = true, .choice = INIT_AUTO}},
+                   {"bias", .choices = yes_no, .by_default = {.is_choice = true, .choice = YES}}}},
     [PN_CONV] = {"conv",
                  "conv(8,5)",
-                 {{"channels", 1, MAX_UNITS, .standard = REQUIRED},
-                  {"kernel", 1, MAX_WINDOW, .standard = REQUIRED},
-                  {"stride", 1, MAX_WINDOW, .standard = 1},
+                 {{"channels", 1, MAX_UNITS, .required = true},
+                  {"kernel", 1, MAX_WINDOW, .required = true},
+                  {"stride", 1, MAX_WINDOW, .by_default = {.number = 1}},
                   {"pad", 0, MAX_WINDOW, .choices = pad_names},
-                  {"init", .choices = init_names, .standard = INIT_AUTO},
-                  {"bias", .choices = yes_no, .standard = YES}}},
+                  {"init", .choices = init_names, .by_default = {.is_choice = true, .choice = INIT_AUTO}},
+                  {"bias", .choices = yes_no, .by_default = {.is_choice = true, .choice = YES}}}},
     [PN_MAXPOOL] = {"maxpool",
                     "maxpool(2)",
-                    {{"size", 1, MAX_WINDOW, .standard = REQUIRED},
-                     {"stride", 1, MAX_WINDOW, .standard = STRIDE_OF_SIZE}}},
+                    {{"size", 1, MAX_WINDOW, .required = true},
+                     {"stride", 1, MAX_WINDOW, .by_default = {.number = STRIDE_OF_SIZE}}}},
     [PN_AVGPOOL] = {"avgpool",
                     "avgpool(2)",
-                    {{"size", 1, MAX_WINDOW, .standard = REQUIRED},
-                     {"stride", 1, MAX_WINDOW, .standard = STRIDE_OF_SIZE}}},
+                    {{"size", 1, MAX_WINDOW, .required = true},
+                     {"stride", 1, MAX_WINDOW, .by_default = {.number = STRIDE_OF_SIZE}}}},
     [PN_GLOBALAVGPOOL] = {"globalavgpool", "globalavgpool", {{0}}},
     [PN_RELU] = {"relu", "relu", {{0}}},
-    [PN_LEAKY_RELU] = {"leaky_relu", "leaky_relu(0.01)", {{"slope", 0, 1, .real = true, .standard = 0.01}}},
+    [PN_LEAKY_RELU] = {"leaky_relu",
+                       "leaky_relu(0.01)",
+                       {{"slope", 0, 1, .real = true, .by_default = {.number = 0.01}}}},
     [PN_GELU] = {"gelu", "gelu", {{0}}},
     [PN_SIGMOID] = {"sigmoid", "sigmoid", {{0}}},
     [PN_TANH] = {"tanh", "tanh", {{0}}},
     [PN_SOFTMAX] = {"softmax", "softmax", {{0}}},
     [PN_FLATTEN] = {"flatten", "flatten", {{0}}},
-    [PN_DROPOUT] = {"dropout", "dropout(0.5)", {{"p", 0, 1, .real = true, .below = true, .standard = REQUIRED}}},
+    [PN_DROPOUT] = {"dropout", "dropout(0.5)", {{"p", 0, 1, .real = true, .below = true, .required = true}}},
     [PN_BATCHNORM] = {"batchnorm",
                       "batchnorm(eps=0.00001)",
-                      {{"eps", 1e-12, 1, .real = true, .standard = 1e-5},
-                       {"momentum", 0, 1, .real = true, .standard = 0.1}}},
-    [PN_LAYERNORM] = {"layernorm", "layernorm(eps=0.00001)", {{"eps", 1e-12, 1, .real = true, .standard = 1e-5}}},
+                      {{"eps", 1e-12, 1, .real = true, .by_default = {.number = 1e-5}},
+                       {"momentum", 0, 1, .real = true, .by_default = {.number = 0.1}}}},
+    [PN_LAYERNORM] = {"layernorm",
+                      "layernorm(eps=0.00001)",
+                      {{"eps", 1e-12, 1, .real = true, .by_default = {.number = 1e-5}}}},
     [PN_RESIDUAL] = {"residual", "residual(dense(128) relu dense(128))", {{0}}},
     [PN_LOSS] = {"loss",
                  "loss(mse)",
-                 {{"name", .choices = loss_names, .standard = REQUIRED},
-                  {"smoothing", 0, 1, .real = true, .below = true}}},
+                 {{"name", .choices = loss_names, .required = true}, {"smoothing", 0, 1, .real = true, .below = true}}},
 };
 
 const char *spec_word_name(word_kind kind)
 {
     return rules[kind].name;
+}
+
+bool accepts_numbers(const argument_rule *rule)
+{
+    return rule->most > 0;
 }
 
 int arguments_of(const word_rule *r)
@@ -72,11 +80,15 @@ int arguments_of(const word_rule *r)
     return n;
 }
 
-int spec_arguments(word_kind kind, const char *names[PN_MAXARGS])
+int spec_arguments(const word *w, const char *names[PN_MAXARGS], double values[PN_MAXARGS])
 {
-    const int n = arguments_of(&rules[kind]);
-    for (int i = 0; i < n; i++)
-        names[i] = rules[kind].arg[i].name;
+    const word_rule *rule = &rules[w->kind];
+    const int n = arguments_of(rule);
+    for (int i = 0; i < n; i++) {
+        const argument *a = &w->arg[i];
+        names[i] = rule->arg[i].name;
+        values[i] = !a->is_choice ? a->number : accepts_numbers(&rule->arg[i]) ? -1 - a->choice : a->choice;
+    }
     return n;
 }
 
@@ -135,11 +147,6 @@ static double power_of_ten(int n)
     while (n-- > 0)
         x *= 10;
     return x;
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
 }
 
 bool read_number(const char **at, double *x)

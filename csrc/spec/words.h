@@ -7,16 +7,14 @@
 enum { MAX_NAME = 24 };
 
 /* One argument: a whole number or, with `real`, any number in [least, most], without `most` itself if `below`; or one of
-   the words in choices, ended by NULL: their index, or, where numbers are accepted too, -1, -2, ... */
+   the words in choices, ended by NULL. Numbers are accepted if `most` is above 0. */
 typedef struct {
     const char *name;
     double least, most;
     const char *const *choices;
-    double standard; /* left unsaid; REQUIRED: cannot be */
-    bool real, below;
+    argument by_default; /* if it is left out, unless it is required */
+    bool required, real, below;
 } argument_rule;
-
-#define REQUIRED (-1e300)
 
 typedef struct {
     const char *name, *example;
@@ -26,6 +24,7 @@ typedef struct {
 extern const word_rule rules[PN_WORDS];
 
 int arguments_of(const word_rule *r);
+bool accepts_numbers(const argument_rule *rule);
 
 /* Appends "; did you mean X?", or all the names where none is near. */
 void suggest(char *err, const char *wrong, const char *const *names);

@@ -3,8 +3,7 @@
  *
  *   clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -DPN_VERSION=\"0\" -Icsrc -o build/fuzz_file \
  *       tests/c/file/fuzz_file.c csrc/*/
-    *.c -
-    lm - pthread *mkdir - p build / corpus &&build / fuzz_file -
+*.c - lm - pthread *mkdir - p build / corpus &&build / fuzz_file -
     max_total_time = 180 - timeout = 10 build / corpus * *Input : the bytes of a file,
     or, when they begin with '{',
     a header up to the last '}' and the data after it : the *fuzzer need not find the header's length. * /

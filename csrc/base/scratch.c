@@ -1,0 +1,46 @@
+/* Memory to pack matrices in: taken and given back without waiting, by any thread; kept for the next one. */
+#include "base/base.h"
+#include "base/threads.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+static struct {
+    atomic_flag taken;
+    _Atomic(float *) memory;
+} scratch[MAX_THREADS];
+
+float *scratch_take(void)
+{
+    for (int i = 0; i < MAX_THREADS; i++)
+        if (!atomic_flag_test_and_set(&scratch[i].taken)) {
+            if (!scratch[i].memory)
+                scratch[i].memory = aligned_alloc(ALIGN, SCRATCH_BYTES);
+            if (!scratch[i].memory)
+                atomic_flag_clear(&scratch[i].taken);
+            return scratch[i].memory;
+        }
+    return NULL;
+}
+
+void scratch_give(float *memory)
+{
+    for (int i = 0; memory && i < MAX_THREADS; i++)
+        if (scratch[i].memory == memory) {
+            atomic_flag_clear(&scratch[i].taken);
+            return;
+        }
+}
+
+void scratch_after_fork(void)
+{
+    for (int i = 0; i < MAX_THREADS; i++) /* who had taken one is not in the child to give it back */
+        atomic_flag_clear(&scratch[i].taken);
+}
+
+void scratch_free(void)
+{
+    for (int i = 0; i < MAX_THREADS; i++)
+        if (!atomic_flag_test_and_set(&scratch[i].taken)) /* else another thread is still at work, and stays so */
+            free(scratch[i].memory);
+}

@@ -1,0 +1,238 @@
+/* Model files on disk: read from a regular file, written whole or not at all. */
+#include "file/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_CHUNK (1 << 30) /* bytes of one read or write: macOS refuses more than INT_MAX */
+
+/* errno = code, which Python turns into the kind of OSError; the message is strerror's unless why is given. */
+static pn_status io_fail(char *err, int code, const char *why)
+{
+    fail(err, PN_ERR_IO, "%s", why ? why : strerror(code));
+    errno = code;
+    return PN_ERR_IO;
+}
+
+/* Only a regular file is read or replaced: a device cannot be renamed over, a pipe can hang. */
+static pn_status check_regular(const struct stat *st, char *err)
+{
+    if (S_ISREG(st->st_mode))
+        return PN_OK;
+    if (S_ISDIR(st->st_mode))
+        return io_fail(err, EISDIR, "it is a folder");
+    return io_fail(err, EINVAL, "it is not a regular file");
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+static pn_status read_file(const source *from, void *to, size_t size, uint64_t offset, char *err)
+{
+    for (size_t done = 0; done < size;) {
+        size_t want = size - done < MAX_CHUNK ? size - done : MAX_CHUNK;
+        ssize_t got = pread(from->fd, (char *)to + done, want, (off_t)(offset + done));
+        if (got < 0 && errno != EINTR)
+            return io_fail(err, errno, NULL);
+        if (got == 0)
+            return fail(err, PN_ERR_FORMAT, "it became shorter while it was read");
+        if (got > 0)
+            done += (size_t)got;
+    }
+    return PN_OK;
+}
+
+static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path, char *err)
+{
+    source from = {.read = read_file};
+    struct stat st;
+    from.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* opening a pipe must not wait for a writer */
+    if (from.fd < 0)
+        return io_fail(err, errno, NULL);
+    pn_status status = fstat(from.fd, &st) == 0 ? check_regular(&st, err) : io_fail(err, errno, NULL);
+    if (status == PN_OK) {
+        from.size = (uint64_t)st.st_size;
+        status = parse_model(net, more, &from, err);
+    }
+    int code = errno; /* closing may change it */
+    close(from.fd);
+    errno = code;
+    return status;
+}
+
+static pn_status load_model(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
+{
+    char why[PN_ERRLEN] = "";
+    *net = NULL;
+    pn_status status = read_model(net, more, path, why);
+    int code = errno;
+    if (status != PN_OK) {
+        pn_net_free(*net);
+        *net = NULL;
+        fail(err, status, "cannot read %s: %s", show(path).text, why);
+    }
+    errno = code;
+    return status;
+}
+
+pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN])
+{
+    return load_model(net, NULL, path, err);
+}
+
+pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
+{
+    *more = (pn_checkpoint){0};
+    pn_status status = load_model(net, more, path, err);
+    int code = errno;
+    if (status != PN_OK)
+        pn_checkpoint_free(more);
+    errno = code;
+    return status;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------- */
+
+static const pn_checkpoint nothing = {0}; /* besides the model */
+
+/* Writes all of it, in as many pieces as the system likes. */
+static pn_status write_all(int fd, const void *from, size_t size, char *err)
+{
+    for (size_t done = 0; done < size;) {
+        size_t want = size - done < MAX_CHUNK ? size - done : MAX_CHUNK;
+        ssize_t put = write(fd, (const char *)from + done, want);
+        if (put < 0 && errno != EINTR)
+            return io_fail(err, errno, NULL);
+        if (put > 0)
+            done += (size_t)put;
+    }
+    return PN_OK;
+}
+
+/* The file that path means: where a link leads, since a link is to stay one. *target is allocated. */
+static pn_status resolve(const char *path, char **target, char *err)
+{
+    struct stat st;
+    if ((*target = realpath(path, NULL)))
+        return stat(*target, &st) == 0 ? check_regular(&st, err) : io_fail(err, errno, NULL);
+    if (errno != ENOENT)
+        return io_fail(err, errno, NULL);
+    if (lstat(path, &st) == 0)
+        return io_fail(err, ENOENT, "it is a link to a file that does not exist");
+    if (!(*target = strdup(path)))
+        return fail(err, PN_ERR_MEMORY, "no memory for its path");
+    return PN_OK;
+}
+
+/* A file of that mode that nobody else has, in this folder; its name goes to temp. */
+static int open_temporary(int folder, char temp[64], mode_t mode)
+{
+    int fd = -1;
+    for (int i = 0; fd < 0 && i < 1000; i++) {
+        snprintf(temp, 64, ".pynet-%ld-%d.tmp", (long)getpid(), i);
+        fd = openat(folder, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (fd < 0 && errno != EEXIST)
+            break;
+    }
+    return fd;
+}
+
+/* What a file is made of. */
+typedef struct {
+    const char *head;
+    size_t head_size;
+    const pn_net *net;
+    const pn_checkpoint *more;
+} content;
+
+/* Writes it all, and waits for the disk. Closes fd. */
+static pn_status fill(int fd, const content *c, char *err)
+{
+    pn_status status = write_all(fd, c->head, c->head_size, err);
+    if (status == PN_OK)
+        status = write_all(fd, c->net->parameters, (c->net->n_parameters + c->net->n_running) * sizeof(float), err);
+    for (int i = 0; i < c->more->tensors && status == PN_OK; i++)
+        status = write_all(fd, c->more->tensor[i].data, (size_t)c->more->tensor[i].size * sizeof(float), err);
+    if (status == PN_OK && fsync(fd) != 0)
+        status = io_fail(err, errno, NULL);
+    int code = errno;
+    if (close(fd) != 0 && status == PN_OK)
+        return io_fail(err, errno, NULL); /* NFS may refuse as late as here */
+    errno = code;
+    return status;
+}
+
+/* Fills a temporary file and renames it to `name`: a crash leaves the old file or the new, never half of one. */
+static pn_status replace(int folder, const char *name, const content *c, char *err)
+{
+    char temp[64];
+    struct stat old;
+    bool exists = fstatat(folder, name, &old, AT_SYMLINK_NOFOLLOW) == 0;
+    /* a rename would replace a write-protected file as well: it asks the folder's permission, not the file's */
+    if (exists && faccessat(folder, name, W_OK, AT_EACCESS) != 0)
+        return io_fail(err, errno, NULL);
+    int fd = open_temporary(folder, temp, exists ? old.st_mode & 0777 : 0666);
+    if (fd < 0)
+        return io_fail(err, errno, NULL);
+    if (exists)
+        fchmod(fd, old.st_mode & 0777); /* what the umask took; not every file system has modes */
+    pn_status status = fill(fd, c, err);
+    if (status == PN_OK && renameat(folder, temp, folder, name) != 0)
+        status = io_fail(err, errno, NULL);
+    if (status == PN_OK) {
+        fsync(folder); /* not every file system can; the name then reaches the disk a little later */
+    } else {
+        int code = errno;
+        unlinkat(folder, temp, 0);
+        errno = code;
+    }
+    return status;
+}
+
+static pn_status write_model(pn_net *net, const pn_checkpoint *more, const char *path, char *err)
+{
+    char *head = NULL, *target = NULL;
+    size_t size = 0;
+    int folder = -1;
+    pn_status status;
+    if ((status = make_header(net, more, &head, &size, err)) != PN_OK)
+        goto done;
+    if ((status = resolve(path, &target, err)) != PN_OK)
+        goto done;
+    char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
+    const char *parent = !slash ? "." : slash == target ? "/" : target;
+    if (slash)
+        *slash = '\0';
+    folder = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const content c = {head, size, net, more};
+    status = folder < 0 ? io_fail(err, errno, NULL) : replace(folder, name, &c, err);
+done:;
+    int code = errno; /* closing and freeing may change it */
+    if (folder >= 0)
+        close(folder);
+    free(target);
+    free(head);
+    errno = code;
+    return status;
+}
+
+pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const char *path)
+{
+    char why[PN_ERRLEN] = "";
+    net->error[0] = '\0';
+    pn_status status = write_model(net, more, path, why);
+    int code = errno;
+    if (status != PN_OK)
+        fail(net->error, status, "cannot write %s: %s", show(path).text, why);
+    errno = code;
+    return status;
+}
+
+pn_status pn_net_save(pn_net *net, const char *path)
+{
+    return pn_net_save_checkpoint(net, &nothing, path);
+}

@@ -1,0 +1,82 @@
+/* What callers of the public functions say is checked here, before anything is done. */
+#include "net/check.h"
+
+#include <math.h>
+
+static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
+{
+    const int64_t classes = shape_size(&net->graph.last->out);
+    int32_t label = data->labels[i];
+    if (label >= 0 && label < classes)
+        return PN_OK;
+    return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld", (long long)i,
+                label, (long long)classes - 1);
+}
+
+static pn_status check_weight(pn_net *net, const pn_data *data, int64_t i)
+{
+    const float weight = data->weights[i];
+    if (weight >= 0 && !isinf(weight))
+        return PN_OK;
+    return fail(net->error, PN_ERR_ARGUMENT, "weight of sample %lld is %g; accepted: a finite number, 0 or more",
+                (long long)i, (double)weight);
+}
+
+/* Targets of binary cross-entropy are probabilities. */
+static pn_status check_probabilities(pn_net *net, const pn_data *data, int64_t i)
+{
+    const int64_t n = shape_size(&net->graph.last->out);
+    for (const float *y = data->targets + i * n, *end = y + n; y < end; y++)
+        if (!(*y >= 0 && *y <= 1))
+            return fail(net->error, PN_ERR_ARGUMENT, "target of sample %lld is %g; binary cross-entropy takes 0 to 1",
+                        (long long)i, (double)*y);
+    return PN_OK;
+}
+
+pn_status check_layer(pn_net *net, int i)
+{
+    if (i >= 0 && i < net->graph.n_layers)
+        return PN_OK;
+    return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->graph.n_layers - 1);
+}
+
+pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool needs_targets)
+{
+    if (!data->x && !(needs_targets && net->work.done >= STEP_FORWARD) && n > 0)
+        return fail(net->error, PN_ERR_ARGUMENT, "x of the data is NULL; it must hold %lld samples", (long long)n);
+    if (n < 0 || (!order && n > data->n))
+        return fail(net->error, PN_ERR_ARGUMENT, "%lld samples asked for; the data has %lld", (long long)n,
+                    (long long)data->n);
+    if (data->dtype != PN_UINT8 && data->dtype != PN_FLOAT32)
+        return fail(net->error, PN_ERR_ARGUMENT, "dtype is %d; accepted: PN_UINT8, PN_FLOAT32", (int)data->dtype);
+    static const char *const losses[] = {"cross-entropy", "squared error", "binary cross-entropy"};
+    const pn_loss loss = net->text.loss.kind;
+    if (needs_targets && !data->labels && (loss == PN_CROSS_ENTROPY || !data->targets))
+        return fail(net->error, PN_ERR_ARGUMENT, "no %s: %s needs them",
+                    loss == PN_CROSS_ENTROPY ? "labels" : "labels and no targets", losses[loss]);
+    const bool labels = needs_targets && data->labels, weights = needs_targets && data->weights,
+               probabilities = needs_targets && loss == PN_BCE && data->targets;
+    for (int64_t i = 0; i < n && (order || labels || weights || probabilities); i++) {
+        int64_t row = order ? order[i] : i;
+        if (row < 0 || row >= data->n)
+            return fail(net->error, PN_ERR_ARGUMENT, "order[%lld] is %lld; the data has samples 0 to %lld",
+                        (long long)i, (long long)row, (long long)data->n - 1);
+        pn_status status = labels ? check_label(net, data, row) : PN_OK;
+        if (!status && weights)
+            status = check_weight(net, data, row);
+        if (!status && probabilities)
+            status = check_probabilities(net, data, row);
+        if (status)
+            return status;
+    }
+    return PN_OK;
+}
+
+pn_status check_batch(pn_net *net, int64_t rows)
+{
+    pn_status status = PN_OK;
+    for (int i = 0; i < net->graph.n_layers && !status && rows > 0; i++)
+        if (net->graph.layers[i].ops->check_batch)
+            status = net->graph.layers[i].ops->check_batch(&net->graph.layers[i], rows, net->error);
+    return status;
+}
