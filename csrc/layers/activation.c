@@ -4,35 +4,24 @@
 
 enum { LEAKY_RELU_SLOPE }; /* argument of leaky_relu */
 
-static pn_status keep_shape(layer *l, char *err)
-{
-    (void)err;
-    l->out = l->in;
-    return PN_OK;
-}
-
 typedef void (*forward_kernel)(float *y, const float *x, size_t n);
 typedef void (*backward_kernel)(float *dx, const float *dy, const float *y, size_t n);
 
 /* Rows [from, to) of this thread, without their padding: sigmoid(0) is not 0. */
 static void activate_rows(const layer *l, const pass *p, forward_kernel kernel)
 {
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
     const activation x = layer_input(l, p);
     const size_t n = (size_t)shape_size(&l->in);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernel(l->y.data + i * l->y.ld, x.data + i * x.ld, n);
+    EACH_OWN_ROW (i, p)
+        kernel(row_of(l->y, i), row_of(x, i), n);
 }
 
 /* The kernels tell the slope from y, or from x. */
 static void activate_rows_backward(const layer *l, const pass *p, backward_kernel kernel, activation from_rows)
 {
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
     const size_t n = (size_t)shape_size(&l->in);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernel(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, from_rows.data + i * from_rows.ld, n);
+    EACH_OWN_ROW (i, p)
+        kernel(row_of(l->dx, i), row_of(l->dy, i), row_of(from_rows, i), n);
 }
 
 /* y = max(x, 0); dx = dy where y > 0, else 0. */
@@ -49,22 +38,17 @@ static void relu_backward(layer *l, const pass *p)
 /* y = x where x > 0, else slope x; dx = dy, or slope dy. */
 static void leaky_relu_forward(layer *l, const pass *p)
 {
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
     const activation x = layer_input(l, p);
     const size_t n = (size_t)shape_size(&l->in);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernels()->leaky_relu(l->y.data + i * l->y.ld, x.data + i * x.ld, n,
-                              (float)l->word.arg[LEAKY_RELU_SLOPE].number);
+    EACH_OWN_ROW (i, p)
+        kernels()->leaky_relu(row_of(l->y, i), row_of(x, i), n, (float)l->word.arg[LEAKY_RELU_SLOPE].number);
 }
 
 static void leaky_relu_backward(layer *l, const pass *p)
 {
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
     const size_t n = (size_t)shape_size(&l->in);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernels()->leaky_relu_grad(l->dx.data + i * l->dx.ld, l->dy.data + i * l->dy.ld, l->y.data + i * l->y.ld, n,
+    EACH_OWN_ROW (i, p)
+        kernels()->leaky_relu_grad(row_of(l->dx, i), row_of(l->dy, i), row_of(l->y, i), n,
                                    (float)l->word.arg[LEAKY_RELU_SLOPE].number);
 }
 

@@ -146,11 +146,9 @@ static void conv_forward(layer *l, const pass *p)
         .col_at = tap_offsets(l),
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = conv_biases(l)},
     };
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    for (size_t i = (size_t)from; i < (size_t)to; i++) {
-        g.A = x.data + i * x.ld;
-        g.C = y.data + i * y.ld;
+    EACH_OWN_ROW (i, p) {
+        g.A = row_of(x, i);
+        g.C = row_of(y, i);
         kernels()->gemm(&g);
     }
 }
@@ -175,16 +173,14 @@ static void conv_backward(layer *l, const pass *p)
         .k = s.n,
         .ldstart = (size_t)s.stride * image_row,
     };
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
     kernels()->transpose(W_transposed, padded(s.k), l->param[WEIGHTS].data, (size_t)s.n, s.k, s.n);
-    for (size_t i = (size_t)from; i < (size_t)to; i++) {
-        memset(dx.data + i * dx.ld, 0, image * sizeof *dx.data);
+    EACH_OWN_ROW (i, p) {
+        memset(row_of(dx, i), 0, image * sizeof *dx.data);
         for (size_t y = 0; y < (size_t)s.kernel; y++)
             for (size_t x = 0; x < (size_t)s.out_width; x++) {
-                g.C = dx.data + i * dx.ld + y * image_row + x * (size_t)s.stride * (size_t)s.channels;
+                g.C = row_of(dx, i) + y * image_row + x * (size_t)s.stride * (size_t)s.channels;
                 g.start = g.C;
-                g.A = l->dy.data + i * l->dy.ld + x * (size_t)s.n;
+                g.A = row_of(l->dy, i) + x * (size_t)s.n;
                 g.B = W_transposed + y * row;
                 kernels()->gemm(&g);
             }
@@ -216,8 +212,8 @@ static void conv_update(layer *l, const pass *p)
     };
     memset(dW, 0, (size_t)(to - from) * n * sizeof *dW);
     for (size_t i = 0; i < (size_t)p->rows; i++) {
-        g.A = x.data + i * x.ld;
-        g.B = l->dy.data + i * l->dy.ld;
+        g.A = row_of(x, i);
+        g.B = row_of(l->dy, i);
         kernels()->gemm(&g);
     }
     if (p->opt)
@@ -229,7 +225,7 @@ static void conv_update(layer *l, const pass *p)
     float *db = (p->opt ? conv_bias_gradient(l) : b->grad) + from;
     memset(db, 0, (size_t)(to - from) * sizeof *db);
     for (size_t i = 0; i < (size_t)p->rows; i++)
-        kernels()->column_sums(db, l->dy.data + i * l->dy.ld + from, n, s.places, to - from, true);
+        kernels()->column_sums(db, row_of(l->dy, i) + from, n, s.places, to - from, true);
     if (p->opt)
         optim_apply(p->opt, b, (size_t)from, db, (size_t)(to - from));
 }

@@ -7,24 +7,16 @@
 
 enum { DROPOUT_PROBABILITY }; /* argument */
 
-static pn_status dropout_shape(layer *l, char *err)
-{
-    (void)err;
-    l->out = l->in;
-    return PN_OK;
-}
-
 /* to = from / (1 - p) where the mask of this thread's rows lets it pass, else 0. */
 static void apply_mask(const layer *l, const pass *p, activation to_rows, activation from_rows)
 {
     const size_t n = (size_t)shape_size(&l->in), channels = (size_t)l->in.dim[0];
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    for (int i = from; i < to; i++) {
-        float *y = to_rows.data + (size_t)i * to_rows.ld;
-        const float *x = from_rows.data + (size_t)i * from_rows.ld;
+    EACH_OWN_ROW (i, p) {
+        float *y = row_of(to_rows, i);
+        const float *x = row_of(from_rows, i);
         if (p->training) {
-            dropout_mask mask = dropout_row(l->word.arg[DROPOUT_PROBABILITY].number, p->seed, l->number, p->step, i);
+            dropout_mask mask =
+                dropout_row(l->word.arg[DROPOUT_PROBABILITY].number, p->seed, l->number, p->step, (int)i);
             if (is_channels_last(l->channels_last, &l->in)) /* the features keep their numbers */
                 mask.stride = n / channels;
             for (size_t at = 0; at < n; at += mask.stride == 1 ? n : channels, mask.first++)
@@ -46,7 +38,7 @@ static void dropout_backward(layer *l, const pass *p)
 }
 
 const layer_ops dropout_ops = {
-    .shape = dropout_shape,
+    .shape = keep_shape,
     .forward = dropout_forward,
     .backward = dropout_backward,
     .transparent = true,

@@ -15,10 +15,8 @@ const layer_ops flatten_ops = {.shape = flatten_shape};
 
 static void reorder_rows(const layer *l, const pass *p, activation to, activation from, bool backward)
 {
-    int first, end;
-    my_part(p, p->rows, 1, &first, &end);
-    for (size_t i = (size_t)first; i < (size_t)end; i++)
-        (backward ? sample_load : sample_store)(true, &l->in, to.data + i * to.ld, from.data + i * from.ld);
+    EACH_OWN_ROW (i, p)
+        (backward ? sample_load : sample_store)(true, &l->in, row_of(to, i), row_of(from, i));
 }
 
 static void flatten_forward(layer *l, const pass *p)

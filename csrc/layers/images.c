@@ -80,24 +80,20 @@ static void copy_middle(const layer *l, float *image, float *framed, bool backwa
 void copy_inputs(layer *l, const pass *p)
 {
     const activation x = l->before ? l->x : p->inputs;
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
+    EACH_OWN_ROW (i, p)
         if (has_frame(l))
-            copy_middle(l, x.data + i * x.ld, l->copy.data + i * l->copy.ld, false);
+            copy_middle(l, row_of(x, i), row_of(l->copy, i), false);
         else
-            to_planes(l->copy.data + i * l->copy.ld, x.data + i * x.ld, &l->in);
+            to_planes(row_of(l->copy, i), row_of(x, i), &l->in);
 }
 
 void return_input_gradients(layer *l, const pass *p)
 {
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
+    EACH_OWN_ROW (i, p)
         if (has_frame(l))
-            copy_middle(l, l->dx.data + i * l->dx.ld, l->dcopy.data + i * l->dcopy.ld, true);
+            copy_middle(l, row_of(l->dx, i), row_of(l->dcopy, i), true);
         else
-            to_pixels(l->dx.data + i * l->dx.ld, l->dcopy.data + i * l->dcopy.ld, &l->in);
+            to_pixels(row_of(l->dx, i), row_of(l->dcopy, i), &l->in);
 }
 
 void sample_load(bool channels_last, const shape *s, float *row, const float *x)

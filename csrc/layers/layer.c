@@ -9,6 +9,13 @@ void my_part(const pass *p, int n, int grain, int *from, int *to)
     partition(p->id, p->threads, n, grain, from, to);
 }
 
+row_range my_rows(const pass *p)
+{
+    int from, to;
+    my_part(p, p->rows, 1, &from, &to);
+    return (row_range){(size_t)from, (size_t)to};
+}
+
 activation layer_input(const layer *l, const pass *p)
 {
     return l->copy_size ? l->copy : l->before ? l->x : p->inputs;
@@ -17,6 +24,13 @@ activation layer_input(const layer *l, const pass *p)
 activation layer_input_gradient(const layer *l)
 {
     return l->copy_size ? l->dcopy : l->dx;
+}
+
+pn_status keep_shape(layer *l, char *err)
+{
+    (void)err;
+    l->out = l->in;
+    return PN_OK;
 }
 
 layer *layer_source(layer *l)

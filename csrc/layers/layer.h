@@ -61,6 +61,18 @@ typedef struct {
 /* This thread's part [from, to) of n things, in multiples of `grain`. */
 void my_part(const pass *p, int n, int grain, int *from, int *to);
 
+/* This thread's rows of the batch, one by one. */
+typedef struct {
+    size_t from, to;
+} row_range;
+row_range my_rows(const pass *p);
+#define EACH_OWN_ROW(i, p) for (size_t i = my_rows(p).from, i##_end = my_rows(p).to; i < i##_end; i++)
+
+static inline float *row_of(activation a, size_t i)
+{
+    return a.data + i * a.ld;
+}
+
 typedef struct layer layer;
 
 /* Zeros around an image, in places. */
@@ -139,6 +151,9 @@ struct layer {
     activation x, y, dx, dy; /* y and dy are the x and dx of the layer after; x of the first is in pass */
     layer_scratch scratch;
 };
+
+/* A kind's `shape` where the output has the shape of the input and there are no parameters. */
+pn_status keep_shape(layer *l, char *err);
 
 /* x of this layer, or its copy; the first one's belongs to the pass. */
 activation layer_input(const layer *l, const pass *p);

@@ -36,10 +36,8 @@ static void pool_rows(const layer *l, const pass *p, void (*kernel)(float *y, co
 {
     const windows w = windows_of(l);
     const activation x = layer_input(l, p);
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernel(l->y.data + i * l->y.ld, x.data + i * x.ld, &w);
+    EACH_OWN_ROW (i, p)
+        kernel(row_of(l->y, i), row_of(x, i), &w);
 }
 
 /* y = the largest of each window; dx: each dy to the place it came from, the first of equals. */
@@ -53,11 +51,8 @@ static void maxpool_backward(layer *l, const pass *p)
     const windows w = windows_of(l);
     const bool relu = p->fuse && l->before->fused_backward;
     const activation x = layer_input(l, p), dx = relu ? l->before->dx : layer_input_gradient(l);
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernels()->maxpool_grad(dx.data + i * dx.ld, l->dy.data + i * l->dy.ld, x.data + i * x.ld,
-                                l->y.data + i * l->y.ld, &w, relu);
+    EACH_OWN_ROW (i, p)
+        kernels()->maxpool_grad(row_of(dx, i), row_of(l->dy, i), row_of(x, i), row_of(l->y, i), &w, relu);
 }
 
 /* y = the mean of each window; dx += dy / places of the window. */
@@ -70,10 +65,8 @@ static void avgpool_backward(layer *l, const pass *p)
 {
     const windows w = windows_of(l);
     const activation dx = layer_input_gradient(l);
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernels()->avgpool_grad(dx.data + i * dx.ld, l->dy.data + i * l->dy.ld, &w);
+    EACH_OWN_ROW (i, p)
+        kernels()->avgpool_grad(row_of(dx, i), row_of(l->dy, i), &w);
 }
 
 const layer_ops maxpool_ops = {

@@ -13,24 +13,20 @@ static pn_status residual_shape(layer *l, char *err)
 /* y = x + f(x) */
 static void residual_forward(layer *l, const pass *p)
 {
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
     const activation a = l->residual.skip ? l->residual.skip->y : layer_input(l, p), b = l->residual.inner->y;
     const size_t n = (size_t)shape_size(&l->out);
-    for (size_t i = (size_t)from; i < (size_t)to; i++)
-        kernels()->add(l->y.data + i * l->y.ld, a.data + i * a.ld, b.data + i * b.ld, n);
+    EACH_OWN_ROW (i, p)
+        kernels()->add(row_of(l->y, i), row_of(a, i), row_of(b, i), n);
 }
 
 /* dx = the gradient through f, which it holds already, plus dy, or the gradient through the projection. */
 static void residual_backward(layer *l, const pass *p)
 {
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
     const activation d = l->residual.skip ? l->residual.skip->dx : l->dy;
     const size_t n = (size_t)shape_size(&l->in);
-    for (size_t i = (size_t)from; i < (size_t)to; i++) {
-        float *dx = l->dx.data + i * l->dx.ld;
-        kernels()->add(dx, dx, d.data + i * d.ld, n);
+    EACH_OWN_ROW (i, p) {
+        float *dx = row_of(l->dx, i);
+        kernels()->add(dx, dx, row_of(d, i), n);
     }
 }
 

@@ -1,5 +1,5 @@
 /* What callers of the public functions say is checked here, before anything is done. */
-#include "net/check.h"
+#include "net/run.h"
 
 #include <math.h>
 

@@ -1,7 +1,5 @@
 /* Work memory: one block for activations, their gradients and scratch, laid out anew when a larger batch comes. */
-#include "net/memory.h"
-#include "base/threads.h"
-#include "net/batch.h"
+#include "net/run.h"
 
 #include <limits.h>
 #include <stdlib.h>

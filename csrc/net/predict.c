@@ -1,6 +1,4 @@
 /* Using a network: predictions, evaluation, activations, the gradient of the inputs. */
-#include "net/check.h"
-#include "net/memory.h"
 #include "net/run.h"
 
 #include <float.h>

@@ -9,7 +9,6 @@
       transposed for the next backward;
    5. after the losses of a batch, before somebody adds them up. In training 2 or 3 has done that already. */
 #include "net/run.h"
-#include "net/memory.h"
 
 #include <math.h>
 #include <stdatomic.h>

@@ -1,9 +1,36 @@
-/* A batch on its way through the layers: what train.c and predict.c make their jobs of. */
+/* What train.c and predict.c make the public calls of: memory, checks, and a batch on its way through the layers. */
 #ifndef PN_RUN_H
 #define PN_RUN_H
 
 #include "base/threads.h"
 #include "net/batch.h"
+
+/* ---- memory.c ------------------------------------------------------------------------------------------------------ */
+
+/* Makes room for batches of this many rows, with so many copies of the inputs, and layers' own memory for so many threads.
+   What an earlier call left there is gone when it grows. */
+pn_status reserve(pn_net *net, int64_t rows, int copies, int threads);
+
+/* How many threads the work on a batch is worth, and how many of them can have a copy of its inputs, as training wants. */
+int worthwhile_threads(const pn_net *net, int64_t rows);
+int input_copies(const pn_net *net, int64_t rows);
+
+/* Makes room for the gradients of all parameters, once somebody asks to see them, the optimizer wants them all first, or they
+   are summed up piece by piece. */
+pn_status reserve_gradients(pn_net *net);
+
+/* ---- check.c: what callers of the public functions say, checked before anything is done ------------------------------ */
+
+/* Samples order[0..n) exist, and, where targets are needed, have some that suit the loss. */
+pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool needs_targets);
+
+/* Can every layer train on batches as small as this? */
+pn_status check_batch(pn_net *net, int64_t rows);
+
+/* Is there a layer i? */
+pn_status check_layer(pn_net *net, int i);
+
+/* ---- run.c: jobs --------------------------------------------------------------------------------------------------- */
 
 /* A piece of work on samples order[0..n) of data, in batches. */
 typedef struct {

@@ -1,6 +1,4 @@
 /* Training: whole epochs of mini-batches in one call, and the four steps one at a time. */
-#include "net/check.h"
-#include "net/memory.h"
 #include "net/run.h"
 
 #include <math.h>
