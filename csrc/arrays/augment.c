@@ -222,12 +222,26 @@ void pn_augment_default(pn_augment *options, int height, int width)
 pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int channels, const pn_augment *options,
                        uint64_t seed, uint64_t when, char err[PN_ERRLEN])
 {
+    char unused[PN_ERRLEN];
+    err = err ? err : unused;
+    if (!options || n < 0 || (n > 0 && (!x || !y)))
+        return fail(err, PN_ERR_ARGUMENT, "%s is %s; accepted: 0 or more pictures, and memory for them",
+                    !options ? "options"
+                    : n < 0  ? "n"
+                    : !x     ? "x"
+                             : "y",
+                    n < 0 ? "below 0" : "NULL");
+    if (dtype != PN_UINT8 && dtype != PN_FLOAT32)
+        return fail(err, PN_ERR_ARGUMENT, "dtype is %d; accepted: PN_UINT8, PN_FLOAT32", (int)dtype);
     augmenter *a;
     const shape picture = {.rank = 3, .dim = {channels, options->height, options->width}};
     if (channels < 1 || options->height < 1 || options->width < 1 ||
         (double)channels * options->height * options->width > MAX_FEATURES)
         return fail(err, PN_ERR_ARGUMENT, "pictures (%d, %d, %d); accepted: 1 or more on each axis, at most %d numbers",
                     channels, options->height, options->width, MAX_FEATURES);
+    if (n > PTRDIFF_MAX / (int64_t)sizeof(float) / shape_size(&picture))
+        return fail(err, PN_ERR_ARGUMENT, "%lld pictures; accepted: at most %lld of this size", (long long)n,
+                    (long long)(PTRDIFF_MAX / (int64_t)sizeof(float) / shape_size(&picture)));
     pn_status status = augmenter_new(&a, options, &picture, 1, err);
     if (status)
         return status;

@@ -30,6 +30,8 @@ const char *pn_version(void)
 pn_status fail(char *err, pn_status status, const char *format, ...)
 {
     va_list args;
+    if (!err) /* the caller does not want to know */
+        return status;
     va_start(args, format);
     vsnprintf(err, PN_ERRLEN, format, args);
     va_end(args);

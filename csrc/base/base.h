@@ -11,7 +11,7 @@
 #define PAD 16                 /* floats: rows of work memory start on a cache line */
 #define MAX_FEATURES (1 << 28) /* of a sample: the offsets within a row fit an int */
 
-/* Writes a message and returns the status, so that `return fail(err, PN_ERR_SPEC, "...")` is one line. */
+/* Writes a message, unless err is NULL, and returns the status, so that `return fail(err, PN_ERR_SPEC, "...")` is one line. */
 __attribute__((format(printf, 3, 4))) pn_status fail(char *err, pn_status status, const char *format, ...);
 
 /* Memory on a cache line, zeroed; NULL when there is none. Free with free(). */
@@ -43,6 +43,15 @@ static inline bool is_digit(char c)
 
 /* n floats, and the padding that brings the next row to a cache line. */
 size_t padded(int64_t n);
+
+/* ---- utf8.c ------------------------------------------------------------------------------------------------------ */
+
+/* Bytes of the character at s, which ends in a zero byte; 0 when it is none (overlong, a surrogate, past U+10FFFF). */
+size_t utf8_length(const char *s);
+bool utf8_valid(const char *s);
+
+/* Bytes of s as a JSON string, with its quotes. */
+size_t json_size(const char *s);
 
 /* ---- rng.c: counter-based random numbers ------------------------------------------------------------------------- */
 

@@ -158,14 +158,28 @@ static void stop_workers(void)
 }
 
 /* A fork copies only the calling thread: the workers are ended before, and both sides start it anew when they need it. */
+static pthread_mutex_t fork_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void fork_hold(void)
+{
+    pthread_mutex_lock(&fork_mutex);
+}
+
+void fork_release(void)
+{
+    pthread_mutex_unlock(&fork_mutex);
+}
+
 static void before_fork(void)
 {
     pthread_mutex_lock(&pool.owner);
+    fork_hold();
     stop_workers();
 }
 
 static void after_fork(void)
 {
+    fork_release();
     pthread_mutex_unlock(&pool.owner);
 }
 

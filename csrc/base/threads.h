@@ -26,6 +26,10 @@ bool pool_is_held_up(int threads);
 /* Inside a job: waits until all its threads are here. */
 void pool_barrier(int threads);
 
+/* Between these two no other thread forks the process: a child would see what is changed half done. */
+void fork_hold(void);
+void fork_release(void);
+
 /* Part id of `threads` of n things, in multiples of `grain`: [from, to). */
 void partition(int id, int threads, int n, int grain, int *from, int *to);
 

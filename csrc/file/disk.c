@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_CHUNK (1 << 30) /* bytes of one read or write: macOS refuses more than INT_MAX */
@@ -66,8 +67,12 @@ static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path,
 
 static pn_status load_model(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
 {
+    char unused[PN_ERRLEN];
+    err = err ? err : unused;
     char why[PN_ERRLEN] = "";
     *net = NULL;
+    if (!path)
+        return fail(err, PN_ERR_ARGUMENT, "the path is NULL");
     pn_status status = read_model(net, more, path, why);
     int code = errno;
     if (status != PN_OK) {
@@ -86,6 +91,10 @@ pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN])
 
 pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
 {
+    if (!more) {
+        *net = NULL;
+        return fail(err, PN_ERR_ARGUMENT, "the checkpoint to fill is NULL");
+    }
     *more = (pn_checkpoint){0};
     pn_status status = load_model(net, more, path, err);
     int code = errno;
@@ -128,12 +137,16 @@ static pn_status resolve(const char *path, char **target, char *err)
     return PN_OK;
 }
 
-/* A file of that mode that nobody else has, in this folder; its name goes to temp. */
+/* A file of that mode that nobody else has, in this folder; its name goes to temp. A process that was killed may have left
+   its own there, and in a container the next one has the same number: the time is in the name, too. */
 static int open_temporary(int folder, char temp[64], mode_t mode)
 {
     int fd = -1;
     for (int i = 0; fd < 0 && i < 1000; i++) {
-        snprintf(temp, 64, ".pynet-%ld-%d.tmp", (long)getpid(), i);
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        snprintf(temp, 64, ".pynet-%ld-%llx.tmp", (long)getpid(),
+                 (unsigned long long)now.tv_sec * 1000000000u + (unsigned long long)now.tv_nsec);
         fd = openat(folder, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (fd < 0 && errno != EEXIST)
             break;
@@ -224,7 +237,9 @@ pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const c
 {
     char why[PN_ERRLEN] = "";
     net->error[0] = '\0';
-    pn_status status = write_model(net, more, path, why);
+    if (!path)
+        return fail(net->error, PN_ERR_ARGUMENT, "the path is NULL");
+    pn_status status = write_model(net, more ? more : &nothing, path, why);
     int code = errno;
     if (status != PN_OK)
         fail(net->error, status, "cannot write %s: %s", show(path).text, why);

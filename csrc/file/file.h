@@ -14,11 +14,8 @@
 #endif
 
 #define MAX_HEADER 100000000 /* bytes; the limit of the official reader */
-#define MAX_TEXT (1 << 16)   /* bytes of a network's text: each word becomes a layer in memory */
-#define MAX_CHUNK (1 << 30)  /* bytes of one read or write: macOS refuses more than INT_MAX */
 
-#define MAX_PAIRS 4096            /* each new one is compared with those before it */
-#define MAX_NOTES (MAX_PAIRS - 4) /* four of the pairs are the file's own: */
+#define MAX_PAIRS (MAX_NOTES + 4) /* four of the pairs are the file's own: */
 #define TEXT_KEY "pynet"
 #define SEED_KEY "pynet.seed"
 #define UPDATES_KEY "pynet.updates"

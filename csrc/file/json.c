@@ -22,28 +22,6 @@ shown show(const char *name)
     return s;
 }
 
-/* ---- UTF-8 -------------------------------------------------------------------------------------------------------- */
-
-/* Bytes of the character at s, which ends in a zero byte; 0 when it is none (overlong, a surrogate, past U+10FFFF). */
-static size_t utf8_length(const char *s)
-{
-    unsigned char first = (unsigned char)s[0], second;
-    if (first < 0x80)
-        return 1;
-    if (first < 0xC2 || first > 0xF4)
-        return 0;
-    size_t n = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-    for (size_t i = 1; i < n; i++)
-        if (((unsigned char)s[i] & 0xC0) != 0x80)
-            return 0;
-    second = (unsigned char)s[1];
-    if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F))
-        return 0;
-    if ((first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F))
-        return 0;
-    return n;
-}
-
 /* Writes the character to `to`; returns its bytes, 1 to 4. */
 static size_t utf8_put(char *to, uint32_t code)
 {
@@ -53,14 +31,6 @@ static size_t utf8_put(char *to, uint32_t code)
         to[i] = (char)(0x80 | (code & 0x3F));
     to[0] = (char)(lead[n] | code);
     return n;
-}
-
-bool utf8_valid(const char *s)
-{
-    for (size_t n; *s; s += n)
-        if ((n = utf8_length(s)) == 0)
-            return false;
-    return true;
 }
 
 /* ---- JSON: as much of it as the header needs ---------------------------------------------------------------------- */

@@ -36,8 +36,6 @@ uint64_t json_integer(json *j);
 /* Writes s, valid UTF-8, as a JSON string. */
 void json_write_string(FILE *to, const char *s);
 
-bool utf8_valid(const char *s);
-
 /* Decimal digits at s to *value; returns how many, 0 when there are none, a zero leads, or 64 bits are too few. */
 size_t decimal(const char *s, uint64_t *value);
 

@@ -6,30 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Is there nothing that loading would refuse? */
-static pn_status check_texts(const pn_net *net, const pn_checkpoint *more, char *err)
+/* Is there nothing that loading would refuse? Text and notes of the network have been checked when they came. */
+static pn_status check_extras(const pn_checkpoint *more, char *err)
 {
-    if (strlen(net->spec) > MAX_TEXT)
-        return fail(err, PN_ERR_ARGUMENT, "the network's text takes %zu bytes, a file takes %d", strlen(net->spec),
-                    MAX_TEXT);
-    if (net->n_notes > MAX_NOTES)
-        return fail(err, PN_ERR_ARGUMENT, "%d notes are too many, a file takes %d", net->n_notes, MAX_NOTES);
-    for (int i = 0; i < net->n_notes; i++) {
-        const note *n = &net->notes[i];
-        if (is_reserved(n->key))
-            return fail(err, PN_ERR_ARGUMENT, "note %s: keys that begin with " TEXT_KEY " are reserved",
-                        show(n->key).text);
-        if (!utf8_valid(n->key) || !utf8_valid(n->value))
-            return fail(err, PN_ERR_ARGUMENT, "note %s is not UTF-8 text", show(n->key).text);
-    }
     if (more->text && !utf8_valid(more->text))
         return fail(err, PN_ERR_ARGUMENT, "the text of the checkpoint is not UTF-8");
     for (int i = 0; i < more->tensors; i++)
-        if (!is_checkpoint_name(more->tensor[i].name))
+        if (!more->tensor[i].name || !is_checkpoint_name(more->tensor[i].name))
             return fail(err, PN_ERR_ARGUMENT,
                         "tensor %s of a checkpoint; its name begins with a letter, then come "
                         "letters, digits, dots and _",
-                        show(more->tensor[i].name).text);
+                        more->tensor[i].name ? show(more->tensor[i].name).text : "without a name");
     return PN_OK;
 }
 
@@ -48,7 +35,7 @@ static uint64_t write_entry(FILE *to, const pn_tensor *t, uint64_t at)
 pn_status make_header(pn_net *net, const pn_checkpoint *more, char **head, size_t *size, char *err)
 {
     uint64_t at = 0;
-    pn_status status = check_texts(net, more, err);
+    pn_status status = check_extras(more, err);
     if (status != PN_OK)
         return status;
     FILE *to = open_memstream(head, size);

@@ -1,11 +1,45 @@
 /* One batch: which samples it is, their inputs and their answers on the way into work memory. */
 #include "net/batch.h"
 
+#include <float.h>
+#include <stdatomic.h>
 #include <string.h>
 
+static void note_change(const batch *b)
+{
+    if (b->changed)
+        atomic_store_explicit(b->changed, b->first, memory_order_relaxed);
+}
+
+/* Which sample row i of the batch is. Read once, and what was read is checked. */
 static size_t sample(const batch *b, int64_t i)
 {
-    return (size_t)(b->order ? b->order[b->first + i] : b->first + i);
+    if (!b->order)
+        return (size_t)(b->first + i);
+    const int32_t row = __atomic_load_n(&b->order[b->first + i], __ATOMIC_RELAXED);
+    if (row >= 0 && row < b->data->n)
+        return (size_t)row;
+    note_change(b);
+    return 0;
+}
+
+static int32_t label_of(const batch *b, size_t at, int64_t classes)
+{
+    const int32_t label = __atomic_load_n(&b->data->labels[at], __ATOMIC_RELAXED);
+    if (label >= 0 && label < classes)
+        return label;
+    note_change(b);
+    return 0;
+}
+
+static float weight_of(const batch *b, size_t at)
+{
+    float weight;
+    __atomic_load(&b->data->weights[at], &weight, __ATOMIC_RELAXED);
+    if (weight >= 0 && weight <= FLT_MAX)
+        return weight;
+    note_change(b);
+    return 0;
 }
 
 /* Asks for as many rows as these behind them, which lie anywhere in memory, while these are computed. */
@@ -50,7 +84,8 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
 
 void gather_own_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows)
 {
-    const batch rest = {b->data, b->order, b->augment, b->first + from, b->n};
+    batch rest = *b;
+    rest.first += from;
     p->input_from = from;
     p->input_rows = rows;
     gather_rows(net, p, &rest, 0, rows);
@@ -104,12 +139,13 @@ void gather_targets(pn_net *net, const pass *p, const batch *b)
     my_part(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {
         float *target = net->work.targets.targets ? net->work.targets.targets + (size_t)i * ld : NULL;
+        const size_t at = sample(b, i);
         if (b->data->labels)
-            net->work.targets.labels[i] = output_index(net->graph.channels_last, out, b->data->labels[sample(b, i)]);
+            net->work.targets.labels[i] = output_index(net->graph.channels_last, out, label_of(b, at, (int64_t)n));
         if (b->data->weights)
-            net->work.targets.weights[i] = b->data->weights[sample(b, i)];
+            net->work.targets.weights[i] = weight_of(b, at);
         if (target && b->data->targets)
-            sample_load(net->graph.channels_last, out, target, b->data->targets + sample(b, i) * n);
+            sample_load(net->graph.channels_last, out, target, b->data->targets + at * n);
         else if (target)
             pn_one_hot(target, &net->work.targets.labels[i], 1, (int)n);
     }

@@ -10,6 +10,9 @@ typedef struct {
     const int32_t *order;
     const augmenter *augment;
     int64_t first, n; /* of n in the whole job */
+    /* Takes `first` when the order, a label or a weight is not what was checked before the call: the caller's memory changes
+       under it. What is used instead is harmless. May be NULL. */
+    _Atomic int64_t *changed;
 } batch;
 
 /* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, augmented if it is to be, and notes where they are not zero. */

@@ -40,13 +40,35 @@ pn_status check_layer(pn_net *net, int i)
     return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->graph.n_layers - 1);
 }
 
-pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool needs_targets)
+pn_status check_pointer(pn_net *net, const void *pointer, const char *name)
 {
-    if (!data->x && !(needs_targets && net->work.done >= STEP_FORWARD) && n > 0)
-        return fail(net->error, PN_ERR_ARGUMENT, "x of the data is NULL; it must hold %lld samples", (long long)n);
+    return pointer ? PN_OK : fail(net->error, PN_ERR_ARGUMENT, "%s is NULL", name);
+}
+
+/* Sizes whose bytes the address space can hold. */
+static pn_status check_sizes(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
+{
+    const int64_t in = shape_size(&net->text.input), out = shape_size(&net->graph.last->out);
+    const int64_t most = PTRDIFF_MAX / (int64_t)sizeof(float) / (in > out ? in : out);
     if (n < 0 || (!order && n > data->n))
         return fail(net->error, PN_ERR_ARGUMENT, "%lld samples asked for; the data has %lld", (long long)n,
                     (long long)data->n);
+    if (n > most || data->n > most)
+        return fail(net->error, PN_ERR_ARGUMENT, "%lld samples; accepted: at most %lld of this network's size",
+                    (long long)(n > most ? n : data->n), (long long)most);
+    return PN_OK;
+}
+
+pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int needs)
+{
+    const bool needs_targets = needs & NEEDS_TARGETS;
+    pn_status wrong = check_pointer(net, data, "data");
+    if (!wrong)
+        wrong = check_sizes(net, data, order, n);
+    if (wrong)
+        return wrong;
+    if (!data->x && (needs & NEEDS_INPUTS) && n > 0)
+        return fail(net->error, PN_ERR_ARGUMENT, "x of the data is NULL; it must hold %lld samples", (long long)n);
     if (data->dtype != PN_UINT8 && data->dtype != PN_FLOAT32)
         return fail(net->error, PN_ERR_ARGUMENT, "dtype is %d; accepted: PN_UINT8, PN_FLOAT32", (int)data->dtype);
     static const char *const losses[] = {"cross-entropy", "squared error", "binary cross-entropy"};

@@ -118,6 +118,7 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
     if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
         block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies, threads), sizeof *block);
     if (block) {
+        fork_hold(); /* a child must not find freed memory */
         free(net->work.block);
         free(net->work.x);
         free(net->work.zeros);
@@ -127,6 +128,7 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
         net->work.capacity = (int)rows;
         net->work.copies = copies;
         net->work.threads = threads;
+        fork_release();
     } else {
         free(x);
         free(zeros);

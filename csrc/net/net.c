@@ -10,6 +10,8 @@
 pn_status net_build(pn_net **out, const char *spec, char *err)
 {
     *out = NULL;
+    if (!spec)
+        return fail(err, PN_ERR_ARGUMENT, "the text of the network is NULL");
     pn_net *net = calloc(1, sizeof *net);
     if (!net)
         return fail(err, PN_ERR_MEMORY, "no memory for a network");
@@ -18,6 +20,9 @@ pn_status net_build(pn_net **out, const char *spec, char *err)
         status = graph_build(net, err);
     if (!status && !(net->spec = spec_print(&net->text)))
         status = fail(err, PN_ERR_MEMORY, "no memory for the text of a network");
+    if (!status && strlen(net->spec) > MAX_TEXT)
+        status = fail(err, PN_ERR_SPEC, "the text of the network takes %zu bytes; accepted: at most %d",
+                      strlen(net->spec), MAX_TEXT);
     if (status) {
         pn_net_free(net);
         return status;
@@ -44,6 +49,8 @@ pn_status net_allocate(pn_net *net, char *err)
 
 pn_status pn_net_new(pn_net **out, const char *spec, uint64_t seed, char err[PN_ERRLEN])
 {
+    char unused[PN_ERRLEN];
+    err = err ? err : unused;
     pn_status status = net_build(out, spec, err);
     if (status)
         return status;
@@ -77,6 +84,7 @@ void pn_net_free(pn_net *net)
     free(net->work.block);
     free(net->optimizer.squares);
     free(net->optimizer.state);
+    free(net->optimizer.old_state);
     free(net->gradients);
     free(net->parameters);
     free(net->tensors);
@@ -164,16 +172,36 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
     return PN_OK;
 }
 
+/* The tensor in which number `at` of the parameters lies, and its place there. */
+static const tensor_entry *tensor_at(const pn_net *net, size_t at, size_t *place)
+{
+    const tensor_entry *t = net->tensors;
+    while (at >= (size_t)(t->parameter->data - net->parameters) + t->parameter->size)
+        t++;
+    *place = at - (size_t)(t->parameter->data - net->parameters);
+    return t;
+}
+
 pn_status net_check_finite(pn_net *net)
 {
     const size_t n = net->n_parameters + net->n_running, bad = kernels()->first_nonfinite(net->parameters, n);
+    size_t place;
     if (bad == n)
         return PN_OK;
-    const tensor_entry *t = net->tensors;
-    while (bad >= (size_t)(t->parameter->data - net->parameters) + t->parameter->size)
-        t++;
+    const char *name = tensor_at(net, bad, &place)->name;
     return fail(net->error, PN_ERR_NONFINITE, "parameter %s holds %g at position %zu; training takes finite numbers",
-                t->name, (double)net->parameters[bad], bad - (size_t)(t->parameter->data - net->parameters));
+                name, (double)net->parameters[bad], place);
+}
+
+pn_status net_check_gradients(pn_net *net)
+{
+    const size_t n = net->n_parameters, bad = kernels()->first_nonfinite(net->gradients, n);
+    size_t place;
+    if (bad == n)
+        return PN_OK;
+    const char *name = tensor_at(net, bad, &place)->name;
+    return fail(net->error, PN_ERR_NONFINITE, "the gradient of %s is %g at position %zu; no step was taken", name,
+                (double)net->gradients[bad], place);
 }
 
 /* ---- notes --------------------------------------------------------------------------------------------------------- */
@@ -186,15 +214,42 @@ static void remove_note(pn_net *net, int i)
     memmove(&net->notes[i], &net->notes[i + 1], (size_t)(net->n_notes - i) * sizeof *net->notes);
 }
 
-pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
+static int find_note(const pn_net *net, const char *key)
 {
-    net->error[0] = 0;
-    if (strncmp(key, "pynet", 5) == 0)
-        return fail(net->error, PN_ERR_ARGUMENT, "key \"%.40s\" is the core's own: keys that begin with pynet are",
-                    key);
     int i = 0;
     while (i < net->n_notes && strcmp(net->notes[i].key, key) != 0)
         i++;
+    return i;
+}
+
+/* Could the network still be saved with this note, in place of note i? */
+static pn_status check_note(pn_net *net, int i, const char *key, const char *value)
+{
+    size_t bytes = json_size(key) + json_size(value) + 2; /* a colon and a comma */
+    if (!utf8_valid(key) || !utf8_valid(value))
+        return fail(net->error, PN_ERR_ARGUMENT, "note \"%.40s\" is not UTF-8 text", utf8_valid(key) ? key : "?");
+    if (i == MAX_NOTES)
+        return fail(net->error, PN_ERR_ARGUMENT, "note \"%.40s\" is one too many; accepted: %d", key, MAX_NOTES);
+    for (int k = 0; k < net->n_notes; k++)
+        bytes += k == i ? 0 : json_size(net->notes[k].key) + json_size(net->notes[k].value) + 2;
+    if (bytes > MAX_NOTE_BYTES)
+        return fail(net->error, PN_ERR_ARGUMENT, "with note \"%.40s\" all notes take %zu bytes; accepted: at most %d",
+                    key, bytes, MAX_NOTE_BYTES);
+    return PN_OK;
+}
+
+pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
+{
+    net->error[0] = 0;
+    if (!key)
+        return fail(net->error, PN_ERR_ARGUMENT, "the key of a note is NULL");
+    if (strncmp(key, "pynet", 5) == 0)
+        return fail(net->error, PN_ERR_ARGUMENT, "key \"%.40s\" is the core's own: keys that begin with pynet are",
+                    key);
+    const int i = find_note(net, key);
+    pn_status status = value ? check_note(net, i, key, value) : PN_OK;
+    if (status)
+        return status;
     if (!value) {
         if (i < net->n_notes)
             remove_note(net, i);

@@ -19,6 +19,11 @@ void loss_rows(const loss_rule *rule, float *loss, int32_t *correct, float *dx, 
 
 /* ---- net.c -------------------------------------------------------------------------------------------------------- */
 
+/* What a model file holds; nothing is accepted that could not be saved. */
+#define MAX_TEXT (1 << 16)        /* bytes of the network's text */
+#define MAX_NOTES 4092            /* each new one is compared with those before it */
+#define MAX_NOTE_BYTES (64 << 20) /* of all notes as JSON */
+
 typedef struct {
     char *key, *value;
 } note;
@@ -53,6 +58,8 @@ typedef struct {
     pn_optim_kind kind;
     int64_t steps; /* it has taken */
     float *state;  /* most_states times n_parameters, and as much again for panels */
+    float *
+        old_state; /* the smaller block before that, kept for those who hold its tensors; at most one, as MAX_STATES is 2 */
     int most_states;
     float *squares;      /* sums of gradients' squares, for the norm */
     char state_name[96]; /* of the state tensor last asked for */
@@ -110,6 +117,9 @@ pn_status net_allocate(pn_net *net, char *err);
 
 /* PN_ERR_NONFINITE and a message that names it if a parameter is infinite or NaN. */
 pn_status net_check_finite(pn_net *net);
+
+/* The same for a gradient of a trained parameter, all of which have been stored. */
+pn_status net_check_gradients(pn_net *net);
 
 /* ---- optim.c ------------------------------------------------------------------------------------------------------ */
 

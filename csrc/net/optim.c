@@ -9,6 +9,8 @@
 
 enum { SEGMENT = 4096 /* gradients whose squares are added up in one go */ };
 
+static const int64_t MAX_STEPS = (int64_t)1 << 53; /* JSON and doubles count so far; more, added to, could overflow */
+
 static int states_of(pn_optim_kind kind)
 {
     const char *const *names;
@@ -37,7 +39,7 @@ static pn_status reset_state(pn_net *net, pn_optim_kind kind)
         if (!block)
             return fail(net->error, PN_ERR_MEMORY, "no memory for what the optimizer remembers of %zu parameters",
                         net->n_parameters);
-        free(net->optimizer.state);
+        net->optimizer.old_state = net->optimizer.state; /* who has asked for its tensors may still look */
         net->optimizer.state = block;
         net->optimizer.most_states = states;
     } else if (states) {
@@ -103,8 +105,9 @@ pn_status pn_net_set_state(pn_net *net, pn_optim_kind kind, int64_t steps)
 {
     net->error[0] = 0;
     pn_status status = optim_check_kind(kind, net->error);
-    if (!status && steps < 0)
-        status = fail(net->error, PN_ERR_ARGUMENT, "steps is %lld; accepted: 0 or more", (long long)steps);
+    if (!status && (steps < 0 || steps > MAX_STEPS))
+        status = fail(net->error, PN_ERR_ARGUMENT, "steps is %lld; accepted: 0 to %lld", (long long)steps,
+                      (long long)MAX_STEPS);
     if (!status)
         status = reset_state(net, kind);
     if (!status)

@@ -43,15 +43,16 @@ pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temp
     if (!(temperature >= FLT_MIN) || isinf(temperature)) /* the kernel multiplies by 1/temperature, denormals flushed */
         return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: 1.2e-38 to 3e38", (double)temperature);
     const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
-    pn_status status = check_samples(net, data, NULL, n, false);
+    pn_status status = check_samples(net, data, NULL, n, NEEDS_INPUTS);
+    if (!status && n > 0)
+        status = check_pointer(net, y, "y");
     if (!status)
         status = reserve(net, rows, 1, worthwhile_threads(net, rows));
     if (status || n == 0)
         return status;
     net->work.done = STEP_NONE;
     job j = {.net = net, .data = data, .n = n, .batch = rows, .gathers = true, .temperature = temperature, .y = y};
-    run(predict_job, &j);
-    return PN_OK;
+    return run(predict_job, &j);
 }
 
 static void evaluate_job(void *arg, int id, int threads)
@@ -68,7 +69,7 @@ static void evaluate_job(void *arg, int id, int threads)
         loss(j->net, p, j->data, false);
         if (!go_on(j, p, first)) /* all rows have their loss */
             break;
-        if (id == 0 && !add_stats(j->net, p->rows, &j->stats))
+        if (id == 0 && !add_stats(j, &r, &j->stats))
             j->finite = false;
         pool_barrier(threads);
         first += p->rows;
@@ -81,14 +82,18 @@ pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order
 {
     net->error[0] = 0;
     const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
-    pn_status status = check_samples(net, data, order, n, true);
+    pn_status status = check_samples(net, data, order, n, NEEDS_INPUTS | NEEDS_TARGETS);
+    if (!status)
+        status = check_pointer(net, stats, "stats");
     if (!status)
         status = reserve(net, rows, 1, worthwhile_threads(net, rows));
     if (status || n == 0)
         return status;
     net->work.done = STEP_NONE;
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .gathers = true, .stats = *stats};
-    run(evaluate_job, &j);
+    status = run(evaluate_job, &j);
+    if (status)
+        return status;
     *stats = j.stats;
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss on this data is not finite");
@@ -99,6 +104,8 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
 {
     net->error[0] = 0;
     pn_status status = check_layer(net, i);
+    if (!status && n > 0)
+        status = check_pointer(net, y, "y");
     if (status)
         return status;
     if (net->work.done < STEP_INFERRED)
@@ -163,7 +170,9 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
     net->work.done = STEP_NONE;
     pn_status status = dy ? check_layer(net, i) : PN_OK;
     if (!status)
-        status = check_samples(net, data, NULL, n, !dy);
+        status = check_samples(net, data, NULL, n, dy ? NEEDS_INPUTS : NEEDS_INPUTS | NEEDS_TARGETS);
+    if (!status && n > 0)
+        status = check_pointer(net, dx, "dx");
     if (!status && !net->work.input_gradient) { /* lay out anew, with room for it */
         free(net->work.block);
         net->work.block = NULL;
@@ -175,8 +184,9 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
     if (status || n == 0)
         return status;
     job j = {.net = net, .data = data, .n = n, .batch = n, .gathers = true, .keeps_inputs = true};
-    run(forward_job, &j);
+    status = run(forward_job, &j);
+    if (status)
+        return status;
     j = (job){.net = net, .data = data, .n = n, .batch = n, .y = dx, .dy = dy, .layer = i};
-    run(input_gradient_job, &j);
-    return PN_OK;
+    return run(input_gradient_job, &j);
 }

@@ -170,15 +170,17 @@ void after_step(pn_net *net, const pass *p)
             net->graph.layers[i].ops->after_step(&net->graph.layers[i], p);
 }
 
-bool add_stats(const pn_net *net, int rows, pn_stats *stats)
+bool add_stats(const job *j, const batch_run *r, pn_stats *stats)
 {
+    const pn_net *net = j->net;
+    const int rows = r->pass.rows;
     double sum = 0;
     int64_t correct = 0;
     for (int i = 0; i < rows; i++) {
         sum += (double)net->work.loss[i];
         correct += net->work.correct[i];
     }
-    if (!isfinite(sum))
+    if (!isfinite(sum) || atomic_load_explicit(&j->changed, memory_order_relaxed) == r->batch.first)
         return false;
     stats->loss += sum;
     stats->correct += correct;
@@ -188,7 +190,7 @@ bool add_stats(const pn_net *net, int rows, pn_stats *stats)
 
 /* ---- a job, batch by batch ------------------------------------------------------------------------------------------- */
 
-batch_run start_batch(const job *j, int id, int threads, int64_t first, int copy)
+batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
 {
     const int64_t batches = j->n ? (j->n + j->batch - 1) / j->batch : 1;
     const int64_t size = j->n / batches, larger = j->n % batches;
@@ -207,7 +209,12 @@ batch_run start_batch(const job *j, int id, int threads, int64_t first, int copy
                 .zeros = j->sparse ? &j->net->work.zeros[copy] : NULL,
                 .byte_values = j->bytes ? j->net->byte_values : NULL,
             },
-        .batch = {.data = j->data, .order = j->order, .augment = j->augment, .first = first, .n = j->n},
+        .batch = {.data = j->data,
+                  .order = j->order,
+                  .augment = j->augment,
+                  .first = first,
+                  .n = j->n,
+                  .changed = &j->changed},
     };
     my_part(&r.pass, rows, 1, &r.from, &r.to);
     return r;
@@ -246,11 +253,12 @@ static void note_zeros(job *j, int64_t rows)
                j->data->dtype == PN_UINT8;
 }
 
-void run(pool_job function, job *j)
+pn_status run(pool_job function, job *j)
 {
     const int64_t rows = j->batch < j->n ? j->batch : j->n;
     const unsigned long fp = fp_enter();
     j->finite = true;
+    j->changed = -1;
     note_zeros(j, rows);
     const int most = j->opt ? j->net->work.copies : j->net->work.threads; /* pn_set_threads may have come between */
     const int threads = min_int(worthwhile_threads(j->net, rows), most);
@@ -259,4 +267,8 @@ void run(pool_job function, job *j)
         pool_run(function, j, threads);
     } while (j->end >= 0 && j->done < j->n);
     fp_leave(fp);
+    if (j->changed < 0)
+        return PN_OK;
+    return fail(j->net->error, PN_ERR_ARGUMENT,
+                "the order, the labels or the weights of the samples changed while the call read them");
 }

@@ -21,11 +21,15 @@ pn_status reserve_gradients(pn_net *net);
 
 /* ---- check.c: what callers of the public functions say, checked before anything is done ------------------------------ */
 
-/* Samples order[0..n) exist, and, where targets are needed, have some that suit the loss. */
-pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool needs_targets);
+/* Samples order[0..n) exist, have inputs, and targets that suit the loss: as far as these are needed. */
+enum { NEEDS_INPUTS = 1, NEEDS_TARGETS = 2 };
+pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int needs);
 
 /* Can every layer train on batches as small as this? */
 pn_status check_batch(pn_net *net, int64_t rows);
+
+/* Is a pointer of the caller there? */
+pn_status check_pointer(pn_net *net, const void *pointer, const char *name);
 
 /* Is there a layer i? */
 pn_status check_layer(pn_net *net, int i);
@@ -48,16 +52,18 @@ typedef struct {
     float *y;                 /* predict: (n, features); input gradient: (n, in_features) */
     const float *dy;          /* input gradient: at the output of this layer; NULL: of the loss */
     int layer;
-    bool sparse;         /* the samples are mostly zeros */
-    bool bytes;          /* and stay bytes: only a dense layer that skips the zeros reads them */
-    int64_t done;        /* samples finished: a job that other programs hold up ends early */
-    _Atomic int64_t end; /* thread 0 says at which sample it does so, before a pool_barrier; -1: it goes on */
-    pn_stats stats;      /* found */
-    bool finite;         /* found: no loss was infinite or NaN */
+    bool sparse;             /* the samples are mostly zeros */
+    bool bytes;              /* and stay bytes: only a dense layer that skips the zeros reads them */
+    int64_t done;            /* samples finished: a job that other programs hold up ends early */
+    _Atomic int64_t changed; /* see batch; -1: nothing has */
+    _Atomic int64_t end;     /* thread 0 says at which sample it does so, before a pool_barrier; -1: it goes on */
+    pn_stats stats;          /* found */
+    bool finite;             /* found: no loss was infinite or NaN */
 } job;
 
-/* Runs a job on as many threads as its work is worth, denormals flushed. */
-void run(pool_job function, job *j);
+/* Runs a job on as many threads as its work is worth, denormals flushed. PN_ERR_ARGUMENT, with a message: the order, labels or
+   weights changed during the call. */
+pn_status run(pool_job function, job *j);
 
 /* One batch of a job on one thread, and which rows of it are this thread's: [from, to). */
 typedef struct {
@@ -67,7 +73,7 @@ typedef struct {
 } batch_run;
 
 /* The batch that begins at sample `first` of the job, with inputs in copy `copy`. */
-batch_run start_batch(const job *j, int id, int threads, int64_t first, int copy);
+batch_run start_batch(job *j, int id, int threads, int64_t first, int copy);
 
 /* ---- when a job ends early ----------------------------------------------------------------------------------------- */
 
@@ -107,9 +113,9 @@ void update_from_gradients(pn_net *net, const pass *p, const pn_optim *opt, int6
 /* What a step changes besides the parameters: running statistics. */
 void after_step(pn_net *net, const pass *p);
 
-/* Adds the batch in work memory to stats; false, and nothing added, if its loss is not finite. Rows in their order, so
+/* Adds the batch in work memory to stats; false, and nothing added, if its loss is not finite, or what it is about has changed. Rows in their order, so
    that every number of threads gives the same sum. */
-bool add_stats(const pn_net *net, int rows, pn_stats *stats);
+bool add_stats(const job *j, const batch_run *r, pn_stats *stats);
 
 /* The job of pn_net_forward; other calls begin with it, too. */
 void forward_job(void *arg, int id, int threads);

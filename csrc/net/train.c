@@ -78,7 +78,7 @@ static void train_job(void *arg, int id, int threads)
         const bool private = backward_is_private(net, p);
         if (!private)
             pool_barrier(threads);
-        finite = add_stats(net, p->rows, &stats);
+        finite = add_stats(j, &r, &stats);
         if (!finite)
             break;
         take_step(j, &r, taken);
@@ -104,12 +104,15 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     net->error[0] = 0;
     if (batch_size < 1)
         return fail(net->error, PN_ERR_ARGUMENT, "batch is %lld; accepted: 1 or more", (long long)batch_size);
-    const int64_t rows = batch_size < n ? batch_size : n;
-    pn_status status = optim_check(opt, n > 0 ? (n + rows - 1) / rows : 0, net->error);
+    pn_status status = check_samples(net, data, order, n, NEEDS_INPUTS | NEEDS_TARGETS);
     if (!status)
-        status = check_samples(net, data, order, n, true);
+        status = check_pointer(net, opt, "opt");
+    if (status)
+        return status;
+    const int64_t rows = batch_size < n ? batch_size : n, steps = n > 0 ? (n - 1) / rows + 1 : 0;
+    status = optim_check(opt, steps, net->error);
     if (!status && n > 0)
-        status = check_batch(net, n / ((n + rows - 1) / rows)); /* the smallest: see start_batch() */
+        status = check_batch(net, n / steps); /* the smallest: see start_batch() */
     if (!status)
         status = net_check_finite(net);
     if (!status)
@@ -132,12 +135,14 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     j.augment = augment;
     if (stats) /* the sums go on batch by batch: the same bits, however an epoch is cut into calls */
         j.stats = *stats;
-    run(train_job, &j);
+    status = run(train_job, &j);
     augmenter_free(augment);
     net->optimizer.steps += j.taken;
     net->updates += (uint64_t)j.taken;
     if (stats)
         *stats = j.stats;
+    if (status)
+        return status;
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss of step %lld is not finite; that step was not taken",
                     (long long)j.stats.steps + 1);
@@ -166,7 +171,7 @@ static void loss_job(void *arg, int id, int threads)
     loss(j->net, &r.pass, j->data, true);
     pool_barrier(threads);
     if (id == 0)
-        j->finite = add_stats(j->net, r.pass.rows, &j->stats);
+        j->finite = add_stats(j, &r, &j->stats);
 }
 
 static void backward_job(void *arg, int id, int threads)
@@ -181,7 +186,7 @@ static void backward_job(void *arg, int id, int threads)
 static pn_status forward_only(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool training)
 {
     net->error[0] = 0;
-    pn_status status = check_samples(net, data, order, n, false);
+    pn_status status = check_samples(net, data, order, n, NEEDS_INPUTS);
     if (!status && training)
         status = check_batch(net, n);
     if (!status)
@@ -202,8 +207,11 @@ static pn_status forward_only(pn_net *net, const pn_data *data, const int32_t *o
              .keeps_inputs = true,
              .training = training,
              .augment = augment};
-    run(forward_job, &j);
+    net->work.done = STEP_NONE;
+    status = run(forward_job, &j);
     augmenter_free(augment);
+    if (status)
+        return status;
     net->work.rows = (int)n;
     net->work.done = training ? STEP_FORWARD : STEP_INFERRED;
     return PN_OK;
@@ -226,12 +234,16 @@ pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, in
         return fail(net->error, PN_ERR_STATE, "loss comes after forward");
     if (n != net->work.rows)
         return fail(net->error, PN_ERR_ARGUMENT, "%lld samples; the last forward had %d", (long long)n, net->work.rows);
-    pn_status status = check_samples(net, data, order, n, true);
+    pn_status status = check_samples(net, data, order, n, NEEDS_TARGETS);
+    if (!status)
+        status = check_pointer(net, loss_mean, "loss");
     if (status)
         return status;
     net->work.done = STEP_FORWARD; /* what an earlier loss prepared is gone */
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = n};
-    run(loss_job, &j);
+    status = run(loss_job, &j);
+    if (status)
+        return status;
     *loss_mean = n ? j.stats.loss / (double)n : 0;
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss of this batch is not finite");
@@ -248,7 +260,9 @@ pn_status pn_net_backward(pn_net *net)
     if (status)
         return status;
     job j = {.net = net, .n = net->work.rows, .batch = net->work.rows, .training = true};
-    run(backward_job, &j);
+    status = run(backward_job, &j);
+    if (status)
+        return status;
     net->has_gradients = true;
     net->work.done = STEP_BACKWARD;
     return PN_OK;
@@ -259,7 +273,11 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt)
     net->error[0] = 0;
     if (net->work.done < STEP_BACKWARD)
         return fail(net->error, PN_ERR_STATE, "update comes after forward, loss and backward");
-    pn_status status = optim_check(opt, 1, net->error);
+    pn_status status = check_pointer(net, opt, "opt");
+    if (!status)
+        status = optim_check(opt, 1, net->error);
+    if (!status) /* a finite loss may have such gradients: tanh of an infinite input is 1 */
+        status = net_check_gradients(net);
     if (!status)
         status = optim_reserve(net, opt);
     if (status)

@@ -335,7 +335,7 @@ static void nothing_is_left_over(void)
     CHECK(pn_net_predict(net, &nothing, 4, 1, y) == PN_ERR_ARGUMENT);
     CHECK(pn_net_predict(net, &data, 1, 1e-38f, y) == PN_ERR_ARGUMENT);
     CHECK(pn_net_forward(net, &data, NULL, 4) == PN_OK && pn_net_loss(net, &data, NULL, 4, &loss) == PN_OK);
-    CHECK(pn_net_forward(net, &(pn_data){.x = bytes, .n = INT64_MAX}, NULL, (int64_t)1 << 40) == PN_ERR_MEMORY);
+    CHECK(pn_net_forward(net, &(pn_data){.x = bytes, .n = (int64_t)1 << 40}, NULL, (int64_t)1 << 40) == PN_ERR_MEMORY);
     CHECK(pn_net_backward(net) == PN_ERR_STATE);
     CHECK(pn_net_forward(net, &data, NULL, 4) == PN_OK && pn_net_loss(net, &data, NULL, 4, &loss) == PN_OK);
     data.labels = NULL;

@@ -1,0 +1,200 @@
+/* What a careless or hostile caller can do: NULL for every pointer, sizes that overflow, memory that changes during a call,
+   an optimizer that changes under a view of its state. Every call ends in a status and a message. Prints how many checks it
+   made. */
+#define _GNU_SOURCE
+#include "testing.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum { ROWS = 5, IN = 4, CLASSES = 3 };
+
+static float x[ROWS * IN], y[ROWS * CLASSES];
+static int32_t labels[ROWS], order[] = {0, 1, 2, 3, 4};
+static const pn_data data = {.x = x, .dtype = PN_FLOAT32, .labels = labels, .n = ROWS};
+static const pn_data no_x = {.dtype = PN_FLOAT32, .labels = labels, .n = ROWS};
+static const pn_optim sgd = {.kind = PN_SGD, .learning_rate = 0.1};
+
+static void missing_inputs(void)
+{
+    pn_net *net = created("input(4) dense(3) softmax", 0);
+    pn_stats stats = {0};
+    double loss;
+    float dx[ROWS * IN];
+    const uint64_t before = hash(net);
+    CHECK(pn_net_forward(net, &data, order, ROWS) == PN_OK);
+    CHECK(pn_net_loss(net, &no_x, order, ROWS, &loss) == PN_OK); /* it reads labels alone */
+    REFUSED(pn_net_train(net, &no_x, order, ROWS, ROWS, &sgd, NULL), PN_ERR_ARGUMENT, "x of the data is NULL");
+    REFUSED(pn_net_evaluate(net, &no_x, order, ROWS, &stats), PN_ERR_ARGUMENT, "x of the data is NULL");
+    REFUSED(pn_net_predict(net, &no_x, ROWS, 1, y), PN_ERR_ARGUMENT, "x of the data is NULL");
+    REFUSED(pn_net_input_gradient(net, &no_x, ROWS, 0, NULL, dx), PN_ERR_ARGUMENT, "x of the data is NULL");
+    REFUSED(pn_net_forward(net, &no_x, order, ROWS), PN_ERR_ARGUMENT, "x of the data is NULL");
+    CHECK(hash(net) == before);
+    pn_net_free(net);
+}
+
+static void null_pointers(void)
+{
+    pn_net *net = created("input(4) dense(3) softmax", 0), *other = net;
+    pn_stats stats = {0};
+    pn_checkpoint more;
+    char err[PN_ERRLEN];
+    CHECK(pn_net_new(&other, NULL, 0, err) == PN_ERR_ARGUMENT && !other && strstr(err, "text"));
+    CHECK(pn_net_new(&other, "input(4) dense(3", 0, NULL) == PN_ERR_SPEC && !other);
+    CHECK(pn_net_new(&other, "input(4) dens(3)", 0, NULL) == PN_ERR_SPEC && !other);
+    CHECK(pn_net_load(&other, NULL, err) == PN_ERR_ARGUMENT && strstr(err, "path"));
+    CHECK(pn_net_load(&other, "/nowhere", NULL) == PN_ERR_IO && !other);
+    CHECK(pn_net_load_checkpoint(&other, NULL, "/nowhere", NULL) == PN_ERR_ARGUMENT);
+    CHECK(pn_net_load_checkpoint(&other, &more, NULL, NULL) == PN_ERR_ARGUMENT);
+    REFUSED(pn_net_save(net, NULL), PN_ERR_ARGUMENT, "path");
+    REFUSED(pn_net_set_meta(net, NULL, "a"), PN_ERR_ARGUMENT, "key");
+    REFUSED(pn_net_train(net, NULL, order, ROWS, ROWS, &sgd, NULL), PN_ERR_ARGUMENT, "data is NULL");
+    REFUSED(pn_net_train(net, &data, order, ROWS, ROWS, NULL, NULL), PN_ERR_ARGUMENT, "opt is NULL");
+    REFUSED(pn_net_evaluate(net, &data, order, ROWS, NULL), PN_ERR_ARGUMENT, "stats is NULL");
+    REFUSED(pn_net_evaluate(net, NULL, order, ROWS, &stats), PN_ERR_ARGUMENT, "data is NULL");
+    REFUSED(pn_net_predict(net, &data, ROWS, 1, NULL), PN_ERR_ARGUMENT, "y is NULL");
+    REFUSED(pn_net_input_gradient(net, &data, ROWS, 0, NULL, NULL), PN_ERR_ARGUMENT, "dx is NULL");
+    CHECK(pn_net_forward(net, &data, order, ROWS) == PN_OK);
+    REFUSED(pn_net_activation(net, 0, ROWS, NULL), PN_ERR_ARGUMENT, "y is NULL");
+    REFUSED(pn_net_loss(net, &data, order, ROWS, NULL), PN_ERR_ARGUMENT, "loss is NULL");
+    pn_net_free(net);
+}
+
+static void sizes(void)
+{
+    pn_net *net = created("input(4) dense(3) softmax", 0);
+    pn_data vast = data;
+    pn_augment options;
+    char err[PN_ERRLEN];
+    float out[64];
+    REFUSED(pn_net_train(net, &data, order, -1, 5, &sgd, NULL), PN_ERR_ARGUMENT, "-1 samples");
+    REFUSED(pn_net_train(net, &data, order, INT64_MAX, 5, &sgd, NULL), PN_ERR_ARGUMENT, "accepted: at most");
+    REFUSED(pn_net_train(net, &data, NULL, ROWS + 1, 1, &sgd, NULL), PN_ERR_ARGUMENT, "the data has 5");
+    CHECK(pn_net_train(net, &data, order, ROWS, INT64_MAX, &sgd, NULL) == PN_OK);
+    vast.n = INT64_MAX;
+    REFUSED(pn_net_predict(net, &vast, ROWS, 1, y), PN_ERR_ARGUMENT, "accepted: at most");
+    REFUSED(pn_net_set_state(net, PN_ADAM, INT64_MAX), PN_ERR_ARGUMENT, "steps is");
+    pn_augment_default(&options, 4, 4);
+    CHECK(pn_augmented(out, x, PN_FLOAT32, -1, 1, &options, 0, 0, err) == PN_ERR_ARGUMENT);
+    CHECK(pn_augmented(out, x, PN_FLOAT32, INT64_MAX, 1, &options, 0, 0, err) == PN_ERR_ARGUMENT);
+    CHECK(pn_augmented(out, x, (pn_dtype)9, 1, 1, &options, 0, 0, err) == PN_ERR_ARGUMENT && strstr(err, "dtype is 9"));
+    CHECK(pn_augmented(out, x, PN_FLOAT32, 1, 1, NULL, 0, 0, NULL) == PN_ERR_ARGUMENT);
+    CHECK(pn_augmented(NULL, x, PN_FLOAT32, 1, 1, &options, 0, 0, NULL) == PN_ERR_ARGUMENT);
+    pn_net_free(net);
+}
+
+/* What a note is refused for when it is saved, it is refused for when it is set. */
+static void notes(void)
+{
+    pn_net *net = created("input(4) dense(3) softmax", 0);
+    const size_t long_text = (size_t)65 << 20;
+    char key[16], *vast = malloc(long_text + 1);
+    REFUSED(pn_net_set_meta(net, "a\xff", "b"), PN_ERR_ARGUMENT, "UTF-8");
+    REFUSED(pn_net_set_meta(net, "a", "\xed\xa0\x80"), PN_ERR_ARGUMENT, "UTF-8");
+    CHECK(vast);
+    memset(vast, 'a', long_text);
+    vast[long_text] = 0;
+    REFUSED(pn_net_set_meta(net, "a", vast), PN_ERR_ARGUMENT, "accepted: at most");
+    free(vast);
+    for (int i = 0; i < 4092; i++) {
+        snprintf(key, sizeof key, "%d", i);
+        CHECK(pn_net_set_meta(net, key, "") == PN_OK);
+    }
+    REFUSED(pn_net_set_meta(net, "more", ""), PN_ERR_ARGUMENT, "one too many");
+    CHECK(pn_net_set_meta(net, "0", "another") == PN_OK);
+    CHECK(pn_net_meta_key(net, 4092) == NULL);
+    pn_net_free(net);
+}
+
+/* The loss of an infinite input through tanh is finite, its gradient is not. */
+static void infinite_gradient(void)
+{
+    pn_net *net = created("input(4) dense(6) tanh dense(3) softmax", 1);
+    double loss;
+    for (int i = 0; i < ROWS * IN; i++)
+        x[i] = 0.5f;
+    x[3] = INFINITY;
+    const uint64_t before = hash(net);
+    CHECK(pn_net_forward(net, &data, order, ROWS) == PN_OK);
+    CHECK(pn_net_loss(net, &data, order, ROWS, &loss) == PN_OK);
+    CHECK(pn_net_backward(net) == PN_OK);
+    REFUSED(pn_net_update(net, &sgd), PN_ERR_NONFINITE, "the gradient of 0.W");
+    CHECK(hash(net) == before);
+    x[3] = 0;
+    pn_net_free(net);
+}
+
+/* Tensors of momentum's state can be read after Adam has taken over. */
+static void state_under_a_view(void)
+{
+    pn_net *net = created("input(4) dense(3) softmax", 0);
+    pn_optim opt;
+    pn_tensor velocity;
+    CHECK(pn_optim_default(&opt, PN_MOMENTUM) == PN_OK);
+    CHECK(pn_net_train(net, &data, order, ROWS, ROWS, &opt, NULL) == PN_OK);
+    CHECK(pn_net_state_tensor(net, 0, &velocity) == PN_OK);
+    CHECK(pn_optim_default(&opt, PN_ADAM) == PN_OK);
+    CHECK(pn_net_train(net, &data, order, ROWS, ROWS, &opt, NULL) == PN_OK);
+    float sum = 0;
+    for (int64_t i = 0; i < velocity.size; i++)
+        sum += velocity.data[i];
+    CHECK(isfinite(sum));
+    pn_net_free(net);
+}
+
+/* ---- memory that changes during a call ------------------------------------------------------------------------------- */
+
+enum { MANY = 2000 };
+static int32_t moving_labels[MANY], moving_order[MANY];
+static float moving_weights[MANY], still[MANY * IN];
+static atomic_bool stop;
+
+static void *disturb(void *arg)
+{
+    static const int32_t values[] = {1 << 30, -5, 1};
+    (void)arg;
+    for (unsigned k = 0; !atomic_load(&stop); k++)
+        for (int i = 0; i < MANY; i++) {
+            __atomic_store_n(&moving_labels[i], values[k % 3], __ATOMIC_RELAXED);
+            __atomic_store_n(&moving_order[i], values[k % 3], __ATOMIC_RELAXED);
+        }
+    return NULL;
+}
+
+static void moving_memory(void)
+{
+    pn_net *net = created("input(4) dense(200) relu dense(200) relu dense(3) softmax", 0);
+    const pn_data moving = {
+        .x = still, .dtype = PN_FLOAT32, .labels = moving_labels, .weights = moving_weights, .n = MANY};
+    pthread_t thread;
+    int refused = 0;
+    for (int i = 0; i < MANY; i++)
+        moving_weights[i] = 1;
+    CHECK(pthread_create(&thread, NULL, disturb, NULL) == 0);
+    for (int i = 0; i < 300; i++) {
+        pn_stats stats = {0};
+        const pn_status status = i % 2 ? pn_net_train(net, &moving, moving_order, MANY, 100, &sgd, NULL)
+                                       : pn_net_evaluate(net, &moving, moving_order, MANY, &stats);
+        CHECK(status == PN_OK || status == PN_ERR_ARGUMENT);
+        refused += status != PN_OK;
+    }
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+    CHECK(refused > 0);
+    pn_net_free(net);
+}
+
+int main(void)
+{
+    missing_inputs();
+    null_pointers();
+    sizes();
+    notes();
+    infinite_gradient();
+    state_under_a_view();
+    moving_memory();
+    printf("calls: %d checks, %d failures\n", checks, failures);
+    return failures > 0;
+}
