@@ -208,3 +208,4 @@ fuzzers: $(FUZZERS)
 
 werror:
 	@$(MAKE) $(SOURCES:csrc/%.c=build/werror/obj/%.o) BUILD=build/werror EXTRA=-Werror
+	$(CC) $(FLAGS) $(WARNINGS) -Werror -Icsrc -fsyntax-only $(wildcard tests/c/*/fuzz_*.c)

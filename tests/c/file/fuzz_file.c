@@ -1,13 +1,11 @@
 /* Throws damaged files at pn_net_load and pn_net_load_checkpoint; what they accept must survive save and load with every
  * bit.
+ * `make fuzz` builds and runs it.
  *
- *   clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -DPN_VERSION=\"0\" -Icsrc -o build/fuzz_file \
- *       tests/c/file/fuzz_file.c csrc/*/
-*.c - lm - pthread *mkdir - p build / corpus &&build / fuzz_file -
-    max_total_time = 180 - timeout = 10 build / corpus * *Input : the bytes of a file,
-    or, when they begin with '{',
-    a header up to the last '}' and the data after it : the *fuzzer need not find the header's length. * /
-#include "layers/layer.h"
+ * Input: the bytes of a file, or, when they begin with '{', a header up to the last '}' and the data after it: the
+ * fuzzer need not find the header's length.
+ */
+#include "net/net.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +14,7 @@
 
 #define CHECK(condition) ((condition) ? (void)0 : (fprintf(stderr, "line %d: %s\n", __LINE__, #condition), abort()))
 
-                                                        static char path[64],
-    copy[64];
+static char path[64], copy[64];
 
 static void remove_files(void)
 {
@@ -57,8 +54,8 @@ static void check_same(const pn_net *a, const pn_net *b)
     CHECK(strcmp(a->spec, b->spec) == 0 && a->seed == b->seed && a->n_notes == b->n_notes);
     CHECK(a->n_parameters == b->n_parameters);
     CHECK(a->n_parameters == 0 ||
-          memcmp(a->parameters, b->parameters, (a->n_parameters + a->n_state) * sizeof(float)) == 0);
-    CHECK(a->n_state == b->n_state && a->updates == b->updates);
+          memcmp(a->parameters, b->parameters, (a->n_parameters + a->n_running) * sizeof(float)) == 0);
+    CHECK(a->n_running == b->n_running && a->updates == b->updates);
     for (int i = 0; i < a->n_notes; i++)
         CHECK(strcmp(a->notes[i].key, b->notes[i].key) == 0 && strcmp(a->notes[i].value, b->notes[i].value) == 0);
 }

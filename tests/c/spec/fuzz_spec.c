@@ -1,6 +1,6 @@
 /* Throws texts of networks at the core: what it accepts has a canonical text that gives itself, sizes that no product has
    overflowed, and, where it is small enough to be built here, trains a step, predicts and gives input gradients. */
-#include "layers/layer.h"
+#include "net/net.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,8 @@ static double check_sizes(const pn_net *net)
         const layer *l = &net->graph.layers[i];
         const double out = product(l->out.dim, l->out.rank);
         CHECK(out >= 1 && out <= MAX_FEATURES && (double)shape_size(&l->out) == out);
-        numbers += out + (double)l->copy_size + (double)l->scratch_size + (double)l->own_size + (double)l->row_scratch;
+        numbers += out + (double)l->copy_size + (double)l->scratch.size + (double)l->scratch.thread_size +
+                   (double)l->scratch.row_size;
         for (int k = 0; k < l->n_params; k++) {
             const parameter *p = &l->param[k];
             CHECK(product(p->dim, p->rank) == (double)p->size && p->size <= INT32_MAX);
@@ -44,7 +45,7 @@ static void check_text(const pn_net *net)
     char err[PN_ERRLEN];
     pn_net *again;
     CHECK(net_build(&again, net->spec, err) == PN_OK);
-    CHECK(strcmp(again->spec, net->spec) == 0 && again->n_layers == net->graph.n_layers);
+    CHECK(strcmp(again->spec, net->spec) == 0 && again->graph.n_layers == net->graph.n_layers);
     pn_net_free(again);
 }
 
