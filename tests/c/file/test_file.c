@@ -5,7 +5,8 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,7 +29,10 @@ static pn_net *saved_and_loaded(pn_net *net)
     pn_net *again;
     CHECK(pn_net_save(net, path) == PN_OK);
     CHECK(files_in_folder() == 1); /* nothing temporary is left */
-    CHECK(pn_net_load(&again, path, err) == PN_OK);
+    if (pn_net_load(&again, path, err) != PN_OK) {
+        printf("%s\n", err);
+        exit(1);
+    }
     SAME_TEXT(pn_net_spec(again), pn_net_spec(net));
     CHECK(hash(again) == hash(net));
     return again;
@@ -147,8 +151,9 @@ static void refusals(void)
     char other[80], err[PN_ERRLEN] = "";
     struct stat st;
     pn_net_free(saved_and_loaded(net));
-    CHECK(chmod(path, 0640) == 0 && pn_net_save(net, path) == PN_OK);
-    CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0640); /* keeps its mode */
+    umask(022); /* of the test program alone */
+    CHECK(chmod(path, 0662) == 0 && pn_net_save(net, path) == PN_OK);
+    CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0662); /* keeps its mode, also what a new file would not get */
 
     CHECK(pn_net_set_meta(net, "bad", "\xff") == PN_OK); /* what no file can hold */
     REFUSED(pn_net_save(net, path), PN_ERR_ARGUMENT, "note bad is not UTF-8 text");
@@ -187,6 +192,28 @@ static void refusals(void)
     pn_net_free(net);
 }
 
+/* The disk is full in the middle of it: the old file stays, whole, and nothing else. */
+static void half_written(void)
+{
+    pn_net *net = created(text, 5), *larger = created("input(30) dense(100)", 5), *again;
+    char err[PN_ERRLEN] = "";
+    struct rlimit before, few;
+    pn_net_free(saved_and_loaded(net));
+    CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && getrlimit(RLIMIT_FSIZE, &before) == 0);
+    few = before;
+    few.rlim_cur = 1000; /* bytes of a file */
+    CHECK(setrlimit(RLIMIT_FSIZE, &few) == 0);
+    const pn_status status = pn_net_save(larger, path);
+    const int code = errno;
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    CHECK(status == PN_ERR_IO && code == EFBIG && strstr(pn_net_error(larger), "File too large"));
+    CHECK(files_in_folder() == 1);
+    CHECK(pn_net_load(&again, path, err) == PN_OK && hash(again) == hash(net));
+    pn_net_free(again);
+    pn_net_free(larger);
+    pn_net_free(net);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(folder));
@@ -195,6 +222,7 @@ int main(void)
     every_bit();
     checkpoints();
     refusals();
+    half_written();
     CHECK(unlink(path) == 0 && rmdir(folder) == 0);
     printf("file: %d checks, %d failures\n", checks, failures);
     return failures != 0;

@@ -34,6 +34,21 @@ static const char *sketch(const pn_net *net)
     return text;
 }
 
+/* The only layer that reads l's y, a residual that adds its own x counted in; a view reads nothing. */
+static const layer *only_reader(const pn_net *net, const layer *l)
+{
+    const layer *reader = NULL;
+    int readers = 0;
+    for (int i = 0; i < net->graph.n_layers; i++) {
+        const layer *other = &net->graph.layers[i];
+        if (other->before == l && other->ops->forward) {
+            reader = other;
+            readers++;
+        }
+    }
+    return readers == 1 && l->ops->forward ? reader : NULL;
+}
+
 static void sketches(void)
 {
     static const char *const pairs[][2] = {
@@ -68,14 +83,10 @@ static void sketches(void)
         SAME_TEXT(sketch(net), pairs[i][1]);
         CHECK(net->graph.n_ordered == net->graph.n_layers);
         CHECK(net->graph.last == net->graph.order[net->graph.n_layers - 1]);
-        int readers = 0, expected = 0; /* `after` undoes `before`, where it is set */
         for (int k = 0; k < net->graph.n_layers; k++) {
-            const layer *l = &net->graph.layers[k];
-            readers += l->after && l->after->before == l;
-            expected += l->after != NULL;
-            CHECK(l->number == k);
+            CHECK(net->graph.layers[k].number == k);
+            CHECK(net->graph.layers[k].after == only_reader(net, &net->graph.layers[k]));
         }
-        CHECK(readers == expected);
         pn_net_free(net);
     }
 }
