@@ -1,4 +1,5 @@
-/* What the C tests of networks have in common: checks that count, networks from a text, figures of all bits. */
+/* What the C tests have in common: checks that count, texts and frequencies compared, networks from a text, figures of all
+   bits. */
 #ifndef TESTING_H
 #define TESTING_H
 
@@ -27,6 +28,32 @@ static int checks, failures;
         if (!strstr(pn_net_error(net), message))                                  \
             printf("line %d: the message is: %s\n", __LINE__, pn_net_error(net)); \
     } while (0)
+
+/* Two texts that are the same; of those that are not, it shows both. */
+#define SAME_TEXT(got, wanted) check_same_text(__LINE__, got, wanted)
+
+static inline void check_same_text(int line, const char *got, const char *wanted)
+{
+    checks++;
+    if (strcmp(got, wanted) == 0)
+        return;
+    failures++;
+    printf("line %d: got    %s\nline %d: wanted %s\n", line, got, line, wanted);
+}
+
+/* A statistic within 5 of its standard errors: of 1.7 million fair ones, one is not. Seeds are fixed, so that a test which
+   passes once passes always. */
+#define FIVE_ERRORS(statistic, expected, error) check_five_errors(__LINE__, statistic, expected, error)
+
+static inline void check_five_errors(int line, double statistic, double expected, double error)
+{
+    const double off = statistic > expected ? statistic - expected : expected - statistic;
+    checks++;
+    if (off < 5 * error)
+        return;
+    failures++;
+    printf("line %d: %.9g is %.1f standard errors from %.9g\n", line, statistic, off / error, expected);
+}
 
 static inline pn_net *created(const char *text, uint64_t seed)
 {

@@ -1,0 +1,229 @@
+/* The model file: its exact bytes, every bit back, checkpoints, and what cannot be written or read. Prints how many checks
+   it made. */
+#define _GNU_SOURCE
+#include "testing.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char text[] = "input(3) dense(2) relu dense(2) softmax";
+static char folder[] = "/tmp/pynet-test-XXXXXX", path[64];
+
+static int files_in_folder(void)
+{
+    int n = -2; /* . and .. */
+    DIR *d = opendir(folder);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+static pn_net *saved_and_loaded(pn_net *net)
+{
+    char err[PN_ERRLEN] = "";
+    pn_net *again;
+    CHECK(pn_net_save(net, path) == PN_OK);
+    CHECK(files_in_folder() == 1); /* nothing temporary is left */
+    if (pn_net_load(&again, path, err) != PN_OK) {
+        printf("%s\n", err);
+        exit(1);
+    }
+    SAME_TEXT(pn_net_spec(again), pn_net_spec(net));
+    CHECK(hash(again) == hash(net));
+    return again;
+}
+
+static void exact_bytes(void)
+{
+    pn_net *net = created("input(1) dense(2)", 5);
+    pn_tensor t;
+    CHECK(pn_net_tensor(net, 0, &t) == PN_OK);
+    memcpy(t.data, (float[]){1, -2, 0.5f, 0}, 4 * sizeof(float));
+    CHECK(pn_net_set_meta(net, "key", "a\"\n") == PN_OK);
+    CHECK(pn_net_save(net, path) == PN_OK);
+    char wanted[512] = "\xc8\0\0\0\0\0\0", got[512] = "";
+    const char *const header =
+        "{\"__metadata__\":{\"pynet\":\"input(1) dense(2)\",\"pynet.seed\":\"5\",\"key\":\"a\\\"\\u000a\"},"
+        "\"0.W\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},"
+        "\"0.b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}";
+    snprintf(wanted + 8, sizeof wanted - 8, "%-200s", header); /* 0xc8 with the blanks up to a multiple of 8 */
+    memcpy(wanted + 208, "\0\0\x80\x3f\0\0\0\xc0\0\0\0\x3f\0\0\0\0", 16); /* little-endian */
+    FILE *from = fopen(path, "rb");
+    CHECK(from && fread(got, 1, sizeof got, from) == 224);
+    fclose(from);
+    CHECK(memcmp(got, wanted, 224) == 0);
+    pn_net_free(net);
+}
+
+static void every_bit(void)
+{
+    static const char *const specs[] = {
+        text, "input(1) dense(1)", "input(1,2,3) tanh sigmoid",
+        "input(2,4,4) conv(3,2) batchnorm residual(dense(5) relu) dense(3) sigmoid loss(bce)"};
+    static const char *const notes[] = {"", "\"\\/\b\f\n\r\t\x01\x7f",
+                                        "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xef\xbb\xbf", "pynet"};
+    for (int s = 0; s < 4; s++) {
+        pn_net *net = created(specs[s], UINT64_MAX - (uint64_t)s);
+        uint32_t state = 3;
+        pn_net_info info;
+        pn_net_describe(net, &info);
+        for (int i = 0; i < info.tensors; i++) {
+            pn_tensor t;
+            CHECK(pn_net_tensor(net, i, &t) == PN_OK);
+            for (int64_t k = 0; k < t.size; k++) { /* any bits: NaN with its payload, infinities, denormals, -0 */
+                const uint32_t odd[] = {0x7fc12345, 0xff800000, 0x80000001, 0x80000000, draw(&state) << 8};
+                memcpy(t.data + k, &odd[k % 5], 4);
+            }
+        }
+        for (int k = 0; k < 4; k++) {
+            char key[64];
+            snprintf(key, sizeof key, "%d %s", k, notes[k]);
+            CHECK(pn_net_set_meta(net, key, notes[(k + 1) % 4]) == PN_OK);
+        }
+        pn_net_set_updates(net, UINT64_MAX - 9);
+        pn_net *again = saved_and_loaded(net);
+        pn_net_describe(again, &info);
+        CHECK(info.seed == UINT64_MAX - (uint64_t)s && info.updates == UINT64_MAX - 9);
+        for (int k = 0; k < 4; k++) {
+            SAME_TEXT(pn_net_meta_key(again, k), pn_net_meta_key(net, k));
+            SAME_TEXT(pn_net_meta_value(again, k), notes[(k + 1) % 4]);
+        }
+        CHECK(!pn_net_meta_key(again, 4));
+        pn_net_free(net);
+        pn_net_free(again);
+    }
+}
+
+static void checkpoints(void)
+{
+    float step[] = {1.5f, -0.0f, 3, 4, 5, 6}, nothing = 0, rate = 0.25f;
+    pn_tensor extra[] = {{.name = "best.0.W", .rank = 2, .shape = {3, 2}, .size = 6, .data = step},
+                         {.name = "a_1", .rank = 1, .shape = {0}, .size = 0, .data = &nothing},
+                         {.name = "rate", .size = 1, .data = &rate}};
+    char words[] = "epoch \"3\"\n\xc3\xa9", err[PN_ERRLEN] = "";
+    const pn_checkpoint more = {.text = words, .tensors = 3, .tensor = extra};
+    pn_checkpoint got;
+    pn_net *net = created(text, 5), *again, *plain;
+    CHECK(pn_net_save_checkpoint(net, &more, path) == PN_OK && files_in_folder() == 1);
+    CHECK(pn_net_load(&plain, path, err) == PN_OK && hash(plain) == hash(net)); /* a model, too */
+    CHECK(pn_net_load_checkpoint(&again, &got, path, err) == PN_OK && hash(again) == hash(net));
+    SAME_TEXT(got.text, words);
+    CHECK(got.tensors == 3);
+    for (int i = 0; i < got.tensors; i++) {
+        const pn_tensor *t = &got.tensor[i]; /* in any order */
+        int k = 0;
+        while (k < 2 && strcmp(t->name, extra[k].name) != 0)
+            k++;
+        SAME_TEXT(t->name, extra[k].name);
+        CHECK(t->rank == extra[k].rank && t->size == extra[k].size);
+        CHECK(memcmp(t->shape, extra[k].shape, sizeof t->shape) == 0);
+        CHECK(memcmp(t->data, extra[k].data, (size_t)t->size * sizeof(float)) == 0);
+    }
+    pn_checkpoint_free(&got);
+    CHECK(!got.text && !got.tensor && got.tensors == 0);
+    pn_checkpoint_free(&got); /* a second time does nothing */
+    pn_net_free(again);
+    pn_net_free(plain);
+
+    static const char *const wrong[] = {"", "0.W", "_a", "a b", "a\"", "\xc3\xa9"};
+    for (int i = 0; i < 6; i++) {
+        extra[1].name = wrong[i];
+        REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT, "its name begins with a letter");
+    }
+    extra[1].name = "a_1";
+    words[9] = '\xff';
+    REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT, "the text of the checkpoint is not UTF-8");
+    CHECK(pn_net_save(net, path) == PN_OK);
+    CHECK(pn_net_load_checkpoint(&again, &got, path, err) == PN_ERR_FORMAT && !again && !got.text && !got.tensor);
+    CHECK(strstr(err, "it is a model, but no checkpoint"));
+    pn_net_free(net);
+}
+
+/* What cannot be written leaves what was there, and no temporary file. */
+static void refusals(void)
+{
+    pn_net *net = created(text, 5), *again;
+    char other[80], err[PN_ERRLEN] = "";
+    struct stat st;
+    pn_net_free(saved_and_loaded(net));
+    umask(022); /* of the test program alone */
+    CHECK(chmod(path, 0662) == 0 && pn_net_save(net, path) == PN_OK);
+    CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0662); /* keeps its mode, also what a new file would not get */
+
+    CHECK(pn_net_set_meta(net, "bad", "\xff") == PN_OK); /* what no file can hold */
+    REFUSED(pn_net_save(net, path), PN_ERR_ARGUMENT, "note bad is not UTF-8 text");
+    CHECK(pn_net_load(&again, path, err) == PN_OK && hash(again) == hash(net));
+    pn_net_free(again);
+    CHECK(pn_net_set_meta(net, "bad", NULL) == PN_OK);
+    for (int i = 0; i < 4092; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        CHECK(pn_net_set_meta(net, key, "") == PN_OK);
+    }
+    pn_net_free(saved_and_loaded(net));
+    CHECK(pn_net_set_meta(net, "one more", "") == PN_OK);
+    REFUSED(pn_net_save(net, path), PN_ERR_ARGUMENT, "4093 notes are too many, a file takes 4092");
+
+    pn_net_free(net);
+    net = created(text, 6);
+    REFUSED(pn_net_save(net, folder), PN_ERR_IO, "it is a folder");
+    CHECK(errno == EISDIR);
+    snprintf(other, sizeof other, "%s/none/m", folder);
+    REFUSED(pn_net_save(net, other), PN_ERR_IO, "No such file or directory");
+    CHECK(errno == ENOENT);
+    REFUSED(pn_net_save(net, "/dev/null"), PN_ERR_IO, "it is not a regular file");
+    CHECK(pn_net_load(&again, folder, err) == PN_ERR_IO && !again && errno == EISDIR);
+    CHECK(pn_net_load(&again, "/dev/null", err) == PN_ERR_IO && !again && errno == EINVAL);
+    CHECK(unlink(path) == 0);
+    CHECK(pn_net_load(&again, path, err) == PN_ERR_IO && !again && errno == ENOENT);
+
+    snprintf(other, sizeof other, "%s/link", folder); /* a link stays one */
+    CHECK(symlink(path, other) == 0);
+    REFUSED(pn_net_save(net, other), PN_ERR_IO, "it is a link to a file that does not exist");
+    CHECK(files_in_folder() == 1);
+    CHECK(pn_net_save(net, path) == PN_OK && pn_net_save(net, other) == PN_OK);
+    CHECK(lstat(other, &st) == 0 && S_ISLNK(st.st_mode) && files_in_folder() == 2);
+    CHECK(unlink(other) == 0);
+    pn_net_free(net);
+}
+
+/* The disk is full in the middle of it: the old file stays, whole, and nothing else. */
+static void half_written(void)
+{
+    pn_net *net = created(text, 5), *larger = created("input(30) dense(100)", 5), *again;
+    char err[PN_ERRLEN] = "";
+    struct rlimit before, few;
+    pn_net_free(saved_and_loaded(net));
+    CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && getrlimit(RLIMIT_FSIZE, &before) == 0);
+    few = before;
+    few.rlim_cur = 1000; /* bytes of a file */
+    CHECK(setrlimit(RLIMIT_FSIZE, &few) == 0);
+    const pn_status status = pn_net_save(larger, path);
+    const int code = errno;
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    CHECK(status == PN_ERR_IO && code == EFBIG && strstr(pn_net_error(larger), "File too large"));
+    CHECK(files_in_folder() == 1);
+    CHECK(pn_net_load(&again, path, err) == PN_OK && hash(again) == hash(net));
+    pn_net_free(again);
+    pn_net_free(larger);
+    pn_net_free(net);
+}
+
+int main(void)
+{
+    CHECK(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/m", folder);
+    exact_bytes();
+    every_bit();
+    checkpoints();
+    refusals();
+    half_written();
+    CHECK(unlink(path) == 0 && rmdir(folder) == 0);
+    printf("file: %d checks, %d failures\n", checks, failures);
+    return failures != 0;
+}
