@@ -490,11 +490,9 @@ def test_zero_byte_in_a_note() -> None:
     assert dict(net.meta) == {}
 
 
-def test_endless_text(tmp_path: Path) -> None:
-    net = make_net("input(1) " + "tanh " * 13_200)
-    with pytest.raises(ValueError, match="the network's text takes 66008 bytes, a file takes 65536"):
-        net.save(tmp_path / "m")
-    assert os.listdir(tmp_path) == []
+def test_endless_text() -> None:
+    with pytest.raises(ValueError, match="the text of the network takes 66008 bytes; accepted: at most 65536"):
+        make_net("input(1) " + "tanh " * 13_200)
 
 
 def test_too_many_notes(tmp_path: Path) -> None:
@@ -502,7 +500,6 @@ def test_too_many_notes(tmp_path: Path) -> None:
     net.meta.update({str(i): "" for i in range(4092)})
     net.save(tmp_path / "m")
     assert len(pynet.load(tmp_path / "m").meta) == 4092
-    net.meta["one more"] = ""
-    with pytest.raises(ValueError, match="4093 notes are too many, a file takes 4092"):
-        net.save(tmp_path / "m")
-    assert len(pynet.load(tmp_path / "m").meta) == 4092
+    with pytest.raises(ValueError, match='note "one more" is one too many; accepted: 4092'):
+        net.meta["one more"] = ""
+    assert len(net.meta) == 4092

@@ -204,11 +204,19 @@ static void lists_of_words(void)
     CHECK(net.loss.kind == PN_CROSS_ENTROPY && net.loss.smoothing == 0.25);
     spec_free(&net);
 
+    /* A choice is its index, and -1 - index where numbers are accepted besides. */
     const char *names[PN_MAXARGS] = {NULL};
-    CHECK(spec_arguments(PN_CONV, names) == 6);
+    double values[PN_MAXARGS];
+    CHECK(spec_parse(&net, "input(1,9,9) conv(8,5,pad=same,init=he,bias=no) relu conv(3,2) dropout(0.25)", err) ==
+          PN_OK);
+    CHECK(spec_arguments(&net.words[0], names, values) == 6);
     SAME_TEXT(names[5], "bias");
-    CHECK(spec_arguments(PN_RELU, names) == 0 && spec_arguments(PN_DROPOUT, names) == 1);
+    CHECK(values[0] == 8 && values[1] == 5 && values[2] == 1 && values[3] == -1 && values[4] == 1 && values[5] == 1);
+    CHECK(spec_arguments(&net.words[1], names, values) == 0 && spec_arguments(&net.words[2], names, values) == 6);
+    CHECK(values[3] == 0 && values[4] == 0 && values[5] == 0);
+    CHECK(spec_arguments(&net.words[3], names, values) == 1 && values[0] == 0.25);
     SAME_TEXT(names[0], "p");
+    spec_free(&net);
     SAME_TEXT(spec_word_name(PN_INPUT), "input");
     SAME_TEXT(spec_word_name(PN_LOSS), "loss");
 }
