@@ -39,15 +39,15 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
-    from pynet.callbacks import Callback, EarlyStopping
-    from pynet.checkpoint import Checkpoint
-    from pynet.diagnose import Diagnosis
-    from pynet.gradcheck import gradient_check
-    from pynet.history import History
-    from pynet.npz import export_npz, import_npz
-    from pynet.predict import predict_image
-    from pynet.rates import find_lr
-    from pynet.steps import explain
+    from pynet.commands.predict import predict_image
+    from pynet.formats.npz import export_npz, import_npz
+    from pynet.training.callbacks import Callback, EarlyStopping
+    from pynet.training.checkpoint import Checkpoint
+    from pynet.training.diagnose import Diagnosis
+    from pynet.training.explain import explain
+    from pynet.training.gradient_check import gradient_check
+    from pynet.training.history import History
+    from pynet.training.learning_rate import find_lr
 
 __version__ = _text(_lib.pn_version())
 
@@ -104,17 +104,17 @@ __all__ = [
 # Imported when they are first used: a program that loads a model and predicts needs none of them.
 _MODULES = {"data", "figures", "kernels", "metrics", "reference", "schedules"}
 _FUNCTIONS = {
-    "Callback": "callbacks",
-    "Diagnosis": "diagnose",
-    "find_lr": "rates",
-    "Checkpoint": "checkpoint",
-    "EarlyStopping": "callbacks",
-    "History": "history",
-    "explain": "steps",
-    "export_npz": "npz",
-    "gradient_check": "gradcheck",
-    "import_npz": "npz",
-    "predict_image": "predict",
+    "Callback": "training.callbacks",
+    "Diagnosis": "training.diagnose",
+    "find_lr": "training.learning_rate",
+    "Checkpoint": "training.checkpoint",
+    "EarlyStopping": "training.callbacks",
+    "History": "training.history",
+    "explain": "training.explain",
+    "export_npz": "formats.npz",
+    "gradient_check": "training.gradient_check",
+    "import_npz": "formats.npz",
+    "predict_image": "commands.predict",
 }
 
 

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = {  # each is pynet.<name> with a main(argv) -> status
+COMMANDS = {  # each is pynet.commands.<name> with a main(argv) -> status
     "train": "train a network on a data set and save it",
     "predict": "name pictures with a trained network",
     "evaluate": "measure a model on a data set, class by class",
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     name = given[0] if given else "--help"
     if name in COMMANDS:
-        return int(importlib.import_module(f"pynet.{name}").main(given[1:]))
+        return int(importlib.import_module(f"pynet.commands.{name}").main(given[1:]))
     if name in ("-h", "--help"):
         print(usage())
         return 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pynet.words import printable
+from pynet.text import printable
 
 Ints = NDArray[np.int64]
 

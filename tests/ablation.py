@@ -17,10 +17,10 @@ from handwriting import Picture, pictures
 from PIL import Image
 
 import pynet
-from pynet import glyph
-from pynet import pictures as decoding
-from pynet.pictures import flat, prepare, read_picture
-from pynet.preparation import Preparation, Style, preparation_of
+from pynet.pictures import decode as decoding
+from pynet.pictures import glyph
+from pynet.pictures.decode import flat, prepare, read_picture
+from pynet.pictures.preparation import Preparation, Style, preparation_of
 
 
 def one_light(grey: Any) -> Any:

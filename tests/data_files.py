@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pynet.data import Dataset
-from pynet.datafiles import IDX_PARTS, Array
+from pynet.data.arrays import IDX_PARTS, Array
 
 RNG = np.random.default_rng(2)
 X_TRAIN = RNG.integers(0, 256, (12, 4, 3), dtype=np.uint8)

@@ -13,10 +13,11 @@ from data_files import ARRAYS, X_TEST, X_TRAIN, Y_TRAIN, assert_sound, write_idx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pynet import data, datafiles
+from pynet import data
 from pynet.data import DataError, Dataset
+from pynet.data import arrays as datafiles
 
-ROOT = Path(data.__file__).parent
+ROOT = Path(data.__file__).parent.parent
 
 
 def assert_same(found: Dataset, arrays: tuple[datafiles.Array, ...] = ARRAYS) -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from pynet import data
 from pynet.data import DataError
-from pynet.datafiles import Array
+from pynet.data.arrays import Array
 
 IMAGES = "train-images-idx3-ubyte"
 LABELS = "train-labels-idx1-ubyte"

@@ -18,8 +18,9 @@ from PIL import Image
 from test_evaluate import one_line
 
 import pynet
-from pynet import data, evaluate, figures, visualize
-from pynet.history import History
+from pynet import data, figures
+from pynet.commands import evaluate, visualize
+from pynet.training.history import History
 
 Array = np.ndarray[Any, Any]
 
@@ -296,7 +297,7 @@ def test_save(folder: Path) -> None:
 
 
 def test_matplotlib_is_imported_when_it_is_used() -> None:
-    code = "import sys, pynet, pynet.figures, pynet.visualize, pynet.train; print('matplotlib' in sys.modules)"
+    code = "import sys, pynet, pynet.figures, pynet.commands.visualize, pynet.train; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 
@@ -402,7 +403,7 @@ def test_train_draws_beside_the_model(folder: Path) -> None:
 def test_no_display_is_needed(folder: Path) -> None:
     save_model("m.safetensors")
     env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
-    command = [sys.executable, "-m", "pynet.visualize", "weights"]
+    command = [sys.executable, "-m", "pynet", "visualize", "weights"]
     done = subprocess.run(command, capture_output=True, text=True, env=env | {"MPLBACKEND": "tkagg"})
     assert (done.returncode, done.stderr) == (0, "")
     assert Path("m-weights.png").exists()

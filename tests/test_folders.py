@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 import pynet
-from pynet import data, folders, predict
-from pynet.datafiles import DataError
-from pynet.pictures import prepare, read_picture
-from pynet.preparation import Preparation
+from pynet import data
+from pynet.commands import predict
+from pynet.data import DataError, folders
+from pynet.pictures.decode import prepare, read_picture
+from pynet.pictures.preparation import Preparation
 
 SHAPES: dict[str, Callable[[ImageDraw.ImageDraw, float], None]] = {
     "bar": lambda brush, at: brush.line([30 + at, 12, 34, 66], 0, 6),

@@ -18,12 +18,13 @@ from command import Done
 from PIL import Image
 
 import pynet
-from pynet import data, predict
+from pynet import data
 from pynet.__main__ import main as pynet_main
-from pynet.datafiles import DataError
-from pynet.pictures import prepare, read_picture
-from pynet.predict import Prediction, predict_image
-from pynet.preparation import Preparation, preparation_of
+from pynet.commands import predict
+from pynet.commands.predict import Prediction, predict_image
+from pynet.data import DataError
+from pynet.pictures.decode import prepare, read_picture
+from pynet.pictures.preparation import Preparation, preparation_of
 
 PICTURES = {picture.name: picture for picture in handwriting.pictures(scenes=["mouse", "photo", "photo, squared"])}
 
@@ -160,7 +161,7 @@ def test_save_seen(folder: Path) -> None:
 
 
 def test_standard_input(folder: Path) -> None:
-    command = [sys.executable, "-m", "pynet.predict", "-", "--json"]
+    command = [sys.executable, "-m", "pynet", "predict", "-", "--json"]
     done = subprocess.run(command, input=PICTURES["mouse-0.png"].content, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
     [found] = json.loads(done.stdout)
@@ -307,7 +308,7 @@ def test_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_import_pynet_is_light() -> None:
-    code = "import sys, pynet; assert not {'PIL', 'pynet.predict', 'pynet.pictures'} & set(sys.modules)"
+    code = "import sys, pynet; assert not {'PIL', 'pynet.commands.predict', 'pynet.pictures'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

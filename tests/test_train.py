@@ -22,8 +22,10 @@ from data_files import write_idx, write_npz
 
 import pynet
 from pynet import __main__ as pynet_command
-from pynet import data, download, kernels, train
-from pynet.options import parse
+from pynet import data, kernels
+from pynet.commands import train
+from pynet.commands.train_options import parse
+from pynet.data import download
 
 KEYS = ["dataset", "train_samples", "test_samples", "net", "parameters", "threads", "cpu", "seed", "epochs"]
 KEYS += ["test_accuracy", "seconds", "model", "weights_sha256"]

@@ -18,7 +18,8 @@ from command import DIGITS, FEW, results, run, save_model, sha256, start, stream
 from data_files import write_npz
 
 import pynet
-from pynet import data, train
+from pynet import data
+from pynet.commands import train
 
 ENDLESS = (*DIGITS, "--epochs", "100000000", "--threads", "1", "--save", "m.safetensors")
 

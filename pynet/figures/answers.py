@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pynet.choose import class_scores
+from pynet.commands.choose import class_scores
 from pynet.figures.canvas import COLOURS, Array, columns_for, draw_pictures, grid, paper, plain, stacked
 from pynet.network import Network
-from pynet.words import percent
+from pynet.text import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

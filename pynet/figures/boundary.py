@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet.choose import class_scores
+from pynet.commands.choose import class_scores
 from pynet.figures.canvas import COLOURS, MARKERS, Array, paper, plain
 from pynet.network import Network
-from pynet.words import percent
+from pynet.text import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet.files import replacing
-from pynet.words import printable
+from pynet.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

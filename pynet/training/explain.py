@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pynet._ffi import optimizer_struct
 from pynet.network import LayerView, Network
 from pynet.optim import SGD, Optimizer
-from pynet.words import percent, printable
+from pynet.text import percent, printable
 
 __all__ = ["Explanation", "LayerStep", "explain"]
 
@@ -99,8 +99,8 @@ class Explanation:
 
     def _picture(self) -> list[str]:
         """The sample drawn in characters, if it is a picture of bytes."""
+        from pynet.commands.predict import drawn
         from pynet.figures.canvas import picture_shape
-        from pynet.predict import drawn
 
         shape = picture_shape(self.x.shape)
         if shape is None or self.x.min() < 0 or self.x.max() > 1:

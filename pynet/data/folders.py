@@ -19,12 +19,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import __version__ as pillow_version
 
-from pynet import glyph, pictures, preparation
-from pynet.datafiles import MOST_LABELS, Array, DataError, npz_arrays
-from pynet.download import cache_folder
+from pynet.data.arrays import MOST_LABELS, Array, DataError, npz_arrays
+from pynet.data.download import cache_folder
 from pynet.files import replacing
-from pynet.pictures import in_parallel, picture_files, prepare, read_picture
-from pynet.preparation import Preparation
+from pynet.pictures import decode as pictures
+from pynet.pictures import glyph, preparation
+from pynet.pictures.decode import in_parallel, picture_files, prepare, read_picture
+from pynet.pictures.preparation import Preparation
 
 __all__ = ["Pictures", "class_folders", "read_picture_folder"]
 

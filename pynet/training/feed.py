@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pynet._ffi import ffi, lib, pointer
 from pynet.augment import Augment
-from pynet.samples import Samples
+from pynet.model.samples import Samples
 
 if TYPE_CHECKING:
     from pynet.network import Network

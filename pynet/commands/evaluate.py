@@ -1,18 +1,17 @@
-"""The command that measures a model on a data set: `pynet evaluate`, also `python -m pynet.evaluate`."""
+"""The command that measures a model on a data set: `pynet evaluate`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from pynet import choose, cli
+from pynet.commands import choose, cli
 from pynet.data import Dataset
 from pynet.metrics import (
     ClassRow,
@@ -24,7 +23,7 @@ from pynet.metrics import (
     format_report,
 )
 from pynet.network import Network
-from pynet.words import percent
+from pynet.text import percent
 
 __all__ = ["Report", "main", "measure"]
 
@@ -135,7 +134,3 @@ def _text(report: Report, net: Network, chosen: Dataset) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
     return cli.run("evaluate", lambda: evaluate(_parse(argv)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

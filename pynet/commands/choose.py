@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pynet import cli, data
-from pynet.cli import UsageError
+from pynet import data
+from pynet.commands import cli
+from pynet.commands.cli import UsageError
 from pynet.data import DataError, Dataset
-from pynet.datafiles import Array
+from pynet.data.arrays import Array
 from pynet.network import Network, load
-from pynet.preparation import NOTE, Preparation, preparation_of
-from pynet.words import times
+from pynet.pictures.preparation import NOTE, Preparation, preparation_of
+from pynet.text import times
 
 __all__ = [
     "MODEL_SUFFIX",

@@ -1,4 +1,4 @@
-"""The command that says what a model file holds: `pynet info FILE`, also `python -m pynet.info FILE`."""
+"""The command that says what a model file holds: `pynet info FILE`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pynet import choose, cli
-from pynet.history import History
+from pynet.commands import choose, cli
 from pynet.network import Network
-from pynet.words import printable
+from pynet.text import printable
+from pynet.training.history import History
 
 __all__ = ["facts", "main"]
 
@@ -86,7 +86,3 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
     return cli.run("info", lambda: info(_parse(argv)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

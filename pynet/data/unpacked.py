@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from pynet.datafiles import Array, DataError, idx_header, read_idx_hashed
+from pynet.data.arrays import Array, DataError, idx_header, read_idx_hashed
 from pynet.files import replacing
 
 __all__ = ["find", "keep"]

@@ -1,4 +1,4 @@
-"""The command that names pictures: `pynet predict`, also `python -m pynet.predict`, and predict_image for programs.
+"""The command that names pictures: `pynet predict`, and predict_image for programs.
 
 prediction = pynet.predict_image("three.jpg")               with the newest model in the working folder
 prediction.prediction, prediction.confidence                ("3", 0.987)
@@ -23,13 +23,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pynet import choose, cli
-from pynet.cli import Parser, UsageError, number, path, whole
-from pynet.datafiles import DataError
+from pynet.commands import choose, cli
+from pynet.commands.cli import Parser, UsageError, number, path, whole
+from pynet.data.arrays import DataError
 from pynet.files import replacing
 from pynet.network import Network
-from pynet.pictures import SUFFIXES, flat, in_parallel, picture_files, prepare, read_picture
-from pynet.preparation import Preparation, preparation_of
+from pynet.pictures.decode import SUFFIXES, flat, in_parallel, picture_files, prepare, read_picture
+from pynet.pictures.preparation import Preparation, preparation_of
 
 __all__ = ["Prediction", "main", "predict_image"]
 
@@ -306,7 +306,3 @@ def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
         sheet.paste(tile, (i % across * width, i // across * height))
     with replacing(target) as partial:
         sheet.save(partial, "PNG")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

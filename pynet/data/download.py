@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from pynet import unpacked
-from pynet.datafiles import IDX_PARTS, Array, DataError, Parts, find_idx, idx_parts, read_idx_hashed, reading
+from pynet.data import unpacked
+from pynet.data.arrays import IDX_PARTS, Array, DataError, Parts, find_idx, idx_parts, read_idx_hashed, reading
 
 STALL = 15.0  # seconds without a byte after which a mirror is given up
 MOST_BYTES = 64 << 20  # no file of a named set is as large; a mirror that sends more is given up

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from pynet.callbacks import Run
     from pynet.network import LayerView, Network
+    from pynet.training.callbacks import Run
 
 __all__ = ["Diagnosis", "GradientStats", "gradient_stats", "source_of_nonfinite"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pynet.preparation import Style
+from pynet.pictures.preparation import Style
 
 __all__ = ["find_ink", "is_set", "place", "set_glyph"]
 

@@ -12,17 +12,17 @@ import numpy.typing as npt
 
 from pynet._ffi import checked_seed, ffi, lib, optimizer_struct
 from pynet.augment import Augment
-from pynet.callbacks import EarlyStopping, Run, call, check
-from pynet.diagnose import source_of_nonfinite
-from pynet.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint
-from pynet.history import History
+from pynet.model.samples import Samples, class_weights
 from pynet.optim import SGD, Optimizer
-from pynet.samples import Samples, class_weights
+from pynet.training.callbacks import EarlyStopping, Run, call, check
+from pynet.training.diagnose import source_of_nonfinite
+from pynet.training.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint
+from pynet.training.history import History
 
 if TYPE_CHECKING:
-    from pynet.checkpoint import Checkpoint, State
     from pynet.network import Network
     from pynet.schedules import Schedule
+    from pynet.training.checkpoint import Checkpoint, State
 
 __all__ = ["fit", "partial_fit"]
 
@@ -313,7 +313,7 @@ class _Loop:
 
     def _begin_checkpoints(self, checkpoint: Checkpoint) -> None:
         """Takes up the training that the file holds, or writes the first: what cannot be written fails here."""
-        from pynet.checkpoint import read, write
+        from pynet.training.checkpoint import read, write
 
         checkpoint.check()
         self._facts = {
@@ -344,7 +344,7 @@ class _Loop:
             self._run.history.add(row)
 
     def _state(self, finished: bool) -> State:
-        from pynet.checkpoint import State
+        from pynet.training.checkpoint import State
 
         stats, begun = self._stats, self._at == len(self._rows)
         numbers: dict[str, float] = {"loss": stats.loss, "correct": stats.correct, "samples": stats.samples}
@@ -362,7 +362,7 @@ class _Loop:
 
     def _write(self, finished: bool = False) -> None:
         if self._checkpoint:
-            from pynet.checkpoint import write
+            from pynet.training.checkpoint import write
 
             try:
                 write(self._checkpoint.path, self._net, self._state(finished))

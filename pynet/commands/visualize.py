@@ -1,22 +1,22 @@
-"""The command that draws: `pynet visualize`, also `python -m pynet.visualize`. The figures are pynet.figures'."""
+"""The command that draws: `pynet visualize`. The figures are pynet.figures'."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pynet import choose, cli, data, figures
-from pynet.cli import UsageError
+from pynet import data, figures
+from pynet.commands import choose, cli
+from pynet.commands.cli import UsageError
+from pynet.commands.evaluate import measure
 from pynet.data import Dataset
-from pynet.datafiles import Array
-from pynet.evaluate import measure
-from pynet.history import History
+from pynet.data.arrays import Array
 from pynet.network import Network
 from pynet.optim import SGD
+from pynet.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -194,7 +194,3 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
     return cli.run("visualize", lambda: visualize(_parse(argv)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pynet import __version__
 from pynet.augment import Augment, parse_augment
-from pynet.checkpoint import Checkpoint
-from pynet.choose import add_data_options
-from pynet.cli import Parser, UsageError, number, path, refuse, whole
+from pynet.commands.choose import add_data_options
+from pynet.commands.cli import Parser, UsageError, number, path, refuse, whole
+from pynet.commands.presets import PRESETS
 from pynet.optim import OPTIMIZERS, Optimizer
-from pynet.presets import PRESETS
 from pynet.schedules import SCHEDULES, Constant, Schedule
 from pynet.schedules import parse as parse_schedule
+from pynet.training.checkpoint import Checkpoint
 
 __all__ = ["DEFAULT_TARGET", "epochs_for", "parse"]
 

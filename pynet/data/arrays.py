@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pynet.words import printable
+from pynet.text import printable
 
 Array = npt.NDArray[Any]
 

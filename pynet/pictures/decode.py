@@ -2,7 +2,7 @@
 
     x = prepare(read_picture("three.jpg"), Preparation(28, 28))    (28, 28) uint8, light ink on dark; None: no ink
 
-What is a glyph (a digit, a letter) is found, fitted and centred, see pynet.glyph; other pictures are taken whole.
+What is a glyph (a digit, a letter) is found, fitted and centred, see glyph.py; other pictures are taken whole.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pynet.datafiles import DataError
-from pynet.glyph import find_ink, is_set, place, set_glyph
-from pynet.preparation import STYLES, Preparation
+from pynet.data.arrays import DataError
+from pynet.pictures.glyph import find_ink, is_set, place, set_glyph
+from pynet.pictures.preparation import STYLES, Preparation
 
 __all__ = ["SUFFIXES", "flat", "in_parallel", "picture_files", "prepare", "read_picture"]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pynet.history import History
+from pynet.training.history import History
 
 if TYPE_CHECKING:
-    from pynet.feed import Feed
     from pynet.network import Network
+    from pynet.training.feed import Feed
 
 __all__ = ["Callback", "EarlyStopping", "Run", "call"]
 

@@ -1,12 +1,4 @@
-"""Data sets: named ones, files, the built-in digits; splits and batches.
-
-    data = pynet.data.load("mnist")              also "fashion-mnist", "digits", or a path, see load
-    data.x_train                                 (60000, 28, 28) uint8: pixels stay bytes, uint8 means x/255 everywhere
-    for x, y in pynet.data.batches(data.x_train, data.y_train, batch_size=64, seed=0, epoch=0): ...
-
-Formats and their checks are in pynet.datafiles, folders of pictures in pynet.folders, where named sets come from in
-pynet.download, toy data in pynet.toys.
-"""
+"""Data sets by name and from files; splits and batches."""
 
 from __future__ import annotations
 
@@ -19,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet.augment import Augment
-from pynet.datafiles import (
+from pynet.data.arrays import (
     IDX_PARTS,
     Array,
     DataError,
@@ -31,9 +23,9 @@ from pynet.datafiles import (
     read_idx_folder,
     read_npz,
 )
-from pynet.download import SETS, UnavailableError, read_named
-from pynet.preparation import Preparation
-from pynet.toys import line, moons, spirals
+from pynet.data.download import SETS, UnavailableError, read_named
+from pynet.data.toys import line, moons, spirals
+from pynet.pictures.preparation import Preparation
 
 __all__ = [
     "DataError",
@@ -207,7 +199,7 @@ def is_picture_folder(path: Path) -> bool:
 
 
 def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
-    from pynet.folders import read_picture_folder
+    from pynet.data.folders import read_picture_folder
 
     found = read_picture_folder(path, prepared)
     x, y, test = found.x, found.y, found.test

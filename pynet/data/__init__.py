@@ -1,0 +1,38 @@
+"""Data sets: named ones, files, the built-in digits; splits and batches.
+
+data = pynet.data.load("mnist")              also "fashion-mnist", "digits", or a path, see load
+data.x_train                                 (60000, 28, 28) uint8: pixels stay bytes, uint8 means x/255 everywhere
+for x, y in pynet.data.batches(data.x_train, data.y_train, batch_size=64, seed=0, epoch=0): ...
+"""
+
+from pynet.data.arrays import DataError
+from pynet.data.dataset import (
+    Dataset,
+    augmented,
+    batches,
+    default,
+    is_picture_folder,
+    load,
+    one_hot,
+    shuffled_labels,
+    split,
+    validation_split,
+)
+from pynet.data.toys import line, moons, spirals
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "augmented",
+    "batches",
+    "default",
+    "is_picture_folder",
+    "line",
+    "load",
+    "moons",
+    "one_hot",
+    "shuffled_labels",
+    "spirals",
+    "split",
+    "validation_split",
+]
