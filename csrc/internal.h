@@ -398,7 +398,7 @@ pn_status graph_build(pn_net *net, char *err);
 pn_status net_build(pn_net **net, const char *spec, char *err);
 pn_status net_allocate(pn_net *net, char *err);
 
-/* PN_ERR_NONFINITE and a message that names it if a parameter is infinite or NaN. */
+/* PN_ERR_PARAMETER and a message that names it if a parameter is infinite or NaN. */
 pn_status net_check_finite(pn_net *net);
 
 #endif

@@ -181,7 +181,7 @@ pn_status net_check_finite(pn_net *net)
     const tensor_entry *t = net->tensors;
     while (bad >= (size_t)(t->parameter->data - net->parameters) + t->parameter->size)
         t++;
-    return fail(net->error, PN_ERR_NONFINITE, "parameter %s holds %g at position %zu; training takes finite numbers",
+    return fail(net->error, PN_ERR_PARAMETER, "parameter %s holds %g at position %zu; training takes finite numbers",
                 t->name, (double)net->parameters[bad], bad - (size_t)(t->parameter->data - net->parameters));
 }
 

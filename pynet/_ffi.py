@@ -40,6 +40,7 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PN_ERR_SPEC: ValueError,
     lib.PN_ERR_STATE: RuntimeError,
     lib.PN_ERR_NONFINITE: FloatingPointError,
+    lib.PN_ERR_PARAMETER: FloatingPointError,
     lib.PN_ERR_FORMAT: ValueError,
 }
 
