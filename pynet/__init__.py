@@ -11,8 +11,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pynet._ffi import lib as _lib
-from pynet._ffi import text as _text
+from pynet._ffi import VERSION
 from pynet.augment import Augment
 from pynet.layers import (
     GELU,
@@ -39,8 +38,8 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
-    from pynet.commands.predict import predict_image
     from pynet.formats.npz import export_npz, import_npz
+    from pynet.inference import predict_image
     from pynet.training.callbacks import Callback, EarlyStopping
     from pynet.training.checkpoint import Checkpoint
     from pynet.training.diagnose import Diagnosis
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
     from pynet.training.gradient_check import gradient_check
     from pynet.training.history import History
     from pynet.training.learning_rate import find_lr
-
-__version__ = _text(_lib.pn_version())
 
 __all__ = [
     "GELU",
@@ -101,6 +98,8 @@ __all__ = [
     "schedules",
 ]
 
+__version__ = VERSION
+
 # Imported when they are first used: a program that loads a model and predicts needs none of them.
 _MODULES = {"data", "figures", "kernels", "metrics", "reference", "schedules"}
 _FUNCTIONS = {
@@ -114,7 +113,7 @@ _FUNCTIONS = {
     "export_npz": "formats.npz",
     "gradient_check": "training.gradient_check",
     "import_npz": "formats.npz",
-    "predict_image": "commands.predict",
+    "predict_image": "inference",
 }
 
 

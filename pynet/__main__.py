@@ -7,6 +7,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from pynet._ffi import VERSION
+
 COMMANDS = {  # each is pynet.commands.<name> with a main(argv) -> status
     "train": "train a network on a data set and save it",
     "predict": "name pictures with a trained network",
@@ -34,9 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if name == "--version":
-        from pynet import __version__
-
-        print(f"pynet {__version__}")
+        print(f"pynet {VERSION}")
         return 0
     near = difflib.get_close_matches(name, COMMANDS, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(COMMANDS)}"

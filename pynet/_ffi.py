@@ -12,12 +12,15 @@ import numpy.typing as npt
 
 from pynet._core import ffi, lib
 from pynet.augment import Augment
+from pynet.errors import LossNotFiniteError
 from pynet.optim import OPTIMIZERS, Optimizer
 
 __all__ = [
     "FLOAT32",
     "INT32",
     "UINT8",
+    "VERSION",
+    "Array",
     "array",
     "augment_struct",
     "check",
@@ -39,7 +42,7 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PN_ERR_ARGUMENT: ValueError,
     lib.PN_ERR_SPEC: ValueError,
     lib.PN_ERR_STATE: RuntimeError,
-    lib.PN_ERR_NONFINITE: FloatingPointError,
+    lib.PN_ERR_NONFINITE: LossNotFiniteError,
     lib.PN_ERR_PARAMETER: FloatingPointError,
     lib.PN_ERR_FORMAT: ValueError,
 }
@@ -52,6 +55,9 @@ _CTYPES = {FLOAT32: ffi.typeof("float[]"), INT32: ffi.typeof("int32_t[]"), UINT8
 def text(chars: Any) -> str:
     """A C string as a Python one; a byte that is no UTF-8, as in a message that quotes bad input, becomes a mark."""
     return str(ffi.string(chars).decode("utf-8", "replace"))
+
+
+VERSION = text(lib.pn_version())
 
 
 def check(status: int, message: Any) -> None:

@@ -1,7 +1,32 @@
-"""The network with its training; see pynet.model.net."""
+"""The network with its training."""
 
 from __future__ import annotations
 
-from pynet.model.net import Evaluation, LayerView, Network, OptimizerState, load
+import os
+
+from pynet.model.net import Evaluation, Net, OptimizerState
+from pynet.model.views import LayerView
+from pynet.training import diagnose
+from pynet.training import fit as training
 
 __all__ = ["Evaluation", "LayerView", "Network", "OptimizerState", "load"]
+
+
+class Network(Net):
+    """A network, built from its text or from layer objects; see pynet.layers.
+
+    >>> net = Network("input(784) dense(128) relu dense(10) softmax", seed=0)
+
+    x is (n, ...) with trailing axes that multiply to the input's features: uint8 means x/255, float32 and float64 are
+    taken as they are. y is (n,) integer labels, or (n, outputs): one-hot rows for cross-entropy, any targets for
+    squared error. What does not fit raises ValueError with the shape at hand and the one wanted.
+    """
+
+    fit = training.fit
+    partial_fit = training.partial_fit
+    gradient_stats = diagnose.gradient_stats
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Reads a model that save wrote. OSError: it cannot be read; ValueError: it is no pynet model, or damaged."""
+    return Network._load(path)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Constant", "Cosine", "Exponential", "OneCycle", "ReduceOnPlateau", "Schedule", "StepDecay", "parse"]
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Schedule:
             accepted = f"a number from {least:g} to {most:g}" if math.isfinite(most) else f"a number, {least:g} or more"
             raise ValueError(f"{name} of the schedule {self.name} is {value}; accepted: {accepted}")
 
-    def factors(self, epoch: int, epochs: int, steps: int, losses: Sequence[float] = ()) -> Array:
+    def factors(self, epoch: int, epochs: int, steps: int, losses: Sequence[float] = ()) -> Floats:
         """The factor of each step (steps,) of an epoch, counted from 0, of so many; losses of the epochs before it."""
         step = np.arange(steps)
         time = epoch + (np.zeros(steps) if self.per_epoch else step / steps)
@@ -51,7 +51,7 @@ class Schedule:
             factors = factors * np.minimum((epoch * steps + step + 1) / (self.warmup * steps), 1)
         return factors
 
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """The factor at these times, in epochs since the warm-up, of so many."""
         return np.ones_like(time)
 
@@ -85,7 +85,7 @@ class StepDecay(Schedule):
         self._check("every", 1e-6, math.inf)
         self._check("factor", 0, 1)
 
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """factor^floor(time / every)."""
         return np.asarray(self.factor ** np.floor(time / self.every))
 
@@ -101,12 +101,12 @@ class Exponential(Schedule):
         super().__post_init__()
         self._check("factor", 0, 1)
 
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """factor^time."""
         return np.asarray(self.factor**time)
 
 
-def _cosine(share: Array, begin: float, end: float) -> Array:
+def _cosine(share: Floats, begin: float, end: float) -> Floats:
     """From begin, where share is 0, to end, where it is 1, along half a cosine."""
     return np.asarray(end + (begin - end) * (1 + np.cos(np.pi * np.clip(share, 0, 1))) / 2)
 
@@ -122,7 +122,7 @@ class Cosine(Schedule):
         super().__post_init__()
         self._check("final", 0, 1)
 
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """final + (1 - final) (1 + cos(pi time / epochs)) / 2."""
         return _cosine(time / epochs, 1, self.final)
 
@@ -144,7 +144,7 @@ class OneCycle(Schedule):
         for name in ("rise", "start", "final"):
             self._check(name, 0, 1)
 
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """Two halves of a cosine."""
         share = time / epochs
         up = _cosine(share / max(self.rise, 1e-9), self.start, 1)

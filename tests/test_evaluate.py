@@ -18,7 +18,7 @@ from data_files import write_npz
 from numpy.testing import assert_array_equal
 
 import pynet
-from pynet import data
+from pynet import data, metrics
 from pynet.commands import evaluate, info
 
 
@@ -139,12 +139,12 @@ def test_own_data(folder: Path) -> None:
 
 def test_function(model: pynet.Network) -> None:
     digits = data.load("digits")
-    report = evaluate.measure(model, digits.x_test, digits.y_test)
+    report = metrics.measure(model, digits.x_test, digits.y_test)
     assert report.accuracy == model.evaluate(digits.x_test, digits.y_test).accuracy
     assert_array_equal(report.confusion.sum(axis=1), np.bincount(digits.y_test))
     for y in (digits.y_test[:0], np.eye(10)[digits.y_test]):
         with pytest.raises(ValueError, match="accepted: \\(n,\\) labels"):
-            evaluate.measure(model, digits.x_test, y)
+            metrics.measure(model, digits.x_test, y)
 
 
 def test_what_evaluate_refuses(folder: Path) -> None:

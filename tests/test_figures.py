@@ -18,8 +18,8 @@ from PIL import Image
 from test_evaluate import one_line
 
 import pynet
-from pynet import data, figures
-from pynet.commands import evaluate, visualize
+from pynet import data, figures, metrics
+from pynet.commands import visualize
 from pynet.training.history import History
 
 Array = np.ndarray[Any, Any]
@@ -126,7 +126,7 @@ def test_samples_are_the_first_of_each_class(digits: data.Dataset) -> None:
 
 
 def test_confusion_is_the_matrix(net: pynet.Network, digits: data.Dataset) -> None:
-    report = evaluate.measure(net, digits.x_test, digits.y_test)
+    report = metrics.measure(net, digits.x_test, digits.y_test)
     figure = drawn(figures.confusion(report.confusion))
     axes = figure.axes[0]
     written = np.zeros((10, 10), int)
@@ -272,7 +272,7 @@ def test_any_network(spec: str, classes: int) -> None:
     x = rng.integers(0, 256, (150, *net.in_shape), np.uint8)
     y = np.arange(150) % classes
     names = [f"class $number_{c} with a long name" for c in range(classes)]
-    matrix = evaluate.measure(net, x, y, names).confusion
+    matrix = metrics.measure(net, x, y, names).confusion
     for figure in (
         figures.weights(net, most=12),
         figures.samples(x[:40], y[:40], names, each=2),

@@ -18,8 +18,9 @@ from PIL import Image, ImageDraw
 
 from pynet import data
 from pynet.data import DataError
-from pynet.pictures.decode import flat, in_parallel, picture_files, prepare, read_picture
-from pynet.pictures.glyph import components, find_ink, is_dark_on_light, is_set, set_glyph
+from pynet.pictures.decode import flat, in_parallel, picture_files, read_picture
+from pynet.pictures.glyph import is_set, prepare, set_glyph
+from pynet.pictures.ink import components, find_ink, is_dark_on_light
 from pynet.pictures.preparation import STYLES, Preparation
 
 FORMATS = ["png", "jpeg", "bmp", "gif", "webp", "tiff", "ppm"]

@@ -21,10 +21,11 @@ import pynet
 from pynet import data
 from pynet.__main__ import main as pynet_main
 from pynet.commands import predict
-from pynet.commands.predict import Prediction, predict_image
 from pynet.data import DataError
-from pynet.pictures.decode import prepare, read_picture
-from pynet.pictures.preparation import Preparation, preparation_of
+from pynet.inference import Prediction, predict_image, preparation_of
+from pynet.pictures.decode import read_picture
+from pynet.pictures.glyph import prepare
+from pynet.pictures.preparation import Preparation
 
 PICTURES = {picture.name: picture for picture in handwriting.pictures(scenes=["mouse", "photo", "photo, squared"])}
 

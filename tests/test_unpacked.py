@@ -14,8 +14,8 @@ from data_files import ARRAYS, X_TRAIN, idx_bytes, write_idx
 
 from pynet import data
 from pynet.data import DataError, download, unpacked
-from pynet.data.arrays import IDX_PARTS
 from pynet.data.download import NamedSet
+from pynet.data.idx import IDX_PARTS
 
 IMAGES = f"{IDX_PARTS[0]}.gz"
 

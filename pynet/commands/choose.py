@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-from pathlib import Path
-
-import numpy as np
 
 from pynet import data
+from pynet._ffi import Array
 from pynet.commands import cli
 from pynet.commands.cli import UsageError
-from pynet.data import DataError, Dataset
-from pynet.data.arrays import Array
-from pynet.network import Network, load
-from pynet.pictures.preparation import NOTE, Preparation, preparation_of
+from pynet.data import Dataset
+from pynet.errors import DataError
+from pynet.inference import MODEL_SUFFIX, preparation_of
+from pynet.network import Network
+from pynet.pictures.preparation import NOTE, Preparation
 from pynet.text import times
 
 __all__ = [
-    "MODEL_SUFFIX",
     "add_data_options",
     "add_model_option",
     "check_suits",
-    "class_scores",
     "dataset",
-    "model",
-    "newest_model",
 ]
 
-MODEL_SUFFIX = ".safetensors"
 SIDE = 28
 MOST_SKIPPED = 10  # pictures that could not be used; of more, the number alone is printed
 NAMED = ("mnist", "fashion-mnist", "digits")
@@ -39,36 +32,9 @@ NAMED = ("mnist", "fashion-mnist", "digits")
 
 
 def add_model_option(add: argparse._ActionsContainer) -> None:
-    """--model FILE, for model()."""
+    """--model FILE, for load_model."""
     newest = f"default: the newest *{MODEL_SUFFIX} in the working folder"
     add.add_argument("--model", metavar="FILE", type=cli.path, help=f"a model that pynet saved ({newest})")
-
-
-def model(path: Path | None) -> tuple[Path, Network]:
-    """The model at path, or the newest in the working folder, with its place. OSError, ValueError: there is none."""
-    place = newest_model() if path is None else path
-    return place, load(place)
-
-
-def newest_model(folder: str | os.PathLike[str] = ".") -> Path:
-    """The model file in the folder that was saved last. Raises FileNotFoundError, which says how to get one."""
-    found = [(entry.stat().st_mtime_ns, entry) for entry in Path(folder).glob("*.safetensors") if entry.is_file()]
-    for _, entry in sorted(found, reverse=True):
-        try:
-            load(entry)
-        except (OSError, ValueError):  # safetensors files of other programs
-            continue
-        return entry
-    raise FileNotFoundError("no model in this folder: run `pynet train` here first, or name one by --model FILE")
-
-
-def class_scores(net: Network, x: Array, temperature: float = 1.0) -> Array:
-    """What the network gives each class, (n, classes) float32: its outputs; of a single one p, the columns 1 - p, p."""
-    scores = net.predict_proba(x, temperature)
-    scores = scores.reshape(len(scores), -1)
-    if scores.shape[1] == 1 and net.loss_name == "mse":
-        scores = np.concatenate([1 - scores, scores], axis=1)
-    return scores
 
 
 # ---- the data set ---------------------------------------------------------------------------------------------------

@@ -6,26 +6,22 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
-
-import numpy as np
 
 from pynet.commands import choose, cli
 from pynet.data import Dataset
+from pynet.inference import load_model
 from pynet.metrics import (
-    ClassRow,
-    Ints,
-    calibration_error,
-    class_report,
-    confusion_matrix,
+    Report,
     format_confusion,
     format_report,
+    measure,
 )
 from pynet.network import Network
 from pynet.text import percent
 
-__all__ = ["Report", "main", "measure"]
+__all__ = ["main"]
 
 MOST_CLASSES = 30  # a larger confusion matrix is not printed
 
@@ -41,45 +37,6 @@ A network that is right in 8 of 10 cases when it says 80 % has none.
 """
 
 
-@dataclass(frozen=True)
-class Report:
-    """How good a network is on a set of samples. Shares are 0 to 1; None is undefined."""
-
-    samples: int
-    correct: int
-    accuracy: float
-    loss: float
-    confidence: float | None  # mean of the largest outputs, where those are within 0 to 1
-    calibration_error: float | None
-    classes: list[ClassRow]
-    confusion: Ints  # (classes, classes): rows are the truth
-
-
-def measure(net: Network, x: Any, y: Any, classes: Sequence[str] | None = None) -> Report:
-    """All figures of a network on samples x (n, ...) with labels y (n); classes: their names, None is net.classes.
-
-    ValueError: no samples, or they do not fit the network.
-    """
-    names = list(net.classes if classes is None else classes)
-    labels = np.asarray(y)
-    if labels.ndim != 1 or not len(labels):
-        raise ValueError(f"y has shape {labels.shape}; accepted: (n,) labels, n from 1")
-    figures = net.evaluate(x, labels)
-    scores = choose.class_scores(net, x)
-    matrix = confusion_matrix(labels, net.predict(x), len(names))
-    certain = bool(((scores >= 0) & (scores <= 1)).all())
-    return Report(
-        samples=figures.samples,
-        correct=figures.correct,
-        accuracy=figures.accuracy,
-        loss=figures.loss,
-        confidence=float(scores.max(axis=1).mean(dtype=np.float64)) if certain else None,
-        calibration_error=calibration_error(labels, scores) if certain else None,
-        classes=class_report(matrix, names),
-        confusion=matrix,
-    )
-
-
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser("pynet evaluate", "Measures a model on a data set.", EXAMPLES)
     choose.add_model_option(parser)
@@ -91,7 +48,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def evaluate(options: argparse.Namespace) -> None:
     """The whole command."""
-    place, net = choose.model(options.model)
+    place, net = load_model(options.model)
     chosen = choose.dataset(options, net)
     choose.check_suits(net, chosen, f"the model {place}", ValueError)
     x, y = choose.samples(chosen, options.on)

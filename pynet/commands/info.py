@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pynet.commands import choose, cli
+from pynet.commands import cli
+from pynet.inference import load_model
 from pynet.network import Network
 from pynet.text import printable
 from pynet.training.history import History
@@ -70,7 +71,7 @@ def _text(found: dict[str, Any], net: Network) -> str:
 
 def info(options: argparse.Namespace) -> None:
     """The whole command."""
-    path, net = choose.model(options.file)
+    path, net = load_model(options.file)
     found = facts(path, net)
     print(json.dumps(found) if options.json else _text(found, net))
 

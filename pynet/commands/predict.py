@@ -1,8 +1,4 @@
-"""The command that names pictures: `pynet predict`, and predict_image for programs.
-
-prediction = pynet.predict_image("three.jpg")               with the newest model in the working folder
-prediction.prediction, prediction.confidence                ("3", 0.987)
-"""
+"""The command that names pictures: `pynet predict`."""
 
 from __future__ import annotations
 
@@ -11,13 +7,11 @@ import contextlib
 import io
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,19 +19,20 @@ from PIL import Image
 
 from pynet.commands import choose, cli
 from pynet.commands.cli import Parser, UsageError, number, path, whole
-from pynet.data.arrays import DataError
+from pynet.errors import DataError
 from pynet.files import replacing
+from pynet.inference import Prediction, Seen, load_model, predictions, preparation_of
 from pynet.network import Network
-from pynet.pictures.decode import SUFFIXES, flat, in_parallel, picture_files, prepare, read_picture
-from pynet.pictures.preparation import Preparation, preparation_of
+from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
+from pynet.pictures.glyph import prepare
+from pynet.pictures.preparation import Preparation
+from pynet.text import drawn
 
-__all__ = ["Prediction", "main", "predict_image"]
+__all__ = ["main"]
 
-SURE = 0.6  # below this confidence the network is called unsure
 BATCH = 256  # pictures that go through the network at once
 MOST_STDIN = 1 << 28  # bytes of a picture from standard input
 BAR = 30  # characters of a bar for 100 %
-SHADES = " .:-=+*#%@"
 
 EXAMPLES = """\
 examples:
@@ -51,97 +46,6 @@ A picture is prepared as the model's data set was: the ink found, fitted, centre
 Status 0: every picture could be read; 1: one could not, the others were named all the same, or another error;
 2: wrong options; 130: Ctrl-C.
 """
-
-Seen: TypeAlias = tuple[
-    str, "npt.NDArray[np.uint8] | DataError | None"
-]  # a name, and what the network gets; None: no ink
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a network says to one picture.
-
-    prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink.
-    probabilities: by class name; of a network without softmax, its outputs as they are. warning: what is doubtful, or
-    what is wrong. seen: uint8, the input that the network got. readable: False where there was no picture to look at.
-    """
-
-    file: str
-    prediction: str | None = None
-    confidence: float | None = None
-    probabilities: dict[str, float] | None = None
-    warning: str | None = None
-    seen: npt.NDArray[np.uint8] | None = None
-    readable: bool = True
-
-    def best(self, count: int) -> list[tuple[str, float]]:
-        """The likeliest classes with their probabilities, best first."""
-        return sorted((self.probabilities or {}).items(), key=lambda item: -item[1])[:count]
-
-
-def predict_image(
-    picture: str | os.PathLike[str] | npt.ArrayLike | Image.Image,
-    model: Network | str | os.PathLike[str] | None = None,
-    *,
-    invert: bool | None = None,
-    temperature: float = 1.0,
-) -> Prediction:
-    """What a model says to a picture, prepared as the pictures of its data set were.
-
-    picture: a file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4) of uint8, uint16, or floats in 0..1.
-    model: a Network, a file, or None for the newest model in the working folder. invert: True: dark ink on light paper,
-    False: light on dark, None: decided from the picture. temperature: of the softmax, above 1 is flatter.
-    Raises DataError (a ValueError) if there is no such picture, OSError or ValueError if there is no such model.
-    """
-    net = model if isinstance(model, Network) else choose.model(None if model is None else Path(model))[1]
-    preparation = preparation_of(net)
-    if isinstance(picture, (str, os.PathLike)):
-        [image] = in_parallel(lambda source: read_picture(source), [picture])
-        name = os.fspath(picture)
-    else:
-        image, name = flat(picture if isinstance(picture, Image.Image) else _image(np.asarray(picture))), "the picture"
-    return _predictions(net, [(name, prepare(image, preparation, invert))], temperature)[0]
-
-
-def _image(values: npt.NDArray[Any]) -> Image.Image:
-    """An array as a Pillow image."""
-    gray, colour = values.ndim == 2, values.ndim == 3 and values.shape[2] in (3, 4)
-    if not (gray or colour) or values.size == 0 or values.dtype.kind not in "buf":
-        raise DataError(
-            f"an array of {values.dtype} and shape {values.shape} is no picture; accepted: (h, w), (h, w, 3) or "
-            f"(h, w, 4) of uint8, uint16, or floats in 0..1"
-        )
-    if values.dtype.kind == "f" and not ((values >= 0) & (values <= 1)).all():
-        raise DataError(f"floats from {values.min():g} to {values.max():g} are no picture; accepted: 0..1")
-    if values.dtype.kind in "bf":
-        values = np.round(255 * values.astype(np.float32))
-    elif values.dtype.itemsize > 1:
-        values = values // 257
-    return Image.fromarray(np.ascontiguousarray(values, np.uint8))
-
-
-def _predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[Prediction]:
-    """The predictions for prepared pictures, in order; an error or no ink takes the place of what could not be."""
-    inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
-    outputs = iter(choose.class_scores(net, np.stack(inputs), temperature) if inputs else ())
-    found = []
-    for name, x in seen:
-        if isinstance(x, DataError):
-            found.append(Prediction(name, warning=str(x), readable=False))
-        elif x is None:
-            found.append(Prediction(name, warning="no ink in this picture"))
-        else:
-            found.append(_prediction(net, name, x, next(outputs)))
-    return found
-
-
-def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: npt.NDArray[np.float32]) -> Prediction:
-    classes = net.classes if len(net.classes) == len(output) else [str(i) for i in range(len(output))]
-    best = int(output.argmax())
-    confidence = float(output[best])
-    doubt = "the network is unsure" if not confidence >= SURE else None
-    return Prediction(name, classes[best], confidence, dict(zip(classes, output.tolist(), strict=True)), doubt, seen)
-
 
 # ---- the command ----------------------------------------------------------------------------------------------------
 
@@ -177,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """The whole run; 1 if a picture could not be read."""
-    model, net = choose.model(options.model)
+    model, net = load_model(options.model)
     preparation = preparation_of(net)
     sources = [source for given in options.images for source in _sources(given)]
     if options.save_seen:
@@ -229,7 +133,7 @@ def _named(
 
     stream = in_parallel(prepared, sources)
     while batch := list(islice(stream, BATCH)):
-        yield from _predictions(net, batch, options.temperature)
+        yield from predictions(net, batch, options.temperature)
 
 
 def _stdin() -> io.BytesIO:
@@ -267,13 +171,6 @@ def _text(found: Prediction, lines: float) -> str:
         bar = "#" * round(BAR * min(max(share, 0), 1))
         text += f"\n{'>' if name == found.prediction else ' '} {name:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
     return text
-
-
-def drawn(seen: npt.NDArray[np.uint8]) -> str:
-    """A picture as characters, two a pixel: the denser, the lighter. seen: (h, w) or (3, h, w)."""
-    grey = seen if seen.ndim == 2 else seen.mean(axis=0)
-    shades = np.array(list(SHADES))[(grey.astype(np.intp) * len(SHADES)) // 256]
-    return "\n".join("".join(np.repeat(row, 2)).rstrip() for row in shades)
 
 
 def _json(found: Prediction, top: int | None) -> dict[str, Any]:

@@ -20,14 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from pynet import __version__, data, kernels
-from pynet._ffi import check_environment, optimizer_struct
+from pynet import data, kernels
+from pynet._ffi import VERSION, Array, check_environment, optimizer_struct
 from pynet.commands import choose, cli
 from pynet.commands.cli import EXPECTED, Stopped, UsageError
 from pynet.commands.presets import PRESETS, layers_for
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for, parse
 from pynet.data import Dataset
-from pynet.data.arrays import Array
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation, Network, load
 from pynet.pictures.preparation import NOTE
@@ -285,7 +284,7 @@ class Training:
         notes["batch_size"], notes["learning_rate"] = str(task.options.batch_size), str(_rate(task.options))
         notes["optimizer"], notes["schedule"] = task.options.optimizer.kind, str(task.options.schedule or "constant")
         notes["augment"] = str(task.options.augment or "none")
-        notes["seed"], notes["made_by"] = str(task.seed), f"pynet {__version__}"
+        notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
 
     def save(self, test: Evaluation | None) -> None:
         """Writes the model with the figures of its training, and the history."""

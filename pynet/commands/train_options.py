@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from pynet import __version__
+from pynet._ffi import VERSION
 from pynet.augment import Augment, parse_augment
 from pynet.commands.choose import add_data_options
 from pynet.commands.cli import Parser, UsageError, number, path, refuse, whole
@@ -227,7 +227,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--plot", action="store_true", help="draw curves, weights and confusion matrix as .png beside the model")
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
     add("--quiet", action="store_true", help="print the test accuracy alone")
-    add("--version", action="version", version=f"pynet {__version__}")
+    add("--version", action="version", version=f"pynet {VERSION}")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

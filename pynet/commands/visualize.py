@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pynet import data, figures
+from pynet._ffi import Array
 from pynet.commands import choose, cli
 from pynet.commands.cli import UsageError
-from pynet.commands.evaluate import measure
 from pynet.data import Dataset
-from pynet.data.arrays import Array
+from pynet.inference import load_model
+from pynet.metrics import measure
 from pynet.network import Network
 from pynet.optim import SGD
 from pynet.training.history import History
@@ -52,7 +53,7 @@ class Task:
     @cached_property
     def model(self) -> tuple[Path, Network]:
         """The model and its place."""
-        return choose.model(self.options.model)
+        return load_model(self.options.model)
 
     @property
     def net(self) -> Network:

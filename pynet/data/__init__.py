@@ -5,20 +5,11 @@ data.x_train                                 (60000, 28, 28) uint8: pixels stay 
 for x, y in pynet.data.batches(data.x_train, data.y_train, batch_size=64, seed=0, epoch=0): ...
 """
 
-from pynet.data.arrays import DataError
-from pynet.data.dataset import (
-    Dataset,
-    augmented,
-    batches,
-    default,
-    is_picture_folder,
-    load,
-    one_hot,
-    shuffled_labels,
-    split,
-    validation_split,
-)
+from pynet.data.dataset import Dataset, default, is_picture_folder, load
+from pynet.data.splits import batches, one_hot, shuffled_labels, split, validation_split
 from pynet.data.toys import line, moons, spirals
+from pynet.errors import DataError
+from pynet.kernels import augmented
 
 __all__ = [
     "DataError",

@@ -1,45 +1,25 @@
-"""Data sets by name and from files; splits and batches."""
+"""Data sets by name and from files."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from pynet.augment import Augment
-from pynet.data.arrays import (
-    IDX_PARTS,
-    Array,
-    DataError,
-    Parts,
-    find_idx,
-    idx_parts,
-    read_csv,
-    read_idx,
-    read_idx_folder,
-    read_npz,
-)
+from pynet._ffi import Array
+from pynet.data.arrays import Parts
+from pynet.data.csv import read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
-from pynet.data.toys import line, moons, spirals
+from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx, read_idx_folder
+from pynet.data.npz import read_npz
+from pynet.data.splits import split
+from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 
-__all__ = [
-    "DataError",
-    "Dataset",
-    "augmented",
-    "batches",
-    "default",
-    "line",
-    "load",
-    "moons",
-    "one_hot",
-    "spirals",
-    "split",
-]
+__all__ = ["Dataset", "default", "is_picture_folder", "load"]
 
 TEST_SHARE = 0.2  # of the samples of each class, for testing, where a data set has none for it
 
@@ -219,97 +199,6 @@ def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
 def _numbered(name: str, parts: Parts, source: str) -> Dataset:
     classes = tuple(map(str, range(int(parts.y_train.max()) + 1)))
     return Dataset(name or "data", *parts, classes=classes, source=source)
-
-
-def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) -> tuple[Array, Array, Array, Array]:
-    """(x_train, y_train, x_val, y_val): x and y with this fraction of each class set aside, the order kept.
-
-    x: (n, ...), y: (n) integer labels, 0 < fraction < 1. A class of two samples or more keeps at least one on each
-    side, a class of one goes to training. The same seed gives the same split with every NumPy. Raises DataError.
-    """
-    x, y = np.asarray(x), np.asarray(y)
-    if not 0 < fraction < 1:
-        raise DataError(f"fraction {fraction}: must lie between 0 and 1, for example 0.1")
-    if y.ndim != 1 or y.dtype.kind not in "iu" or len(x) != len(y):
-        raise DataError(f"x of shape {x.shape}, y {y.dtype} of shape {y.shape}: y must be (n,) integers, x (n, ...)")
-    random = np.random.RandomState(np.random.MT19937(seed))  # its shuffle is frozen, that of a Generator is not
-    aside = np.zeros(len(y), bool)
-    for c in np.unique(y):
-        members = np.flatnonzero(y == c)
-        count = min(max(round(len(members) * fraction), 1), len(members) - 1)
-        aside[random.permutation(members)[:count]] = True
-    if not aside.any():
-        raise DataError(f"{len(y)} samples, no class with two of them: nothing can be set aside")
-    return x[~aside], y[~aside], x[aside], y[aside]
-
-
-def validation_split(
-    x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0
-) -> tuple[Array, Array, Array, Array]:
-    """As split, but DataError if a class has no sample left to validate it with."""
-    parts = split(x, y, fraction, seed)
-    missing = np.setdiff1d(parts[1], parts[3])
-    if len(missing):
-        raise DataError(
-            f"class {missing[0]} has a single sample, so that the validation set would have none of it"
-            f"{f' (and {len(missing) - 1:,} more such classes)' if len(missing) > 1 else ''}; leave such classes out"
-        )
-    return parts
-
-
-def shuffled_labels(y: npt.ArrayLike, seed: int = 0) -> Array:
-    """The labels y (n) in another order: nothing is left to learn but each sample by heart (Zhang et al. 2017)."""
-    random = np.random.RandomState(np.random.MT19937(seed))
-    shuffled: Array = random.permutation(np.asarray(y))
-    return shuffled
-
-
-def one_hot(y: npt.ArrayLike, classes: int) -> npt.NDArray[np.float32]:
-    """(n, classes) float32: 1 at each row's label, else 0. y: (n) integers in 0..classes-1. Raises DataError."""
-    y = np.asarray(y)
-    if y.ndim != 1 or (y.dtype.kind not in "iu" and y.size):
-        raise DataError(f"y is {y.dtype} of shape {y.shape}, labels are integers of shape (n,)")
-    good = (y >= 0) & (y < classes)
-    if not good.all():
-        i = int(np.argmin(good))
-        raise DataError(f"label {y[i]} at index {i}, accepted are 0..{classes - 1}")
-    rows = np.zeros((len(y), classes), np.float32)
-    rows[np.arange(len(y)), y.astype(np.intp)] = 1
-    return rows
-
-
-def batches(
-    x: npt.ArrayLike, y: npt.ArrayLike, batch_size: int = 64, seed: int = 0, epoch: int = 0
-) -> Iterator[tuple[Array, Array]]:
-    """The samples of one epoch in mini-batches (x (m, ...), y (m, ...)), in the order that fit uses.
-
-    x: (n, ...), y: (n) labels or (n, outputs) targets; the batches are copies in the same dtype. There are
-    ceil(n / batch_size) of them; where batch_size does not divide n, they are made as equal as can be, the larger ones
-    first. Raises DataError.
-    """
-    from pynet.kernels import shuffle
-
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
-        raise DataError(f"x has shape {x.shape}, y has shape {y.shape}: they must be of one length")
-    if batch_size < 1:
-        raise DataError(f"batch_size {batch_size}: must be at least 1")
-    order = shuffle(len(x), seed, epoch)
-    count = -(-len(order) // batch_size)
-    return ((x[rows], y[rows]) for rows in (np.array_split(order, count) if count else []))
-
-
-def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, step: int = 0) -> Array:
-    """What a network with this seed sees, after so many updates, of the batch x of pictures.
-
-    x: (n, height, width) or (n, channels, height, width); the answer is float32 of that shape, of bytes x/255.
-    augment: None has the usual strengths. ValueError: x or a strength is not accepted.
-
-    >>> seen = pynet.data.augmented(digits.x_train[:8], pynet.Augment(rotate=20), seed=0, step=100)
-    """
-    from pynet.kernels import augmented
-
-    return augmented(x, augment, seed, step)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ Verified means: the SHA-256 of the gz file is the known one, or that of the unpa
 is MNIST). Of Fashion-MNIST only the hashes of the gz files are known, so no other compression of it can be vouched for.
 In $PYNET_DATA, where the user put it, such a file is taken if the sizes are those of Fashion-MNIST and each class has
 as many images, and the source line says that it is not verified; in the cache, where only verified files are put, it
-counts as damaged. What was unpacked is kept in the cache (pynet.unpacked); a copy is verified like the file itself.
+counts as damaged. What was unpacked is kept in the cache (unpacked.py); a copy is verified like the file itself.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ from typing import Any
 
 import numpy as np
 
+from pynet._ffi import Array
 from pynet.data import unpacked
-from pynet.data.arrays import IDX_PARTS, Array, DataError, Parts, find_idx, idx_parts, read_idx_hashed, reading
+from pynet.data.arrays import Parts, reading
+from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx_hashed
+from pynet.errors import DataError
 
 STALL = 15.0  # seconds without a byte after which a mirror is given up
 MOST_BYTES = 64 << 20  # no file of a named set is as large; a mirror that sends more is given up

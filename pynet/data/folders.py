@@ -19,12 +19,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import __version__ as pillow_version
 
-from pynet.data.arrays import MOST_LABELS, Array, DataError, npz_arrays
+from pynet._ffi import Array
+from pynet.data.arrays import MOST_LABELS
 from pynet.data.download import cache_folder
+from pynet.data.npz import npz_arrays
+from pynet.errors import DataError
 from pynet.files import replacing
-from pynet.pictures import decode as pictures
-from pynet.pictures import glyph, preparation
-from pynet.pictures.decode import in_parallel, picture_files, prepare, read_picture
+from pynet.pictures import decode, glyph, ink, preparation
+from pynet.pictures.decode import in_parallel, picture_files, read_picture
+from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import Preparation
 
 __all__ = ["Pictures", "class_folders", "read_picture_folder"]
@@ -111,7 +114,7 @@ def _prepared(files: list[_File], wanted: Preparation) -> tuple[Array, Array, Ar
 
     def work(path: Path) -> Array | str:
         try:
-            x = prepare(read_picture(path, max(pictures.LONGEST, 2 * max(wanted.shape))), wanted)
+            x = prepare(read_picture(path, max(decode.LONGEST, 2 * max(wanted.shape))), wanted)
         except DataError as error:
             return str(error)
         return f"{path}: no ink in this picture" if x is None else x
@@ -133,7 +136,7 @@ def _prepared(files: list[_File], wanted: Preparation) -> tuple[Array, Array, Ar
 def _key(files: list[_File], folder: Path, wanted: Preparation) -> str:
     """A hash of all that decides the result: the files' places, sizes and times, the options, and the code."""
     digest = hashlib.sha256(f"{wanted.note()} {pillow_version}".encode())
-    for module in (glyph, pictures, preparation, sys.modules[__name__]):
+    for module in (decode, glyph, ink, preparation, sys.modules[__name__]):
         digest.update(inspect.getsource(module).encode())
     for file in files:
         facts = file.path.stat()

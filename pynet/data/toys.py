@@ -8,17 +8,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
+
+from pynet._ffi import Array
 
 __all__ = ["line", "moons", "spirals"]
-
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int32]
 
 
 def line(
     n: int = 100, *, slope: float = 2.0, intercept: float = 1.0, noise: float = 0.1, seed: int = 0
-) -> tuple[Floats, Floats]:
+) -> tuple[Array, Array]:
     """Points on a line: x (n, 1) evenly from -1 to 1, y (n, 1) = slope x + intercept + noise times normal numbers."""
     random = _generator(n, noise, seed)
     x = np.linspace(-1, 1, n)
@@ -26,7 +24,7 @@ def line(
     return x[:, None].astype(np.float32), y[:, None].astype(np.float32)
 
 
-def moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[Floats, Labels]:
+def moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[Array, Array]:
     """Two half circles that reach into each other: points (n, 2), labels (n) 0 above and 1 below, half of each.
 
     noise: standard deviation of what is added to each coordinate; the circles have radius 1.
@@ -41,7 +39,7 @@ def moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[Floats, L
 
 def spirals(
     n: int = 300, *, arms: int = 2, turns: float = 1.0, noise: float = 0.02, seed: int = 0
-) -> tuple[Floats, Labels]:
+) -> tuple[Array, Array]:
     """Arms that wind out of the middle, one class each: points (n, 2) within about 1 of it, labels (n).
 
     turns: how often an arm goes round. noise: standard deviation of what is added to each coordinate.
@@ -56,7 +54,7 @@ def spirals(
     return (x + noise * random.standard_normal((n, 2))).astype(np.float32), label
 
 
-def _labels(n: int, classes: int) -> Labels:
+def _labels(n: int, classes: int) -> Array:
     return (np.arange(n) % classes).astype(np.int32)
 
 

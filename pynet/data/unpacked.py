@@ -10,7 +10,9 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from pynet.data.arrays import Array, DataError, idx_header, read_idx_hashed
+from pynet._ffi import Array
+from pynet.data.idx import idx_header, read_idx_hashed
+from pynet.errors import DataError
 from pynet.files import replacing
 
 __all__ = ["find", "keep"]

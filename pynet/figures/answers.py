@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pynet.commands.choose import class_scores
-from pynet.figures.canvas import COLOURS, Array, columns_for, draw_pictures, grid, paper, plain, stacked
+from pynet._ffi import Array
+from pynet.figures.canvas import COLOURS, columns_for, draw_pictures, grid, paper, plain, stacked
+from pynet.metrics import class_scores
 from pynet.network import Network
 from pynet.text import percent
 

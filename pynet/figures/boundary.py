@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet.commands.choose import class_scores
-from pynet.figures.canvas import COLOURS, MARKERS, Array, paper, plain
+from pynet._ffi import Array
+from pynet.figures.canvas import COLOURS, MARKERS, paper, plain
+from pynet.metrics import class_scores
 from pynet.network import Network
 from pynet.text import percent
 

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pynet._ffi import Array
 from pynet.figures.canvas import (
     COLOURS,
-    Array,
     as_picture,
     grid,
     layer_index,
     paper,
-    picture_shape,
     plain,
     show_signed,
     stacked,
 )
 from pynet.network import LayerView, Network
+from pynet.text import picture_shape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

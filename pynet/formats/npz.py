@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet.data.arrays import npz_arrays
+from pynet.data.npz import npz_arrays
 from pynet.files import replacing
 
 if TYPE_CHECKING:

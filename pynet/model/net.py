@@ -1,13 +1,11 @@
-"""The network: a thin, checked hold on the C core's. All arithmetic happens there."""
+"""A network over the C core: a thin, checked hold on it. All arithmetic happens there."""
 
 from __future__ import annotations
 
 import json
 import os
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +14,6 @@ from pynet._ffi import (
     FLOAT32,
     Array,
     array,
-    check,
-    check_environment,
     checked_seed,
     ffi,
     floats,
@@ -29,12 +25,15 @@ from pynet._ffi import (
 )
 from pynet.augment import Augment
 from pynet.layers import Layer
-from pynet.model.samples import Samples, samples
+from pynet.model.handle import Handle
+from pynet.model.samples import Samples, Signature, samples
+from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
-from pynet.training import diagnose
-from pynet.training import fit as training
 
-__all__ = ["Evaluation", "LayerView", "Network", "load"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Evaluation", "Net", "OptimizerState", "new_stats"]
 
 LOSSES = {lib.PN_CROSS_ENTROPY: "cross_entropy", lib.PN_MSE: "mse", lib.PN_BCE: "bce"}
 EVALUATE_ROWS = 512  # samples in one call: 50 ms for 784-2048-2048-10 on one thread
@@ -61,108 +60,8 @@ class OptimizerState(NamedTuple):
         return self._replace(tensors={name: np.array(tensor) for name, tensor in self.tensors.items()})
 
 
-class Notes(MutableMapping[str, str]):
-    """The notes that travel in the model file: text by key, kept by the core."""
-
-    def __init__(self, net: Network) -> None:
-        self._net = net
-
-    def _items(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        while (key := lib.pn_net_meta_key(self._net._ptr, len(found))) != ffi.NULL:
-            found[text(key)] = text(lib.pn_net_meta_value(self._net._ptr, len(found)))
-        return found
-
-    def __getitem__(self, key: str) -> str:
-        return self._items()[key]
-
-    def __setitem__(self, key: str, value: str) -> None:
-        for name, part in (("key", key), ("value", value)):
-            if not isinstance(part, str) or "\0" in part:
-                raise ValueError(f"{name} of a note is {part!r:.60}; accepted: text without NUL")
-        self._net._call(lib.pn_net_set_meta, key.encode(), value.encode())
-
-    def __delitem__(self, key: str) -> None:
-        if key not in self._items():
-            raise KeyError(key)
-        self._net._call(lib.pn_net_set_meta, key.encode(), ffi.NULL)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._items())
-
-    def __len__(self) -> int:
-        return len(self._items())
-
-    def __repr__(self) -> str:
-        return repr(self._items())
-
-
-class LayerView:
-    """One layer of a network: what it is, and its parameters as live arrays: `.W` (n_in, n_out), `.b` (n_out).
-
-    path is its place in the text, "3" or "3.0"; options are its word's arguments, those left unsaid included."""
-
-    def __init__(self, net: Network, index: int) -> None:
-        info = ffi.new("pn_layer_info *")
-        net._call(lib.pn_net_layer, index, info)
-        self._net = net
-        self.path = text(info.path)
-        self.kind = text(info.kind)
-        self.text = text(info.text)
-        self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
-        self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
-        self.parameters = int(info.parameters)
-        self.options: dict[str, float] = {text(info.arg_name[i]): info.arg[i] for i in range(info.args)}
-        self.index = index
-
-    @property
-    def tensors(self) -> dict[str, Array]:
-        """Live views of this layer's parameters by their short name, "W"."""
-        return {
-            name.rpartition(".")[2]: tensor
-            for name, tensor in self._net.tensors.items()
-            if name.rpartition(".")[0] == self.path
-        }
-
-    @property
-    def output(self) -> Array:
-        """A copy of what this layer put out in the last forward: (n, *out_shape)."""
-        with self._net._lock:
-            out = np.empty((self._net._rows, *self.out_shape), np.float32)
-            self._net._call(lib.pn_net_activation, self.index, len(out), pointer(out))
-        return out
-
-    def __getattr__(self, name: str) -> Array:
-        if not name.startswith("_"):
-            tensors = self.tensors
-            if name in tensors:
-                return tensors[name]
-            if name[0] == "d" and name[1:] in tensors and f"{self.path}.{name[1:]}" in self._net.gradients:
-                return self._net.gradients[f"{self.path}.{name[1:]}"]
-        raise AttributeError(f"layer {self.path} ({self.text}) has no {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "index" in self.__dict__ and name not in self.__dict__:  # what __init__ set are plain attributes
-            tensor = getattr(self, name)
-            if name not in self.tensors or np.shape(value) != tensor.shape:
-                raise ValueError(f"{name} of layer {self.path} takes {tensor.shape}, got {np.shape(value)}")
-            tensor[...] = value
-        else:
-            super().__setattr__(name, value)
-
-    def __repr__(self) -> str:
-        return f"<layer {self.path} {self.text}: {self.in_shape} -> {self.out_shape}, {self.parameters:,} parameters>"
-
-
-class Network:
-    """A network, built from its text or from layer objects; see pynet.layers.
-
-    >>> net = Network("input(784) dense(128) relu dense(10) softmax", seed=0)
-
-    x is (n, ...) with trailing axes that multiply to the input's features: uint8 means x/255, float32 and float64 are
-    taken as they are. y is (n,) integer labels, or (n, outputs): one-hot rows for cross-entropy, any targets for
-    squared error. What does not fit raises ValueError with the shape at hand and the one wanted.
-    """
+class Net(Handle):
+    """A network without its training, which Network adds; see there."""
 
     def __init__(self, spec: str | Iterable[Layer | str], seed: int = 0) -> None:
         words = spec if isinstance(spec, str) else " ".join(str(layer) for layer in spec)
@@ -171,14 +70,15 @@ class Network:
         number = checked_seed(seed)
         self._attach(lambda out, err: lib.pn_net_new(out, words.encode(), number, err))
 
+    @classmethod
+    def _load(cls, path: str | os.PathLike[str]) -> Self:
+        """A model that save wrote."""
+        net = cls.__new__(cls)
+        net._attach(lambda out, err: lib.pn_net_load(out, os.fsencode(path), err))
+        return net
+
     def _attach(self, create: Callable[[Any, Any], int]) -> None:
-        """Takes hold of the net that create(pn_net **, err) makes."""
-        check_environment()
-        out, err = ffi.new("pn_net **"), ffi.new("char[]", lib.PN_ERRLEN)
-        check(create(out, err), err)
-        self._ptr = ffi.gc(out[0], lib.pn_net_free)
-        self._lock = threading.RLock()
-        self._rows = 0
+        super()._attach(create)
         info = ffi.new("pn_net_info *")
         lib.pn_net_describe(self._ptr, info)
         self.seed = int(info.seed)
@@ -187,18 +87,10 @@ class Network:
         self.label_smoothing = float(info.smoothing)
         self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
         self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
-        self._in_features, self._out_features = int(info.in_features), int(info.out_features)
-        self._tensors = self._views()
+        self._out_features = int(info.out_features)
+        self._signature = Signature(self.in_shape, self.out_shape, self.loss_name)
         self.layers = [LayerView(self, i) for i in range(info.layers)]
         self._last = [layer for layer in self.layers if "." not in layer.path][-1]
-        _alive.add(self)
-
-    def _call(self, function: Any, *args: Any) -> None:
-        """A call on the core's net: one at a time, status checked."""
-        with self._lock:
-            status = function(self._ptr, *args)
-            if status:
-                check(status, lib.pn_net_error(self._ptr))
 
     # ---- what it is ----
 
@@ -211,7 +103,7 @@ class Network:
         return self.spec
 
     def __repr__(self) -> str:
-        return f"Network({self.spec!r}, seed={self.seed})"
+        return f"{type(self).__name__}({self.spec!r}, seed={self.seed})"
 
     @property
     def updates(self) -> int:
@@ -243,37 +135,6 @@ class Network:
             raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
         self.meta["classes"] = json.dumps(given, ensure_ascii=False)
 
-    def _tensor(self, index: int) -> Any:
-        tensor = ffi.new("pn_tensor *")
-        self._call(lib.pn_net_tensor, index, tensor)
-        return tensor
-
-    def _views(self) -> dict[str, Array]:
-        info = ffi.new("pn_net_info *")
-        lib.pn_net_describe(self._ptr, info)
-        tensors = [self._tensor(i) for i in range(info.tensors)]
-        return {text(t.name): view(t.data, tuple(t.shape)[: t.rank], self._ptr) for t in tensors}
-
-    @property
-    def tensors(self) -> dict[str, Array]:
-        """The parameters by name, {"0.W": (784, 128), "0.b": (128,), ...}, then the running statistics, which are not
-        trained: live views, writing changes the network."""
-        return dict(self._tensors)
-
-    @property
-    def gradients(self) -> dict[str, Array]:
-        """Copies of the gradients of the last backward(), by the same names."""
-        found = {}
-        for i, (name, tensor) in enumerate(self._tensors.items()):
-            entry = self._tensor(i)
-            grad = entry.grad
-            if not entry.trained:
-                continue
-            if grad == ffi.NULL:
-                raise RuntimeError(f"the gradient of {name} is there after backward()")
-            found[name] = np.frombuffer(ffi.buffer(grad, tensor.nbytes), np.float32).reshape(tensor.shape).copy()
-        return found
-
     def weights_sha256(self) -> str:
         """SHA-256 of all parameters, float32 little-endian in network order: equal for equal training."""
         import hashlib
@@ -304,7 +165,7 @@ class Network:
         sample_weight: npt.ArrayLike | None = None,
         augment: Augment | None = None,
     ) -> Samples:
-        return samples(self, x, y, sample_weight, augment)
+        return samples(self._signature, x, y, sample_weight, augment)
 
     # ---- training ----
 
@@ -345,17 +206,27 @@ class Network:
     ) -> float:
         """Forward, loss, backward and update on one batch, in one call; returns the mean loss before the update."""
         samples = self._samples(x, y, sample_weight, augment)
-        stats = self._train(samples, ffi.NULL, samples.n, max(samples.n, 1), optimizer_struct(optimizer))
+        stats = new_stats()
+        self._train(samples, None, max(samples.n, 1), optimizer_struct(optimizer), stats)
         return float(stats.loss / samples.n) if samples.n else 0.0
 
-    def _train(self, samples: Samples, order: Any, n: int, batch: int, opt: Any, stats: Any = None) -> Any:
-        stats = stats or ffi.new("pn_stats *")
-        self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
-        return stats
+    def _train(
+        self,
+        samples: Samples,
+        rows: Array | None,
+        batch: int,
+        opt: Any,
+        stats: Any = ffi.NULL,
+        rates: Array | None = None,
+    ) -> None:
+        """Steps on the samples `rows` (int32; None: all) in batches of this size, in that order; adds to stats.
 
-    fit = training.fit
-    partial_fit = training.partial_fit
-    gradient_stats = diagnose.gradient_stats
+        opt: pn_optim *; rates: the learning rate of each step, float64, in place of its own.
+        """
+        n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
+        each = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)  # as long as the core reads them
+        opt.rates = each
+        self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
 
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
@@ -408,18 +279,40 @@ class Network:
         for name, tensor in own.items():
             tensor[...] = given.tensors[name]
 
+    def copy(self) -> Self:
+        """A network of its own with the same parameters, notes, optimizer state and count of updates.
+
+        Trained alike, both end with the same bits.
+        """
+        twin = type(self).__new__(type(self))
+        twin._attach(lambda out, err: lib.pn_net_new(out, self.spec.encode(), self.seed, err))
+        with self._lock:
+            twin._restore(self._tensors, self.optimizer_state, self.updates)
+            twin.meta.update(self.meta)
+        return twin
+
+    def _restore(self, tensors: Mapping[str, Array], state: OptimizerState, updates: int) -> None:
+        """Takes over where a training has come to: parameters, optimizer state, count of updates."""
+        for name, tensor in tensors.items():
+            self._tensors[name][...] = tensor
+        self.optimizer_state = state
+        self._call(lib.pn_net_set_updates, updates)
+
     # ---- use ----
 
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
-        given = samples(self, x, None)
+        given = samples(self._signature, x, None)
         out = np.empty((given.n, *self.out_shape), FLOAT32)
         self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
         return out
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """The class (n,) with the largest output for each sample; a single one: is it above 1/2?"""
-        scores = self.predict_proba(x)
+        return self._decided(self.predict_proba(x))
+
+    def _decided(self, scores: Array) -> npt.NDArray[np.int64]:
+        """The class (n,) that outputs (n, *out_shape) stand for."""
         if scores.ndim != 2:
             scores = scores.reshape(len(scores), self._out_features)
         if self._out_features == 1 and self.loss_name != "cross_entropy":
@@ -432,7 +325,7 @@ class Network:
         return self._evaluate(self._samples(x, y, sample_weight))
 
     def _evaluate(self, samples: Samples) -> Evaluation:
-        stats = ffi.new("pn_stats *")
+        stats = new_stats()
         order = np.arange(samples.n, dtype=np.int32)
         for rows in np.split(order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)):  # Ctrl-C waits for a call to end
             self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
@@ -445,26 +338,31 @@ class Network:
         """Writes a safetensors file, whole or not at all; OSError if it cannot be written."""
         self._call(lib.pn_net_save, os.fsencode(path))
 
+    def _save_checkpoint(self, path: str | os.PathLike[str], words: str, tensors: Mapping[str, Array]) -> None:
+        """Writes a model file that holds a text and other tensors besides, whole or not at all."""
+        entries, names = ffi.new("pn_tensor[]", len(tensors)), [ffi.new("char[]", name.encode()) for name in tensors]
+        for entry, name, tensor in zip(entries, names, tensors.values(), strict=True):
+            entry.name, entry.data, entry.size = name, pointer(tensor), tensor.size
+            entry.rank, entry.shape = tensor.ndim, tensor.shape
+        chars = ffi.new("char[]", words.encode())
+        more = ffi.new("pn_checkpoint *", {"text": chars, "tensors": len(tensors), "tensor": entries})
+        self._call(lib.pn_net_save_checkpoint, more, os.fsencode(path))
 
-def load(path: str | os.PathLike[str]) -> Network:
-    """Reads a model that save wrote. OSError: it cannot be read; ValueError: it is no pynet model, or damaged."""
-    net = Network.__new__(Network)
-    net._attach(lambda out, err: lib.pn_net_load(out, os.fsencode(path), err))
-    return net
+    @classmethod
+    def _load_checkpoint(cls, path: str | os.PathLike[str]) -> tuple[Self, str, dict[str, Array]]:
+        """What _save_checkpoint wrote: the network, the text and the other tensors."""
+        more = ffi.gc(ffi.new("pn_checkpoint *"), lib.pn_checkpoint_free)
+        net = cls.__new__(cls)
+        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, os.fsencode(path), err))
+        entries = [more.tensor[i] for i in range(more.tensors)]
+        tensors = {text(t.name): view(t.data, tuple(t.shape)[: t.rank], more).copy() for t in entries}
+        return net, text(more.text), tensors
+
+
+def new_stats(**numbers: float) -> Any:
+    """pn_stats *: loss, correct, samples and steps, summed over calls; 0 unless given."""
+    return ffi.new("pn_stats *", numbers)
 
 
 def _shape(shape: tuple[int, ...]) -> str:
     return f"({','.join(str(size) for size in shape)})"
-
-
-_alive: weakref.WeakSet[Network] = weakref.WeakSet()
-
-
-def _renew_locks() -> None:
-    """In a forked child no thread is left that could release a lock taken before the fork."""
-    for net in _alive:
-        net._lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,19 @@ import numpy.typing as npt
 from pynet._ffi import UINT8, Array, array, augment_struct, ffi, lib, pointer
 from pynet.augment import Augment
 
-if TYPE_CHECKING:
-    from pynet.network import Network
-
-__all__ = ["Samples", "class_weights", "samples"]
+__all__ = ["Samples", "Signature", "class_weights", "samples"]
 
 
 # Looked up once: that takes a good part of the time of a prediction.
 _PN_DATA, _UINT8, _FLOAT32 = ffi.typeof("pn_data *"), lib.PN_UINT8, lib.PN_FLOAT32
+
+
+class Signature(NamedTuple):
+    """What a network takes and gives: the shapes of a sample and its output; the loss decides what targets may be."""
+
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    loss_name: str
 
 
 class Samples:
@@ -54,7 +59,7 @@ class Samples:
 
 
 def samples(
-    net: Network,
+    takes: Signature,
     x: npt.ArrayLike | None,
     y: npt.ArrayLike | None,
     sample_weight: npt.ArrayLike | None = None,
@@ -64,14 +69,14 @@ def samples(
 
     augment: how training changes x.
     """
-    inputs = None if x is None else _inputs(net, x)
-    labels, targets = (None, None) if y is None else _answers(net, y)
+    inputs = None if x is None else _inputs(takes, x)
+    labels, targets = (None, None) if y is None else _answers(takes, y)
     answers = labels if labels is not None else targets
     if inputs is not None and answers is not None and len(inputs) != len(answers):
         raise ValueError(f"x has {len(inputs)} samples, y has {len(answers)}")
     some = inputs if inputs is not None else answers
     n = 0 if some is None else len(some)
-    how = None if augment is None or x is None else augment_struct(augment, *picture_size(net, np.shape(x)))
+    how = None if augment is None or x is None else augment_struct(augment, *picture_size(takes.in_shape, np.shape(x)))
     if sample_weight is None:
         return Samples(inputs, labels, targets, n, augment=how)
     if np.shape(sample_weight) != (n,):
@@ -79,18 +84,18 @@ def samples(
     return Samples(inputs, labels, targets, n, array(sample_weight), how)
 
 
-def picture_size(net: Network, shape: tuple[int, ...]) -> tuple[int, int]:
+def picture_size(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
     """Height and width of pictures x (n, ..., height, width), or of those the network takes; else ValueError."""
-    size = shape[-2:] if len(shape) > 2 else net.in_shape[-2:]
+    size = shape[-2:] if len(shape) > 2 else in_shape[-2:]
     if len(size) < 2:
         wanted = "(n, height, width) or (n, channels, height, width)"
         raise ValueError(f"augment needs pictures {wanted}; x has shape {shape}")
     return int(size[0]), int(size[1])
 
 
-def class_weights(net: Network, y: npt.ArrayLike, weights: Mapping[int, float] | Sequence[float]) -> Array:
+def class_weights(outputs: int, y: npt.ArrayLike, weights: Mapping[int, float] | Sequence[float]) -> Array:
     """The weight of each sample (n,) from that of its class: a number for each class, or {class: weight}, others 1."""
-    classes = max(2, math.prod(net.out_shape))
+    classes = max(2, outputs)
     labels = np.asarray(y)
     if labels.ndim > 1:
         labels = labels.reshape(len(labels), -1)
@@ -114,11 +119,11 @@ def class_weights(net: Network, y: npt.ArrayLike, weights: Mapping[int, float] |
     return np.asarray(table[labels])
 
 
-def _inputs(net: Network, x: npt.ArrayLike) -> Array:
+def _inputs(takes: Signature, x: npt.ArrayLike) -> Array:
     a = np.asarray(x)
-    if a.shape[1:] != net.in_shape and (a.ndim < 2 or math.prod(a.shape[1:]) != math.prod(net.in_shape)):
-        wanted = ", ".join(str(size) for size in net.in_shape)
-        hint = "; for one sample, x[None]" if a.size == math.prod(net.in_shape) else ""
+    if a.shape[1:] != takes.in_shape and (a.ndim < 2 or math.prod(a.shape[1:]) != math.prod(takes.in_shape)):
+        wanted = ", ".join(str(size) for size in takes.in_shape)
+        hint = "; for one sample, x[None]" if a.size == math.prod(takes.in_shape) else ""
         raise ValueError(f"x has shape {a.shape}, this network takes (n, {wanted}){hint}")
     if a.dtype == UINT8:
         return array(a, UINT8)
@@ -127,17 +132,17 @@ def _inputs(net: Network, x: npt.ArrayLike) -> Array:
     return array(a)
 
 
-def _answers(net: Network, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:
+def _answers(takes: Signature, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:
     """y as (labels, targets), one of them None."""
-    a, outputs = np.asarray(y), math.prod(net.out_shape)
-    takes_targets = net.loss_name != "cross_entropy"
+    a, outputs = np.asarray(y), math.prod(takes.out_shape)
+    takes_targets = takes.loss_name != "cross_entropy"
     if a.ndim == 1 and outputs == 1 and takes_targets:
         return None, array(a).reshape(-1, 1)
     if a.ndim == 1 and (a.dtype.kind in "iu" or a.size == 0):
         if a.size and not (a.min() >= 0 and a.max() < outputs):
             raise ValueError(f"labels run from {a.min()} to {a.max()}; this network takes 0 to {outputs - 1}")
         return array(a, np.int32), None
-    if a.ndim > 2 and a.shape[1:] == net.out_shape:
+    if a.ndim > 2 and a.shape[1:] == takes.out_shape:
         a = a.reshape(len(a), outputs)
     if a.ndim == 2 and a.shape[1] == outputs and a.dtype.kind in "iufb":
         if takes_targets:

@@ -1,13 +1,7 @@
-"""Pictures as a network takes them: files of the common formats, decoded and prepared.
-
-    x = prepare(read_picture("three.jpg"), Preparation(28, 28))    (28, 28) uint8, light ink on dark; None: no ink
-
-What is a glyph (a digit, a letter) is found, fitted and centred, see glyph.py; other pictures are taken whole.
-"""
+"""Picture files of the common formats, decoded, one or many at a time."""
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -21,11 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pynet.data.arrays import DataError
-from pynet.pictures.glyph import find_ink, is_set, place, set_glyph
-from pynet.pictures.preparation import STYLES, Preparation
+from pynet.errors import DataError
 
-__all__ = ["SUFFIXES", "flat", "in_parallel", "picture_files", "prepare", "read_picture"]
+__all__ = ["SUFFIXES", "flat", "in_parallel", "picture_files", "read_picture"]
 
 # Pillow knows more, some of which start other programs; the suffixes say which files of a folder are pictures.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -37,51 +29,6 @@ LARGE = 10_000  # bytes of a picture that takes a few milliseconds
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None) -> npt.NDArray[np.uint8] | None:
-    """A network's input, uint8 of wanted.shape; None where a glyph is wanted and there is no ink.
-
-    image: as read_picture gives it. invert: True: dark ink on light paper, which is turned into light on dark;
-    False: light on dark already; None: decided from the picture. A picture that is no glyph is inverted by True
-    alone, a glyph in colour keeps its colours.
-    """
-    if wanted.style is None:
-        fitted = ImageOps.fit(image, (wanted.width, wanted.height), Image.Resampling.BICUBIC)
-        values = _values(fitted, wanted.color)
-        return 255 - values if invert else values
-    style = STYLES[wanted.style]
-    grey = np.asarray(image if image.mode == "F" else image.convert("L"), np.float32) / np.float32(255)
-    if not wanted.color and not invert and is_set(grey, wanted.height, wanted.width, style):
-        return np.round(255 * grey).astype(np.uint8)
-    ink = find_ink(grey, invert)
-    if ink is None:
-        return None
-    if not wanted.color:
-        return set_glyph(ink, wanted.height, wanted.width, style)
-    frame = place(ink, wanted.height, wanted.width, style)
-    return _values(_framed(image.convert("RGB"), frame, wanted), True)
-
-
-def _values(image: Image.Image, color: bool) -> npt.NDArray[np.uint8]:
-    """(h, w) or (3, h, w)."""
-    if color:
-        return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
-    return np.asarray(image.convert("L"))
-
-
-def _framed(image: Image.Image, frame: tuple[float, float, float, float], size: Preparation) -> Image.Image:
-    """The part of a picture in the frame (left, top, right, bottom), on the colour of its paper where it ends."""
-    paper = np.median(np.asarray(image).reshape(-1, 3), axis=0)
-    left, top = (math.floor(side) for side in frame[:2])
-    right, bottom = (math.ceil(side) for side in frame[2:])
-    sheet = Image.new("RGB", (right - left, bottom - top), tuple(int(c) for c in paper))
-    sheet.paste(image, (-left, -top))
-    inner = (frame[0] - left, frame[1] - top, frame[2] - left, frame[3] - top)
-    return sheet.resize((size.width, size.height), Image.Resampling.BICUBIC, box=inner)
-
-
-# ---- decoding -------------------------------------------------------------------------------------------------------
 
 
 def read_picture(source: str | os.PathLike[str] | IO[bytes], least: int = LONGEST) -> Image.Image:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from pynet.network import Network
-
-__all__ = ["NOTE", "STYLES", "Preparation", "Style", "preparation_of"]
+__all__ = ["NOTE", "STYLES", "Preparation", "Style"]
 
 NOTE = "pictures"  # the key of the preparation among the notes of a model file
 
@@ -71,21 +67,3 @@ class Preparation:
         if not good:
             raise ValueError(f"the model's note on how its pictures were prepared is damaged: {text!r:.80}")
         return found
-
-
-def preparation_of(net: Network) -> Preparation:
-    """How a network's pictures were prepared: as its notes say, else what its input suggests. Raises ValueError."""
-    note = net.meta.get(NOTE)
-    preparation = _guessed(net.in_shape) if note is None else Preparation.from_note(note)
-    if math.prod(preparation.shape) != math.prod(net.in_shape):
-        raise ValueError(f"the model takes {net.in_shape}, but its note says pictures of {preparation.shape}")
-    return preparation
-
-
-def _guessed(shape: tuple[int, ...]) -> Preparation:
-    features = math.prod(shape)
-    color = len(shape) == 3 and shape[0] == 3
-    height, width = shape[-2:] if len(shape) == 3 else (math.isqrt(features),) * 2
-    if features != (3 if color else 1) * height * width or min(height, width) < 4:
-        raise ValueError(f"the model takes {features} inputs in the shape {shape}, which is no picture")
-    return Preparation(height, width, color, None if color else "digits" if features == 64 else "mnist")

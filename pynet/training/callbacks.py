@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pynet.model.net import Net
+from pynet.training.feed import Feed
 from pynet.training.history import History
-
-if TYPE_CHECKING:
-    from pynet.network import Network
-    from pynet.training.feed import Feed
 
 __all__ = ["Callback", "EarlyStopping", "Run", "call"]
 
@@ -23,7 +21,7 @@ class Run:
     has had so far, of `steps`; loss: their mean. history: the epochs that are over. row: the figures of the last one.
     """
 
-    net: Network
+    net: Net
     epochs: int
     feed: Feed = field(repr=False)
     learning_rate: float

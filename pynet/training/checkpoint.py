@@ -6,23 +6,20 @@ import json
 import math
 import os
 import re
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pynet._ffi import ffi, lib, pointer, text, view
+from pynet._ffi import Array
+from pynet.model.net import Net, OptimizerState, new_stats
+from pynet.training.progress import Progress
 
-if TYPE_CHECKING:
-    from pynet.network import Network, OptimizerState
-
-__all__ = ["Checkpoint", "State", "read", "write"]
-
-Array = npt.NDArray[np.float32]
+__all__ = ["Checkpoint", "Keeper", "State", "read", "write"]
 
 VERSION = 1
 
@@ -100,10 +97,68 @@ class State:
                 raise ValueError(f"{place} is the checkpoint of another training, with another {name}{shown}")
 
 
+class Keeper:
+    """Writes a training to its checkpoint as it goes."""
+
+    def __init__(self, checkpoint: Checkpoint, net: Net, facts: dict[str, str]) -> None:
+        self._checkpoint, self._net, self._facts = checkpoint, net, facts
+        self._written = time.monotonic()
+
+    def begin(self, epochs: int) -> Progress:
+        """Takes up the training that the file holds, or writes the first: what cannot be written fails here."""
+        checkpoint = self._checkpoint
+        checkpoint.check()
+        if not checkpoint.resume:
+            progress = Progress()
+            write(checkpoint.path, self._net, self._state(progress, False))
+            return progress
+        state, tensors = read(checkpoint.path)
+        place = os.fspath(checkpoint.path)
+        state.check_suits(self._facts, place)
+        if len(state.rows) > epochs:
+            raise ValueError(f"{place} has come to the end of epoch {len(state.rows)}, of {epochs} wanted")
+        self._net._restore(tensors, state.optimizer, state.updates)
+        return Progress(state.rows, len(state.rows), new_stats(**state.stats), state.seconds, state.best)
+
+    def epoch_is_over(self, progress: Progress) -> None:
+        """Writes if that many epochs are over."""
+        every = self._checkpoint.epochs
+        if every and len(progress.rows) % every == 0:
+            self.write(progress)
+
+    def call_is_over(self, progress: Progress) -> None:
+        """Writes if that many seconds are over."""
+        every = self._checkpoint.seconds
+        if every and time.monotonic() - self._written >= every:
+            self.write(progress)
+
+    def write(self, progress: Progress, finished: bool = False) -> None:
+        """Writes now; the training goes on if that cannot be done."""
+        try:
+            write(self._checkpoint.path, self._net, self._state(progress, finished))
+        except OSError as error:
+            self._checkpoint.on_error(error)
+        self._written = time.monotonic()
+
+    def _state(self, progress: Progress, finished: bool) -> State:
+        begun = progress.epoch == len(progress.rows)
+        stats, seconds = (progress.stats, progress.seconds) if begun else (new_stats(), 0.0)
+        return State(
+            self._facts,
+            progress.rows,
+            {name: getattr(stats, name) for name in ("loss", "correct", "samples", "steps")},
+            seconds,
+            self._net.optimizer_state,
+            self._net.updates,
+            progress.best,
+            finished,
+        )
+
+
 # ---- the file -------------------------------------------------------------------------------------------------------
 
 
-def write(path: str | os.PathLike[str], net: Network, state: State) -> None:
+def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
     """Writes the network and the state of its training, whole or not at all; OSError if that cannot be done."""
     tensors = {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
@@ -117,27 +172,15 @@ def write(path: str | os.PathLike[str], net: Network, state: State) -> None:
         "steps": state.optimizer.steps,
         "finished": state.finished,
     }
-    words = json.dumps({"sha256": _digest(net, told, tensors), "training": told}).encode()
-    entries, names = ffi.new("pn_tensor[]", len(tensors)), [ffi.new("char[]", name.encode()) for name in tensors]
-    for entry, name, tensor in zip(entries, names, tensors.values(), strict=True):
-        entry.name, entry.data, entry.size = name, pointer(tensor), tensor.size
-        entry.rank, entry.shape = tensor.ndim, tensor.shape
-    chars = ffi.new("char[]", words)
-    more = ffi.new("pn_checkpoint *", {"text": chars, "tensors": len(tensors), "tensor": entries})
-    net._call(lib.pn_net_save_checkpoint, more, os.fsencode(path))
+    words = json.dumps({"sha256": _digest(net, told, tensors), "training": told})
+    net._save_checkpoint(path, words, tensors)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
     """The state that write wrote, and the tensors of its network. OSError, ValueError: it is damaged, or none."""
-    from pynet.network import Network, OptimizerState
-
-    more = ffi.gc(ffi.new("pn_checkpoint *"), lib.pn_checkpoint_free)
-    net = Network.__new__(Network)
-    net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, os.fsencode(path), err))
-    entries = [more.tensor[i] for i in range(more.tensors)]
-    tensors = {text(t.name): view(t.data, tuple(t.shape)[: t.rank], more).copy() for t in entries}
+    net, words, tensors = Net._load_checkpoint(path)
     try:
-        told = json.loads(text(more.text))
+        told = json.loads(words)
         digest, told = told["sha256"], told["training"]
         if told["version"] != VERSION:
             raise ValueError(f"{os.fspath(path)} is a checkpoint of another version of pynet")
@@ -159,7 +202,7 @@ def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
     return state, {name: tensor.copy() for name, tensor in net.tensors.items()}
 
 
-def _digest(net: Network, told: Any, tensors: Mapping[str, Array]) -> str:
+def _digest(net: Net, told: Any, tensors: Mapping[str, Array]) -> str:
     """SHA-256 of all that the rest of a training depends on."""
     import hashlib
 

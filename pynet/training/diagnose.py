@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from pynet.network import LayerView, Network
-    from pynet.training.callbacks import Run
+from pynet.model.net import Net
+from pynet.model.views import LayerView
+from pynet.training.callbacks import Run
 
 __all__ = ["Diagnosis", "GradientStats", "gradient_stats", "source_of_nonfinite"]
 
@@ -37,7 +37,7 @@ class GradientStats(NamedTuple):
 
 
 def gradient_stats(
-    net: Network, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None
+    net: Net, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None
 ) -> dict[str, GradientStats]:
     """For each tensor of parameters, {"0.W": GradientStats(...), ...}: of the last backward, or of these samples."""
     if x is not None and y is not None:
@@ -87,7 +87,7 @@ def findings(run: Run) -> Iterator[tuple[str, str]]:
     yield from _over_fitting(run)
 
 
-def _dead_relus(net: Network, x: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
+def _dead_relus(net: Net, x: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
     net.forward(x, training=False)
     for layer in net.layers:
         if layer.kind == "relu":
@@ -102,7 +102,7 @@ def _dead_relus(net: Network, x: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
                 return
 
 
-def _gradients(net: Network, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
+def _gradients(net: Net, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
     try:
         stats = gradient_stats(net, x, y)
     except FloatingPointError:  # the training itself will notice
@@ -160,7 +160,7 @@ def _over_fitting(run: Run) -> Iterator[tuple[str, str]]:
         )
 
 
-def source_of_nonfinite(net: Network, x: npt.ArrayLike) -> str:
+def source_of_nonfinite(net: Net, x: npt.ArrayLike) -> str:
     """Where a loss that is not finite comes from, for these inputs (n, ...): ": layer 2, dense(64), puts out inf"."""
     net.forward(x)
     found = [layer for layer in net.layers if not np.isfinite(layer.output).all()]

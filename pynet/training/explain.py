@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import optimizer_struct
-from pynet.network import LayerView, Network
+from pynet._ffi import Array, optimizer_struct
+from pynet.model.net import Net
+from pynet.model.views import LayerView
 from pynet.optim import SGD, Optimizer
-from pynet.text import percent, printable
+from pynet.text import drawn, percent, picture_shape, printable
 
 __all__ = ["Explanation", "LayerStep", "explain"]
-
-Array = npt.NDArray[Any]
 
 MOST_OUTPUTS = 12  # of more classes, only the likeliest and the right one are listed
 LARGEST = 3  # weight changes that are shown of each tensor
@@ -99,8 +97,6 @@ class Explanation:
 
     def _picture(self) -> list[str]:
         """The sample drawn in characters, if it is a picture of bytes."""
-        from pynet.commands.predict import drawn
-        from pynet.figures.canvas import picture_shape
 
         shape = picture_shape(self.x.shape)
         if shape is None or self.x.min() < 0 or self.x.max() > 1:
@@ -167,7 +163,7 @@ class Explanation:
         return sorted({*map(int, likeliest), int(self.y.argmax())})
 
 
-def explain(net: Network, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer | None = None) -> Explanation:
+def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer | None = None) -> Explanation:
     """What one step of learning from one sample does; the network stays as it is.
 
     x: one sample, (*in_shape) or (1, ...). y: its label, or its targets (outputs). optimizer: None is SGD(0.1).
@@ -183,9 +179,7 @@ def explain(net: Network, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimiz
     answer = answer.reshape(1) if answer.size == 1 else answer.reshape(1, -1)
     optimizer = optimizer or SGD()
     before = {name: tensor.copy() for name, tensor in net.tensors.items()}
-    twin = Network(net.spec, net.seed)
-    for name, tensor in twin.tensors.items():
-        tensor[...] = before[name]
+    twin = net.copy()
     output = twin.forward(sample)[0].ravel()
     layers = [LayerStep(one.path, one.text, one.kind, one.output[0]) for one in twin.layers]
     loss = twin.loss(answer)

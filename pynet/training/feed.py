@@ -9,21 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import ffi, lib, pointer
+from pynet._ffi import Array
 from pynet.augment import Augment
+from pynet.model.net import Net
 from pynet.model.samples import Samples
 
-if TYPE_CHECKING:
-    from pynet.network import Network
-
 __all__ = ["ArrayFeed", "BatchFeed", "Feed", "check_finite", "fingerprint"]
-
-Array = npt.NDArray[Any]
 
 CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
 PROBE = 256  # samples that stand for all of them
@@ -40,11 +36,11 @@ class Feed(Protocol):
     def samples(self) -> int | None:
         """Of an epoch; None: as steps."""
 
-    def train(self, epoch: int, opt: Any, rates: Any, stats: Any) -> Iterator[int]:
+    def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
         """Trains for the rest of an epoch; after each call of the core yields how many samples that was.
 
-        opt: pn_optim *. rates: the learning rate of each step (double *), or NULL. FloatingPointError: a loss is not
-        finite, stats tells before which step.
+        opt: pn_optim *. rates: the learning rate of each step (steps) float64, None: that of opt. LossNotFiniteError:
+        stats tells before which step.
         """
 
     def probe(self) -> tuple[Array, Array] | None:
@@ -60,7 +56,7 @@ class Feed(Protocol):
 class ArrayFeed:
     """All samples once in an epoch, in an order that seed and epoch decide, in calls of about CALL_SECONDS."""
 
-    def __init__(self, net: Network, samples: Samples, batch_size: int, seed: int) -> None:
+    def __init__(self, net: Net, samples: Samples, batch_size: int, seed: int) -> None:
         self._net, self._data, self._seed = net, samples, seed
         self.samples = samples.n
         self.steps = -(-samples.n // batch_size)
@@ -73,16 +69,17 @@ class ArrayFeed:
         size, larger = divmod(self.samples, self.steps)
         return (larger - step, size + 1) if step < larger else (self.steps - step, size)
 
-    def train(self, epoch: int, opt: Any, rates: Any, stats: Any) -> Iterator[int]:
+    def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
         """See Feed."""
-        order = pointer(self._order, writable=True)
-        lib.pn_shuffle(order, self.samples, self._seed, epoch)
+        from pynet.kernels import shuffle  # with all the kernels: not needed by most who import pynet
+
+        self._order = shuffle(self.samples, self._seed, epoch)
         while stats.steps < self.steps:
             alike, self._size = self._sizes(int(stats.steps))
             steps = min(self._steps_a_call, alike)
-            opt.rates = rates + int(stats.steps) if rates else ffi.NULL
+            rows = self._order[stats.samples :][: steps * self._size]
             begin = time.perf_counter()
-            self._net._train(self._data, order + int(stats.samples), steps * self._size, self._size, opt, stats)
+            self._net._train(self._data, rows, self._size, opt, stats, _after(rates, stats))
             a_step = max(time.perf_counter() - begin, 1e-7) / steps
             self._steps_a_call = max(1, min(int(CALL_SECONDS / a_step), 4 * steps))
             yield steps * self._size
@@ -117,13 +114,13 @@ class BatchFeed:
     samples = None
 
     def __init__(
-        self, net: Network, batches: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], augment: Augment | None
+        self, net: Net, batches: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], augment: Augment | None
     ) -> None:
         self._net, self._batches, self._augment = net, batches, augment
         self.steps = len(batches) if isinstance(batches, Sized) else None
         self._last: tuple[Array, Array] | None = None
 
-    def train(self, epoch: int, opt: Any, rates: Any, stats: Any) -> Iterator[int]:
+    def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
         """See Feed."""
         for pair in islice(self._batches, int(stats.steps), None):
             try:
@@ -133,10 +130,9 @@ class BatchFeed:
             data = self._net._samples(x, y, augment=self._augment)
             check_finite(data, f"x of batch {stats.steps + 1}")
             self._last = np.asarray(x), np.asarray(y)
-            if rates and stats.steps >= (self.steps or 0):
+            if rates is not None and stats.steps >= len(rates):
                 raise ValueError(f"there are more batches than their length says: {self.steps}")
-            opt.rates = rates + int(stats.steps) if rates else ffi.NULL
-            self._net._train(data, ffi.NULL, data.n, max(data.n, 1), opt, stats)
+            self._net._train(data, None, max(data.n, 1), opt, stats, _after(rates, stats))
             yield data.n
         if not stats.steps:
             again = "a generator gives them once: for several epochs, pass a list" if epoch else "there is none"
@@ -154,6 +150,11 @@ class BatchFeed:
     def facts(self) -> dict[str, str]:
         """See Feed; the batches are not looked at before they come."""
         return {"data": "batches", "augmentation": str(self._augment or "none")}
+
+
+def _after(rates: Array | None, stats: Any) -> Array | None:
+    """The learning rates of the steps that are still to be taken."""
+    return None if rates is None else rates[stats.steps :]
 
 
 def fingerprint(data: Samples) -> str:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import os
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import checked_seed, ffi, lib, optimizer_struct
+from pynet._ffi import Array, checked_seed, optimizer_struct
 from pynet.augment import Augment
+from pynet.errors import LossNotFiniteError
+from pynet.model.net import Net
 from pynet.model.samples import Samples, class_weights
 from pynet.optim import SGD, Optimizer
 from pynet.training.callbacks import EarlyStopping, Run, call, check
 from pynet.training.diagnose import source_of_nonfinite
 from pynet.training.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint
 from pynet.training.history import History
+from pynet.training.progress import Progress
 
 if TYPE_CHECKING:
-    from pynet.network import Network
     from pynet.schedules import Schedule
-    from pynet.training.checkpoint import Checkpoint, State
+    from pynet.training.checkpoint import Checkpoint, Keeper
 
 __all__ = ["fit", "partial_fit"]
 
@@ -30,7 +33,7 @@ Metric = Callable[[npt.NDArray[Any], npt.NDArray[np.float32]], float]
 
 
 def fit(
-    net: Network,
+    net: Net,
     x: npt.ArrayLike | Iterable[tuple[npt.ArrayLike, npt.ArrayLike]],
     y: npt.ArrayLike | None = None,
     *,
@@ -82,7 +85,7 @@ def fit(
             raise ValueError("sample_weight with validation_split: split the data yourself, and give validation")
         if y is None:
             raise ValueError("validation_split is for arrays; batches take validation")
-        from pynet.data import validation_split as split
+        from pynet.data.splits import validation_split as split  # data sets: not needed by most who import pynet
 
         x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, seed)
         validation = (held_out[0], held_out[1])
@@ -100,13 +103,24 @@ def fit(
     if early_stopping and column not in ("loss", "accuracy", *judge.columns):
         accepted = ", ".join(("loss", "accuracy", *judge.columns))
         raise ValueError(f"early stopping monitors {column!r}; this training has {accepted}")
-    how = optimizer or SGD()
-    loop = _Loop(net, feed, how, schedule, judge, early_stopping, checkpoint, listeners, progress, epochs)
-    return loop.run()
+    if schedule and feed.steps is None:
+        raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
+    return _Loop(
+        net,
+        feed,
+        judge,
+        optimizer or SGD(),
+        schedule=schedule,
+        early_stopping=early_stopping,
+        checkpoint=checkpoint,
+        callbacks=listeners,
+        epochs=epochs,
+        bar=progress,
+    ).run()
 
 
 def partial_fit(
-    net: Network,
+    net: Net,
     x: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
@@ -124,15 +138,15 @@ def partial_fit(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; accepted: 1 or more")
     feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
-    return _Loop(net, feed, optimizer or SGD(), None, _Judge(net, None, {})).epoch(net.updates)
+    return _Loop(net, feed, _Judge(net, None, {}), optimizer or SGD()).epoch(net.updates)
 
 
 def _samples(
-    net: Network, x: Any, y: npt.ArrayLike, weight: npt.ArrayLike | None, by_class: Any, augment: Augment | None
+    net: Net, x: Any, y: npt.ArrayLike, weight: npt.ArrayLike | None, by_class: Any, augment: Augment | None
 ) -> Samples:
     """The training data, which must be finite, with the product of both weights."""
     if by_class is not None:
-        weights = class_weights(net, y, by_class)
+        weights = class_weights(math.prod(net.out_shape), y, by_class)
         weight = weights if weight is None else weights * np.asarray(weight, np.float32)
     samples = net._samples(x, y, weight, augment)
     check_finite(samples, "x")
@@ -143,7 +157,7 @@ class _Judge:
     """Measures the network on the validation data."""
 
     def __init__(
-        self, net: Network, data: tuple[npt.ArrayLike, npt.ArrayLike] | None, metrics: Mapping[str, Metric]
+        self, net: Net, data: tuple[npt.ArrayLike, npt.ArrayLike] | None, metrics: Mapping[str, Metric]
     ) -> None:
         self._net, self._data, self._metrics = net, data, metrics
         self._samples = net._samples(*data) if data else None
@@ -171,204 +185,150 @@ class _Judge:
         return {"validation data": fingerprint(self._samples), "metrics": ", ".join(self._metrics) or "none"}
 
 
+@dataclass
 class _Loop:
     """A training from its first epoch to the last."""
 
-    def __init__(
-        self,
-        net: Network,
-        feed: Feed,
-        optimizer: Optimizer,
-        schedule: Schedule | None,
-        judge: _Judge,
-        early_stopping: EarlyStopping | None = None,
-        checkpoint: Checkpoint | None = None,
-        callbacks: Sequence[Any] = (),
-        progress: bool = False,
-        epochs: int = 1,
-    ) -> None:
-        self._net, self._feed, self._schedule, self._judge = net, feed, schedule, judge
-        self._optimizer, self._opt = optimizer, optimizer_struct(optimizer)
-        self._early, self._callbacks, self._progress = early_stopping, callbacks, progress
-        self._run = Run(net, epochs, feed, float(self._opt.learning_rate))
-        self._at, self._stats, self._seconds = -1, ffi.new("pn_stats *"), 0.0
-        self._rows: list[dict[str, float]] = []
-        self._best: dict[str, npt.NDArray[np.float32]] = {}
-        self._checkpoint = checkpoint
-        self._facts: dict[str, str] = {}
-        self._written = time.monotonic()
-        if schedule and feed.steps is None:
-            raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
+    net: Net
+    feed: Feed
+    judge: _Judge
+    optimizer: Optimizer
+    schedule: Schedule | None = None
+    early_stopping: EarlyStopping | None = None
+    checkpoint: Checkpoint | None = None
+    callbacks: Sequence[Any] = ()
+    epochs: int = 1
+    bar: bool = False
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self._opt = optimizer_struct(self.optimizer)
+        self._run = Run(self.net, self.epochs, self.feed, float(self._opt.learning_rate))
+        self._keeper: Keeper | None = None
+
+    def _facts(self) -> dict[str, str]:
+        """All that decides a number of this training, in words."""
+        return {
+            "network": self.net.spec,
+            "network seed": str(self.net.seed),
+            **self.feed.facts(),
+            "optimizer": str(self.optimizer),
+            "schedule": f"{self.schedule}, {self.epochs} epochs" if self.schedule else "none",
+            **self.judge.facts(),
+            "early stopping": str(self.early_stopping or "none"),
+        }
 
     def run(self) -> History:
         """All epochs, or as many as early stopping and callbacks let run."""
-        if self._checkpoint:
-            self._begin_checkpoints(self._checkpoint)
+        if self.checkpoint:
+            self._begin_checkpoints(self.checkpoint)
         try:
             self._epochs()
         except FloatingPointError:  # to go on from here would lead there again
             raise
         except BaseException:
-            self._write()
+            if self._keeper:
+                self._keeper.write(self.progress)
             raise
-        self._write(finished=not self._run.stopped)
-        for name, tensor in self._best.items():
-            self._net.tensors[name][...] = tensor
-        call(self._callbacks, "on_train_end", self._run)
+        if self._keeper:
+            self._keeper.write(self.progress, finished=not self._run.stopped)
+        for name, tensor in self.progress.best.items():
+            self.net.tensors[name][...] = tensor
+        call(self.callbacks, "on_train_end", self._run)
         return self._run.history
 
+    def _begin_checkpoints(self, checkpoint: Checkpoint) -> None:
+        from pynet.training.checkpoint import Keeper
+
+        self._keeper = Keeper(checkpoint, self.net, self._facts())
+        self.progress = self._keeper.begin(self.epochs)
+        for row in self.progress.rows:
+            self._run.history.add(row)
+
     def _epochs(self) -> None:
-        run = self._run
-        call(self._callbacks, "on_train_begin", run)
-        for epoch in range(len(self._rows), run.epochs):
-            if run.stopped or (self._early and self._early.is_over(self._monitored())):
+        run, rows = self._run, self.progress.rows
+        call(self.callbacks, "on_train_begin", run)
+        for epoch in range(len(rows), run.epochs):
+            if run.stopped or (self.early_stopping and self.early_stopping.is_over(self._monitored())):
                 break
             row = self.epoch(epoch)
             if not row:
                 break
-            self._keep_best(row)
-            self._rows.append(row)  # from here on the epoch counts
+            rows.append(row)  # from here on the epoch counts
+            self._keep_best()
             run.history.add(row)
             run.row = row
-            call(self._callbacks, "on_epoch_end", run)
-            every = self._checkpoint.epochs if self._checkpoint else 0
-            if every and len(self._rows) % every == 0:
-                self._write()
+            call(self.callbacks, "on_epoch_end", run)
+            if self._keeper:
+                self._keeper.epoch_is_over(self.progress)
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Every sample once; returns the figures. Nothing if a callback ends the training before the epoch is over."""
-        if self._at != epoch:  # else it was resumed within the epoch
-            self._stats, self._seconds = ffi.new("pn_stats *"), 0.0
-            self._at = epoch
-        run, stats = self._run, self._stats
+        run, progress = self._run, self.progress
+        progress.begin(epoch)
+        stats = progress.stats
         run.epoch, run.step, run.loss = epoch + 1, int(stats.steps), stats.loss / max(stats.samples, 1)
-        call(self._callbacks, "on_epoch_begin", run)
+        call(self.callbacks, "on_epoch_begin", run)
         rates = self._rates(epoch)
-        with _bar(self._progress, self._feed.samples, f"epoch {epoch + 1}/{run.epochs}") as advance:
+        with _bar(self.bar, self.feed.samples, f"epoch {epoch + 1}/{run.epochs}") as advance:
             advance(int(stats.samples))
-            calls = self._feed.train(epoch, self._opt, rates, stats)
+            calls = self.feed.train(epoch, self._opt, rates, stats)
             while not run.stopped:
                 begin = time.perf_counter()
                 samples = self._next(calls)
-                self._seconds += time.perf_counter() - begin
+                progress.seconds += time.perf_counter() - begin
                 if samples is None:
                     break
                 run.step, run.loss = int(stats.steps), stats.loss / max(stats.samples, 1)
                 advance(samples)
-                call(self._callbacks, "on_batch_end", run)
-                every = self._checkpoint.seconds if self._checkpoint else 0
-                if every and time.monotonic() - self._written >= every:
-                    self._write()
-        if run.stopped and stats.steps != self._feed.steps:
+                call(self.callbacks, "on_batch_end", run)
+                if self._keeper:
+                    self._keeper.call_is_over(progress)
+        if run.stopped and stats.steps != self.feed.steps:
             return {}
         n = max(stats.samples, 1)
         row = {"loss": stats.loss / n, "accuracy": stats.correct / n}
-        return row | self._judged() | {"seconds": self._seconds}
+        return row | self._judged() | {"seconds": progress.seconds}
 
-    def _next(self, calls: Any) -> int | None:
+    def _next(self, calls: Iterator[int]) -> int | None:
         """Runs the next call of the core; None: the epoch is over."""
         try:
-            samples: int | None = next(calls, None)
-            return samples
+            return next(calls, None)
         except FloatingPointError as error:
             reason = str(error)
-            if not reason.startswith("parameter"):
-                reason = "the loss is not finite" + source_of_nonfinite(self._net, self._feed.batch(self._stats))
+            if isinstance(error, LossNotFiniteError):
+                reason = "the loss is not finite"
+                reason += source_of_nonfinite(self.net, self.feed.batch(self.progress.stats))
             raise FloatingPointError(f"{self._place(1)}: {reason}; a smaller learning rate may help") from None
 
     def _place(self, after: int) -> str:
-        return f"epoch {self._run.epoch}, batch {self._stats.steps + after}"
+        return f"epoch {self._run.epoch}, batch {self.progress.stats.steps + after}"
 
     def _judged(self) -> dict[str, float]:
         try:
-            return self._judge.figures()
+            return self.judge.figures()
         except FloatingPointError:
             raise FloatingPointError(
                 f"{self._place(0)}: the validation loss after it is not finite; a smaller learning rate may help"
             ) from None
 
-    def _rates(self, epoch: int) -> Any:
-        """The learning rate of each step of this epoch, as the core takes them; NULL: always the same."""
-        steps, history = self._feed.steps, self._run.history
-        if self._schedule is None or not steps:
-            return ffi.NULL
-        factors = self._schedule.factors(epoch, self._run.epochs, steps, history.val_loss or history.loss)
-        rates = self._opt.learning_rate * factors
-        self._kept = np.ascontiguousarray(rates, np.float64)  # while the core reads it
-        return ffi.from_buffer("double[]", self._kept)
-
-    # ---- the best weights ----
+    def _rates(self, epoch: int) -> Array | None:
+        """The learning rate of each step of this epoch (steps), float64; None: always the same."""
+        steps, history = self.feed.steps, self._run.history
+        if self.schedule is None or not steps:
+            return None
+        factors = self.schedule.factors(epoch, self._run.epochs, steps, history.val_loss or history.loss)
+        return np.ascontiguousarray(self._opt.learning_rate * factors, np.float64)
 
     def _monitored(self) -> list[float]:
-        return [row[self._early.monitor] for row in self._rows] if self._early else []
+        return [row[self.early_stopping.monitor] for row in self.progress.rows] if self.early_stopping else []
 
-    def _keep_best(self, row: dict[str, float]) -> None:
+    def _keep_best(self) -> None:
         """Copies the weights if early stopping is to restore them and none were better."""
-        if self._early and self._early.restore_best:
-            values = [*self._monitored(), row[self._early.monitor]]
-            if self._early.best(values) == len(values) - 1:
-                self._best = {name: tensor.copy() for name, tensor in self._net.tensors.items()}
-
-    # ---- checkpoints ----
-
-    def _begin_checkpoints(self, checkpoint: Checkpoint) -> None:
-        """Takes up the training that the file holds, or writes the first: what cannot be written fails here."""
-        from pynet.training.checkpoint import read, write
-
-        checkpoint.check()
-        self._facts = {
-            "network": self._net.spec,
-            "network seed": str(self._net.seed),
-            **self._feed.facts(),
-            "optimizer": str(self._optimizer),
-            "schedule": f"{self._schedule}, {self._run.epochs} epochs" if self._schedule else "none",
-            **self._judge.facts(),
-            "early stopping": str(self._early or "none"),
-        }
-        if checkpoint.resume:
-            self._take_up(*read(checkpoint.path), os.fspath(checkpoint.path))
-        else:
-            write(checkpoint.path, self._net, self._state(False))
-
-    def _take_up(self, state: State, tensors: dict[str, npt.NDArray[np.float32]], place: str) -> None:
-        state.check_suits(self._facts, place)
-        if len(state.rows) > self._run.epochs:
-            raise ValueError(f"{place} has come to the end of epoch {len(state.rows)}, of {self._run.epochs} wanted")
-        for name, tensor in tensors.items():
-            self._net.tensors[name][...] = tensor
-        self._net.optimizer_state = state.optimizer
-        self._net._call(lib.pn_net_set_updates, state.updates)
-        self._rows, self._best, self._seconds = state.rows, state.best, state.seconds
-        self._at, self._stats = len(state.rows), ffi.new("pn_stats *", state.stats)
-        for row in state.rows:
-            self._run.history.add(row)
-
-    def _state(self, finished: bool) -> State:
-        from pynet.training.checkpoint import State
-
-        stats, begun = self._stats, self._at == len(self._rows)
-        numbers: dict[str, float] = {"loss": stats.loss, "correct": stats.correct, "samples": stats.samples}
-        numbers["steps"] = stats.steps
-        return State(
-            self._facts,
-            self._rows,
-            numbers if begun else dict.fromkeys(numbers, 0),
-            self._seconds if begun else 0.0,
-            self._net.optimizer_state,
-            self._net.updates,
-            self._best,
-            finished,
-        )
-
-    def _write(self, finished: bool = False) -> None:
-        if self._checkpoint:
-            from pynet.training.checkpoint import write
-
-            try:
-                write(self._checkpoint.path, self._net, self._state(finished))
-            except OSError as error:
-                self._checkpoint.on_error(error)
-            self._written = time.monotonic()
+        if self.early_stopping and self.early_stopping.restore_best:
+            values = self._monitored()
+            if self.early_stopping.best(values) == len(values) - 1:
+                self.progress.best = {name: tensor.copy() for name, tensor in self.net.tensors.items()}
 
 
 class _bar:

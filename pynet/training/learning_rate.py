@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pynet.data.dataset import Dataset
+from pynet.data.splits import batches
+from pynet.model.net import Net, OptimizerState
 from pynet.optim import SGD, Optimizer
-
-if TYPE_CHECKING:
-    from pynet.data import Dataset
-    from pynet.network import Network
 
 __all__ = ["RateSearch", "find_lr"]
 
@@ -53,7 +52,7 @@ class RateSearch:
 
 
 def find_lr(
-    net: Network,
+    net: Net,
     data: Dataset | tuple[npt.ArrayLike, npt.ArrayLike],
     *,
     optimizer: Optimizer | None = None,
@@ -68,15 +67,11 @@ def find_lr(
     data: a Dataset, of which the training samples count, or (x, y). optimizer: the one to be used, SGD() if None. Ends
     early when the loss is far above its minimum. ValueError: rates that do not grow, fewer than 10 steps, no samples.
     """
-    from pynet.data import batches
-    from pynet.network import Network as NewNetwork
-
     if not 0 < lowest < highest < math.inf or steps < 10:
         raise ValueError(f"{steps} rates from {lowest} to {highest}; accepted: 10 or more that grow, above 0")
     x, y = data if isinstance(data, tuple) else (data.x_train, data.y_train)
-    copy = NewNetwork(net.spec, net.seed)
-    for name, tensor in net.tensors.items():
-        copy.tensors[name][...] = tensor
+    copy = net.copy()
+    copy.optimizer_state = OptimizerState("sgd", 0, {})  # what a training before left is of another rate
     how = optimizer or SGD()
     found = RateSearch([], [], [])
     mean, epoch = 0.0, 0
