@@ -219,6 +219,14 @@ def test_the_newest_model_is_taken_and_named(folder: Path) -> None:
     assert run("mouse-0.png").out.startswith("model later.safetensors\n")
 
 
+def test_the_model_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, paths = pynet.Network._load, []
+    monkeypatch.setattr(pynet.Network, "_load", lambda path: paths.append(path) or read(path))
+    for option in ((), ("--model", "digits.safetensors")):
+        assert run("mouse-0.png", *option).status == 0
+    assert len(paths) == 2
+
+
 def test_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = run("a.png")
