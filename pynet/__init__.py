@@ -48,55 +48,24 @@ if TYPE_CHECKING:
     from pynet.training.history import History
     from pynet.training.learning_rate import find_lr
 
-__all__ = [
-    "GELU",
-    "SGD",
-    "Adam",
-    "AdamW",
-    "Augment",
+__all__ = ["Evaluation", "Network", "load"]
+__all__ += [
     "AvgPool",
     "BatchNorm",
-    "Callback",
-    "Checkpoint",
     "Conv",
     "Dense",
-    "Diagnosis",
     "Dropout",
-    "EarlyStopping",
-    "Evaluation",
     "Flatten",
+    "GELU",
     "GlobalAvgPool",
-    "History",
     "Input",
     "LayerNorm",
-    "LeakyReLU",
-    "Loss",
-    "MaxPool",
-    "Momentum",
-    "Nesterov",
-    "Network",
-    "RMSProp",
-    "ReLU",
-    "Residual",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-    "data",
-    "explain",
-    "export_npz",
-    "figures",
-    "find_lr",
-    "gradient_check",
-    "import_npz",
-    "kernels",
-    "layers",
-    "load",
-    "metrics",
-    "optim",
-    "predict_image",
-    "reference",
-    "schedules",
 ]
+__all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"]
+__all__ += ["Adam", "AdamW", "Augment", "Momentum", "Nesterov", "RMSProp", "SGD"]
+__all__ += ["Callback", "Checkpoint", "Diagnosis", "EarlyStopping", "History"]
+__all__ += ["explain", "export_npz", "find_lr", "gradient_check", "import_npz", "predict_image"]
+__all__ += ["data", "figures", "kernels", "layers", "metrics", "optim", "reference", "schedules"]
 
 __version__ = VERSION
 

@@ -10,30 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet._core import ffi, lib
+from pynet._core import ffi as ffi
+from pynet._core import lib as lib
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.optim import OPTIMIZERS, Optimizer
-
-__all__ = [
-    "FLOAT32",
-    "INT32",
-    "UINT8",
-    "VERSION",
-    "Array",
-    "array",
-    "augment_struct",
-    "check",
-    "check_environment",
-    "checked_seed",
-    "ffi",
-    "floats",
-    "lib",
-    "optimizer_struct",
-    "pointer",
-    "text",
-    "view",
-]
 
 Array = npt.NDArray[Any]
 
@@ -123,14 +104,19 @@ def checked_seed(seed: int) -> int:
     return seed
 
 
+def cpu_tables() -> list[str]:
+    """Names of the kernel tables that this CPU can run, best first."""
+    names: list[str] = []
+    while (name := lib.pn_cpu_table(len(names))) != ffi.NULL:
+        names.append(text(name))
+    return names
+
+
 def check_environment() -> None:
     """ValueError if PYNET_CPU or PYNET_NUM_THREADS is wrong: the core would pass over it in silence."""
     wanted = os.environ.get("PYNET_CPU")
-    tables: list[str] = []
-    while wanted and (name := lib.pn_cpu_table(len(tables))) != ffi.NULL:
-        tables.append(text(name))
-    if wanted and wanted not in tables:
-        raise ValueError(f"PYNET_CPU is {wanted!r}; this CPU has {', '.join(tables)}")
+    if wanted and wanted not in cpu_tables():
+        raise ValueError(f"PYNET_CPU is {wanted!r}; this CPU has {', '.join(cpu_tables())}")
     threads = os.environ.get("PYNET_NUM_THREADS")
     if threads and not (threads.isdecimal() and 1 <= int(threads) <= 64):
         raise ValueError(f"PYNET_NUM_THREADS is {threads!r}; accepted: 1 to 64")

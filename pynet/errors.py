@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pynet.text import printable
 
-__all__ = ["DataError", "LossNotFiniteError"]
-
 
 class DataError(ValueError):
     """A data set that cannot be had, or a file that is damaged or not of an accepted form; the message is one line."""

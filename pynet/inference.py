@@ -25,8 +25,6 @@ from pynet.pictures.decode import flat, in_parallel, read_picture
 from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import NOTE, Preparation
 
-__all__ = ["MODEL_SUFFIX", "Prediction", "load_model", "predict_image", "predictions", "preparation_of"]
-
 MODEL_SUFFIX = ".safetensors"
 SURE = 0.6  # below this confidence the network is called unsure
 

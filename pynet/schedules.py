@@ -29,17 +29,16 @@ class Schedule:
     """
 
     name: ClassVar[str]
+    _accepted: ClassVar[dict[str, tuple[float, float]]] = {}  # the least and the most of each field
     warmup: float = field(default=0.0, kw_only=True)
     per_epoch: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        self._check("warmup", 0, math.inf)
-
-    def _check(self, name: str, least: float, most: float) -> None:
-        value = getattr(self, name)
-        if not least <= value <= most or math.isinf(value):
-            accepted = f"a number from {least:g} to {most:g}" if math.isfinite(most) else f"a number, {least:g} or more"
-            raise ValueError(f"{name} of the schedule {self.name} is {value}; accepted: {accepted}")
+        for name, (least, most) in {"warmup": (0, math.inf), **self._accepted}.items():
+            value = getattr(self, name)
+            if not least <= value <= most or math.isinf(value):
+                numbers = f"a number from {least:g} to {most:g}" if most < math.inf else f"a number, {least:g} or more"
+                raise ValueError(f"{name} of the schedule {self.name} is {value}; accepted: {numbers}")
 
     def factors(self, epoch: int, epochs: int, steps: int, losses: Sequence[float] = ()) -> Floats:
         """The factor of each step (steps,) of an epoch, counted from 0, of so many; losses of the epochs before it."""
@@ -77,13 +76,9 @@ class StepDecay(Schedule):
     """Multiplied by factor every so many epochs."""
 
     name = "step"
+    _accepted: ClassVar = {"every": (1e-6, math.inf), "factor": (0, 1)}
     every: float = 10.0
     factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("every", 1e-6, math.inf)
-        self._check("factor", 0, 1)
 
     def shape(self, time: Floats, epochs: float) -> Floats:
         """factor^floor(time / every)."""
@@ -95,11 +90,8 @@ class Exponential(Schedule):
     """Multiplied by factor in each epoch."""
 
     name = "exponential"
+    _accepted: ClassVar = {"factor": (0, 1)}
     factor: float = 0.9
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("factor", 0, 1)
 
     def shape(self, time: Floats, epochs: float) -> Floats:
         """factor^time."""
@@ -116,11 +108,8 @@ class Cosine(Schedule):
     """Down to the share `final` along half a cosine (Loshchilov and Hutter 2017)."""
 
     name = "cosine"
+    _accepted: ClassVar = {"final": (0, 1)}
     final: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("final", 0, 1)
 
     def shape(self, time: Floats, epochs: float) -> Floats:
         """final + (1 - final) (1 + cos(pi time / epochs)) / 2."""
@@ -135,14 +124,10 @@ class OneCycle(Schedule):
     """
 
     name = "onecycle"
+    _accepted: ClassVar = {"rise": (0, 1), "start": (0, 1), "final": (0, 1)}
     rise: float = 0.3
     start: float = 0.04
     final: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("rise", "start", "final"):
-            self._check(name, 0, 1)
 
     def shape(self, time: Floats, epochs: float) -> Floats:
         """Two halves of a cosine."""
@@ -157,15 +142,10 @@ class ReduceOnPlateau(Schedule):
     `patience` epochs: by `threshold` of itself or more."""
 
     name = "plateau"
+    _accepted: ClassVar = {"factor": (0, 1), "patience": (0, math.inf), "threshold": (0, 1)}
     factor: float = 0.1
     patience: int = 2
     threshold: float = 1e-4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("factor", 0, 1)
-        self._check("patience", 0, math.inf)
-        self._check("threshold", 0, 1)
 
     def plateau(self, losses: Sequence[float]) -> float:
         """factor^(how often the losses stopped falling)."""

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["drawn", "percent", "picture_shape", "printable", "times"]
-
 SHADES = " .:-=+*#%@"
 LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
 

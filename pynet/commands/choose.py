@@ -16,13 +16,6 @@ from pynet.network import Network
 from pynet.pictures.preparation import NOTE, Preparation
 from pynet.text import times
 
-__all__ = [
-    "add_data_options",
-    "add_model_option",
-    "check_suits",
-    "dataset",
-]
-
 SIDE = 28
 MOST_SKIPPED = 10  # pictures that could not be used; of more, the number alone is printed
 NAMED = ("mnist", "fashion-mnist", "digits")

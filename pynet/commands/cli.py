@@ -13,20 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = [
-    "EXPECTED",
-    "Parser",
-    "Stopped",
-    "UsageError",
-    "complain",
-    "number",
-    "path",
-    "program",
-    "refuse",
-    "run",
-    "whole",
-]
-
 EXPECTED = (OSError, ValueError, ArithmeticError, MemoryError, KeyboardInterrupt)  # anything else is a fault of ours
 
 

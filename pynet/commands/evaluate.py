@@ -21,8 +21,6 @@ from pynet.metrics import (
 from pynet.network import Network
 from pynet.text import percent
 
-__all__ = ["main"]
-
 MOST_CLASSES = 30  # a larger confusion matrix is not printed
 
 EXAMPLES = """\

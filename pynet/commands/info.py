@@ -16,8 +16,6 @@ from pynet.network import Network
 from pynet.text import printable
 from pynet.training.history import History
 
-__all__ = ["facts", "main"]
-
 EXAMPLES = """\
 examples:
   pynet info mnist.safetensors

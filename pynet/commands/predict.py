@@ -28,8 +28,6 @@ from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import Preparation
 from pynet.text import drawn
 
-__all__ = ["main"]
-
 BATCH = 256  # pictures that go through the network at once
 MOST_STDIN = 1 << 28  # bytes of a picture from standard input
 BAR = 30  # characters of a bar for 100 %

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PRESETS", "Preset", "layers_for"]
-
 LEAST_STEPS = 1500  # of a training: a small data set is gone through more often
 SMALL = 20  # pixels on the shorter side: below, a window of 5 would cut off too much of a picture
 LARGE = 14  # and above, pooling goes on, else the dense layer behind it would be huge

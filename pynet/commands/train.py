@@ -30,8 +30,6 @@ from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
 from pynet.training.history import COLUMNS, History
 
-__all__ = ["main"]
-
 MOST_CLASSES = 30  # a larger confusion matrix is not printed
 
 

@@ -18,8 +18,6 @@ from pynet.schedules import SCHEDULES, Constant, Schedule
 from pynet.schedules import parse as parse_schedule
 from pynet.training.checkpoint import Checkpoint
 
-__all__ = ["DEFAULT_TARGET", "epochs_for", "parse"]
-
 BATCH_SIZE = 64
 VAL_SPLIT = 0.1  # what --patience sets aside: the test set must not choose the weights
 EPOCHS = 10

@@ -23,8 +23,6 @@ from pynet.schedules import Schedule
 from pynet.training.callbacks import EarlyStopping
 from pynet.training.checkpoint import Checkpoint
 
-__all__ = ["Task", "prepare"]
-
 
 @dataclass
 class Task:

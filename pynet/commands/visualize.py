@@ -22,8 +22,6 @@ from pynet.training.history import History
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["main"]
-
 EXAMPLES = """\
 what can be drawn:
 {what}

@@ -11,19 +11,6 @@ from pynet.data.toys import line, moons, spirals
 from pynet.errors import DataError
 from pynet.kernels import augmented
 
-__all__ = [
-    "DataError",
-    "Dataset",
-    "augmented",
-    "batches",
-    "default",
-    "is_picture_folder",
-    "line",
-    "load",
-    "moons",
-    "one_hot",
-    "shuffled_labels",
-    "spirals",
-    "split",
-    "validation_split",
-]
+__all__ = ["DataError", "Dataset", "default", "is_picture_folder", "load"]
+__all__ += ["augmented", "batches", "one_hot", "shuffled_labels", "split", "validation_split"]
+__all__ += ["line", "moons", "spirals"]

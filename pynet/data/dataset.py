@@ -19,8 +19,6 @@ from pynet.data.splits import split
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 
-__all__ = ["Dataset", "default", "is_picture_folder", "load"]
-
 TEST_SHARE = 0.2  # of the samples of each class, for testing, where a data set has none for it
 
 

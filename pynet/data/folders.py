@@ -30,8 +30,6 @@ from pynet.pictures.decode import in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import Preparation
 
-__all__ = ["Pictures", "class_folders", "read_picture_folder"]
-
 RACY = 2.0  # a file younger than these seconds may change again under the same time stamp: nothing is cached
 
 

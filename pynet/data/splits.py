@@ -11,8 +11,6 @@ from pynet._ffi import Array
 from pynet.errors import DataError
 from pynet.kernels import shuffle
 
-__all__ = ["batches", "one_hot", "shuffled_labels", "split", "validation_split"]
-
 
 def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) -> tuple[Array, Array, Array, Array]:
     """(x_train, y_train, x_val, y_val): x and y with this fraction of each class set aside, the order kept.

@@ -11,8 +11,6 @@ import numpy as np
 
 from pynet._ffi import Array
 
-__all__ = ["line", "moons", "spirals"]
-
 
 def line(
     n: int = 100, *, slope: float = 2.0, intercept: float = 1.0, noise: float = 0.1, seed: int = 0

@@ -15,8 +15,6 @@ from pynet.data.idx import idx_header, read_idx_hashed
 from pynet.errors import DataError
 from pynet.files import replacing
 
-__all__ = ["find", "keep"]
-
 
 def find(folder: Path, packed: str, rank: int) -> tuple[Array, str] | None:
     """The content of the gz file whose SHA-256 is packed, and its hash; None: no sound copy."""

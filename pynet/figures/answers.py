@@ -17,8 +17,6 @@ from pynet.text import percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["confusion", "mistakes", "noise", "temperatures"]
-
 MOST_NUMBERS = 20  # a confusion matrix of more classes shows its colours alone
 MOST_NAMES = 40  # and one of more than this names only some of them
 HATCHES = ("", "//", "..", "xx", "\\\\", "oo", "--", "++")

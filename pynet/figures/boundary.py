@@ -16,8 +16,6 @@ from pynet.text import percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["boundary"]
-
 POINTS = 200  # of the map, along each side
 
 

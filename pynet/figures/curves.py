@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from pynet.training.learning_rate import RateSearch
 
-__all__ = ["curves", "learning_rates"]
-
 FEW_EPOCHS = 30  # up to here each epoch gets its mark
 
 

@@ -15,8 +15,6 @@ from pynet.text import picture_shape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ascend", "looks_for"]
-
 BENDS = {"relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "dropout"}  # layers whose units are those below
 
 

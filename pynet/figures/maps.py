@@ -23,8 +23,6 @@ from pynet.text import picture_shape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["feature_maps", "filters"]
-
 
 def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> Figure:
     """The filters of a convolution, W (kernel, kernel, channels_in, channels_out): dark is negative, light positive.

@@ -23,8 +23,6 @@ from pynet.text import picture_shape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["weights"]
-
 CLIP = 99.5  # percent of the weights are within the colours: a few far out would leave all others grey
 
 

@@ -15,8 +15,6 @@ from pynet.files import replacing
 if TYPE_CHECKING:
     from pynet.network import Network
 
-__all__ = ["export_npz", "import_npz"]
-
 TEXT_KEY = "net"
 
 

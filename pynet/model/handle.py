@@ -12,8 +12,6 @@ import numpy as np
 
 from pynet._ffi import Array, check, check_environment, ffi, lib, text, view
 
-__all__ = ["Handle"]
-
 
 class Handle:
     """A pn_net and the lock that keeps its calls apart."""

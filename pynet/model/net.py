@@ -33,8 +33,6 @@ from pynet.optim import OPTIMIZERS, Optimizer
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Evaluation", "Net", "OptimizerState", "new_stats"]
-
 LOSSES = {lib.PN_CROSS_ENTROPY: "cross_entropy", lib.PN_MSE: "mse", lib.PN_BCE: "bce"}
 EVALUATE_ROWS = 512  # samples in one call: 50 ms for 784-2048-2048-10 on one thread
 

@@ -12,9 +12,6 @@ import numpy.typing as npt
 from pynet._ffi import UINT8, Array, array, augment_struct, ffi, lib, pointer
 from pynet.augment import Augment
 
-__all__ = ["Samples", "Signature", "class_weights", "samples"]
-
-
 # Looked up once: that takes a good part of the time of a prediction.
 _PN_DATA, _UINT8, _FLOAT32 = ffi.typeof("pn_data *"), lib.PN_UINT8, lib.PN_FLOAT32
 

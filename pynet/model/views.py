@@ -10,8 +10,6 @@ import numpy as np
 from pynet._ffi import Array, ffi, lib, pointer, text
 from pynet.model.handle import Handle
 
-__all__ = ["LayerView", "Notes"]
-
 
 class Notes(MutableMapping[str, str]):
     """The notes that travel in the model file: text by key, kept by the core."""

@@ -17,8 +17,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pynet.errors import DataError
 
-__all__ = ["SUFFIXES", "flat", "in_parallel", "picture_files", "read_picture"]
-
 # Pillow knows more, some of which start other programs; the suffixes say which files of a folder are pictures.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset(

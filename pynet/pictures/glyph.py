@@ -18,8 +18,6 @@ from PIL import Image, ImageOps
 from pynet.pictures.ink import Floats, find_ink, framed, grown, resized, taller
 from pynet.pictures.preparation import STYLES, Preparation, Style
 
-__all__ = ["is_set", "place", "prepare", "set_glyph"]
-
 FINE = 4  # the weight of a stroke is changed in steps of a fourth of a pixel
 OUTLINE = 0.3  # where a soft edge ends, of full ink
 

@@ -13,8 +13,6 @@ from PIL import Image
 
 from pynet._ffi import Array
 
-__all__ = ["find_ink", "framed", "grown", "resized", "taller"]
-
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 

@@ -6,8 +6,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-__all__ = ["NOTE", "STYLES", "Preparation", "Style"]
-
 NOTE = "pictures"  # the key of the preparation among the notes of a model file
 
 

@@ -10,8 +10,6 @@ from pynet.model.net import Net
 from pynet.training.feed import Feed
 from pynet.training.history import History
 
-__all__ = ["Callback", "EarlyStopping", "Run", "call"]
-
 
 @dataclass
 class Run:

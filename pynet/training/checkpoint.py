@@ -19,8 +19,6 @@ from pynet._ffi import Array
 from pynet.model.net import Net, OptimizerState, new_stats
 from pynet.training.progress import Progress
 
-__all__ = ["Checkpoint", "Keeper", "State", "read", "write"]
-
 VERSION = 1
 
 

@@ -14,8 +14,6 @@ from pynet.model.net import Net
 from pynet.model.views import LayerView
 from pynet.training.callbacks import Run
 
-__all__ = ["Diagnosis", "GradientStats", "gradient_stats", "source_of_nonfinite"]
-
 # Where to draw the line, tried on dense networks of 1 to 10 layers, healthy and sick, on digits. The norms of the
 # gradients of two layers differed by a factor of up to 6 where the network learnt, of 80 and more where deep sigmoids
 # did not; gradients reached half of the weights in healthy networks, nine times the weights in exploding ones.

@@ -14,8 +14,6 @@ from pynet.model.views import LayerView
 from pynet.optim import SGD, Optimizer
 from pynet.text import drawn, percent, picture_shape, printable
 
-__all__ = ["Explanation", "LayerStep", "explain"]
-
 MOST_OUTPUTS = 12  # of more classes, only the likeliest and the right one are listed
 LARGEST = 3  # weight changes that are shown of each tensor
 

@@ -19,8 +19,6 @@ from pynet.augment import Augment
 from pynet.model.net import Net
 from pynet.model.samples import Samples
 
-__all__ = ["ArrayFeed", "BatchFeed", "Feed", "check_finite", "fingerprint"]
-
 CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
 PROBE = 256  # samples that stand for all of them
 

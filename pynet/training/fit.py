@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pynet.schedules import Schedule
     from pynet.training.checkpoint import Checkpoint, Keeper
 
-__all__ = ["fit", "partial_fit"]
-
 Metric = Callable[[npt.NDArray[Any], npt.NDArray[np.float32]], float]
 
 

@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike
 
 from pynet.reference import Array, Network
 
-__all__ = ["GradientCheck", "gradient_check"]
-
 
 @dataclass(frozen=True)
 class GradientCheck:

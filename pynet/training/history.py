@@ -11,8 +11,6 @@ from pathlib import Path
 
 from pynet.files import replacing
 
-__all__ = ["History"]
-
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 

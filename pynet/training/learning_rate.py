@@ -15,8 +15,6 @@ from pynet.data.splits import batches
 from pynet.model.net import Net, OptimizerState
 from pynet.optim import SGD, Optimizer
 
-__all__ = ["RateSearch", "find_lr"]
-
 SMOOTH = 0.9  # share of the old in the running mean of the losses
 DIVERGED = 4.0  # times the smallest loss: larger rates are worse yet
 

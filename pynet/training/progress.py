@@ -8,8 +8,6 @@ from typing import Any
 from pynet._ffi import Array
 from pynet.model.net import new_stats
 
-__all__ = ["Progress"]
-
 
 @dataclass
 class Progress:
