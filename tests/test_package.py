@@ -128,7 +128,8 @@ def test_import_loads_only_what_it_needs():
     """Each of these costs milliseconds that most programs would wait for in vain."""
     heavy = {"PIL", "argparse", "hashlib", "matplotlib", "platformdirs", "tqdm", "urllib.request", "zipfile"}
     later = {
-        f"pynet.{name}" for name in ("data", "download", "figures", "kernels", "predict", "reference", "schedules")
+        f"pynet.{name}"
+        for name in ("commands", "data", "figures", "inference", "kernels", "pictures", "reference", "schedules")
     }
     loaded = "import sys, numpy; before = set(sys.modules); import pynet; print(*set(sys.modules) - before)"
     assert not set(run(sys.executable, "-c", loaded).split()) & (heavy | later)

@@ -87,15 +87,15 @@ def fit(
 
         x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, seed)
         validation = (held_out[0], held_out[1])
-    feed: Feed
-    if y is None:
-        if isinstance(x, np.ndarray):
-            raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
-        if sample_weight is not None or class_weight is not None:
-            raise ValueError("sample_weight and class_weight are for arrays, x and y")
-        feed = BatchFeed(net, cast(Any, x), augment)
+    if y is not None:
+        samples = _samples(net, x, y, sample_weight, class_weight, augment)
+        feed: Feed = ArrayFeed(net, samples, batch_size, seed)
+    elif isinstance(x, np.ndarray):
+        raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
+    elif sample_weight is not None or class_weight is not None:
+        raise ValueError("sample_weight and class_weight are for arrays, x and y")
     else:
-        feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, seed)
+        feed = BatchFeed(net, cast(Any, x), augment)
     judge = _Judge(net, validation, metrics or {})
     column = early_stopping.monitor if early_stopping else ""
     if early_stopping and column not in ("loss", "accuracy", *judge.columns):
