@@ -28,9 +28,8 @@ from pynet.pictures.preparation import NOTE, Preparation
 MODEL_SUFFIX = ".safetensors"
 SURE = 0.6  # below this confidence the network is called unsure
 
-Seen: TypeAlias = tuple[
-    str, "npt.NDArray[np.uint8] | DataError | None"
-]  # a name, and what the network gets; None: no ink
+# A picture's name, and what the network gets; None: no ink.
+Seen: TypeAlias = tuple[str, "npt.NDArray[np.uint8] | DataError | None"]
 
 
 @dataclass(frozen=True, eq=False)

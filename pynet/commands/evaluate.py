@@ -12,12 +12,7 @@ from typing import Any
 from pynet.commands import choose, cli
 from pynet.data import Dataset
 from pynet.inference import load_model
-from pynet.metrics import (
-    Report,
-    format_confusion,
-    format_report,
-    measure,
-)
+from pynet.metrics import Report, format_confusion, format_report, measure
 from pynet.network import Network
 from pynet.text import percent
 

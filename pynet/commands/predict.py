@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from pynet.commands import choose, cli
 from pynet.commands.cli import Parser, UsageError, number, path, whole
@@ -24,7 +23,7 @@ from pynet.files import replacing
 from pynet.inference import Prediction, Seen, load_model, predictions, preparation_of
 from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
-from pynet.pictures.glyph import prepare
+from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
 from pynet.text import drawn
 
@@ -190,14 +189,8 @@ def _check_target(target: Path, inputs: Iterable[Path]) -> None:
 
 
 def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
-    """Writes one picture as it is, several as a sheet, row by row; whole or not at all."""
+    """Writes one picture as it is, several as a sheet; whole or not at all."""
     if not seen:
         raise ValueError(f"nothing to write to {target}: there is no picture with ink")
-    height, width = seen[0].shape[-2:]
-    across = math.ceil(math.sqrt(len(seen)))
-    sheet = Image.new("L" if seen[0].ndim == 2 else "RGB", (across * width, -(-len(seen) // across) * height))
-    for i, picture in enumerate(seen):
-        tile = Image.fromarray(picture if picture.ndim == 2 else np.ascontiguousarray(picture.transpose(1, 2, 0)))
-        sheet.paste(tile, (i % across * width, i // across * height))
     with replacing(target) as partial:
-        sheet.save(partial, "PNG")
+        sheet(seen).save(partial, "PNG")

@@ -8,15 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import Array
-from pynet.figures.canvas import (
-    as_picture,
-    columns_for,
-    grid,
-    layer_index,
-    paper,
-    show_sample,
-    show_signed,
-)
+from pynet.figures.canvas import as_picture, columns_for, grid, layer_index, paper, show_sample, show_signed
 from pynet.network import Network
 from pynet.text import picture_shape
 

@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.figures.canvas import (
-    COLOURS,
-    as_picture,
-    grid,
-    layer_index,
-    paper,
-    plain,
-    show_signed,
-    stacked,
-)
+from pynet.figures.canvas import COLOURS, as_picture, grid, layer_index, paper, plain, show_signed, stacked
 from pynet.network import LayerView, Network
 from pynet.text import picture_shape
 

@@ -10,19 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import (
-    FLOAT32,
-    Array,
-    array,
-    checked_seed,
-    ffi,
-    floats,
-    lib,
-    optimizer_struct,
-    pointer,
-    text,
-    view,
-)
+from pynet._ffi import FLOAT32, Array, array, checked_seed, ffi, floats, lib, optimizer_struct, pointer, text, view
 from pynet.augment import Augment
 from pynet.layers import Layer
 from pynet.model.handle import Handle
@@ -180,7 +168,7 @@ class Net(Handle):
             return self._last.output
 
     def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Mean loss of the last forward's batch against its answers; sample_weight (n,): what each sample counts."""
+        """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
         samples = self._samples(None, y, sample_weight)
         mean = ffi.new("double *")
         self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)

@@ -67,11 +67,11 @@ def samples(
     augment: how training changes x.
     """
     inputs = None if x is None else _inputs(takes, x)
-    labels, targets = (None, None) if y is None else _answers(takes, y)
-    answers = labels if labels is not None else targets
-    if inputs is not None and answers is not None and len(inputs) != len(answers):
-        raise ValueError(f"x has {len(inputs)} samples, y has {len(answers)}")
-    some = inputs if inputs is not None else answers
+    labels, targets = (None, None) if y is None else _targets(takes, y)
+    given = labels if labels is not None else targets
+    if inputs is not None and given is not None and len(inputs) != len(given):
+        raise ValueError(f"x has {len(inputs)} samples, y has {len(given)}")
+    some = inputs if inputs is not None else given
     n = 0 if some is None else len(some)
     how = None if augment is None or x is None else augment_struct(augment, *picture_size(takes.in_shape, np.shape(x)))
     if sample_weight is None:
@@ -129,7 +129,7 @@ def _inputs(takes: Signature, x: npt.ArrayLike) -> Array:
     return array(a)
 
 
-def _answers(takes: Signature, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:
+def _targets(takes: Signature, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:
     """y as (labels, targets), one of them None."""
     a, outputs = np.asarray(y), math.prod(takes.out_shape)
     takes_targets = takes.loss_name != "cross_entropy"

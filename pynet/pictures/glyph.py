@@ -10,6 +10,7 @@ the same is done to any picture: the ink is found, cropped, fitted, and its stro
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,17 @@ def _framed(image: Image.Image, frame: tuple[float, float, float, float], size: 
     sheet.paste(image, (-left, -top))
     inner = (frame[0] - left, frame[1] - top, frame[2] - left, frame[3] - top)
     return sheet.resize((size.width, size.height), Image.Resampling.BICUBIC, box=inner)
+
+
+def sheet(prepared: Sequence[npt.NDArray[np.uint8]]) -> Image.Image:
+    """Prepared pictures of one shape in a grid, row by row, about as many across as down."""
+    height, width = prepared[0].shape[-2:]
+    across = math.ceil(math.sqrt(len(prepared)))
+    image = Image.new("L" if prepared[0].ndim == 2 else "RGB", (across * width, -(-len(prepared) // across) * height))
+    for i, picture in enumerate(prepared):
+        tile = Image.fromarray(picture if picture.ndim == 2 else np.ascontiguousarray(picture.transpose(1, 2, 0)))
+        image.paste(tile, (i % across * width, i // across * height))
+    return image
 
 
 # ---- glyphs ----

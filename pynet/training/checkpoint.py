@@ -1,4 +1,4 @@
-"""Checkpoints: a training written down while it runs, so that it can go on from there as if nothing had happened."""
+"""Checkpoints: a training saved while it runs, so that it can go on from there as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _warn(error: OSError) -> None:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often fit writes a training down, and whether it goes on from what is there.
+    """Where and how often fit saves a training, and whether it goes on from what is there.
 
     The file is a model file that holds besides, in full, what the rest of the training depends on; it is written whole
     or not at all. every: epochs, as a number, or seconds, as in "30s". It is also written before the first epoch, at
@@ -160,7 +160,7 @@ def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
     """Writes the network and the state of its training, whole or not at all; OSError if that cannot be done."""
     tensors = {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-    told = {
+    training = {
         "version": VERSION,
         "facts": state.facts,
         "rows": state.rows,
@@ -170,7 +170,7 @@ def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
         "steps": state.optimizer.steps,
         "finished": state.finished,
     }
-    words = json.dumps({"sha256": _digest(net, told, tensors), "training": told})
+    words = json.dumps({"sha256": _digest(net, training, tensors), "training": training})
     net._save_checkpoint(path, words, tensors)
 
 
@@ -178,33 +178,33 @@ def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
     """The state that write wrote, and the tensors of its network. OSError, ValueError: it is damaged, or none."""
     net, words, tensors = Net._load_checkpoint(path)
     try:
-        told = json.loads(words)
-        digest, told = told["sha256"], told["training"]
-        if told["version"] != VERSION:
+        content = json.loads(words)
+        digest, training = content["sha256"], content["training"]
+        if training["version"] != VERSION:
             raise ValueError(f"{os.fspath(path)} is a checkpoint of another version of pynet")
-        if digest != _digest(net, told, tensors):
+        if digest != _digest(net, training, tensors):
             raise KeyError
         kept = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name.startswith("optimizer.")}
         state = State(
-            told["facts"],
-            told["rows"],
-            told["stats"],
-            told["seconds"],
-            OptimizerState(told["optimizer"], told["steps"], kept),
+            training["facts"],
+            training["rows"],
+            training["stats"],
+            training["seconds"],
+            OptimizerState(training["optimizer"], training["steps"], kept),
             net.updates,
             {name.removeprefix("best."): t for name, t in tensors.items() if name.startswith("best.")},
-            told["finished"],
+            training["finished"],
         )
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{os.fspath(path)} is a damaged checkpoint") from None
     return state, {name: tensor.copy() for name, tensor in net.tensors.items()}
 
 
-def _digest(net: Net, told: Any, tensors: Mapping[str, Array]) -> str:
+def _digest(net: Net, training: Any, tensors: Mapping[str, Array]) -> str:
     """SHA-256 of all that the rest of a training depends on."""
     import hashlib
 
-    digest = hashlib.sha256(json.dumps([net.spec, net.seed, net.updates, told], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([net.spec, net.seed, net.updates, training], sort_keys=True).encode())
     for name, tensor in sorted((net.tensors | dict(tensors)).items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor).data)

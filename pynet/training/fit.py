@@ -96,17 +96,17 @@ def fit(
         raise ValueError("sample_weight and class_weight are for arrays, x and y")
     else:
         feed = BatchFeed(net, cast(Any, x), augment)
-    judge = _Judge(net, validation, metrics or {})
+    measured = _Validation(net, validation, metrics or {})
     column = early_stopping.monitor if early_stopping else ""
-    if early_stopping and column not in ("loss", "accuracy", *judge.columns):
-        accepted = ", ".join(("loss", "accuracy", *judge.columns))
+    if early_stopping and column not in ("loss", "accuracy", *measured.columns):
+        accepted = ", ".join(("loss", "accuracy", *measured.columns))
         raise ValueError(f"early stopping monitors {column!r}; this training has {accepted}")
     if schedule and feed.steps is None:
         raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
     return _Loop(
         net,
         feed,
-        judge,
+        measured,
         optimizer or SGD(),
         schedule=schedule,
         early_stopping=early_stopping,
@@ -136,7 +136,7 @@ def partial_fit(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; accepted: 1 or more")
     feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
-    return _Loop(net, feed, _Judge(net, None, {}), optimizer or SGD()).epoch(net.updates)
+    return _Loop(net, feed, _Validation(net, None, {}), optimizer or SGD()).epoch(net.updates)
 
 
 def _samples(
@@ -151,7 +151,7 @@ def _samples(
     return samples
 
 
-class _Judge:
+class _Validation:
     """Measures the network on the validation data."""
 
     def __init__(
@@ -172,8 +172,8 @@ class _Judge:
         found = self._net._evaluate(self._samples)
         row = {"val_loss": found.loss, "val_accuracy": found.accuracy}
         if self._metrics:
-            answers, outputs = np.asarray(self._data[1]), self._net.predict_proba(self._data[0])
-            row |= {f"val_{name}": float(metric(answers, outputs)) for name, metric in self._metrics.items()}
+            targets, outputs = np.asarray(self._data[1]), self._net.predict_proba(self._data[0])
+            row |= {f"val_{name}": float(metric(targets, outputs)) for name, metric in self._metrics.items()}
         return row
 
     def facts(self) -> dict[str, str]:
@@ -189,7 +189,7 @@ class _Loop:
 
     net: Net
     feed: Feed
-    judge: _Judge
+    validation: _Validation
     optimizer: Optimizer
     schedule: Schedule | None = None
     early_stopping: EarlyStopping | None = None
@@ -212,7 +212,7 @@ class _Loop:
             **self.feed.facts(),
             "optimizer": str(self.optimizer),
             "schedule": f"{self.schedule}, {self.epochs} epochs" if self.schedule else "none",
-            **self.judge.facts(),
+            **self.validation.facts(),
             "early stopping": str(self.early_stopping or "none"),
         }
 
@@ -286,7 +286,7 @@ class _Loop:
             return {}
         n = max(stats.samples, 1)
         row = {"loss": stats.loss / n, "accuracy": stats.correct / n}
-        return row | self._judged() | {"seconds": progress.seconds}
+        return row | self._validated() | {"seconds": progress.seconds}
 
     def _next(self, calls: Iterator[int]) -> int | None:
         """Runs the next call of the core; None: the epoch is over."""
@@ -302,9 +302,9 @@ class _Loop:
     def _place(self, after: int) -> str:
         return f"epoch {self._run.epoch}, batch {self.progress.stats.steps + after}"
 
-    def _judged(self) -> dict[str, float]:
+    def _validated(self) -> dict[str, float]:
         try:
-            return self.judge.figures()
+            return self.validation.figures()
         except FloatingPointError:
             raise FloatingPointError(
                 f"{self._place(0)}: the validation loss after it is not finite; a smaller learning rate may help"
