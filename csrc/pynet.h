@@ -35,9 +35,10 @@ typedef enum {
     PN_ERR_ARGUMENT,  /* a size, label, name or number that is not accepted */
     PN_ERR_SPEC,      /* the text of a network is wrong; the message names the column */
     PN_ERR_STATE,     /* calls in the wrong order: backward before forward and loss */
-    PN_ERR_NONFINITE, /* a loss, whose step was then not taken, or a parameter is infinite or NaN */
+    PN_ERR_NONFINITE, /* a loss is infinite or NaN; in training its step was then not taken */
     PN_ERR_IO,        /* the operating system refused; errno tells why */
-    PN_ERR_FORMAT     /* the file is no model, or damaged */
+    PN_ERR_FORMAT,    /* the file is no model, or damaged */
+    PN_ERR_PARAMETER  /* a parameter is infinite or NaN */
 } pn_status;
 
 /* A few words for a status. */
@@ -316,7 +317,8 @@ typedef struct {
 /* Trains on samples order[0..n) of data in ceil(n / batch) mini-batches: forward, loss, backward, update. Where batch does
    not divide n they are made as equal as can be, the larger ones first: a last batch of a few samples would take as large a
    step as the others, in a direction as noisy as it is small. n <= batch is one step. Adds to stats (may be NULL).
-   PN_ERR_NONFINITE: the batch after stats->steps had a loss that is not finite; its step was not taken. */
+   PN_ERR_NONFINITE: the batch after stats->steps had a loss that is not finite; its step was not taken. PN_ERR_PARAMETER:
+   a parameter is not finite, before or after. */
 pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t batch,
                        const pn_optim *opt, pn_stats *stats);
 

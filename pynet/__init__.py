@@ -11,8 +11,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pynet._ffi import lib as _lib
-from pynet._ffi import text as _text
+from pynet._ffi import VERSION
 from pynet.augment import Augment
 from pynet.layers import (
     GELU,
@@ -39,82 +38,51 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
-    from pynet.callbacks import Callback, EarlyStopping
-    from pynet.checkpoint import Checkpoint
-    from pynet.diagnose import Diagnosis
-    from pynet.gradcheck import gradient_check
-    from pynet.history import History
-    from pynet.npz import export_npz, import_npz
-    from pynet.predict import predict_image
-    from pynet.rates import find_lr
-    from pynet.steps import explain
+    from pynet.formats.npz import export_npz, import_npz
+    from pynet.inference import predict_image
+    from pynet.training.callbacks import Callback, EarlyStopping
+    from pynet.training.checkpoint import Checkpoint
+    from pynet.training.diagnose import Diagnosis
+    from pynet.training.explain import explain
+    from pynet.training.gradient_check import gradient_check
+    from pynet.training.history import History
+    from pynet.training.learning_rate import find_lr
 
-__version__ = _text(_lib.pn_version())
-
-__all__ = [
-    "GELU",
-    "SGD",
-    "Adam",
-    "AdamW",
-    "Augment",
+__all__ = ["Evaluation", "Network", "load"]
+__all__ += [
     "AvgPool",
     "BatchNorm",
-    "Callback",
-    "Checkpoint",
     "Conv",
     "Dense",
-    "Diagnosis",
     "Dropout",
-    "EarlyStopping",
-    "Evaluation",
     "Flatten",
+    "GELU",
     "GlobalAvgPool",
-    "History",
     "Input",
     "LayerNorm",
-    "LeakyReLU",
-    "Loss",
-    "MaxPool",
-    "Momentum",
-    "Nesterov",
-    "Network",
-    "RMSProp",
-    "ReLU",
-    "Residual",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-    "data",
-    "explain",
-    "export_npz",
-    "figures",
-    "find_lr",
-    "gradient_check",
-    "import_npz",
-    "kernels",
-    "layers",
-    "load",
-    "metrics",
-    "optim",
-    "predict_image",
-    "reference",
-    "schedules",
 ]
+__all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"]
+__all__ += ["Adam", "AdamW", "Augment", "Momentum", "Nesterov", "RMSProp", "SGD"]
+__all__ += ["Callback", "Checkpoint", "Diagnosis", "EarlyStopping", "History"]
+__all__ += ["explain", "export_npz", "find_lr", "gradient_check", "import_npz", "predict_image"]
+__all__ += ["data", "figures", "kernels", "layers", "metrics", "optim", "reference", "schedules"]
+
+__version__ = VERSION
 
 # Imported when they are first used: a program that loads a model and predicts needs none of them.
 _MODULES = {"data", "figures", "kernels", "metrics", "reference", "schedules"}
 _FUNCTIONS = {
-    "Callback": "callbacks",
-    "Diagnosis": "diagnose",
-    "find_lr": "rates",
-    "Checkpoint": "checkpoint",
-    "EarlyStopping": "callbacks",
-    "History": "history",
-    "explain": "steps",
-    "export_npz": "npz",
-    "gradient_check": "gradcheck",
-    "import_npz": "npz",
-    "predict_image": "predict",
+    "Callback": "training.callbacks",
+    "Diagnosis": "training.diagnose",
+    "find_lr": "training.learning_rate",
+    "Checkpoint": "training.checkpoint",
+    "EarlyStopping": "training.callbacks",
+    "History": "training.history",
+    "explain": "training.explain",
+    "export_npz": "formats.npz",
+    "gradient_check": "training.gradient_check",
+    "import_npz": "formats.npz",
+    "predict_image": "inference",
 }
 
 

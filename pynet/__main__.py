@@ -7,7 +7,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = {  # each is pynet.<name> with a main(argv) -> status
+from pynet._ffi import VERSION
+
+COMMANDS = {  # each is pynet.commands.<name> with a main(argv) -> status
     "train": "train a network on a data set and save it",
     "predict": "name pictures with a trained network",
     "evaluate": "measure a model on a data set, class by class",
@@ -29,14 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     name = given[0] if given else "--help"
     if name in COMMANDS:
-        return int(importlib.import_module(f"pynet.{name}").main(given[1:]))
+        return int(importlib.import_module(f"pynet.commands.{name}").main(given[1:]))
     if name in ("-h", "--help"):
         print(usage())
         return 0
     if name == "--version":
-        from pynet import __version__
-
-        print(f"pynet {__version__}")
+        print(f"pynet {VERSION}")
         return 0
     near = difflib.get_close_matches(name, COMMANDS, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(COMMANDS)}"

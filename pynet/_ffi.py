@@ -10,27 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet._core import ffi, lib
+from pynet._core import ffi as ffi
+from pynet._core import lib as lib
 from pynet.augment import Augment
+from pynet.errors import LossNotFiniteError
 from pynet.optim import OPTIMIZERS, Optimizer
-
-__all__ = [
-    "FLOAT32",
-    "INT32",
-    "UINT8",
-    "array",
-    "augment_struct",
-    "check",
-    "check_environment",
-    "checked_seed",
-    "ffi",
-    "floats",
-    "lib",
-    "optimizer_struct",
-    "pointer",
-    "text",
-    "view",
-]
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +23,8 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PN_ERR_ARGUMENT: ValueError,
     lib.PN_ERR_SPEC: ValueError,
     lib.PN_ERR_STATE: RuntimeError,
-    lib.PN_ERR_NONFINITE: FloatingPointError,
+    lib.PN_ERR_NONFINITE: LossNotFiniteError,
+    lib.PN_ERR_PARAMETER: FloatingPointError,
     lib.PN_ERR_FORMAT: ValueError,
 }
 
@@ -51,6 +36,9 @@ _CTYPES = {FLOAT32: ffi.typeof("float[]"), INT32: ffi.typeof("int32_t[]"), UINT8
 def text(chars: Any) -> str:
     """A C string as a Python one; a byte that is no UTF-8, as in a message that quotes bad input, becomes a mark."""
     return str(ffi.string(chars).decode("utf-8", "replace"))
+
+
+VERSION = text(lib.pn_version())
 
 
 def check(status: int, message: Any) -> None:
@@ -116,14 +104,19 @@ def checked_seed(seed: int) -> int:
     return seed
 
 
+def cpu_tables() -> list[str]:
+    """Names of the kernel tables that this CPU can run, best first."""
+    names: list[str] = []
+    while (name := lib.pn_cpu_table(len(names))) != ffi.NULL:
+        names.append(text(name))
+    return names
+
+
 def check_environment() -> None:
     """ValueError if PYNET_CPU or PYNET_NUM_THREADS is wrong: the core would pass over it in silence."""
     wanted = os.environ.get("PYNET_CPU")
-    tables: list[str] = []
-    while wanted and (name := lib.pn_cpu_table(len(tables))) != ffi.NULL:
-        tables.append(text(name))
-    if wanted and wanted not in tables:
-        raise ValueError(f"PYNET_CPU is {wanted!r}; this CPU has {', '.join(tables)}")
+    if wanted and wanted not in cpu_tables():
+        raise ValueError(f"PYNET_CPU is {wanted!r}; this CPU has {', '.join(cpu_tables())}")
     threads = os.environ.get("PYNET_NUM_THREADS")
     if threads and not (threads.isdecimal() and 1 <= int(threads) <= 64):
         raise ValueError(f"PYNET_NUM_THREADS is {threads!r}; accepted: 1 to 64")

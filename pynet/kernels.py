@@ -11,47 +11,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import FLOAT32, Array, array, augment_struct, check, checked_seed, ffi, floats, lib, pointer, text
+from pynet._ffi import (
+    FLOAT32,
+    Array,
+    array,
+    augment_struct,
+    check,
+    checked_seed,
+    cpu_tables,
+    ffi,
+    floats,
+    lib,
+    pointer,
+    text,
+)
 from pynet.augment import Augment
 
-__all__ = [
-    "adam",
-    "augmented",
-    "batchnorm",
-    "batchnorm_grad",
-    "bias",
-    "bias_grad",
-    "binary_cross_entropy",
-    "cpu",
-    "cpu_tables",
-    "cross_entropy",
-    "dropout",
-    "gather",
-    "gelu",
-    "gelu_grad",
-    "gemm",
-    "layernorm",
-    "layernorm_grad",
-    "leaky_relu",
-    "leaky_relu_grad",
-    "momentum",
-    "one_hot",
-    "relu",
-    "relu_grad",
-    "rmsprop",
-    "set_cpu",
-    "set_threads",
-    "sgd",
-    "shuffle",
-    "sigmoid",
-    "sigmoid_grad",
-    "softmax",
-    "softmax_grad",
-    "squared_error",
-    "tanh",
-    "tanh_grad",
-    "threads",
-]
+__all__ = ["cpu", "cpu_tables", "set_cpu", "set_threads", "threads"]
+__all__ += ["bias", "bias_grad", "gather", "gemm", "one_hot", "shuffle"]
+__all__ += ["gelu", "gelu_grad", "leaky_relu", "leaky_relu_grad", "relu", "relu_grad"]
+__all__ += ["sigmoid", "sigmoid_grad", "softmax", "softmax_grad", "tanh", "tanh_grad"]
+__all__ += ["augmented", "batchnorm", "batchnorm_grad", "dropout", "layernorm", "layernorm_grad"]
+__all__ += ["binary_cross_entropy", "cross_entropy", "squared_error"]
+__all__ += ["adam", "momentum", "rmsprop", "sgd"]
 
 # ---- which table, how many threads ----
 
@@ -59,14 +41,6 @@ __all__ = [
 def cpu() -> str:
     """Name of the kernel table in use: "avx512", "avx2", "neon" or "portable"."""
     return text(lib.pn_cpu())
-
-
-def cpu_tables() -> list[str]:
-    """Names of the kernel tables that this CPU can run, best first."""
-    names: list[str] = []
-    while (name := lib.pn_cpu_table(len(names))) != ffi.NULL:
-        names.append(text(name))
-    return names
 
 
 def set_cpu(name: str | None) -> None:
@@ -86,7 +60,7 @@ def set_threads(n: int | None) -> None:
         raise ValueError(f"threads is {n}; accepted: 1 to 64, or None for the default")
 
 
-# ---- helpers ----
+# ---- checks and calls that several kernels share ----
 
 
 def _matrix(x: npt.ArrayLike, name: str) -> Array:
@@ -100,6 +74,13 @@ def _same_shape(**arrays: Array) -> None:
     shapes = [a.shape for a in arrays.values()]
     if shapes.count(shapes[0]) < len(shapes):
         raise ValueError("shapes differ: " + ", ".join(f"{name} {a.shape}" for name, a in arrays.items()))
+
+
+def _match(x: Array, **vectors: Array) -> None:
+    """A vector has a number for each of the last axis of x."""
+    for name, vector in vectors.items():
+        if vector.shape != x.shape[-1:]:
+            raise ValueError(f"{name} has shape {vector.shape}; x {x.shape} takes {x.shape[-1:]}")
 
 
 def _labels(labels: npt.ArrayLike, m: int, n: int) -> Array:
@@ -124,6 +105,14 @@ def _elementwise_grad(kernel: Any, dy: npt.ArrayLike, y: npt.ArrayLike, *numbers
     out = np.empty_like(a)
     kernel(floats(out), floats(upper), floats(a), a.size, *numbers)
     return out
+
+
+def _loss(kernel: Any, x: Array, y: Array, scale: float | None, *numbers: float) -> tuple[Array, Array]:
+    """The loss (m) of rows x (m,n) against y, and its gradient (m,n) times scale; None is 1/m."""
+    loss, dx = np.empty(len(x), FLOAT32), np.empty_like(x)
+    factor = 1 / max(len(x), 1) if scale is None else scale
+    kernel(*map(pointer, (loss, dx, x, y)), *x.shape, factor, *numbers)
+    return loss, dx
 
 
 # ---- matrix product ----
@@ -215,8 +204,7 @@ def _placed(x: Array) -> tuple[Any, int] | None:
 def bias(x: npt.ArrayLike, b: npt.ArrayLike) -> Array:
     """y (m,n) = x (m,n) + b (n) in every row."""
     rows, vector = _matrix(x, "x"), array(b)
-    if vector.shape != rows.shape[1:]:
-        raise ValueError(f"b has shape {vector.shape}; x {rows.shape} takes {rows.shape[1:]}")
+    _match(rows, b=vector)
     out = np.empty_like(rows)
     lib.pn_bias(pointer(out), pointer(rows), pointer(vector), *rows.shape)
     return out
@@ -225,7 +213,7 @@ def bias(x: npt.ArrayLike, b: npt.ArrayLike) -> Array:
 def bias_grad(dy: npt.ArrayLike) -> Array:
     """db (n) = column sums of dy (m,n)."""
     rows = _matrix(dy, "dy")
-    out = np.empty(rows.shape[1], np.float32)
+    out = np.empty(rows.shape[1], FLOAT32)
     lib.pn_bias_grad(pointer(out), pointer(rows), *rows.shape)
     return out
 
@@ -286,12 +274,12 @@ def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, s
     step: how often it was updated before. ValueError: x or a strength is not accepted.
     """
     a = np.asarray(x)
-    pictures = array(a, np.uint8 if a.dtype == np.uint8 else np.float32)
+    pictures = array(a, np.uint8 if a.dtype == np.uint8 else FLOAT32)
     if pictures.ndim not in (3, 4):
         raise ValueError(f"x has shape {a.shape}; accepted: (n, height, width) or (n, channels, height, width)")
     n, *channels, height, width = pictures.shape
     how = augment_struct(augment or Augment(), height, width)
-    out, err = np.empty(pictures.shape, np.float32), ffi.new("char[]", lib.PN_ERRLEN)
+    out, err = np.empty(pictures.shape, FLOAT32), ffi.new("char[]", lib.PN_ERRLEN)
     dtype = lib.PN_UINT8 if a.dtype == np.uint8 else lib.PN_FLOAT32
     channel = channels[0] if channels else 1
     status = lib.pn_augmented(
@@ -310,7 +298,7 @@ def batchnorm(
     """y, mean (c), variance (c): channels of x (m, places, c) to mean 0 and variance 1, then times gamma plus beta."""
     x, gamma, beta = array(x), array(gamma), array(beta)
     m, places, c = _batch_of_channels(x, gamma=gamma, beta=beta)
-    y, mean, variance = np.empty_like(x), np.empty(c, np.float32), np.empty(c, np.float32)
+    y, mean, variance = np.empty_like(x), np.empty(c, FLOAT32), np.empty(c, FLOAT32)
     lib.pn_batchnorm(*map(pointer, (y, mean, variance, x, gamma, beta)), m, places, c, epsilon)
     return y, mean, variance
 
@@ -327,7 +315,7 @@ def batchnorm_grad(
     dy, x, mean, variance, gamma = map(array, (dy, x, mean, variance, gamma))
     _same_shape(dy=dy, x=x)
     m, places, c = _batch_of_channels(x, mean=mean, variance=variance, gamma=gamma)
-    dx, dgamma, dbeta = np.empty_like(x), np.empty(c, np.float32), np.empty(c, np.float32)
+    dx, dgamma, dbeta = np.empty_like(x), np.empty(c, FLOAT32), np.empty(c, FLOAT32)
     lib.pn_batchnorm_grad(*map(pointer, (dx, dgamma, dbeta, dy, x, mean, variance, gamma)), m, places, c, epsilon)
     return dx, dgamma, dbeta
 
@@ -335,9 +323,7 @@ def batchnorm_grad(
 def _batch_of_channels(x: Array, **vectors: Array) -> tuple[int, int, int]:
     if x.ndim != 3 or not x.size:
         raise ValueError(f"x has shape {x.shape}; accepted: (samples, places, channels), at least one of each")
-    for name, vector in vectors.items():
-        if vector.shape != x.shape[2:]:
-            raise ValueError(f"{name} has shape {vector.shape}; x {x.shape} takes {x.shape[2:]}")
+    _match(x, **vectors)
     return x.shape
 
 
@@ -346,10 +332,8 @@ def layernorm(
 ) -> tuple[Array, Array]:
     """y (m,n): rows of x to mean 0, variance 1, times gamma (n) plus beta (n); stats (m,2) for layernorm_grad."""
     rows, gamma, beta = _matrix(x, "x"), array(gamma), array(beta)
-    for name, vector in (("gamma", gamma), ("beta", beta)):
-        if vector.shape != rows.shape[1:]:
-            raise ValueError(f"{name} has shape {vector.shape}; x {rows.shape} takes {rows.shape[1:]}")
-    y, stats = np.empty_like(rows), np.empty((len(rows), 2), np.float32)
+    _match(rows, gamma=gamma, beta=beta)
+    y, stats = np.empty_like(rows), np.empty((len(rows), 2), FLOAT32)
     lib.pn_layernorm(*map(pointer, (y, stats, rows, gamma, beta)), *rows.shape, epsilon)
     return y, stats
 
@@ -360,9 +344,10 @@ def layernorm_grad(
     """dx (m,n), dgamma (n), dbeta (n); stats are layernorm's."""
     upper, rows, stats, gamma = _matrix(dy, "dy"), _matrix(x, "x"), array(stats), array(gamma)
     _same_shape(dy=upper, x=rows)
-    if stats.shape != (len(rows), 2) or gamma.shape != rows.shape[1:]:
-        raise ValueError(f"stats {stats.shape} and gamma {gamma.shape} do not go with x {rows.shape}")
-    dx, dgamma, dbeta = np.empty_like(rows), np.empty(gamma.shape, np.float32), np.empty(gamma.shape, np.float32)
+    _match(rows, gamma=gamma)
+    if stats.shape != (len(rows), 2):
+        raise ValueError(f"stats has shape {stats.shape}; x {rows.shape} takes {(len(rows), 2)}")
+    dx, dgamma, dbeta = np.empty_like(rows), np.empty(gamma.shape, FLOAT32), np.empty(gamma.shape, FLOAT32)
     lib.pn_layernorm_grad(*map(pointer, (dx, dgamma, dbeta, upper, rows, stats, gamma)), *rows.shape)
     return dx, dgamma, dbeta
 
@@ -424,12 +409,7 @@ def cross_entropy(
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing is {smoothing}; accepted: a number from 0 to below 1")
     rows = _matrix(x, "x")
-    m, n = rows.shape
-    truth = _labels(labels, m, n)
-    loss, dx = np.empty(m, np.float32), np.empty_like(rows)
-    factor = 1 / max(m, 1) if scale is None else scale
-    lib.pn_cross_entropy(pointer(loss), pointer(dx), pointer(rows), pointer(truth), m, n, factor, smoothing)
-    return loss, dx
+    return _loss(lib.pn_cross_entropy, rows, _labels(labels, *rows.shape), scale, smoothing)
 
 
 def binary_cross_entropy(x: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
@@ -439,22 +419,14 @@ def binary_cross_entropy(x: npt.ArrayLike, y: npt.ArrayLike, scale: float | None
     """
     rows, target = _matrix(x, "x"), _matrix(y, "y")
     _same_shape(x=rows, y=target)
-    m, n = rows.shape
-    loss, dx = np.empty(m, np.float32), np.empty_like(rows)
-    factor = 1 / max(m, 1) if scale is None else scale
-    lib.pn_binary_cross_entropy(pointer(loss), pointer(dx), pointer(rows), pointer(target), m, n, factor)
-    return loss, dx
+    return _loss(lib.pn_binary_cross_entropy, rows, target, scale)
 
 
 def squared_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
     """Loss (m): half the sum over each row of (p - y)^2, and dp (m,n) = (p - y) * scale; scale None is 1/m."""
     rows, target = _matrix(p, "p"), _matrix(y, "y")
     _same_shape(p=rows, y=target)
-    m, n = rows.shape
-    loss, dp = np.empty(m, np.float32), np.empty_like(rows)
-    factor = 1 / max(m, 1) if scale is None else scale
-    lib.pn_squared_error(pointer(loss), pointer(dp), pointer(rows), pointer(target), m, n, factor)
-    return loss, dp
+    return _loss(lib.pn_squared_error, rows, target, scale)
 
 
 # ---- the rest of a training step ----
@@ -537,7 +509,7 @@ def one_hot(labels: npt.ArrayLike, n: int) -> Array:
     """y (m,n) = 1 at each row's label, else 0."""
     m = np.size(labels)
     truth = _labels(labels, m, n)
-    out = np.empty((m, n), np.float32)
+    out = np.empty((m, n), FLOAT32)
     lib.pn_one_hot(pointer(out), pointer(truth), m, n)
     return out
 
@@ -549,7 +521,7 @@ def gather(x: npt.ArrayLike, index: npt.ArrayLike | None = None) -> Array:
         raise ValueError(f"x has shape {rows.shape} and dtype {rows.dtype}; accepted: uint8 with two axes")
     chosen = np.arange(len(rows)) if index is None else np.asarray(index)
     which = _labels(chosen, chosen.size, len(rows))
-    out = np.empty((len(which), rows.shape[1]), np.float32)
+    out = np.empty((len(which), rows.shape[1]), FLOAT32)
     lib.pn_gather(pointer(out), pointer(rows), pointer(which), *out.shape)
     return out
 

@@ -7,27 +7,8 @@ reads the text, knows the defaults and what is accepted.
 
 from __future__ import annotations
 
-__all__ = [
-    "GELU",
-    "AvgPool",
-    "BatchNorm",
-    "Conv",
-    "Dense",
-    "Dropout",
-    "Flatten",
-    "GlobalAvgPool",
-    "Input",
-    "Layer",
-    "LayerNorm",
-    "LeakyReLU",
-    "Loss",
-    "MaxPool",
-    "ReLU",
-    "Residual",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-]
+__all__ = ["AvgPool", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten", "GELU", "GlobalAvgPool", "Input", "Layer"]
+__all__ += ["LayerNorm", "LeakyReLU", "Loss", "MaxPool", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"]
 
 
 class Layer:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pynet.words import printable
+from pynet._ffi import Array
+from pynet.model.net import Net
+from pynet.text import printable
 
 Ints = NDArray[np.int64]
 
@@ -125,6 +128,63 @@ def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, w
         lines = [f"{name:>{side}}" + "".join(f"{text:>{cell}}" for text in row[columns]) for name, row in table]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+# ---- a network on a data set ----
+
+
+def class_scores(net: Net, x: Array, temperature: float = 1.0) -> Array:
+    """What the network gives each class, (n, classes) float32: its outputs; of a single one p, the columns 1 - p, p."""
+    return _by_class(net, net.predict_proba(x, temperature))
+
+
+def _by_class(net: Net, outputs: Array) -> Array:
+    scores = outputs.reshape(len(outputs), -1)
+    if scores.shape[1] == 1 and net.loss_name == "mse":
+        scores = np.concatenate([1 - scores, scores], axis=1)
+    return scores
+
+
+@dataclass(frozen=True)
+class Report:
+    """How good a network is on a set of samples. Shares are 0 to 1; None is undefined."""
+
+    samples: int
+    correct: int
+    accuracy: float
+    loss: float
+    confidence: float | None  # mean of the largest outputs, where those are within 0 to 1
+    calibration_error: float | None
+    classes: list[ClassRow]
+    confusion: Ints  # (classes, classes): rows are the truth
+
+
+def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> Report:
+    """All figures of a network on samples x (n, ...) with labels y (n); classes: their names, None is net.classes.
+
+    ValueError: no samples, or they do not fit the network.
+    """
+    names = list(net.classes if classes is None else classes)
+    labels = np.asarray(y)
+    if labels.ndim != 1 or not len(labels):
+        raise ValueError(f"y has shape {labels.shape}; accepted: (n,) labels, n from 1")
+    figures, outputs = net.evaluate(x, labels), net.predict_proba(x)
+    scores = _by_class(net, outputs)
+    matrix = confusion_matrix(labels, net._decided(outputs), len(names))
+    certain = bool(((scores >= 0) & (scores <= 1)).all())
+    return Report(
+        samples=figures.samples,
+        correct=figures.correct,
+        accuracy=figures.accuracy,
+        loss=figures.loss,
+        confidence=float(scores.max(axis=1).mean(dtype=np.float64)) if certain else None,
+        calibration_error=calibration_error(labels, scores) if certain else None,
+        classes=class_report(matrix, names),
+        confusion=matrix,
+    )
+
+
+# ---- checks ----
 
 
 def _chunks(n: int, size: int) -> Iterator[slice]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Constant", "Cosine", "Exponential", "OneCycle", "ReduceOnPlateau", "Schedule", "StepDecay", "parse"]
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,18 @@ class Schedule:
     """
 
     name: ClassVar[str]
+    _accepted: ClassVar[dict[str, tuple[float, float]]] = {}  # the least and the most of each field
     warmup: float = field(default=0.0, kw_only=True)
     per_epoch: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        self._check("warmup", 0, math.inf)
+        for name, (least, most) in {"warmup": (0, math.inf), **self._accepted}.items():
+            value = getattr(self, name)
+            if not least <= value <= most or math.isinf(value):
+                numbers = f"a number from {least:g} to {most:g}" if most < math.inf else f"a number, {least:g} or more"
+                raise ValueError(f"{name} of the schedule {self.name} is {value}; accepted: {numbers}")
 
-    def _check(self, name: str, least: float, most: float) -> None:
-        value = getattr(self, name)
-        if not least <= value <= most or math.isinf(value):
-            accepted = f"a number from {least:g} to {most:g}" if math.isfinite(most) else f"a number, {least:g} or more"
-            raise ValueError(f"{name} of the schedule {self.name} is {value}; accepted: {accepted}")
-
-    def factors(self, epoch: int, epochs: int, steps: int, losses: Sequence[float] = ()) -> Array:
+    def factors(self, epoch: int, epochs: int, steps: int, losses: Sequence[float] = ()) -> Floats:
         """The factor of each step (steps,) of an epoch, counted from 0, of so many; losses of the epochs before it."""
         step = np.arange(steps)
         time = epoch + (np.zeros(steps) if self.per_epoch else step / steps)
@@ -51,7 +50,7 @@ class Schedule:
             factors = factors * np.minimum((epoch * steps + step + 1) / (self.warmup * steps), 1)
         return factors
 
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """The factor at these times, in epochs since the warm-up, of so many."""
         return np.ones_like(time)
 
@@ -77,15 +76,11 @@ class StepDecay(Schedule):
     """Multiplied by factor every so many epochs."""
 
     name = "step"
+    _accepted: ClassVar = {"every": (1e-6, math.inf), "factor": (0, 1)}
     every: float = 10.0
     factor: float = 0.1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("every", 1e-6, math.inf)
-        self._check("factor", 0, 1)
-
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """factor^floor(time / every)."""
         return np.asarray(self.factor ** np.floor(time / self.every))
 
@@ -95,18 +90,15 @@ class Exponential(Schedule):
     """Multiplied by factor in each epoch."""
 
     name = "exponential"
+    _accepted: ClassVar = {"factor": (0, 1)}
     factor: float = 0.9
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("factor", 0, 1)
-
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """factor^time."""
         return np.asarray(self.factor**time)
 
 
-def _cosine(share: Array, begin: float, end: float) -> Array:
+def _cosine(share: Floats, begin: float, end: float) -> Floats:
     """From begin, where share is 0, to end, where it is 1, along half a cosine."""
     return np.asarray(end + (begin - end) * (1 + np.cos(np.pi * np.clip(share, 0, 1))) / 2)
 
@@ -116,13 +108,10 @@ class Cosine(Schedule):
     """Down to the share `final` along half a cosine (Loshchilov and Hutter 2017)."""
 
     name = "cosine"
+    _accepted: ClassVar = {"final": (0, 1)}
     final: float = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("final", 0, 1)
-
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """final + (1 - final) (1 + cos(pi time / epochs)) / 2."""
         return _cosine(time / epochs, 1, self.final)
 
@@ -135,16 +124,12 @@ class OneCycle(Schedule):
     """
 
     name = "onecycle"
+    _accepted: ClassVar = {"rise": (0, 1), "start": (0, 1), "final": (0, 1)}
     rise: float = 0.3
     start: float = 0.04
     final: float = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("rise", "start", "final"):
-            self._check(name, 0, 1)
-
-    def shape(self, time: Array, epochs: float) -> Array:
+    def shape(self, time: Floats, epochs: float) -> Floats:
         """Two halves of a cosine."""
         share = time / epochs
         up = _cosine(share / max(self.rise, 1e-9), self.start, 1)
@@ -157,15 +142,10 @@ class ReduceOnPlateau(Schedule):
     `patience` epochs: by `threshold` of itself or more."""
 
     name = "plateau"
+    _accepted: ClassVar = {"factor": (0, 1), "patience": (0, math.inf), "threshold": (0, 1)}
     factor: float = 0.1
     patience: int = 2
     threshold: float = 1e-4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check("factor", 0, 1)
-        self._check("patience", 0, math.inf)
-        self._check("threshold", 0, 1)
 
     def plateau(self, losses: Sequence[float]) -> float:
         """factor^(how often the losses stopped falling)."""

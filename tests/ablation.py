@@ -17,10 +17,13 @@ from handwriting import Picture, pictures
 from PIL import Image
 
 import pynet
-from pynet import glyph
-from pynet import pictures as decoding
-from pynet.pictures import flat, prepare, read_picture
-from pynet.preparation import Preparation, Style, preparation_of
+from pynet.inference import preparation_of
+from pynet.pictures import decode as decoding
+from pynet.pictures import glyph
+from pynet.pictures import ink as finding
+from pynet.pictures.decode import flat, read_picture
+from pynet.pictures.glyph import prepare
+from pynet.pictures.preparation import Preparation, Style
 
 
 def one_light(grey: Any) -> Any:
@@ -33,7 +36,7 @@ def whole(ink: Any, height: int, width: int, style: Style) -> Any:
     side = max(ink.shape)
     square = np.zeros((side, side), np.float32)
     square[: ink.shape[0], : ink.shape[1]] = ink
-    return np.round(255 * glyph.resized(square, (height, width))).astype(np.uint8)
+    return np.round(255 * finding.resized(square, (height, width))).astype(np.uint8)
 
 
 def opaque(image: Image.Image) -> Image.Image:
@@ -58,11 +61,11 @@ STEPS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     "all steps": [],
     "EXIF orientation": [(decoding.ImageOps, "exif_transpose", keep)],
     "transparency": [(decoding, "flat", opaque)],
-    "dark or light decided": [(glyph, "is_dark_on_light", lambda grey: True)],
-    "uneven light": [(glyph, "paper_light", one_light)],
-    "lines of the paper": [(glyph, "without_lines", keep)],
-    "specks and the desk": [(glyph, "without_specks", keep)],
-    "crop and fit": [(decoding, "set_glyph", whole)],
+    "dark or light decided": [(finding, "is_dark_on_light", lambda grey: True)],
+    "uneven light": [(finding, "paper_light", one_light)],
+    "lines of the paper": [(finding, "without_lines", keep)],
+    "specks and the desk": [(finding, "without_specks", keep)],
+    "crop and fit": [(glyph, "set_glyph", whole)],
     "stroke weight": [(glyph, "weighted", keep)],
     "centre of mass (box instead)": [
         (glyph, "corner", lambda g, h, w, _: ((h - g.shape[0]) // 2, (w - g.shape[1]) // 2))

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 import pynet
-from pynet import kernels, train
+from pynet import kernels
+from pynet.commands import train
 
 DIGITS = ("--dataset", "digits")
 FEW = (*DIGITS, "--epochs", "2", "--threads", "1")

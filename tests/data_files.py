@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pynet._ffi import Array
 from pynet.data import Dataset
-from pynet.datafiles import IDX_PARTS, Array
+from pynet.data.idx import IDX_PARTS
 
 RNG = np.random.default_rng(2)
 X_TRAIN = RNG.integers(0, 256, (12, 4, 3), dtype=np.uint8)

@@ -343,8 +343,9 @@ def contact(tiles: list[list[Image.Image]], side: int = 72) -> Image.Image:
 def main(folder: Path, seed: int = 0) -> None:
     from PIL import ImageOps
 
-    from pynet.pictures import flat, prepare, read_picture
-    from pynet.preparation import Preparation
+    from pynet.pictures.decode import flat, read_picture
+    from pynet.pictures.glyph import prepare
+    from pynet.pictures.preparation import Preparation
 
     folder.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[Image.Image]] = {}

@@ -10,8 +10,8 @@ import pytest
 from clouds import SPEC, Array, X, Y, clouds
 
 from pynet import SGD, Adam, Callback, EarlyStopping, History, Network, data
-from pynet.callbacks import EVENTS, Run
 from pynet.schedules import Cosine
+from pynet.training.callbacks import EVENTS, Run
 
 XV, YV = clouds(100, seed=1)
 

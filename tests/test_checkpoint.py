@@ -21,10 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pynet
-from pynet import SGD, Adam, Checkpoint, EarlyStopping, History, Momentum, Network, RMSProp, checkpoint, data
-from pynet.callbacks import Run
+from pynet import SGD, Adam, Checkpoint, EarlyStopping, History, Momentum, Network, RMSProp, data
 from pynet.optim import Optimizer
 from pynet.schedules import Cosine, OneCycle, ReduceOnPlateau
+from pynet.training import checkpoint
+from pynet.training.callbacks import Run
 
 XV, YV = clouds(100, seed=1)
 EVERYTHING = "input(6) dense(16) batchnorm relu dropout(0.2) residual(dense(16) layernorm) dense(3) softmax"
@@ -49,7 +50,7 @@ class After:
 
 def one_step_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call of the core is a step, so that a training can end at each of them."""
-    monkeypatch.setattr("pynet.feed.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("pynet.training.feed.CALL_SECONDS", 0.0)
 
 
 def figures(history: History) -> str:

@@ -13,13 +13,14 @@ from data_files import ARRAYS, X_TEST, X_TRAIN, Y_TRAIN, assert_sound, write_idx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pynet import data, datafiles
+from pynet import data
+from pynet._ffi import Array
 from pynet.data import DataError, Dataset
 
-ROOT = Path(data.__file__).parent
+ROOT = Path(data.__file__).parent.parent
 
 
-def assert_same(found: Dataset, arrays: tuple[datafiles.Array, ...] = ARRAYS) -> None:
+def assert_same(found: Dataset, arrays: tuple[Array, ...] = ARRAYS) -> None:
     assert_sound(found)
     for got, wanted in zip((found.x_train, found.y_train, found.x_test, found.y_test), arrays, strict=True):
         np.testing.assert_array_equal(got, wanted)

@@ -21,8 +21,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pynet import data
+from pynet._ffi import Array
 from pynet.data import DataError
-from pynet.datafiles import Array
 
 IMAGES = "train-images-idx3-ubyte"
 LABELS = "train-labels-idx1-ubyte"

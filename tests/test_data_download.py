@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from data_files import ARRAYS, X_TRAIN, assert_sound, idx_bytes, write_idx
 
-from pynet import data, download
-from pynet.data import DataError
-from pynet.datafiles import IDX_PARTS
-from pynet.download import NamedSet, UnavailableError
+from pynet import data
+from pynet.data import DataError, download
+from pynet.data.download import NamedSet, UnavailableError
+from pynet.data.idx import IDX_PARTS
 
 CONTENT = [idx_bytes(array) for array in ARRAYS]
 PACKED = [gzip.compress(content, mtime=0) for content in CONTENT]

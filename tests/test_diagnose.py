@@ -14,11 +14,11 @@ import pytest
 from command import DIGITS, run
 
 from pynet import SGD, Adam, Diagnosis, Momentum, Network, data, figures, find_lr
-from pynet.callbacks import Run
-from pynet.diagnose import findings
-from pynet.feed import BatchFeed
-from pynet.history import History
 from pynet.optim import Optimizer
+from pynet.training.callbacks import Run
+from pynet.training.diagnose import findings
+from pynet.training.feed import BatchFeed
+from pynet.training.history import History
 
 DATA = data.load("digits")
 X, Y = DATA.x_train, DATA.y_train

@@ -18,8 +18,9 @@ from PIL import Image
 from test_evaluate import one_line
 
 import pynet
-from pynet import data, evaluate, figures, visualize
-from pynet.history import History
+from pynet import data, figures, metrics
+from pynet.commands import visualize
+from pynet.training.history import History
 
 Array = np.ndarray[Any, Any]
 
@@ -125,7 +126,7 @@ def test_samples_are_the_first_of_each_class(digits: data.Dataset) -> None:
 
 
 def test_confusion_is_the_matrix(net: pynet.Network, digits: data.Dataset) -> None:
-    report = evaluate.measure(net, digits.x_test, digits.y_test)
+    report = metrics.measure(net, digits.x_test, digits.y_test)
     figure = drawn(figures.confusion(report.confusion))
     axes = figure.axes[0]
     written = np.zeros((10, 10), int)
@@ -271,7 +272,7 @@ def test_any_network(spec: str, classes: int) -> None:
     x = rng.integers(0, 256, (150, *net.in_shape), np.uint8)
     y = np.arange(150) % classes
     names = [f"class $number_{c} with a long name" for c in range(classes)]
-    matrix = evaluate.measure(net, x, y, names).confusion
+    matrix = metrics.measure(net, x, y, names).confusion
     for figure in (
         figures.weights(net, most=12),
         figures.samples(x[:40], y[:40], names, each=2),
@@ -296,7 +297,7 @@ def test_save(folder: Path) -> None:
 
 
 def test_matplotlib_is_imported_when_it_is_used() -> None:
-    code = "import sys, pynet, pynet.figures, pynet.visualize, pynet.train; print('matplotlib' in sys.modules)"
+    code = "import sys, pynet, pynet.figures, pynet.commands.visualize, pynet.train; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 
@@ -402,7 +403,7 @@ def test_train_draws_beside_the_model(folder: Path) -> None:
 def test_no_display_is_needed(folder: Path) -> None:
     save_model("m.safetensors")
     env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
-    command = [sys.executable, "-m", "pynet.visualize", "weights"]
+    command = [sys.executable, "-m", "pynet", "visualize", "weights"]
     done = subprocess.run(command, capture_output=True, text=True, env=env | {"MPLBACKEND": "tkagg"})
     assert (done.returncode, done.stderr) == (0, "")
     assert Path("m-weights.png").exists()

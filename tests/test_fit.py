@@ -20,7 +20,7 @@ from clouds import SPEC, X, Y, clouds
 from numpy.testing import assert_array_equal
 
 from pynet import SGD, Network, data, kernels, reference
-from pynet.history import History
+from pynet.training.history import History
 
 
 def test_history_has_the_figures_of_each_epoch() -> None:

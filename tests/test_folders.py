@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 import pynet
-from pynet import data, folders, predict
-from pynet.datafiles import DataError
-from pynet.pictures import prepare, read_picture
-from pynet.preparation import Preparation
+from pynet import data
+from pynet.data import DataError, folders
+from pynet.pictures.decode import read_picture
+from pynet.pictures.glyph import prepare
+from pynet.pictures.preparation import Preparation
 
 SHAPES: dict[str, Callable[[ImageDraw.ImageDraw, float], None]] = {
     "bar": lambda brush, at: brush.line([30 + at, 12, 34, 66], 0, 6),
@@ -238,7 +239,7 @@ def test_train_and_predict(shapes: Path, tmp_path: Path) -> None:
     assert net.classes == ["bar", "ring", "vee"]
     assert json.loads(net.meta["pictures"]) == {"height": 16, "width": 16, "color": False, "style": "mnist"}
     draw(tmp_path / "new.png", "ring", 4.5)
-    assert predict.predict_image("new.png").prediction == "ring"
+    assert pynet.predict_image("new.png").prediction == "ring"
     again = results("--load", "shapes.safetensors", "--data", shapes, "--epochs", "1")
     assert again["net"] == found["net"]
 
@@ -247,7 +248,7 @@ def test_colour_and_whole_pictures(shapes: Path) -> None:
     options = ("--data", shapes, "--size", "8", "--color", "--no-center", "--epochs", "1")
     assert results(*options)["net"].startswith("input(192)")
     assert json.loads(pynet.load("shapes.safetensors").meta["pictures"])["style"] is None
-    assert predict.predict_image(shapes / "bar" / "0.png").seen.shape == (3, 8, 8)
+    assert pynet.predict_image(shapes / "bar" / "0.png").seen.shape == (3, 8, 8)
 
 
 def test_what_is_left_out_is_said(shapes: Path) -> None:

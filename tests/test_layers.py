@@ -120,7 +120,7 @@ def test_same_bits_by_every_road(spec: str) -> None:
                 nets[1].update(SGD(0.1))
             order = np.arange(90, dtype=np.int32)
             all_samples = nets[2]._samples(x, y)
-            nets[2]._train(all_samples, pynet._ffi.pointer(order), 90, 30, pynet._ffi.optimizer_struct(SGD(0.1)))
+            nets[2]._train(all_samples, order, 30, pynet._ffi.optimizer_struct(SGD(0.1)))
             for net in nets:
                 found.add((net.weights_sha256(), net.predict_proba(x).tobytes()))
     kernels.set_cpu(None)

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pynet import SGD, Network, data, kernels, reference
+from pynet import SGD, Adam, Network, data, kernels, reference
 
 Array = np.ndarray[Any, Any]
 
@@ -29,6 +29,33 @@ def samples(net: Network, n: int, zeros: float = 0, seed: int = 0) -> tuple[Arra
     pixels = rng.integers(0, 256, shape, np.uint8) * (rng.random(shape) >= zeros)
     classes = max(2, int(np.prod(net.out_shape)))
     return pixels, rng.integers(0, classes, n).astype(np.int32)
+
+
+# ---- copies ----
+
+
+def test_a_copy_goes_on_like_the_network() -> None:
+    """Dropout and Adam depend on what was trained before: notes, state and count of updates are copied, too."""
+    net = Network("input(12) dense(9) batchnorm relu dropout(0.5) dense(4) softmax", seed=3)
+    x, y = samples(net, 40)
+    net.fit(x, y, epochs=2, batch_size=8, optimizer=Adam())
+    net.meta["dataset"] = "pixels"
+    copy = net.copy()
+    assert type(copy) is Network
+    assert (copy.spec, copy.seed, copy.updates, dict(copy.meta)) == (net.spec, 3, 10, dict(net.meta))
+    before = net.weights_sha256()
+    copy.fit(x, y, epochs=1, batch_size=8, optimizer=Adam())
+    assert net.weights_sha256() == before
+    net.fit(x, y, epochs=1, batch_size=8, optimizer=Adam())
+    assert net.weights_sha256() == copy.weights_sha256() != before
+
+
+def test_a_copy_is_of_the_same_class() -> None:
+    class Own(Network):
+        def __init__(self) -> None:
+            super().__init__(SPEC, seed=7)
+
+    assert type(Own().copy()) is Own
 
 
 # ---- parameters are live views ----

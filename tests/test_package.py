@@ -128,7 +128,8 @@ def test_import_loads_only_what_it_needs():
     """Each of these costs milliseconds that most programs would wait for in vain."""
     heavy = {"PIL", "argparse", "hashlib", "matplotlib", "platformdirs", "tqdm", "urllib.request", "zipfile"}
     later = {
-        f"pynet.{name}" for name in ("data", "download", "figures", "kernels", "predict", "reference", "schedules")
+        f"pynet.{name}"
+        for name in ("commands", "data", "figures", "inference", "kernels", "pictures", "reference", "schedules")
     }
     loaded = "import sys, numpy; before = set(sys.modules); import pynet; print(*set(sys.modules) - before)"
     assert not set(run(sys.executable, "-c", loaded).split()) & (heavy | later)
@@ -150,7 +151,7 @@ def test_version_has_one_home(build):
 def test_wheel_is_small_stable_and_complete(wheel):
     tags = "cp310-abi3" if "abi3" in wheel.name else f"cp{sys.version_info.major}{sys.version_info.minor}"
     assert wheel.name.startswith(f"pynet-{importlib.metadata.version('pynet')}-{tags}-")
-    assert wheel.stat().st_size < 470_000  # half of it is the core, for three kinds of CPU
+    assert wheel.stat().st_size < 480_000  # half of it is the core, for three kinds of CPU
     names = set(zipfile.ZipFile(wheel).namelist())
     assert sum(name.endswith(".so") for name in names) == 1
     assert not [name for name in names if name.endswith((".c", ".h", ".inc")) or name.startswith("tests")]

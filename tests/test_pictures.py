@@ -17,10 +17,11 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 
 from pynet import data
-from pynet.datafiles import DataError
-from pynet.glyph import components, find_ink, is_dark_on_light, is_set, set_glyph
-from pynet.pictures import flat, in_parallel, picture_files, prepare, read_picture
-from pynet.preparation import STYLES, Preparation
+from pynet.data import DataError
+from pynet.pictures.decode import flat, in_parallel, picture_files, read_picture
+from pynet.pictures.glyph import is_set, prepare, set_glyph
+from pynet.pictures.ink import components, find_ink, is_dark_on_light
+from pynet.pictures.preparation import STYLES, Preparation
 
 FORMATS = ["png", "jpeg", "bmp", "gif", "webp", "tiff", "ppm"]
 MNIST = Preparation(28, 28)

@@ -18,12 +18,14 @@ from command import Done
 from PIL import Image
 
 import pynet
-from pynet import data, predict
+from pynet import data
 from pynet.__main__ import main as pynet_main
-from pynet.datafiles import DataError
-from pynet.pictures import prepare, read_picture
-from pynet.predict import Prediction, predict_image
-from pynet.preparation import Preparation, preparation_of
+from pynet.commands import predict
+from pynet.data import DataError
+from pynet.inference import Prediction, predict_image, preparation_of
+from pynet.pictures.decode import read_picture
+from pynet.pictures.glyph import prepare
+from pynet.pictures.preparation import Preparation
 
 PICTURES = {picture.name: picture for picture in handwriting.pictures(scenes=["mouse", "photo", "photo, squared"])}
 
@@ -160,7 +162,7 @@ def test_save_seen(folder: Path) -> None:
 
 
 def test_standard_input(folder: Path) -> None:
-    command = [sys.executable, "-m", "pynet.predict", "-", "--json"]
+    command = [sys.executable, "-m", "pynet", "predict", "-", "--json"]
     done = subprocess.run(command, input=PICTURES["mouse-0.png"].content, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
     [found] = json.loads(done.stdout)
@@ -215,6 +217,14 @@ def test_the_newest_model_is_taken_and_named(folder: Path) -> None:
     pynet.Network("input(784) dense(10) softmax").save("later.safetensors")
     os.utime("later.safetensors", (time.time() + 9,) * 2)
     assert run("mouse-0.png").out.startswith("model later.safetensors\n")
+
+
+def test_the_model_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, paths = pynet.Network._load, []
+    monkeypatch.setattr(pynet.Network, "_load", lambda path: paths.append(path) or read(path))
+    for option in ((), ("--model", "digits.safetensors")):
+        assert run("mouse-0.png", *option).status == 0
+    assert len(paths) == 2
 
 
 def test_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +317,7 @@ def test_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_import_pynet_is_light() -> None:
-    code = "import sys, pynet; assert not {'PIL', 'pynet.predict', 'pynet.pictures'} & set(sys.modules)"
+    code = "import sys, pynet; assert not {'PIL', 'pynet.commands.predict', 'pynet.pictures'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pynet import Network
-from pynet.options import parse
-from pynet.presets import LEAST_STEPS, PRESETS, layers_for
+from pynet.commands.presets import LEAST_STEPS, PRESETS, layers_for
+from pynet.commands.train_options import parse
 
 
 @pytest.fixture(autouse=True)

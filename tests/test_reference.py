@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pynet import reference
-from pynet.gradcheck import gradient_check
 from pynet.reference import Dense, Layer, Network, ReLU, Residual, Sigmoid, Softmax, Tanh, init, losses
+from pynet.training.gradient_check import gradient_check
 
 SMALL = st.integers(1, 7)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -17,8 +17,8 @@ from command import DIGITS, results, run, save_model, sha256, start
 
 import pynet
 from pynet import Adam, Checkpoint, EarlyStopping, History, Network, data
-from pynet.callbacks import Run
 from pynet.schedules import OneCycle
+from pynet.training.callbacks import Run
 
 KEEP = ("--checkpoint", "c.safetensors")
 HARD = ("--net", "input(64) dense(32) batchnorm relu dropout(0.2) dense(10) softmax", "--optimizer", "adam")
@@ -100,7 +100,7 @@ KILLS = int(os.environ.get("PYNET_KILLS", "50"))
 
 def test_killed_at_any_moment_it_ends_the_same(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """At random moments, of which most fall into the writing of a checkpoint; PYNET_KILLS says how many times."""
-    monkeypatch.setattr("pynet.feed.CALL_SECONDS", 0.0005)
+    monkeypatch.setattr("pynet.training.feed.CALL_SECONDS", 0.0005)
     path, draw = folder / "c.safetensors", random.Random(1)
     kills = seed = 0
     while kills < KILLS:
@@ -163,7 +163,7 @@ def test_ctrl_c_and_resume() -> None:
 
 
 def test_a_checkpoint_is_a_model_for_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    from pynet import evaluate, info
+    from pynet.commands import evaluate, info
 
     results(*DIGITS, "--epochs", "3", *KEEP)
     done = run("--model", "c.safetensors", "--json", command=evaluate)
@@ -278,7 +278,7 @@ def test_full_disk() -> None:
 
 
 def test_disk_full_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pynet import checkpoint
+    from pynet.training import checkpoint
 
     write, times = checkpoint.write, 0
 

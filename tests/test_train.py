@@ -14,6 +14,7 @@ import sys
 import termios
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,10 @@ from data_files import write_idx, write_npz
 
 import pynet
 from pynet import __main__ as pynet_command
-from pynet import data, download, kernels, train
-from pynet.options import parse
+from pynet import data, kernels
+from pynet.commands import train
+from pynet.commands.train_options import parse
+from pynet.data import download
 
 KEYS = ["dataset", "train_samples", "test_samples", "net", "parameters", "threads", "cpu", "seed", "epochs"]
 KEYS += ["test_accuracy", "seconds", "model", "weights_sha256"]
@@ -38,6 +41,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 # ---- what a run prints and writes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("output", "predicted"), [("--json", 0), ("--quiet", 0), ("--seed=0", 1)])
+def test_the_test_set_is_measured_once_an_epoch(monkeypatch: pytest.MonkeyPatch, output: str, predicted: int) -> None:
+    """The last epoch's figures are those of the end; only the confusion matrix needs the answers themselves."""
+    calls: list[str] = []
+    for name in ("_evaluate", "predict_proba"):
+        method = getattr(pynet.Network, name)
+
+        def count(self: pynet.Network, *args: Any, name: str = name, method: Any = method) -> Any:
+            calls.append(name)
+            return method(self, *args)
+
+        monkeypatch.setattr(pynet.Network, name, count)
+    run(*DIGITS, "--epochs", "3", output)
+    assert calls == ["_evaluate"] * 3 + ["predict_proba"] * predicted
+    notes = pynet.load("digits.safetensors").meta
+    history = json.loads(notes["history"])
+    assert float(notes["test_accuracy"]) == history["val_accuracy"][-1]
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])

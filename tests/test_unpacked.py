@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from data_files import ARRAYS, X_TRAIN, idx_bytes, write_idx
 
-from pynet import data, download, unpacked
-from pynet.data import DataError
-from pynet.datafiles import IDX_PARTS
-from pynet.download import NamedSet
+from pynet import data
+from pynet.data import DataError, download, unpacked
+from pynet.data.download import NamedSet
+from pynet.data.idx import IDX_PARTS
 
 IMAGES = f"{IDX_PARTS[0]}.gz"
 

@@ -14,9 +14,10 @@ const char *pn_strerror(pn_status status)
         [PN_ERR_ARGUMENT] = "argument not accepted",
         [PN_ERR_SPEC] = "wrong text of a network",
         [PN_ERR_STATE] = "calls in the wrong order",
-        [PN_ERR_NONFINITE] = "infinite or NaN",
+        [PN_ERR_NONFINITE] = "a loss is infinite or NaN",
         [PN_ERR_IO] = "input or output failed",
         [PN_ERR_FORMAT] = "not a model file, or damaged",
+        [PN_ERR_PARAMETER] = "a parameter is infinite or NaN",
     };
     const size_t n = sizeof words / sizeof *words;
     return (size_t)status < n ? words[status] : "unknown status";

@@ -189,7 +189,7 @@ pn_status net_check_finite(pn_net *net)
     if (bad == n)
         return PN_OK;
     const char *name = tensor_at(net, bad, &place)->name;
-    return fail(net->error, PN_ERR_NONFINITE, "parameter %s holds %g at position %zu; training takes finite numbers",
+    return fail(net->error, PN_ERR_PARAMETER, "parameter %s holds %g at position %zu; training takes finite numbers",
                 name, (double)net->parameters[bad], place);
 }
 

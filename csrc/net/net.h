@@ -115,10 +115,10 @@ pn_status graph_build(pn_net *net, char *err);
 pn_status net_build(pn_net **net, const char *spec, char *err);
 pn_status net_allocate(pn_net *net, char *err);
 
-/* PN_ERR_NONFINITE and a message that names it if a parameter is infinite or NaN. */
+/* PN_ERR_PARAMETER and a message that names it if a parameter is infinite or NaN. */
 pn_status net_check_finite(pn_net *net);
 
-/* The same for a gradient of a trained parameter, all of which have been stored. */
+/* PN_ERR_NONFINITE, and a message, for a gradient of a trained parameter, all of which have been stored. */
 pn_status net_check_gradients(pn_net *net);
 
 /* ---- optim.c ------------------------------------------------------------------------------------------------------ */

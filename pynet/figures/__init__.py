@@ -16,21 +16,6 @@ from pynet.figures.looks import ascend, looks_for
 from pynet.figures.maps import feature_maps, filters
 from pynet.figures.weights import weights
 
-__all__ = [
-    "MissingMatplotlib",
-    "ascend",
-    "boundary",
-    "confusion",
-    "curves",
-    "feature_maps",
-    "filters",
-    "learning_rates",
-    "looks_for",
-    "mistakes",
-    "noise",
-    "require",
-    "samples",
-    "save",
-    "temperatures",
-    "weights",
-]
+__all__ = ["MissingMatplotlib", "require", "save"]
+__all__ += ["ascend", "boundary", "confusion", "curves", "feature_maps", "filters", "learning_rates", "looks_for"]
+__all__ += ["mistakes", "noise", "samples", "temperatures", "weights"]

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pynet.choose import class_scores
-from pynet.figures.canvas import COLOURS, Array, columns_for, draw_pictures, grid, paper, plain, stacked
+from pynet._ffi import Array
+from pynet.figures.canvas import COLOURS, columns_for, draw_pictures, grid, paper, plain, stacked
+from pynet.metrics import class_scores
 from pynet.network import Network
-from pynet.words import percent
+from pynet.text import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["confusion", "mistakes", "noise", "temperatures"]
 
 MOST_NUMBERS = 20  # a confusion matrix of more classes shows its colours alone
 MOST_NAMES = 40  # and one of more than this names only some of them

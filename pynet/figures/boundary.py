@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet.choose import class_scores
-from pynet.figures.canvas import COLOURS, MARKERS, Array, paper, plain
+from pynet._ffi import Array
+from pynet.figures.canvas import COLOURS, MARKERS, paper, plain
+from pynet.metrics import class_scores
 from pynet.network import Network
-from pynet.words import percent
+from pynet.text import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["boundary"]
 
 POINTS = 200  # of the map, along each side
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pynet._ffi import Array
 from pynet.files import replacing
-from pynet.words import printable
+from pynet.text import picture_shape, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,13 +22,10 @@ if TYPE_CHECKING:
 
     from pynet.network import Network
 
-Array = npt.NDArray[Any]
-
 # Okabe and Ito 2008: colours that the colour-blind can tell apart. In grey, markers and line styles do.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SIGNED = "cividis"  # grows lighter all the way, so that it says the same in grey; zero is in the middle
-LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -79,17 +76,6 @@ def layer_index(net: Network, layer: int | str) -> int:
 
 
 # ---- small pictures in a grid ---------------------------------------------------------------------------------------
-
-
-def picture_shape(shape: Sequence[int]) -> tuple[int, ...] | None:
-    """The picture that samples of this shape are: (height, width) or (channels, height, width); None if they are none.
-
-    A row of numbers is taken for a square picture if it is long enough and their number is a square.
-    """
-    if len(shape) in (2, 3):
-        return tuple(shape)
-    side = math.isqrt(shape[0]) if len(shape) == 1 else 0
-    return (side, side) if side >= LEAST_SIDE and side * side == shape[0] else None
 
 
 def as_picture(values: Array, shape: tuple[int, ...]) -> Array:

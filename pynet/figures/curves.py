@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pynet.figures.canvas import COLOURS, MARKERS, paper, plain
-from pynet.history import History
+from pynet.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pynet.rates import RateSearch
-
-__all__ = ["curves", "learning_rates"]
+    from pynet.training.learning_rate import RateSearch
 
 FEW_EPOCHS = 30  # up to here each epoch gets its mark
 

@@ -13,8 +13,6 @@ from pynet.figures.canvas import columns_for, draw_pictures, grid, paper, plain
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["samples"]
-
 
 def samples(
     x: npt.ArrayLike, y: npt.ArrayLike, classes: Sequence[str] | None = None, *, each: int = 8, title: str = ""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pynet.figures.canvas import Array, as_picture, columns_for, grid, layer_index, paper, picture_shape, plain
+from pynet._ffi import Array
+from pynet.figures.canvas import as_picture, columns_for, grid, layer_index, paper, plain
 from pynet.network import LayerView, Network
+from pynet.text import picture_shape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["ascend", "looks_for"]
 
 BENDS = {"relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "dropout"}  # layers whose units are those below
 

@@ -7,23 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pynet.figures.canvas import (
-    Array,
-    as_picture,
-    columns_for,
-    grid,
-    layer_index,
-    paper,
-    picture_shape,
-    show_sample,
-    show_signed,
-)
+from pynet._ffi import Array
+from pynet.figures.canvas import as_picture, columns_for, grid, layer_index, paper, show_sample, show_signed
 from pynet.network import Network
+from pynet.text import picture_shape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["feature_maps", "filters"]
 
 
 def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> Figure:

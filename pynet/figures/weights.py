@@ -6,24 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pynet.figures.canvas import (
-    COLOURS,
-    Array,
-    as_picture,
-    grid,
-    layer_index,
-    paper,
-    picture_shape,
-    plain,
-    show_signed,
-    stacked,
-)
+from pynet._ffi import Array
+from pynet.figures.canvas import COLOURS, as_picture, grid, layer_index, paper, plain, show_signed, stacked
 from pynet.network import LayerView, Network
+from pynet.text import picture_shape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["weights"]
 
 CLIP = 99.5  # percent of the weights are within the colours: a few far out would leave all others grey
 

@@ -69,60 +69,12 @@ from pynet.reference.network import Network, Order
 from pynet.reference.norms import BatchNorm, Dropout, LayerNorm, dropout
 from pynet.reference.optimizers import Optimizer, adam, momentum, rmsprop, sgd
 
-__all__ = [
-    "GELU",
-    "Activation",
-    "Array",
-    "AvgPool",
-    "BatchNorm",
-    "Conv",
-    "Dense",
-    "Dropout",
-    "Flatten",
-    "Labels",
-    "Layer",
-    "LayerNorm",
-    "LeakyReLU",
-    "MaxPool",
-    "Network",
-    "Optimizer",
-    "Order",
-    "ReLU",
-    "Residual",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-    "adam",
-    "augmented",
-    "avgpool",
-    "avgpool_grad",
-    "bias",
-    "bias_grad",
-    "binary_cross_entropy",
-    "conv",
-    "conv_grad",
-    "cross_entropy",
-    "dropout",
-    "gather",
-    "gelu",
-    "gelu_grad",
-    "gemm",
-    "init",
-    "leaky_relu",
-    "leaky_relu_grad",
-    "maxpool",
-    "maxpool_grad",
-    "momentum",
-    "one_hot",
-    "relu",
-    "relu_grad",
-    "rmsprop",
-    "sgd",
-    "sigmoid",
-    "sigmoid_grad",
-    "softmax",
-    "softmax_grad",
-    "squared_error",
-    "tanh",
-    "tanh_grad",
-]
+__all__ = ["Array", "Labels", "Network", "Optimizer", "Order", "init"]
+__all__ += ["Activation", "AvgPool", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten", "GELU", "Layer", "LayerNorm"]
+__all__ += ["LeakyReLU", "MaxPool", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"]
+__all__ += ["avgpool", "avgpool_grad", "bias", "bias_grad", "conv", "conv_grad", "gather", "gemm", "maxpool"]
+__all__ += ["maxpool_grad", "one_hot"]
+__all__ += ["gelu", "gelu_grad", "leaky_relu", "leaky_relu_grad", "relu", "relu_grad"]
+__all__ += ["sigmoid", "sigmoid_grad", "softmax", "softmax_grad", "tanh", "tanh_grad"]
+__all__ += ["augmented", "binary_cross_entropy", "cross_entropy", "dropout", "squared_error"]
+__all__ += ["adam", "momentum", "rmsprop", "sgd"]

@@ -1,0 +1,1 @@
+"""The commands of `pynet`, one a file, and what they share."""

@@ -1,0 +1,87 @@
+"""The command that says what a model file holds: `pynet info FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pynet.commands import cli
+from pynet.inference import load_model
+from pynet.network import Network
+from pynet.text import printable
+from pynet.training.history import History
+
+EXAMPLES = """\
+examples:
+  pynet info mnist.safetensors
+  pynet info                                 the newest model in the working folder
+  pynet info mnist.safetensors --json
+"""
+FIRST_NOTES = ("dataset", "epochs", "batch_size", "learning_rate", "seed", "test_accuracy", "made_by")
+
+
+def facts(path: Path, net: Network) -> dict[str, Any]:
+    """What there is to say about a model file, in what JSON has."""
+    notes = dict(net.meta)
+    notes.pop("classes", None)
+    history = History.from_note(notes.pop("history", ""))
+    known = [name for name in FIRST_NOTES if name in notes]
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256") if sys.version_info >= (3, 11) else hashlib.sha256(file.read())
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "sha256": digest.hexdigest(),
+        "net": net.spec,
+        "loss": net.loss_name,
+        "seed": net.seed,
+        "classes": net.classes,
+        "parameters": net.parameters,
+        "tensors": {name: list(tensor.shape) for name, tensor in net.tensors.items()},
+        "weights_sha256": net.weights_sha256(),
+        "history": history.rows(),
+        "notes": {name: notes[name] for name in [*known, *(name for name in notes if name not in known)]},
+    }
+
+
+def _text(found: dict[str, Any], net: Network) -> str:
+    size = 4 * net.parameters
+    lines = [
+        f"file        {found['file']}, {found['bytes']:,} bytes",
+        f"sha256      {found['sha256']}",
+        f"network     {net.spec}",
+        f"loss        {net.loss_name}",
+        f"classes     {printable(', '.join(net.classes))}",
+        f"parameters  {net.parameters:,} ({size:,} bytes), sha256 {found['weights_sha256']}",
+        "",
+        net.summary(),
+        "",
+    ]
+    width = max([len(name) for name in found["notes"]], default=0)
+    lines += [f"{printable(name):<{width}}  {printable(value)}" for name, value in found["notes"].items()]
+    return "\n".join(lines if found["notes"] else [*lines, "no notes on its training"])
+
+
+def info(options: argparse.Namespace) -> None:
+    """The whole command."""
+    path, net = load_model(options.file)
+    found = facts(path, net)
+    print(json.dumps(found) if options.json else _text(found, net))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.Parser("pynet info", "Says what a model file holds: network, sizes, training, sums.", EXAMPLES)
+    newest = "default: the newest in the working folder"
+    parser.add_argument("file", metavar="FILE", nargs="?", type=cli.path, help=f"a model that pynet saved ({newest})")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    return cli.run("info", lambda: info(_parse(argv)))

@@ -1,0 +1,196 @@
+"""The command that names pictures: `pynet predict`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet.commands import choose, cli
+from pynet.commands.cli import Parser, UsageError, number, path, whole
+from pynet.errors import DataError
+from pynet.files import replacing
+from pynet.inference import Prediction, Seen, load_model, predictions, preparation_of
+from pynet.network import Network
+from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
+from pynet.pictures.glyph import prepare, sheet
+from pynet.pictures.preparation import Preparation
+from pynet.text import drawn
+
+BATCH = 256  # pictures that go through the network at once
+MOST_STDIN = 1 << 28  # bytes of a picture from standard input
+BAR = 30  # characters of a bar for 100 %
+
+EXAMPLES = """\
+examples:
+  pynet predict three.jpg                            with the newest model that pynet train saved here
+  pynet predict three.jpg --show                     draw what the network sees, too
+  pynet predict photos/ more/*.png --top 2           a line for each picture, and its two likeliest classes
+  pynet predict - --json < three.png                 an array for programs: file, prediction, confidence, ...
+  pynet predict --model letters.safetensors a.png
+
+A picture is prepared as the model's data set was: the ink found, fitted, centred; --save-seen shows the result.
+Status 0: every picture could be read; 1: one could not, the others were named all the same, or another error;
+2: wrong options; 130: Ctrl-C.
+"""
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+def _parser() -> Parser:
+    parser = Parser("pynet predict", "Names pictures with a trained network: drawings, scans, photos.", EXAMPLES)
+    add = parser.add_argument
+    add("images", metavar="IMAGE", nargs="+", type=path, help="files, folders of pictures, or - for standard input")
+    choose.add_model_option(parser)
+    inverted = "dark ink on light paper, or the other way round (default: decided from the picture)"
+    add("--invert", action=argparse.BooleanOptionalAction, help=inverted)
+    positive = number(1e-3, 1e6, "a number from 0.001 to below 1000000")
+    heat = "of the softmax: above 1 the network is less sure of itself (default: 1)"
+    add("--temperature", metavar="T", type=positive, default=1.0, help=heat)
+    top = "the K likeliest classes of each picture (default: all of a single picture, else the best)"
+    add("--top", metavar="K", type=whole(1), help=top)
+    add("--show", action="store_true", help="draw what the network sees")
+    add("--save-seen", metavar="FILE", type=_png, help="write what the network sees as a .png; of several, a sheet")
+    add("--json", action="store_true", help="print an array of {file, prediction, confidence, probabilities, warning}")
+    return parser
+
+
+def _png(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        cli.refuse(text, "a file with the suffix .png")
+    return Path(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    return cli.run("predict", lambda: predict(_parser().parse_args(argv)))
+
+
+def predict(options: argparse.Namespace) -> int:
+    """The whole run; 1 if a picture could not be read."""
+    model, net = load_model(options.model)
+    preparation = preparation_of(net)
+    sources = [source for given in options.images for source in _sources(given)]
+    if options.save_seen:
+        _check_target(options.save_seen, [model, *(source for source in sources if isinstance(source, Path))])
+    if not options.json:
+        print(_title(model, net))
+    single = len(sources) == 1
+    status, kept, seen = 0, [], []
+    for found in _named(net, preparation, sources, options):
+        if not found.readable:
+            status = 1
+            cli.complain("predict", f"error: {found.warning}")
+        elif not options.json:
+            print(_text(found, options.top or (math.inf if single else 0)))
+            if options.show and found.seen is not None:
+                print(drawn(found.seen))
+        if options.json:
+            kept.append(_json(found, options.top))
+        if options.save_seen and found.seen is not None:
+            seen.append(found.seen)
+    if options.json:
+        print(json.dumps(kept, allow_nan=False))
+    if options.save_seen:
+        _save_sheet(options.save_seen, seen)
+    return status
+
+
+def _sources(given: Path) -> list[Path | DataError]:
+    """The files that an argument stands for."""
+    if not given.is_dir():
+        return [given]
+    found: list[Path | DataError] = [*picture_files(given)]
+    return found or [DataError(f"{given}: no pictures in this folder; known by {', '.join(sorted(SUFFIXES))}")]
+
+
+def _named(
+    net: Network, preparation: Preparation, sources: list[Path | DataError], options: argparse.Namespace
+) -> Iterator[Prediction]:
+    """The predictions for the sources, in order."""
+
+    def prepared(source: Path | DataError) -> Seen:
+        if isinstance(source, DataError):
+            return str(source).partition(": ")[0], source
+        try:
+            image = read_picture(_stdin() if str(source) == "-" else source)
+            return str(source), prepare(image, preparation, options.invert)
+        except DataError as error:
+            return str(source), error
+
+    stream = in_parallel(prepared, sources)
+    while batch := list(islice(stream, BATCH)):
+        yield from predictions(net, batch, options.temperature)
+
+
+def _stdin() -> io.BytesIO:
+    content = sys.stdin.buffer.read(MOST_STDIN + 1)
+    if not 0 < len(content) <= MOST_STDIN:
+        raise DataError(
+            f"-: {len(content):,} bytes on standard input; accepted: a picture of up to {MOST_STDIN:,} bytes"
+        )
+    file = io.BytesIO(content)
+    file.name = "-"
+    return file
+
+
+# ---- what is printed ------------------------------------------------------------------------------------------------
+
+
+def _title(model: Path, net: Network) -> str:
+    facts = []
+    if name := net.meta.get("dataset"):
+        facts.append(f"trained on {name}")
+    with contextlib.suppress(KeyError, ValueError):  # a note may be missing, or not ours
+        facts.append(f"test accuracy {100 * float(net.meta['test_accuracy']):.2f} %")
+    return f"model {model}" + (f": {', '.join(facts)}" if facts else "")
+
+
+def _text(found: Prediction, lines: float) -> str:
+    """The answer, and below it the likeliest classes, that many; all are in the network's order."""
+    if found.prediction is None or found.confidence is None or found.probabilities is None:
+        return f"{found.file}: {found.warning}"
+    text = f"{found.file}: {found.prediction} ({100 * found.confidence:.1f} %)"
+    text += f", {found.warning}" if found.warning else ""
+    shown = found.probabilities.items() if lines == math.inf else found.best(int(lines))
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, share in shown:
+        bar = "#" * round(BAR * min(max(share, 0), 1))
+        text += f"\n{'>' if name == found.prediction else ' '} {name:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
+    return text
+
+
+def _json(found: Prediction, top: int | None) -> dict[str, Any]:
+    shares = found.probabilities if top is None or found.probabilities is None else dict(found.best(top))
+    return {
+        "file": found.file,
+        "prediction": found.prediction,
+        "confidence": found.confidence,
+        "probabilities": shares,
+        "warning": found.warning,
+    }
+
+
+def _check_target(target: Path, inputs: Iterable[Path]) -> None:
+    if target.is_dir():
+        raise UsageError(f"argument --save-seen: {target} is a folder")
+    if target.exists() and any(target.samefile(other) for other in inputs if other.exists()):
+        raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")
+
+
+def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
+    """Writes one picture as it is, several as a sheet; whole or not at all."""
+    if not seen:
+        raise ValueError(f"nothing to write to {target}: there is no picture with ink")
+    with replacing(target) as partial:
+        sheet(seen).save(partial, "PNG")

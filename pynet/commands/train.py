@@ -1,0 +1,297 @@
+"""The command that trains: `pynet train`, also `python -m pynet.train`. The loop itself is pynet.training.fit.
+
+Whatever stops a run, the weights are not lost: Ctrl-C saves what was learnt so far, a loss that is not finite saves
+the last epoch whose figures were. What could only fail at the end, such as the target of --save, is tried first.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pynet import kernels
+from pynet._ffi import VERSION, Array
+from pynet.commands import cli
+from pynet.commands.cli import EXPECTED, Stopped
+from pynet.commands.train_options import parse
+from pynet.commands.train_task import Task, prepare
+from pynet.metrics import confusion_matrix, format_confusion
+from pynet.network import Evaluation
+from pynet.pictures.preparation import NOTE
+from pynet.text import percent
+from pynet.training.callbacks import Run
+from pynet.training.diagnose import Diagnosis
+from pynet.training.history import COLUMNS, History
+
+MOST_CLASSES = 30  # a larger confusion matrix is not printed
+
+
+@dataclass
+class Training:
+    """A run of a task: its figures, and the weights after its last epoch with finite ones."""
+
+    task: Task
+    history: History = field(default_factory=History)
+    test: Evaluation | None = None  # None: there is no test set, or the training is not over
+
+    def __post_init__(self) -> None:
+        self._kept = {name: tensor.copy() for name, tensor in self.task.net.tensors.items()}
+
+    def run(self) -> None:
+        """Trains and measures."""
+        task = self.task
+        task.net.fit(
+            task.data.x_train,
+            task.data.y_train,
+            epochs=task.epochs,
+            batch_size=task.batch_size,
+            optimizer=task.optimizer,
+            schedule=task.schedule,
+            validation=task.held_out,
+            augment=task.augment,
+            seed=task.seed,
+            early_stopping=task.early_stopping,
+            checkpoint=task.checkpoint,
+            progress=not task.terse and sys.stderr is not None and sys.stderr.isatty(),
+            callbacks=[self] if task.terse else [self, Diagnosis(_warn)],
+        )
+        self.test = self._tested()
+
+    def _tested(self) -> Evaluation | None:
+        """The figures on the test set: where each epoch was measured on it, those of the last one."""
+        x, y = self.task.data.x_test, self.task.data.y_test
+        if not len(x):
+            return None
+        if self.task.own_validation or not self.history.val_loss:
+            return self.task.net.evaluate(x, y)
+        accuracy = self.history.val_accuracy[-1]
+        return Evaluation(self.history.val_loss[-1], accuracy, round(accuracy * len(x)), len(x))
+
+    @cached_property
+    def confusion(self) -> Array:
+        """Of the test set."""
+        chosen = self.task.data
+        return confusion_matrix(chosen.y_test, self.task.net.predict(chosen.x_test), len(chosen.classes))
+
+    def on_train_begin(self, run: Run) -> None:
+        """Takes over the epochs of a checkpoint."""
+        for row in run.history.rows():
+            self.history.add(row)
+        checkpoint = self.task.checkpoint
+        if checkpoint and checkpoint.resume:
+            self.task.say(f"resumed from {checkpoint.path}; epochs that are over: {len(self.history.loss)}")
+        self._keep()
+        self._note_facts()  # checkpoints carry them, too
+
+    def _keep(self) -> None:
+        for name, tensor in self.task.net.tensors.items():
+            np.copyto(self._kept[name], tensor)
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Notes the figures, shows them, and keeps the weights."""
+        self._keep()
+        self.history.add(run.row)
+        self.task.say(_epoch_line(run.row, run.epoch, self.task))
+
+    def salvage(self, error: BaseException) -> str:
+        """After an error, saves the best weights there are, if any were learnt; says so."""
+        tensors = self.task.net.tensors
+        if isinstance(error, FloatingPointError):
+            for name, tensor in tensors.items():
+                np.copyto(tensor, self._kept[name])
+        changed = any(not np.array_equal(tensor, self._kept[name]) for name, tensor in tensors.items())
+        if not changed and not self.history.loss:
+            return " (nothing was saved)"
+        self.save()
+        return f" (what was learnt is in {self.task.target})" if self.task.target else ""
+
+    def _note_facts(self) -> None:
+        """In the model: what it is trained on, and how."""
+        task, notes = self.task, self.task.net.meta
+        notes.pop("test_accuracy", None)
+        notes["dataset"] = task.data.name.encode(errors="replace").decode()
+        if task.data.pictures:
+            notes[NOTE] = task.data.pictures.note()
+        else:
+            notes.pop(NOTE, None)
+        notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
+        notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
+        notes["augment"] = str(task.augment or "none")
+        notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
+
+    def save(self) -> None:
+        """Writes the model with the figures of its training, and the history."""
+        task, notes = self.task, self.task.net.meta
+        before = notes.get("epochs", "") if task.continued else ""
+        notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
+        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
+        if self.test:
+            notes["test_accuracy"] = str(self.test.accuracy)
+        if task.target:
+            task.net.save(task.target)
+        if task.history:
+            self.history.save(task.history)
+
+
+# ---- what is printed and drawn ----
+
+
+def _warn(text: str) -> None:
+    cli.complain("train", f"warning: {text}")
+
+
+def _describe(task: Task) -> None:
+    """Data, preprocessing, network and hyperparameters."""
+    chosen, net = task.data, task.net
+    names = ", ".join(chosen.classes) if len(chosen.classes) <= MOST_CLASSES else f"{len(chosen.classes)} classes"
+    aside = f", {len(task.held_out[0]):,} for validation" if task.own_validation and task.held_out else ""
+    sizes = f"{len(chosen.x_train):,} samples for training{aside}, {len(chosen.x_test):,} for testing"
+    scaled = "pixels (bytes), divided by 255" if chosen.x_train.dtype == np.uint8 else "values, taken as they are"
+    shape = chosen.x_train.shape[1:]
+    layout = "" if shape == net.in_shape else f", {'flattened to' if len(net.in_shape) == 1 else 'taken as'} "
+    layout += "x".join(map(str, net.in_shape)) if layout else ""
+    plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_how(task)}, loss {net.loss_name}"
+    task.say(
+        f"data      {chosen.name}: {sizes}; classes {names}\n"
+        f"source    {chosen.source}\n"
+        f"inputs    {'x'.join(map(str, shape))} {scaled}{layout}\n"
+        f"network   {net.spec}\n\n{net.summary()}\n\n"
+        f"training  {plan}, seed {task.seed}\n"
+        f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
+    )
+
+
+def _how(task: Task) -> str:
+    """Optimizer, unless it is plain gradient descent, learning rate and schedule in words."""
+    kind = "" if task.optimizer.kind == "sgd" else f"{task.optimizer.kind}, "
+    schedule = f", schedule {task.schedule}" if task.schedule else ""
+    augment = f", augmentation {task.augment}" if task.augment else ""
+    return f"{kind}learning rate {task.learning_rate:g}{schedule}{augment}"
+
+
+def _explain(task: Task) -> None:
+    from pynet.training.explain import explain
+
+    first = int(kernels.shuffle(len(task.data.x_train), task.seed, 0)[0])
+    step = explain(task.net, task.data.x_train[first], task.data.y_train[first], task.optimizer)
+    task.say(f"the first sample that will be learnt from, number {first}, alone:\n\n{step}\n")
+
+
+def _epoch_line(row: dict[str, float], epoch: int, task: Task) -> str:
+    line = f"epoch {epoch:>{len(str(task.epochs))}}/{task.epochs}  loss {row['loss']:.4f}"
+    line += f"  train {percent(row['accuracy'])}"
+    if "val_accuracy" in row:
+        line += f"  {'val' if task.own_validation else 'test'} {percent(row['val_accuracy'])}"
+    speed = len(task.data.x_train) / max(row["seconds"], 1e-9)
+    return f"{line}  {row['seconds']:.3f} s  {speed:,.0f} samples/s"
+
+
+def _tell(training: Training) -> None:
+    """The figures on the test set, and where the model is."""
+    task, test = training.task, training.test
+    print(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else "no test samples")
+    if test and len(task.data.classes) <= MOST_CLASSES and not task.terse:
+        task.say(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
+    task.say(f"saved to {task.target}" if task.target else "not saved")
+
+
+def _plot(training: Training) -> None:
+    """Draws curves, weights and confusion matrix beside the model."""
+    from pynet import figures
+
+    task = training.task
+    drawn = {}
+    if training.history.loss:
+        drawn["curves"] = figures.curves(training.history)
+    if any(layer.kind == "dense" for layer in task.net.layers):
+        drawn["weights"] = figures.weights(task.net)
+    if training.test:
+        drawn["confusion"] = figures.confusion(training.confusion, task.data.classes)
+    for name, figure in drawn.items():
+        assert task.target
+        place = figures.save(figure, task.target.with_name(f"{task.target.stem}-{name}.png"))
+        task.say(f"drew {place}")
+
+
+def _results(training: Training, seconds: float) -> dict[str, Any]:
+    """What --json prints."""
+    task, test = training.task, training.test
+    return {
+        "dataset": task.data.name,
+        "train_samples": len(task.data.x_train),
+        "test_samples": len(task.data.x_test),
+        "net": task.net.spec,
+        "parameters": task.net.parameters,
+        "threads": kernels.threads(),
+        "cpu": kernels.cpu(),
+        "seed": task.seed,
+        "epochs": [{name: row.get(name) for name in COLUMNS} for row in training.history.rows()],
+        "test_accuracy": test.accuracy if test else None,
+        "seconds": seconds,
+        "model": str(task.target) if task.target else None,
+        "weights_sha256": task.net.weights_sha256(),
+    }
+
+
+# ---- the command ----
+
+
+def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
+    """Prints and draws what find_lr finds."""
+    from pynet.training.learning_rate import find_lr
+
+    pair = (task.data.x_train, task.data.y_train)
+    found = find_lr(task.net, pair, optimizer=task.optimizer, batch_size=task.batch_size, seed=task.seed)
+    if as_json:
+        print(json.dumps({"rates": found.rates, "losses": found.losses, "suggestion": found.suggestion}))
+        return
+    print(f"suggestion: {found.suggestion:g}" if quiet else found)
+    if task.target:
+        from pynet import figures
+
+        try:
+            figures.require()
+        except figures.MissingMatplotlib:
+            task.say("(no picture: that needs matplotlib)")
+        else:
+            place = task.target.with_name(f"{task.target.stem}-lr.png")
+            task.say(f"drew {figures.save(figures.learning_rates(found), place)}")
+
+
+def train(argv: Sequence[str] | None, begin: float) -> None:
+    """The whole run; begin: when it began, by time.perf_counter."""
+    options = parse(argv)
+    task = prepare(options)
+    if options.find_lr:
+        _find_lr(task, options.json, options.quiet)
+        return
+    training = Training(task)
+    try:
+        _describe(task)
+        if options.explain:
+            _explain(task)
+        training.run()
+    except EXPECTED as error:
+        raise Stopped(error, training.salvage(error)) from error
+    training.save()
+    if options.json:
+        print(json.dumps(_results(training, time.perf_counter() - begin)))
+        return
+    _tell(training)
+    if options.plot:
+        _plot(training)
+    if task.target:
+        task.say(f"next: {cli.program()} visualize --model {task.target}, or evaluate, or info")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    begin = time.perf_counter()
+    return cli.run("train", lambda: train(argv, begin))

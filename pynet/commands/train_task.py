@@ -1,0 +1,242 @@
+"""The options of `pynet train` as a Task, with all that can be wrong about data, network and files found at once."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pynet import data, kernels
+from pynet._ffi import Array, check_environment, optimizer_struct
+from pynet.augment import Augment
+from pynet.commands import choose, cli
+from pynet.commands.cli import UsageError
+from pynet.commands.presets import PRESETS, layers_for
+from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
+from pynet.data import Dataset
+from pynet.network import Network, load
+from pynet.optim import Optimizer
+from pynet.schedules import Schedule
+from pynet.training.callbacks import EarlyStopping
+from pynet.training.checkpoint import Checkpoint
+
+
+@dataclass
+class Task:
+    """A training: of what, on what, how, and where its results go.
+
+    data is without the samples held out. held_out: what each epoch is measured on, the test set unless own_validation.
+    continued: the network was trained before. terse: nothing but results is printed.
+    """
+
+    data: Dataset
+    held_out: tuple[Array, Array] | None
+    own_validation: bool
+    net: Network
+    continued: bool
+    seed: int
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    schedule: Schedule | None
+    augment: Augment | None
+    early_stopping: EarlyStopping | None
+    checkpoint: Checkpoint | None
+    target: Path | None
+    history: Path | None
+    terse: bool
+
+    @property
+    def learning_rate(self) -> float:
+        """Given or usual."""
+        return float(optimizer_struct(self.optimizer).learning_rate)
+
+    def say(self, text: str) -> None:
+        """Prints what is no result."""
+        if not self.terse:
+            print(text, flush=True)
+
+
+def prepare(options: argparse.Namespace) -> Task:
+    """Data, network and targets, checked."""
+    check_environment()
+    if options.threads:
+        kernels.set_threads(options.threads)
+    net = _given_network(options)
+    chosen = _load_data(options, net)
+    seed = options.seed if options.seed is not None else net.seed if net else 0
+    held_out = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
+    if options.val_split:
+        x, y, *val = data.validation_split(chosen.x_train, chosen.y_train, options.val_split, seed)
+        chosen, held_out = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
+    name = chosen.name
+    if options.shuffle_labels:
+        chosen, name = replace(chosen, y_train=data.shuffled_labels(chosen.y_train, seed)), f"{name}-shuffled"
+    if net is None:
+        net = _network(_text(options, chosen.x_train.shape[1:], len(chosen.classes)), seed)
+    _check_suits(options, net, chosen)
+    if math.prod(net.out_shape) == len(chosen.classes):
+        net.classes = list(chosen.classes)
+    target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
+    _check_targets(options, target)
+    return Task(
+        data=chosen,
+        held_out=held_out,
+        own_validation=bool(options.val_split),
+        net=net,
+        continued=bool(options.load),
+        seed=seed,
+        epochs=_epochs(options, chosen),
+        batch_size=options.batch_size,
+        optimizer=options.optimizer,
+        schedule=options.schedule,
+        augment=options.augment,
+        early_stopping=_early_stopping(options),
+        checkpoint=_checkpoint(options, target),
+        target=target,
+        history=options.history,
+        terse=options.terse,
+    )
+
+
+# ---- network and data ----
+
+
+def _given_network(options: argparse.Namespace) -> Network | None:
+    """The network of --load or --net; None where its text depends on the data."""
+    if options.load:
+        return load(options.load)
+    if options.net is None:
+        return None
+    return _network(options.net + _loss(options), options.seed or 0)
+
+
+def _loss(options: argparse.Namespace) -> str:
+    """What --loss and --label-smoothing add to the text of a network."""
+    if options.label_smoothing:
+        return f" loss(cross_entropy,smoothing={options.label_smoothing})"
+    return f" loss({options.loss})" if options.loss else ""
+
+
+def _network(text: str, seed: int) -> Network:
+    try:
+        return Network(text, seed)
+    except ValueError as error:
+        raise UsageError(f"network {text!r}: {error}") from None
+
+
+def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) -> str:
+    """The text that --preset, or --hidden, --activation, --init, and --loss stand for."""
+    features, closing = math.prod(sample), "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
+    if options.preset and (options.hidden, options.activation, options.init) == (None, None, None):
+        preset = PRESETS[options.preset]
+        if preset.on_pictures and len(sample) < 2:
+            raise UsageError(f"--preset {options.preset} takes pictures; these samples are rows of {features} numbers")
+        shape = ",".join(map(str, (1, *sample)[-3:])) if preset.on_pictures else features
+        layers = layers_for(preset, *sample[-2:]) if preset.on_pictures else preset.layers
+        return f"input({shape}) {layers} dense({classes}) {closing}" + _loss(options)
+    init = f",init={options.init}" if options.init else ""
+    hidden = [128, 64] if options.hidden is None else options.hidden
+    words = [f"input({features})", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
+    return " ".join([*words, f"dense({classes}{init})", closing]) + _loss(options)
+
+
+def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
+    chosen = choose.dataset(options, like=net)
+    if options.terse and not (options.data or options.dataset) and chosen.name == "digits":
+        cli.complain("train", f"using {chosen.source}")
+    return chosen.limit(options.limit) if options.limit else chosen
+
+
+def _check_suits(options: argparse.Namespace, net: Network, chosen: Dataset) -> None:
+    """The network and the data to each other, and the options to both."""
+    if options.load:
+        choose.check_suits(net, chosen, f"the model {options.load}", ValueError)
+    else:
+        choose.check_suits(net, chosen, "the network", UsageError)
+    if options.augment and chosen.x_train.ndim < 3 and len(net.in_shape) < 3:
+        raise UsageError(f"--augment changes pictures; the samples of {chosen.name} are rows of {net.in_shape[0]}")
+
+
+def _epochs(options: argparse.Namespace, chosen: Dataset) -> int:
+    """Given, or those of the preset, or the usual ones."""
+    if options.epochs is not None:
+        return int(options.epochs)
+    if options.preset:
+        return PRESETS[options.preset].epochs_for(len(chosen.x_train), options.batch_size)
+    return epochs_for(chosen.name)
+
+
+def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
+    """What --patience, --min-delta and --monitor ask for."""
+    if not options.patience:
+        return None
+    return EarlyStopping(options.patience, options.min_delta or 0.0, f"val_{options.monitor or 'loss'}")
+
+
+# ---- files ----
+
+
+def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint | None:
+    """What --checkpoint and --resume ask for, checked."""
+    path = options.checkpoint
+    if path is None:
+        return None
+    for name, other in (("save", target), ("load", options.load), ("data", options.data), ("history", options.history)):
+        if other and os.path.realpath(other) == os.path.realpath(path):
+            raise UsageError(f"argument --checkpoint: {path} is what --{name} names, too")
+
+    def complain(error: OSError) -> None:
+        cli.complain("train", f"{error}; the training goes on, the last checkpoint is as it was")
+
+    checkpoint = Checkpoint(path, options.checkpoint_every or 1, options.resume, complain)
+    checkpoint.check()
+    _check_folder(path)
+    return checkpoint
+
+
+def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
+    """Finds what would otherwise fail after the training, or cost a file that is not ours."""
+    if target:
+        if os.path.lexists(target):
+            _check_replaceable(target)
+        _check_folder(target)
+    if options.history:
+        for other in (target, options.data, options.load):
+            if other and os.path.realpath(other) == os.path.realpath(options.history):
+                raise UsageError(f"argument --history: {options.history} is used for something else as well")
+        if options.history.is_dir():
+            raise OSError(f"cannot write {options.history}: it is a folder")
+        if options.history.is_file() and options.history.stat().st_size:
+            with options.history.open("rb") as file:
+                if not file.read(6).startswith((b"epoch,", b"[")):
+                    raise OSError(f"{options.history} is no history that pynet wrote; it is left as it is")
+        _check_folder(options.history)
+    if options.plot:
+        if target is None:
+            raise UsageError("--plot draws beside the model, and --save none makes none")
+        from pynet import figures
+
+        figures.require()
+
+
+def _check_replaceable(target: Path) -> None:
+    try:
+        load(target)
+    except (OSError, ValueError) as error:
+        reason = f"{target} is no pynet model, so it is not overwritten ({error}); name another file by --save"
+        raise ValueError(reason) from None
+    if not os.access(target, os.W_OK):
+        raise OSError(f"cannot write {target}: it is write-protected")
+
+
+def _check_folder(target: Path) -> None:
+    folder = Path(os.path.realpath(target)).parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write {target}: folder {folder}: {error.strerror}") from None

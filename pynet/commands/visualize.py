@@ -1,0 +1,195 @@
+"""The command that draws: `pynet visualize`. The figures are pynet.figures'."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pynet import data, figures
+from pynet._ffi import Array
+from pynet.commands import choose, cli
+from pynet.commands.cli import UsageError
+from pynet.data import Dataset
+from pynet.inference import load_model
+from pynet.metrics import measure
+from pynet.network import Network
+from pynet.optim import SGD
+from pynet.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXAMPLES = """\
+what can be drawn:
+{what}
+
+examples:
+  pynet visualize                                   all that suits the newest model
+  pynet visualize weights mistakes --model mnist.safetensors
+  pynet visualize curves --history a.csv b.json     runs beside each other
+  pynet visualize looks --layer 0 --units 0,1,2     what these units of layer 0 look for
+  pynet visualize temperatures --sample 8
+  pynet visualize boundary --toy spirals            trains a small network first
+"""
+
+TOYS: dict[str, tuple[Callable[[], tuple[Array, Array]], str]] = {
+    "moons": (data.moons, "input(2) dense(16) tanh dense(16) tanh dense(2) softmax"),
+    "spirals": (data.spirals, "input(2) dense(32) tanh dense(32) tanh dense(2) softmax"),
+    "line": (data.line, "input(1) dense(1) loss(mse)"),
+}
+
+
+class Task:
+    """What is to be drawn, and of what: model and data are looked for when a figure needs them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+
+    @cached_property
+    def model(self) -> tuple[Path, Network]:
+        """The model and its place."""
+        return load_model(self.options.model)
+
+    @property
+    def net(self) -> Network:
+        """The network."""
+        return self.model[1]
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data set; it suits the network."""
+        chosen = choose.dataset(self.options, self.net)
+        choose.check_suits(self.net, chosen, f"the model {self.model[0]}", ValueError)
+        return chosen
+
+    @property
+    def samples(self) -> tuple[Array, Array]:
+        """x and y of the part that --on names."""
+        return choose.samples(self.data, self.options.on)
+
+    @property
+    def sample(self) -> tuple[Array, int]:
+        """The sample that --sample names, and its label."""
+        x, y = self.samples
+        i = self.options.sample
+        if i >= len(x):
+            raise UsageError(f"argument --sample: {i} is not accepted; accepted: 0 to {len(x) - 1}")
+        return x[i], int(y[i])
+
+    @property
+    def stem(self) -> str:
+        """How the names of the pictures begin."""
+        if self.options.toy:
+            return str(self.options.toy)
+        return (self.options.history[0] if self.options.history else self.model[0]).stem
+
+
+def _curves(task: Task) -> Figure:
+    if task.options.history:
+        return figures.curves({str(path): History.load(path) for path in task.options.history})
+    history = History.from_note(task.net.meta.get("history", ""))
+    if not history.loss:
+        raise ValueError(f"{task.model[0]} holds no history of its training; --history names files of one")
+    return figures.curves(history)
+
+
+def _confusion(task: Task) -> Figure:
+    return figures.confusion(measure(task.net, *task.samples, task.data.classes).confusion, task.data.classes)
+
+
+def _temperatures(task: Task) -> Figure:
+    x, y = task.sample
+    return figures.temperatures(task.net, x, classes=task.data.classes, truth=y)
+
+
+def _boundary(task: Task) -> Figure:
+    if not task.options.toy:
+        return figures.boundary(task.net, *task.samples)
+    make, text = TOYS[task.options.toy]
+    x, y = make()
+    net = Network(text)
+    net.fit(x, y, epochs=300, batch_size=20, optimizer=SGD(0.1))
+    return figures.boundary(net, x, y)
+
+
+def _looks(task: Task) -> Figure:
+    return figures.looks_for(task.net, layer=task.options.layer, units=task.options.units)
+
+
+KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
+    "curves": ("loss and accuracy over the epochs", _curves),
+    "weights": (
+        "what each unit of a layer multiplies its inputs with",
+        lambda t: figures.weights(t.net, layer=t.options.layer),
+    ),
+    "filters": ("the filters of a convolution", lambda t: figures.filters(t.net, layer=t.options.layer)),
+    "maps": (
+        "what a convolution makes of one sample",
+        lambda t: figures.feature_maps(t.net, t.sample[0], layer=t.options.layer),
+    ),
+    "samples": ("some samples of each class", lambda t: figures.samples(*t.samples, t.data.classes, title=t.data.name)),
+    "confusion": ("which class is taken for which", _confusion),
+    "mistakes": ("the wrong answers it is surest of", lambda t: figures.mistakes(t.net, *t.samples, t.data.classes)),
+    "looks": ("what each class or unit looks for", _looks),
+    "noise": ("what it says to random inputs", lambda t: figures.noise(t.net)),
+    "temperatures": ("the softmax of one sample at several temperatures", _temperatures),
+    "boundary": ("where a network of two inputs changes its mind", _boundary),
+}
+
+
+def visualize(options: argparse.Namespace) -> None:
+    """The whole command."""
+    figures.require()
+    if options.toy and options.what not in ([], ["boundary"]):
+        raise UsageError("--toy trains a network to draw its boundary; it goes with `boundary` alone")
+    task = Task(options)
+    if not (options.toy or options.history):
+        _ = task.model  # without one there is nothing to draw
+    wanted = options.what or (["boundary"] if options.toy else ["curves"] if options.history else list(KINDS))
+    options.out.mkdir(parents=True, exist_ok=True)
+    skipped = []
+    for kind in wanted:
+        try:
+            figure = KINDS[kind][1](task)
+        except (ValueError, UsageError) as error:
+            if len(wanted) < len(KINDS):  # it was asked for
+                raise
+            skipped.append(f"no {kind}: {error}")
+            continue
+        place = figures.save(figure, options.out / f"{task.stem}-{kind}.{options.format}")
+        print(f"{place}  {figure.get_suptitle()}", flush=True)
+    print("\n".join(skipped), end="\n" if skipped else "")
+
+
+def _units(text: str) -> list[int]:
+    return [cli.whole(0)(part) for part in text.split(",")]
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    listed = "\n".join(f"  {name:<14}{what}" for name, (what, _) in KINDS.items())
+    parser = cli.Parser("pynet visualize", "Draws a model, its data and its answers.", EXAMPLES.format(what=listed))
+    add = parser.add_argument
+    add("what", metavar="WHAT", nargs="*", help=f"{', '.join(KINDS)} (default: all that suits)")
+    choose.add_model_option(parser)
+    choose.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
+    add("--on", choices=["test", "train"], default="test", help="which samples (default: test)")
+    add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
+    add("--layer", metavar="N", help="weights, filters, maps, looks: the layer, as pynet info numbers them")
+    add("--units", metavar="N,N,..", type=_units, help="looks: the units of that layer (default: the first 20)")
+    add("--sample", metavar="N", type=cli.whole(0), default=0, help="maps, temperatures: which sample (default: 0)")
+    add("--toy", choices=list(TOYS), help="boundary: train a small network on this toy data")
+    add("--out", metavar="FOLDER", type=cli.path, default=Path(), help="where to (default: the working folder)")
+    add("--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures (default: png)")
+    options = parser.parse_args(argv)
+    for name in options.what:
+        if name not in KINDS:
+            raise UsageError(f"{name!r} cannot be drawn; accepted: {', '.join(KINDS)}")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    return cli.run("visualize", lambda: visualize(_parse(argv)))

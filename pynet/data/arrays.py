@@ -1,0 +1,125 @@
+"""What holds for data of every format: nothing a file says about itself is trusted.
+
+A reader answers with pixels, uint8 (0..255) or finite float32, and labels, int32 in 0..65535; anything else in a file
+is a DataError of one line that names the file, the offending value and what is accepted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.errors import DataError
+
+MOST_LABELS = 1 << 16
+DARKEST_WHITE = 128  # whole numbers that all stay below are counts or flags, not pixels
+
+
+class Parts(NamedTuple):
+    """x (n, h, w) or (n, features), uint8 or float32; y (n) int32; the same for testing."""
+
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+
+
+def checked(parts: Parts, names: list[str] | tuple[str, ...]) -> Parts:
+    """parts, if the four arrays go together; names (4) says what to call them in an error."""
+    for x, y, x_name, y_name in ((*parts[:2], *names[:2]), (*parts[2:], *names[2:])):
+        if len(x) != len(y):
+            raise DataError(f"{x_name} holds {len(x)} images, {y_name} holds {len(y)} labels: they must be as many")
+        if x.size == 0:
+            raise DataError(f"{x_name} has shape {x.shape}, at least one sample with one feature is needed")
+    train, test = parts.x_train, parts.x_test
+    if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
+        raise DataError(
+            f"{names[2]} holds {test.dtype} samples of shape {test.shape[1:]}, "
+            f"{names[0]} holds {train.dtype} samples of shape {train.shape[1:]}: they must be alike"
+        )
+    known, highest = int(parts.y_train.max()), int(parts.y_test.max())
+    if highest > known:
+        raise DataError(f"{names[3]}: label {highest} at index {int(parts.y_test.argmax())}, {names[1]} has 0..{known}")
+    return parts
+
+
+def labels(y: Array, name: str) -> Array:
+    """y as (n) int32 labels. y: (n) or (n, 1), integers or floats that are whole numbers, 0..65535."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1 or y.dtype.kind not in "iuf":
+        raise DataError(f"{name}: {y.dtype} of shape {y.shape}, labels are whole numbers of shape (n,)")
+    good = (y >= 0) & (y < MOST_LABELS)
+    if y.dtype.kind == "f":
+        good &= np.floor(y) == y
+    if not good.all():
+        i = int(np.argmin(good))
+        raise DataError(f"{name}: label {y[i]} at index {i}, labels are whole numbers in 0..{MOST_LABELS - 1}")
+    return y.astype(np.int32)
+
+
+def pixels(x: Array, name: str) -> Array:
+    """x as uint8 or float32, C order. x: (n, h, w), (n, h, w, 1) or (n, features), integers or floats.
+
+    uint8, and other integers in 0..255 if one is 128 or more, become uint8, which means x/255; smaller integers and
+    floats, which must be finite, are taken as they are.
+    """
+    if x.ndim == 4 and x.shape[3] == 1:
+        x = x[..., 0]
+    if x.ndim not in (2, 3):
+        raise DataError(f"{name}: shape {x.shape}, accepted are (n, height, width) and (n, features)")
+    if x.dtype == np.uint8:
+        return np.ascontiguousarray(x)
+    if x.dtype.kind in "iu":
+        good = (x >= 0) & (x <= 255)
+        if not good.all():
+            raise DataError(f"{name}: integer pixel {_first_bad(x, good)}, integers are accepted in 0..255")
+        return np.ascontiguousarray(x, np.uint8 if x.max(initial=0) >= DARKEST_WHITE else np.float32)
+    with np.errstate(over="ignore"):
+        floats = np.ascontiguousarray(x, np.float32)
+    good = np.isfinite(floats)
+    if not good.all():
+        raise DataError(f"{name}: pixel {_first_bad(x, good)}, accepted are finite float32 numbers")
+    return floats
+
+
+def _first_bad(x: Array, good: Array) -> str:
+    index = np.unravel_index(int(np.argmin(good)), x.shape)
+    return f"{x[index]} at index {tuple(map(int, index))}"
+
+
+# ---- files ----
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what the operating system and the decompressor raise into a DataError about path."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged gz data: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def unpacked_limit(packed: int) -> int:
+    """How many bytes a compressed file of this size may unpack to: 64 MB, or 200 times its size if that is more.
+
+    Pictures shrink 5 to 50 times; deflate can reach 1,000 times, but only on a file made to fill the memory.
+    """
+    return max(64 << 20, 200 * packed)
+
+
+def read_at_most(stream: IO[bytes], limit: int) -> bytearray:
+    """Up to limit bytes, a piece at a time: the memory grows with what is really there."""
+    content = bytearray()
+    while piece := stream.read(min(1 << 20, limit - len(content))):
+        content += piece
+    return content

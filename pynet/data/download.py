@@ -1,0 +1,348 @@
+"""The named data sets: where their files are looked for, how they are fetched and how they are verified.
+
+A set is looked for in $PYNET_DATA/<name>/, then in the cache folder, then on its mirrors. Files in $PYNET_DATA belong
+to the user: they are never written, and a damaged one is an error. A damaged file in the cache is fetched again. A
+download goes to a temporary file and takes its name only when its content has been verified.
+
+Verified means: the SHA-256 of the gz file is the known one, or that of the unpacked content is (a re-compressed MNIST
+is MNIST). Of Fashion-MNIST only the hashes of the gz files are known, so no other compression of it can be vouched for.
+In $PYNET_DATA, where the user put it, such a file is taken if the sizes are those of Fashion-MNIST and each class has
+as many images, and the source line says that it is not verified; in the cache, where only verified files are put, it
+counts as damaged. What was unpacked is kept in the cache (unpacked.py); a copy is verified like the file itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import queue
+import tempfile
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.data import unpacked
+from pynet.data.arrays import Parts, reading
+from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx_hashed
+from pynet.errors import DataError
+
+STALL = 15.0  # seconds without a byte after which a mirror is given up
+MOST_BYTES = 64 << 20  # no file of a named set is as large; a mirror that sends more is given up
+
+MIRRORS: dict[str, tuple[str, ...]] = {
+    "mnist": (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    "fashion-mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+}
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """What is known about a set: the SHA-256 of its gz files, and of their content where known, as in IDX_PARTS."""
+
+    title: str
+    classes: tuple[str, ...]
+    packed: tuple[str, ...]
+    content: tuple[str, ...] = ()
+    train: int = 60_000
+    test: int = 10_000
+
+
+SETS: dict[str, NamedSet] = {
+    "mnist": NamedSet(
+        "MNIST",
+        tuple("0123456789"),
+        packed=(
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+        content=(
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+    ),
+    "fashion-mnist": NamedSet(
+        "Fashion-MNIST",
+        (
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+        packed=(
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+    ),
+}
+
+
+class _MirrorError(Exception):
+    """Why a mirror did not deliver."""
+
+
+class UnavailableError(DataError):
+    """A named set that is neither on this machine nor can be downloaded now."""
+
+
+def read_named(name: str, timeout: float | None = None) -> tuple[Parts, str]:
+    """The arrays of a named set and one line on where they came from.
+
+    timeout: seconds for all downloads together; None is no limit as long as bytes come.
+    Raises UnavailableError, saying what was tried, or DataError if a file in $PYNET_DATA is damaged or missing.
+    """
+    known = SETS[name]
+    tried = ["$PYNET_DATA is not set"]
+    if root := os.environ.get("PYNET_DATA"):
+        folder = Path(root).expanduser() / name
+        if any(find_idx(folder, part) for part in IDX_PARTS):
+            return _read_given(folder, known)
+        tried = [f"no data in $PYNET_DATA: {folder}"]
+    cache = cache_folder() / name
+    arrays, faults = _read_cached(cache, known)
+    if all(array is not None for array in arrays):
+        source = f"{known.title} from the cache {cache}"
+    else:
+        _Download(name, cache, timeout, tried + faults).complete(arrays)
+        source = f"{known.title}, downloaded to {cache}"
+    paths = [cache / f"{part}.gz" for part in IDX_PARTS]
+    return idx_parts(paths, [array for array in arrays if array is not None]), source
+
+
+def cache_folder() -> Path:
+    """The folder for downloads, ~/.cache/pynet or what this system uses for it."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("pynet")
+
+
+# ---- verifying -------------------------------------------------------------------------------------------------------
+
+
+def _read_part(path: Path, known: NamedSet, i: int) -> tuple[Array, bool | None]:
+    """File i of IDX_PARTS and whether it is verified; None: its hash is another, but so it may be."""
+    rank, copies = 3 if i % 2 == 0 else 1, cache_folder() / "unpacked"
+    packed = _sha256(path)
+    copy = unpacked.find(copies, packed, rank)
+    array, content = copy or read_idx_hashed(path, rank)
+    verified: bool | None = packed == known.packed[i] or None
+    if known.content:
+        verified = content == known.content[i]
+    if not copy and verified is not False and packed != content and _sha256(path) == packed:  # not written meanwhile
+        unpacked.keep(copies, packed, array, content)
+    return array, verified
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with reading(path), path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _wrong_hash(path: Path, known: NamedSet, i: int) -> str:
+    content = f", nor has its content {known.content[i]}" if known.content else ""
+    return f"{path}: damaged, or not {known.title}: its SHA-256 is not {known.packed[i]}{content}"
+
+
+def _read_given(folder: Path, known: NamedSet) -> tuple[Parts, str]:
+    """The set from the user's own folder."""
+    paths: list[Path] = []
+    arrays: list[Array] = []
+    unverified = False
+    for i, part in enumerate(IDX_PARTS):
+        path = find_idx(folder, part)
+        if path is None:
+            raise DataError(f"{folder}: no {part}[.gz], but others of the four files of {known.title}; add it")
+        array, verified = _read_part(path, known, i)
+        if verified is False:
+            raise DataError(_wrong_hash(path, known, i) + "; replace the file")
+        unverified |= verified is None
+        paths.append(path)
+        arrays.append(array)
+    parts = idx_parts(paths, arrays)
+    if unverified:
+        _check_outline(parts, known, folder)
+    note = ", not verified: its files are not compressed as published" if unverified else ""
+    return parts, f"{known.title} from {folder}{note}"
+
+
+def _check_outline(parts: Parts, known: NamedSet, folder: Path) -> None:
+    """Sizes and balance of a set whose content no hash vouches for."""
+    for x, y, n in ((parts.x_train, parts.y_train, known.train), (parts.x_test, parts.y_test, known.test)):
+        counts = np.bincount(y, minlength=len(known.classes)).tolist()
+        if x.shape != (n, 28, 28) or counts != [n // len(known.classes)] * len(known.classes):
+            raise DataError(
+                f"{folder}: images of shape {x.shape} with {counts} of each class, {known.title} has ({n}, 28, 28) "
+                f"with {n // len(known.classes)} of each"
+            )
+
+
+def _read_cached(cache: Path, known: NamedSet) -> tuple[list[Array | None], list[str]]:
+    """The arrays that are in the cache, None for what must be fetched, and what was wrong."""
+    arrays: list[Array | None] = [None] * len(IDX_PARTS)
+    faults = []
+    missing = []
+    for i, part in enumerate(IDX_PARTS):
+        path = cache / f"{part}.gz"
+        if not path.is_file():
+            missing.append(path.name)
+            continue
+        try:
+            array, verified = _read_part(path, known, i)
+        except DataError as error:
+            faults.append(str(error))
+            continue
+        if verified:
+            arrays[i] = array
+        else:
+            faults.append(_wrong_hash(path, known, i))
+    if missing:
+        what = ", ".join(missing) if len(missing) < len(IDX_PARTS) else "data"
+        faults.insert(0, f"no {what} in the cache {cache}")
+    return arrays, faults
+
+
+# ---- downloading -----------------------------------------------------------------------------------------------------
+
+
+class _Download:
+    """Fetches the missing files of a set into the cache, all within one deadline."""
+
+    def __init__(self, name: str, cache: Path, timeout: float | None, tried: list[str]) -> None:
+        self.name = name
+        self.known = SETS[name]
+        self.cache = cache
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.mirrors = list(MIRRORS[name])
+        self.tried = tried
+
+    def complete(self, arrays: list[Array | None]) -> None:
+        """Fills in the arrays that are None. Raises UnavailableError."""
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            for i, array in enumerate(arrays):
+                if array is None:
+                    arrays[i] = self._fetch(i)
+        except OSError as error:
+            raise self._unavailable(f"{self.cache}: cannot be written: {error.strerror or error}") from None
+
+    def _fetch(self, i: int) -> Array:
+        """File i of IDX_PARTS from the first mirror that has it, verified and put into the cache."""
+        file_name = f"{IDX_PARTS[i]}.gz"
+        faults = []
+        for n, mirror in enumerate(list(self.mirrors)):
+            handle, temporary = tempfile.mkstemp(dir=self.cache, prefix=f".{file_name}.", suffix=".part")
+            path = Path(temporary)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    self._copy(mirror + file_name, file, mirrors_left=len(self.mirrors) - n)
+                array, verified = _read_part(path, self.known, i)
+                if not verified:
+                    raise DataError(_wrong_hash(path, self.known, i))
+                path.chmod(0o644)  # mkstemp lets nobody else read it
+                path.replace(self.cache / file_name)
+                self.mirrors.insert(0, self.mirrors.pop(n))  # the next file comes from where this one did
+                return array
+            except (_MirrorError, DataError) as error:
+                faults.append(f"{mirror}{file_name}: {str(error).removeprefix(f'{path}: ')}")
+            finally:
+                path.unlink(missing_ok=True)
+        raise self._unavailable(*faults)
+
+    def _copy(self, url: str, file: Any, mirrors_left: int) -> None:
+        """Downloads url into file, with a progress bar on stderr if that is a terminal."""
+        from tqdm import tqdm
+
+        left = None if self.deadline is None else self.deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise _MirrorError("not asked, the time is up")
+        patience = STALL if left is None else min(STALL, left / mirrors_left)  # a dead mirror leaves the next some time
+        pieces = _pieces(url, patience, self.deadline)
+        with (
+            contextlib.closing(pieces),
+            tqdm(unit="B", unit_scale=True, desc=url.rsplit("/", 1)[1], disable=None) as bar,
+        ):
+            received = 0
+            for total, piece in pieces:
+                received += len(piece)
+                if received > MOST_BYTES:
+                    raise _MirrorError(f"sends more than {MOST_BYTES} bytes")
+                file.write(piece)
+                bar.total = total
+                bar.update(len(piece))
+
+    def _unavailable(self, *faults: str) -> UnavailableError:
+        return UnavailableError(
+            f"{self.known.title} cannot be had: {'; '.join([*self.tried, *faults])}. Put its four files "
+            f"(train|t10k-images-idx3-ubyte.gz, train|t10k-labels-idx1-ubyte.gz) into $PYNET_DATA/{self.name} or "
+            f'{self.cache}, or take the built-in data set "digits"'
+        )
+
+
+def _pieces(url: str, patience: float, deadline: float | None) -> Generator[tuple[int | None, bytes], None, None]:
+    """(length of the whole, if known, and the next piece) of what is at url.
+
+    patience: seconds for the first piece. The request runs on a thread of its own, because looking up a name can
+    block for a minute and takes no timeout.
+    """
+    arrived: queue.SimpleQueue[tuple[int | None, bytes] | str] = queue.SimpleQueue()
+    stop = threading.Event()
+    threading.Thread(target=_request, args=(url, arrived, stop), name="pynet download", daemon=True).start()
+    try:
+        while True:
+            left = patience if deadline is None else min(patience, deadline - time.monotonic())
+            try:
+                item = arrived.get(timeout=max(left, 0.0))
+            except queue.Empty:
+                raise _MirrorError("no answer in time" if patience < STALL else f"silent for {STALL:g} s") from None
+            if isinstance(item, str):
+                raise _MirrorError(item)
+            if not item[1]:
+                return
+            yield item
+            patience = STALL
+    finally:
+        stop.set()
+
+
+def _request(url: str, arrived: queue.SimpleQueue[tuple[int | None, bytes] | str], stop: threading.Event) -> None:
+    """Puts the content of url into arrived, then an empty piece; or, as text, the error that ended it."""
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    try:
+        with urlopen(Request(url, headers={"User-Agent": "pynet"}), timeout=STALL) as response:
+            total = response.length
+            while not stop.is_set():
+                piece = response.read1(1 << 16)
+                arrived.put((total, piece))
+                if not piece:
+                    return
+    except HTTPError as error:
+        arrived.put(f"HTTP {error.code} {error.reason}")
+        error.close()
+    except Exception as error:  # whatever it is, the waiting thread has to know
+        arrived.put(str(getattr(error, "reason", error)) or type(error).__name__)

@@ -1,0 +1,95 @@
+"""IDX files, the format of MNIST (Y. LeCun, C. Cortes, C. Burges 1998), raw or gz."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import os
+import struct
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.data.arrays import Parts, checked, labels, read_at_most, reading, unpacked_limit
+from pynet.errors import DataError
+
+GZIP_MAGIC = b"\x1f\x8b"
+IDX_UINT8 = 0x0800  # the magic of an IDX file of bytes is this plus the number of its dimensions
+IDX_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def read_idx(path: Path, rank: int) -> Array:
+    """The uint8 array of `rank` dimensions in an IDX file, raw or gz: rank 3 is images, rank 1 labels."""
+    with reading(path), path.open("rb") as raw:
+        size = os.fstat(raw.fileno()).st_size
+        packed = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
+        shape = _idx_shape(stream.read(4 + 4 * rank), rank, path)
+        promised = math.prod(shape)
+        most = unpacked_limit(size) if packed else size - 4 - 4 * rank
+        if promised > most:
+            found = f"the file of {size} bytes can hold at most {most}" if packed else f"{most} follow (truncated?)"
+            raise DataError(f"{path}: the header promises {_by(shape)} = {promised} bytes, but {found}")
+        content = read_at_most(stream, promised + 1)
+    if len(content) != promised:
+        found = "more follow" if len(content) > promised else f"{len(content)} follow (truncated?)"
+        raise DataError(f"{path}: the header promises {_by(shape)} = {promised} bytes, but {found}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def idx_header(array: Array) -> bytes:
+    """The bytes that go before a uint8 array in an IDX file."""
+    return struct.pack(f">{1 + array.ndim}I", IDX_UINT8 + array.ndim, *array.shape)
+
+
+def read_idx_hashed(path: Path, rank: int) -> tuple[Array, str]:
+    """read_idx, and the SHA-256 of the file unpacked."""
+    array = read_idx(path, rank)
+    digest = hashlib.sha256(idx_header(array))
+    digest.update(array.data)
+    return array, digest.hexdigest()
+
+
+def _idx_shape(header: bytes, rank: int, path: Path) -> tuple[int, ...]:
+    if len(header) < 4 + 4 * rank:
+        raise DataError(f"{path}: {len(header)} bytes long, the header of an IDX{rank} file alone is {4 + 4 * rank}")
+    magic, *shape = struct.unpack(f">{1 + rank}I", header)
+    if magic != IDX_UINT8 + rank:
+        raise DataError(f"{path}: magic 0x{magic:08x}, an IDX{rank} file of bytes begins with 0x{IDX_UINT8 + rank:08x}")
+    if 0 in shape:
+        raise DataError(f"{path}: the header says {_by(shape)}, every size must be at least 1")
+    return tuple(shape)
+
+
+def _by(shape: list[int] | tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def find_idx(folder: Path, part: str) -> Path | None:
+    """The IDX file of this part in a folder: raw or .gz, `train-images-idx3-ubyte` or `train-images.idx3-ubyte`."""
+    dotted = part.replace("-idx", ".idx")
+    candidates = (folder / (name + suffix) for name in (part, dotted) for suffix in ("", ".gz"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_idx_folder(folder: Path) -> Parts:
+    """The four IDX files of a folder."""
+    paths = []
+    for part in IDX_PARTS:
+        path = find_idx(folder, part)
+        if path is None:
+            raise DataError(
+                f"{folder}: no {part}[.gz] in this folder; a data set is {', '.join(p + '[.gz]' for p in IDX_PARTS)}"
+            )
+        paths.append(path)
+    return idx_parts(paths, [read_idx(path, rank) for path, rank in zip(paths, (3, 1, 3, 1), strict=True)])
+
+
+def idx_parts(paths: list[Path], arrays: list[Array]) -> Parts:
+    """Four arrays from four IDX files, checked against each other."""
+    names = [str(path) for path in paths]
+    return checked(Parts(arrays[0], labels(arrays[1], names[1]), arrays[2], labels(arrays[3], names[3])), names)

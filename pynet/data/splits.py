@@ -1,0 +1,88 @@
+"""Samples set aside, put into another order, and in mini-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import Array
+from pynet.errors import DataError
+from pynet.kernels import shuffle
+
+
+def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) -> tuple[Array, Array, Array, Array]:
+    """(x_train, y_train, x_val, y_val): x and y with this fraction of each class set aside, the order kept.
+
+    x: (n, ...), y: (n) integer labels, 0 < fraction < 1. A class of two samples or more keeps at least one on each
+    side, a class of one goes to training. The same seed gives the same split with every NumPy. Raises DataError.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    if not 0 < fraction < 1:
+        raise DataError(f"fraction {fraction}: must lie between 0 and 1, for example 0.1")
+    if y.ndim != 1 or y.dtype.kind not in "iu" or len(x) != len(y):
+        raise DataError(f"x of shape {x.shape}, y {y.dtype} of shape {y.shape}: y must be (n,) integers, x (n, ...)")
+    random = np.random.RandomState(np.random.MT19937(seed))  # its shuffle is frozen, that of a Generator is not
+    aside = np.zeros(len(y), bool)
+    for c in np.unique(y):
+        members = np.flatnonzero(y == c)
+        count = min(max(round(len(members) * fraction), 1), len(members) - 1)
+        aside[random.permutation(members)[:count]] = True
+    if not aside.any():
+        raise DataError(f"{len(y)} samples, no class with two of them: nothing can be set aside")
+    return x[~aside], y[~aside], x[aside], y[aside]
+
+
+def validation_split(
+    x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0
+) -> tuple[Array, Array, Array, Array]:
+    """As split, but DataError if a class has no sample left to validate it with."""
+    parts = split(x, y, fraction, seed)
+    missing = np.setdiff1d(parts[1], parts[3])
+    if len(missing):
+        raise DataError(
+            f"class {missing[0]} has a single sample, so that the validation set would have none of it"
+            f"{f' (and {len(missing) - 1:,} more such classes)' if len(missing) > 1 else ''}; leave such classes out"
+        )
+    return parts
+
+
+def shuffled_labels(y: npt.ArrayLike, seed: int = 0) -> Array:
+    """The labels y (n) in another order: nothing is left to learn but each sample by heart (Zhang et al. 2017)."""
+    random = np.random.RandomState(np.random.MT19937(seed))
+    shuffled: Array = random.permutation(np.asarray(y))
+    return shuffled
+
+
+def one_hot(y: npt.ArrayLike, classes: int) -> npt.NDArray[np.float32]:
+    """(n, classes) float32: 1 at each row's label, else 0. y: (n) integers in 0..classes-1. Raises DataError."""
+    y = np.asarray(y)
+    if y.ndim != 1 or (y.dtype.kind not in "iu" and y.size):
+        raise DataError(f"y is {y.dtype} of shape {y.shape}, labels are integers of shape (n,)")
+    good = (y >= 0) & (y < classes)
+    if not good.all():
+        i = int(np.argmin(good))
+        raise DataError(f"label {y[i]} at index {i}, accepted are 0..{classes - 1}")
+    rows = np.zeros((len(y), classes), np.float32)
+    rows[np.arange(len(y)), y.astype(np.intp)] = 1
+    return rows
+
+
+def batches(
+    x: npt.ArrayLike, y: npt.ArrayLike, batch_size: int = 64, seed: int = 0, epoch: int = 0
+) -> Iterator[tuple[Array, Array]]:
+    """The samples of one epoch in mini-batches (x (m, ...), y (m, ...)), in the order that fit uses.
+
+    x: (n, ...), y: (n) labels or (n, outputs) targets; the batches are copies in the same dtype. There are
+    ceil(n / batch_size) of them; where batch_size does not divide n, they are made as equal as can be, the larger ones
+    first. Raises DataError.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        raise DataError(f"x has shape {x.shape}, y has shape {y.shape}: they must be of one length")
+    if batch_size < 1:
+        raise DataError(f"batch_size {batch_size}: must be at least 1")
+    order = shuffle(len(x), seed, epoch)
+    count = -(-len(order) // batch_size)
+    return ((x[rows], y[rows]) for rows in (np.array_split(order, count) if count else []))

@@ -1,0 +1,68 @@
+"""Models as .npz files, for programs that know NumPy and nothing else. No pickle in either direction."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet.data.npz import npz_arrays
+from pynet.files import replacing
+
+if TYPE_CHECKING:
+    from pynet.network import Network
+
+TEXT_KEY = "net"
+
+
+def export_npz(net: Network, path: str | os.PathLike[str]) -> None:
+    """Writes an .npz file: an array for each parameter by its name ("0.W"), and the network's text as "net"."""
+    arrays: dict[str, Any] = {TEXT_KEY: np.array(net.spec), **net.tensors}
+    with replacing(Path(path)) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def import_npz(path: str | os.PathLike[str], spec: str | None = None) -> Network:
+    """A network with the parameters of an .npz file.
+
+    The arrays are named as export_npz names them, or W1, b1, W2, b2, ... for the first, second, ... layer that has
+    parameters, as hand-written NumPy programs like to. spec: the network's text, where the file does not hold it.
+    W is (n_in, n_out); b may be (n_out), (1, n_out) or (n_out, 1).
+
+    ValueError: the file cannot be read, is no .npz, or its arrays do not fit the network.
+    """
+    from pynet.network import Network
+
+    name = os.fspath(path)
+    arrays = npz_arrays(Path(path), kinds="iufU")
+    text = spec if spec is not None else str(arrays.pop(TEXT_KEY, ""))
+    if not text:
+        raise ValueError(f'{name}: has no text of a network under "{TEXT_KEY}"; give it as spec')
+    arrays.pop(TEXT_KEY, None)
+    net = Network(text)
+    _fill(net, arrays, name)
+    return net
+
+
+def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
+    """Copies each array to its parameter; every parameter must have one that fits, and no array may be left over."""
+    numbered = {layer.path: i + 1 for i, layer in enumerate(one for one in net.layers if one.parameters)}
+    found = {}
+    for name, tensor in net.tensors.items():
+        path, _, letter = name.rpartition(".")
+        key = name if name in arrays else f"{letter}{numbered[path]}"
+        if key not in arrays:
+            raise ValueError(f"{file}: has neither {name} nor {key}; it has {', '.join(sorted(arrays)) or 'no arrays'}")
+        found[name] = value = arrays.pop(key)
+        if value.dtype.kind not in "fiu":
+            raise ValueError(f"{file}: {key} has dtype {value.dtype}; accepted: numbers")
+        flat = value.shape if tensor.ndim > 1 else (value.size,)
+        if flat != tensor.shape or (tensor.ndim == 1 and max(value.shape, default=0) != value.size):
+            raise ValueError(f"{file}: {key} has shape {value.shape}; the network's {name} is {tensor.shape}")
+    if arrays:
+        raise ValueError(f"{file}: {', '.join(sorted(arrays))} belong to no parameter of {net.spec}")
+    for name, value in found.items():
+        net.tensors[name][...] = value.reshape(net.tensors[name].shape)

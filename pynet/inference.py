@@ -1,0 +1,153 @@
+"""What a trained network says to pictures, prepared as those of its data set were.
+
+found = predict_image("three.jpg")           with the newest model in the working folder
+found.prediction, found.confidence           ("3", 0.987)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pynet.errors import DataError
+from pynet.metrics import class_scores
+from pynet.network import Network, load
+from pynet.pictures.decode import flat, in_parallel, read_picture
+from pynet.pictures.glyph import prepare
+from pynet.pictures.preparation import NOTE, Preparation
+
+MODEL_SUFFIX = ".safetensors"
+SURE = 0.6  # below this confidence the network is called unsure
+
+# A picture's name, and what the network gets; None: no ink.
+Seen: TypeAlias = tuple[str, "npt.NDArray[np.uint8] | DataError | None"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network says to one picture.
+
+    prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink.
+    probabilities: by class name; of a network without softmax, its outputs as they are. warning: what is doubtful, or
+    what is wrong. seen: uint8, the input that the network got. readable: False where there was no picture to look at.
+    """
+
+    file: str
+    prediction: str | None = None
+    confidence: float | None = None
+    probabilities: dict[str, float] | None = None
+    warning: str | None = None
+    seen: npt.NDArray[np.uint8] | None = None
+    readable: bool = True
+
+    def best(self, count: int) -> list[tuple[str, float]]:
+        """The likeliest classes with their probabilities, best first."""
+        return sorted((self.probabilities or {}).items(), key=lambda item: -item[1])[:count]
+
+
+def predict_image(
+    picture: str | os.PathLike[str] | npt.ArrayLike | Image.Image,
+    model: Network | str | os.PathLike[str] | None = None,
+    *,
+    invert: bool | None = None,
+    temperature: float = 1.0,
+) -> Prediction:
+    """What a model says to a picture, prepared as the pictures of its data set were.
+
+    picture: a file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4) of uint8, uint16, or floats in 0..1.
+    model: a Network, a file, or None for the newest model in the working folder. invert: True: dark ink on light paper,
+    False: light on dark, None: decided from the picture. temperature: of the softmax, above 1 is flatter.
+    Raises DataError (a ValueError) if there is no such picture, OSError or ValueError if there is no such model.
+    """
+    net = model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
+    preparation = preparation_of(net)
+    if isinstance(picture, (str, os.PathLike)):
+        [image] = in_parallel(lambda source: read_picture(source), [picture])
+        name = os.fspath(picture)
+    else:
+        image, name = flat(picture if isinstance(picture, Image.Image) else _image(np.asarray(picture))), "the picture"
+    return predictions(net, [(name, prepare(image, preparation, invert))], temperature)[0]
+
+
+def _image(values: npt.NDArray[Any]) -> Image.Image:
+    """An array as a Pillow image."""
+    gray, colour = values.ndim == 2, values.ndim == 3 and values.shape[2] in (3, 4)
+    if not (gray or colour) or values.size == 0 or values.dtype.kind not in "buf":
+        raise DataError(
+            f"an array of {values.dtype} and shape {values.shape} is no picture; accepted: (h, w), (h, w, 3) or "
+            f"(h, w, 4) of uint8, uint16, or floats in 0..1"
+        )
+    if values.dtype.kind == "f" and not ((values >= 0) & (values <= 1)).all():
+        raise DataError(f"floats from {values.min():g} to {values.max():g} are no picture; accepted: 0..1")
+    if values.dtype.kind in "bf":
+        values = np.round(255 * values.astype(np.float32))
+    elif values.dtype.itemsize > 1:
+        values = values // 257
+    return Image.fromarray(np.ascontiguousarray(values, np.uint8))
+
+
+def predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[Prediction]:
+    """The predictions for prepared pictures, in order; an error or no ink takes the place of what could not be."""
+    inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
+    outputs = iter(class_scores(net, np.stack(inputs), temperature) if inputs else ())
+    found = []
+    for name, x in seen:
+        if isinstance(x, DataError):
+            found.append(Prediction(name, warning=str(x), readable=False))
+        elif x is None:
+            found.append(Prediction(name, warning="no ink in this picture"))
+        else:
+            found.append(_prediction(net, name, x, next(outputs)))
+    return found
+
+
+def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: npt.NDArray[np.float32]) -> Prediction:
+    classes = net.classes if len(net.classes) == len(output) else [str(i) for i in range(len(output))]
+    best = int(output.argmax())
+    confidence = float(output[best])
+    doubt = "the network is unsure" if not confidence >= SURE else None
+    return Prediction(name, classes[best], confidence, dict(zip(classes, output.tolist(), strict=True)), doubt, seen)
+
+
+# ---- models ----
+
+
+def load_model(path: Path | None = None) -> tuple[Path, Network]:
+    """The model at path, or the one in the working folder that was saved last, and its place.
+
+    OSError, ValueError: there is none; the message says how to get one.
+    """
+    if path is not None:
+        return path, load(path)
+    found = [(entry.stat().st_mtime_ns, entry) for entry in Path().glob(f"*{MODEL_SUFFIX}") if entry.is_file()]
+    for _, entry in sorted(found, reverse=True):
+        with contextlib.suppress(OSError, ValueError):  # safetensors files of other programs
+            return entry, load(entry)
+    raise FileNotFoundError("no model in this folder: run `pynet train` here first, or name one by --model FILE")
+
+
+def preparation_of(net: Network) -> Preparation:
+    """How a network's pictures were prepared: as its notes say, else what its input suggests. Raises ValueError."""
+    note = net.meta.get(NOTE)
+    preparation = _guessed(net.in_shape) if note is None else Preparation.from_note(note)
+    if math.prod(preparation.shape) != math.prod(net.in_shape):
+        raise ValueError(f"the model takes {net.in_shape}, but its note says pictures of {preparation.shape}")
+    return preparation
+
+
+def _guessed(shape: tuple[int, ...]) -> Preparation:
+    features = math.prod(shape)
+    color = len(shape) == 3 and shape[0] == 3
+    height, width = shape[-2:] if len(shape) == 3 else (math.isqrt(features),) * 2
+    if features != (3 if color else 1) * height * width or min(height, width) < 4:
+        raise ValueError(f"the model takes {features} inputs in the shape {shape}, which is no picture")
+    return Preparation(height, width, color, None if color else "digits" if features == 64 else "mnist")

@@ -1,0 +1,1 @@
+"""The network over the C core, without its training."""

@@ -1,0 +1,79 @@
+"""The hold on a network of the core: calls, one at a time, and its numbers as arrays."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pynet._ffi import Array, check, check_environment, ffi, lib, text, view
+
+
+class Handle:
+    """A pn_net and the lock that keeps its calls apart."""
+
+    def _attach(self, create: Callable[[Any, Any], int]) -> None:
+        """Takes hold of the net that create(pn_net **, err) makes."""
+        check_environment()
+        out, err = ffi.new("pn_net **"), ffi.new("char[]", lib.PN_ERRLEN)
+        check(create(out, err), err)
+        self._ptr = ffi.gc(out[0], lib.pn_net_free)
+        self._lock = threading.RLock()
+        self._rows = 0
+        self._tensors = self._views()
+        _alive.add(self)
+
+    def _call(self, function: Any, *args: Any) -> None:
+        """A call on the core's net: one at a time, status checked."""
+        with self._lock:
+            status = function(self._ptr, *args)
+            if status:
+                check(status, lib.pn_net_error(self._ptr))
+
+    def _tensor(self, index: int) -> Any:
+        tensor = ffi.new("pn_tensor *")
+        self._call(lib.pn_net_tensor, index, tensor)
+        return tensor
+
+    def _views(self) -> dict[str, Array]:
+        info = ffi.new("pn_net_info *")
+        lib.pn_net_describe(self._ptr, info)
+        tensors = [self._tensor(i) for i in range(info.tensors)]
+        return {text(t.name): view(t.data, tuple(t.shape)[: t.rank], self._ptr) for t in tensors}
+
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """The parameters by name, {"0.W": (784, 128), "0.b": (128,), ...}, then the running statistics, which are not
+        trained: live views, writing changes the network."""
+        return dict(self._tensors)
+
+    @property
+    def gradients(self) -> dict[str, Array]:
+        """Copies of the gradients of the last backward(), by the same names."""
+        found = {}
+        for i, (name, tensor) in enumerate(self._tensors.items()):
+            entry = self._tensor(i)
+            grad = entry.grad
+            if not entry.trained:
+                continue
+            if grad == ffi.NULL:
+                raise RuntimeError(f"the gradient of {name} is there after backward()")
+            found[name] = np.frombuffer(ffi.buffer(grad, tensor.nbytes), np.float32).reshape(tensor.shape).copy()
+        return found
+
+
+_alive: weakref.WeakSet[Handle] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child no thread is left that could release a lock taken before the fork."""
+    for net in _alive:
+        net._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -1,0 +1,354 @@
+"""A network over the C core: a thin, checked hold on it. All arithmetic happens there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import FLOAT32, Array, array, checked_seed, ffi, floats, lib, optimizer_struct, pointer, text, view
+from pynet.augment import Augment
+from pynet.layers import Layer
+from pynet.model.handle import Handle
+from pynet.model.samples import Samples, Signature, samples
+from pynet.model.views import LayerView, Notes
+from pynet.optim import OPTIMIZERS, Optimizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+LOSSES = {lib.PN_CROSS_ENTROPY: "cross_entropy", lib.PN_MSE: "mse", lib.PN_BCE: "bce"}
+EVALUATE_ROWS = 512  # samples in one call: 50 ms for 784-2048-2048-10 on one thread
+
+
+class Evaluation(NamedTuple):
+    """Mean loss and share of right answers on a data set."""
+
+    loss: float
+    accuracy: float
+    correct: int
+    samples: int
+
+
+class OptimizerState(NamedTuple):
+    """The optimizer's kind ("adam"), the steps it took, and what it remembers: {"0.W.mean": (784, 128), ...}."""
+
+    kind: str
+    steps: int
+    tensors: dict[str, Array]
+
+    def copy(self) -> OptimizerState:
+        """Of its own, no view of a network."""
+        return self._replace(tensors={name: np.array(tensor) for name, tensor in self.tensors.items()})
+
+
+class Net(Handle):
+    """A network without its training, which Network adds; see there."""
+
+    def __init__(self, spec: str | Iterable[Layer | str], seed: int = 0) -> None:
+        words = spec if isinstance(spec, str) else " ".join(str(layer) for layer in spec)
+        if "\0" in words:
+            raise ValueError("the text of a network holds a NUL character")
+        number = checked_seed(seed)
+        self._attach(lambda out, err: lib.pn_net_new(out, words.encode(), number, err))
+
+    @classmethod
+    def _load(cls, path: str | os.PathLike[str]) -> Self:
+        """A model that save wrote."""
+        net = cls.__new__(cls)
+        net._attach(lambda out, err: lib.pn_net_load(out, os.fsencode(path), err))
+        return net
+
+    def _attach(self, create: Callable[[Any, Any], int]) -> None:
+        super()._attach(create)
+        info = ffi.new("pn_net_info *")
+        lib.pn_net_describe(self._ptr, info)
+        self.seed = int(info.seed)
+        self.parameters = int(info.parameters)
+        self.loss_name = LOSSES[info.loss]
+        self.label_smoothing = float(info.smoothing)
+        self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
+        self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
+        self._out_features = int(info.out_features)
+        self._signature = Signature(self.in_shape, self.out_shape, self.loss_name)
+        self.layers = [LayerView(self, i) for i in range(info.layers)]
+        self._last = [layer for layer in self.layers if "." not in layer.path][-1]
+
+    # ---- what it is ----
+
+    @property
+    def spec(self) -> str:
+        """The canonical text: Network(net.spec) has the same layers."""
+        return text(lib.pn_net_spec(self._ptr))
+
+    def __str__(self) -> str:
+        return self.spec
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.spec!r}, seed={self.seed})"
+
+    @property
+    def updates(self) -> int:
+        """How many steps it was trained so far, by whatever optimizer; which units dropout drops depends on it."""
+        info = ffi.new("pn_net_info *")
+        lib.pn_net_describe(self._ptr, info)
+        return int(info.updates)
+
+    @property
+    def meta(self) -> Notes:
+        """Notes that travel in the model file, text by key: change it like a dict."""
+        return Notes(self)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the outputs; "0", "1", ... unless set."""
+        try:
+            names = json.loads(self.meta.get("classes", "null"))
+        except ValueError:
+            names = None
+        if isinstance(names, list) and len(names) == self._out_features:
+            return [str(name) for name in names]
+        return [str(i) for i in range(self._out_features)]
+
+    @classes.setter
+    def classes(self, names: Iterable[str]) -> None:
+        given = [str(name) for name in names]
+        if len(given) != self._out_features:
+            raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
+        self.meta["classes"] = json.dumps(given, ensure_ascii=False)
+
+    def weights_sha256(self) -> str:
+        """SHA-256 of all parameters, float32 little-endian in network order: equal for equal training."""
+        import hashlib
+
+        digest = hashlib.sha256()
+        for tensor in self._tensors.values():
+            digest.update(tensor.astype("<f4", copy=False).data)
+        return digest.hexdigest()
+
+    def summary(self) -> str:
+        """A table of the layers: output shapes, parameters of each and in total."""
+        rows = [("", "layer", "output", "parameters"), ("", f"input{_shape(self.in_shape)}", _shape(self.in_shape), "")]
+        rows += [
+            (layer.path, layer.text, _shape(layer.out_shape), f"{layer.parameters:,}" if layer.parameters else "")
+            for layer in self.layers
+        ]
+        rows.append(("", "total", "", f"{self.parameters:,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows]
+        return "\n".join(line.rstrip() for line in lines)
+
+    # ---- what goes in ----
+
+    def _samples(
+        self,
+        x: npt.ArrayLike | None,
+        y: npt.ArrayLike | None,
+        sample_weight: npt.ArrayLike | None = None,
+        augment: Augment | None = None,
+    ) -> Samples:
+        return samples(self._signature, x, y, sample_weight, augment)
+
+    # ---- training ----
+
+    def forward(self, x: npt.ArrayLike, training: bool = True, augment: Augment | None = None) -> Array:
+        """The outputs (n, *out_shape) for a batch; keeps the activations, and what loss and backward need.
+
+        training False: as predict runs it, with nothing dropped; to look at the activations, no loss can follow.
+        augment: how training changes the pictures x; see pynet.Augment.
+        """
+        samples = self._samples(x, None, augment=augment)
+        with self._lock:
+            self._call(lib.pn_net_forward if training else lib.pn_net_infer, samples.data, ffi.NULL, samples.n)
+            self._rows = samples.n
+            return self._last.output
+
+    def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
+        samples = self._samples(None, y, sample_weight)
+        mean = ffi.new("double *")
+        self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
+        return float(mean[0])
+
+    def backward(self) -> None:
+        """The gradient of that loss for every parameter: net.gradients, layers[i].dW, layers[i].db."""
+        self._call(lib.pn_net_backward)
+
+    def update(self, optimizer: Optimizer) -> None:
+        """One step of the optimizer with the gradient of the last backward."""
+        self._call(lib.pn_net_update, optimizer_struct(optimizer))
+
+    def train_step(
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        optimizer: Optimizer,
+        sample_weight: npt.ArrayLike | None = None,
+        augment: Augment | None = None,
+    ) -> float:
+        """Forward, loss, backward and update on one batch, in one call; returns the mean loss before the update."""
+        samples = self._samples(x, y, sample_weight, augment)
+        stats = new_stats()
+        self._train(samples, None, max(samples.n, 1), optimizer_struct(optimizer), stats)
+        return float(stats.loss / samples.n) if samples.n else 0.0
+
+    def _train(
+        self,
+        samples: Samples,
+        rows: Array | None,
+        batch: int,
+        opt: Any,
+        stats: Any = ffi.NULL,
+        rates: Array | None = None,
+    ) -> None:
+        """Steps on the samples `rows` (int32; None: all) in batches of this size, in that order; adds to stats.
+
+        opt: pn_optim *; rates: the learning rate of each step, float64, in place of its own.
+        """
+        n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
+        each = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)  # as long as the core reads them
+        opt.rates = each
+        self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
+
+    def input_gradient(
+        self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
+    ) -> Array:
+        """The gradient with respect to the inputs, (n, *in_shape): which way each number of x would raise something.
+
+        With y that is the mean loss on these samples; with dy (n, *out_shape of that layer) it is the sum of dy times
+        the output of layers[layer]: 1 for one unit of it and 0 for the others asks what that unit looks for.
+        For bytes it is the gradient with respect to x/255. The network is the one that predict uses.
+        """
+        if (y is None) == (dy is None):
+            raise ValueError("the gradient of what? Give y for the loss, or dy for the output of a layer")
+        samples, seed = self._samples(x, y), ffi.NULL
+        if not -len(self.layers) <= layer < len(self.layers):
+            raise ValueError(f"layer is {layer}; this network has 0 to {len(self.layers) - 1}")
+        index = layer % len(self.layers)
+        if dy is not None:
+            wanted = (samples.n, *self.layers[index].out_shape)
+            if np.shape(dy) != wanted:
+                raise ValueError(f"dy has shape {np.shape(dy)}; for layer {index} and these samples it is {wanted}")
+            seed = pointer(array(dy))
+        dx = np.empty((samples.n, *self.in_shape), np.float32)
+        self._call(lib.pn_net_input_gradient, samples.data, samples.n, index, seed, pointer(dx, writable=True))
+        return dx
+
+    @property
+    def optimizer_state(self) -> OptimizerState:
+        """What the optimizer remembers: its kind, the steps it took, its tensors as live views."""
+        info = ffi.new("pn_state_info *")
+        lib.pn_net_state(self._ptr, info)
+        tensors = {}
+        for i in range(info.tensors):
+            tensor = ffi.new("pn_tensor *")
+            self._call(lib.pn_net_state_tensor, i, tensor)
+            tensors[text(tensor.name)] = view(tensor.data, tuple(tensor.shape)[: tensor.rank], self._ptr)
+        return OptimizerState(list(OPTIMIZERS)[info.kind], int(info.steps), tensors)
+
+    @optimizer_state.setter
+    def optimizer_state(self, state: OptimizerState) -> None:
+        """Takes over a state, of this network or one like it; OptimizerState("sgd", 0, {}) begins anew."""
+        if state.kind not in OPTIMIZERS:
+            raise ValueError(f"optimizer {state.kind!r}; accepted: {', '.join(OPTIMIZERS)}")
+        given, before = state.copy(), self.optimizer_state.copy()  # copies: the views may be our own
+        self._call(lib.pn_net_set_state, list(OPTIMIZERS).index(state.kind), state.steps)
+        own = self.optimizer_state.tensors
+        wanted, got = ({name: t.shape for name, t in tensors.items()} for tensors in (own, given.tensors))
+        if wanted != got:
+            self.optimizer_state = before
+            raise ValueError(f"{state.kind} takes the tensors {wanted}, got {got}")
+        for name, tensor in own.items():
+            tensor[...] = given.tensors[name]
+
+    def copy(self) -> Self:
+        """A network of its own with the same parameters, notes, optimizer state and count of updates.
+
+        Trained alike, both end with the same bits.
+        """
+        twin = type(self).__new__(type(self))
+        twin._attach(lambda out, err: lib.pn_net_new(out, self.spec.encode(), self.seed, err))
+        with self._lock:
+            twin._restore(self._tensors, self.optimizer_state, self.updates)
+            twin.meta.update(self.meta)
+        return twin
+
+    def _restore(self, tensors: Mapping[str, Array], state: OptimizerState, updates: int) -> None:
+        """Takes over where a training has come to: parameters, optimizer state, count of updates."""
+        for name, tensor in tensors.items():
+            self._tensors[name][...] = tensor
+        self.optimizer_state = state
+        self._call(lib.pn_net_set_updates, updates)
+
+    # ---- use ----
+
+    def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
+        """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
+        given = samples(self._signature, x, None)
+        out = np.empty((given.n, *self.out_shape), FLOAT32)
+        self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
+        return out
+
+    def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """The class (n,) with the largest output for each sample; a single one: is it above 1/2?"""
+        return self._decided(self.predict_proba(x))
+
+    def _decided(self, scores: Array) -> npt.NDArray[np.int64]:
+        """The class (n,) that outputs (n, *out_shape) stand for."""
+        if scores.ndim != 2:
+            scores = scores.reshape(len(scores), self._out_features)
+        if self._out_features == 1 and self.loss_name != "cross_entropy":
+            return (scores[:, 0] > 0.5).astype(np.int64)
+        classes: npt.NDArray[np.int64] = scores.argmax(axis=1)
+        return classes
+
+    def evaluate(self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Evaluation:
+        """Mean loss and accuracy on a data set; changes nothing. Weights (n,) are for the loss alone."""
+        return self._evaluate(self._samples(x, y, sample_weight))
+
+    def _evaluate(self, samples: Samples) -> Evaluation:
+        stats = new_stats()
+        order = np.arange(samples.n, dtype=np.int32)
+        for rows in np.split(order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)):  # Ctrl-C waits for a call to end
+            self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
+        n = max(samples.n, 1)
+        return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), samples.n)
+
+    # ---- files ----
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a safetensors file, whole or not at all; OSError if it cannot be written."""
+        self._call(lib.pn_net_save, os.fsencode(path))
+
+    def _save_checkpoint(self, path: str | os.PathLike[str], words: str, tensors: Mapping[str, Array]) -> None:
+        """Writes a model file that holds a text and other tensors besides, whole or not at all."""
+        entries, names = ffi.new("pn_tensor[]", len(tensors)), [ffi.new("char[]", name.encode()) for name in tensors]
+        for entry, name, tensor in zip(entries, names, tensors.values(), strict=True):
+            entry.name, entry.data, entry.size = name, pointer(tensor), tensor.size
+            entry.rank, entry.shape = tensor.ndim, tensor.shape
+        chars = ffi.new("char[]", words.encode())
+        more = ffi.new("pn_checkpoint *", {"text": chars, "tensors": len(tensors), "tensor": entries})
+        self._call(lib.pn_net_save_checkpoint, more, os.fsencode(path))
+
+    @classmethod
+    def _load_checkpoint(cls, path: str | os.PathLike[str]) -> tuple[Self, str, dict[str, Array]]:
+        """What _save_checkpoint wrote: the network, the text and the other tensors."""
+        more = ffi.gc(ffi.new("pn_checkpoint *"), lib.pn_checkpoint_free)
+        net = cls.__new__(cls)
+        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, os.fsencode(path), err))
+        entries = [more.tensor[i] for i in range(more.tensors)]
+        tensors = {text(t.name): view(t.data, tuple(t.shape)[: t.rank], more).copy() for t in entries}
+        return net, text(more.text), tensors
+
+
+def new_stats(**numbers: float) -> Any:
+    """pn_stats *: loss, correct, samples and steps, summed over calls; 0 unless given."""
+    return ffi.new("pn_stats *", numbers)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"({','.join(str(size) for size in shape)})"

@@ -1,0 +1,104 @@
+"""What one sees of a network: its layers with their live parameters, and its notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import numpy as np
+
+from pynet._ffi import Array, ffi, lib, pointer, text
+from pynet.model.handle import Handle
+
+
+class Notes(MutableMapping[str, str]):
+    """The notes that travel in the model file: text by key, kept by the core."""
+
+    def __init__(self, net: Handle) -> None:
+        self._net = net
+
+    def _items(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        while (key := lib.pn_net_meta_key(self._net._ptr, len(found))) != ffi.NULL:
+            found[text(key)] = text(lib.pn_net_meta_value(self._net._ptr, len(found)))
+        return found
+
+    def __getitem__(self, key: str) -> str:
+        return self._items()[key]
+
+    def __setitem__(self, key: str, value: str) -> None:
+        for name, part in (("key", key), ("value", value)):
+            if not isinstance(part, str) or "\0" in part:
+                raise ValueError(f"{name} of a note is {part!r:.60}; accepted: text without NUL")
+        self._net._call(lib.pn_net_set_meta, key.encode(), value.encode())
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._items():
+            raise KeyError(key)
+        self._net._call(lib.pn_net_set_meta, key.encode(), ffi.NULL)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items())
+
+    def __len__(self) -> int:
+        return len(self._items())
+
+    def __repr__(self) -> str:
+        return repr(self._items())
+
+
+class LayerView:
+    """One layer of a network: what it is, and its parameters as live arrays: `.W` (n_in, n_out), `.b` (n_out).
+
+    path is its place in the text, "3" or "3.0"; options are its word's arguments, those left unsaid included."""
+
+    def __init__(self, net: Handle, index: int) -> None:
+        info = ffi.new("pn_layer_info *")
+        net._call(lib.pn_net_layer, index, info)
+        self._net = net
+        self.path = text(info.path)
+        self.kind = text(info.kind)
+        self.text = text(info.text)
+        self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
+        self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
+        self.parameters = int(info.parameters)
+        self.options: dict[str, float] = {text(info.arg_name[i]): info.arg[i] for i in range(info.args)}
+        self.index = index
+
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """Live views of this layer's parameters by their short name, "W"."""
+        return {
+            name.rpartition(".")[2]: tensor
+            for name, tensor in self._net.tensors.items()
+            if name.rpartition(".")[0] == self.path
+        }
+
+    @property
+    def output(self) -> Array:
+        """A copy of what this layer put out in the last forward: (n, *out_shape)."""
+        with self._net._lock:
+            out = np.empty((self._net._rows, *self.out_shape), np.float32)
+            self._net._call(lib.pn_net_activation, self.index, len(out), pointer(out))
+        return out
+
+    def __getattr__(self, name: str) -> Array:
+        if not name.startswith("_"):
+            tensors = self.tensors
+            if name in tensors:
+                return tensors[name]
+            if name[0] == "d" and name[1:] in tensors and f"{self.path}.{name[1:]}" in self._net.gradients:
+                return self._net.gradients[f"{self.path}.{name[1:]}"]
+        raise AttributeError(f"layer {self.path} ({self.text}) has no {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "index" in self.__dict__ and name not in self.__dict__:  # what __init__ set are plain attributes
+            tensor = getattr(self, name)
+            if name not in self.tensors or np.shape(value) != tensor.shape:
+                raise ValueError(f"{name} of layer {self.path} takes {tensor.shape}, got {np.shape(value)}")
+            tensor[...] = value
+        else:
+            super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        return f"<layer {self.path} {self.text}: {self.in_shape} -> {self.out_shape}, {self.parameters:,} parameters>"

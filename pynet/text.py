@@ -1,0 +1,46 @@
+"""Numbers, names and pictures as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+SHADES = " .:-=+*#%@"
+LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
+
+
+def printable(text: str) -> str:
+    """Text from a file, fit for a terminal: no line breaks, no escapes."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """A shape: "784", "28x28 = 784"."""
+    product = math.prod(shape)
+    return f"{'x'.join(map(str, shape))} = {product}" if len(shape) > 1 else str(product)
+
+
+def percent(share: float) -> str:
+    """A share from 0 to 1: "97.72 %"."""
+    return f"{100 * share:.2f} %"
+
+
+def picture_shape(shape: Sequence[int]) -> tuple[int, ...] | None:
+    """The picture that samples of this shape are: (height, width) or (channels, height, width); None if they are none.
+
+    A row of numbers is taken for a square picture if it is long enough and their number is a square.
+    """
+    if len(shape) in (2, 3):
+        return tuple(shape)
+    side = math.isqrt(shape[0]) if len(shape) == 1 else 0
+    return (side, side) if side >= LEAST_SIDE and side * side == shape[0] else None
+
+
+def drawn(seen: npt.NDArray[np.uint8]) -> str:
+    """A picture as characters, two a pixel: the denser, the lighter. seen: (h, w) or (3, h, w)."""
+    grey = seen if seen.ndim == 2 else seen.mean(axis=0)
+    shades = np.array(list(SHADES))[(grey.astype(np.intp) * len(SHADES)) // 256]
+    return "\n".join("".join(np.repeat(row, 2)).rstrip() for row in shades)

@@ -1,0 +1,175 @@
+"""What goes wrong in a training, in words: where it comes from, and what to try."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet.model.net import Net
+from pynet.model.views import LayerView
+from pynet.training.callbacks import Run
+
+# Where to draw the line, tried on dense networks of 1 to 10 layers, healthy and sick, on digits. The norms of the
+# gradients of two layers differed by a factor of up to 6 where the network learnt, of 80 and more where deep sigmoids
+# did not; gradients reached half of the weights in healthy networks, nine times the weights in exploding ones.
+VANISHING = 0.02  # of the largest norm of a layer's gradient
+EXPLODING = 3.0  # times the weights
+DEAD = 0.5  # of a layer's units
+FEWEST = 32  # samples to judge by
+
+
+class GradientStats(NamedTuple):
+    """The gradient of one tensor of parameters: norm (root of the sum of squares), root mean square, largest magnitude,
+    share of zeros, and the root mean square relative to that of the parameters (inf if they are all zero)."""
+
+    norm: float
+    rms: float
+    largest: float
+    zeros: float
+    relative: float
+
+
+def gradient_stats(
+    net: Net, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None
+) -> dict[str, GradientStats]:
+    """For each tensor of parameters, {"0.W": GradientStats(...), ...}: of the last backward, or of these samples."""
+    if x is not None and y is not None:
+        net.forward(x)
+        net.loss(y)
+        net.backward()
+    stats = {}
+    for name, gradient in net.gradients.items():
+        rms, weights = _rms(gradient), _rms(net.tensors[name])
+        zeros = float((gradient == 0).mean())
+        norm, largest = rms * math.sqrt(gradient.size), float(np.abs(gradient).max())
+        stats[name] = GradientStats(norm, rms, largest, zeros, rms / weights if weights else math.inf)
+    return stats
+
+
+def _rms(a: npt.NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(np.square(a, dtype=np.float64))))
+
+
+class Diagnosis:
+    """A callback that says what goes wrong, each thing at most once.
+
+    That is: dead ReLUs, gradients that vanish or explode, a loss or an accuracy that is still that of guessing, and
+    over-fitting. It looks at up to 256 of the training samples after each epoch and changes nothing. say gets each
+    warning; the usual one is warnings.warn.
+    """
+
+    def __init__(self, say: Callable[[str], object] | None = None) -> None:
+        self._say = say or (lambda message: warnings.warn(message, RuntimeWarning, stacklevel=2))
+        self._said: set[str] = set()
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Says what is new."""
+        for kind, message in findings(run):
+            if kind not in self._said:
+                self._said.add(kind)
+                self._say(f"epoch {run.epoch}: {message}")
+
+
+def findings(run: Run) -> Iterator[tuple[str, str]]:
+    """All that is wrong after an epoch, as (kind, message)."""
+    probe = run.feed.probe()
+    if probe is not None and len(probe[0]) >= FEWEST:
+        yield from _dead_relus(run.net, probe[0])
+        yield from _gradients(run.net, *probe)
+        yield from _guessing(run, probe[1])
+    yield from _over_fitting(run)
+
+
+def _dead_relus(net: Net, x: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
+    net.forward(x, training=False)
+    for layer in net.layers:
+        if layer.kind == "relu":
+            units = layer.out_shape[0]  # of images: channels
+            silent = int((layer.output.reshape(len(x), units, -1) <= 0).all(axis=(0, 2)).sum())
+            if silent > DEAD * units:
+                yield (
+                    "dead",
+                    f"layer {layer.path}, relu: {silent} of {units} units put out 0 for each of {len(x)} samples "
+                    "and learn no more; try a smaller learning rate, or leaky_relu",
+                )
+                return
+
+
+def _gradients(net: Net, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
+    try:
+        stats = gradient_stats(net, x, y)
+    except FloatingPointError:  # the training itself will notice
+        return
+    weights = {name: s for name, s in stats.items() if net.tensors[name].ndim > 1 and math.isfinite(s.relative)}
+    if not weights:
+        return
+    worst = max(weights, key=lambda name: weights[name].relative)
+    if weights[worst].relative > EXPLODING:
+        yield (
+            "exploding",
+            f"layer {worst.rpartition('.')[0]}: the gradient of {worst} is {weights[worst].relative:.3g} times as "
+            "large as the weights (it explodes); try clip_norm, init=he or xavier, a smaller learning rate, batchnorm",
+        )
+    least = min(weights, key=lambda name: weights[name].norm)
+    most = max(weights, key=lambda name: weights[name].norm)
+    share = weights[least].norm / weights[most].norm if weights[most].norm else 1.0
+    if share < VANISHING:
+        yield (
+            "vanishing",
+            f"layer {least.rpartition('.')[0]}: the gradient of {least} has {share:.1e} of the "
+            f"norm of that of {most} (it vanishes); try relu in place of sigmoid or tanh, batchnorm, residual, "
+            "fewer layers",
+        )
+
+
+def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
+    """After two epochs the network should do better than one that has learnt nothing but how many classes there are."""
+    classes = math.prod(run.net.out_shape)
+    labels = y if y.ndim == 1 else y.reshape(len(y), -1).argmax(axis=1)
+    if run.epoch < 2 or classes < 2 or labels.dtype.kind not in "iu":
+        return
+    last, log = run.net.layers[-1].path, math.log(classes)
+    advice = "try another learning rate (--find-lr), check that each label belongs to its sample"
+    share = np.bincount(labels.astype(np.int64)).max() / len(labels)
+    if run.net.loss_name == "cross_entropy" and abs(run.row["loss"] - log) < 0.02 * log:
+        yield "guessing", f"layer {last}: the loss is {run.row['loss']:.4f}, log({classes}), as if it guessed; {advice}"
+    elif run.row["accuracy"] < 1.2 * share and share < 0.8:
+        yield (
+            "guessing",
+            f"layer {last}: the training accuracy is {run.row['accuracy']:.1%}, and the largest class has {share:.1%}: "
+            f"it guesses; {advice}",
+        )
+
+
+def _over_fitting(run: Run) -> Iterator[tuple[str, str]]:
+    losses, own = run.history.val_loss, run.history.loss
+    best = min(range(len(losses)), key=losses.__getitem__, default=0)
+    if len(losses) - best > 3 and min(losses[-3:]) > 1.2 * losses[best] and own[-1] < own[best]:
+        yield (
+            "over-fitting",
+            f"the held-out loss was lowest, {losses[best]:.4f}, after epoch {best + 1} and is {losses[-1]:.4f} now, "
+            f"while the training loss fell from {own[best]:.4f} to {own[-1]:.4f}: it over-fits; try --patience 3, "
+            "dropout, weight decay, a smaller network, more data",
+        )
+
+
+def source_of_nonfinite(net: Net, x: npt.ArrayLike) -> str:
+    """Where a loss that is not finite comes from, for these inputs (n, ...): ": layer 2, dense(64), puts out inf"."""
+    net.forward(x)
+    found = [layer for layer in net.layers if not np.isfinite(layer.output).all()]
+    if not found:
+        return ": the outputs are finite, the loss of them is not"
+    first = min(found, key=_order)
+    output = first.output
+    value = "nan" if np.isnan(output).any() else "inf"
+    return f": layer {first.path}, {first.text}, puts out {value}"
+
+
+def _order(layer: LayerView) -> list[float]:
+    """Sorts layers as they are computed: a residual comes after those in it."""
+    return [*(float(part) if part.isdigit() else 1e9 for part in layer.path.split(".")), 1e9 + 1]

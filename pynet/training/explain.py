@@ -1,0 +1,237 @@
+"""One step of learning on one sample, with all its numbers, told as one would work it out by hand: pynet.explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import Array, optimizer_struct
+from pynet.model.net import Net
+from pynet.model.views import LayerView
+from pynet.optim import SGD, Optimizer
+from pynet.text import drawn, percent, picture_shape, printable
+
+MOST_OUTPUTS = 12  # of more classes, only the likeliest and the right one are listed
+LARGEST = 3  # weight changes that are shown of each tensor
+
+FORMULAS = {
+    "dense": "y = x W + b",
+    "conv": "y = x * W + b, at each place",
+    "relu": "y = max(x, 0)",
+    "leaky_relu": "y = x, or a x below 0",
+    "sigmoid": "y = 1 / (1 + exp(-x))",
+    "tanh": "y = tanh(x)",
+    "softmax": "p = exp(x) / sum of exp(x)",
+    "maxpool": "the largest of each patch",
+    "avgpool": "the mean of each patch",
+    "gelu": "y = x times the normal distribution up to x",
+    "batchnorm": "each unit to mean 0, deviation 1 over the batch",
+    "layernorm": "each sample to mean 0, deviation 1",
+    "dropout": "some at random to 0",
+    "globalavgpool": "the mean of each map",
+    "flatten": "the same numbers in one row",
+    "residual": "y = x + what is inside",
+}
+
+
+@dataclass(frozen=True)
+class LayerStep:
+    """What a layer put out for the sample: its number and text, and its output (*out_shape)."""
+
+    path: str
+    text: str
+    kind: str
+    output: Array
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The numbers of one step. print() tells them as a story.
+
+    x (*in_shape) is what the first layer sees; y the label, or the targets (outputs). logits are what the closing
+    softmax takes in, output what the network says, error = output - y the gradient at the logits, or, for squared
+    error, at the output. gradients and changes are by name of parameter, changes as the optimizer made them.
+    """
+
+    spec: str
+    loss_name: str
+    classes: list[str]
+    x: Array
+    y: Array
+    layers: list[LayerStep]
+    logits: Array
+    output: Array
+    loss: float
+    error: Array
+    optimizer: Optimizer
+    learning_rate: float
+    parameters: dict[str, Array]
+    gradients: dict[str, Array]
+    changes: dict[str, Array]
+    output_after: Array
+    loss_after: float
+
+    def __str__(self) -> str:
+        return "\n".join([*self._forward(), "", *self._loss(), "", *self._backward(), "", *self._update()])
+
+    def _forward(self) -> list[str]:
+        lines = ["1. forward: what does the network say?", ""]
+        size = "x".join(map(str, self.x.shape))
+        lines += [*self._picture(), f"   {'input':<22} {size:>12}  {_range(self.x)}"]
+        for step in self.layers:
+            size = "x".join(map(str, step.output.shape))
+            name = f"{step.path} {step.text}"
+            lines.append(f"   {name:<22} {size:>12}  {_range(step.output)}  {FORMULAS.get(step.kind, '')}".rstrip())
+        if self.loss_name == "cross_entropy":
+            lines += ["", *self._softmax()]
+        said, truth = int(self.output.argmax()), int(self.y.argmax())
+        if self.y.size > 1:
+            verdict = "right" if said == truth else f"wrong, it is {self._name(truth)}"
+            lines += ["", f"   It says {self._name(said)}: {verdict}."]
+        return lines
+
+    def _picture(self) -> list[str]:
+        """The sample drawn in characters, if it is a picture of bytes."""
+
+        shape = picture_shape(self.x.shape)
+        if shape is None or self.x.min() < 0 or self.x.max() > 1:
+            return []
+        picture = self.x.reshape(shape)
+        grey = picture if picture.ndim == 2 else picture.mean(axis=0)
+        return [*(f"   {line}".rstrip() for line in drawn((255 * grey).astype(np.uint8)).splitlines()), ""]
+
+    def _softmax(self) -> list[str]:
+        largest = float(self.logits.max())
+        powers = np.exp(self.logits - largest)
+        lines = [f"   softmax: exp(x - {largest:.4f}), the largest x; {powers.sum():.4f} is the sum"]
+        lines.append(f"   {'class':>14} {'x':>10} {'exp':>10} {'p':>10}")
+        for i in self._shown():
+            lines.append(f"   {self._name(i):>14} {self.logits[i]:>10.4f} {powers[i]:>10.4f} {self.output[i]:>10.4f}")
+        return lines
+
+    def _loss(self) -> list[str]:
+        lines = ["2. loss: how wrong is that, in one number?", ""]
+        if self.loss_name == "cross_entropy":
+            truth = int(self.y.argmax())
+            lines.append(f"   -log p[{self._name(truth)}] = -log {self.output[truth]:.4g} = {self.loss:.4f}")
+            guess = np.log(self.y.size)
+            lines.append(f"   (who knows nothing says 1/{self.y.size} to all: -log 1/{self.y.size} = {guess:.4f})")
+        else:
+            lines.append(f"   half the sum of (p - y)^2 = {self.loss:.4f}")
+        return lines
+
+    def _backward(self) -> list[str]:
+        lines = ["3. backward: which way would each number make it worse?", ""]
+        at = "the logits" if self.loss_name == "cross_entropy" else "the output"
+        lines.append(f"   the gradient at {at} is p - y:")
+        lines.append(f"   {'class':>14} {'p':>10} {'y':>10} {'p - y':>10}")
+        for i in self._shown():
+            lines.append(f"   {self._name(i):>14} {self.output[i]:>10.4f} {self.y[i]:>10.4g} {self.error[i]:>+10.4f}")
+        lines += ["", "   from there the chain rule goes down, layer by layer:"]
+        for name, gradient in reversed(self.gradients.items()):
+            shape = "x".join(map(str, gradient.shape))
+            size = float(np.sqrt((gradient.astype(np.float64) ** 2).sum()))
+            zeros = percent(float((gradient == 0).mean()))
+            lines.append(f"   d{name:<10} {shape:>12}  length {size:<10.4g} {zeros:>9} are zero")
+        return lines
+
+    def _update(self) -> list[str]:
+        name, rate = type(self.optimizer).__name__, f"{self.learning_rate:.3g}"
+        rule = f"w = w - {rate} dw" if self.optimizer in (SGD(), SGD(self.optimizer.learning_rate)) else name
+        lines = [f"4. update: a small step the other way, {rule}", "", "   the largest changes:"]
+        for name, change in self.changes.items():
+            for place in _largest(change):
+                before, after = self.parameters[name][place], self.parameters[name][place] + change[place]
+                where = f"{name}[{','.join(map(str, place))}]"
+                gradient = self.gradients[name][place]
+                lines.append(f"   {where:<16} {before:>+10.5f} -> {after:>+10.5f}  (dw {gradient:+.5f})")
+        lines += ["", f"   The same sample again: the loss would be {self.loss_after:.4f} instead of {self.loss:.4f}."]
+        return lines
+
+    def _name(self, i: int) -> str:
+        return printable(self.classes[i])[:14]
+
+    def _shown(self) -> list[int]:
+        if self.y.size <= MOST_OUTPUTS:
+            return list(range(self.y.size))
+        likeliest = np.argsort(-self.output, kind="stable")[: MOST_OUTPUTS - 1]
+        return sorted({*map(int, likeliest), int(self.y.argmax())})
+
+
+def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer | None = None) -> Explanation:
+    """What one step of learning from one sample does; the network stays as it is.
+
+    x: one sample, (*in_shape) or (1, ...). y: its label, or its targets (outputs). optimizer: None is SGD(0.1).
+    ValueError: they do not fit, or are more than one sample; batchnorm cannot learn from one alone.
+
+    >>> print(pynet.explain(net, digits.x_train[0], digits.y_train[0]))
+    """
+    sample, answer = np.asarray(x), np.asarray(y)
+    features = int(np.prod(net.in_shape))
+    if sample.size != features:
+        raise ValueError(f"x has shape {sample.shape}; one sample of this network is {net.in_shape}")
+    sample = sample.reshape(1, *net.in_shape)
+    answer = answer.reshape(1) if answer.size == 1 else answer.reshape(1, -1)
+    optimizer = optimizer or SGD()
+    before = {name: tensor.copy() for name, tensor in net.tensors.items()}
+    twin = net.copy()
+    output = twin.forward(sample)[0].ravel()
+    layers = [LayerStep(one.path, one.text, one.kind, one.output[0]) for one in twin.layers]
+    loss = twin.loss(answer)
+    twin.backward()
+    gradients = twin.gradients
+    twin.update(optimizer)
+    changes = {name: tensor - before[name] for name, tensor in twin.tensors.items() if name in gradients}
+    output_after = twin.predict_proba(sample)[0].ravel()
+    loss_after = twin.evaluate(sample, answer).loss
+    targets = _targets(answer, output.size)
+    return Explanation(
+        spec=net.spec,
+        loss_name=net.loss_name,
+        classes=net.classes,
+        x=(sample / np.float32(255) if sample.dtype == np.uint8 else sample.astype(np.float32))[0],
+        y=targets,
+        layers=layers,
+        logits=_before_the_last(twin.layers, layers),
+        output=output,
+        loss=loss,
+        error=output - targets,
+        optimizer=optimizer,
+        learning_rate=float(optimizer_struct(optimizer).learning_rate),
+        parameters=before,
+        gradients=gradients,
+        changes=changes,
+        output_after=output_after,
+        loss_after=loss_after,
+    )
+
+
+def _targets(answer: Array, outputs: int) -> Array:
+    """y as a row of numbers: a label becomes one-hot."""
+    if answer.ndim == 2 or outputs == 1:
+        return answer.astype(np.float32).ravel()
+    row = np.zeros(outputs, np.float32)
+    row[int(answer[0])] = 1
+    return row
+
+
+def _before_the_last(views: list[LayerView], steps: list[LayerStep]) -> Array:
+    """What the last layer takes in, of those that are within no other; the output itself if there is only one."""
+    top = [step.output for view, step in zip(views, steps, strict=True) if "." not in view.path]
+    return np.asarray(top[-2] if len(top) > 1 else top[-1]).ravel()
+
+
+def _range(values: Array) -> str:
+    zeros = float((values == 0).mean())
+    text = f"{values.min():>8.3f} to {values.max():<7.3f} mean {values.mean():>7.3f}"
+    return f"{text}, {percent(zeros):>8} zero"
+
+
+def _largest(change: Array) -> Iterable[tuple[int, ...]]:
+    """The places of the largest numbers, largest first, without those that are zero."""
+    order = np.argsort(-abs(change), axis=None, kind="stable")[:LARGEST]
+    places = [tuple(int(i) for i in np.unravel_index(flat, change.shape)) for flat in order]
+    return [place for place in places if change[place] != 0]

@@ -1,0 +1,180 @@
+"""Where a training gets its mini-batches from: arrays, shuffled, or batches that somebody else makes.
+
+A feed runs one epoch in calls of the core. What a call learnt is in `stats` (pn_stats *), which is also the position in
+the epoch: an epoch that begins with the stats of an interrupted one goes on where that ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sized
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import Array
+from pynet.augment import Augment
+from pynet.model.net import Net
+from pynet.model.samples import Samples
+
+CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
+PROBE = 256  # samples that stand for all of them
+
+
+class Feed(Protocol):
+    """What fit asks of its data."""
+
+    @property
+    def steps(self) -> int | None:
+        """Of an epoch; None: nobody knows before its end."""
+
+    @property
+    def samples(self) -> int | None:
+        """Of an epoch; None: as steps."""
+
+    def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
+        """Trains for the rest of an epoch; after each call of the core yields how many samples that was.
+
+        opt: pn_optim *. rates: the learning rate of each step (steps) float64, None: that of opt. LossNotFiniteError:
+        stats tells before which step.
+        """
+
+    def probe(self) -> tuple[Array, Array] | None:
+        """A few samples, x and y, for a look at the network; None: there are none yet."""
+
+    def batch(self, stats: Any) -> Array:
+        """The inputs of the batch after stats, which train() ran into an error with."""
+
+    def facts(self) -> dict[str, str]:
+        """What decides which batches come, in words."""
+
+
+class ArrayFeed:
+    """All samples once in an epoch, in an order that seed and epoch decide, in calls of about CALL_SECONDS."""
+
+    def __init__(self, net: Net, samples: Samples, batch_size: int, seed: int) -> None:
+        self._net, self._data, self._seed = net, samples, seed
+        self.samples = samples.n
+        self.steps = -(-samples.n // batch_size)
+        self._order = np.empty(samples.n, np.int32)
+        self._steps_a_call = 1
+        self._size = 0
+
+    def _sizes(self, step: int) -> tuple[int, int]:
+        """Of the batches from this step on as many as are alike, and their size: an epoch is cut as the core would."""
+        size, larger = divmod(self.samples, self.steps)
+        return (larger - step, size + 1) if step < larger else (self.steps - step, size)
+
+    def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
+        """See Feed."""
+        from pynet.kernels import shuffle  # with all the kernels: not needed by most who import pynet
+
+        self._order = shuffle(self.samples, self._seed, epoch)
+        while stats.steps < self.steps:
+            alike, self._size = self._sizes(int(stats.steps))
+            steps = min(self._steps_a_call, alike)
+            rows = self._order[stats.samples :][: steps * self._size]
+            begin = time.perf_counter()
+            self._net._train(self._data, rows, self._size, opt, stats, _after(rates, stats))
+            a_step = max(time.perf_counter() - begin, 1e-7) / steps
+            self._steps_a_call = max(1, min(int(CALL_SECONDS / a_step), 4 * steps))
+            yield steps * self._size
+
+    def batch(self, stats: Any) -> Array:
+        """See Feed."""
+        assert self._data.x is not None
+        return self._data.x[self._order[stats.samples : stats.samples + self._size]]
+
+    def probe(self) -> tuple[Array, Array] | None:
+        """See Feed."""
+        x, labels, targets, _ = self._data.arrays
+        y = labels if labels is not None else targets
+        if not self.samples or x is None or y is None:
+            return None
+        rows = np.linspace(0, self.samples - 1, min(PROBE, self.samples)).astype(np.intp)  # they may lie sorted
+        return x[rows], y[rows]
+
+    def facts(self) -> dict[str, str]:
+        """See Feed."""
+        return {
+            "data": fingerprint(self._data),
+            "augmentation": self._data.augmentation,
+            "batches": str(self.steps),
+            "seed of the order": str(self._seed),
+        }
+
+
+class BatchFeed:
+    """Batches (x, y) as they come, each a step."""
+
+    samples = None
+
+    def __init__(
+        self, net: Net, batches: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], augment: Augment | None
+    ) -> None:
+        self._net, self._batches, self._augment = net, batches, augment
+        self.steps = len(batches) if isinstance(batches, Sized) else None
+        self._last: tuple[Array, Array] | None = None
+
+    def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
+        """See Feed."""
+        for pair in islice(self._batches, int(stats.steps), None):
+            try:
+                x, y = pair
+            except (TypeError, ValueError):
+                raise ValueError(f"batch {stats.steps + 1} is a {type(pair).__name__}; accepted: (x, y)") from None
+            data = self._net._samples(x, y, augment=self._augment)
+            check_finite(data, f"x of batch {stats.steps + 1}")
+            self._last = np.asarray(x), np.asarray(y)
+            if rates is not None and stats.steps >= len(rates):
+                raise ValueError(f"there are more batches than their length says: {self.steps}")
+            self._net._train(data, None, max(data.n, 1), opt, stats, _after(rates, stats))
+            yield data.n
+        if not stats.steps:
+            again = "a generator gives them once: for several epochs, pass a list" if epoch else "there is none"
+            raise ValueError(f"no batches in epoch {epoch + 1}; {again}")
+
+    def batch(self, stats: Any) -> Array:
+        """See Feed."""
+        assert self._last
+        return self._last[0]
+
+    def probe(self) -> tuple[Array, Array] | None:
+        """See Feed."""
+        return self._last and (self._last[0][:PROBE], self._last[1][:PROBE])
+
+    def facts(self) -> dict[str, str]:
+        """See Feed; the batches are not looked at before they come."""
+        return {"data": "batches", "augmentation": str(self._augment or "none")}
+
+
+def _after(rates: Array | None, stats: Any) -> Array | None:
+    """The learning rates of the steps that are still to be taken."""
+    return None if rates is None else rates[stats.steps :]
+
+
+def fingerprint(data: Samples) -> str:
+    """SHA-256 of x, y and weights."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for part in data.arrays:
+        if part is not None:
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(part.data)
+    return digest.hexdigest()
+
+
+def check_finite(samples: Samples, name: str) -> None:
+    """ValueError if there is NaN or infinity in x, before they can spoil the weights."""
+    x = samples.x
+    if x is None or x.dtype == np.uint8:
+        return
+    for start in range(0, len(x), 4096):  # a part at a time: no mask as large as the data
+        bad = np.argwhere(~np.isfinite(x[start : start + 4096].reshape(len(x[start : start + 4096]), -1)))
+        if len(bad):
+            sample, feature = int(bad[0, 0]) + start, int(bad[0, 1])
+            value = x.reshape(len(x), -1)[sample, feature]
+            raise ValueError(f"{name} holds {value} in sample {sample}, feature {feature}; accepted: finite numbers")

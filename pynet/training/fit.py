@@ -1,0 +1,347 @@
+"""The training loop: epochs of mini-batches, what is measured after each, and what ends it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import Array, checked_seed, optimizer_struct
+from pynet.augment import Augment
+from pynet.errors import LossNotFiniteError
+from pynet.model.net import Net
+from pynet.model.samples import Samples, class_weights
+from pynet.optim import SGD, Optimizer
+from pynet.training.callbacks import EarlyStopping, Run, call, check
+from pynet.training.diagnose import source_of_nonfinite
+from pynet.training.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint
+from pynet.training.history import History
+from pynet.training.progress import Progress
+
+if TYPE_CHECKING:
+    from pynet.schedules import Schedule
+    from pynet.training.checkpoint import Checkpoint, Keeper
+
+Metric = Callable[[npt.NDArray[Any], npt.NDArray[np.float32]], float]
+
+
+def fit(
+    net: Net,
+    x: npt.ArrayLike | Iterable[tuple[npt.ArrayLike, npt.ArrayLike]],
+    y: npt.ArrayLike | None = None,
+    *,
+    epochs: int = 10,
+    batch_size: int = 64,
+    optimizer: Optimizer | None = None,
+    schedule: Schedule | None = None,
+    validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    validation_split: float = 0.0,
+    metrics: Mapping[str, Metric] | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    class_weight: Mapping[int, float] | Sequence[float] | None = None,
+    augment: Augment | None = None,
+    seed: int | None = None,
+    early_stopping: EarlyStopping | None = None,
+    checkpoint: Checkpoint | None = None,
+    callbacks: Iterable[Any] = (),
+    progress: bool = False,
+) -> History:
+    """Trains for whole epochs of shuffled mini-batches and returns the History.
+
+    x, y: all samples; or x alone, anything that gives the batches (x, y) of an epoch each time it is iterated: each is
+    a step then, in that order, whatever batch_size says. optimizer None: SGD(). schedule: of the learning rate, over
+    these epochs; see pynet.schedules. seed: of the order of the samples; None is the network's own.
+
+    validation: (x, y) whose loss and accuracy are measured after each epoch; or validation_split, the share of the
+    samples to set aside for it, evenly from each class. metrics: {"f1": f} adds val_f1 to the history, the number that
+    f(y, p) gives for the answers of the validation data and the network's outputs (n, *out_shape). early_stopping: see
+    pynet.EarlyStopping. checkpoint: a file to write the training down in, and to go on from; see pynet.Checkpoint.
+    callbacks: see pynet.Callback. progress: a bar on stderr.
+
+    sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for each of them or
+    {class: weight}; the mean is still over all samples. augment: how training changes the pictures x in each step,
+    never those of the validation; see pynet.Augment.
+
+    FloatingPointError if a loss is not finite, naming epoch, batch and layer; that batch's step is not taken. Ctrl-C
+    raises KeyboardInterrupt within a tenth of a second, and what was learnt so far stays in the network.
+    """
+    if epochs < 0:
+        raise ValueError(f"epochs is {epochs}; accepted: 0 or more")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; accepted: 1 or more")
+    seed = net.seed if seed is None else checked_seed(seed)
+    listeners = check(callbacks)
+    if validation_split:
+        if validation:
+            raise ValueError("validation and validation_split are both given; one of them sets the validation data")
+        if sample_weight is not None:
+            raise ValueError("sample_weight with validation_split: split the data yourself, and give validation")
+        if y is None:
+            raise ValueError("validation_split is for arrays; batches take validation")
+        from pynet.data.splits import validation_split as split  # data sets: not needed by most who import pynet
+
+        x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, seed)
+        validation = (held_out[0], held_out[1])
+    if y is not None:
+        samples = _samples(net, x, y, sample_weight, class_weight, augment)
+        feed: Feed = ArrayFeed(net, samples, batch_size, seed)
+    elif isinstance(x, np.ndarray):
+        raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
+    elif sample_weight is not None or class_weight is not None:
+        raise ValueError("sample_weight and class_weight are for arrays, x and y")
+    else:
+        feed = BatchFeed(net, cast(Any, x), augment)
+    measured = _Validation(net, validation, metrics or {})
+    column = early_stopping.monitor if early_stopping else ""
+    if early_stopping and column not in ("loss", "accuracy", *measured.columns):
+        accepted = ", ".join(("loss", "accuracy", *measured.columns))
+        raise ValueError(f"early stopping monitors {column!r}; this training has {accepted}")
+    if schedule and feed.steps is None:
+        raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
+    return _Loop(
+        net,
+        feed,
+        measured,
+        optimizer or SGD(),
+        schedule=schedule,
+        early_stopping=early_stopping,
+        checkpoint=checkpoint,
+        callbacks=listeners,
+        epochs=epochs,
+        bar=progress,
+    ).run()
+
+
+def partial_fit(
+    net: Net,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    batch_size: int = 64,
+    optimizer: Optimizer | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    class_weight: Mapping[int, float] | Sequence[float] | None = None,
+    augment: Augment | None = None,
+) -> dict[str, float]:
+    """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds.
+
+    What the optimizer remembers goes on from call to call. The order within a piece depends on the network's seed and
+    on how many steps it was trained before.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; accepted: 1 or more")
+    feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
+    return _Loop(net, feed, _Validation(net, None, {}), optimizer or SGD()).epoch(net.updates)
+
+
+def _samples(
+    net: Net, x: Any, y: npt.ArrayLike, weight: npt.ArrayLike | None, by_class: Any, augment: Augment | None
+) -> Samples:
+    """The training data, which must be finite, with the product of both weights."""
+    if by_class is not None:
+        weights = class_weights(math.prod(net.out_shape), y, by_class)
+        weight = weights if weight is None else weights * np.asarray(weight, np.float32)
+    samples = net._samples(x, y, weight, augment)
+    check_finite(samples, "x")
+    return samples
+
+
+class _Validation:
+    """Measures the network on the validation data."""
+
+    def __init__(
+        self, net: Net, data: tuple[npt.ArrayLike, npt.ArrayLike] | None, metrics: Mapping[str, Metric]
+    ) -> None:
+        self._net, self._data, self._metrics = net, data, metrics
+        self._samples = net._samples(*data) if data else None
+        self.columns = ["val_loss", "val_accuracy", *(f"val_{name}" for name in metrics)] if data else []
+        if self._samples:
+            check_finite(self._samples, "validation x")
+        elif metrics:
+            raise ValueError(f"metrics {', '.join(metrics)}: they need validation data")
+
+    def figures(self) -> dict[str, float]:
+        """Nothing without validation data. FloatingPointError: the loss is not finite."""
+        if self._data is None or self._samples is None:
+            return {}
+        found = self._net._evaluate(self._samples)
+        row = {"val_loss": found.loss, "val_accuracy": found.accuracy}
+        if self._metrics:
+            targets, outputs = np.asarray(self._data[1]), self._net.predict_proba(self._data[0])
+            row |= {f"val_{name}": float(metric(targets, outputs)) for name, metric in self._metrics.items()}
+        return row
+
+    def facts(self) -> dict[str, str]:
+        """What it measures, in words."""
+        if self._samples is None:
+            return {}
+        return {"validation data": fingerprint(self._samples), "metrics": ", ".join(self._metrics) or "none"}
+
+
+@dataclass
+class _Loop:
+    """A training from its first epoch to the last."""
+
+    net: Net
+    feed: Feed
+    validation: _Validation
+    optimizer: Optimizer
+    schedule: Schedule | None = None
+    early_stopping: EarlyStopping | None = None
+    checkpoint: Checkpoint | None = None
+    callbacks: Sequence[Any] = ()
+    epochs: int = 1
+    bar: bool = False
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self._opt = optimizer_struct(self.optimizer)
+        self._run = Run(self.net, self.epochs, self.feed, float(self._opt.learning_rate))
+        self._keeper: Keeper | None = None
+
+    def _facts(self) -> dict[str, str]:
+        """All that decides a number of this training, in words."""
+        return {
+            "network": self.net.spec,
+            "network seed": str(self.net.seed),
+            **self.feed.facts(),
+            "optimizer": str(self.optimizer),
+            "schedule": f"{self.schedule}, {self.epochs} epochs" if self.schedule else "none",
+            **self.validation.facts(),
+            "early stopping": str(self.early_stopping or "none"),
+        }
+
+    def run(self) -> History:
+        """All epochs, or as many as early stopping and callbacks let run."""
+        if self.checkpoint:
+            self._begin_checkpoints(self.checkpoint)
+        try:
+            self._epochs()
+        except FloatingPointError:  # to go on from here would lead there again
+            raise
+        except BaseException:
+            if self._keeper:
+                self._keeper.write(self.progress)
+            raise
+        if self._keeper:
+            self._keeper.write(self.progress, finished=not self._run.stopped)
+        for name, tensor in self.progress.best.items():
+            self.net.tensors[name][...] = tensor
+        call(self.callbacks, "on_train_end", self._run)
+        return self._run.history
+
+    def _begin_checkpoints(self, checkpoint: Checkpoint) -> None:
+        from pynet.training.checkpoint import Keeper
+
+        self._keeper = Keeper(checkpoint, self.net, self._facts())
+        self.progress = self._keeper.begin(self.epochs)
+        for row in self.progress.rows:
+            self._run.history.add(row)
+
+    def _epochs(self) -> None:
+        run, rows = self._run, self.progress.rows
+        call(self.callbacks, "on_train_begin", run)
+        for epoch in range(len(rows), run.epochs):
+            if run.stopped or (self.early_stopping and self.early_stopping.is_over(self._monitored())):
+                break
+            row = self.epoch(epoch)
+            if not row:
+                break
+            rows.append(row)  # from here on the epoch counts
+            self._keep_best()
+            run.history.add(row)
+            run.row = row
+            call(self.callbacks, "on_epoch_end", run)
+            if self._keeper:
+                self._keeper.epoch_is_over(self.progress)
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Every sample once; returns the figures. Nothing if a callback ends the training before the epoch is over."""
+        run, progress = self._run, self.progress
+        progress.begin(epoch)
+        stats = progress.stats
+        run.epoch, run.step, run.loss = epoch + 1, int(stats.steps), stats.loss / max(stats.samples, 1)
+        call(self.callbacks, "on_epoch_begin", run)
+        rates = self._rates(epoch)
+        with _bar(self.bar, self.feed.samples, f"epoch {epoch + 1}/{run.epochs}") as advance:
+            advance(int(stats.samples))
+            calls = self.feed.train(epoch, self._opt, rates, stats)
+            while not run.stopped:
+                begin = time.perf_counter()
+                samples = self._next(calls)
+                progress.seconds += time.perf_counter() - begin
+                if samples is None:
+                    break
+                run.step, run.loss = int(stats.steps), stats.loss / max(stats.samples, 1)
+                advance(samples)
+                call(self.callbacks, "on_batch_end", run)
+                if self._keeper:
+                    self._keeper.call_is_over(progress)
+        if run.stopped and stats.steps != self.feed.steps:
+            return {}
+        n = max(stats.samples, 1)
+        row = {"loss": stats.loss / n, "accuracy": stats.correct / n}
+        return row | self._validated() | {"seconds": progress.seconds}
+
+    def _next(self, calls: Iterator[int]) -> int | None:
+        """Runs the next call of the core; None: the epoch is over."""
+        try:
+            return next(calls, None)
+        except FloatingPointError as error:
+            reason = str(error)
+            if isinstance(error, LossNotFiniteError):
+                reason = "the loss is not finite"
+                reason += source_of_nonfinite(self.net, self.feed.batch(self.progress.stats))
+            raise FloatingPointError(f"{self._place(1)}: {reason}; a smaller learning rate may help") from None
+
+    def _place(self, after: int) -> str:
+        return f"epoch {self._run.epoch}, batch {self.progress.stats.steps + after}"
+
+    def _validated(self) -> dict[str, float]:
+        try:
+            return self.validation.figures()
+        except FloatingPointError:
+            raise FloatingPointError(
+                f"{self._place(0)}: the validation loss after it is not finite; a smaller learning rate may help"
+            ) from None
+
+    def _rates(self, epoch: int) -> Array | None:
+        """The learning rate of each step of this epoch (steps), float64; None: always the same."""
+        steps, history = self.feed.steps, self._run.history
+        if self.schedule is None or not steps:
+            return None
+        factors = self.schedule.factors(epoch, self._run.epochs, steps, history.val_loss or history.loss)
+        return np.ascontiguousarray(self._opt.learning_rate * factors, np.float64)
+
+    def _monitored(self) -> list[float]:
+        return [row[self.early_stopping.monitor] for row in self.progress.rows] if self.early_stopping else []
+
+    def _keep_best(self) -> None:
+        """Copies the weights if early stopping is to restore them and none were better."""
+        if self.early_stopping and self.early_stopping.restore_best:
+            values = self._monitored()
+            if self.early_stopping.best(values) == len(values) - 1:
+                self.progress.best = {name: tensor.copy() for name, tensor in self.net.tensors.items()}
+
+
+class _bar:
+    """A tqdm bar on stderr, or nothing; gives a function that advances it."""
+
+    def __init__(self, wanted: bool, total: int | None, title: str) -> None:
+        self._bar: Any = None
+        if wanted:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=title, unit=" samples", unit_scale=True, leave=False)
+
+    def __enter__(self) -> Callable[[int], object]:
+        return self._bar.update if self._bar else lambda _: None
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.close()

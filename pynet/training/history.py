@@ -1,0 +1,119 @@
+"""The figures of a training, epoch by epoch, and their file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pynet.files import replacing
+
+COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+
+
+class History:
+    """A list of each figure, one number an epoch; val_ lists are empty without validation data. Seconds are training
+    alone. Each metric that fit was given has a list besides these, `history.val_f1`; columns() names all."""
+
+    loss: list[float]
+    accuracy: list[float]
+    val_loss: list[float]
+    val_accuracy: list[float]
+    seconds: list[float]
+
+    def __init__(
+        self,
+        loss: Sequence[float] = (),
+        accuracy: Sequence[float] = (),
+        val_loss: Sequence[float] = (),
+        val_accuracy: Sequence[float] = (),
+        seconds: Sequence[float] = (),
+        **metrics: Sequence[float],
+    ) -> None:
+        for name, values in zip(COLUMNS, (loss, accuracy, val_loss, val_accuracy, seconds), strict=True):
+            vars(self)[name] = list(map(float, values))
+        for name, values in metrics.items():
+            self._column(name).extend(map(float, values))
+
+    def _column(self, name: str) -> list[float]:
+        """The list of this name; ValueError if there can be none."""
+        if name not in vars(self) and not (name.startswith("val_") and name.isidentifier()):
+            raise ValueError(f"a history has no {name!r}; a metric begins with val_")
+        column: list[float] = vars(self).setdefault(name, [])
+        return column
+
+    def columns(self) -> dict[str, list[float]]:
+        """All lists by name, the empty ones, too."""
+        return vars(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, History) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"History({', '.join(f'{name}={values}' for name, values in vars(self).items())})"
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Appends the figures of one epoch."""
+        for name, value in row.items():
+            self._column(name).append(value)
+
+    def rows(self) -> list[dict[str, float]]:
+        """One dict an epoch."""
+        columns = {name: values for name, values in vars(self).items() if values}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def then(self, later: History) -> History:
+        """Both, one after the other; the later one alone if it has other columns."""
+        mine, others = dict(vars(self)), vars(later)
+        mine["seconds"] = mine["seconds"] or [0.0] * len(self.loss)  # notes have none
+        if any(bool(mine.get(name)) != bool(others.get(name)) for name in mine | others):
+            return later
+        return History(**{name: mine[name] + others[name] for name in mine})
+
+    def note(self) -> str:
+        """The figures of the epochs but for the seconds, as JSON: equal for equal training."""
+        return json.dumps({name: values for name, values in vars(self).items() if values and name != "seconds"})
+
+    @classmethod
+    def from_note(cls, text: str) -> History:
+        """What note() gave; empty if the text is something else."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError, AttributeError):
+            return cls()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> History:
+        """Reads a .csv or .json that save() wrote. ValueError: it is none; OSError: it cannot be read."""
+        content = Path(path).read_text("utf-8", errors="replace")
+        history = cls()
+        try:
+            rows = json.loads(content) if Path(path).suffix == ".json" else list(csv.DictReader(io.StringIO(content)))
+            for row in rows:
+                history.add({name: float(value) for name, value in row.items() if name != "epoch"})
+        except (ValueError, TypeError, AttributeError):
+            raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote") from None
+        if len({len(values) for values in vars(history).values() if values}) != 1 or not history.loss:
+            raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote, or has no epoch")
+        return history
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the epochs as .csv or .json, by the suffix; ValueError for another."""
+        rows = self.rows()
+        if Path(path).suffix == ".json":
+            content = json.dumps(rows, indent=1) + "\n"
+        elif Path(path).suffix == ".csv":
+            table = io.StringIO()
+            writer = csv.writer(table, lineterminator="\n")
+            writer.writerow(["epoch", *(rows[0] if rows else [])])
+            writer.writerows([i + 1, *row.values()] for i, row in enumerate(rows))
+            content = table.getvalue()
+        else:
+            raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
+        with replacing(Path(path)) as partial:
+            partial.write_text(content, "utf-8")

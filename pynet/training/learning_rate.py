@@ -1,0 +1,98 @@
+"""Which learning rate? The range test: train with rates that grow step by step, and see where the loss falls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet.data.dataset import Dataset
+from pynet.data.splits import batches
+from pynet.model.net import Net, OptimizerState
+from pynet.optim import SGD, Optimizer
+
+SMOOTH = 0.9  # share of the old in the running mean of the losses
+DIVERGED = 4.0  # times the smallest loss: larger rates are worse yet
+
+
+@dataclass(frozen=True)
+class RateSearch:
+    """Learning rates, in the order they were tried, the loss of the batch at each, and its running mean.
+
+    suggestion: a tenth of the rate at which that mean was lowest, since training longer asks for smaller steps than a
+    short test does (after Smith 2017), but no more than the rate at which half of the fall was done.
+    """
+
+    rates: list[float]
+    losses: list[float]
+    smoothed: list[float]
+
+    @property
+    def suggestion(self) -> float:
+        """Rounded to one digit."""
+        lowest = int(np.argmin(self.smoothed))
+        middle = (self.smoothed[0] + self.smoothed[lowest]) / 2
+        above = [i for i in range(lowest) if self.smoothed[i] > middle]
+        half = self.rates[above[-1] + 1] if above else self.rates[0]
+        return float(f"{min(self.rates[lowest] / 10, half):.0e}")
+
+    def __str__(self) -> str:
+        rows = ["learning rate    loss"]
+        step = max(1, len(self.rates) // 20)
+        top = max(self.smoothed)
+        for rate, loss in list(zip(self.rates, self.smoothed, strict=True))[::step]:
+            rows.append(f"{rate:>13.2e}  {loss:>6.3f}  {'#' * round(40 * loss / top)}")
+        return "\n".join([*rows, f"suggestion: {self.suggestion:g}"])
+
+
+def find_lr(
+    net: Net,
+    data: Dataset | tuple[npt.ArrayLike, npt.ArrayLike],
+    *,
+    optimizer: Optimizer | None = None,
+    batch_size: int = 64,
+    lowest: float = 1e-6,
+    highest: float = 10.0,
+    steps: int = 150,
+    seed: int | None = None,
+) -> RateSearch:
+    """Tries `steps` learning rates from lowest to highest, each in one mini-batch, on a copy: net stays as it is.
+
+    data: a Dataset, of which the training samples count, or (x, y). optimizer: the one to be used, SGD() if None. Ends
+    early when the loss is far above its minimum. ValueError: rates that do not grow, fewer than 10 steps, no samples.
+    """
+    if not 0 < lowest < highest < math.inf or steps < 10:
+        raise ValueError(f"{steps} rates from {lowest} to {highest}; accepted: 10 or more that grow, above 0")
+    x, y = data if isinstance(data, tuple) else (data.x_train, data.y_train)
+    copy = net.copy()
+    copy.optimizer_state = OptimizerState("sgd", 0, {})  # what a training before left is of another rate
+    how = optimizer or SGD()
+    found = RateSearch([], [], [])
+    mean, epoch = 0.0, 0
+    rows: Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = iter(())
+    order = net.seed if seed is None else seed
+    for step in range(steps):
+        rate = lowest * (highest / lowest) ** (step / (steps - 1))
+        batch = next(rows, None)
+        if batch is None:
+            rows, epoch = batches(x, y, batch_size, order, epoch), epoch + 1
+            batch = next(rows, None)
+        if batch is None:
+            raise ValueError("there are no samples to try learning rates on")
+        try:
+            loss = copy.train_step(batch[0], batch[1], replace(how, learning_rate=rate))
+        except FloatingPointError:
+            break
+        mean = SMOOTH * mean + (1 - SMOOTH) * loss
+        found.rates.append(rate)
+        found.losses.append(loss)
+        found.smoothed.append(mean / (1 - SMOOTH ** (step + 1)))
+        if step > 10 and found.smoothed[-1] > DIVERGED * min(found.smoothed):
+            break
+    if not found.rates:
+        raise ValueError("the loss is not finite with the smallest rate")
+    return found
