@@ -171,9 +171,10 @@ typedef struct {
     void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */
     void (*nonzero)(uint64_t *mask, const float *x, size_t n); /* bit i: x[i] is not 0; NaN is not */
     void (*nonzero_u8)(uint64_t *mask, const uint8_t *x, size_t n);
-    void (*transpose_bits)(uint64_t bits[64]);           /* bit j of bits[i] <-> bit i of bits[j] */
-    size_t (*first_nonfinite)(const float *x, size_t n); /* index, or n */
-    int (*argmax)(const float *x, int n);                /* the first of the largest */
+    void (*transpose_bits)(uint64_t bits[64]);               /* bit j of bits[i] <-> bit i of bits[j] */
+    bool (*copy_finite)(float *y, const float *x, size_t n); /* y = x; are all of them finite? */
+    size_t (*first_nonfinite)(const float *x, size_t n);     /* index, or n */
+    int (*argmax)(const float *x, int n);                    /* the first of the largest */
 } kernel_table;
 
 extern const kernel_table kernels_portable;

@@ -16,7 +16,10 @@ const layer_ops flatten_ops = {.shape = flatten_shape};
 static void reorder_rows(const layer *l, const pass *p, activation to, activation from, bool backward)
 {
     EACH_OWN_ROW (i, p)
-        (backward ? sample_load : sample_store)(true, &l->in, row_of(to, i), row_of(from, i));
+        if (backward)
+            sample_load(true, &l->in, row_of(to, i), row_of(from, i));
+        else
+            sample_store(true, &l->in, row_of(to, i), row_of(from, i));
 }
 
 static void flatten_forward(layer *l, const pass *p)

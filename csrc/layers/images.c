@@ -96,12 +96,13 @@ void return_input_gradients(layer *l, const pass *p)
             to_pixels(row_of(l->dx, i), row_of(l->dcopy, i), &l->in);
 }
 
-void sample_load(bool channels_last, const shape *s, float *row, const float *x)
+bool sample_load(bool channels_last, const shape *s, float *row, const float *x)
 {
-    if (is_channels_last(channels_last, s))
-        to_pixels(row, x, s);
-    else
-        memcpy(row, x, (size_t)shape_size(s) * sizeof *row);
+    const size_t n = (size_t)shape_size(s);
+    if (!is_channels_last(channels_last, s))
+        return kernels()->copy_finite(row, x, n);
+    to_pixels(row, x, s);
+    return kernels()->first_nonfinite(row, n) == n;
 }
 
 void sample_load_u8(bool channels_last, const shape *s, float *row, const uint8_t *x)

@@ -178,7 +178,7 @@ pn_status window_shape(layer *l, int64_t channels, int64_t height, int64_t width
                        int stride, char *err);
 
 /* Do images of this shape lie in another order in work memory than outside? */
-bool is_channels_last(bool pixels, const shape *s);
+bool is_channels_last(bool channels_last, const shape *s);
 
 /* Settles copy_size. */
 void plan_copy(layer *l);
@@ -188,10 +188,10 @@ void copy_inputs(layer *l, const pass *p);
 void return_input_gradients(layer *l, const pass *p);
 
 /* One sample between work memory, `row`, and the order outside; and the place of an output in work memory. */
-void sample_load(bool pixels, const shape *s, float *row, const float *x);
-void sample_load_u8(bool pixels, const shape *s, float *row, const uint8_t *x); /* x / 255 */
-void sample_store(bool pixels, const shape *s, float *x, const float *row);
-int32_t output_index(bool pixels, const shape *s, int32_t label);
+bool sample_load(bool channels_last, const shape *s, float *row, const float *x);      /* true: all of it is finite */
+void sample_load_u8(bool channels_last, const shape *s, float *row, const uint8_t *x); /* x / 255 */
+void sample_store(bool channels_last, const shape *s, float *x, const float *row);
+int32_t output_index(bool channels_last, const shape *s, int32_t label);
 
 /* ---- parameter.c --------------------------------------------------------------------------------------------------- */
 

@@ -5,10 +5,13 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static void note_change(const batch *b)
+static void note_fault(const batch *b, int64_t nonfinite)
 {
-    if (b->changed)
-        atomic_store_explicit(b->changed, b->first, memory_order_relaxed);
+    if (!b->fault)
+        return;
+    if (nonfinite >= 0)
+        atomic_store_explicit(&b->fault->nonfinite, nonfinite, memory_order_relaxed);
+    atomic_store_explicit(&b->fault->batch, b->start, memory_order_relaxed);
 }
 
 /* Which sample row i of the batch is. Read once, and what was read is checked. */
@@ -19,7 +22,7 @@ static size_t sample(const batch *b, int64_t i)
     const int32_t row = __atomic_load_n(&b->order[b->first + i], __ATOMIC_RELAXED);
     if (row >= 0 && row < b->data->n)
         return (size_t)row;
-    note_change(b);
+    note_fault(b, -1);
     return 0;
 }
 
@@ -28,7 +31,7 @@ static int32_t label_of(const batch *b, size_t at, int64_t classes)
     const int32_t label = __atomic_load_n(&b->data->labels[at], __ATOMIC_RELAXED);
     if (label >= 0 && label < classes)
         return label;
-    note_change(b);
+    note_fault(b, -1);
     return 0;
 }
 
@@ -38,7 +41,7 @@ static float weight_of(const batch *b, size_t at)
     __atomic_load(&b->data->weights[at], &weight, __ATOMIC_RELAXED);
     if (weight >= 0 && weight <= FLT_MAX)
         return weight;
-    note_change(b);
+    note_fault(b, -1);
     return 0;
 }
 
@@ -59,15 +62,18 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
     for (int i = from; i < to; i++) {
         float *row = p->inputs.data + (size_t)i * p->inputs.ld;
         uint64_t *mask = p->zeros ? p->zeros->rows + (size_t)i * p->zeros->row_words : NULL;
+        const size_t at = sample(b, i);
         if (b->augment) {
-            const char *x = (const char *)b->data->x + sample(b, i) * bytes;
+            const char *x = (const char *)b->data->x + at * bytes;
+            if (b->data->dtype == PN_FLOAT32 && kernels()->first_nonfinite((const float *)x, n) < n)
+                note_fault(b, (int64_t)at);
             const float *seen =
                 augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
             sample_load(net->graph.channels_last, &net->text.input, row, seen);
             if (mask)
                 kernels()->nonzero(mask, row, n);
         } else if (b->data->dtype == PN_UINT8) {
-            const uint8_t *x = (const uint8_t *)b->data->x + sample(b, i) * n;
+            const uint8_t *x = (const uint8_t *)b->data->x + at * n;
             if (p->byte_values)
                 memcpy((uint8_t *)p->inputs.data + (size_t)i * p->inputs.ld, x, n);
             else
@@ -75,7 +81,8 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
             if (mask)
                 kernels()->nonzero_u8(mask, x, n);
         } else {
-            sample_load(net->graph.channels_last, &net->text.input, row, (const float *)b->data->x + sample(b, i) * n);
+            if (!sample_load(net->graph.channels_last, &net->text.input, row, (const float *)b->data->x + at * n))
+                note_fault(b, (int64_t)at);
             if (mask)
                 kernels()->nonzero(mask, row, n);
         }

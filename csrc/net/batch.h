@@ -4,15 +4,22 @@
 
 #include "net/net.h"
 
+/* What is wrong with the samples, found while they are gathered. What is used instead is harmless. */
+typedef struct {
+    _Atomic int64_t batch; /* first sample of the batch it was last seen in; -1: nothing is wrong */
+    _Atomic int64_t
+        nonfinite; /* a row of data whose inputs are not all finite; -1: the order, a label or a weight is no longer
+                                  what it was when the call began */
+} batch_fault;
+
 /* The samples of one batch: rows order[first..first+rows) of data. */
 typedef struct {
     const pn_data *data;
     const int32_t *order;
     const augmenter *augment;
-    int64_t first, n; /* of n in the whole job */
-    /* Takes `first` when the order, a label or a weight is not what was checked before the call: the caller's memory changes
-       under it. What is used instead is harmless. May be NULL. */
-    _Atomic int64_t *changed;
+    int64_t first, n;   /* of n in the whole job */
+    int64_t start;      /* `first` of the whole batch, where this is a piece of it */
+    batch_fault *fault; /* may be NULL */
 } batch;
 
 /* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, augmented if it is to be, and notes where they are not zero. */

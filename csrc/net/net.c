@@ -189,8 +189,8 @@ pn_status net_check_finite(pn_net *net)
     if (bad == n)
         return PN_OK;
     const char *name = tensor_at(net, bad, &place)->name;
-    return fail(net->error, PN_ERR_PARAMETER, "parameter %s holds %g at position %zu; training takes finite numbers",
-                name, (double)net->parameters[bad], place);
+    return fail(net->error, PN_ERR_PARAMETER, "parameter %s holds %g at position %zu; accepted: finite numbers", name,
+                (double)net->parameters[bad], place);
 }
 
 pn_status net_check_gradients(pn_net *net)

@@ -180,7 +180,7 @@ bool add_stats(const job *j, const batch_run *r, pn_stats *stats)
         sum += (double)net->work.loss[i];
         correct += net->work.correct[i];
     }
-    if (!isfinite(sum) || atomic_load_explicit(&j->changed, memory_order_relaxed) == r->batch.first)
+    if (!isfinite(sum) || atomic_load_explicit(&j->fault.batch, memory_order_relaxed) == r->batch.first)
         return false;
     stats->loss += sum;
     stats->correct += correct;
@@ -209,12 +209,16 @@ batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
                 .zeros = j->sparse ? &j->net->work.zeros[copy] : NULL,
                 .byte_values = j->bytes ? j->net->byte_values : NULL,
             },
-        .batch = {.data = j->data,
-                  .order = j->order,
-                  .augment = j->augment,
-                  .first = first,
-                  .n = j->n,
-                  .changed = &j->changed},
+        .batch =
+            {
+                .data = j->data,
+                .order = j->order,
+                .augment = j->augment,
+                .first = first,
+                .start = first,
+                .n = j->n,
+                .fault = &j->fault,
+            },
     };
     my_part(&r.pass, rows, 1, &r.from, &r.to);
     return r;
@@ -253,12 +257,25 @@ static void note_zeros(job *j, int64_t rows)
                j->data->dtype == PN_UINT8;
 }
 
+static pn_status tell_fault(const job *j)
+{
+    const size_t n = (size_t)shape_size(&j->net->text.input);
+    const int64_t row = j->fault.nonfinite;
+    if (row < 0)
+        return fail(j->net->error, PN_ERR_ARGUMENT,
+                    "the order, the labels or the weights of the samples changed while the call read them");
+    const float *x = (const float *)j->data->x + (size_t)row * n;
+    const size_t place = kernels()->first_nonfinite(x, n);
+    return fail(j->net->error, PN_ERR_ARGUMENT, "x holds %g in sample %lld, feature %zu; accepted: finite numbers",
+                place < n ? (double)x[place] : (double)NAN, (long long)row, place);
+}
+
 pn_status run(pool_job function, job *j)
 {
     const int64_t rows = j->batch < j->n ? j->batch : j->n;
     const unsigned long fp = fp_enter();
     j->finite = true;
-    j->changed = -1;
+    j->fault.batch = j->fault.nonfinite = -1;
     note_zeros(j, rows);
     const int most = j->opt ? j->net->work.copies : j->net->work.threads; /* pn_set_threads may have come between */
     const int threads = min_int(worthwhile_threads(j->net, rows), most);
@@ -267,8 +284,5 @@ pn_status run(pool_job function, job *j)
         pool_run(function, j, threads);
     } while (j->end >= 0 && j->done < j->n);
     fp_leave(fp);
-    if (j->changed < 0)
-        return PN_OK;
-    return fail(j->net->error, PN_ERR_ARGUMENT,
-                "the order, the labels or the weights of the samples changed while the call read them");
+    return j->fault.batch < 0 ? PN_OK : tell_fault(j);
 }

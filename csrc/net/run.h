@@ -52,17 +52,16 @@ typedef struct {
     float *y;                 /* predict: (n, features); input gradient: (n, in_features) */
     const float *dy;          /* input gradient: at the output of this layer; NULL: of the loss */
     int layer;
-    bool sparse;             /* the samples are mostly zeros */
-    bool bytes;              /* and stay bytes: only a dense layer that skips the zeros reads them */
-    int64_t done;            /* samples finished: a job that other programs hold up ends early */
-    _Atomic int64_t changed; /* see batch; -1: nothing has */
-    _Atomic int64_t end;     /* thread 0 says at which sample it does so, before a pool_barrier; -1: it goes on */
-    pn_stats stats;          /* found */
-    bool finite;             /* found: no loss was infinite or NaN */
+    bool sparse;  /* the samples are mostly zeros */
+    bool bytes;   /* and stay bytes: only a dense layer that skips the zeros reads them */
+    int64_t done; /* samples finished: a job that other programs hold up ends early */
+    batch_fault fault;
+    _Atomic int64_t end; /* thread 0 says at which sample it does so, before a pool_barrier; -1: it goes on */
+    pn_stats stats;      /* found */
+    bool finite;         /* found: no loss was infinite or NaN */
 } job;
 
-/* Runs a job on as many threads as its work is worth, denormals flushed. PN_ERR_ARGUMENT, with a message: the order, labels or
-   weights changed during the call. */
+/* Runs a job on as many threads as its work is worth, denormals flushed. PN_ERR_ARGUMENT, with a message: a fault of its samples. */
 pn_status run(pool_job function, job *j);
 
 /* One batch of a job on one thread, and which rows of it are this thread's: [from, to). */
@@ -113,7 +112,7 @@ void update_from_gradients(pn_net *net, const pass *p, const pn_optim *opt, int6
 /* What a step changes besides the parameters: running statistics. */
 void after_step(pn_net *net, const pass *p);
 
-/* Adds the batch in work memory to stats; false, and nothing added, if its loss is not finite, or what it is about has changed. Rows in their order, so
+/* Adds the batch in work memory to stats; false, and nothing added, if its loss is not finite, or its samples have a fault. Rows in their order, so
    that every number of threads gives the same sum. */
 bool add_stats(const job *j, const batch_run *r, pn_stats *stats);
 
