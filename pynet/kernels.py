@@ -99,6 +99,13 @@ def _elementwise(kernel: Any, x: npt.ArrayLike, *numbers: float) -> Array:
     return out
 
 
+def _rowwise(kernel: Any, *arrays: Array, numbers: tuple[float, ...] = ()) -> Array:
+    """What a kernel makes of rows (m,n), the first of these arrays; numbers follow the sizes."""
+    out = np.empty_like(arrays[0])
+    kernel(*map(pointer, (out, *arrays)), *out.shape, *numbers)
+    return out
+
+
 def _elementwise_grad(kernel: Any, dy: npt.ArrayLike, y: npt.ArrayLike, *numbers: float) -> Array:
     upper, a = array(dy), array(y)
     _same_shape(**{"argument 1": upper, "argument 2": a})
@@ -205,9 +212,7 @@ def bias(x: npt.ArrayLike, b: npt.ArrayLike) -> Array:
     """y (m,n) = x (m,n) + b (n) in every row."""
     rows, vector = _matrix(x, "x"), array(b)
     _match(rows, b=vector)
-    out = np.empty_like(rows)
-    lib.pn_bias(pointer(out), pointer(rows), pointer(vector), *rows.shape)
-    return out
+    return _rowwise(lib.pn_bias, rows, vector)
 
 
 def bias_grad(dy: npt.ArrayLike) -> Array:
@@ -259,9 +264,7 @@ def dropout(x: npt.ArrayLike, p: float, seed: int, layer: int = 0, step: int = 0
     rows = _matrix(x, "x")
     if not 0 <= p < 1:
         raise ValueError(f"p is {p}; accepted: 0 to below 1")
-    out = np.empty_like(rows)
-    lib.pn_dropout(pointer(out), pointer(rows), *rows.shape, p, checked_seed(seed), layer, step)
-    return out
+    return _rowwise(lib.pn_dropout, rows, numbers=(p, checked_seed(seed), layer, step))
 
 
 # ---- pictures ----
@@ -379,19 +382,14 @@ def softmax(x: npt.ArrayLike, temperature: float = 1.0) -> Array:
     """p (m,n) = softmax of each row of x (m,n) / temperature (Bridle 1990); the row maximum is subtracted first."""
     if not 1e-38 <= temperature <= 3e38:
         raise ValueError(f"temperature is {temperature}; accepted: 1e-38 to 3e38, a float32 with a float32 inverse")
-    rows = _matrix(x, "x")
-    out = np.empty_like(rows)
-    lib.pn_softmax(pointer(out), pointer(rows), *rows.shape, temperature)
-    return out
+    return _rowwise(lib.pn_softmax, _matrix(x, "x"), numbers=(temperature,))
 
 
 def softmax_grad(dp: npt.ArrayLike, p: npt.ArrayLike) -> Array:
     """dx (m,n) = p (dp - sum over the row of dp p) for p = softmax(x)."""
     grad, rows = _matrix(dp, "dp"), _matrix(p, "p")
     _same_shape(dp=grad, p=rows)
-    out = np.empty_like(rows)
-    lib.pn_softmax_grad(pointer(out), pointer(grad), pointer(rows), *rows.shape)
-    return out
+    return _rowwise(lib.pn_softmax_grad, grad, rows)
 
 
 # ---- losses ----
@@ -451,12 +449,7 @@ def sgd(w: Array, dw: npt.ArrayLike, learning_rate: float) -> None:
 
 
 def momentum(
-    w: Array,
-    velocity: Array,
-    dw: npt.ArrayLike,
-    learning_rate: float,
-    momentum: float = 0.9,
-    nesterov: bool = False,
+    w: Array, velocity: Array, dw: npt.ArrayLike, learning_rate: float, momentum: float = 0.9, nesterov: bool = False
 ) -> None:
     """velocity = momentum * velocity + dw; w -= learning_rate * velocity, both in place (Polyak 1964).
 
@@ -467,12 +460,7 @@ def momentum(
 
 
 def rmsprop(
-    w: Array,
-    square: Array,
-    dw: npt.ArrayLike,
-    learning_rate: float,
-    beta2: float = 0.99,
-    epsilon: float = 1e-8,
+    w: Array, square: Array, dw: npt.ArrayLike, learning_rate: float, beta2: float = 0.99, epsilon: float = 1e-8
 ) -> None:
     """square = beta2 * square + (1 - beta2) * dw^2; w -= learning_rate * dw / (sqrt(square) + epsilon), both in place.
 
