@@ -1,6 +1,6 @@
 """How many handwritten digits a model names, and how many when a step of the preparation is left out.
 
-python tests/ablation.py MODEL [SEEDS]        a table, over the pictures of tests/handwriting.py with SEEDS seeds (1)
+python tests/ablation.py MODEL [SEEDS]    a table, over the pictures of helpers/handwriting.py with SEEDS seeds (1)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from handwriting import Picture, pictures
+from helpers.handwriting import Picture, pictures
 from PIL import Image
 
 import pynet

@@ -14,7 +14,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from pynet.data import Dataset
 
-ROOT = Path(__file__).resolve().parent.parent
+pytest.register_assert_rewrite("helpers")
 
 # Timings vary on shared machines; in CI the same examples run each time.
 settings.register_profile("local", deadline=None)
@@ -65,6 +65,8 @@ def mnist(mnist_root: Path) -> Dataset:
 @pytest.fixture(scope="session")
 def libpynet() -> Path:
     """The folder with libpynet.a, libpynet.so and obj/*.o, brought up to date by `make lib`."""
+    from helpers import ROOT
+
     # make's own variables would tie this make to the one that runs the tests.
     env = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
     done = subprocess.run(["make", "--silent", "lib"], cwd=ROOT, env=env, capture_output=True, text=True)

@@ -7,22 +7,21 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # bench is no part of the package
 
-from bench import __main__ as bench  # noqa: E402
-from bench import check, data, inference, tables, training  # noqa: E402
-from bench.arena import Plan, Process, Workers, alternate  # noqa: E402
-from bench.notes import UNKNOWN, why  # noqa: E402
-from bench.peers import CONTESTANTS, NUMPY, initial, numpy_kernels  # noqa: E402
-from bench.peers.numpy_net import NumpyNet, NumpyOutNet  # noqa: E402
-from bench.rows import Row, Rows, from_dict, ratio  # noqa: E402
-from bench.targets import TARGETS, Target  # noqa: E402
+from bench import __main__ as bench
+from bench import check, data, inference, tables, training
+from bench.arena import Plan, Process, Workers, alternate
+from bench.notes import UNKNOWN, why
+from bench.peers import CONTESTANTS, NUMPY, initial, numpy_kernels
+from bench.peers.numpy_net import NumpyNet, NumpyOutNet
+from bench.rows import Row, Rows, from_dict, ratio
+from bench.targets import TARGETS, Target
 
 
 def row(contestant: str, seconds: list[float], case: str = "W64", threads: int = 2) -> Row:

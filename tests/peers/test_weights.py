@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch_twin import TorchNet, agree, batch
+from helpers.torch_twin import TorchNet, agree, batch
 
 from pynet import SGD, Network
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import DIGITS, run
+from helpers.command import DIGITS, run
 
 from pynet import SGD, Adam, Diagnosis, Momentum, Network, data, figures, find_lr
 from pynet.callbacks import Run

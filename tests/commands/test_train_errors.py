@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import DIGITS, FEW, results, run, save_model, sha256, start, stream, wait_for
-from data_files import write_npz
+from helpers.command import DIGITS, FEW, results, run, save_model, sha256, start, stream, wait_for
+from helpers.data_files import write_npz
 
 import pynet
 from pynet import data, train

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import ARRAYS, X_TEST, X_TRAIN, Y_TRAIN, assert_sound, write_idx, write_npz
+from helpers.data_files import ARRAYS, X_TEST, X_TRAIN, Y_TRAIN, assert_sound, write_idx, write_npz
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-import handwriting
 import numpy as np
 import pytest
-from command import Done
+from helpers import handwriting
+from helpers.command import Done
 from PIL import Image
 
 import pynet
@@ -333,7 +333,7 @@ def test_many_small_pictures(folder: Path) -> None:
 
 @pytest.mark.mnist
 def test_digits_of_other_hands(mnist: data.Dataset) -> None:
-    """A plain network that knows MNIST names the pictures of tests/handwriting.py, in every scene."""
+    """A plain network that knows MNIST names the pictures of tests/helpers/handwriting.py, in every scene."""
     net = pynet.Network("input(784) dense(128) relu dense(10) softmax")
     net.fit(mnist.x_train, mnist.y_train, epochs=8)
     files = list(handwriting.pictures())

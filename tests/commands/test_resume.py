@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import DIGITS, results, run, save_model, sha256, start
+from helpers.command import DIGITS, results, run, save_model, sha256, start
 
 import pynet
 from pynet import Adam, Checkpoint, EarlyStopping, History, Network, data

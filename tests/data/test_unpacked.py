@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import ARRAYS, X_TRAIN, idx_bytes, write_idx
+from helpers.data_files import ARRAYS, X_TRAIN, idx_bytes, write_idx
 
 from pynet import data, download, unpacked
 from pynet.data import DataError

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.networks import all_close, close
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from test_network import all_close, close
 
 from pynet import SGD, AvgPool, Conv, Dense, GlobalAvgPool, Input, MaxPool, Network, kernels, load, reference
 

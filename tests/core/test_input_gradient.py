@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.networks import MSE, SPEC, SPECS, TEXTS, WIDE, close, near_a_kink, samples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from test_network import MSE, SPEC, SPECS, TEXTS, WIDE, close, near_a_kink, samples
 
 from pynet import SGD, Network, kernels, reference
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import ARRAYS, X_TRAIN, assert_sound, idx_bytes, write_idx
+from helpers.data_files import ARRAYS, X_TRAIN, assert_sound, idx_bytes, write_idx
 
 from pynet import data, download
 from pynet.data import DataError

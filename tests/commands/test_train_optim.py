@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command import results, run
+from helpers.command import results, run
 
 from pynet import AdamW, Augment, Network, data, load
 from pynet.schedules import StepDecay

@@ -1,7 +1,7 @@
 """Pictures of handwritten digits that owe nothing to MNIST: strokes on paper, as a hand and a phone leave them.
 
-    python tests/handwriting.py FOLDER [SEED]     writes the pictures; contact.png, all on a sheet; and seen.png,
-                                                  one of each scene, and below it what a network for MNIST sees
+python tests/helpers/handwriting.py FOLDER [SEED]     writes the pictures; contact.png, all on a sheet; and seen.png,
+                                                      one of each scene, and below it what a network for MNIST sees
 
 A digit is written as people write it: each has several ways of running the pen, as control points set down by hand,
 which a seed bends, slants, widens and tilts. Scenes say with what pen, on which paper, in what light, and in which

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clouds import SPEC, X, Y, clouds
+from helpers.clouds import SPEC, X, Y, clouds
 from numpy.testing import assert_array_equal
 
 from pynet import SGD, Network, data, kernels, reference

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import ARRAYS, X_TEST, X_TRAIN, Y_TEST, Y_TRAIN, assert_sound, idx_bytes, write_idx, write_npz
+from helpers.data_files import ARRAYS, X_TEST, X_TRAIN, Y_TEST, Y_TRAIN, assert_sound, idx_bytes, write_idx, write_npz
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

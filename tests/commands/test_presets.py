@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import results, run
+from helpers.command import results, run
 from hypothesis import given
 from hypothesis import strategies as st
 

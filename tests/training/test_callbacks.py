@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clouds import SPEC, Array, X, Y, clouds
+from helpers.clouds import SPEC, Array, X, Y, clouds
 
 from pynet import SGD, Adam, Callback, EarlyStopping, History, Network, data
 from pynet.callbacks import EVENTS, Run

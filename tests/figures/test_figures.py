@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import DIGITS, FEW, run, save_model
+from helpers.command import DIGITS, FEW, one_line, run, save_model
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from test_evaluate import one_line
 
 import pynet
 from pynet import data, evaluate, figures, visualize

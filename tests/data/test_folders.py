@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import results, run
-from data_files import assert_sound, write_idx
+from helpers.command import results, run
+from helpers.data_files import assert_sound, write_idx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw

@@ -47,6 +47,12 @@ def results(*args: str | Path) -> dict[str, Any]:
     return found
 
 
+def one_line(done: Done, status: int, message: str) -> None:
+    """The command printed nothing but one line of error, with this in it."""
+    assert (done.status, done.out, done.err.count("\n")) == (status, "", 1)
+    assert message in done.err
+
+
 def start(*args: str, **options: Any) -> subprocess.Popen[str]:
     """The command as a process of its own, in which Ctrl-C works even if it does not in this one."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from test_kernels import SHAPES, Array, Result, U, bits, floats, off_by_more, on_each_table, two_tables
+from helpers.arithmetic import SHAPES, Array, Result, U, bits, floats, off_by_more, on_each_table, two_tables
 
 from pynet import kernels, reference
 from pynet.reference.norms import dropout_mask, normalise, normalise_grad

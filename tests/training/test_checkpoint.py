@@ -1,6 +1,6 @@
 """Checkpoints in Python: what they hold, how a training goes on from them, what is refused.
 
-Kills are in test_resume.py.
+Kills are in commands/test_resume.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clouds import SPEC, X, Y, clouds
+from helpers.clouds import SPEC, X, Y, clouds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import DIGITS, FEW, results, run, sha256, start
-from data_files import write_idx, write_npz
+from helpers.command import DIGITS, FEW, results, run, sha256, start
+from helpers.data_files import write_idx, write_npz
 
 import pynet
 from pynet import __main__ as pynet_command

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import DIGITS, FEW, Done, run, save_model, sha256
-from data_files import write_npz
+from helpers.command import DIGITS, FEW, one_line, run, save_model, sha256
+from helpers.data_files import write_npz
 from numpy.testing import assert_array_equal
 
 import pynet
@@ -41,11 +41,6 @@ def found(*args: str, command: Any = evaluate) -> dict[str, Any]:
     result = json.loads(done.out)
     assert isinstance(result, dict)
     return result
-
-
-def one_line(done: Done, status: int, message: str) -> None:
-    assert (done.status, done.out, done.err.count("\n")) == (status, "", 1)
-    assert message in done.err
 
 
 # ---- evaluate --------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.networks import MSE, SPEC, SPECS, TEXTS, WIDE, all_close, close, near_a_kink, samples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -16,20 +17,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pynet import SGD, Network, data, kernels, reference
 
 Array = np.ndarray[Any, Any]
-
-SPEC = "input(12) dense(9) relu dense(7) sigmoid dense(4) softmax"
-MSE = "input(12) dense(9) tanh dense(4) sigmoid"
-WIDE = "input(70) dense(100) relu dense(60) tanh dense(50) relu dense(10) softmax"  # enough work for threads
-
-
-def samples(net: Network, n: int, zeros: float = 0, seed: int = 0) -> tuple[Array, Array]:
-    """Pixels, this share of them zero, and labels for this network."""
-    rng = np.random.default_rng(seed)
-    shape = (n, *net.in_shape)
-    pixels = rng.integers(0, 256, shape, np.uint8) * (rng.random(shape) >= zeros)
-    classes = max(2, int(np.prod(net.out_shape)))
-    return pixels, rng.integers(0, classes, n).astype(np.int32)
-
 
 # ---- parameters are live views ----
 
@@ -133,38 +120,7 @@ def test_layers_have_what_they_have() -> None:
 
 # ---- against float64 ----
 
-ACTIVATION = st.sampled_from(["relu", "sigmoid", "tanh", "softmax"])
-WIDTH = st.sampled_from([1, 2, 3, 5, 8, 15, 16, 17, 33])
-DENSE = WIDTH.map("dense({})".format)
-TEXTS = st.tuples(WIDTH.map("input({})".format), st.lists(ACTIVATION | DENSE, min_size=1, max_size=6)).map(
-    lambda parts: " ".join([parts[0], *parts[1]])
-)
-
-
 ZEROS = st.sampled_from([0, 0.55, 0.65, 0.95, 1])  # inputs that are mostly zeros take another path
-
-
-def near_a_kink(twin: reference.Network, x: Array) -> bool:
-    """Does float32 perhaps fall on the other side of a ReLU than float64?"""
-    h = x.astype(np.float64)
-    for layer in twin.layers:
-        if isinstance(layer, reference.ReLU) and ((h != 0) & (abs(h) < 1e-5)).any():
-            return True
-        h = layer.forward(h)
-    return False
-
-
-def close(got: Array, expected: Array, what: str, scale: float = 1e-3) -> None:
-    # a few layers of sums of at most 33 numbers about 1, each rounding off 6e-8; with room for cancellation
-    scale = abs(expected).max(initial=scale)
-    assert_allclose(got, expected, rtol=1e-4, atol=1e-5 * scale, err_msg=what)
-
-
-def all_close(got: dict[str, Array], expected: dict[str, Array], what: str) -> None:
-    for name, tensor in expected.items():
-        # a bias gradient that is small because its terms cancel is as inexact as those of other layers, which do not
-        kin = [abs(other).max() for key, other in expected.items() if key[-1] == name[-1]]
-        close(got[name], tensor, what + name, max(kin))
 
 
 def same_as_reference(net: Network, twin: reference.Network, x: Array, y: Array, rate: float = 0.5) -> None:
@@ -262,19 +218,6 @@ def trained(spec: str, road: Road | None, zeros: float, kind: str = "labels") ->
                 road(net, *batch)
     assert net.weights_sha256() != Network(spec, seed=1).weights_sha256()
     return net.weights_sha256()
-
-
-SPECS = [
-    SPEC,
-    MSE,
-    WIDE,
-    "input(5) dense(3)",
-    "input(9) relu dense(17) relu relu dense(5) relu sigmoid dense(3) relu",
-    "input(1,4,5) dense(16) softmax dense(6) relu softmax",
-    "input(3) dense(1) sigmoid",
-    "input(1,12,12) conv(8,5) relu maxpool(2) conv(17,3,pad=1) relu dense(5) softmax",
-    "input(3,7,6) maxpool(2,stride=1) conv(9,2,stride=2,pad=same) tanh avgpool(2) dense(4) softmax",
-]
 
 
 @pytest.mark.parametrize("zeros", [0, 0.6, 0.95])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import DIGITS, run
+from helpers.command import DIGITS, run
 from numpy.testing import assert_allclose, assert_array_equal
 
 import pynet
