@@ -42,7 +42,6 @@ def dense(n_in: int, n_out: int, seed: int = 0) -> Dense:
 # ---- kernels --------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(m=SMALL, n=SMALL, k=SMALL, trans_a=st.booleans(), trans_b=st.booleans(), seed=SEEDS)
 def test_gemm_is_the_sum_over_p(m: int, n: int, k: int, trans_a: bool, trans_b: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -120,7 +119,6 @@ def test_softmax_refuses_a_temperature_not_above_zero(temperature: float) -> Non
         reference.softmax([[1.0]], temperature)
 
 
-@settings(deadline=None)
 @given(m=SMALL, n=SMALL, shift=st.floats(-1e3, 1e3), seed=SEEDS)
 def test_softmax_rows_are_probabilities_and_ignore_a_shift(m: int, n: int, shift: float, seed: int) -> None:
     x = np.random.default_rng(seed).normal(0, 5, (m, n))
@@ -186,7 +184,6 @@ def test_one_hot_gather_and_sgd() -> None:
     assert_array_equal(w, [0.5, 3])
 
 
-@settings(deadline=None)
 @given(m=SMALL, n=SMALL, seed=SEEDS)
 def test_kernel_gradients_are_slopes(m: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -448,7 +445,7 @@ def test_gradients_are_right(stack: str, seed: int) -> None:
         assert result.checked[name] >= 0.9 * w.size
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(widths=st.lists(st.integers(1, 6), min_size=2, max_size=4), m=SMALL, mse=st.booleans(), seed=SEEDS)
 def test_gradients_are_right_for_any_shape(widths: list[int], m: int, mse: bool, seed: int) -> None:
     layers: list[Layer] = []
