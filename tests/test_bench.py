@@ -15,7 +15,7 @@ from helpers import ROOT
 sys.path.append(str(ROOT))  # bench is no part of the package
 
 from bench import __main__ as bench
-from bench import check, data, inference, tables, training
+from bench import arena, check, data, inference, tables, training
 from bench.arena import Plan, Process, Workers, alternate
 from bench.notes import UNKNOWN, why
 from bench.peers import CONTESTANTS, NUMPY, initial, numpy_kernels
@@ -105,20 +105,40 @@ def test_contestants_take_turns():
     assert "".join(order) == "abbaab"
 
 
-SPINNER = """
-import sys, time
-for line in sys.stdin:
-    print(1, flush=True)
-    end = time.perf_counter() + 0.1
-    while time.perf_counter() < end: pass
-"""
+ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
 
 
-def test_turn_ends_when_the_process_sleeps():
-    process, begin = Process([sys.executable, "-c", SPINNER], threads=1), time.perf_counter()
-    assert process.ask("") == "1\n"
-    assert time.perf_counter() - begin > 0.1
+class Clock:
+    """For bench.arena's time: sleeping makes it go on."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("spins", "slept"), [(0.1, 0.1), (9, arena.LONGEST_SPIN)])
+def test_turn_ends_when_the_process_sleeps_or_spins_too_long(monkeypatch, spins, slept):
+    clock, process = Clock(), Process([sys.executable, "-c", ECHO], threads=1)
+    monkeypatch.setattr(arena, "time", clock)
+    monkeypatch.setattr(arena, "runs", lambda _: clock.now < spins)
+    assert process.ask("1") == "1\n"
     process.close()
+    assert clock.now == pytest.approx(slept, abs=0.002)
+
+
+def test_who_runs():
+    assert arena.runs(os.getpid())
+    waits = subprocess.Popen([sys.executable, "-c", ECHO], stdin=subprocess.PIPE, text=True)
+    for _ in range(60_000):  # once it is up, it waits for its input
+        if not arena.runs(waits.pid):
+            break
+        time.sleep(0.001)
+    assert not arena.runs(waits.pid)
+    waits.communicate(timeout=60)
 
 
 def test_kernels_agree_with_float64():

@@ -211,6 +211,6 @@ def test_help_has_examples(command: Any, capsys: pytest.CaptureFixture[str]) -> 
 def test_as_modules(model: pynet.Network) -> None:
     for name in ("evaluate", "info"):
         command = [sys.executable, "-m", f"pynet.{name}", "--json"]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.command import DIGITS, FEW, results, run, sha256, start
+from helpers.command import DIGITS, FEW, end, results, run, sha256, start
 from helpers.data_files import write_idx, write_npz
 
 import pynet
@@ -66,7 +66,7 @@ def test_no_options_and_no_mnist(monkeypatch: pytest.MonkeyPatch, folder: Path) 
 
 def test_output() -> None:
     done = start(*DIGITS, "--epochs", "12", "--seed", "3", "--threads", "1")
-    out, err = done.communicate()
+    out, err = end(done)
     assert (done.returncode, err) == (0, "")
     for line in (
         "data      digits: 1,442 samples for training, 355 for testing; classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
@@ -92,7 +92,7 @@ def test_output() -> None:
 
 def test_json_is_one_object_and_nothing_else() -> None:
     done = start(*FEW, "--json", "--seed", "7")
-    out, err = done.communicate()
+    out, err = end(done)
     assert (done.returncode, err) == (0, "")
     found = json.loads(out)
     assert list(found) == KEYS
@@ -105,7 +105,7 @@ def test_json_is_one_object_and_nothing_else() -> None:
     assert {key: found[key] for key in expected} == expected
     assert found["epochs"][-1]["val_accuracy"] == figures.accuracy
     assert found["epochs"][-1]["val_loss"] == pytest.approx(figures.loss)
-    assert 0 < sum(row["seconds"] for row in found["epochs"]) < found["seconds"] < 10
+    assert 0 < sum(row["seconds"] for row in found["epochs"]) < found["seconds"]
 
 
 def test_quiet() -> None:
@@ -128,7 +128,7 @@ def test_progress_bar_on_a_terminal_only() -> None:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
         process = start(*FEW, *options, stderr=theirs)
-        process.communicate()
+        end(process)
         os.write(theirs, b"\nend")
         seen = b""
         while not seen.endswith(b"end"):
@@ -208,7 +208,7 @@ def test_data_called_like_no_text(folder: Path) -> None:
     write_npz(folder / "a.npz").rename(folder / os.fsdecode(b"\xff\xc3\xa4.npz"))
     env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = start("--data", os.fsdecode(b"\xff\xc3\xa4.npz"), "--epochs", "1", env=env)
-    out, err = done.communicate()
+    out, err = end(done)
     assert (done.returncode, err) == (0, "")
     assert os.path.exists(b"\xff\xc3\xa4.safetensors")
     assert "saved to " in out
@@ -292,7 +292,7 @@ def test_pynet_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_pynet_as_a_module() -> None:
     args = [sys.executable, "-m", "pynet", "train", *FEW, "--quiet"]
-    done = subprocess.run(args, capture_output=True, text=True)
+    done = subprocess.run(args, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("test accuracy ")
 

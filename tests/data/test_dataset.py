@@ -354,7 +354,9 @@ def test_batches_refuses_at_once() -> None:
 def test_import_is_light() -> None:
     """What only a download needs is not imported before there is one."""
     code = "import sys, pynet.data; print(sorted({'tqdm', 'platformdirs', 'urllib.request', 'ssl'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent, check=True, timeout=60
+    )
     assert done.stdout.strip() == "[]"
 
 

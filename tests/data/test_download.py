@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import math
+import queue
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -331,79 +334,126 @@ def test_given_fashion_of_another_outline(root: Path, monkeypatch: pytest.Monkey
 # ---- default() and its deadline --------------------------------------------------------------------------------------
 
 
-def test_default_downloads(mirrors: list[Mirror]) -> None:
+class Silence(float):
+    """So many seconds in which nothing arrives."""
+
+
+FOREVER = Silence(math.inf)
+
+
+class Clock:
+    """A time that passes only in the silences of mirrors: those set here, before each piece of what is at a URL."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.silences: dict[str, Silence] = {}  # by the end of the URL
+        self._request = download._request
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def request(self, url: str, arrived: Any, stop: threading.Event) -> None:
+        """Stands for pynet.download._request."""
+        silence = next((silence for end, silence in self.silences.items() if url.endswith(end)), None)
+        if silence == FOREVER:
+            arrived.put(FOREVER)
+        elif silence is None:
+            self._request(url, arrived, stop)
+        else:
+            pieces: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            self._request(url, pieces, stop)
+            while not pieces.empty():
+                arrived.put(silence)
+                arrived.put(pieces.get())
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of pynet.download."""
+    clock = Clock()
+
+    class Arrivals(queue.Queue[Any]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            item = super().get(timeout=60)
+            if not isinstance(item, Silence):
+                return item
+            assert timeout is not None
+            clock.now += min(item, timeout)
+            if item >= timeout:
+                raise queue.Empty
+            return self.get(timeout=timeout - item)
+
+    monkeypatch.setattr(download, "time", clock)
+    monkeypatch.setattr(download, "queue", SimpleNamespace(SimpleQueue=Arrivals, Empty=queue.Empty))
+    monkeypatch.setattr(download, "_request", clock.request)
+    return clock
+
+
+def test_default_downloads(mirrors: list[Mirror], clock: Clock) -> None:
     found = data.default()
     assert_small(found)
     assert found.source.endswith('(the small built-in data set is "digits")')
 
 
-def assert_digits_within(timeout: float) -> None:
-    begin = time.perf_counter()
+def assert_digits(timeout: float) -> None:
     found = data.default(timeout=timeout)
-    assert time.perf_counter() - begin < timeout + 1
     assert found.name == "digits"
     assert f"MNIST is not on this machine and could not be downloaded within {timeout:g} s" in found.source
     assert '"mnist"' in found.source
     assert "\n" not in found.source
 
 
-def test_default_with_a_closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_with_a_closed_port(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
     use(monkeypatch, url, url)
-    begin = time.perf_counter()
-    assert data.default().name == "digits"
-    assert time.perf_counter() - begin < 2
+    assert_digits(5)
+    assert clock.now == 0
 
 
-def test_default_with_silent_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
-    use(monkeypatch, silent, silent)
-    assert_digits_within(0.4)
+def test_default_with_silent_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    use(monkeypatch, "http://pynet.invalid/a/", "http://pynet.invalid/b/")
+    clock.silences[".gz"] = FOREVER
+    assert_digits(0.4)
+    assert clock.now == pytest.approx(0.4)
     assert cached(tmp_path) == []
 
 
 def test_default_with_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = threading.Event()
+    """With the real clock: nobody waits for the answer."""
+    answer, answered = threading.Event(), threading.Event()
 
     def lookup(*_: object, **__: object) -> None:
-        answer.wait(10)
+        answer.wait(60)
+        answered.set()
         raise socket.gaierror(socket.EAI_AGAIN, "no name server")
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     use(monkeypatch, "http://pynet.invalid/")
-    assert_digits_within(0.3)
+    assert_digits(0.3)
+    assert not answered.is_set()
     answer.set()
 
 
-def test_default_after_one_dead_mirror(monkeypatch: pytest.MonkeyPatch, silent: str, mirrors: list[Mirror]) -> None:
+def test_default_after_one_dead_mirror(monkeypatch: pytest.MonkeyPatch, clock: Clock, mirrors: list[Mirror]) -> None:
     """A dead mirror takes its share of the time, not all of it, and is asked only once."""
-    use(monkeypatch, silent, mirrors[1].url)
-    begin = time.perf_counter()
+    dead = "http://pynet.invalid/"
+    use(monkeypatch, dead, mirrors[1].url)
+    clock.silences |= {dead + name: FOREVER for name in FILES}
     assert_small(data.default(timeout=2.0))
-    assert 0.9 < time.perf_counter() - begin < 1.9
+    assert clock.now == 1
 
 
-def test_default_with_a_trickle(tmp_path: Path, mirrors: list[Mirror]) -> None:
+def test_default_with_a_trickle(tmp_path: Path, mirrors: list[Mirror], clock: Clock) -> None:
     """Bytes keep coming, but not in time; what came whole before stays in the cache."""
-
-    def trickle(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.end_headers()
-        for byte in PACKED[2][:50]:
-            try:
-                request.wfile.write(bytes([byte]))
-            except OSError:
-                return
-            time.sleep(0.05)
-
-    for mirror in mirrors:
-        mirror.answers[FILES[2]] = trickle
-    assert_digits_within(0.6)
+    clock.silences[FILES[2]] = Silence(0.5)  # before the first bytes, and before the end
+    assert_digits(0.6)
+    assert clock.now == pytest.approx(0.6)
     assert cached(tmp_path) == sorted(FILES[:2])
 
 
 def test_default_without_time_asks_nobody(mirrors: list[Mirror]) -> None:
-    assert_digits_within(0)
+    assert_digits(0)
     assert mirrors[0].asked == []
 
 

@@ -296,7 +296,7 @@ def test_save(folder: Path) -> None:
 
 def test_matplotlib_is_imported_when_it_is_used() -> None:
     code = "import sys, pynet, pynet.figures, pynet.visualize, pynet.train; print('matplotlib' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n", done.stderr
 
 
@@ -402,6 +402,6 @@ def test_no_display_is_needed(folder: Path) -> None:
     save_model("m.safetensors")
     env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
     command = [sys.executable, "-m", "pynet.visualize", "weights"]
-    done = subprocess.run(command, capture_output=True, text=True, env=env | {"MPLBACKEND": "tkagg"})
+    done = subprocess.run(command, capture_output=True, text=True, env=env | {"MPLBACKEND": "tkagg"}, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert Path("m-weights.png").exists()

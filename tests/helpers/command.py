@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -17,6 +18,7 @@ from pynet import kernels, train
 
 DIGITS = ("--dataset", "digits")
 FEW = (*DIGITS, "--epochs", "2", "--threads", "1")
+GUARD = 60  # seconds: a process that takes longer hangs
 
 
 class Command(Protocol):
@@ -71,7 +73,20 @@ def stream(pipe: IO[str] | None) -> IO[str]:
 
 def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
     """Until it prints a line that begins so."""
-    assert any(line.startswith(beginning) for line in stream(process.stdout)), process.communicate()
+    guard = threading.Timer(GUARD, process.kill)
+    guard.start()
+    found = any(line.startswith(beginning) for line in stream(process.stdout))
+    guard.cancel()
+    guard.join()  # a fork wants no other thread
+    assert found, end(process)
+
+
+def end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it still prints, on stdout and stderr, until it ends by itself."""
+    try:
+        return process.communicate(timeout=GUARD)
+    finally:
+        process.kill()  # does nothing to one that has ended
 
 
 def sha256(path: str | Path) -> str:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def test_history_has_the_figures_of_each_epoch() -> None:
     assert history.loss[-1] < 0.6 * history.loss[0]
     assert history.accuracy[-1] > max(0.65, history.accuracy[0])
     assert history.val_accuracy[-1] > 0.6
-    assert all(0 < seconds < 10 for seconds in history.seconds)
+    assert all(seconds > 0 for seconds in history.seconds)
     found = net.evaluate(*clouds(100, seed=1))
     assert (history.val_loss[-1], history.val_accuracy[-1]) == (found.loss, found.accuracy)
     assert history.rows()[3] == {name: values[3] for name, values in vars(history).items()}
@@ -233,26 +232,33 @@ def test_a_validation_loss_that_is_not_finite() -> None:
 # ---- Ctrl-C ----
 
 
-def test_ctrl_c_stops_soon_and_keeps_what_was_learnt() -> None:
+def test_ctrl_c_stops_soon_and_keeps_what_was_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = "input(784) dense(256) relu dense(10) softmax"
     net = Network(spec)
     before = net.weights_sha256()
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (20_000, 784), np.uint8), rng.integers(0, 10, 20_000)
-    sent: list[float] = []
+    step, calls, in_the_core, at_the_press = net._train, 0, threading.Event(), []
+
+    def counted(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 20:
+            in_the_core.set()
+        return step(*args)
 
     def press() -> None:
-        time.sleep(0.4)
-        sent.append(time.perf_counter())
+        in_the_core.wait(60)
         os.kill(os.getpid(), signal.SIGINT)
+        at_the_press.append(calls)
 
+    monkeypatch.setattr(net, "_train", counted)
     thread = threading.Thread(target=press)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         net.fit(x, y, epochs=10_000)
-    seconds = time.perf_counter() - sent[0]
     thread.join()
-    assert seconds < 1, "a call of the core lasts 0.05 s; the rest is for a busy machine"
+    assert calls <= at_the_press[0] + 1, "a call of the core lasts 0.05 s, and no other follows"
     assert net.weights_sha256() != before
     assert all(np.isfinite(tensor).all() for tensor in net.tensors.values())
     net.fit(x[:100], y[:100], epochs=1)
@@ -337,7 +343,7 @@ print(net.weights_sha256())
 def test_another_process_gives_the_same_bits() -> None:
     def run(*arguments: str, **env: str) -> str:
         command: list[str] = [sys.executable, "-c", SCRIPT, *arguments]
-        done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True)
+        done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
