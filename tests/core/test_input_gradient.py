@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.networks import MSE, SPEC, SPECS, TEXTS, WIDE, close, near_a_kink, samples
+from helpers.networks import MSE, SPEC, SPECS, TEXTS, WIDE, TermSizes, close, samples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -43,16 +43,19 @@ def test_any_layer_of_any_network(text: str, m: int, data: st.DataObject, seed: 
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(m, *net.in_shape)).astype(np.float32)
     twin = reference.Network.from_net(net)
-    assume(not near_a_kink(twin, x))
+    sizes = TermSizes(twin, x)
+    assume(not sizes.near_a_kink)
     twin.forward(x)
     layer = data.draw(st.integers(0, len(net.layers) - 1))
     dy = rng.normal(size=(m, *net.layers[layer].out_shape))
-    close(net.input_gradient(x, dy=dy, layer=layer), backward_to_inputs(twin, layer, dy), text)
+    size, _ = sizes.backward(abs(dy), layer)
+    sizes.check(net.input_gradient(x, dy=dy, layer=layer), backward_to_inputs(twin, layer, dy), size, text)
     y = rng.normal(size=(m, *net.out_shape))
     twin.forward(x)
     twin.loss(y)
     expected = backward_to_inputs(twin, len(net.layers) - 1, twin._dy)
-    close(net.input_gradient(x, y), expected, text)
+    size, _ = sizes.backward((sizes.outputs[-1] + abs(y)) / m, len(net.layers) - 1)
+    sizes.check(net.input_gradient(x, y), expected, size, text)
 
 
 @pytest.mark.parametrize("spec", [SPEC, MSE, "input(12) softmax", "input(12) tanh dense(3) softmax"])
@@ -61,7 +64,7 @@ def test_it_is_the_slope_of_the_loss(spec: str) -> None:
     rng = np.random.default_rng(6)
     x, y = rng.normal(size=(4, 12)).astype(np.float32), rng.integers(0, net.out_shape[0], 4)
     twin = reference.Network.from_net(net)
-    assert not near_a_kink(twin, x)
+    assert not TermSizes(twin, x).near_a_kink
     expected = slopes(twin, x, lambda: twin.loss(y))
     assert abs(expected).max() > 1e-4
     close(net.input_gradient(x, y), expected, spec)
@@ -94,7 +97,7 @@ def test_it_is_the_slope_of_one_unit(layer: int) -> None:
     net = Network(SPEC, seed=6)
     x = np.random.default_rng(6).normal(size=(1, 12)).astype(np.float32)
     twin = reference.Network.from_net(net)
-    assert not near_a_kink(twin, x)
+    assert not TermSizes(twin, x).near_a_kink
     part = reference.Network(twin.layers[: layer + 1], "mse")
     dy = np.zeros((1, *net.layers[layer].out_shape), np.float32)
     dy[0, 2] = 1
