@@ -40,7 +40,7 @@ R = TypeVar("R")
 
 
 def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None) -> npt.NDArray[np.uint8] | None:
-    """A network's input, uint8 of wanted.shape; None where a glyph is wanted and there is no ink.
+    """A network's input, uint8 of wanted.shape; None where a glyph is wanted and no ink is left.
 
     image: as read_picture gives it. invert: True: dark ink on light paper, which is turned into light on dark;
     False: light on dark already; None: decided from the picture. A picture that is no glyph is inverted by True
@@ -58,7 +58,8 @@ def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None)
     if ink is None:
         return None
     if not wanted.color:
-        return set_glyph(ink, wanted.height, wanted.width, style)
+        glyph = set_glyph(ink, wanted.height, wanted.width, style)
+        return glyph if glyph.any() else None  # specks far apart may leave nothing in so few pixels
     frame = place(ink, wanted.height, wanted.width, style)
     return _values(_framed(image.convert("RGB"), frame, wanted), True)
 
