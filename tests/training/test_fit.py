@@ -254,10 +254,14 @@ def test_ctrl_c_stops_soon_and_keeps_what_was_learnt(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(net, "_train", counted)
     thread = threading.Thread(target=press)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        net.fit(x, y, epochs=10_000)
-    thread.join()
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            net.fit(x, y, epochs=10_000)
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, kept)
     assert calls <= at_the_press[0] + 1, "a call of the core lasts 0.05 s, and no other follows"
     assert net.weights_sha256() != before
     assert all(np.isfinite(tensor).all() for tensor in net.tensors.values())
