@@ -17,7 +17,6 @@ sys.path.append(str(ROOT))  # bench is no part of the package
 from bench import __main__ as bench
 from bench import arena, check, data, inference, tables, training
 from bench.arena import Plan, Process, Workers, alternate
-from bench.notes import UNKNOWN, why
 from bench.peers import CONTESTANTS, NUMPY, initial, numpy_kernels
 from bench.peers.numpy_net import NumpyNet, NumpyOutNet
 from bench.rows import Row, Rows, from_dict, ratio
@@ -56,7 +55,7 @@ def test_target_is_met_missed_or_not_measured(epochs):
 def test_what_is_missed_is_listed_with_its_cause(epochs):
     assert tables.shortfalls(epochs) == ""
     epochs[0].seconds = [0.12]
-    wanted = "- **W64, 2 threads, against NumPy's best** (3 x, at least 5.8 x wanted): of the 73 us of a step"
+    wanted = "- **W64, 2 threads, against NumPy's best** (3 x, at least 5.8 x wanted): Of the 73 us of a step"
     assert tables.shortfalls(epochs).startswith(wanted)
 
 
@@ -64,7 +63,7 @@ def test_what_is_missed_is_listed_with_its_cause(epochs):
 def test_every_committed_shortfall_has_a_cause(name):
     run = json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text("utf-8"))
     assert run["targets"]
-    assert [t["what"] for t in run["targets"] if t["met"] is False and why(t["what"]) == UNKNOWN] == []
+    assert [t["what"] for t in run["targets"] if t["met"] is False and tables.why(t["what"]) == tables.UNKNOWN] == []
 
 
 def test_target_with_an_upper_limit():
