@@ -1,6 +1,6 @@
 """A network's twin in PyTorch, in float64 and with the same weights: what differs is pynet's own rounding.
 
-A new layer is an entry of LAYERS here and a line of test_layers.py.
+A new layer is an entry of LAYERS here and a line of tests/peers/test_layers.py.
 """
 
 from __future__ import annotations
@@ -222,13 +222,13 @@ def agree(actual: Array, expected: Array, what: str, tolerance: float = TOLERANC
     assert_allclose(actual, expected, rtol=0, atol=tolerance * largest, err_msg=what)
 
 
-def check_gradients(net: Network, x: Array, y: Array) -> None:
+def check_gradients(net: Network, x: Array, y: Array, weight: Array | None = None) -> None:
     """Forward, loss and the gradient of every parameter agree."""
     twin = TorchNet(net)
     agree(net.forward(x), twin.outputs(x).detach().numpy(), "forward")
     twin = TorchNet(net)  # the outputs above may have moved running statistics
-    loss = twin.loss(x, y)
-    agree(np.float64(net.loss(y)), loss.detach().numpy(), "loss")
+    loss = twin.loss(x, y, weight)
+    agree(np.float64(net.loss(y, weight)), loss.detach().numpy(), "loss")
     net.backward()
     loss.backward()  # type: ignore[no-untyped-call]
     for name, gradient in twin.arrays(lambda tensor: tensor.grad).items():
