@@ -1,8 +1,7 @@
-"""`pynet evaluate` and `pynet info`: their figures against the definitions in NumPy, and what they refuse."""
+"""`pynet evaluate`: its figures against the definitions in NumPy, and what it refuses; its help, and that of info."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.command import DIGITS, FEW, one_line, run, save_model, sha256
+from helpers.command import DIGITS, FEW, one_line, results, run, save_model
 from helpers.data_files import write_npz
 from numpy.testing import assert_array_equal
 
@@ -21,26 +20,8 @@ import pynet
 from pynet import data, evaluate, info
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def model(folder: Path) -> pynet.Network:
-    """A network that has learnt a little, in digits.safetensors."""
-    assert run(*FEW).status == 0
-    return pynet.load("digits.safetensors")
-
-
 def found(*args: str, command: Any = evaluate) -> dict[str, Any]:
-    done = run(*args, "--json", command=command)
-    assert (done.status, done.err) == (0, "")
-    result = json.loads(done.out)
-    assert isinstance(result, dict)
-    return result
+    return results(*args, command=command)
 
 
 # ---- evaluate --------------------------------------------------------------------------------------------------------
@@ -155,43 +136,6 @@ def test_what_evaluate_refuses(folder: Path) -> None:
 
 
 # ---- info ------------------------------------------------------------------------------------------------------------
-
-
-def test_facts(model: pynet.Network) -> None:
-    facts = found("digits.safetensors", command=info)
-    content = Path("digits.safetensors").read_bytes()
-    assert (facts["bytes"], facts["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
-    assert (facts["net"], facts["parameters"]) == (model.spec, model.parameters)
-    assert facts["tensors"]["0.W"] == [64, 128]
-    assert facts["weights_sha256"] == model.weights_sha256()
-    assert facts["notes"]["test_accuracy"] == model.meta["test_accuracy"]
-    assert list(facts["notes"])[:2] == ["dataset", "epochs"]
-    assert facts == found(command=info)
-
-
-def test_info_text(model: pynet.Network) -> None:
-    out = run(command=info).out
-    assert f"sha256      {sha256('digits.safetensors')}" in out
-    assert model.summary() in out
-    for name, value in (("dataset", "digits"), ("epochs", "2"), ("made_by", f"pynet {pynet.__version__}")):
-        assert re.search(rf"^{name} +{re.escape(value)}$", out, re.M)
-
-
-def test_notes_print_no_escapes(folder: Path) -> None:
-    net = pynet.Network("input(2) dense(2) softmax")
-    net.meta["a\x1b[31m"] = "\x1b[2J\nb"
-    net.save("m.safetensors")
-    out = run("m.safetensors", command=info).out
-    assert "a?[31m  ?[2J?b" in out
-    assert "\x1b" not in out
-
-
-def test_what_info_refuses(folder: Path) -> None:
-    one_line(run(command=info), 1, "no model in this folder")
-    one_line(run("x", command=info), 1, "x")
-    one_line(run("a", "b", command=info), 2, "pynet info --help")
-    save_model("m.safetensors")
-    assert "no notes on its training" in run(command=info).out
 
 
 @pytest.mark.parametrize("command", [evaluate, info])

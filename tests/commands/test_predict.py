@@ -41,13 +41,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> Path:
-    """A working folder with a model and pictures."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "digits.safetensors").write_bytes(model.read_bytes())
+def equipped(folder: Path, model: Path) -> Path:
+    """The working folder, with a model and pictures."""
+    (folder / "digits.safetensors").write_bytes(model.read_bytes())
     for name in ("mouse-0.png", "mouse-6.png", "photo-3.jpg"):
-        (tmp_path / name).write_bytes(PICTURES[name].content)
-    return tmp_path
+        (folder / name).write_bytes(PICTURES[name].content)
+    return folder
 
 
 def run(*args: str | Path) -> Done:
@@ -66,7 +65,7 @@ def answers(*args: str | Path) -> list[dict]:
 # ---- the answers -----------------------------------------------------------------------------------------------------
 
 
-def test_one_picture(folder: Path) -> None:
+def test_one_picture(equipped: Path) -> None:
     done = run("mouse-0.png")
     assert (done.status, done.err) == (0, "")
     title, answer, *lines = done.out.splitlines()
@@ -82,7 +81,7 @@ def test_one_picture(folder: Path) -> None:
     assert max(line.count("#") for line in lines[1:]) <= lines[0].count("#")
 
 
-def test_several_pictures_get_a_line_each(folder: Path) -> None:
+def test_several_pictures_get_a_line_each(equipped: Path) -> None:
     done = run("photo-3.jpg", ".", "--model", "digits.safetensors")
     assert (done.status, done.err) == (0, "")
     assert [line.split(":")[0] for line in done.out.splitlines()[1:]] == [
@@ -97,7 +96,7 @@ def test_several_pictures_get_a_line_each(folder: Path) -> None:
     assert lines[1].startswith("> 0 ")
 
 
-def test_json(folder: Path) -> None:
+def test_json(equipped: Path) -> None:
     found = answers("mouse-0.png", "photo-3.jpg")
     assert [list(one) for one in found] == [["file", "prediction", "confidence", "probabilities", "warning"]] * 2
     assert [one["file"] for one in found] == ["mouse-0.png", "photo-3.jpg"]
@@ -107,20 +106,20 @@ def test_json(folder: Path) -> None:
     assert best["probabilities"] == {"0": best["confidence"]}
 
 
-def test_temperature(folder: Path) -> None:
+def test_temperature(equipped: Path) -> None:
     cold, warm = (answers("photo-3.jpg", "--temperature", t)[0] for t in ("1", "5"))
     assert warm["confidence"] < cold["confidence"]
     assert warm["warning"] == "the network is unsure"
     assert predict_image("photo-3.jpg", temperature=5).confidence == warm["confidence"]
 
 
-def test_invert(folder: Path) -> None:
+def test_invert(equipped: Path) -> None:
     plain, said, wrong = (answers("mouse-0.png", *option)[0] for option in ((), ["--invert"], ["--no-invert"]))
     assert plain == said
     assert plain != wrong
 
 
-def test_no_ink(folder: Path) -> None:
+def test_no_ink(equipped: Path) -> None:
     Image.new("L", (90, 90), 250).save("blank.png")
     done = run("blank.png", "mouse-0.png")
     assert done.status == 0
@@ -136,14 +135,14 @@ def test_no_ink(folder: Path) -> None:
     ]
 
 
-def test_show_draws_what_the_network_sees(folder: Path) -> None:
+def test_show_draws_what_the_network_sees(equipped: Path) -> None:
     done = run("mouse-0.png", "--show")
     seen = predict_image("mouse-0.png").seen
     drawing = done.out.splitlines()[-8:]
     assert [[2 * x < len(line) and line[2 * x] != " " for x in range(8)] for line in drawing] == (seen >= 26).tolist()
 
 
-def test_save_seen(folder: Path) -> None:
+def test_save_seen(equipped: Path) -> None:
     assert run("mouse-0.png", "--save-seen", "seen.png").status == 0
     assert np.array_equal(np.asarray(Image.open("seen.png")), predict_image("mouse-0.png").seen)
     assert run("mouse-0.png", "mouse-6.png", "photo-3.jpg", "--save-seen", "seen.png").status == 0
@@ -159,7 +158,7 @@ def test_save_seen(folder: Path) -> None:
     assert not Path("other.png").exists()
 
 
-def test_standard_input(folder: Path) -> None:
+def test_standard_input(equipped: Path) -> None:
     command = [sys.executable, "-m", "pynet.predict", "-", "--json"]
     done = subprocess.run(command, input=PICTURES["mouse-0.png"].content, capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -174,7 +173,7 @@ def test_standard_input(folder: Path) -> None:
 # ---- predict_image ---------------------------------------------------------------------------------------------------
 
 
-def test_paths_images_and_arrays_are_the_same_picture(folder: Path, model: Path) -> None:
+def test_paths_images_and_arrays_are_the_same_picture(equipped: Path, model: Path) -> None:
     net = pynet.load(model)
     image = Image.open("mouse-0.png").convert("L")
     grey = np.asarray(image)
@@ -211,15 +210,14 @@ def test_arrays_that_are_no_picture(model: Path, array: np.ndarray) -> None:
 # ---- models ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_newest_model_is_taken_and_named(folder: Path) -> None:
+def test_the_newest_model_is_taken_and_named(equipped: Path) -> None:
     pynet.Network("input(784) dense(10) softmax").save("later.safetensors")
     later = Path("digits.safetensors").stat().st_mtime + 9
     os.utime("later.safetensors", (later, later))
     assert run("mouse-0.png").out.startswith("model later.safetensors\n")
 
 
-def test_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_no_model() -> None:
     done = run("a.png")
     assert (done.status, done.out) == (1, "")
     assert done.err == (
@@ -241,7 +239,7 @@ def test_models_that_take_no_pictures(text: str) -> None:
         preparation_of(pynet.Network(f"{text} dense(10) softmax"))
 
 
-def test_the_note_of_a_model_decides(folder: Path) -> None:
+def test_the_note_of_a_model_decides(equipped: Path) -> None:
     net = pynet.Network("input(64) dense(2) softmax")
     net.classes = ["cat", "dog"]
     net.meta["pictures"] = Preparation(8, 8, style=None).note()
@@ -262,7 +260,7 @@ def test_one_output_tells_two_classes() -> None:
 # ---- bad files -------------------------------------------------------------------------------------------------------
 
 
-def test_bad_files_do_not_stop_the_others(folder: Path) -> None:
+def test_bad_files_do_not_stop_the_others(equipped: Path) -> None:
     Path("cut.png").write_bytes(PICTURES["mouse-0.png"].content[:300])
     Path("text.jpg").write_text("no picture")
     Path("empty.png").touch()
@@ -291,7 +289,7 @@ def test_bad_files_do_not_stop_the_others(folder: Path) -> None:
         "a.png --mode",
     ],
 )
-def test_usage(folder: Path, options: str) -> None:
+def test_usage(equipped: Path, options: str) -> None:
     done = run(*options.split())
     assert (done.status, done.out) == (2, "")
     assert done.err.endswith("; pynet predict --help lists the options\n")
@@ -315,7 +313,7 @@ def test_import_pynet_is_light() -> None:
 # ---- many, and of other hands ----------------------------------------------------------------------------------------
 
 
-def test_many_small_pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_small_pictures(equipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They go through the network together."""
     digits = data.load("digits")
     Path("many").mkdir()

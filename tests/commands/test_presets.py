@@ -17,13 +17,6 @@ from pynet.options import parse
 from pynet.presets import LEAST_STEPS, PRESETS, layers_for
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @given(height=st.integers(1, 80), width=st.integers(1, 80), channels=st.integers(1, 3), classes=st.integers(2, 5))
 def test_cnn_takes_pictures_of_any_size(height: int, width: int, channels: int, classes: int) -> None:
     layers = layers_for(PRESETS["cnn"], height, width)

@@ -34,13 +34,6 @@ HARD += (
 )
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def figures(found: dict[str, Any]) -> Any:
     """What must be the same: all but the seconds."""
     rows = [{name: value for name, value in row.items() if name != "seconds"} for row in found["epochs"]]

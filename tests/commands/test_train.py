@@ -30,13 +30,6 @@ KEYS += ["test_accuracy", "seconds", "model", "weights_sha256"]
 VIDEO = "input(784) dense(16) sigmoid dense(16) sigmoid dense(10) sigmoid"
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # ---- what a run prints and writes ------------------------------------------------------------------------------------
 
 

@@ -22,13 +22,6 @@ from pynet import data, train
 ENDLESS = (*DIGITS, "--epochs", "100000000", "--threads", "1", "--save", "m.safetensors")
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
 USAGE = [

@@ -11,13 +11,6 @@ from pynet import AdamW, Augment, Network, data, load
 from pynet.schedules import StepDecay
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_the_command_trains_as_fit_does() -> None:
     options = "--dataset digits --epochs 4 --optimizer adamw --beta1 0.8 --lr 0.002 --weight-decay 0.1 --clip-norm 1"
     found = results(*options.split(), *["--schedule", "step(every=2)", "--warmup", "1", "--label-smoothing", "0.1"])

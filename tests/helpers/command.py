@@ -40,9 +40,9 @@ def run(*args: str | Path, command: Command = train) -> Done:
     return Done(status, out.getvalue(), err.getvalue())
 
 
-def results(*args: str | Path) -> dict[str, Any]:
+def results(*args: str | Path, command: Command = train) -> dict[str, Any]:
     """The object that --json prints."""
-    done = run(*args, "--json")
+    done = run(*args, "--json", command=command)
     assert (done.status, done.err) == (0, "")
     found = json.loads(done.out)
     assert isinstance(found, dict)
