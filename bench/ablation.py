@@ -1,6 +1,6 @@
 """How many handwritten digits a model names, and how many when a step of the preparation is left out.
 
-python tests/ablation.py MODEL [SEEDS]    a table, over the pictures of helpers/handwriting.py with SEEDS seeds (1)
+python -m bench.ablation MODEL [SEEDS]    a table, over the pictures of tests/helpers/handwriting.py with SEEDS seeds
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from helpers.handwriting import Picture, pictures
 from PIL import Image
 
 import pynet
+from bench.data import ROOT
 from pynet import glyph
 from pynet import pictures as decoding
 from pynet.pictures import flat, prepare, read_picture
 from pynet.preparation import Preparation, Style, preparation_of
+
+sys.path.append(str(ROOT / "tests"))
+from helpers.handwriting import Picture, pictures
 
 
 def one_light(grey: Any) -> Any:
