@@ -1,4 +1,4 @@
-"""pynet predict and predict_image: what they answer, what they print and write, what they do with bad files."""
+"""`pynet predict` and predict_image: answers, output, choice of the model, what they do with bad files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command: what it prints and writes, and its options. What it refuses is in test_train_errors.py."""
+"""`pynet train`: what it prints and writes, its options, `python -m pynet`. What it refuses: test_train_errors.py."""
 
 from __future__ import annotations
 

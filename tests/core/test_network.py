@@ -1,4 +1,4 @@
-"""Networks of the core against the float64 reference, by every road, with every kind of input."""
+"""Networks of the core against the float64 reference, through any API, with every kind of input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad files: each is a DataError of one line that names the file, the offending value and what is accepted."""
+"""Bad idx, npz and csv files: each is a DataError of one line that names file, value and what is accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures hold the numbers they claim to show, for any network."""
+"""Figures hold the numbers they claim to show, for any network: curves, weights, maps, inputs, answers, boundary."""
 
 from __future__ import annotations
 

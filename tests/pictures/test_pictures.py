@@ -1,4 +1,4 @@
-"""Pictures: every format and mode that is read, what is refused, and the preparation of glyphs."""
+"""Pictures: decoding every format and mode, what is refused, finding the ink, fitting the glyph, the preparation."""
 
 from __future__ import annotations
 

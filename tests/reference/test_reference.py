@@ -1,4 +1,4 @@
-"""The NumPy reference against figures worked out by hand, and against the definition of a gradient."""
+"""The NumPy reference (functions, losses, layers, network) against figures worked out by hand, and slopes."""
 
 from __future__ import annotations
 
