@@ -1,4 +1,4 @@
-"""`pynet evaluate`: its figures against the definitions in NumPy, and what it refuses; its help, and that of info."""
+"""`pynet evaluate`: figures against NumPy, choosing model and data (choose), refusals; its help and that of info."""
 
 from __future__ import annotations
 

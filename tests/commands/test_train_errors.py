@@ -1,4 +1,4 @@
-"""The command: what it refuses, and runs that end early. Nothing is lost, and one line says why."""
+"""`pynet train`, and what all commands share (cli, options): refusals, and runs that end early; nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command's options about optimizers, schedules and losses."""
+"""`pynet train`: its options about optimizers, schedules and losses."""
 
 from __future__ import annotations
 

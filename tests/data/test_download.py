@@ -47,6 +47,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(download.SETS, "mnist", SMALL)
     monkeypatch.setitem(download.SETS, "fashion-mnist", NamedSet("Fashion-MNIST", SMALL.classes, SMALL.packed))
     monkeypatch.setattr(download, "MIRRORS", {"mnist": (), "fashion-mnist": ()})
+    monkeypatch.setattr(download, "STALL", 60.0)  # a busy machine may be silent for long
 
 
 class Mirror:
