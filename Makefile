@@ -98,7 +98,7 @@ coverage: $(DEV) ## line coverage of Python (95 % wanted) and C (90 % wanted)
 SANITIZE := -O2 -g -fno-sanitize-recover=all
 ASAN := $(SANITIZE) -fsanitize=address -fsanitize=undefined
 # The text of 210,000 words takes a second, and ten minutes under ASan.
-PYTEST_ASAN ?= $(wildcard tests/test_kernel*.py tests/test_network*.py tests/test_file*.py tests/test_npz*.py) -k "not endless"
+PYTEST_ASAN ?= $(wildcard tests/core/test_kernel*.py tests/core/test_network*.py tests/core/test_file*.py) tests/model tests/formats -k "not endless"
 
 sanitize: $(DEV) ## C tests under ASan + UBSan, TSan and valgrind; Python kernel tests under ASan + UBSan
 	@$(MAKE) c-tests BUILD=build/asan EXTRA="$(ASAN)"

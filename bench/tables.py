@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+from functools import cache
 
-from bench.notes import why
+from bench.data import ROOT
 from bench.peers import CONTESTANTS
 from bench.peers.lenet import LENET
 from bench.rows import Row, Rows
@@ -18,6 +20,7 @@ LABELS = {name: f"with {name}" for name in VARIANTS} | {
     "copy": "memory copy of as many bytes",
 }
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
+UNKNOWN = "not looked into yet."
 
 
 def duration(seconds: float) -> str:
@@ -99,6 +102,20 @@ def shortfalls(rows: Rows) -> str:
             figures = f"{_figure(target.measure(rows), target.unit)}, {target.wanted} wanted"
             missed.setdefault(why(target.what), []).append(f"**{target.what}** ({figures})")
     return "\n".join(f"- {'; '.join(found)}: {note}" for note, found in missed.items())
+
+
+def why(what: str) -> str:
+    """The note of bench/results/notes.md on a target."""
+    found = (note for beginnings, note in notes() if what.startswith(beginnings))
+    return next(found, UNKNOWN)
+
+
+@cache
+def notes() -> list[tuple[tuple[str, ...], str]]:
+    """What the names of targets begin with, and the note on them."""
+    page = (ROOT / "bench" / "results" / "notes.md").read_text("utf-8")
+    sections = re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", page, re.M)
+    return [(tuple(heading.split("; ")), " ".join(text.split())) for heading, text in sections]
 
 
 def _figure(value: float | None, unit: str) -> str:

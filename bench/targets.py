@@ -1,6 +1,6 @@
 """The figures to reach, in one place, and how each is read off the rows.
 
-They were set for two cores with AVX-512. Why one is missed, and what was tried, is in bench/notes.py.
+They were set for two cores with AVX-512. Why one is missed, and what was tried, is in bench/results/notes.md.
 """
 
 from __future__ import annotations

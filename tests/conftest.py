@@ -14,12 +14,12 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from pynet.data import Dataset
 
-ROOT = Path(__file__).resolve().parent.parent
+pytest.register_assert_rewrite("helpers")
 
-# Timings vary on shared machines; in CI the same examples run each time.
-settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "local")
+# The same examples run each time, however long they take; HYPOTHESIS_PROFILE=random looks for new ones.
+settings.register_profile("fixed", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -65,6 +65,8 @@ def mnist(mnist_root: Path) -> Dataset:
 @pytest.fixture(scope="session")
 def libpynet() -> Path:
     """The folder with libpynet.a, libpynet.so and obj/*.o, brought up to date by `make lib`."""
+    from helpers import ROOT
+
     # make's own variables would tie this make to the one that runs the tests.
     env = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
     done = subprocess.run(["make", "--silent", "lib"], cwd=ROOT, env=env, capture_output=True, text=True)

@@ -7,22 +7,20 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # bench is no part of the package
 
-from bench import __main__ as bench  # noqa: E402
-from bench import check, data, inference, tables, training  # noqa: E402
-from bench.arena import Plan, Process, Workers, alternate  # noqa: E402
-from bench.notes import UNKNOWN, why  # noqa: E402
-from bench.peers import CONTESTANTS, NUMPY, initial, numpy_kernels  # noqa: E402
-from bench.peers.numpy_net import NumpyNet, NumpyOutNet  # noqa: E402
-from bench.rows import Row, Rows, from_dict, ratio  # noqa: E402
-from bench.targets import TARGETS, Target  # noqa: E402
+from bench import __main__ as bench
+from bench import arena, check, data, inference, tables, training
+from bench.arena import Plan, Process, Workers, alternate
+from bench.peers import CONTESTANTS, NUMPY, initial, numpy_kernels
+from bench.peers.numpy_net import NumpyNet, NumpyOutNet
+from bench.rows import Row, Rows, from_dict, ratio
+from bench.targets import TARGETS, Target
 
 
 def row(contestant: str, seconds: list[float], case: str = "W64", threads: int = 2) -> Row:
@@ -57,7 +55,7 @@ def test_target_is_met_missed_or_not_measured(epochs):
 def test_what_is_missed_is_listed_with_its_cause(epochs):
     assert tables.shortfalls(epochs) == ""
     epochs[0].seconds = [0.12]
-    wanted = "- **W64, 2 threads, against NumPy's best** (3 x, at least 5.8 x wanted): of the 73 us of a step"
+    wanted = "- **W64, 2 threads, against NumPy's best** (3 x, at least 5.8 x wanted): Of the 73 us of a step"
     assert tables.shortfalls(epochs).startswith(wanted)
 
 
@@ -65,7 +63,7 @@ def test_what_is_missed_is_listed_with_its_cause(epochs):
 def test_every_committed_shortfall_has_a_cause(name):
     run = json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text("utf-8"))
     assert run["targets"]
-    assert [t["what"] for t in run["targets"] if t["met"] is False and why(t["what"]) == UNKNOWN] == []
+    assert [t["what"] for t in run["targets"] if t["met"] is False and tables.why(t["what"]) == tables.UNKNOWN] == []
 
 
 def test_target_with_an_upper_limit():
@@ -106,20 +104,40 @@ def test_contestants_take_turns():
     assert "".join(order) == "abbaab"
 
 
-SPINNER = """
-import sys, time
-for line in sys.stdin:
-    print(1, flush=True)
-    end = time.perf_counter() + 0.1
-    while time.perf_counter() < end: pass
-"""
+ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
 
 
-def test_turn_ends_when_the_process_sleeps():
-    process, begin = Process([sys.executable, "-c", SPINNER], threads=1), time.perf_counter()
-    assert process.ask("") == "1\n"
-    assert time.perf_counter() - begin > 0.1
+class Clock:
+    """For bench.arena's time: sleeping makes it go on."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("spins", "slept"), [(0.1, 0.1), (9, arena.LONGEST_SPIN)])
+def test_turn_ends_when_the_process_sleeps_or_spins_too_long(monkeypatch, spins, slept):
+    clock, process = Clock(), Process([sys.executable, "-c", ECHO], threads=1)
+    monkeypatch.setattr(arena, "time", clock)
+    monkeypatch.setattr(arena, "runs", lambda _: clock.now < spins)
+    assert process.ask("1") == "1\n"
     process.close()
+    assert clock.now == pytest.approx(slept, abs=0.002)
+
+
+def test_who_runs():
+    assert arena.runs(os.getpid())
+    waits = subprocess.Popen([sys.executable, "-c", ECHO], stdin=subprocess.PIPE, text=True)
+    for _ in range(60_000):  # once it is up, it waits for its input
+        if not arena.runs(waits.pid):
+            break
+        time.sleep(0.001)
+    assert not arena.runs(waits.pid)
+    waits.communicate(timeout=60)
 
 
 def test_kernels_agree_with_float64():

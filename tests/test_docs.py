@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from pynet import __main__ as pynet_command
 

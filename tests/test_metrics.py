@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -45,7 +45,6 @@ def test_small_integer_types_do_not_overflow() -> None:
     assert accuracy(truth, answers) == 0
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
 def test_the_matrix_counts_pairs(case: tuple[int, list[tuple[int, int]]]) -> None:
     classes, pairs = case[0], case[1] or [(0, 0)]
@@ -131,7 +130,6 @@ def test_long_names_are_cut_and_line_breaks_do_not_break_the_table() -> None:
     )
 
 
-@settings(deadline=None)
 @given(classes=st.integers(1, 100), largest=st.integers(0, 10**6), width=st.integers(40, 200), seed=st.integers(0, 9))
 def test_any_table_fits_and_loses_nothing(classes: int, largest: int, width: int, seed: int) -> None:
     matrix = np.random.default_rng(seed).integers(0, largest + 1, (classes, classes))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from bench.peers import LEARNING_RATE, Array, Weights, to_float
+from bench.peers.numpy_net import MiniBatches
 
 
 def patches(x: Array, kernel: int) -> Array:
@@ -16,10 +17,11 @@ def patches(x: Array, kernel: int) -> Array:
     return windows.reshape(*windows.shape[:3], -1)
 
 
-class NumpyLenet:
+class NumpyLenet(MiniBatches):
     """Images are (m, height, width, channels), the fastest order for NumPy: products run over whole rows of patches."""
 
     def __init__(self, weights: Weights) -> None:
+        super().__init__()
         self.shapes = [W.shape for W, _ in weights]
         self.W = [W.reshape(-1, W.shape[-1]).copy() for W, _ in weights]
         self.b = [b.copy() for _, b in weights]
@@ -29,7 +31,6 @@ class NumpyLenet:
 
     def load(self, x: Array, y: Array) -> None:
         self.x, self.y = to_float(x).reshape(-1, 28, 28, 1), y
-        self.rng = np.random.default_rng(0)
 
     def forward(self, x: Array) -> list[Any]:
         """What backward needs, layer by layer, and last the logits."""
@@ -45,7 +46,8 @@ class NumpyLenet:
         h = np.maximum(flat @ self.W[2] + self.b[2], 0)
         return [*kept, flat, h, h @ self.W[3] + self.b[3]]
 
-    def step(self, x: Array, y: Array) -> None:
+    def step(self, index: Array) -> None:
+        x, y = self.x[index], self.y[index]
         first, second, flat, h, logits = self.forward(x)
         d = np.exp(logits - logits.max(axis=1, keepdims=True))
         d /= d.sum(axis=1, keepdims=True)
@@ -84,12 +86,6 @@ class NumpyLenet:
             for j in range(kernel):
                 dx[:, i : i + height, j : j + width] += d[:, :, :, i, j]
         return dx
-
-    def epoch(self, batch: int, order: Array | None = None) -> None:
-        order = self.rng.permutation(len(self.x)) if order is None else order
-        for start in range(0, len(order), batch):
-            index = order[start : start + batch]
-            self.step(self.x[index], self.y[index])
 
     def weights(self) -> Weights:
         copies = [W.copy() for W in self.W]

@@ -7,13 +7,30 @@ import numpy as np
 from bench.peers import LEARNING_RATE, Array, Weights, to_float
 
 
-class NumpyNet:
+class MiniBatches:
+    """The loop over an epoch; step(index) trains on the samples of one batch."""
+
+    x: Array
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def step(self, index: Array) -> None:
+        raise NotImplementedError
+
+    def epoch(self, batch: int, order: Array | None = None) -> None:
+        order = self.rng.permutation(len(self.x)) if order is None else order
+        for start in range(0, len(order), batch):
+            self.step(order[start : start + batch])
+
+
+class NumpyNet(MiniBatches):
     """As people write it, in float32 (they often leave float64 in, which takes twice as long)."""
 
     def __init__(self, weights: Weights) -> None:
+        super().__init__()
         self.W = [W.copy() for W, _ in weights]
         self.b = [b.copy() for _, b in weights]
-        self.rng = np.random.default_rng(0)
 
     def load(self, x: Array, y: Array) -> None:
         self.x = to_float(x)
@@ -28,21 +45,15 @@ class NumpyNet:
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return [*layers, e / e.sum(axis=1, keepdims=True)]
 
-    def step(self, x: Array, y: Array) -> None:
-        *layers, p = self.forward(x)
-        d = (p - y) / np.float32(len(x))
+    def step(self, index: Array) -> None:
+        *layers, p = self.forward(self.x[index])
+        d = (p - self.y[index]) / np.float32(len(index))
         for i in reversed(range(len(self.W))):
             dW, db = layers[i].T @ d, d.sum(axis=0)
             if i:
                 d = (d @ self.W[i].T) * (layers[i] > 0)
             self.W[i] -= np.float32(LEARNING_RATE) * dW
             self.b[i] -= np.float32(LEARNING_RATE) * db
-
-    def epoch(self, batch: int, order: Array | None = None) -> None:
-        order = self.rng.permutation(len(self.x)) if order is None else order
-        for start in range(0, len(order), batch):
-            index = order[start : start + batch]
-            self.step(self.x[index], self.y[index])
 
     def weights(self) -> Weights:
         return [(W.copy(), b.copy()) for W, b in zip(self.W, self.b, strict=True)]
@@ -99,7 +110,7 @@ class NumpyOutNet(NumpyNet):
             x = h
         return x
 
-    def step(self, index: Array, _: Array | None = None) -> None:
+    def step(self, index: Array) -> None:
         t = self.buffer(len(index))
         np.take(self.x, index, axis=0, out=t.x, mode="clip")  # "raise" would go through a copy
         z, d = self.logits(t.x, t), t.d[-1]
@@ -120,11 +131,6 @@ class NumpyOutNet(NumpyNet):
             for w, dw in ((self.W[i], self.dW[i]), (self.b[i], self.db[i])):
                 np.multiply(dw, np.float32(LEARNING_RATE), out=dw)
                 np.subtract(w, dw, out=w)
-
-    def epoch(self, batch: int, order: Array | None = None) -> None:
-        order = self.rng.permutation(len(self.x)) if order is None else order
-        for start in range(0, len(order), batch):
-            self.step(order[start : start + batch])
 
     def predict(self, x: Array) -> Array:
         return np.asarray(self.logits(x, self.buffer(len(x))).argmax(axis=1))

@@ -17,7 +17,24 @@ from bench.peers import LEARNING_RATE, Array, Weights, to_float
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
-class TorchNet:
+class MiniBatches:
+    """The loop over an epoch; step(index) trains on the samples of one batch."""
+
+    x: Any
+
+    def step(self, index: Any) -> None:
+        raise NotImplementedError
+
+    def epoch(self, batch: int, order: Array | None = None) -> None:
+        indices = torch.randperm(len(self.x)) if order is None else torch.from_numpy(order.astype(np.int64))
+        for index in indices.split(batch):
+            self.step(index)
+
+    def ready(self, x: Array) -> Any:
+        return torch.from_numpy(to_float(x))
+
+
+class TorchNet(MiniBatches):
     """nn.Sequential, CrossEntropyLoss, optim.SGD; rows by index: a DataLoader would cost far more."""
 
     def __init__(self, weights: Weights) -> None:
@@ -34,26 +51,21 @@ class TorchNet:
     def load(self, x: Array, y: Array) -> None:
         self.x, self.y = torch.from_numpy(to_float(x)), torch.from_numpy(y.astype(np.int64))
 
-    def epoch(self, batch: int, order: Array | None = None) -> None:
-        indices = torch.randperm(len(self.x)) if order is None else torch.from_numpy(order.astype(np.int64))
-        for index in indices.split(batch):
-            self.optimizer.zero_grad()
-            self.loss(self.model(self.x[index]), self.y[index]).backward()
-            self.optimizer.step()
+    def step(self, index: Any) -> None:
+        self.optimizer.zero_grad()
+        self.loss(self.model(self.x[index]), self.y[index]).backward()
+        self.optimizer.step()
 
     def weights(self) -> Weights:
         linears = [layer for layer in self.model if isinstance(layer, nn.Linear)]
         return [(layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy()) for layer in linears]
-
-    def ready(self, x: Array) -> Any:
-        return torch.from_numpy(to_float(x))
 
     def predict(self, x: Any) -> Array:
         with torch.inference_mode():
             return np.asarray(self.model(x).argmax(1))
 
 
-class TorchOutNet:
+class TorchOutNet(MiniBatches):
     """By hand: buffers for everything, bias and product in one addmm, the update as alpha of the gradient's product."""
 
     def __init__(self, weights: Weights) -> None:
@@ -96,16 +108,11 @@ class TorchOutNet:
             self.b[i].add_(d[i].sum(0), alpha=rate)
 
     def epoch(self, batch: int, order: Array | None = None) -> None:
-        indices = torch.randperm(len(self.x)) if order is None else torch.from_numpy(order.astype(np.int64))
         with torch.inference_mode():
-            for index in indices.split(batch):
-                self.step(index)
+            super().epoch(batch, order)
 
     def weights(self) -> Weights:
         return [(W.numpy().copy(), b.numpy().copy()) for W, b in zip(self.W, self.b, strict=True)]
-
-    def ready(self, x: Array) -> Any:
-        return torch.from_numpy(to_float(x))
 
     def predict(self, x: Any) -> Array:
         with torch.inference_mode():

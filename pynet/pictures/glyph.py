@@ -42,7 +42,8 @@ def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None)
     if ink is None:
         return None
     if not wanted.color:
-        return set_glyph(ink, wanted.height, wanted.width, style)
+        glyph = set_glyph(ink, wanted.height, wanted.width, style)
+        return glyph if glyph.any() else None  # specks far apart may leave nothing in so few pixels
     frame = place(ink, wanted.height, wanted.width, style)
     return _values(_framed(image.convert("RGB"), frame, wanted), True)
 

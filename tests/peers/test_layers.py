@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch_twin import batch, check_gradients, check_steps
+from helpers.torch_twin import batch, check_gradients, check_steps
 
 from pynet import SGD, Network
 

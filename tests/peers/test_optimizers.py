@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.torch_twin import TorchNet, check_steps
 from numpy.testing import assert_allclose
-from torch_twin import TorchNet, check_steps
 
 from pynet import SGD, Adam, AdamW, Momentum, Nesterov, Network, RMSProp, schedules
 from pynet.optim import Optimizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch_twin import TorchNet, agree, batch
+from helpers.torch_twin import TorchNet, agree, batch, check_gradients
 
 from pynet import SGD, Network
 
@@ -14,15 +14,7 @@ SPEC = "input(6) dense(5) tanh dense(4) softmax"
 def test_sample_weight() -> None:
     net = Network(SPEC, seed=1)
     x, y = batch(net, 20)
-    weight = np.random.default_rng(1).random(20)
-    twin = TorchNet(net)
-    loss = twin.loss(x, y, weight)
-    loss.backward()  # type: ignore[no-untyped-call]
-    net.forward(x)
-    agree(np.float64(net.loss(y, weight)), loss.detach().numpy(), "loss")
-    net.backward()
-    for name, gradient in twin.arrays(lambda tensor: tensor.grad).items():
-        agree(net.gradients[name], gradient, name)
+    check_gradients(net, x, y, np.random.default_rng(1).random(20))
 
 
 def test_class_weight() -> None:

@@ -1,0 +1,358 @@
+"""`pynet predict` and predict_image: answers, output, choice of the model, what they do with bad files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import handwriting
+from helpers.command import Done
+from PIL import Image
+
+import pynet
+from pynet import data
+from pynet.__main__ import main as pynet_main
+from pynet.commands import predict
+from pynet.data import DataError
+from pynet.inference import Prediction, predict_image, preparation_of
+from pynet.pictures.decode import read_picture
+from pynet.pictures.glyph import prepare
+from pynet.pictures.preparation import Preparation
+
+PICTURES = {picture.name: picture for picture in handwriting.pictures(scenes=["mouse", "photo", "photo, squared"])}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that knows the digits built in."""
+    digits = data.load("digits")
+    net = pynet.Network("input(64) dense(64) relu dense(10) softmax")
+    net.fit(digits.x_train, digits.y_train, epochs=30)
+    net.meta["dataset"], net.meta["test_accuracy"] = "digits", "0.97"
+    path = tmp_path_factory.mktemp("model") / "digits.safetensors"
+    net.save(path)
+    return path
+
+
+@pytest.fixture
+def equipped(folder: Path, model: Path) -> Path:
+    """The working folder, with a model and pictures."""
+    (folder / "digits.safetensors").write_bytes(model.read_bytes())
+    for name in ("mouse-0.png", "mouse-6.png", "photo-3.jpg"):
+        (folder / name).write_bytes(PICTURES[name].content)
+    return folder
+
+
+def run(*args: str | Path) -> Done:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = predict.main([str(arg) for arg in args])
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def answers(*args: str | Path) -> list[dict]:
+    done = run("--json", *args)
+    assert (done.status, done.err) == (0, "")
+    return json.loads(done.out)
+
+
+# ---- the answers -----------------------------------------------------------------------------------------------------
+
+
+def test_one_picture(equipped: Path) -> None:
+    done = run("mouse-0.png")
+    assert (done.status, done.err) == (0, "")
+    title, answer, *lines = done.out.splitlines()
+    assert title == "model digits.safetensors: trained on digits, test accuracy 97.00 %"
+    assert answer.startswith("mouse-0.png: 0 (")
+    assert [line.split()[0] for line in lines] == [">", *"123456789"]
+    found = predict_image("mouse-0.png")
+    assert found.prediction == "0"
+    assert f"({100 * found.confidence:.1f} %)" in answer
+    shares = [float(line.strip("> ").split()[1]) for line in lines]
+    assert np.allclose(shares, [100 * p for p in found.probabilities.values()], atol=0.006)
+    assert lines[0].count("#") == round(30 * found.confidence)
+    assert max(line.count("#") for line in lines[1:]) <= lines[0].count("#")
+
+
+def test_several_pictures_get_a_line_each(equipped: Path) -> None:
+    done = run("photo-3.jpg", ".", "--model", "digits.safetensors")
+    assert (done.status, done.err) == (0, "")
+    assert [line.split(":")[0] for line in done.out.splitlines()[1:]] == [
+        "photo-3.jpg",
+        "mouse-0.png",
+        "mouse-6.png",
+        "photo-3.jpg",
+    ]
+    done = run("mouse-0.png", "mouse-6.png", "--top", "2")
+    lines = done.out.splitlines()[1:]
+    assert len(lines) == 6
+    assert lines[1].startswith("> 0 ")
+
+
+def test_json(equipped: Path) -> None:
+    found = answers("mouse-0.png", "photo-3.jpg")
+    assert [list(one) for one in found] == [["file", "prediction", "confidence", "probabilities", "warning"]] * 2
+    assert [one["file"] for one in found] == ["mouse-0.png", "photo-3.jpg"]
+    assert list(found[0]["probabilities"]) == list("0123456789")
+    assert sum(found[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    [best] = answers("mouse-0.png", "--top", "1")
+    assert best["probabilities"] == {"0": best["confidence"]}
+
+
+def test_temperature(equipped: Path) -> None:
+    cold, warm = (answers("photo-3.jpg", "--temperature", t)[0] for t in ("1", "5"))
+    assert warm["confidence"] < cold["confidence"]
+    assert warm["warning"] == "the network is unsure"
+    assert predict_image("photo-3.jpg", temperature=5).confidence == warm["confidence"]
+
+
+def test_invert(equipped: Path) -> None:
+    plain, said, wrong = (answers("mouse-0.png", *option)[0] for option in ((), ["--invert"], ["--no-invert"]))
+    assert plain == said
+    assert plain != wrong
+
+
+def test_no_ink(equipped: Path) -> None:
+    Image.new("L", (90, 90), 250).save("blank.png")
+    done = run("blank.png", "mouse-0.png")
+    assert done.status == 0
+    assert "\nblank.png: no ink in this picture\nmouse-0.png: 0" in done.out
+    assert answers("blank.png") == [
+        {
+            "file": "blank.png",
+            "prediction": None,
+            "confidence": None,
+            "probabilities": None,
+            "warning": "no ink in this picture",
+        }
+    ]
+
+
+def test_show_draws_what_the_network_sees(equipped: Path) -> None:
+    done = run("mouse-0.png", "--show")
+    seen = predict_image("mouse-0.png").seen
+    drawing = done.out.splitlines()[-8:]
+    assert [[2 * x < len(line) and line[2 * x] != " " for x in range(8)] for line in drawing] == (seen >= 26).tolist()
+
+
+def test_save_seen(equipped: Path) -> None:
+    assert run("mouse-0.png", "--save-seen", "seen.png").status == 0
+    assert np.array_equal(np.asarray(Image.open("seen.png")), predict_image("mouse-0.png").seen)
+    assert run("mouse-0.png", "mouse-6.png", "photo-3.jpg", "--save-seen", "seen.png").status == 0
+    sheet = np.asarray(Image.open("seen.png"))
+    assert sheet.shape == (16, 16)
+    assert np.array_equal(sheet[8:, :8], predict_image("photo-3.jpg").seen)
+    before = Path("mouse-0.png").read_bytes()
+    assert run("mouse-0.png", "--save-seen", "mouse-0.png").status == 2
+    assert run("mouse-0.png", "--save-seen", "./seen.jpg").status == 2
+    assert Path("mouse-0.png").read_bytes() == before
+    Image.new("L", (90, 90), 250).save("blank.png")
+    assert run("blank.png", "--save-seen", "other.png").status == 1
+    assert not Path("other.png").exists()
+
+
+def test_standard_input(equipped: Path) -> None:
+    command = [sys.executable, "-m", "pynet", "predict", "-", "--json"]
+    done = subprocess.run(command, input=PICTURES["mouse-0.png"].content, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    [found] = json.loads(done.stdout)
+    assert found["file"] == "-"
+    assert found["probabilities"] == answers("mouse-0.png")[0]["probabilities"]
+    done = subprocess.run(command, input=b"", capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"pynet predict: error: -: ")
+
+
+# ---- predict_image ---------------------------------------------------------------------------------------------------
+
+
+def test_paths_images_and_arrays_are_the_same_picture(equipped: Path, model: Path) -> None:
+    net = pynet.load(model)
+    image = Image.open("mouse-0.png").convert("L")
+    grey = np.asarray(image)
+    forms = [
+        "mouse-0.png",
+        Path("mouse-0.png"),
+        image,
+        grey,
+        grey.astype(np.float64) / 255,
+        grey.astype(np.uint16) * 257,
+        np.dstack([grey] * 3),
+        np.dstack([grey] * 3 + [np.full_like(grey, 255)]),
+    ]
+    found = [pynet.predict_image(form, net) for form in forms]
+    assert all(isinstance(one, Prediction) and one.prediction == "0" for one in found)
+    assert all(np.abs(one.seen.astype(int) - found[0].seen).max() <= 2 for one in found)
+
+
+def test_pictures_of_the_data_set_are_seen_as_they_are(model: Path) -> None:
+    digits, net = data.load("digits"), pynet.load(model)
+    found = [predict_image(x, net) for x in digits.x_test[:40]]
+    assert [int(one.prediction) for one in found] == net.predict(digits.x_test[:40]).tolist()
+    assert all(np.array_equal(one.seen, x) for one, x in zip(found, digits.x_test, strict=False))
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros(9), np.zeros((0, 5)), np.zeros((4, 4, 2)), np.full((9, 9), 1.5), np.zeros((9, 9), complex)]
+)
+def test_arrays_that_are_no_picture(model: Path, array: np.ndarray) -> None:
+    with pytest.raises(DataError, match="accepted:"):
+        predict_image(array, model)
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_model_is_taken_and_named(equipped: Path) -> None:
+    pynet.Network("input(784) dense(10) softmax").save("later.safetensors")
+    later = Path("digits.safetensors").stat().st_mtime + 9
+    os.utime("later.safetensors", (later, later))
+    assert run("mouse-0.png").out.startswith("model later.safetensors\n")
+
+
+def test_the_model_is_read_once(equipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, paths = pynet.Network._load, []
+    monkeypatch.setattr(pynet.Network, "_load", lambda path: paths.append(path) or read(path))
+    for option in ((), ("--model", "digits.safetensors")):
+        assert run("mouse-0.png", *option).status == 0
+    assert len(paths) == 2
+
+
+def test_no_model() -> None:
+    done = run("a.png")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        "pynet predict: error: no model in this folder: run `pynet train` here first, or name one by --model FILE\n"
+    )
+    assert "cannot read away" in run("a.png", "--model", "away").err
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"), [("input(784)", (28, 28)), ("input(1,20,30)", (20, 30)), ("input(3,32,32)", (3, 32, 32))]
+)
+def test_models_without_a_note(text: str, shape: tuple[int, ...]) -> None:
+    assert preparation_of(pynet.Network(f"{text} dense(10) softmax")).shape == shape
+
+
+@pytest.mark.parametrize("text", ["input(13)", "input(4)", "input(2,9,9)"])
+def test_models_that_take_no_pictures(text: str) -> None:
+    with pytest.raises(ValueError, match="which is no picture"):
+        preparation_of(pynet.Network(f"{text} dense(10) softmax"))
+
+
+def test_the_note_of_a_model_decides(equipped: Path) -> None:
+    net = pynet.Network("input(64) dense(2) softmax")
+    net.classes = ["cat", "dog"]
+    net.meta["pictures"] = Preparation(8, 8, style=None).note()
+    assert np.array_equal(predict_image(Image.new("L", (80, 80), 77), net).seen, np.full((8, 8), 77, np.uint8))
+    assert predict_image("mouse-0.png", net).prediction in ("cat", "dog")
+    net.meta["pictures"] = Preparation(9, 8).note()
+    with pytest.raises(ValueError, match="note says pictures of"):
+        predict_image("mouse-0.png", net)
+
+
+def test_one_output_tells_two_classes() -> None:
+    net = pynet.Network("input(64) dense(1) sigmoid loss(mse)")
+    found = predict_image(np.eye(20), net)
+    assert list(found.probabilities) == ["0", "1"]
+    assert sum(found.probabilities.values()) == pytest.approx(1)
+
+
+# ---- bad files -------------------------------------------------------------------------------------------------------
+
+
+def test_bad_files_do_not_stop_the_others(equipped: Path) -> None:
+    Path("cut.png").write_bytes(PICTURES["mouse-0.png"].content[:300])
+    Path("text.jpg").write_text("no picture")
+    Path("empty.png").touch()
+    Path("sub").mkdir()
+    files = ["cut.png", "text.jpg", "mouse-0.png", "empty.png", "sub", "away.png", "photo-3.jpg"]
+    done = run(*files)
+    assert done.status == 1
+    assert [line.split(":")[0] for line in done.out.splitlines()[1:]] == ["mouse-0.png", "photo-3.jpg"]
+    errors = done.err.splitlines()
+    assert [line.split(":")[2].strip() for line in errors] == ["cut.png", "text.jpg", "empty.png", "sub", "away.png"]
+    assert all(line.startswith("pynet predict: error: ") for line in errors)
+    found = run("--json", *files)
+    assert found.status == 1
+    assert [one["file"] for one in json.loads(found.out)] == files
+    assert [one["prediction"] is None for one in json.loads(found.out)] == [True, True, False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "a.png --top 0",
+        "a.png --temperature 0",
+        "a.png --temperature nan",
+        "a.png --save-seen x.jpg",
+        "a.png --mode",
+    ],
+)
+def test_usage(equipped: Path, options: str) -> None:
+    done = run(*options.split())
+    assert (done.status, done.out) == (2, "")
+    assert done.err.endswith("; pynet predict --help lists the options\n")
+    assert done.err.count("\n") == 1
+
+
+def test_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pynet_main(["--help"]) == 0
+    assert "\n  predict " in capsys.readouterr().out
+    with pytest.raises(SystemExit) as done:
+        pynet_main(["predict", "--help"])
+    assert done.value.code == 0
+    assert "examples:\n  pynet predict three.jpg" in capsys.readouterr().out
+
+
+def test_import_pynet_is_light() -> None:
+    code = "import sys, pynet; assert not {'PIL', 'pynet.commands.predict', 'pynet.pictures'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+# ---- many, and of other hands ----------------------------------------------------------------------------------------
+
+
+def test_many_small_pictures(equipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go through the network together."""
+    digits = data.load("digits")
+    Path("many").mkdir()
+    for i, x in enumerate(digits.x_train[:500]):
+        sheet = np.full((40, 48), 255, np.uint8)
+        sheet[4 + i % 4 : 36 + i % 4, 3 + i % 12 : 35 + i % 12] -= np.kron(x, np.ones((4, 4), np.uint8))
+        Image.fromarray(sheet).save(f"many/{i}.png")
+    proba, sizes = pynet.Network.predict_proba, []
+
+    def counted(net: pynet.Network, x: np.ndarray, *args: Any, **options: Any) -> np.ndarray:
+        sizes.append(len(x))
+        return proba(net, x, *args, **options)
+
+    monkeypatch.setattr(pynet.Network, "predict_proba", counted)
+    found = answers("many")
+    right = [int(one["prediction"] or -1) == digits.y_train[int(Path(one["file"]).stem)] for one in found]
+    assert len(found) == 500
+    assert np.mean(right) > 0.8
+    assert sizes == [256, 244]
+
+
+@pytest.mark.mnist
+def test_digits_of_other_hands(mnist: data.Dataset) -> None:
+    """A plain network that knows MNIST names the pictures of tests/helpers/handwriting.py, in every scene."""
+    net = pynet.Network("input(784) dense(128) relu dense(10) softmax")
+    net.fit(mnist.x_train, mnist.y_train, epochs=8)
+    files = list(handwriting.pictures())
+    seen = [prepare(read_picture(io.BytesIO(file.content)), preparation_of(net)) for file in files]
+    right = net.predict(np.stack(seen)) == [file.digit for file in files]
+    shares = {scene: right[[file.scene == scene for file in files]].mean() for scene in handwriting.SCENES}
+    assert right.mean() >= 0.96
+    assert min(shares.values()) >= 0.7, shares

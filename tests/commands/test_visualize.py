@@ -1,0 +1,123 @@
+"""`pynet visualize` draws every figure, or says why not; the pictures that `pynet train` draws."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.command import DIGITS, FEW, one_line, run, save_model
+from PIL import Image
+
+import pynet
+from pynet.commands import visualize
+from pynet.training.history import History
+
+
+def test_everything(folder: Path) -> None:
+    assert run(*FEW).status == 0
+    done = run("--out", "pictures", command=visualize)
+    assert (done.status, done.err) == (0, "")
+    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "looks", "noise", "temperatures"]
+    assert re.findall(r"^pictures/digits-(\w+)\.png  \S", done.out, re.M) == kinds
+    assert "no boundary: the samples have 64 numbers" in done.out
+    assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(f"digits-{kind}.png" for kind in kinds)
+
+
+def test_chosen_ones(folder: Path) -> None:
+    assert run(*FEW, "--history", "a.csv").status == 0
+    assert run(*FEW, "--history", "b.json", "--lr", "0.01").status == 0
+    done = run("looks", "weights", "--layer", "2", "--units", "0,5", "--format", "svg", command=visualize)
+    assert (done.status, done.out.count("\n")) == (0, 2)
+    assert done.out.startswith(
+        "digits-looks.svg  what layer 2, dense(64), looks for\ndigits-weights.svg  weights of layer 2"
+    )
+    assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-curves.png")
+    assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-curves.pdf")
+    assert run("temperatures", "--sample", "354", command=visualize).status == 0
+    assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
+
+
+def test_history_files_come_back(folder: Path) -> None:
+    assert run(*FEW, "--history", "a.csv").status == 0
+    assert run(*FEW, "--history", "a.json").status == 0
+    for name in ("a.csv", "a.json"):
+        History.load(name).save(f"again-{name}")
+        assert Path(f"again-{name}").read_bytes() == Path(name).read_bytes()
+    noted = History.from_note(pynet.load("digits.safetensors").meta["history"])
+    assert (noted.loss, noted.val_accuracy) == (History.load("a.json").loss, History.load("a.json").val_accuracy)
+    assert run(*FEW, "--load", "digits.safetensors").status == 0
+    longer = History.from_note(pynet.load("digits.safetensors").meta["history"])
+    assert longer.loss[:2] == noted.loss
+    assert len(longer.loss) == 4
+    assert History.from_note("no JSON") == History.from_note("[1]") == History.from_note('{"a": [1]}') == History()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "epoch,loss\n1,x\n", "[1]", '[{"loss": 1}, {"accuracy": 2}, {"loss": 2}]', "[]"]
+)
+def test_what_is_no_history(folder: Path, content: str) -> None:
+    for name in ("a.csv", "a.json"):
+        Path(name).write_text(content)
+        with pytest.raises(ValueError, match=rf"{name} is no history that pynet train --history wrote"):
+            History.load(name)
+
+
+@pytest.mark.parametrize("toy", ["moons", "spirals", "line"])
+def test_toys(toy: str) -> None:
+    done = run("boundary", "--toy", toy, command=visualize)
+    assert (done.status, done.err) == (0, "")
+    assert re.match(
+        rf"{toy}-boundary.png  (where .*: (9[5-9]|100)\.\d\d % right|what the network says: loss 0\.00)", done.out
+    )
+
+
+def test_what_visualize_refuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_line(run(command=visualize), 1, "no model in this folder")
+    one_line(run("weight", command=visualize), 2, "'weight' cannot be drawn; accepted: curves, weights")
+    one_line(run("noise", "--toy", "moons", command=visualize), 2, "--toy trains a network")
+    one_line(run("--history", "x.csv", command=visualize), 1, "x.csv")
+    save_model("m.safetensors")
+    one_line(run("curves", command=visualize), 1, "m.safetensors holds no history of its training")
+    one_line(run("boundary", *DIGITS, command=visualize), 1, "the samples have 64 numbers")
+    one_line(
+        run("temperatures", "--sample", "355", *DIGITS, command=visualize), 2, "355 is not accepted; accepted: 0 to 354"
+    )
+    one_line(run("looks", "--layer", "5", command=visualize), 1, "layer is 5")
+    Path("file").touch()
+    one_line(run("weights", "--out", "file", command=visualize), 1, "file")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    one_line(run("weights", command=visualize), 1, f"this installs it: {sys.executable} -m pip install matplotlib")
+    one_line(run(*FEW, "--plot"), 1, "-m pip install matplotlib")
+    assert not Path("digits.safetensors").exists()
+
+
+def test_train_draws_beside_the_model(folder: Path) -> None:
+    Path("models").mkdir()
+    done = run(*FEW, "--plot", "--save", "models/a.safetensors")
+    assert (done.status, done.err) == (0, "")
+    for kind in ("curves", "weights", "confusion"):
+        assert f"drew models/a-{kind}.png\n" in done.out
+        with Image.open(f"models/a-{kind}.png") as picture:
+            assert min(picture.size) > 400
+    assert re.search(r"^next: .*pynet visualize --model models/a.safetensors", done.out, re.M)
+    one_line(run(*FEW, "--plot", "--save", "none"), 2, "--plot draws beside the model")
+    assert run(*DIGITS, "--plot", "--epochs", "0", "--quiet").status == 0
+    assert sorted(path.name for path in Path().glob("digits*")) == [
+        "digits-confusion.png",
+        "digits-weights.png",
+        "digits.safetensors",
+    ]
+
+
+def test_no_display_is_needed(folder: Path) -> None:
+    save_model("m.safetensors")
+    env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
+    command = [sys.executable, "-m", "pynet", "visualize", "weights"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env | {"MPLBACKEND": "tkagg"}, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("m-weights.png").exists()

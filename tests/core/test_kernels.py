@@ -1,0 +1,308 @@
+"""Every kernel on every table against float64 NumPy, with the same bits on each; and what kernels refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from helpers.arithmetic import (
+    EXP,
+    SHAPES,
+    TINY,
+    Result,
+    U,
+    bits,
+    floats,
+    off_by_more,
+    on_each_table,
+    two_tables,
+)
+from numpy.testing import assert_array_equal
+
+from pynet import kernels, reference
+
+# ---- each kernel but the matrix product: what it gives, what it should, how far apart they may be ----
+
+
+def bias(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x, b = floats(rng, m, n), floats(rng, n)
+    expected = reference.bias(x, b)
+    yield kernels.bias(x, b), expected, U * abs(expected)
+
+
+def bias_grad(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    dy = floats(rng, m, n)
+    yield kernels.bias_grad(dy), reference.bias_grad(dy), m * U * reference.bias_grad(abs(dy))
+
+
+def relu(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x, dy = floats(rng, m, n), floats(rng, m, n)
+    x[0, 0], x[-1, -1] = 0, -0.0
+    y = kernels.relu(x)
+    assert not np.signbit(y).any()
+    yield y, reference.relu(x), 0
+    yield kernels.relu_grad(dy, y), reference.relu_grad(dy, y), 0
+
+
+def sigmoid(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x, dy = floats(rng, m, n, scale=5), floats(rng, m, n)
+    y = kernels.sigmoid(x)
+    expected = reference.sigmoid(x)
+    yield y, expected, (EXP + 2 * U) * expected
+    # y (1 - y) is computed as y - y y: without fused multiply-add y y is rounded, to within U of a number below 1
+    yield kernels.sigmoid_grad(dy, y), reference.sigmoid_grad(dy, y), 3 * U * abs(dy)
+
+
+def tanh(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x, dy = floats(rng, m, n, scale=2), floats(rng, m, n)
+    y = kernels.tanh(x)
+    expected = reference.tanh(x)
+    yield y, expected, 3e-7 * abs(expected)
+    yield kernels.tanh_grad(dy, y), reference.tanh_grad(dy, y), 3 * U * abs(dy)
+
+
+def softmax(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x, dp = floats(rng, m, n, scale=3), floats(rng, m, n)
+    for temperature in (1.0, 0.5, 7.0):
+        expected = reference.softmax(x, temperature)
+        # x - max is rounded before exp sees it, and divided by the temperature with two more roundings
+        arguments = 3 * U * (x.max(1, keepdims=True) - x) / temperature
+        p = kernels.softmax(x, temperature)
+        yield p, expected, (2 * EXP + (n + 4) * U + 2 * arguments.max(1, keepdims=True)) * expected
+    dot = (abs(dp) * p).sum(1, keepdims=True)
+    yield kernels.softmax_grad(dp, p), reference.softmax_grad(dp, p), (n + 3) * U * p * (abs(dp) + dot)
+
+
+def cross_entropy(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x, labels = floats(rng, m, n, scale=3), rng.integers(0, n, m)
+    for scale, smoothing in ((None, 0.0), (0.25, 0.0), (0.25, 0.3)):
+        loss, dx = kernels.cross_entropy(x, labels, scale, smoothing)
+        expected_loss, expected_dx = reference.cross_entropy(x, labels, scale, smoothing)
+        spread = np.float64(x.max() - x.min()) + 1
+        # absolute: near probability 1 the loss is a small difference of numbers about 1
+        yield loss, expected_loss, 2 * EXP + (n + 4) * U + 4 * U * spread + smoothing * n * U * spread
+        yield dx, expected_dx, (2 * EXP + (n + 4) * U + 2 * U * spread) * (1 / m if scale is None else scale)
+
+
+def binary_cross_entropy(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x, y = floats(rng, m, n, scale=5), rng.random((m, n)).astype(np.float32)
+    for scale in (None, 3.0):
+        loss, dx = kernels.binary_cross_entropy(x, y, scale)
+        expected_loss, expected_dx = reference.binary_cross_entropy(x, y, scale)
+        yield loss, expected_loss, (n + 4) * U * (expected_loss + abs(x).sum(axis=1)) + n * EXP
+        yield dx, expected_dx, (3.0 if scale else 1 / max(m, 1)) * (2 * EXP + 4 * U)
+
+
+def squared_error(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    p, y = floats(rng, m, n), floats(rng, m, n)
+    for scale in (None, 3.0):
+        loss, dp = kernels.squared_error(p, y, scale)
+        expected_loss, expected_dp = reference.squared_error(p, y, scale)
+        yield loss, expected_loss, (n + 4) * U * expected_loss
+        yield dp, expected_dp, 3 * U * abs(expected_dp)
+
+
+def sgd(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    w, dw = floats(rng, m, n), floats(rng, m, n)
+    rate = float(np.float32(0.1))
+    expected = w.astype(np.float64)
+    reference.sgd(expected, dw, rate)
+    kernels.sgd(w, dw, rate)
+    yield w, expected, 2 * U * (abs(expected) + abs(dw))
+
+
+def momentum(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    for nesterov in (False, True):
+        w, velocity, dw = floats(rng, m, n), floats(rng, m, n), floats(rng, m, n)
+        w64, v64 = w.astype(np.float64), velocity.astype(np.float64)
+        size = abs(w64) + abs(v64) + abs(dw)
+        reference.momentum(w64, v64, dw, 0.25, 0.75, nesterov)
+        kernels.momentum(w, velocity, dw, 0.25, 0.75, nesterov)
+        yield velocity, v64, 2 * U * size
+        yield w, w64, 3 * U * size
+
+
+def rmsprop(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    w, square, dw = floats(rng, m, n), abs(floats(rng, m, n)), floats(rng, m, n)
+    w64, s64 = w.astype(np.float64), square.astype(np.float64)
+    reference.rmsprop(w64, s64, dw, 0.25, 0.75, 0.01)
+    kernels.rmsprop(w, square, dw, 0.25, 0.75, 0.01)
+    yield square, s64, 4 * U * s64
+    yield w, w64, U * abs(w64) + 8 * U * 0.25 * abs(dw) / np.sqrt(s64)
+
+
+def adam(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    for step, decay in ((1, 0.0), (2, 0.25), (1000, 0.0)):
+        w, mean, square, dw = floats(rng, m, n), floats(rng, m, n), abs(floats(rng, m, n)), floats(rng, m, n)
+        w64, m64, s64 = w.astype(np.float64), mean.astype(np.float64), square.astype(np.float64)
+        size = abs(m64) + abs(dw)  # the mean may be a small difference of these
+        reference.adam(w64, m64, s64, dw, step, 0.25, 0.75, 0.99, 0.01, decay)
+        kernels.adam(w, mean, square, dw, step, 0.25, 0.75, 0.99, 0.01, decay)
+        yield mean, m64, 3 * U * size
+        yield square, s64, 4 * U * s64
+        quotient = size / (1 - 0.75**step) / np.sqrt(s64 / (1 - 0.99**step))
+        yield w, w64, 3 * U * abs(w64) + 12 * U * 0.25 * quotient
+
+
+def one_hot(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    labels = rng.integers(0, n, m)
+    yield kernels.one_hot(labels, n), reference.one_hot(labels, n), 0
+
+
+def gather(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x = rng.integers(0, 256, (m + 2, n), np.uint8)
+    index = rng.integers(0, m + 2, m)
+    expected = reference.gather(x, index)
+    yield kernels.gather(x, index), expected, U * expected
+    yield kernels.gather(x), reference.gather(x), U * reference.gather(x)
+
+
+Kernel = Callable[[np.random.Generator, int, int], Iterator[Result]]
+KERNELS: list[Kernel] = [
+    bias,
+    bias_grad,
+    relu,
+    sigmoid,
+    tanh,
+    softmax,
+    cross_entropy,
+    binary_cross_entropy,
+    squared_error,
+    sgd,
+    momentum,
+    rmsprop,
+    adam,
+    one_hot,
+    gather,
+]
+each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.__name__)
+
+
+@each_kernel
+def test_kernel_is_the_reference(table: str, kernel: Kernel) -> None:
+    for m, n in SHAPES:
+        for i, (got, expected, bound) in enumerate(kernel(np.random.default_rng([m, n]), m, n)):
+            wrong = off_by_more(got, expected, bound)
+            assert not len(wrong), f"{m} x {n}, result {i}: wrong at {wrong[:5].tolist()}"
+
+
+@each_kernel
+@pytest.mark.parametrize(("m", "n"), [(0, 3), (3, 0), (0, 0)])
+def test_nothing_to_do(table: str, kernel: Kernel, m: int, n: int) -> None:
+    if n == 0 and kernel in (softmax, cross_entropy, one_hot, relu):
+        n = 1  # no softmax, no label and no first element without a column
+    if m == 0 and kernel in (relu, cross_entropy):
+        m = 1
+    for got, expected, _ in kernel(np.random.default_rng(0), m, n):
+        assert got.shape == expected.shape
+        assert np.isfinite(got).all()
+
+
+@two_tables
+@each_kernel
+def test_bits_are_the_same_on_each_table(kernel: Kernel) -> None:
+    def run(m: int, n: int) -> list[bytes]:
+        return [bits(got) for got, _, _ in kernel(np.random.default_rng([m, n]), m, n)]
+
+    for m, n in SHAPES:
+        found = on_each_table(run, m, n)
+        assert found["avx2"] == found["avx512"], f"{m} x {n}"
+
+
+@each_kernel
+def test_denormals_are_back_after_each_call(table: str, kernel: Kernel) -> None:
+    small = np.full(33, 2 * TINY / 3, np.float32)
+    for _ in kernel(np.random.default_rng(0), 5, 33):
+        assert (small / 2 > 0).all()
+        assert np.float32(TINY) * np.float32(0.25) > 0
+
+
+# ---- bytes, one-hot rows, order ----
+
+
+def test_each_byte_is_a_255th_correctly_rounded(table: str) -> None:
+    every = np.arange(256, dtype=np.uint8)
+    expected = np.arange(256, dtype=np.float32) / np.float32(255)
+    for n in (1, 7, 16, 33, 256):
+        x = np.stack([np.resize(np.roll(every, -i), n) for i in range(256)])
+        assert_array_equal(kernels.gather(x), expected[x])
+        assert_array_equal(kernels.gather(x, [255, 0, 255]), expected[x[[255, 0, 255]]])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 10, 1000])
+@pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (1, 0), (0, 1), (2**64 - 1, 2**64 - 1)])
+def test_shuffle_is_a_permutation(n: int, seed: int, epoch: int) -> None:
+    order = kernels.shuffle(n, seed, epoch)
+    assert order.dtype == np.int32
+    assert_array_equal(np.sort(order), np.arange(n))
+
+
+def test_shuffle_differs_by_seed_and_by_epoch() -> None:
+    orders = {bits(kernels.shuffle(50, seed, epoch)) for seed in range(20) for epoch in range(20)}
+    assert len(orders) == 400
+
+
+def test_shuffle_stays_what_it_is() -> None:
+    assert kernels.shuffle(10).tolist() == PINNED_SHUFFLE
+    assert kernels.shuffle(10, seed=7, epoch=3).tolist() == PINNED_SHUFFLE_7_3
+
+
+PINNED_SHUFFLE = [9, 4, 8, 7, 0, 3, 2, 6, 1, 5]
+PINNED_SHUFFLE_7_3 = [4, 9, 0, 7, 3, 8, 5, 6, 2, 1]
+
+
+@pytest.mark.parametrize("by", ["seed", "epoch"])
+def test_shuffle_puts_each_number_everywhere_alike(by: str) -> None:
+    n, draws = 8, 8000
+    counts = np.zeros((n, n))
+    for i in range(draws):
+        counts[np.arange(n), kernels.shuffle(n, **{by: i})] += 1
+    expected = draws / n
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    # (n - 1)^2 = 49 degrees of freedom: mean 49, deviation 9.9; above 100 once in 10^5
+    assert 15 < chi_square < 100
+
+
+def test_shuffle_orders_are_alike_in_number() -> None:
+    orders = [tuple(kernels.shuffle(4, seed).tolist()) for seed in range(4800)]
+    counts = np.array([orders.count(order) for order in set(orders)])
+    assert len(counts) == 24
+    assert ((counts - 200.0) ** 2 / 200).sum() < 60  # 23 degrees of freedom: above 60 once in 3 * 10^4
+
+
+# ---- what is refused ----
+
+TWO = np.ones((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: kernels.bias(TWO, [1, 2]), r"b has shape \(2,\); x \(2, 3\) takes \(3,\)"),
+        (lambda: kernels.bias_grad(TWO[0]), "dy has shape"),
+        (lambda: kernels.relu_grad(TWO, TWO.T), r"argument 1 \(2, 3\), argument 2 \(3, 2\)"),
+        (lambda: kernels.softmax_grad(TWO, TWO.T), r"dp \(2, 3\), p \(3, 2\)"),
+        (lambda: kernels.squared_error(TWO, TWO.T), r"p \(2, 3\), y \(3, 2\)"),
+        (lambda: kernels.cross_entropy(TWO, [0]), r"labels have shape \(1,\)"),
+        (lambda: kernels.cross_entropy(TWO, [0.0, 1.0]), "dtype float64; accepted: integers"),
+        (lambda: kernels.cross_entropy(TWO, [0, 3]), "labels run from 0 to 3; accepted: 0 to 2"),
+        (lambda: kernels.cross_entropy(TWO, [-1, 0]), "labels run from -1 to 0"),
+        (lambda: kernels.cross_entropy(TWO, np.array([2**32, 0])), "accepted: 0 to 2"),
+        (lambda: kernels.one_hot([3], 3), "labels run from 3 to 3"),
+        (lambda: kernels.one_hot(3, 4), "labels have shape"),
+        (lambda: kernels.gather(TWO), r"x has shape \(2, 3\) and dtype float32; accepted: uint8"),
+        (lambda: kernels.gather(np.zeros((2, 3), np.uint8), [2]), "accepted: 0 to 1"),
+        (lambda: kernels.sgd(TWO.astype(np.float64), TWO, 0.1), "w must be"),
+        (lambda: kernels.sgd(np.asfortranarray(TWO), TWO, 0.1), "w must be"),
+        (lambda: kernels.sgd(TWO.copy(), TWO.T, 0.1), r"w \(2, 3\), dw \(3, 2\)"),
+        (lambda: kernels.momentum(TWO.copy(), TWO.astype(np.float64), TWO, 0.1), "velocity must be"),
+        (lambda: kernels.adam(TWO.copy(), TWO.copy(), TWO.copy(), TWO, 0, 0.1), "step is 0; accepted: 1 or more"),
+        (lambda: kernels.set_cpu("sse"), "kernel table 'sse'; this CPU has .*portable"),
+        (lambda: kernels.shuffle(3, seed=-1), "seed is -1"),
+        (lambda: kernels.shuffle(-1), "-1|negative"),
+    ],
+)
+def test_kernels_refuse(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

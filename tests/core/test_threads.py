@@ -1,0 +1,438 @@
+"""Threads: the same bits for every number of them, several callers at once, forks, and the environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from pynet import SGD, Adam, Network, data, kernels
+
+Array = np.ndarray[Any, Any]
+
+# Enough work in a batch of 32 for the core to share it out; widths that do not divide evenly.
+SPEC = "input(70) dense(130) relu dense(61) tanh dense(50) relu dense(10) softmax"
+SPECS = [
+    SPEC,
+    "input(784) dense(128) relu dense(64) relu dense(10) softmax",
+    "input(500) dense(17) sigmoid dense(300) softmax dense(9) sigmoid",
+    "input(3,20,20) relu dense(40) relu dense(2)",
+    "input(3,20,20) conv(8,3,pad=1) relu maxpool(2) conv(20,3,stride=2) relu avgpool(2) dense(30) softmax",
+    "input(20) dense(400) relu dense(300) tanh dense(3) softmax",
+]
+COUNTS = (1, 2, 3, 4, 8)
+
+
+@pytest.fixture(autouse=True)
+def default_threads() -> Iterator[None]:
+    yield
+    kernels.set_threads(None)
+
+
+def samples(net: Network, n: int = 101, seed: int = 0) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, *net.in_shape), np.uint8)
+    return x * (rng.random(x.shape) > 0.5 * (seed % 2)), rng.integers(0, net.out_shape[0], n)
+
+
+def results(spec: str, seed: int = 0) -> tuple[object, ...]:
+    """Bits of everything that a network can do."""
+    net = Network(spec, seed=seed)
+    x, y = samples(net, seed=seed)
+    history = net.fit(x, y, epochs=2, batch_size=32, validation=(x, y))
+    for batch in data.batches(x, y, 32, seed=1):
+        net.forward(batch[0])
+        net.loss(batch[1])
+        net.backward()
+        net.update(SGD(0.1))
+    p = net.predict_proba(x, 0.7)
+    return (
+        net.weights_sha256(),
+        history.loss,
+        history.accuracy,
+        history.val_loss,
+        net.evaluate(x, y),
+        p.tobytes(),
+        *(gradient.tobytes() for gradient in net.gradients.values()),
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_number_of_threads_gives_the_same_bits(table: str, spec: str, seed: int) -> None:
+    found = []
+    for count in COUNTS:
+        kernels.set_threads(count)
+        assert kernels.threads() == count
+        found.append(results(spec, seed))
+    assert all(result == found[0] for result in found)
+
+
+def test_large_layers_in_a_row_have_the_same_bits() -> None:
+    """Each thread owns some of their weights, and all read what one makes of its own: many steps, to catch a hurry."""
+    net = Network("input(300) dense(256) relu dense(256) relu dense(256) dense(10) softmax")
+    start = {name: tensor.copy() for name, tensor in net.tensors.items()}
+    x, y = samples(net, 6400)
+    found = set()
+    for count in (1, 2, 3, 2, 4, 2):
+        kernels.set_threads(count)
+        for name, tensor in net.tensors.items():
+            tensor[...] = start[name]
+        net.fit(x, y, epochs=1, batch_size=64)
+        found.add(net.weights_sha256())
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.1), Adam(0.001)])
+@pytest.mark.parametrize("batch_size", [64, 65, 128, 200, 301])
+@pytest.mark.parametrize("spec", SPECS[1:3])
+def test_large_batches_have_the_bits_of_the_four_steps(
+    table: str, spec: str, batch_size: int, optimizer: SGD | Adam
+) -> None:
+    """Training takes the inputs of more than 64 samples piece by piece, the steps by hand all at once."""
+    found = set()
+    for count in COUNTS[:3]:
+        kernels.set_threads(count)
+        trained, stepped = Network(spec), Network(spec)
+        x, y = samples(trained, 301, seed=1)
+        trained.fit(x, y, epochs=1, batch_size=batch_size, optimizer=optimizer, seed=3)
+        with pytest.raises(RuntimeError, match="after backward"):  # the sums on the way are no gradients
+            _ = trained.gradients
+        for batch in data.batches(x, y, batch_size, seed=3):
+            stepped.forward(batch[0])
+            stepped.loss(batch[1])
+            stepped.backward()
+            stepped.update(optimizer)
+        found |= {trained.weights_sha256(), stepped.weights_sha256()}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("spec", [*SPECS, "input(3,20,20) conv(8,3) layernorm gelu dense(30) layernorm softmax"])
+def test_a_new_network_says_the_same_bits(spec: str) -> None:
+    """Before it trains its work memory has room for one copy of the inputs, but for all threads' own."""
+    found = set()
+    for count in COUNTS:
+        kernels.set_threads(count)
+        x, y = samples(Network(spec), 301)
+        found.add((Network(spec).predict_proba(x).tobytes(), Network(spec).evaluate(x, y)))
+    assert len(found) == 1
+
+
+def test_more_threads_than_there_is_work_for() -> None:
+    kernels.set_threads(64)
+    many = results(SPEC)
+    kernels.set_threads(1)
+    assert results(SPEC) == many
+
+
+def test_cores_that_are_busy_elsewhere_change_nothing() -> None:
+    kernels.set_threads(1)
+    alone = results(SPEC)
+    net = Network(SPEC)
+    x, y = samples(net, 20_000)  # many batches: the others can be held up in any of them
+    p, evaluation = net.predict_proba(x), net.evaluate(x, y)
+    spin = "import signal; signal.alarm(60)\nwhile True: pass"
+    others = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(len(os.sched_getaffinity(0)))]
+    kernels.set_threads(4)
+    try:
+        for _ in range(8):
+            assert results(SPEC) == alone
+            assert (net.predict_proba(x) == p).all()
+            assert net.evaluate(x, y) == evaluation
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def test_networks_in_several_threads_at_once() -> None:
+    kernels.set_threads(2)
+    jobs = [(spec, seed) for spec in SPECS[:2] for seed in (0, 1, 2)]
+    alone = [results(*job) for job in jobs]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda job: results(*job), jobs)) == alone
+
+
+def test_kernels_in_several_threads_at_once(table: str) -> None:
+    def run(seed: int) -> list[bytes]:
+        rng = np.random.default_rng(seed)
+        a, b = rng.normal(size=(50, 300)), rng.normal(size=(70, 300))
+        return [kernels.gemm(a, b, trans_b=True).tobytes() for _ in range(20)]
+
+    alone = [run(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run, range(4))) == alone
+
+
+def test_large_kernels_give_the_same_bits_for_every_number_of_threads(table: str) -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(1003, 1501)).astype(np.float32)  # neither divides evenly
+    narrow, labels = wide[:, :7].copy().repeat(40, axis=0), rng.integers(0, 7, 40 * len(wide))
+    grad = wide[::-1].copy()
+
+    def all_kernels() -> list[bytes]:
+        found = [getattr(kernels, name)(wide) for name in ("relu", "gelu", "sigmoid", "tanh", "softmax")]
+        found += [
+            getattr(kernels, f"{name}_grad")(grad, wide) for name in ("relu", "gelu", "sigmoid", "tanh", "softmax")
+        ]
+        found += [kernels.softmax(narrow, 0.5), *kernels.cross_entropy(narrow, labels, smoothing=0.1)]
+        w, mean, square = wide.copy(), np.zeros_like(wide), np.zeros_like(wide)
+        kernels.sgd(w, grad, 0.1)
+        kernels.momentum(w, mean, grad, 0.1)
+        kernels.adam(w, mean, square, grad, 1, 0.1)
+        return [x.tobytes() for x in (*found, w, mean, square)]
+
+    kernels.set_threads(1)
+    alone = all_kernels()
+    for count in COUNTS[1:]:
+        kernels.set_threads(count)
+        assert all_kernels() == alone
+
+
+@pytest.mark.parametrize("bad", [0, -1, 65, 10**6])
+def test_bad_number_of_threads(bad: int) -> None:
+    kernels.set_threads(3)
+    with pytest.raises(ValueError, match=f"threads is {bad}; accepted: 1 to 64, or None for the default"):
+        kernels.set_threads(bad)
+    assert kernels.threads() == 3
+
+
+def test_default_number_of_threads() -> None:
+    kernels.set_threads(5)
+    kernels.set_threads(None)
+    if not {"PYNET_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys():
+        assert kernels.threads() == min(len(os.sched_getaffinity(0)), 64)
+
+
+# ---- in processes of their own: what may crash or hang, and the environment ----
+
+
+def python(script: str, **env: str | None) -> subprocess.CompletedProcess[str]:
+    """Runs a script; a variable that is None is taken out of its environment."""
+    variables = {name: value for name, value in (os.environ | env).items() if value is not None}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+
+
+def printed(script: str, **env: str | None) -> str:
+    done = python(script, **env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+THREADS = "from pynet import kernels; print(kernels.threads())"
+
+
+@pytest.mark.parametrize(
+    ("pynet", "omp", "count"),
+    [
+        ("3", None, "3"),
+        (None, "5", "5"),
+        ("3", "5", "3"),
+        (None, "4,2", "4"),
+        ("1000", None, "64"),
+        ("junk", "6", "6"),
+        ("0", "6", "6"),
+        ("-2", "6", "6"),
+    ],
+)
+def test_threads_from_the_environment(pynet: str | None, omp: str | None, count: str) -> None:
+    assert printed(THREADS, PYNET_NUM_THREADS=pynet, OMP_NUM_THREADS=omp) == count
+
+
+@pytest.mark.parametrize("pynet", [None, "", "junk", "0"])
+def test_threads_are_the_cores_of_the_process(pynet: str | None) -> None:
+    script = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {THREADS}"
+    assert printed(script, PYNET_NUM_THREADS=pynet, OMP_NUM_THREADS=None) == "1"
+    cores = str(min(len(os.sched_getaffinity(0)), 64))
+    assert printed(THREADS, PYNET_NUM_THREADS=pynet, OMP_NUM_THREADS=None) == cores
+
+
+CPU = """
+from pynet import kernels
+print(kernels.cpu())
+kernels.set_cpu("portable")
+kernels.set_cpu(None)
+print(kernels.cpu())
+"""
+
+
+@pytest.mark.parametrize("name", kernels.cpu_tables())
+def test_table_from_the_environment(name: str) -> None:
+    assert printed(CPU, PYNET_CPU=name).split() == [name, name]
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_best_table_without_the_environment(name: str | None) -> None:
+    assert printed(CPU, PYNET_CPU=name).split() == [kernels.cpu_tables()[0]] * 2
+
+
+@pytest.mark.parametrize("name", ["sse9", "AVX2", "avx2 "])
+def test_a_table_that_does_not_exist(name: str) -> None:
+    message = f"PYNET_CPU is {name!r}; this CPU has {', '.join(kernels.cpu_tables())}"
+    done = python("import pynet; pynet.Network('input(2) relu')", PYNET_CPU=name)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"ValueError: {message}")
+    done = python("import sys, pynet.train; sys.exit(pynet.train.main(['--dataset', 'digits']))", PYNET_CPU=name)
+    assert (done.returncode, done.stderr) == (1, f"pynet train: error: {message}\n")
+
+
+FORK = f"""
+import os, signal, sys
+import numpy as np
+from pynet import Network, kernels
+signal.alarm(60)
+kernels.set_threads(3)
+x = np.random.default_rng(0).integers(0, 256, (101, 70), np.uint8)
+y = np.arange(101) % 10
+
+def more(net):
+    net.fit(x, y, epochs=2, batch_size=32)
+    return net.weights_sha256()
+
+net = Network({SPEC!r})
+first = more(net)
+readers = []
+for generation in range(3):
+    r, w = os.pipe()
+    if os.fork() == 0:
+        signal.alarm(60)  # a child does not inherit it
+        if generation == 1:
+            kernels.set_threads(2)
+        os.write(w, more(net).encode())
+        os._exit(0)
+    os.close(w)
+    readers.append(r)
+second = more(net)
+print(first, second, *(os.read(r, 64).decode() for r in readers))
+for _ in readers:
+    assert os.wait()[1] == 0
+"""
+
+
+def test_fork_in_the_middle() -> None:
+    net = Network(SPEC)
+    x, y = np.random.default_rng(0).integers(0, 256, (101, 70), np.uint8), np.arange(101) % 10
+    expected = []
+    for _ in range(2):
+        net.fit(x, y, epochs=2, batch_size=32)
+        expected.append(net.weights_sha256())
+    assert printed(FORK).split() == [expected[0], *[expected[1]] * 4]
+
+
+FORK_WHILE_ANOTHER_TRAINS = f"""
+import os, signal, threading
+import numpy as np
+from pynet import Network, kernels
+signal.alarm(60)
+kernels.set_threads(2)
+x = np.random.default_rng(0).integers(0, 256, (2000, 70), np.uint8)
+y = np.arange(2000) % 10
+busy, free = Network({SPEC!r}), Network({SPEC!r})
+begun, forked = threading.Event(), threading.Event()
+
+class Waits:
+    def on_batch_end(self, run):
+        begun.set()
+
+    def on_epoch_end(self, run):
+        if run.epoch == 14:
+            forked.wait()
+
+thread = threading.Thread(target=busy.fit, args=(x, y), kwargs=dict(epochs=15, callbacks=[Waits()]))
+thread.start()
+begun.wait()
+for _ in range(10):
+    if os.fork() == 0:
+        signal.alarm(60)
+        free.fit(x[:64], y[:64], epochs=1)
+        busy.predict(x[:64])  # its lock was held by a thread that is not here
+        os._exit(0)
+    assert os.wait()[1] == 0
+forked.set()
+thread.join()
+print(busy.weights_sha256())
+"""
+
+
+def test_fork_while_another_thread_trains() -> None:
+    net = Network(SPEC)
+    net.fit(np.random.default_rng(0).integers(0, 256, (2000, 70), np.uint8), np.arange(2000) % 10, epochs=15)
+    assert printed(FORK_WHILE_ANOTHER_TRAINS) == net.weights_sha256()
+
+
+ONE_NET = """
+import sys, threading
+import numpy as np
+from pynet import Network, SGD
+sys.setswitchinterval(1e-6)
+net = Network("input(4) dense(3000) relu dense(2000)")
+expected = net.predict_proba(np.ones((1, 4)))
+over = threading.Event()
+failures = []
+
+def loop(m, rounds):
+    x = np.ones((m, 4), np.float32)
+    while rounds > 0 or (rounds < 0 and not over.is_set()):
+        rounds -= 1
+        y = net.forward(x)
+        try:
+            net.layers[0].output
+        except RuntimeError:  # the other thread's predict came between
+            pass
+        if y.shape != (m, 2000) or (y != expected).any() or len(net.predict(x)) != m:
+            failures.append(y.shape)
+
+others = [threading.Thread(target=loop, args=args) for args in ((300, 8), (1, -1))]
+for thread in others: thread.start()
+others[0].join()
+over.set()
+others[1].join()
+print(failures)
+"""
+
+
+def test_one_net_in_two_threads_is_one_call_after_another() -> None:
+    assert printed(ONE_NET) == "[]"
+
+
+def test_two_threads_train_one_net_step_by_step() -> None:
+    net = Network(SPEC)
+    x, y = samples(net, 32)
+    with ThreadPoolExecutor(2) as pool:
+        losses = list(pool.map(lambda _: net.train_step(x, y, SGD(0.1)), range(40)))
+    twin = Network(SPEC)
+    assert sorted(losses) == sorted(twin.train_step(x, y, SGD(0.1)) for _ in range(40))
+    assert_array_equal(net.layers[0].W, twin.layers[0].W)
+
+
+@pytest.mark.parametrize("count", ["many", "0", "-1", "65", "2.5"])
+def test_a_number_of_threads_that_is_none(count: str) -> None:
+    done = python("import pynet; pynet.Network('input(2) relu')", PYNET_NUM_THREADS=count)
+    message = f"ValueError: PYNET_NUM_THREADS is {count!r}; accepted: 1 to 64"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, message)
+
+
+@pytest.mark.parametrize("trans_b", [False, True])
+@pytest.mark.parametrize("trans_a", [False, True])
+@pytest.mark.parametrize(("m", "n", "k"), [(300, 450, 900), (700, 33, 1600), (40, 1100, 801)])
+def test_large_products_have_the_same_bits(table: str, m: int, n: int, k: int, trans_a: bool, trans_b: bool) -> None:
+    rng = np.random.default_rng(m)
+    a = rng.normal(size=(k, m) if trans_a else (m, k)).astype(np.float32)
+    b = rng.normal(size=(n, k) if trans_b else (k, n)).astype(np.float32)
+    start = rng.normal(size=(m, n)).astype(np.float32)
+    found = []
+    for count in (1, 2, 3):
+        kernels.set_threads(count)
+        out = start.copy()
+        found.append(kernels.gemm(a, b, trans_a=trans_a, trans_b=trans_b, out=out, accumulate=True).tobytes())
+    assert len(set(found)) == 1
+    exact = start + (a.T if trans_a else a).astype(float) @ (b.T if trans_b else b)
+    # k roundings of sums of about sqrt(k)
+    np.testing.assert_allclose(np.frombuffer(found[0], np.float32).reshape(m, n), exact, rtol=0, atol=6e-8 * k**1.5)

@@ -1,0 +1,292 @@
+"""Figures hold the numbers they claim to show, for any network: curves, weights, maps, inputs, answers, boundary."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+import pynet
+from pynet import data, figures, metrics
+from pynet.training.history import History
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def net(digits: data.Dataset) -> pynet.Network:
+    """One that has learnt a little."""
+    net = pynet.Network("input(64) dense(32) relu dense(10) softmax", seed=1)
+    net.fit(digits.x_train, digits.y_train, epochs=5)
+    return net
+
+
+def pictures(figure: Any) -> list[Array]:
+    """What the axes show as pictures, in their order."""
+    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+
+
+def titles(figure: Any) -> list[str]:
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def drawn(figure: Any) -> Any:
+    """The figure, once it is known that it can be drawn; no text may lie outside of it."""
+    figures.save(figure, "drawn.png")
+    with Image.open("drawn.png") as picture:
+        width, height = picture.size
+    renderer = figure._get_renderer()
+    for axes in figure.axes:
+        box = axes.get_tightbbox(renderer)
+        if box is not None:
+            assert box.x0 >= -2
+            assert box.y0 >= -2
+            assert box.x1 <= width * figure.dpi / 120 + 2
+            assert box.y1 <= height * figure.dpi / 120 + 2
+    return figure
+
+
+# ---- each figure -----------------------------------------------------------------------------------------------------
+
+
+def test_curves_are_the_history() -> None:
+    a = History([3, 2, 1], [0.1, 0.2, 0.3], [3.5, 2.5, 1.5], [0.05, 0.15, 0.25], [1, 1, 1])
+    b = History([9.0], [0.9])
+    figure = drawn(figures.curves({"a": a, "b": b}))
+    losses, accuracies = figure.axes
+    assert [line.get_label() for line in losses.lines] == ["a training", "a validation", "b training"]
+    assert_array_equal(losses.lines[0].get_xydata(), [[1, 3], [2, 2], [3, 1]])
+    assert_array_equal(losses.lines[1].get_ydata(), [3.5, 2.5, 1.5])
+    assert_allclose(accuracies.lines[1].get_ydata(), [5, 15, 25])
+    assert_allclose(accuracies.lines[2].get_xydata(), [[1, 90]])
+    styles = [(line.get_linestyle(), line.get_marker(), line.get_color()) for line in losses.lines]
+    assert len(set(styles)) == 3
+    for empty in ({}, History(), {"a": History()}):
+        with pytest.raises(ValueError, match="no epoch to draw"):
+            figures.curves(empty)
+
+
+def test_weights_are_the_weights(net: pynet.Network) -> None:
+    figure = drawn(figures.weights(net, most=12))
+    W = net.layers[0].W
+    shown = pictures(figure)[:12]
+    for unit, picture in enumerate(shown):
+        assert_array_equal(picture, W[:, unit].reshape(8, 8))
+    assert titles(figure)[:12] == [str(unit) for unit in range(12)]
+    low, high = figure.axes[0].images[0].get_clim()
+    assert -low == high == pytest.approx(np.percentile(abs(W), 99.5), rel=1e-5)
+    [histogram] = [axes for axes in figure.axes if axes.patches and axes.get_ylabel() == "how many"]
+    assert sum(bar.get_height() for bar in histogram.patches) == W.size
+    assert figure.get_suptitle() == "weights of layer 0, dense(32): the first 12 of 32 units"
+    second = figures.weights(net, layer=2)
+    assert_array_equal(pictures(second)[0], net.layers[2].W.T)
+    with pytest.raises(ValueError, match="layer 1 has no weights to draw; accepted: 0, 2"):
+        figures.weights(net, layer=1)
+    for wrong in (9, -1, "x"):
+        with pytest.raises(ValueError, match=f"layer is {wrong}; this network has 0, 1, 2, 3"):
+            figures.weights(net, layer=wrong)
+
+
+def test_samples_are_the_first_of_each_class(digits: data.Dataset) -> None:
+    figure = drawn(figures.samples(digits.x_test, digits.y_test, each=3))
+    shown = pictures(figure)
+    assert len(shown) == 30
+    assert_array_equal(shown[4], digits.x_test[digits.y_test == 1][1])
+    assert titles(figure)[3:6] == ["1", "1", "1"]
+    with pytest.raises(ValueError, match="no samples"):
+        figures.samples(digits.x_test[:0], digits.y_test[:0])
+
+
+def test_confusion_is_the_matrix(net: pynet.Network, digits: data.Dataset) -> None:
+    report = metrics.measure(net, digits.x_test, digits.y_test)
+    figure = drawn(figures.confusion(report.confusion))
+    axes = figure.axes[0]
+    written = np.zeros((10, 10), int)
+    for text in axes.texts:
+        j, i = text.get_position()
+        written[int(i), int(j)] = int(text.get_text().replace(",", ""))
+    assert_array_equal(written, report.confusion)
+    shares = np.ma.getdata(axes.images[0].get_array())
+    assert_allclose(shares, 100 * report.confusion / report.confusion.sum(axis=1, keepdims=True))
+    assert_array_equal(np.ma.getmaskarray(axes.images[0].get_array()), np.eye(10, dtype=bool))
+    assert figure.get_suptitle() == f"{report.correct} of 355 right"
+
+
+def test_mistakes_are_the_worst(net: pynet.Network, digits: data.Dataset) -> None:
+    p = net.predict_proba(digits.x_test)
+    said = p.argmax(axis=1)
+    wrong = [i for i in range(len(p)) if said[i] != digits.y_test[i]]
+    wrong.sort(key=lambda i: -p[i].max())
+    figure = drawn(figures.mistakes(net, digits.x_test, digits.y_test, most=6))
+    for picture, title, i in zip(pictures(figure), titles(figure), wrong[:6], strict=True):
+        assert_array_equal(picture, digits.x_test[i])
+        assert title == f"{digits.y_test[i]} taken for {said[i]}\n{100 * p[i].max():.2f} %, sample {i}"
+    right = said == digits.y_test
+    none = drawn(figures.mistakes(net, digits.x_test[right], digits.y_test[right]))
+    assert f"there is none in {right.sum()} samples" in [text.get_text() for text in none.texts]
+
+
+def test_filters_and_maps_are_those_of_the_convolution(digits: data.Dataset) -> None:
+    net = pynet.Network("input(1,8,8) conv(6,3) relu maxpool(2) dense(10) softmax", seed=1)
+    W, x = net.layers[0].W, digits.x_test[3]
+    shown = pictures(drawn(figures.filters(net)))
+    for i in range(6):
+        assert_array_equal(shown[i], W[:, :, 0, i])
+    figure = drawn(figures.feature_maps(net, x))
+    assert figure.get_suptitle() == "what layer 1, relu, makes of it: 6 of 6 maps"
+    image, *maps = pictures(figure)[:7]
+    assert_array_equal(image, x)
+    for i in range(6):  # by the definition: each place is the sum over its patch
+        sums = [[(W[:, :, 0, i] * x[r : r + 3, c : c + 3] / 255).sum() for c in range(6)] for r in range(6)]
+        assert_allclose(maps[i], np.maximum(sums, 0), atol=1e-5)
+    assert figures.feature_maps(net, x, layer=2).get_suptitle().startswith("what layer 2, maxpool(2), makes")
+    for wrong in (3, 4):
+        with pytest.raises(ValueError, match=f"layer {wrong} puts out .10,., no pictures; accepted: 0, 1, 2"):
+            figures.feature_maps(net, x, layer=wrong)
+    with pytest.raises(ValueError, match="layer 1 is no convolution; accepted: 0"):
+        figures.filters(net, layer=1)
+
+
+def test_noise_says_its_numbers(net: pynet.Network) -> None:
+    x = np.random.default_rng(3).integers(0, 256, (200, 64), np.uint8)
+    p = net.predict_proba(x)
+    figure = drawn(figures.noise(net, n=200, shown=4, seed=3))
+    assert_array_equal(pictures(figure)[2], x[2].reshape(8, 8))
+    assert titles(figure)[2] == f"{p[2].argmax()}: {100 * p[2].max():.2f} %"
+    often = np.bincount(p.argmax(axis=1)).argmax()
+    assert figure.get_suptitle() == (
+        f"200 inputs of noise: {100 * p.max(axis=1).mean():.2f} % sure on average, "
+        f"{100 * (p.max(axis=1) > 0.9).mean():.2f} % of them more than 90 %; "
+        f"most often {often} ({100 * (p.argmax(axis=1) == often).mean():.2f} %)"
+    )
+
+
+def test_temperatures_are_the_probabilities(net: pynet.Network, digits: data.Dataset) -> None:
+    figure = drawn(figures.temperatures(net, digits.x_test[7], at=(0.5, 2), truth=3))
+    assert_array_equal(pictures(figure)[0], digits.x_test[7])
+    bars = figure.axes[1].containers
+    for container, temperature in zip(bars, (0.5, 2), strict=True):
+        heights = [bar.get_height() for bar in container]
+        assert_allclose(heights, 100 * net.predict_proba(digits.x_test[7:8], temperature)[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="does not end in softmax"):
+        figures.temperatures(pynet.Network("input(64) dense(10)"), digits.x_test[7])
+
+
+def test_no_convolution(net: pynet.Network, digits: data.Dataset) -> None:
+    with pytest.raises(ValueError, match="has no convolution whose filters"):
+        figures.filters(net)
+    with pytest.raises(ValueError, match="has no layer that puts out pictures"):
+        figures.feature_maps(net, digits.x_test[0])
+
+
+def test_ascent_climbs(net: pynet.Network) -> None:
+    x = figures.ascend(net, 2, range(10))
+    assert (x.shape, x.dtype) == ((10, 64), np.float32)
+    assert x.min() >= 0
+    assert x.max() <= 1
+    net.forward(np.concatenate([x, np.full_like(x, 0.5)]))
+    outputs = net.layers[2].output
+    climbed, grey = np.diag(outputs[:10]), np.diag(outputs[10:])
+    assert (climbed > grey).all()
+    assert (net.predict(x) == range(10)).all()
+    assert_array_equal(figures.ascend(net, 2, [3]), x[3:4])  # each on its own
+    figure = drawn(figures.looks_for(net))
+    for unit, (picture, title) in enumerate(zip(pictures(figure), titles(figure), strict=True)):
+        assert_array_equal(picture, x[unit].reshape(8, 8))
+        assert title == f"{unit}: output {climbed[unit]:.1f}"
+    assert_array_equal(figures.ascend(net, 1, [4]), figures.ascend(net, 0, [4]))  # through the ReLU
+    for layer, units, message in ((9, [0], "layer is 9"), (2, [10], "unit is 10; layer 2 has 0 to 9")):
+        with pytest.raises(ValueError, match=message):
+            figures.looks_for(net, layer=layer, units=units)
+
+
+def test_boundary_is_where_the_answers_change() -> None:
+    x, y = data.moons(100)
+    net = pynet.Network("input(2) dense(8) tanh dense(2) softmax", seed=2)
+    net.fit(x, y, epochs=30, batch_size=10)
+    figure = drawn(figures.boundary(net, x, y))
+    axes = figure.axes[0]
+    assert_array_equal(np.sort(axes.collections[-1].get_offsets(), axis=0), np.sort(x[y == 1], axis=0))
+    crossings = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
+    p = net.predict_proba(crossings.astype(np.float32))
+    assert_allclose(p[:, 0], 0.5, atol=0.01)
+    line = pynet.Network("input(1) dense(1)")
+    line.layers[0].W[...] = 3
+    figure = drawn(figures.boundary(line, *data.line(20)))
+    found = figure.axes[0].lines[0].get_xydata()
+    assert_allclose(found[:, 1], 3 * found[:, 0], rtol=1e-5)
+    with pytest.raises(ValueError, match="have 3 numbers"):
+        figures.boundary(net, np.zeros((2, 3)), [0, 1])
+
+
+def test_layers_within_others() -> None:
+    net = pynet.Network("input(30) dense(8) residual(dense(8) relu) relu dense(3) softmax")
+    assert_array_equal(pictures(figures.weights(net, layer="1.0"))[0], net.layers[2].W.T)
+    assert_array_equal(figures.ascend(net, 2, [4]), figures.ascend(net, 1, [4]))
+    assert_array_equal(figures.ascend(net, "1.1", [4]), figures.ascend(net, "1.0", [4]))
+    drawn(figures.looks_for(net))
+
+
+@pytest.mark.parametrize(
+    ("spec", "classes"),
+    [
+        ("input(7) dense(3) tanh dense(4) softmax", 4),
+        ("input(13) dense(1) sigmoid", 2),
+        ("input(1) dense(1000) relu dense(1) softmax", 1),
+        ("input(64) dense(1000) relu dense(60) softmax", 60),
+        ("input(3,6,5) dense(4) softmax", 4),
+        ("input(2,6,5) dense(3) sigmoid", 3),
+    ],
+)
+def test_any_network(spec: str, classes: int) -> None:
+    net = pynet.Network(spec)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (150, *net.in_shape), np.uint8)
+    y = np.arange(150) % classes
+    names = [f"class $number_{c} with a long name" for c in range(classes)]
+    matrix = metrics.measure(net, x, y, names).confusion
+    for figure in (
+        figures.weights(net, most=12),
+        figures.samples(x[:40], y[:40], names, each=2),
+        figures.samples(x[:6] / np.float32(255), y[:6], names, each=2),
+        figures.confusion(matrix, names),
+        figures.mistakes(net, x, y, names, most=5),
+        figures.looks_for(net, most=6),
+        figures.noise(net, n=50, shown=3),
+    ):
+        drawn(figure)
+    if net.layers[-1].kind == "softmax":
+        drawn(figures.temperatures(net, x[0]))
+
+
+def test_save(folder: Path) -> None:
+    for suffix, beginning in ((".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")):
+        first = figures.save(figures.curves(History([2, 1], [0.5, 1])), f"a{suffix}").read_bytes()
+        assert first.startswith(beginning)
+    with pytest.raises(ValueError, match=r"accepted suffixes: \.png"):
+        figures.save(figures.curves(History([2, 1], [0.5, 1])), "a.gif")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.pdf", "a.png", "a.svg"]
+
+
+def test_matplotlib_is_imported_when_it_is_used() -> None:
+    code = "import sys, pynet, pynet.figures, pynet.commands.visualize, pynet.train; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

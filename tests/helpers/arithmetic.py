@@ -1,0 +1,53 @@
+"""How far from float64 a float32 kernel may be, at which sizes it is tried, and on which tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pynet import kernels
+
+Array = np.ndarray[Any, Any]
+# got, expected (float64), largest |got - expected| allowed
+Result = tuple[Array, Array, Array | float]
+
+U = 2.0**-24  # unit roundoff of float32: one correctly rounded operation is off by at most U times its result
+TINY = 2.0**-126  # below it float32 is denormal, which the core flushes to zero
+EXP = 2e-7  # relative error of the core's exp and log, their own 1.2e-7 and a rounding or two
+
+# One less, one more than the vectors (4, 8, 16), and than one or two turns of the 16 lanes.
+EDGES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33)
+SHAPES = [*product((1, 3, 4, 5, 8, 9, 15, 16, 17), EDGES), (2, 100), (64, 10), (64, 128), (64, 784)]
+FUSED = [name for name in kernels.cpu_tables() if name != "portable"]
+
+
+def floats(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> Array:
+    return (rng.normal(size=shape) * scale).astype(np.float32)
+
+
+def bits(x: Array) -> bytes:
+    return np.ascontiguousarray(x).tobytes()
+
+
+def off_by_more(got: Array, expected: Array, bound: Array | float) -> Array:
+    """Where got, a float32 array of the right shape, misses. TINY: what underflows may become zero."""
+    assert got.dtype == np.float32
+    assert got.shape == np.shape(expected)
+    return np.argwhere(~(np.abs(got - expected) <= bound + 2 * TINY))
+
+
+def on_each_table(run: Callable[..., Any], *args: Any) -> dict[str, Any]:
+    """What run(*args) gives on each table that has fused multiply-add; it runs on the others too."""
+    found = {}
+    for name in kernels.cpu_tables():
+        kernels.set_cpu(name)
+        found[name] = run(*args)
+    kernels.set_cpu(None)
+    return {name: found[name] for name in FUSED}
+
+
+two_tables = pytest.mark.skipif(len(FUSED) < 2, reason="needs two kernel tables with fused multiply-add")

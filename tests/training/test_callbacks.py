@@ -1,0 +1,298 @@
+"""Callbacks, early stopping, batches from an iterable, partial_fit, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.clouds import SPEC, Array, X, Y, clouds
+
+from pynet import SGD, Adam, Callback, EarlyStopping, History, Network, data
+from pynet.schedules import Cosine
+from pynet.training.callbacks import EVENTS, Run
+
+XV, YV = clouds(100, seed=1)
+
+
+class Diary(Callback):
+    """Writes down what it is told; ends the training at `stop`, an event and how often it has come."""
+
+    def __init__(self, stop: tuple[str, int] | None = None) -> None:
+        self.lines: list[tuple[str, int, int]] = []
+        self.rows: list[dict[str, float]] = []
+        self.stop = stop
+
+    def note(self, event: str, run: Run) -> None:
+        self.lines.append((event, run.epoch, run.step))
+        if self.stop == (event, [line[0] for line in self.lines].count(event)):
+            run.stop()
+
+    def on_train_begin(self, run: Run) -> None:
+        assert (run.epochs, run.steps, run.learning_rate) == (3, 4, 0.25)
+        self.note("train_begin", run)
+
+    def on_epoch_begin(self, run: Run) -> None:
+        self.note("epoch_begin", run)
+
+    def on_batch_end(self, run: Run) -> None:
+        assert 0 < run.loss < 5
+        self.note("batch_end", run)
+
+    def on_epoch_end(self, run: Run) -> None:
+        self.rows.append(run.row)
+        assert run.history.rows() == self.rows
+        run.net.evaluate(X, Y)  # it may be used meanwhile
+        self.note("epoch_end", run)
+
+    def on_train_end(self, run: Run) -> None:
+        self.note("train_end", run)
+
+
+def fit(diary: Diary, **options: Any) -> tuple[Network, History]:
+    net = Network(SPEC)
+    return net, net.fit(X, Y, epochs=3, batch_size=50, optimizer=SGD(0.25), callbacks=[diary], **options)
+
+
+def test_callbacks_are_told_of_everything_in_order() -> None:
+    diary = Diary()
+    net, history = fit(diary, validation=(XV, YV))
+    assert history.rows() == diary.rows
+    events = [event for event, _, _ in diary.lines if event != "batch_end"]
+    assert events == ["train_begin", *["epoch_begin", "epoch_end"] * 3, "train_end"]
+    steps = [(epoch, step) for event, epoch, step in diary.lines if event == "batch_end"]
+    assert steps == sorted(steps)
+    assert [step for epoch, step in steps if step == 4] == [4, 4, 4]
+    twin = Network(SPEC)
+    twin.fit(X, Y, epochs=3, batch_size=50, optimizer=SGD(0.25))
+    assert net.weights_sha256() == twin.weights_sha256()
+
+
+@pytest.mark.parametrize(
+    ("stop", "epochs"),
+    [
+        (("train_begin", 1), 0),
+        (("epoch_begin", 1), 0),
+        (("epoch_begin", 3), 2),
+        (("batch_end", 1), 0),
+        (("epoch_end", 1), 1),
+        (("epoch_end", 3), 3),
+    ],
+)
+def test_any_callback_may_stop_the_training(stop: tuple[str, int], epochs: int) -> None:
+    diary = Diary(stop)
+    net, history = fit(diary)
+    assert len(history.loss) == epochs
+    assert diary.lines[-1][0] == "train_end"
+    if stop[0] == "batch_end":
+        (steps,) = [step for event, _, step in diary.lines if event == "batch_end"]
+        twin = Network(SPEC)
+        for x, y in list(data.batches(X, Y, 50))[:steps]:
+            twin.train_step(x, y, SGD(0.25))
+    else:
+        twin = Network(SPEC)
+        twin.fit(X, Y, epochs=epochs, batch_size=50, optimizer=SGD(0.25))
+    assert net.weights_sha256() == twin.weights_sha256()
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_an_object_needs_one_method_and_its_error_comes_through(event: str) -> None:
+    class Enough(Exception):
+        pass
+
+    class Only:
+        pass
+
+    def stop(run: Run) -> None:
+        raise Enough
+
+    setattr(Only, event, staticmethod(stop))
+    net = Network(SPEC)
+    with pytest.raises(Enough):
+        net.fit(X, Y, epochs=1, callbacks=[Only()])
+    learnt = event in ("on_batch_end", "on_epoch_end", "on_train_end")
+    assert (net.weights_sha256() != Network(SPEC).weights_sha256()) == learnt
+
+
+def test_what_is_no_callback() -> None:
+    with pytest.raises(TypeError, match=r"callback 'print' has none of the methods on_train_begin, on_epoch_begin, "):
+        Network(SPEC).fit(X, Y, callbacks=["print"])
+
+
+# ---- early stopping ----
+
+
+@pytest.mark.parametrize(
+    ("stopping", "values", "best", "over"),
+    [
+        (EarlyStopping(1), [], -1, False),
+        (EarlyStopping(1), [3.0], 0, False),
+        (EarlyStopping(1), [3.0, 3.0], 0, True),
+        (EarlyStopping(2), [3.0, 2.0, 2.5], 1, False),
+        (EarlyStopping(2), [3.0, 2.0, 2.5, 2.0], 1, True),
+        (EarlyStopping(2), [3.0, 2.0, 2.5, 1.9], 3, False),
+        (EarlyStopping(2, min_delta=0.5), [3.0, 2.6, 2.55], 0, True),
+        (EarlyStopping(2, min_delta=0.5), [3.0, 2.6, 2.4], 2, False),
+        (EarlyStopping(2, monitor="val_accuracy"), [0.5, 0.6, 0.55, 0.6], 1, True),
+        (EarlyStopping(2, monitor="val_accuracy", min_delta=0.1), [0.5, 0.55, 0.65], 2, False),
+    ],
+)
+def test_the_rule_of_early_stopping(stopping: EarlyStopping, values: list[float], best: int, over: bool) -> None:
+    assert (stopping.best(values), stopping.is_over(values)) == (best, over)
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy", "val_recall"])
+@pytest.mark.parametrize("restore", [True, False])
+def test_early_stopping_restores_the_best_weights(monitor: str, restore: bool) -> None:
+    def recall(y: Array, p: Array) -> float:
+        return float((p.argmax(axis=1) == y)[y == 1].mean())
+
+    stopping = EarlyStopping(3, monitor=monitor, restore_best=restore)
+    options: dict[str, Any] = {"validation": (XV, YV), "metrics": {"recall": recall}, "optimizer": SGD(0.5)}
+    net = Network(SPEC)
+    history = net.fit(X, Y, epochs=200, early_stopping=stopping, **options)
+    values = history.columns()[monitor]
+    assert 3 < len(values) < 200
+    best = stopping.best(values)
+    assert best == len(values) - 4
+    twin = Network(SPEC)
+    twin.fit(X, Y, epochs=best + 1 if restore else len(values), **options)
+    assert net.weights_sha256() == twin.weights_sha256()
+
+
+def test_the_best_weights_are_restored_when_the_epochs_are_over_first() -> None:
+    stopping = EarlyStopping(200)
+    net, twin = Network(SPEC), Network(SPEC)
+    history = net.fit(X, Y, epochs=60, validation=(XV, YV), optimizer=SGD(1.0), early_stopping=stopping)
+    best = stopping.best(history.val_loss)
+    assert best < 59
+    twin.fit(X, Y, epochs=best + 1, optimizer=SGD(1.0))
+    assert net.weights_sha256() == twin.weights_sha256()
+
+
+def test_running_statistics_are_restored_too() -> None:
+    spec = "input(6) dense(16) batchnorm relu dense(3) softmax"
+    net, twin = Network(spec), Network(spec)
+    stopping = EarlyStopping(2)
+    history = net.fit(X, Y, epochs=100, validation=(XV, YV), optimizer=SGD(1.0), early_stopping=stopping)
+    twin.fit(X, Y, epochs=stopping.best(history.val_loss) + 1, optimizer=SGD(1.0))
+    assert net.weights_sha256() == twin.weights_sha256()
+    assert net.evaluate(XV, YV).loss == min(history.val_loss)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patience": 0}, "patience is 0; accepted: 1 epoch or more"),
+        ({"min_delta": -1.0}, r"min_delta is -1\.0; accepted: a finite number, 0 or more"),
+        ({"min_delta": float("nan")}, "min_delta is nan"),
+        ({}, "early stopping monitors 'val_loss'; this training has loss, accuracy$"),
+    ],
+)
+def test_bad_early_stopping(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Network(SPEC).fit(X, Y, early_stopping=EarlyStopping(**options))
+
+
+# ---- what fit takes ----
+
+
+class Batches:
+    """The batches of fit, made anew each time; without a length."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        self.epoch += 1
+        return data.batches(X, Y, 64, epoch=self.epoch - 1)
+
+
+def test_an_iterable_of_batches_is_the_same_as_arrays() -> None:
+    net, twin = Network(SPEC), Network(SPEC)
+    history = net.fit(Batches(), epochs=3, validation=(XV, YV), optimizer=Adam())
+    expected = twin.fit(X, Y, epochs=3, validation=(XV, YV), optimizer=Adam())
+    assert net.weights_sha256() == twin.weights_sha256()
+    assert history.note() == expected.note()
+
+
+def test_a_list_of_batches_has_a_length_that_a_schedule_can_use() -> None:
+    net, twin = Network(SPEC), Network(SPEC)
+    net.fit(list(data.batches(X, Y, 64)), epochs=2, schedule=Cosine())
+    rates = [SGD(0.1 * factor) for epoch in range(2) for factor in Cosine().factors(epoch, 2, 4)]
+    for (x, y), optimizer in zip(list(data.batches(X, Y, 64)) * 2, rates, strict=True):
+        twin.train_step(x, y, optimizer)
+    assert net.weights_sha256() == twin.weights_sha256()
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (X, {}, "y is missing: fit takes x and y, or an iterable"),
+        ([], {}, "no batches in epoch 1; there is none"),
+        (data.batches(X, Y), {"epochs": 2}, "no batches in epoch 2; a generator gives them once"),
+        ([X], {}, r"batch 1 is a ndarray; accepted: \(x, y\)"),
+        ([(X, Y), 3], {}, r"batch 2 is a int; accepted: \(x, y\)"),
+        ([(X, Y), (X, Y + 1)], {}, "labels run from 1 to 3; this network takes 0 to 2"),
+        ([(X, Y), (X * np.nan, Y)], {}, "x of batch 2 holds nan in sample 0, feature 0"),
+        (Batches(), {"schedule": Cosine()}, "a schedule counts the steps of an epoch"),
+        ([(X, Y)], {"sample_weight": [1]}, "sample_weight and class_weight are for arrays"),
+        ([(X, Y)], {"validation_split": 0.5}, "validation_split is for arrays"),
+        ([(X, Y)], {"metrics": {"f1": max}}, "metrics f1: they need validation data"),
+    ],
+)
+def test_batches_that_are_refused(x: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Network(SPEC).fit(x, **options)
+
+
+def test_a_split_that_leaves_a_class_without_validation() -> None:
+    y = Y.copy()
+    y[y == 2] = 1
+    y[17] = 2
+    with pytest.raises(ValueError, match="class 2 has a single sample, so that the validation set would have none"):
+        Network(SPEC).fit(X, y, validation_split=0.2)
+
+
+def test_metrics_are_measured_on_the_validation_data_after_each_epoch() -> None:
+    seen = []
+
+    def largest(y: Array, p: Array) -> float:
+        assert (y == YV).all()
+        seen.append(float(p.max()))
+        return seen[-1]
+
+    net = Network(SPEC)
+    history = net.fit(X, Y, epochs=3, validation=(XV, YV), metrics={"largest": largest})
+    assert history.columns()["val_largest"] == seen
+    assert seen[-1] == net.predict_proba(XV).max()
+    assert list(history.rows()[0]) == ["loss", "accuracy", "val_loss", "val_accuracy", "seconds", "val_largest"]
+    assert History.from_note(history.note()).columns()["val_largest"] == seen
+
+
+def test_partial_fit_goes_on_from_piece_to_piece() -> None:
+    net, twin = Network(SPEC, seed=3), Network(SPEC, seed=3)
+    steps = 0
+    losses = []
+    for _ in range(20):
+        for piece in (slice(0, 80), slice(80, 200)):
+            row = net.partial_fit(X[piece], Y[piece], batch_size=40, optimizer=Adam(0.01))
+            losses.append(row["loss"])
+            for x, y in data.batches(X[piece], Y[piece], 40, seed=3, epoch=steps):
+                twin.train_step(x, y, Adam(0.01))
+            steps = twin.updates
+    assert net.weights_sha256() == twin.weights_sha256()
+    assert sorted(row) == ["accuracy", "loss", "seconds"]
+    assert losses[-1] < 0.5 * losses[0]
+    assert net.optimizer_state.steps == net.updates == 20 * 5
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        net.partial_fit(X, Y, batch_size=0)
+
+
+def test_a_loss_that_is_not_finite_names_the_layer() -> None:
+    net = Network("input(6) dense(8) relu residual(dense(8) relu dense(8)) dense(3) softmax")
+    net.tensors["2.2.W"][...] = 3e38
+    message = r"epoch 1, batch 1: the loss is not finite: layer 2\.2, dense\(8\), puts out inf; a smaller learning rate"
+    with pytest.raises(FloatingPointError, match=message):
+        net.fit(X + 10, Y, epochs=1)

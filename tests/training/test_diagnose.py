@@ -1,0 +1,134 @@
+"""What goes wrong is said; gradient_stats."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.command import DIGITS, run
+
+from pynet import SGD, Adam, Diagnosis, Momentum, Network, data
+from pynet.optim import Optimizer
+from pynet.training.callbacks import Run
+from pynet.training.diagnose import findings
+from pynet.training.feed import BatchFeed
+from pynet.training.history import History
+
+DATA = data.load("digits")
+X, Y = DATA.x_train, DATA.y_train
+PLAIN = "input(64) dense(128) relu dense(64) relu dense(10) softmax"
+
+
+def warnings_of(spec: str, **options: Any) -> list[str]:
+    said: list[str] = []
+    usual: dict[str, Any] = {"epochs": 4, "callbacks": [Diagnosis(said.append)]}
+    Network(spec).fit(X, Y, **(usual | options))
+    return said
+
+
+SICK = [
+    (
+        "dense(128) relu dense(64) relu",
+        {"optimizer": SGD(2.5)},
+        r"layer 1, relu: \d+ of 128 units put out 0 for each of 256",
+    ),
+    (
+        "dense(32) sigmoid " * 6,
+        {},
+        r"layer 0: the gradient of 0\.W has .* of that of 12\.W \(it vanishes\)",
+    ),
+    (
+        "dense(64,init=normal) relu " * 4,
+        {"optimizer": SGD(1e-6)},
+        r"layer \d: the gradient of .* times as large .*explodes",
+    ),
+    ("dense(32) sigmoid " * 6, {}, r"layer 13: the loss is 2\.3\d+, log\(10\), as if it guessed"),
+    (
+        "dense(64) relu",
+        {"optimizer": SGD(1e-9)},
+        r"layer 3: the training accuracy is .*%, and the largest class has .*%",
+    ),
+]
+
+
+@pytest.mark.parametrize(("layers", "options", "message"), SICK)
+def test_what_is_wrong_is_said_once(layers: str, options: dict[str, Any], message: str) -> None:
+    said = warnings_of(f"input(64) {layers} dense(10) softmax", **options)
+    assert len([line for line in said if re.match(rf"epoch \d: {message}", line)]) == 1, said
+    assert all("; try " in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("layers", "optimizer"),
+    [
+        ("dense(128) relu dense(64) relu", SGD()),
+        ("dense(64) relu " * 8, Momentum()),
+        ("dense(32) tanh dense(32) tanh", Adam()),
+        ("dense(9000) relu", SGD(0.02)),
+        ("dense(64) batchnorm relu dropout(0.5) dense(64) relu", Adam()),
+    ],
+)
+def test_a_healthy_training_is_left_in_peace(layers: str, optimizer: Optimizer) -> None:
+    options = {"epochs": 10, "validation": (DATA.x_test, DATA.y_test), "optimizer": optimizer}
+    assert warnings_of(f"input(64) {layers} dense(10) softmax", **options) == []
+
+
+def test_it_changes_nothing() -> None:
+    spec = "input(64) dense(32) batchnorm relu dropout(0.5) dense(10) softmax"
+    net, twin = Network(spec), Network(spec)
+    net.fit(X, Y, epochs=3, callbacks=[Diagnosis(print)])
+    twin.fit(X, Y, epochs=3)
+    assert net.weights_sha256() == twin.weights_sha256()
+
+
+def test_over_fitting() -> None:
+    def said(val_loss: list[float], loss: list[float]) -> list[str]:
+        net = Network(PLAIN)
+        history = History(loss, [0.9] * len(loss), val_loss, [0.9] * len(loss))
+        feed = BatchFeed(net, [], None)
+        run = Run(net, 9, feed, 0.1, history, len(loss), row=history.rows()[-1])
+        return [message for _, message in findings(run)]
+
+    falls = [1.0, 0.9, 0.8, 0.7, 0.6]
+    (message,) = said([0.9, 0.5, 0.65, 0.7, 0.8], falls)
+    assert message.startswith(
+        "the held-out loss was lowest, 0.5000, after epoch 2 and is 0.8000 now, while the training"
+    )
+    assert said([0.9, 0.5, 0.65, 0.55, 0.8], falls) == said([0.9, 0.8, 0.5, 0.9, 0.9], falls) == []
+    assert said([0.9, 0.5, 0.65, 0.7, 0.8], falls[::-1]) == []
+
+
+def test_the_usual_way_is_a_python_warning() -> None:
+    with pytest.warns(RuntimeWarning, match="epoch 1: layer 1, relu: "):
+        Network(PLAIN).fit(X, Y, epochs=1, optimizer=SGD(2.5), callbacks=[Diagnosis()])
+
+
+def test_the_command_warns_on_stderr_but_not_if_it_is_to_be_quiet() -> None:
+    options = (*DIGITS, "--lr", "2.5", "--epochs", "2", "--save", "none")
+    done = run(*options)
+    assert re.match(r"pynet train: warning: epoch 1: layer 1, relu: ", done.err)
+    for terse in ("--quiet", "--json"):
+        assert run(*options, terse).err == ""
+    assert run(*DIGITS, "--save", "none").err == ""
+
+
+# ---- gradient_stats ----
+
+
+def test_gradient_stats() -> None:
+    net = Network(PLAIN)
+    with pytest.raises(RuntimeError, match=r"the gradient of 0\.W is there after backward"):
+        net.gradient_stats()
+    stats = net.gradient_stats(X[:100], Y[:100])
+    assert stats == net.gradient_stats()
+    assert list(stats) == list(net.gradients)
+    for name, gradient in net.gradients.items():
+        found = stats[name]
+        rms, weights = (float(np.sqrt(np.mean(a.astype(np.float64) ** 2))) for a in (gradient, net.tensors[name]))
+        assert found.rms == pytest.approx(rms)
+        assert found.norm == pytest.approx(float(np.linalg.norm(gradient)))
+        assert (found.largest, found.zeros) == (np.abs(gradient).max(), (gradient == 0).mean())
+        assert found.relative == pytest.approx(rms / weights if weights else math.inf)

@@ -1,0 +1,118 @@
+"""pynet.explain: every number it tells is the float64 reference's, and the network stays as it was."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.command import DIGITS, run
+from numpy.testing import assert_allclose, assert_array_equal
+
+import pynet
+from pynet import SGD, Adam, Network, data, reference
+
+SPECS = [
+    "input(64) dense(9) relu dense(10) softmax",
+    "input(1,8,8) dense(12) tanh dense(10) sigmoid loss(mse)",
+    "input(64) dense(7) residual(dense(7) relu) dense(10) softmax",
+    "input(64) dense(10) softmax",
+]
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_numbers_are_the_references(spec: str, digits: data.Dataset) -> None:
+    net = Network(spec, seed=3)
+    x, y = digits.x_train[5], int(digits.y_train[5])
+    before, twin = net.weights_sha256(), reference.Network.from_net(net)
+    found = pynet.explain(net, x, y, SGD(0.25))
+    assert net.weights_sha256() == before
+    p = twin.forward(x[None])[0]
+    loss = twin.loss([y])
+    twin.backward()
+    weights = {name: w.copy() for name, w in twin.parameters().items()}
+    assert_allclose(found.output, p, rtol=1e-4)
+    assert found.loss == pytest.approx(loss, rel=1e-5)
+    one_hot = np.eye(10)[y]
+    assert_array_equal(found.y, one_hot)
+    assert_allclose(found.error, p - one_hot, atol=1e-6)
+    for name, gradient in twin.gradients().items():
+        assert_allclose(found.gradients[name], gradient, rtol=1e-3, atol=1e-6)
+        assert_allclose(found.changes[name], -0.25 * gradient, rtol=1e-3, atol=1e-6)
+        assert_allclose(found.parameters[name], weights[name], rtol=1e-6)
+    assert_array_equal([step.path for step in found.layers], list(twin.named_layers))
+    if net.layers[-1].kind == "softmax":
+        assert_allclose(found.error, found.gradients[list(found.gradients)[-1]], atol=1e-6)  # db is p - y
+        assert_allclose(reference.softmax(found.logits[None])[0], p, rtol=1e-4)
+    for w, gradient in zip(twin.parameters().values(), twin.gradients().values(), strict=True):
+        w -= 0.25 * gradient
+    twin.forward(x[None])
+    assert found.loss_after == pytest.approx(twin.loss([y]), rel=1e-4)
+    assert found.loss_after < found.loss
+
+
+def test_story(digits: data.Dataset) -> None:
+    net = Network(SPECS[0], seed=3)
+    found = pynet.explain(net, digits.x_train[5], digits.y_train[5])
+    text = str(found)
+    truth, said = int(digits.y_train[5]), int(found.output.argmax())
+    assert re.search(r"^   0 dense\(9\) +9 +-?\d+\.\d+ to \d+\.\d+ +mean .* y = x W \+ b$", text, re.M)
+    assert f"-log p[{truth}] = -log {found.output[truth]:.4g} = {found.loss:.4f}" in text
+    assert re.search(rf"^ +{truth} +{found.output[truth]:.4f} +1 +-{1 - found.output[truth]:.4f}$", text, re.M)
+    assert f"It says {said}: {'right' if said == truth else f'wrong, it is {truth}'}." in text
+    place = np.unravel_index(abs(found.changes["0.W"]).argmax(), (64, 9))
+    change = found.parameters["0.W"][place] + found.changes["0.W"][place]
+    assert f"0.W[{place[0]},{place[1]}]" in text
+    assert f"{found.parameters['0.W'][place]:+.5f} ->" in text
+    assert f"-> {change:>+10.5f}" in text
+    assert f"the loss would be {found.loss_after:.4f} instead of {found.loss:.4f}" in text
+    assert "w = w - 0.1 dw" in text
+    assert max(map(len, text.splitlines())) <= 120
+    assert any(set(line) <= set(" .:-=+*#%@") and line.strip() for line in text.splitlines())  # the digit itself
+
+
+def test_other_networks() -> None:
+    line = Network("input(1) dense(1) loss(mse)", seed=1)
+    found = pynet.explain(line, [0.5], [2.0], SGD(0.5))
+    w, b = float(line.layers[0].W[0, 0]), float(line.layers[0].b[0])
+    p = 0.5 * w + b
+    assert found.loss == pytest.approx((p - 2) ** 2 / 2, rel=1e-5)
+    assert found.changes["0.W"][0, 0] == pytest.approx(-0.5 * (p - 2) * 0.5, rel=1e-5)
+    assert found.changes["0.b"][0] == pytest.approx(-0.5 * (p - 2), rel=1e-5)
+    assert "half the sum of (p - y)^2" in str(found)
+    many = Network("input(5) dense(300) softmax")
+    text = str(pynet.explain(many, np.ones(5), 299, Adam(0.01)))
+    assert re.search(r"^ +299 .*-0\.99", text, re.M)
+    assert text.count("\n") < 70
+    assert "step the other way, Adam" in text
+    assert str(pynet.explain(Network("input(4) softmax"), np.zeros(4), 1)).count("1.3863") == 4
+
+
+def test_what_is_refused(digits: data.Dataset) -> None:
+    net = Network(SPECS[0])
+    with pytest.raises(ValueError, match=r"x has shape \(2, 8, 8\); one sample of this network is \(64,\)"):
+        pynet.explain(net, digits.x_train[:2], 1)
+    for wrong in (10, -1, [1.0, 2.0], 0.5):
+        with pytest.raises(ValueError, match=r"label|y has shape"):
+            pynet.explain(net, digits.x_train[0], wrong)
+
+
+def test_train_explains_first() -> None:
+    done = run(*DIGITS, "--epochs", "1", "--explain", "--lr", "0.05", "--save", "none")
+    assert (done.status, done.err) == (0, "")
+    story, _, rest = done.out.partition("epoch 1/1")
+    first = int(pynet.kernels.shuffle(1442, 0, 0)[0])
+    digits: Any = data.load("digits")
+    net = Network("input(64) dense(128) relu dense(64) relu dense(10) softmax")
+    assert str(pynet.explain(net, digits.x_train[first], digits.y_train[first], SGD(0.05))) in story
+    assert "test accuracy" in rest
+    adam = run(*DIGITS, "--epochs", "0", "--explain", "--optimizer", "adam", "--save", "none")
+    assert (adam.status, adam.err) == (0, "")
+    assert "a small step the other way, Adam" in adam.out
+    assert "1. forward" not in run(*DIGITS, "--epochs", "1", "--explain", "--quiet", "--save", "none").out

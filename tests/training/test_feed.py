@@ -1,0 +1,104 @@
+"""Feeds: how long a call of the core lasts, by a clock that the test sets; what identifies data; numbers not finite."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.clouds import SPEC, X, Y
+
+from pynet import SGD, Network
+from pynet._ffi import ffi
+from pynet.training import feed, fit
+from pynet.training.feed import ArrayFeed, check_finite, fingerprint
+
+
+class Clock:
+    """A time that goes on when somebody says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class FakeNet:
+    """Learns nothing; a step takes so many seconds."""
+
+    def __init__(self, clock: Clock, step: float) -> None:
+        self.clock, self.step = clock, step
+        self.calls: list[int] = []  # steps
+
+    def _train(self, data: Any, rows: Any, batch: int, opt: Any, stats: Any, rates: Any) -> None:
+        n = len(rows)
+        self.calls.append(n // batch)
+        self.clock.now += self.step * self.calls[-1]
+        stats.samples += n
+        stats.steps += self.calls[-1]
+
+
+def calls(monkeypatch: pytest.MonkeyPatch, step: float, n: int = 4000) -> list[int]:
+    """The steps of each call in an epoch of n batches."""
+    clock = Clock()
+    monkeypatch.setattr(feed, "time", clock)
+    net: Any = FakeNet(clock, step)
+    samples = Network(SPEC)._samples(np.zeros((2 * n, 6)), np.zeros(2 * n, int))
+    stats = ffi.new("pn_stats *")
+    taken = list(ArrayFeed(net, samples, 2, 0).train(0, ffi.new("pn_optim *"), None, stats))
+    assert (sum(taken), stats.steps, stats.samples) == (2 * n, n, 2 * n)
+    assert sum(net.calls) == n
+    return net.calls
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-6, 0.001, 0.0124, 0.02, 0.05, 0.2, 3.0])
+def test_a_call_lasts_a_twentieth_of_a_second(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+    """A step if that takes longer; and a call is at most four times as long as the last, which may have been lucky."""
+    found = calls(monkeypatch, step)
+    assert found[0] == 1
+    assert all(steps * step <= feed.CALL_SECONDS or steps == 1 for steps in found)
+    assert all(now <= 4 * last for last, now in pairwise(found))
+    full = min(feed.CALL_SECONDS / max(step, 1e-9), 4000)
+    assert max(found) > 0.6 * full
+
+
+def test_the_seconds_of_an_epoch_are_those_of_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever callbacks and the validation take does not count."""
+    clock, net = Clock(), Network(SPEC)
+    monkeypatch.setattr(fit, "time", clock)
+    step = net._train
+
+    def slow(*args: Any) -> Any:
+        clock.now += 0.5
+        return step(*args)
+
+    class Idles:
+        def on_batch_end(self, run: Any) -> None:
+            clock.now += 100
+
+    monkeypatch.setattr(net, "_train", slow)
+    history = net.fit(((X, Y), (X, Y), (X, Y)), epochs=2, validation=(X, Y), optimizer=SGD(0.1), callbacks=[Idles()])
+    assert history.seconds == [1.5, 1.5]
+
+
+def test_the_fingerprint_is_that_of_the_numbers() -> None:
+    net = Network(SPEC)
+    found = fingerprint(net._samples(X, Y))
+    assert found == fingerprint(net._samples(X.copy(), Y.astype(np.int64)))
+    others = [(X[:-1], Y[:-1]), (X + 1, Y), (X, (Y + 1) % 3), (X.astype(np.float64) * 1.5, Y)]
+    prints = {fingerprint(net._samples(x, y)) for x, y in others} | {fingerprint(net._samples(X, Y, np.ones(len(X))))}
+    assert len(prints) == 5
+    assert found not in prints
+
+
+def test_a_number_that_is_not_finite_is_named() -> None:
+    x = np.zeros((5000, 6), np.float32)
+    check_finite(Network(SPEC)._samples(x, np.zeros(5000, int)), "x")
+    x[4999, 3] = np.nan
+    with pytest.raises(ValueError, match="x holds nan in sample 4999, feature 3; accepted: finite numbers"):
+        check_finite(Network(SPEC)._samples(x, np.zeros(5000, int)), "x")

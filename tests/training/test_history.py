@@ -1,0 +1,70 @@
+"""The history of a training: its lists, and its file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from pynet.training.history import History
+
+HISTORY = History(
+    loss=[1.5, 0.25], accuracy=[0.5, 1.0], val_loss=[2.0, 1e-7], val_accuracy=[0.0, 1 / 3], seconds=[0.1, 0.2]
+)
+
+
+def test_history_as_csv(tmp_path: Path) -> None:
+    HISTORY.save(tmp_path / "h.csv")
+    with open(tmp_path / "h.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+    assert [row.pop("epoch") for row in rows] == ["1", "2"]
+    assert [{name: float(value) for name, value in row.items()} for row in rows] == HISTORY.rows()
+
+
+def test_history_as_json(tmp_path: Path) -> None:
+    HISTORY.save(str(tmp_path / "h.json"))
+    assert json.loads((tmp_path / "h.json").read_text()) == HISTORY.rows()
+
+
+def test_empty_history(tmp_path: Path) -> None:
+    History().save(tmp_path / "h.csv")
+    History().save(tmp_path / "h.json")
+    assert (tmp_path / "h.csv").read_text() == "epoch\n"
+    assert json.loads((tmp_path / "h.json").read_text()) == []
+
+
+def test_history_of_another_suffix(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"history file '.*h\.txt'; accepted suffixes: \.csv, \.json"):
+        HISTORY.save(tmp_path / "h.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "h.csv"
+    path.write_text("old")
+
+    def full(self: Path, content: str, *_: object) -> int:
+        with open(self, "w") as file:
+            file.write(content[:5])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            HISTORY.save(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    HISTORY.save(path)
+    assert path.read_text().startswith("epoch,loss")
+    with pytest.raises(FileNotFoundError):
+        HISTORY.save(tmp_path / "missing" / "h.csv")
+
+
+def test_a_folder_in_the_way_of_the_history(tmp_path: Path) -> None:
+    (tmp_path / "h.json").mkdir()
+    with pytest.raises(OSError):
+        HISTORY.save(tmp_path / "h.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["h.json"]

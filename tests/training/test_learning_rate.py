@@ -1,0 +1,81 @@
+"""The learning-rate finder: what it suggests trains, and nothing else has changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.command import DIGITS, run
+
+from pynet import SGD, Adam, Momentum, Network, data, figures, find_lr
+from pynet.optim import Optimizer
+
+DATA = data.load("digits")
+X, Y = DATA.x_train, DATA.y_train
+PLAIN = "input(64) dense(128) relu dense(64) relu dense(10) softmax"
+
+
+@pytest.mark.parametrize(
+    ("layers", "optimizer", "accuracy"),
+    [
+        ("dense(128) relu dense(64) relu dense(10) softmax", SGD(), 0.95),
+        ("dense(128) relu dense(64) relu dense(10) softmax", Momentum(), 0.95),
+        ("dense(128) relu dense(64) relu dense(10) softmax", Adam(), 0.95),
+        ("dense(64) batchnorm relu dense(10) softmax", Adam(), 0.95),
+        ("dense(16) sigmoid dense(16) sigmoid dense(10) sigmoid", Adam(), 0.8),
+    ],
+)
+def test_the_suggested_rate_trains(layers: str, optimizer: Optimizer, accuracy: float) -> None:
+    for seed in range(3):
+        net = Network(f"input(64) {layers}", seed=seed)
+        found = find_lr(net, DATA, optimizer=optimizer)
+        net.fit(X, Y, epochs=20, optimizer=replace(optimizer, learning_rate=found.suggestion))
+        assert net.evaluate(DATA.x_test, DATA.y_test).accuracy > accuracy, found.suggestion
+
+
+def test_find_lr_leaves_the_network_alone() -> None:
+    net, twin = Network(PLAIN, seed=2), Network(PLAIN, seed=2)
+    found = find_lr(net, (X, Y))
+    assert (net.weights_sha256(), net.updates) == (twin.weights_sha256(), 0)
+    assert found == find_lr(net, DATA)
+    assert found.rates == sorted(found.rates)
+    assert len(found.rates) == len(found.losses) == len(found.smoothed) <= 150
+    assert (found.rates[0], found.losses[0]) == (1e-6, twin.train_step(*next(data.batches(X, Y, 64, 2)), SGD(1e-6)))
+    assert str(found).splitlines()[-1] == f"suggestion: {found.suggestion:g}"
+    assert 15 < len(str(found).splitlines()) < 50
+
+
+@pytest.mark.parametrize(
+    "options", [{"lowest": 0.0}, {"lowest": 1.0, "highest": 0.1}, {"steps": 9}, {"highest": math.inf}]
+)
+def test_bad_rates(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="accepted: 10 or more that grow, above 0"):
+        find_lr(Network(PLAIN), DATA, **options)
+
+
+def test_no_samples() -> None:
+    with pytest.raises(ValueError, match="there are no samples to try learning rates on"):
+        find_lr(Network(PLAIN), (X[:0], Y[:0]))
+
+
+def test_find_lr_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(*DIGITS, "--optimizer", "adam", "--find-lr")
+    assert (done.status, done.err) == (0, "")
+    assert re.search(r"^learning rate +loss\n +1\.00e-06 .*#\n", done.out, re.M)
+    assert re.search(r"^suggestion: 0\.00\d+\ndrew digits-lr\.png\n", done.out, re.M)
+    assert [path.name for path in tmp_path.iterdir()] == ["digits-lr.png"]
+    assert re.fullmatch(r"suggestion: 0\.\d+\n", run(*DIGITS, "--find-lr", "--quiet").out)
+    assert sorted(json.loads(run(*DIGITS, "--find-lr", "--json").out)) == ["losses", "rates", "suggestion"]
+
+    def missing() -> None:
+        raise figures.MissingMatplotlib("no")
+
+    monkeypatch.setattr(figures, "require", missing)
+    done = run(*DIGITS, "--find-lr")
+    assert (done.status, done.out.splitlines()[-1]) == (0, "(no picture: that needs matplotlib)")
