@@ -192,5 +192,5 @@ def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
     """Writes one picture as it is, several as a sheet; whole or not at all."""
     if not seen:
         raise ValueError(f"nothing to write to {target}: there is no picture with ink")
-    with replacing(target) as partial:
-        sheet(seen).save(partial, "PNG")
+    with replacing(target) as file:
+        sheet(seen).save(file, "PNG")

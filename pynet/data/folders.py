@@ -170,5 +170,5 @@ def _keep(
         if time.time() - youngest < RACY or _key(_files(folder)[0], folder, wanted) != key:
             return
         place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as partial, partial.open("wb") as file:
+        with replacing(place) as file:
             np.savez(file, key=np.array(key), x=x, y=y, test=test, skipped=np.array(json.dumps(skipped)))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pynet._ffi import FLOAT32, Array, array, checked_seed, ffi, floats, lib, optimizer_struct, pointer, text, view
 from pynet.augment import Augment
+from pynet.files import path_bytes
 from pynet.layers import Layer
 from pynet.model.handle import Handle
 from pynet.model.samples import Samples, Signature, samples
@@ -60,7 +61,7 @@ class Net(Handle):
     def _load(cls, path: str | os.PathLike[str]) -> Self:
         """A model that save wrote."""
         net = cls.__new__(cls)
-        net._attach(lambda out, err: lib.pn_net_load(out, os.fsencode(path), err))
+        net._attach(lambda out, err: lib.pn_net_load(out, path_bytes(path), err))
         return net
 
     def _attach(self, create: Callable[[Any, Any], int]) -> None:
@@ -322,7 +323,7 @@ class Net(Handle):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a safetensors file, whole or not at all; OSError if it cannot be written."""
-        self._call(lib.pn_net_save, os.fsencode(path))
+        self._call(lib.pn_net_save, path_bytes(path))
 
     def _save_checkpoint(self, path: str | os.PathLike[str], words: str, tensors: Mapping[str, Array]) -> None:
         """Writes a model file that holds a text and other tensors besides, whole or not at all."""
@@ -332,14 +333,14 @@ class Net(Handle):
             entry.rank, entry.shape = tensor.ndim, tensor.shape
         chars = ffi.new("char[]", words.encode())
         more = ffi.new("pn_checkpoint *", {"text": chars, "tensors": len(tensors), "tensor": entries})
-        self._call(lib.pn_net_save_checkpoint, more, os.fsencode(path))
+        self._call(lib.pn_net_save_checkpoint, more, path_bytes(path))
 
     @classmethod
     def _load_checkpoint(cls, path: str | os.PathLike[str]) -> tuple[Self, str, dict[str, Array]]:
         """What _save_checkpoint wrote: the network, the text and the other tensors."""
         more = ffi.gc(ffi.new("pn_checkpoint *"), lib.pn_checkpoint_free)
         net = cls.__new__(cls)
-        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, os.fsencode(path), err))
+        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, path_bytes(path), err))
         entries = [more.tensor[i] for i in range(more.tensors)]
         tensors = {text(t.name): view(t.data, tuple(t.shape)[: t.rank], more).copy() for t in entries}
         return net, text(more.text), tensors

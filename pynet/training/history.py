@@ -115,5 +115,5 @@ class History:
             content = table.getvalue()
         else:
             raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
-        with replacing(Path(path)) as partial:
-            partial.write_text(content, "utf-8")
+        with replacing(path) as file:
+            file.write(content.encode())
