@@ -102,8 +102,10 @@ def _resolved(path: str) -> tuple[str, int | None]:
 
 @contextmanager
 def _temporary(target: _Target) -> Iterator[BinaryIO]:
-    """A new file that nobody else has, gone at the end unless it was renamed. Nobody can put a link under its name first,
-    and what killed processes left behind, perhaps of the same number, is in nobody's way."""
+    """A new file that nobody else has, gone at the end unless it was renamed.
+
+    Nobody can put a link under its name first, and what killed processes left behind is in nobody's way.
+    """
     name = f".pynet-{os.getpid()}-{os.urandom(8).hex()}.tmp"
     mode = 0o666 if target.mode is None else target.mode
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,14 @@ LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken
 def printable(text: str) -> str:
     """Text from a file, fit for a terminal: no line breaks, no escapes."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def parsed_json(text: str) -> Any:
+    """What a JSON text holds. ValueError: it is none, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
 
 
 def times(shape: tuple[int, ...]) -> str:

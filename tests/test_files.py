@@ -219,7 +219,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.Monk
     victim.write_bytes(b"precious")
     planted = tmp_path / f".pynet-{os.getpid()}-{'0' * 16}.tmp"
     planted.symlink_to("victim")
-    with pytest.raises(FileExistsError, match="cannot write .*/f: folder .*: File exists"):
+    with pytest.raises(FileExistsError, match=r"cannot write .*/f: folder .*: File exists"):
         put(tmp_path / "f")
     assert victim.read_bytes() == b"precious"
     assert sorted(os.listdir(tmp_path)) == [planted.name, "victim"]
