@@ -78,7 +78,7 @@ def _target(path: str | os.PathLike[str]) -> Iterator[_Target]:
     try:
         effective = os.access in os.supports_effective_ids
         if mode is not None and not os.access(name, os.W_OK, dir_fd=folder, effective_ids=effective):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+            raise OSError(errno.EACCES, "it is write-protected")
         yield _Target(parent, folder, name, mode)
     finally:
         os.close(folder)

@@ -158,7 +158,7 @@ def test_a_read_only_file(folder: Path) -> None:
     path = folder / "f"
     path.write_bytes(b"precious")
     path.chmod(0o444)
-    with unprivileged(), refused(path, errno.EACCES, "Permission denied"):
+    with unprivileged(), refused(path, errno.EACCES, "it is write-protected"):
         put(path)
     assert (os.listdir(folder), path.read_bytes()) == (["f"], b"precious")
 

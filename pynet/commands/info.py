@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
     """What there is to say about a model file, in what JSON has."""
     notes = dict(net.meta)
     notes.pop("classes", None)
-    history = History.from_note(notes.pop("history", ""))
+    rows = History.from_note(notes.pop("history", "")).rows()
     known = [name for name in FIRST_NOTES if name in notes]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256") if sys.version_info >= (3, 11) else hashlib.sha256(file.read())
@@ -44,7 +45,7 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
         "parameters": net.parameters,
         "tensors": {name: list(tensor.shape) for name, tensor in net.tensors.items()},
         "weights_sha256": net.weights_sha256(),
-        "history": history.rows(),
+        "history": [{name: value if math.isfinite(value) else None for name, value in row.items()} for row in rows],
         "notes": {name: notes[name] for name in [*known, *(name for name in notes if name not in known)]},
     }
 

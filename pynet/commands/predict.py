@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pynet.commands import choose, cli
 from pynet.commands.cli import Parser, UsageError, number, path, whole
 from pynet.errors import DataError
-from pynet.files import replacing
+from pynet.files import check_writable, replacing
 from pynet.inference import Prediction, Seen, load_model, predictions, preparation_of
 from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
@@ -182,8 +182,7 @@ def _json(found: Prediction, top: int | None) -> dict[str, Any]:
 
 
 def _check_target(target: Path, inputs: Iterable[Path]) -> None:
-    if target.is_dir():
-        raise UsageError(f"argument --save-seen: {target} is a folder")
+    check_writable(target)
     if target.exists() and any(target.samefile(other) for other in inputs if other.exists()):
         raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")
 

@@ -21,7 +21,7 @@ from pynet._ffi import VERSION, Array
 from pynet.commands import cli
 from pynet.commands.cli import EXPECTED, Stopped
 from pynet.commands.train_options import parse
-from pynet.commands.train_task import Task, prepare
+from pynet.commands.train_task import PLOTS, Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation
 from pynet.pictures.preparation import NOTE
@@ -131,7 +131,7 @@ class Training:
         task, notes = self.task, self.task.net.meta
         before = notes.get("epochs", "") if task.continued else ""
         notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
-        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
+        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() and len(before) < 16 else 0))
         if self.test:
             notes["test_accuracy"] = str(self.test.accuracy)
         if task.target:
@@ -207,6 +207,7 @@ def _plot(training: Training) -> None:
     from pynet import figures
 
     task = training.task
+    assert task.target
     drawn = {}
     if training.history.loss:
         drawn["curves"] = figures.curves(training.history)
@@ -214,9 +215,9 @@ def _plot(training: Training) -> None:
         drawn["weights"] = figures.weights(task.net)
     if training.test:
         drawn["confusion"] = figures.confusion(training.confusion, task.data.classes)
+    assert drawn.keys() <= set(PLOTS)  # what was tried before the training
     for name, figure in drawn.items():
-        assert task.target
-        place = figures.save(figure, task.target.with_name(f"{task.target.stem}-{name}.png"))
+        place = figures.save(figure, beside(task.target, name))
         task.say(f"drew {place}")
 
 
@@ -261,8 +262,8 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
         except figures.MissingMatplotlib:
             task.say("(no picture: that needs matplotlib)")
         else:
-            place = task.target.with_name(f"{task.target.stem}-lr.png")
-            task.say(f"drew {figures.save(figures.learning_rates(found), place)}")
+            place = figures.save(figures.learning_rates(found), beside(task.target, "lr"))
+            task.say(f"drew {place}")
 
 
 def train(argv: Sequence[str] | None, begin: float) -> None:

@@ -13,6 +13,7 @@ from pynet._ffi import Array
 from pynet.commands import choose, cli
 from pynet.commands.cli import UsageError
 from pynet.data import Dataset
+from pynet.files import check_writable
 from pynet.inference import load_model
 from pynet.metrics import measure
 from pynet.network import Network
@@ -152,6 +153,8 @@ def visualize(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     skipped = []
     for kind in wanted:
+        place = options.out / f"{task.stem}-{kind}.{options.format}"
+        check_writable(place)
         try:
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
@@ -159,7 +162,7 @@ def visualize(options: argparse.Namespace) -> None:
                 raise
             skipped.append(f"no {kind}: {error}")
             continue
-        place = figures.save(figure, options.out / f"{task.stem}-{kind}.{options.format}")
+        figures.save(figure, place)
         print(f"{place}  {figure.get_suptitle()}", flush=True)
     print("\n".join(skipped), end="\n" if skipped else "")
 

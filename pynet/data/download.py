@@ -307,7 +307,10 @@ def _pieces(url: str, patience: float, deadline: float | None) -> Generator[tupl
     """
     arrived: queue.SimpleQueue[tuple[int | None, bytes] | str] = queue.SimpleQueue()
     stop = threading.Event()
-    threading.Thread(target=_request, args=(url, arrived, stop), name="pynet download", daemon=True).start()
+    try:
+        threading.Thread(target=_request, args=(url, arrived, stop), name="pynet download", daemon=True).start()
+    except RuntimeError as error:  # the system has no more threads
+        raise _MirrorError(f"cannot be asked: {error}") from None
     try:
         while True:
             left = patience if deadline is None else min(patience, deadline - time.monotonic())

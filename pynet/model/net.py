@@ -18,6 +18,7 @@ from pynet.model.handle import Handle
 from pynet.model.samples import Samples, Signature, samples
 from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
+from pynet.text import parsed_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -108,10 +109,11 @@ class Net(Handle):
     def classes(self) -> list[str]:
         """Names of the outputs; "0", "1", ... unless set."""
         try:
-            names = json.loads(self.meta.get("classes", "null"))
+            names = parsed_json(self.meta.get("classes", "null"))
         except ValueError:
             names = None
-        if isinstance(names, list) and len(names) == self._out_features:
+        named = isinstance(names, list) and len(names) == self._out_features
+        if named and all(isinstance(name, (str, int, float)) for name in names):
             return [str(name) for name in names]
         return [str(i) for i in range(self._out_features)]
 

@@ -69,6 +69,7 @@ class Checkpoint:
 
     def check(self) -> None:
         """ValueError, OSError: what lies at path is nothing to go on from or to be replaced, or cannot be written."""
+        check_writable(self.path)
         if self.resume or Path(self.path).exists():
             state, _ = read(self.path)
             if not self.resume and not state.finished:
@@ -76,7 +77,6 @@ class Checkpoint:
                     f"{os.fspath(self.path)} holds a training that has come to epoch {len(state.rows) + 1}; "
                     "resume it, or remove the file"
                 )
-        check_writable(self.path)
 
 
 @dataclass
@@ -356,7 +356,7 @@ def _optimizer(net: Net, kind: Any, steps: Any, tensors: dict[str, Array]) -> Op
     try:
         net.optimizer_state = state  # the network is the file's: it says whether they fit
     except ValueError as error:
-        raise _WrongError(f"its optimizer: {str(error):.300}") from None
+        raise _WrongError(f"its optimizer: {error!s:.300}") from None
     return state
 
 
