@@ -14,9 +14,13 @@ SHADES = " .:-=+*#%@"
 LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
 
 
-def printable(text: str) -> str:
-    """Text from a file, fit for a terminal: no line breaks, no escapes."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+def printable(text: object) -> str:
+    """What others wrote, as one line that cannot steer a terminal: names, notes, the messages of errors.
+
+    Line ends, escape sequences, C1 controls and marks that turn the direction of writing are shown as Python writes
+    them in a string, "\\x1b[31m"; so are bytes of a file name that are no text.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def parsed_json(text: str) -> Any:

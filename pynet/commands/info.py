@@ -53,7 +53,7 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
 def _text(found: dict[str, Any], net: Network) -> str:
     size = 4 * net.parameters
     lines = [
-        f"file        {found['file']}, {found['bytes']:,} bytes",
+        f"file        {printable(found['file'])}, {found['bytes']:,} bytes",
         f"sha256      {found['sha256']}",
         f"network     {net.spec}",
         f"loss        {net.loss_name}",
@@ -72,7 +72,10 @@ def info(options: argparse.Namespace) -> None:
     """The whole command."""
     path, net = load_model(options.file)
     found = facts(path, net)
-    print(json.dumps(found) if options.json else _text(found, net))
+    if options.json:
+        print(json.dumps(found))
+    else:
+        cli.say(_text(found, net))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

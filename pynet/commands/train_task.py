@@ -56,10 +56,10 @@ class Task:
         """Given or usual."""
         return float(optimizer_struct(self.optimizer).learning_rate)
 
-    def say(self, text: str) -> None:
+    def say(self, text: object) -> None:
         """Prints what is no result."""
         if not self.terse:
-            print(text, flush=True)
+            cli.say(text)
 
 
 def prepare(options: argparse.Namespace) -> Task:

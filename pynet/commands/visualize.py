@@ -18,6 +18,7 @@ from pynet.inference import load_model
 from pynet.metrics import measure
 from pynet.network import Network
 from pynet.optim import SGD
+from pynet.text import printable
 from pynet.training.history import History
 
 if TYPE_CHECKING:
@@ -160,11 +161,12 @@ def visualize(options: argparse.Namespace) -> None:
         except (ValueError, UsageError) as error:
             if len(wanted) < len(KINDS):  # it was asked for
                 raise
-            skipped.append(f"no {kind}: {error}")
+            skipped.append(f"no {kind}: {printable(error)}")
             continue
         figures.save(figure, place)
-        print(f"{place}  {figure.get_suptitle()}", flush=True)
-    print("\n".join(skipped), end="\n" if skipped else "")
+        cli.say(f"{printable(place)}  {figure.get_suptitle()}")
+    for line in skipped:
+        cli.say(line)
 
 
 def _units(text: str) -> list[int]:
