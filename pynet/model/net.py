@@ -122,7 +122,8 @@ class Net(Handle):
         given = [str(name) for name in names]
         if len(given) != self._out_features:
             raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
-        self.meta["classes"] = json.dumps(given, ensure_ascii=False)
+        no_text = any("\ud800" <= c <= "\udfff" for name in given for c in name)  # bytes of a folder's name
+        self.meta["classes"] = json.dumps(given, ensure_ascii=no_text)
 
     def weights_sha256(self) -> str:
         """SHA-256 of all parameters, float32 little-endian in network order: equal for equal training."""

@@ -126,6 +126,21 @@ def test_names_of_classes_and_files() -> None:
     assert run(visualize.main, "--history", history)[0] == 0
 
 
+def test_a_folder_whose_name_is_no_text() -> None:
+    names = [os.fsdecode(b"a\xff"), "é"]
+    try:
+        for i in range(10):
+            draw(Path("d", names[0], f"{i}.png"), i)
+            draw(Path("d", names[1], f"{i}.png"), i, ring=True)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    status, out = run(train.main, "--data", "d", "--epochs", "1", "--save", "m.safetensors")
+    assert (status, r"classes a\udcff, é" in out) == (0, True)
+    assert pynet.load("m.safetensors").classes == names
+    assert run(evaluate.main, "--data", "d")[0] == 0
+    assert run(predict.main, Path("d", names[0]))[0] == 0
+
+
 def test_notes_of_a_model() -> None:
     net = pynet.Network("input(784) dense(2) softmax")
     net.classes = [f"a{EVIL}", "b"]
