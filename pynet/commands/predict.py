@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -167,9 +168,8 @@ def _text(found: Prediction, lines: float) -> str:
     width = max(map(len, names), default=0)
     for (name, share), name_shown in zip(shown, names, strict=True):
         bar = "#" * round(BAR * min(max(share, 0), 1))
-        text += (
-            f"\n{'>' if name == found.prediction else ' '} {name_shown:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
-        )
+        mark = ">" if name == found.prediction else " "
+        text += f"\n{mark} {name_shown:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
     return text
 
 
@@ -185,6 +185,8 @@ def _json(found: Prediction, top: int | None) -> dict[str, Any]:
 
 
 def _check_target(target: Path, inputs: Iterable[Path]) -> None:
+    if os.path.isdir(target):
+        raise UsageError(f"argument --save-seen: {target} is a folder")
     check_writable(target)
     if target.exists() and any(target.samefile(other) for other in inputs if other.exists()):
         raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")

@@ -104,10 +104,9 @@ def test_a_history_that_is_only_read_before(monkeypatch: pytest.MonkeyPatch) -> 
     assert Path("h.csv").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("target", [f"{LONG}.png", "away/seen.png", "pipe.png", "folder.png"])
+@pytest.mark.parametrize("target", [f"{LONG}.png", "away/seen.png", "pipe.png"])
 def test_before_a_prediction(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     os.mkfifo("pipe.png")
-    os.mkdir("folder.png")
     pynet.Network("input(784) dense(10) softmax").save("m.safetensors")
     Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("a.png")
     monkeypatch.setattr(predict, "in_parallel", never)
