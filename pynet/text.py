@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +14,21 @@ SHADES = " .:-=+*#%@"
 LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
 
 
-def printable(text: str) -> str:
-    """Text from a file, fit for a terminal: no line breaks, no escapes."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+def printable(text: object) -> str:
+    """What others wrote, as one line that cannot steer a terminal: names, notes, the messages of errors.
+
+    Line ends, escape sequences, C1 controls and marks that turn the direction of writing are shown as Python writes
+    them in a string, "\\x1b[31m"; so are bytes of a file name that are no text.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def parsed_json(text: str) -> Any:
+    """What a JSON text holds. ValueError: it is none, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
 
 
 def times(shape: tuple[int, ...]) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from pynet.text import printable
+
 EXPECTED = (OSError, ValueError, ArithmeticError, MemoryError, KeyboardInterrupt)  # anything else is a fault of ours
 
 
@@ -137,10 +139,18 @@ def _fail(name: str, error: BaseException, note: str = "") -> int:
     return 2 if isinstance(error, UsageError) else 1
 
 
+def say(text: object) -> None:
+    """Prints lines on stdout; all that commands print but JSON goes through here or complain().
+
+    A name from a file may hold line ends, too: whoever puts one into a line makes it printable() first.
+    """
+    print("\n".join(printable(line) for line in str(text).split("\n")), flush=True)
+
+
 def complain(name: str, text: str) -> None:
     """One line on stderr."""
     with contextlib.suppress(OSError):  # a broken stderr leaves the exit status to tell
-        print(f"pynet {name}: {text}", file=sys.stderr)
+        print(f"pynet {name}: {printable(text)}", file=sys.stderr)
 
 
 def _abandon_stdout() -> None:

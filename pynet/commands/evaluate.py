@@ -14,7 +14,7 @@ from pynet.data import Dataset
 from pynet.inference import load_model
 from pynet.metrics import Report, format_confusion, format_report, measure
 from pynet.network import Network
-from pynet.text import percent
+from pynet.text import percent, printable
 
 MOST_CLASSES = 30  # a larger confusion matrix is not printed
 
@@ -49,8 +49,9 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps({"model": str(place), "dataset": chosen.name, "on": options.on} | _plain(report)))
     else:
-        print(f"model        {place}: {net.spec}\ndata         {chosen.name}: {len(y):,} samples for {options.on}ing")
-        print(_text(report, net, chosen))
+        cli.say(f"model        {printable(place)}: {net.spec}")
+        cli.say(f"data         {printable(chosen.name)}: {len(y):,} samples for {options.on}ing")
+        cli.say(_text(report, net, chosen))
 
 
 def _plain(report: Report) -> dict[str, Any]:

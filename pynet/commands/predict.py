@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -19,13 +20,13 @@ import numpy.typing as npt
 from pynet.commands import choose, cli
 from pynet.commands.cli import Parser, UsageError, number, path, whole
 from pynet.errors import DataError
-from pynet.files import replacing
+from pynet.files import check_writable, replacing
 from pynet.inference import Prediction, Seen, load_model, predictions, preparation_of
 from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
-from pynet.text import drawn
+from pynet.text import drawn, printable
 
 BATCH = 256  # pictures that go through the network at once
 MOST_STDIN = 1 << 28  # bytes of a picture from standard input
@@ -84,7 +85,7 @@ def predict(options: argparse.Namespace) -> int:
     if options.save_seen:
         _check_target(options.save_seen, [model, *(source for source in sources if isinstance(source, Path))])
     if not options.json:
-        print(_title(model, net))
+        cli.say(_title(model, net))
     single = len(sources) == 1
     status, kept, seen = 0, [], []
     for found in _named(net, preparation, sources, options):
@@ -92,9 +93,9 @@ def predict(options: argparse.Namespace) -> int:
             status = 1
             cli.complain("predict", f"error: {found.warning}")
         elif not options.json:
-            print(_text(found, options.top or (math.inf if single else 0)))
+            cli.say(_text(found, options.top or (math.inf if single else 0)))
             if options.show and found.seen is not None:
-                print(drawn(found.seen))
+                cli.say(drawn(found.seen))
         if options.json:
             kept.append(_json(found, options.top))
         if options.save_seen and found.seen is not None:
@@ -150,23 +151,25 @@ def _stdin() -> io.BytesIO:
 def _title(model: Path, net: Network) -> str:
     facts = []
     if name := net.meta.get("dataset"):
-        facts.append(f"trained on {name}")
+        facts.append(f"trained on {printable(name)}")
     with contextlib.suppress(KeyError, ValueError):  # a note may be missing, or not ours
         facts.append(f"test accuracy {100 * float(net.meta['test_accuracy']):.2f} %")
-    return f"model {model}" + (f": {', '.join(facts)}" if facts else "")
+    return f"model {printable(model)}" + (f": {', '.join(facts)}" if facts else "")
 
 
 def _text(found: Prediction, lines: float) -> str:
     """The answer, and below it the likeliest classes, that many; all are in the network's order."""
     if found.prediction is None or found.confidence is None or found.probabilities is None:
-        return f"{found.file}: {found.warning}"
-    text = f"{found.file}: {found.prediction} ({100 * found.confidence:.1f} %)"
+        return f"{printable(found.file)}: {found.warning}"
+    text = f"{printable(found.file)}: {printable(found.prediction)} ({100 * found.confidence:.1f} %)"
     text += f", {found.warning}" if found.warning else ""
     shown = found.probabilities.items() if lines == math.inf else found.best(int(lines))
-    width = max((len(name) for name, _ in shown), default=0)
-    for name, share in shown:
+    names = [printable(name) for name, _ in shown]
+    width = max(map(len, names), default=0)
+    for (name, share), name_shown in zip(shown, names, strict=True):
         bar = "#" * round(BAR * min(max(share, 0), 1))
-        text += f"\n{'>' if name == found.prediction else ' '} {name:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
+        mark = ">" if name == found.prediction else " "
+        text += f"\n{mark} {name_shown:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
     return text
 
 
@@ -182,8 +185,9 @@ def _json(found: Prediction, top: int | None) -> dict[str, Any]:
 
 
 def _check_target(target: Path, inputs: Iterable[Path]) -> None:
-    if target.is_dir():
+    if os.path.isdir(target):
         raise UsageError(f"argument --save-seen: {target} is a folder")
+    check_writable(target)
     if target.exists() and any(target.samefile(other) for other in inputs if other.exists()):
         raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")
 
@@ -192,5 +196,5 @@ def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
     """Writes one picture as it is, several as a sheet; whole or not at all."""
     if not seen:
         raise ValueError(f"nothing to write to {target}: there is no picture with ink")
-    with replacing(target) as partial:
-        sheet(seen).save(partial, "PNG")
+    with replacing(target) as file:
+        sheet(seen).save(file, "PNG")

@@ -21,11 +21,11 @@ from pynet._ffi import VERSION, Array
 from pynet.commands import cli
 from pynet.commands.cli import EXPECTED, Stopped
 from pynet.commands.train_options import parse
-from pynet.commands.train_task import Task, prepare
+from pynet.commands.train_task import PLOTS, Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation
 from pynet.pictures.preparation import NOTE
-from pynet.text import percent
+from pynet.text import percent, printable
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
 from pynet.training.history import COLUMNS, History
@@ -86,7 +86,7 @@ class Training:
             self.history.add(row)
         checkpoint = self.task.checkpoint
         if checkpoint and checkpoint.resume:
-            self.task.say(f"resumed from {checkpoint.path}; epochs that are over: {len(self.history.loss)}")
+            self.task.say(f"resumed from {printable(checkpoint.path)}; epochs that are over: {len(self.history.loss)}")
         self._keep()
         self._note_facts()  # checkpoints carry them, too
 
@@ -131,7 +131,7 @@ class Training:
         task, notes = self.task, self.task.net.meta
         before = notes.get("epochs", "") if task.continued else ""
         notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
-        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
+        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() and len(before) < 16 else 0))
         if self.test:
             notes["test_accuracy"] = str(self.test.accuracy)
         if task.target:
@@ -159,8 +159,8 @@ def _describe(task: Task) -> None:
     layout += "x".join(map(str, net.in_shape)) if layout else ""
     plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_how(task)}, loss {net.loss_name}"
     task.say(
-        f"data      {chosen.name}: {sizes}; classes {names}\n"
-        f"source    {chosen.source}\n"
+        f"data      {printable(chosen.name)}: {sizes}; classes {printable(names)}\n"
+        f"source    {printable(chosen.source)}\n"
         f"inputs    {'x'.join(map(str, shape))} {scaled}{layout}\n"
         f"network   {net.spec}\n\n{net.summary()}\n\n"
         f"training  {plan}, seed {task.seed}\n"
@@ -196,10 +196,11 @@ def _epoch_line(row: dict[str, float], epoch: int, task: Task) -> str:
 def _tell(training: Training) -> None:
     """The figures on the test set, and where the model is."""
     task, test = training.task, training.test
-    print(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else "no test samples")
+    accuracy = f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else ""
+    cli.say(accuracy or "no test samples")
     if test and len(task.data.classes) <= MOST_CLASSES and not task.terse:
         task.say(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
-    task.say(f"saved to {task.target}" if task.target else "not saved")
+    task.say(f"saved to {printable(task.target)}" if task.target else "not saved")
 
 
 def _plot(training: Training) -> None:
@@ -207,6 +208,7 @@ def _plot(training: Training) -> None:
     from pynet import figures
 
     task = training.task
+    assert task.target
     drawn = {}
     if training.history.loss:
         drawn["curves"] = figures.curves(training.history)
@@ -214,10 +216,10 @@ def _plot(training: Training) -> None:
         drawn["weights"] = figures.weights(task.net)
     if training.test:
         drawn["confusion"] = figures.confusion(training.confusion, task.data.classes)
+    assert drawn.keys() <= set(PLOTS)  # what was tried before the training
     for name, figure in drawn.items():
-        assert task.target
-        place = figures.save(figure, task.target.with_name(f"{task.target.stem}-{name}.png"))
-        task.say(f"drew {place}")
+        place = figures.save(figure, beside(task.target, name))
+        task.say(f"drew {printable(place)}")
 
 
 def _results(training: Training, seconds: float) -> dict[str, Any]:
@@ -252,7 +254,7 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
     if as_json:
         print(json.dumps({"rates": found.rates, "losses": found.losses, "suggestion": found.suggestion}))
         return
-    print(f"suggestion: {found.suggestion:g}" if quiet else found)
+    cli.say(f"suggestion: {found.suggestion:g}" if quiet else found)
     if task.target:
         from pynet import figures
 
@@ -261,8 +263,8 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
         except figures.MissingMatplotlib:
             task.say("(no picture: that needs matplotlib)")
         else:
-            place = task.target.with_name(f"{task.target.stem}-lr.png")
-            task.say(f"drew {figures.save(figures.learning_rates(found), place)}")
+            place = figures.save(figures.learning_rates(found), beside(task.target, "lr"))
+            task.say(f"drew {printable(place)}")
 
 
 def train(argv: Sequence[str] | None, begin: float) -> None:
@@ -288,7 +290,7 @@ def train(argv: Sequence[str] | None, begin: float) -> None:
     if options.plot:
         _plot(training)
     if task.target:
-        task.say(f"next: {cli.program()} visualize --model {task.target}, or evaluate, or info")
+        task.say(f"next: {cli.program()} visualize --model {printable(task.target)}, or evaluate, or info")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,11 +16,14 @@ from pynet.commands.cli import UsageError
 from pynet.commands.presets import PRESETS, layers_for
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
 from pynet.data import Dataset
+from pynet.files import check_writable
 from pynet.network import Network, load
 from pynet.optim import Optimizer
 from pynet.schedules import Schedule
 from pynet.training.callbacks import EarlyStopping
 from pynet.training.checkpoint import Checkpoint
+
+PLOTS = ("curves", "weights", "confusion")  # what --plot draws
 
 
 @dataclass
@@ -54,10 +56,10 @@ class Task:
         """Given or usual."""
         return float(optimizer_struct(self.optimizer).learning_rate)
 
-    def say(self, text: str) -> None:
+    def say(self, text: object) -> None:
         """Prints what is no result."""
         if not self.terse:
-            print(text, flush=True)
+            cli.say(text)
 
 
 def prepare(options: argparse.Namespace) -> Task:
@@ -180,6 +182,11 @@ def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
 # ---- files ----
 
 
+def beside(target: Path, name: str) -> Path:
+    """The picture of this name beside a model."""
+    return target.with_name(f"{target.stem}-{name}.png")
+
+
 def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint | None:
     """What --checkpoint and --resume ask for, checked."""
     path = options.checkpoint
@@ -194,7 +201,6 @@ def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint 
 
     checkpoint = Checkpoint(path, options.checkpoint_every or 1, options.resume, complain)
     checkpoint.check()
-    _check_folder(path)
     return checkpoint
 
 
@@ -203,24 +209,26 @@ def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
     if target:
         if os.path.lexists(target):
             _check_replaceable(target)
-        _check_folder(target)
+        check_writable(target)
     if options.history:
         for other in (target, options.data, options.load):
             if other and os.path.realpath(other) == os.path.realpath(options.history):
                 raise UsageError(f"argument --history: {options.history} is used for something else as well")
-        if options.history.is_dir():
-            raise OSError(f"cannot write {options.history}: it is a folder")
+        check_writable(options.history)
         if options.history.is_file() and options.history.stat().st_size:
             with options.history.open("rb") as file:
                 if not file.read(6).startswith((b"epoch,", b"[")):
                     raise OSError(f"{options.history} is no history that pynet wrote; it is left as it is")
-        _check_folder(options.history)
     if options.plot:
         if target is None:
             raise UsageError("--plot draws beside the model, and --save none makes none")
         from pynet import figures
 
         figures.require()
+        for name in PLOTS:
+            check_writable(beside(target, name))
+    if options.find_lr and target:
+        check_writable(beside(target, "lr"))
 
 
 def _check_replaceable(target: Path) -> None:
@@ -229,14 +237,3 @@ def _check_replaceable(target: Path) -> None:
     except (OSError, ValueError) as error:
         reason = f"{target} is no pynet model, so it is not overwritten ({error}); name another file by --save"
         raise ValueError(reason) from None
-    if not os.access(target, os.W_OK):
-        raise OSError(f"cannot write {target}: it is write-protected")
-
-
-def _check_folder(target: Path) -> None:
-    folder = Path(os.path.realpath(target)).parent
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(f"cannot write {target}: folder {folder}: {error.strerror}") from None

@@ -13,10 +13,12 @@ from pynet._ffi import Array
 from pynet.commands import choose, cli
 from pynet.commands.cli import UsageError
 from pynet.data import Dataset
+from pynet.files import check_writable
 from pynet.inference import load_model
 from pynet.metrics import measure
 from pynet.network import Network
 from pynet.optim import SGD
+from pynet.text import printable
 from pynet.training.history import History
 
 if TYPE_CHECKING:
@@ -152,16 +154,19 @@ def visualize(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     skipped = []
     for kind in wanted:
+        place = options.out / f"{task.stem}-{kind}.{options.format}"
+        check_writable(place)
         try:
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
             if len(wanted) < len(KINDS):  # it was asked for
                 raise
-            skipped.append(f"no {kind}: {error}")
+            skipped.append(f"no {kind}: {printable(error)}")
             continue
-        place = figures.save(figure, options.out / f"{task.stem}-{kind}.{options.format}")
-        print(f"{place}  {figure.get_suptitle()}", flush=True)
-    print("\n".join(skipped), end="\n" if skipped else "")
+        figures.save(figure, place)
+        cli.say(f"{printable(place)}  {figure.get_suptitle()}")
+    for line in skipped:
+        cli.say(line)
 
 
 def _units(text: str) -> list[int]:

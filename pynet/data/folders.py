@@ -29,6 +29,7 @@ from pynet.pictures import decode, glyph, ink, preparation
 from pynet.pictures.decode import in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import Preparation
+from pynet.text import parsed_json
 
 RACY = 2.0  # a file younger than these seconds may change again under the same time stamp: nothing is cached
 
@@ -64,9 +65,9 @@ def read_picture_folder(folder: Path, wanted: Preparation) -> Pictures:
     """The pictures of a folder, prepared. Raises DataError: there is none, or test/ has a class that train/ lacks."""
     try:
         files, classes = _files(folder)
-        key = _key(files, folder, wanted)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from None
+    key = _key(files, folder, wanted)
     place = (
         cache_folder()
         / "pictures"
@@ -93,6 +94,8 @@ def _files(folder: Path) -> tuple[list[_File], tuple[str, ...]]:
         raise DataError(
             f"{folder}: neither the four IDX files of a data set nor a sub-folder of pictures for each class"
         )
+    for entry in (*train, *test):
+        os.scandir(entry).close()  # one that may not be read is no empty one
     classes = tuple(entry.name for entry in train)
     files = [_File(path, label, False) for label, entry in enumerate(train) for path in picture_files(entry)]
     for entry in test:
@@ -137,8 +140,12 @@ def _key(files: list[_File], folder: Path, wanted: Preparation) -> str:
     for module in (decode, glyph, ink, preparation, sys.modules[__name__]):
         digest.update(inspect.getsource(module).encode())
     for file in files:
-        facts = file.path.stat()
         name = os.fsencode(file.path.relative_to(folder))
+        try:
+            facts = file.path.stat()
+        except OSError as error:  # it is listed among those left out
+            digest.update(b"%s\0%d %s\n" % (name, file.label, str(error.errno).encode()))
+            continue
         digest.update(b"%s\0%d %d %d %d\n" % (name, file.label, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))
     return digest.hexdigest()
 
@@ -149,7 +156,7 @@ def _cached(place: Path, key: str) -> tuple[Array, Array, Array, list[str]] | No
         found = npz_arrays(place, ("key", "x", "y", "test", "skipped"), kinds="iufbU")
         if str(found["key"]) != key:
             return None
-        skipped = json.loads(str(found["skipped"]))
+        skipped = parsed_json(str(found["skipped"]))
     except (DataError, ValueError):
         return None
     return found["x"], found["y"], found["test"], [str(line) for line in skipped]
@@ -166,9 +173,10 @@ def _keep(
     """Puts the result into the cache, unless a file has changed meanwhile or may yet."""
     x, y, test, skipped = found
     with contextlib.suppress(OSError):  # a cache that cannot be written is no harm
-        youngest = max(max(file.path.stat().st_mtime, file.path.stat().st_ctime) for file in files)
+        facts = [file.path.stat() for file in files if file.path.exists()]
+        youngest = max(max(fact.st_mtime, fact.st_ctime) for fact in facts)
         if time.time() - youngest < RACY or _key(_files(folder)[0], folder, wanted) != key:
             return
         place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as partial, partial.open("wb") as file:
+        with replacing(place) as file:
             np.savez(file, key=np.array(key), x=x, y=y, test=test, skipped=np.array(json.dumps(skipped)))

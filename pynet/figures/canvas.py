@@ -56,8 +56,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     if place.suffix not in SUFFIXES:
         raise ValueError(f"picture file {str(place)!r}; accepted suffixes: {', '.join(SUFFIXES)}")
     undated = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[place.suffix]
-    with replacing(place) as partial:
-        figure.savefig(partial, dpi=120, format=place.suffix[1:], metadata=undated)
+    with replacing(place) as file:
+        figure.savefig(file, dpi=120, format=place.suffix[1:], metadata=undated)
     return place
 
 

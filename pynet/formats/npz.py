@@ -21,7 +21,7 @@ TEXT_KEY = "net"
 def export_npz(net: Network, path: str | os.PathLike[str]) -> None:
     """Writes an .npz file: an array for each parameter by its name ("0.W"), and the network's text as "net"."""
     arrays: dict[str, Any] = {TEXT_KEY: np.array(net.spec), **net.tensors}
-    with replacing(Path(path)) as partial, open(partial, "wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays)
 
 

@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from pynet._ffi import FLOAT32, Array, array, checked_seed, ffi, floats, lib, optimizer_struct, pointer, text, view
 from pynet.augment import Augment
+from pynet.files import path_bytes
 from pynet.layers import Layer
 from pynet.model.handle import Handle
 from pynet.model.samples import Samples, Signature, samples
 from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
+from pynet.text import parsed_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,7 +62,7 @@ class Net(Handle):
     def _load(cls, path: str | os.PathLike[str]) -> Self:
         """A model that save wrote."""
         net = cls.__new__(cls)
-        net._attach(lambda out, err: lib.pn_net_load(out, os.fsencode(path), err))
+        net._attach(lambda out, err: lib.pn_net_load(out, path_bytes(path), err))
         return net
 
     def _attach(self, create: Callable[[Any, Any], int]) -> None:
@@ -107,10 +109,11 @@ class Net(Handle):
     def classes(self) -> list[str]:
         """Names of the outputs; "0", "1", ... unless set."""
         try:
-            names = json.loads(self.meta.get("classes", "null"))
+            names = parsed_json(self.meta.get("classes", "null"))
         except ValueError:
             names = None
-        if isinstance(names, list) and len(names) == self._out_features:
+        named = isinstance(names, list) and len(names) == self._out_features
+        if named and all(isinstance(name, (str, int, float)) for name in names):
             return [str(name) for name in names]
         return [str(i) for i in range(self._out_features)]
 
@@ -119,7 +122,8 @@ class Net(Handle):
         given = [str(name) for name in names]
         if len(given) != self._out_features:
             raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
-        self.meta["classes"] = json.dumps(given, ensure_ascii=False)
+        no_text = any("\ud800" <= c <= "\udfff" for name in given for c in name)  # bytes of a folder's name
+        self.meta["classes"] = json.dumps(given, ensure_ascii=no_text)
 
     def weights_sha256(self) -> str:
         """SHA-256 of all parameters, float32 little-endian in network order: equal for equal training."""
@@ -322,7 +326,7 @@ class Net(Handle):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a safetensors file, whole or not at all; OSError if it cannot be written."""
-        self._call(lib.pn_net_save, os.fsencode(path))
+        self._call(lib.pn_net_save, path_bytes(path))
 
     def _save_checkpoint(self, path: str | os.PathLike[str], words: str, tensors: Mapping[str, Array]) -> None:
         """Writes a model file that holds a text and other tensors besides, whole or not at all."""
@@ -332,14 +336,14 @@ class Net(Handle):
             entry.rank, entry.shape = tensor.ndim, tensor.shape
         chars = ffi.new("char[]", words.encode())
         more = ffi.new("pn_checkpoint *", {"text": chars, "tensors": len(tensors), "tensor": entries})
-        self._call(lib.pn_net_save_checkpoint, more, os.fsencode(path))
+        self._call(lib.pn_net_save_checkpoint, more, path_bytes(path))
 
     @classmethod
     def _load_checkpoint(cls, path: str | os.PathLike[str]) -> tuple[Self, str, dict[str, Array]]:
         """What _save_checkpoint wrote: the network, the text and the other tensors."""
         more = ffi.gc(ffi.new("pn_checkpoint *"), lib.pn_checkpoint_free)
         net = cls.__new__(cls)
-        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, os.fsencode(path), err))
+        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, path_bytes(path), err))
         entries = [more.tensor[i] for i in range(more.tensors)]
         tensors = {text(t.name): view(t.data, tuple(t.shape)[: t.rank], more).copy() for t in entries}
         return net, text(more.text), tensors

@@ -47,6 +47,9 @@ class Feed(Protocol):
     def batch(self, stats: Any) -> Array:
         """The inputs of the batch after stats, which train() ran into an error with."""
 
+    def samples_before(self, step: int) -> int | None:
+        """How many samples of an epoch come before this step, from 0; None: nobody knows."""
+
     def facts(self) -> dict[str, str]:
         """What decides which batches come, in words."""
 
@@ -66,6 +69,11 @@ class ArrayFeed:
         """Of the batches from this step on as many as are alike, and their size: an epoch is cut as the core would."""
         size, larger = divmod(self.samples, self.steps)
         return (larger - step, size + 1) if step < larger else (self.steps - step, size)
+
+    def samples_before(self, step: int) -> int | None:
+        """See Feed."""
+        size, larger = divmod(self.samples, max(self.steps, 1))
+        return step * size + min(step, larger)
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
         """See Feed."""
@@ -144,6 +152,10 @@ class BatchFeed:
     def probe(self) -> tuple[Array, Array] | None:
         """See Feed."""
         return self._last and (self._last[0][:PROBE], self._last[1][:PROBE])
+
+    def samples_before(self, step: int) -> int | None:
+        """See Feed: a batch may be of any size."""
+        return None
 
     def facts(self) -> dict[str, str]:
         """See Feed; the batches are not looked at before they come."""

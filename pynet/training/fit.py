@@ -238,7 +238,8 @@ class _Loop:
     def _begin_checkpoints(self, checkpoint: Checkpoint) -> None:
         from pynet.training.checkpoint import Keeper
 
-        self._keeper = Keeper(checkpoint, self.net, self._facts())
+        columns = ("loss", "accuracy", *self.validation.columns, "seconds")
+        self._keeper = Keeper(checkpoint, self.net, self._facts(), self.feed, columns)
         self.progress = self._keeper.begin(self.epochs)
         for row in self.progress.rows:
             self._run.history.add(row)

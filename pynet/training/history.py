@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pynet.files import replacing
+from pynet.text import parsed_json
 
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
@@ -83,9 +84,14 @@ class History:
     def from_note(cls, text: str) -> History:
         """What note() gave; empty if the text is something else."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError, AttributeError):
+            history = cls(**parsed_json(text))
+        except (ValueError, TypeError, AttributeError, OverflowError):
             return cls()
+        return history if history._is_even() else cls()
+
+    def _is_even(self) -> bool:
+        """Whether each epoch has a loss, and all that any other has."""
+        return {len(values) for values in vars(self).values() if values} == {len(self.loss)}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
@@ -93,12 +99,12 @@ class History:
         content = Path(path).read_text("utf-8", errors="replace")
         history = cls()
         try:
-            rows = json.loads(content) if Path(path).suffix == ".json" else list(csv.DictReader(io.StringIO(content)))
+            rows = parsed_json(content) if Path(path).suffix == ".json" else list(csv.DictReader(io.StringIO(content)))
             for row in rows:
                 history.add({name: float(value) for name, value in row.items() if name != "epoch"})
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError, csv.Error):
             raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote") from None
-        if len({len(values) for values in vars(history).values() if values}) != 1 or not history.loss:
+        if not history._is_even():
             raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote, or has no epoch")
         return history
 
@@ -115,5 +121,5 @@ class History:
             content = table.getvalue()
         else:
             raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
-        with replacing(Path(path)) as partial:
-            partial.write_text(content, "utf-8")
+        with replacing(path) as file:
+            file.write(content.encode())

@@ -142,7 +142,7 @@ def test_history_is_not_written_over_data(folder: Path) -> None:
 
 def test_write_protected_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = save_model("digits.safetensors")
-    monkeypatch.setattr(os, "access", lambda *_: False)  # nothing is protected from root
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # nothing is protected from root
     assert "digits.safetensors: it is write-protected" in run(*FEW).err
     assert sha256("digits.safetensors") == before
 

@@ -210,9 +210,8 @@ def test_what_it_holds(tmp_path: Path) -> None:
     net = Network(SPEC)
     net.fit(X, Y, epochs=1, optimizer=Adam())
     best = {name: tensor + 1 for name, tensor in net.tensors.items()}
-    state = checkpoint.State(
-        {"a": "ü\0"}, [{"loss": 0.1}], {"loss": 1 / 3}, 2.5, net.optimizer_state, net.updates, best, True
-    )
+    rows, stats = [{"loss": 0.1, "accuracy": 0, "seconds": 1}], {"loss": 1 / 3, "correct": 2, "samples": 3, "steps": 1}
+    state = checkpoint.State({"a": "ü\0"}, rows, stats, 2.5, net.optimizer_state, net.updates, best, True)
     checkpoint.write(tmp_path / "c", net, state)
     found, tensors = checkpoint.read(tmp_path / "c")
     assert found.optimizer.kind == "adam" and found.optimizer.steps == 4
