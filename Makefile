@@ -20,10 +20,12 @@ EXAMPLES := $(patsubst tests/c/%.c,$(BUILD)/example/%,$(wildcard tests/c/example
 FUZZERS := $(patsubst tests/c/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/c/*/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 
-# Stamps: a venv that can train, one that can test, and the compiled core in pynet/.
+# Stamps, each made after those above it: a venv that can compile, the compiled core in pynet/, a venv that can train, one
+# that can test.
+VENV := .venv/.venv
+CORE := build/.core
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
-CORE := build/.core
 BENCH := build/bench/loop build/bench/peak
 
 ifeq ($(FLAGS),)
@@ -132,23 +134,30 @@ clean: ## remove all that make made, .venv too
 
 # ---- the venv ----
 
-$(RUNTIME): pyproject.toml setup.py
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(VENV):
+	@echo "making a virtual environment in .venv, with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+	@echo "installing what the build needs: setuptools, cffi"
 	@$(PIP) install --upgrade setuptools cffi
+	@touch $@
+
+# It says itself how many files it compiles.
+$(CORE): $(VENV) $(wildcard csrc/* csrc/*/*) setup.py pyproject.toml pynet/_build.py
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+$(RUNTIME): pyproject.toml setup.py | $(CORE)
+	@echo "installing pynet into .venv, and what it needs: NumPy, Matplotlib, ..."
 	@$(PIP) install --no-build-isolation --editable ".[plot]"
 	@touch $@
 
-# After $(CORE): both would compile.
-$(DEV): $(RUNTIME) | $(CORE)
+$(DEV): $(RUNTIME)
+	@echo "installing what the tests and checks need: pytest, mypy, ..."
 	@$(PIP) install --no-build-isolation --editable ".[dev]"
 	@touch $@
 
-.venv/.bench: $(RUNTIME) | $(CORE)
+.venv/.bench: $(RUNTIME)
 	@$(PIP) install --no-build-isolation --editable ".[bench]"
-	@touch $@
-
-$(CORE): $(RUNTIME) $(wildcard csrc/* csrc/*/*) pynet/_build.py
-	@$(BIN)/python setup.py -q build_ext --inplace
 	@touch $@
 
 # ---- the C library ----

@@ -23,16 +23,20 @@ class BuildCore(build_ext):
         flags = repr((compiler.compiler_so, self.include_dirs, ext.extra_compile_args))
         same_flags = stamp.exists() and stamp.read_text() == flags
 
-        def compile_one(source, output_dir, depends, options):
-            [target] = compiler.object_filenames([source], output_dir=output_dir)
-            inputs = [source, *depends]
-            if not same_flags or not os.path.exists(target) or any(is_newer(path, target) for path in inputs):
-                compile_files([source], output_dir=output_dir, depends=depends, **options)
-            return target
-
         def compile_all(sources, output_dir, depends, **options):
+            def is_old(source, target):
+                inputs = [source, *depends]
+                return not same_flags or not os.path.exists(target) or any(is_newer(path, target) for path in inputs)
+
+            def compile_one(source):
+                compile_files([source], output_dir=output_dir, depends=depends, **options)
+
+            targets = compiler.object_filenames(sources, output_dir=output_dir)
+            old = [source for source, target in zip(sources, targets, strict=True) if is_old(source, target)]
+            if old:
+                print(f"compiling {len(old)} C files", flush=True)
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                targets = list(pool.map(lambda source: compile_one(source, output_dir, depends, options), sources))
+                list(pool.map(compile_one, old))
             stamp.write_text(flags)
             return targets
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+try:
+    import numpy as np
+    import numpy.typing as npt
 
-from pynet._core import ffi as ffi
-from pynet._core import lib as lib
+    from pynet._core import ffi as ffi
+    from pynet._core import lib as lib
+except ModuleNotFoundError as error:
+    clone = Path(__file__).resolve().parent.parent
+    if not (clone / "csrc").is_dir():
+        raise
+    raise ModuleNotFoundError(
+        f"{error.msg}: the pynet that was found is the clone in {clone}, which is not built for {sys.executable}; "
+        f"run `make train` there and take {clone}/.venv/bin/python, or leave that folder to import an installed pynet",
+        name=error.name,
+    ) from None
+
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.optim import OPTIMIZERS, Optimizer
