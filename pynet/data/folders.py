@@ -1,8 +1,8 @@
 """A folder of pictures as a data set: a sub-folder for each class, and train/ and test/ above them if you like.
 
 Those are known by their usual spellings: training/ and testing/, Train/ and Test/, seg_train/ and seg_test/, and val/,
-which is for testing where there is no test/, else for training. A folder that holds but one other with the classes, as
-unzipping makes them, is looked through. Hidden folders and __MACOSX are left out.
+which is for testing where there is no test/, else for training. Hidden folders and __MACOSX are left out. A folder
+round the folder, as unzipping makes it, is refused: it would be a class, and the only one.
 
 What was prepared is kept in the cache, and taken from there as long as no file, no option and no line of the code that
 prepares has changed.
@@ -96,37 +96,41 @@ class _Layout(NamedTuple):
 
 def _layout(folder: Path) -> _Layout:
     """Where the classes of a folder are. Raises DataError where that cannot be told."""
-    top = _unwrapped(folder)
     parts: dict[str, Path] = {}
     others: list[Path] = []
-    entries = class_folders(top)
+    entries = class_folders(folder)
     for entry in entries:
         part = part_of(entry.name)
         if part is None or not class_folders(entry):
             others.append(entry)
         elif part in parts:
-            raise DataError(f"{top}: {parts[part].name}/ and {entry.name}/ are both for {part}; accepted: one of them")
+            raise DataError(
+                f"{folder}: {parts[part].name}/ and {entry.name}/ are both for {part}; accepted: one of them"
+            )
         else:
             parts[part] = entry
-    remark = "" if top == folder else f", in {top.relative_to(folder)}/"
+    if "train" not in parts and _unwrapped(folder) != folder:
+        inner = _unwrapped(folder)
+        names = ", ".join(entry.name for entry in class_folders(inner))[:200]
+        raise DataError(f"{folder}: this is a folder round the one with the classes {names}; accepted: {inner}")
     if not parts:
         if entries and all(part_of(entry.name) for entry in entries):
             names = " and ".join(f"{entry.name}/" for entry in entries)
-            raise DataError(f"{top}: {names} hold no sub-folder of pictures for each class, which is accepted")
-        return _Layout(entries, [], remark)
+            raise DataError(f"{folder}: {names} hold no sub-folder of pictures for each class, which is accepted")
+        return _Layout(entries, [], "")
     nested = [entry.name for entry in others if class_folders(entry)]
     if "train" not in parts or nested:
         names = ", ".join(f"{entry.name}/" for entry in entries)[:200]
         raise DataError(
-            f"{top}: are {names} classes, or parts of a data set? Accepted: a sub-folder for each class, or train/ "
+            f"{folder}: are {names} classes, or parts of a data set? Accepted: a sub-folder for each class, or train/ "
             f"and, if there are any, test/ and val/, with a sub-folder for each class in them"
         )
     below = {part: class_folders(_unwrapped(entry)) for part, entry in parts.items()}
     if "test" in below and "val" in below:
-        remark += f", {parts['val'].name}/ for training, too"
+        remark = f", {parts['val'].name}/ for training, too"
         return _Layout(below["train"] + below["val"], below["test"], remark + _left_out(others))
     held = parts.get("test") or parts.get("val")
-    remark += f", {held.name}/ for testing" if held else ""
+    remark = f", {held.name}/ for testing" if held else ""
     return _Layout(below["train"], below.get("test") or below.get("val") or [], remark + _left_out(others))
 
 

@@ -141,15 +141,25 @@ def test_folders_without_labels_are_left_out(tmp_path: Path) -> None:
     assert "seg_pred/ left out" in found.source and "test1/ left out" in found.source
 
 
-@pytest.mark.parametrize("around", ["letters", "a/b/c", "letters/train", "letters/letters"])
-def test_folders_around_the_folder(tmp_path: Path, around: str) -> None:
+@pytest.mark.parametrize("around", ["letters", "a/b/c", "letters/letters", "test"])
+def test_a_folder_round_the_folder(tmp_path: Path, around: str) -> None:
     draw_classes(tmp_path / "unzipped" / around)
     draw(tmp_path / "unzipped" / "__MACOSX" / "letters" / "._a.png", "bar")
     draw(tmp_path / "unzipped" / ".thumbnails" / "a.png", "bar")
     (tmp_path / "unzipped" / "readme.txt").write_text("about it")
-    found = data.load(tmp_path / "unzipped")
-    assert (found.name, found.classes) == ("unzipped", ("bar", "ring"))
-    assert f", in {around}/" in found.source
+    inner = tmp_path / "unzipped" / around
+    with pytest.raises(DataError, match=f"a folder round the one with the classes bar, ring; accepted: {inner}$"):
+        data.load(tmp_path / "unzipped")
+    (inner / "__MACOSX").mkdir()
+    (inner / ".DS_Store").mkdir()
+    assert data.load(inner).classes == ("bar", "ring")
+
+
+def test_train_alone_is_divided(tmp_path: Path) -> None:
+    draw_classes(tmp_path / "set" / "Train", 5)
+    (tmp_path / "set" / "__MACOSX" / "Train" / "bar").mkdir(parents=True)
+    found = data.load(tmp_path / "set")
+    assert (found.classes, len(found.x_train), len(found.x_test)) == (("bar", "ring"), 8, 2)
 
 
 def test_classes_that_are_called_like_parts(tmp_path: Path) -> None:
@@ -182,7 +192,7 @@ def test_divisions_that_cannot_be_told(tmp_path: Path) -> None:
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "circle").mkdir()
     (tmp_path / "circle" / "again").symlink_to(tmp_path / "circle")
-    with pytest.raises(DataError, match="no pictures in this folder"):
+    with pytest.raises(DataError, match="circle: this is a folder round the one with the classes again"):
         data.load(tmp_path / "circle")
 
 
