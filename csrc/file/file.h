@@ -13,7 +13,10 @@
 #error "floats are read and written as they lie in memory; safetensors wants them little-endian"
 #endif
 
-#define MAX_HEADER 100000000 /* bytes; the limit of the official reader */
+#define MAX_HEADER (32 << 20) /* bytes, of which MAX_NOTE_BYTES may be notes; a file that lies takes no more memory */
+/* The most tensors that a file can need: in a text, "batchnorm " has four, of which a checkpoint holds as many again and
+   four of the optimizer's, 1.2 for each byte. */
+#define MAX_ENTRIES (2 * MAX_TEXT)
 
 #define MAX_PAIRS (MAX_NOTES + 4) /* four of the pairs are the file's own: */
 #define TEXT_KEY "pynet"

@@ -146,17 +146,21 @@ static pn_status header_parse(header *h, char *err)
         json_fail(&j, "expected '{'; this is no safetensors file");
     json_expect(&j, '{');
     for (bool first = true; json_more(&j, '}', &first);) {
-        entry *entries = grow(h->entries, h->n_entries, sizeof *entries), e = {0};
+        entry e = {.name = json_key(&j)};
+        if (strcmp(e.name, "__metadata__") == 0) {
+            read_pairs(&j, h);
+            continue;
+        }
+        if (h->n_entries >= MAX_ENTRIES)
+            json_fail(&j, "more than %d tensors", MAX_ENTRIES);
+        read_entry(&j, &e);
+        if (j.status != PN_OK)
+            break;
+        entry *entries = grow(h->entries, h->n_entries, sizeof *entries);
         if (!entries)
             return fail(err, PN_ERR_MEMORY, "no memory for its list of tensors");
         h->entries = entries;
-        e.name = json_key(&j);
-        if (strcmp(e.name, "__metadata__") == 0) {
-            read_pairs(&j, h);
-        } else {
-            read_entry(&j, &e);
-            h->entries[h->n_entries++] = e;
-        }
+        h->entries[h->n_entries++] = e;
     }
     json_blanks(&j); /* the padding */
     if (j.at != h->size)

@@ -22,7 +22,7 @@ void loss_rows(const loss_rule *rule, float *loss, int32_t *correct, float *dx, 
 /* What a model file holds; nothing is accepted that could not be saved. */
 #define MAX_TEXT (1 << 16)        /* bytes of the network's text */
 #define MAX_NOTES 4092            /* each new one is compared with those before it */
-#define MAX_NOTE_BYTES (64 << 20) /* of all notes as JSON */
+#define MAX_NOTE_BYTES (24 << 20) /* of all notes as JSON */
 
 typedef struct {
     char *key, *value;

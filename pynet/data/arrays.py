@@ -19,6 +19,7 @@ from pynet._ffi import Array
 from pynet.errors import DataError
 
 MOST_LABELS = 1 << 16
+PIECE = 1 << 20  # bytes that are read at once
 DARKEST_WHITE = 128  # whole numbers that all stay below are counts or flags, not pixels
 
 
@@ -34,10 +35,7 @@ class Parts(NamedTuple):
 def checked(parts: Parts, names: list[str] | tuple[str, ...]) -> Parts:
     """parts, if the four arrays go together; names (4) says what to call them in an error."""
     for x, y, x_name, y_name in ((*parts[:2], *names[:2]), (*parts[2:], *names[2:])):
-        if len(x) != len(y):
-            raise DataError(f"{x_name} holds {len(x)} images, {y_name} holds {len(y)} labels: they must be as many")
-        if x.size == 0:
-            raise DataError(f"{x_name} has shape {x.shape}, at least one sample with one feature is needed")
+        check_shapes(x.shape, y.shape, x_name, y_name)
     train, test = parts.x_train, parts.x_test
     if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
         raise DataError(
@@ -48,6 +46,21 @@ def checked(parts: Parts, names: list[str] | tuple[str, ...]) -> Parts:
     if highest > known:
         raise DataError(f"{names[3]}: label {highest} at index {int(parts.y_test.argmax())}, {names[1]} has 0..{known}")
     return parts
+
+
+def check_shapes(x: tuple[int, ...], y: tuple[int, ...], x_name: str, y_name: str) -> None:
+    """DataError if pictures of shape x cannot have labels of shape y."""
+    check_pictures(x, x_name)
+    if y and x[0] != y[0]:
+        raise DataError(f"{x_name} holds {x[0]} images, {y_name} holds {y[0]} labels: they must be as many")
+    if 0 in x:
+        raise DataError(f"{x_name} has shape {x}, at least one sample with one feature is needed")
+
+
+def check_pictures(shape: tuple[int, ...], name: str) -> None:
+    """DataError if these are neither pictures nor rows of features."""
+    if len(shape) not in (2, 3) and not (len(shape) == 4 and shape[3] == 1):
+        raise DataError(f"{name}: shape {shape}, accepted are (n, height, width) and (n, features)")
 
 
 def labels(y: Array, name: str) -> Array:
@@ -77,10 +90,9 @@ def pixels(x: Array, name: str, as_bytes: bool) -> Array:
     as_bytes, see are_pixels: integers, in 0..255, become uint8, which means x/255. Otherwise they are taken as they
     are, like floats, which must be finite.
     """
-    if x.ndim == 4 and x.shape[3] == 1:
+    check_pictures(x.shape, name)
+    if x.ndim == 4:
         x = x[..., 0]
-    if x.ndim not in (2, 3):
-        raise DataError(f"{name}: shape {x.shape}, accepted are (n, height, width) and (n, features)")
     if x.dtype == np.uint8:
         return np.ascontiguousarray(x)
     if x.dtype.kind in "iu":
@@ -116,16 +128,20 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def unpacked_limit(packed: int) -> int:
-    """How many bytes a compressed file of this size may unpack to: 64 MB, or 200 times its size if that is more.
+    """How many bytes a compressed file of this size may unpack to: 16 MB, or 200 times its size if that is more.
 
     Pictures shrink 5 to 50 times; deflate can reach 1,000 times, but only on a file made to fill the memory.
     """
-    return max(64 << 20, 200 * packed)
+    return max(16 << 20, 200 * packed)
 
 
-def read_at_most(stream: IO[bytes], limit: int) -> bytearray:
-    """Up to limit bytes, a piece at a time: the memory grows with what is really there."""
-    content = bytearray()
-    while piece := stream.read(min(1 << 20, limit - len(content))):
-        content += piece
-    return content
+def read_up_to(stream: IO[bytes], size: int) -> tuple[Array, bool]:
+    """The next bytes of a stream, as many as there are but no more than size: (n) uint8; and whether more follow.
+
+    Memory is taken as they come, not for what was promised.
+    """
+    content, n = np.empty(size, np.uint8), 0
+    while piece := stream.read(min(PIECE, size - n)):
+        content[n : n + len(piece)] = np.frombuffer(piece, np.uint8)
+        n += len(piece)
+    return content[:n], n == size and bool(stream.read(1))

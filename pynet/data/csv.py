@@ -5,20 +5,23 @@ A label elsewhere is not learnt: where the header names one, or the numbers look
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import DARKEST_WHITE, MOST_LABELS, reading
+from pynet.data.arrays import DARKEST_WHITE, MOST_LABELS, PIECE, reading
 from pynet.errors import DataError
 
 LAYOUT = "accepted: the label, a whole number from 0, in the first column, the features behind it"
 LABEL_NAMES = {"label", "labels", "class", "classes", "target", "targets", "y", "category", "species", "outcome"}
 MISSING = {"", "?", "na", "n/a", "null", "none"}  # what stands for a number that is not there
 MOST_CLASSES = 100  # of a column that is taken for labels against another
+EMPTY = "no line with numbers; a line is a label, then the features"
+MOST_LINE = 2 << 20  # characters: a picture of 3 x 256 x 256 numbers of ten digits
 
 
 def read_csv(path: Path) -> tuple[Array, Array]:
@@ -30,42 +33,63 @@ def read_csv(path: Path) -> tuple[Array, Array]:
     """
     with reading(path):
         header = _csv_header(path)
+        tables = []
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of an empty file, which is an error below
-                table = np.loadtxt(
-                    str(path.resolve()),
-                    dtype=np.float32,
-                    delimiter=",",
-                    comments=None,
-                    skiprows=header,
-                    ndmin=2,
-                    encoding="utf-8-sig",
-                )
+            for lines in _pieces(path, header):
+                table = np.loadtxt(lines, np.float32, delimiter=",", comments=None, ndmin=2, encoding="utf-8")
+                if table.shape[1] < 2 or not (np.isfinite(table).all() and _are_labels(table[:, 0])):
+                    raise ValueError("a number that float32 cannot hold")
+                tables.append((_compact(table[:, 1:]), table[:, 0].astype(np.uint16)))
+            if not tables:
+                raise DataError(f"{path}: {EMPTY}")
+            x = np.concatenate([features for features, _ in tables])
+        except DataError:
+            raise
         except ValueError as error:
             raise DataError(_csv_fault(path, header) or f"{path}: {error}") from None
-        if table.size == 0:
-            raise DataError(f"{path}: no line with numbers; a line is a label, then the features")
-        y = table[:, 0]
-        if table.shape[1] < 2 or not (np.isfinite(table).all() and _are_labels(y)):
-            raise DataError(_csv_fault(path, header) or f"{path}: a number that float32 cannot hold")
-    x: Array = table[:, 1:]
-    if x.min() >= 0 and DARKEST_WHITE <= x.max() <= 255:
+    y = np.concatenate([labels for _, labels in tables]).astype(np.int32)
+    if x.dtype == np.uint8 and x.max() < DARKEST_WHITE:
+        x = x.astype(np.float32)
+    return x, y
+
+
+def _compact(x: Array) -> Array:
+    """x (n, features) float32 in its own memory, as uint8 where each number is a whole one in 0..255."""
+    if x.min() >= 0 and x.max() <= 255:
         small = x.astype(np.uint8)
-        x = small if np.array_equal(small, x) else x
-    return np.ascontiguousarray(x), y.astype(np.int32)
+        if np.array_equal(small, x):
+            return small
+    return np.ascontiguousarray(x)
 
 
 def _are_labels(y: Array) -> bool:
     return bool(((y >= 0) & (y < MOST_LABELS) & (np.floor(y) == y)).all())
 
 
-def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(number of the line from 1, its fields) for each line that is not blank."""
+def _csv_lines(path: Path) -> Generator[tuple[int, str], None, None]:
+    """(number of the line from 1, the line) for each line that is not blank."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, line.rstrip("\r\n").split(",")
+        number = 1
+        while line := file.readline(MOST_LINE + 1):
+            if len(line) > MOST_LINE:
+                raise DataError(f"{path}: line {number} is longer than the {MOST_LINE:,} characters that are accepted")
+            if not line.isspace():
+                yield number, line.rstrip("\r\n")
+            number += 1
+
+
+def _pieces(path: Path, header: int) -> Iterator[list[str]]:
+    """The lines behind the header, a million characters at a time or a few more."""
+    lines, size = [], 0
+    for number, line in _csv_lines(path):
+        if number > header:
+            lines.append(line)
+            size += len(line)
+        if size >= PIECE:
+            yield lines
+            lines, size = [], 0
+    if lines:
+        yield lines
 
 
 def _csv_header(path: Path) -> int:
@@ -73,22 +97,30 @@ def _csv_header(path: Path) -> int:
 
     A first line that could be a damaged sample is no header, so that it is refused, not dropped.
     """
-    number, fields = next(_csv_lines(path), (0, [""]))
-    names = _names(fields)
-    title = _label_column(names)
+    number, line = _first_line(path)
+    if not number:
+        raise DataError(f"{path}: {EMPTY}")
+    title = _label_column(line)
     if title:
-        raise DataError(f"{path}: by its header, the label is in column {title + 1}, {names[title]!r:.40}; {LAYOUT}")
-    return number if title == 0 or not any(map(_may_be_number, names)) else 0
+        name = next(islice(_names(line), title, None))
+        raise DataError(f"{path}: by its header, the label is in column {title + 1}, {name!r:.40}; {LAYOUT}")
+    return number if title == 0 or not any(map(_may_be_number, _names(line))) else 0
 
 
-def _names(fields: list[str]) -> list[str]:
-    return [field.strip().strip("\"'").strip().lower() for field in fields]
+def _first_line(path: Path) -> tuple[int, str]:
+    """The first line that is not empty, and its number; (0, "") where there is none."""
+    with closing(_csv_lines(path)) as lines:
+        return next(lines, (0, ""))
 
 
-def _label_column(names: list[str]) -> int | None:
+def _names(line: str) -> Iterator[str]:
+    return (field.strip().strip("\"'").strip().lower() for field in _fields(line))
+
+
+def _label_column(line: str) -> int | None:
     """The first column, from 0, that a header calls the label; y beside x is a coordinate."""
-    usual = LABEL_NAMES - ({"y"} if "x" in names else set())
-    return next((i for i, name in enumerate(names) if name in usual), None)
+    usual = LABEL_NAMES - ({"y"} if "x" in _names(line) else set())
+    return next((i for i, name in enumerate(_names(line)) if name in usual), None)
 
 
 def _may_be_number(name: str) -> bool:
@@ -102,7 +134,7 @@ def check_label_column(path: Path, x: Array, y: Array) -> None:
     x (n, features), y (n): what read_csv found, to be learnt; a few samples to be measured may have any labels. A
     header that calls the first column the label settles it.
     """
-    if _label_column(_names(next(_csv_lines(path))[1])) == 0:
+    if _label_column(_first_line(path)[1]) == 0:
         return
     first, last = np.unique(y), np.unique(x[:, -1])
     found = f"{len(first)} different numbers from {first[0]} to {first[-1]}" if len(first) > 1 else f"{first[0]} alone"
@@ -129,23 +161,33 @@ def _number(field: str) -> float | None:
 def _csv_fault(path: Path, header: int) -> str | None:
     """What is wrong with the first bad line; slow, and only called when something is."""
     width, largest = 0, float(np.finfo(np.float32).max)
-    for line, fields in _csv_lines(path):
+    for line, text in _csv_lines(path):
         if line <= header:
             continue
-        width = width or len(fields)
-        if len(fields) < 2:
-            return f"{path}: line {line} has {len(fields)} field, a line is a label, then at least one feature"
-        if len(fields) != width:
-            return f"{path}: line {line} has {len(fields)} fields, the lines before have {width}"
-        for column, field in enumerate(fields, 1):
+        fields = text.count(",") + 1
+        width = width or fields
+        if fields < 2:
+            return f"{path}: line {line} has {fields} field, a line is a label, then at least one feature"
+        if fields != width:
+            return f"{path}: line {line} has {fields} fields, the lines before have {width}"
+        for column, field in enumerate(_fields(text), 1):
             value = _number(field)
             if value is None or not abs(value) <= largest:
                 fault = f"{path}: line {line}, field {column}: {field[:40]!r}, accepted are finite float32 numbers"
                 return f"{fault}; {LAYOUT}" if column in (1, width) else fault
-        label = float(fields[0])
-        if not (0 <= label < MOST_LABELS and label == int(label)):
+        first = text.partition(",")[0]
+        if not (0 <= float(first) < MOST_LABELS and float(first).is_integer()):
             return (
-                f"{path}: line {line}: label {fields[0][:40]}, labels are whole numbers in 0..{MOST_LABELS - 1}, "
+                f"{path}: line {line}: label {first[:40]}, labels are whole numbers in 0..{MOST_LABELS - 1}, "
                 f"in the first column"
             )
     return None
+
+
+def _fields(line: str) -> Iterator[str]:
+    """One after another: a million of them as objects take a hundred times the line's memory."""
+    end = -1
+    while end < len(line):
+        start, end = end + 1, line.find(",", end + 1)
+        end = len(line) if end < 0 else end
+        yield line[start:end]

@@ -30,7 +30,7 @@ from pynet.data.download import cache_folder
 from pynet.data.npz import npz_arrays
 from pynet.errors import DataError
 from pynet.files import replacing
-from pynet.pictures import decode, glyph, ink, preparation
+from pynet.pictures import decode, glyph, ink, preparation, shrink
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import Preparation
@@ -229,7 +229,7 @@ def _prepared(files: list[_File], wanted: Preparation) -> tuple[Array, Array, Ar
 def _key(files: list[_File], folder: Path, wanted: Preparation) -> str:
     """A hash of all that decides the result: the files' places, sizes and times, the options, and the code."""
     digest = hashlib.sha256(f"{wanted.note()} {pillow_version}".encode())
-    for module in (decode, glyph, ink, preparation, sys.modules[__name__]):
+    for module in (decode, glyph, ink, preparation, shrink, sys.modules[__name__]):
         digest.update(inspect.getsource(module).encode())
     for file in files:
         name, part = os.fsencode(file.path.relative_to(folder)), (file.label, file.test)

@@ -10,10 +10,8 @@ import struct
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
 from pynet._ffi import Array
-from pynet.data.arrays import Parts, checked, labels, read_at_most, reading, unpacked_limit
+from pynet.data.arrays import Parts, checked, labels, read_up_to, reading, unpacked_limit
 from pynet.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -43,11 +41,13 @@ def read_idx(path: Path, rank: int) -> Array:
         if promised > most:
             found = f"the file of {size} bytes can hold at most {most}" if packed else f"{most} follow (truncated?)"
             raise DataError(f"{path}: the header promises {_by(shape)} = {promised} bytes, but {found}")
-        content = read_at_most(stream, promised + 1)
-    if len(content) != promised:
-        found = "more follow" if len(content) > promised else f"{len(content)} follow (truncated?)"
+        if not packed and promised < most:
+            raise DataError(f"{path}: the header promises {_by(shape)} = {promised} bytes, but more follow")
+        content, more = read_up_to(stream, promised)
+    if len(content) != promised or more:
+        found = "more follow" if more else f"{len(content)} follow (truncated?)"
         raise DataError(f"{path}: the header promises {_by(shape)} = {promised} bytes, but {found}")
-    return np.frombuffer(content, np.uint8).reshape(shape)
+    return content.reshape(shape)
 
 
 def idx_header(array: Array) -> bytes:

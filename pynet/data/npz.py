@@ -5,69 +5,143 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import Parts, are_pixels, checked, labels, pixels, read_at_most, reading, unpacked_limit
+from pynet.data.arrays import (
+    Parts,
+    are_pixels,
+    check_shapes,
+    checked,
+    labels,
+    pixels,
+    read_up_to,
+    reading,
+    unpacked_limit,
+)
 from pynet.errors import DataError
 
 NPZ_PARTS = ("x_train", "y_train", "x_test", "y_test")
+MOST_DIRECTORY = 1 << 20  # bytes: ten thousand arrays
+DIRECTORY_SIZE = 5  # its place in what zipfile finds at the end of a file
+
+
+class Header(NamedTuple):
+    """What an .npy file says of its array, and the byte at which that begins."""
+
+    name: str
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    begin: int
+
+    @property
+    def bytes(self) -> int:
+        """Of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.name} promises shape {self.shape} of {self.dtype}"
 
 
 def read_npz(path: Path) -> Parts:
     """The four arrays of an .npz file in the Keras layout."""
-    arrays = npz_arrays(path, NPZ_PARTS)
+
+    def suits(found: dict[str, Header]) -> None:
+        for x, y in (NPZ_PARTS[:2], NPZ_PARTS[2:]):
+            check_shapes(found[x].shape, found[y].shape, f"{path}: {x}", f"{path}: {y}")
+
+    arrays = npz_arrays(path, NPZ_PARTS, suits=suits)
     x_train, y_train, x_test, y_test = (arrays[name] for name in NPZ_PARTS)
     names = [f"{path}: {name}" for name in NPZ_PARTS]
     as_bytes = are_pixels(x_train, x_test)
+    y_train, y_test = labels(y_train, names[1]), labels(y_test, names[3])
     x_train, x_test = pixels(x_train, names[0], as_bytes), pixels(x_test, names[2], as_bytes)
-    return checked(Parts(x_train, labels(y_train, names[1]), x_test, labels(y_test, names[3])), names)
+    return checked(Parts(x_train, y_train, x_test, y_test), names)
 
 
-def npz_arrays(path: Path, names: tuple[str, ...] | None = None, kinds: str = "iuf") -> dict[str, Array]:
+def npz_arrays(
+    path: Path,
+    names: tuple[str, ...] | None = None,
+    kinds: str = "iuf",
+    suits: Callable[[dict[str, Header]], None] | None = None,
+) -> dict[str, Array]:
     """Arrays of an .npz file by name; all of them if names is None. Pickled objects are never loaded.
 
-    kinds: NumPy's letters of the dtypes that are accepted.
+    kinds: NumPy's letters of the dtypes that are accepted. suits: raises DataError if the arrays are none that it
+    takes, before they are read.
     """
     with reading(path), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         try:
+            _check_directory(file, path)
             with zipfile.ZipFile(file) as archive:
                 wanted = names or tuple(entry.removesuffix(".npy") for entry in archive.namelist())
-                return {name: _npz_member(archive, name, size, kinds, path) for name in wanted}
+                members = {name: _member(archive, name, path) for name in wanted}
+                _check_size(members, size, path)
+                headers = {name: _header(archive, info, name, kinds, path) for name, info in members.items()}
+                if suits:
+                    suits(headers)
+                return {name: _content(archive, members[name], header, path) for name, header in headers.items()}
         except DataError:
             raise
         except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged bytes, not all documented
             raise DataError(f"{path}: not an .npz file, or damaged: {error or type(error).__name__}") from None
 
 
-def _npz_member(archive: zipfile.ZipFile, name: str, size: int, kinds: str, path: Path) -> Array:
-    """One array of an .npz; zipfile itself never unpacks more than the directory's file_size."""
+def _check_directory(file: IO[bytes], path: Path) -> None:
+    """DataError if the list of the members is long: zipfile takes a kilobyte for each entry of fifty bytes."""
+    found = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private, but there since Python 2
+    if found and found[DIRECTORY_SIZE] > MOST_DIRECTORY:
+        raise DataError(
+            f"{path}: the list of its arrays takes {found[DIRECTORY_SIZE]} bytes, at most {MOST_DIRECTORY} are accepted"
+        )
+
+
+def _member(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
     try:
-        info = archive.getinfo(name + ".npy")
+        return archive.getinfo(name + ".npy")
     except KeyError:
         found = ", ".join(entry.removesuffix(".npy")[:40] for entry in archive.namelist()[:8]) or "nothing"
         raise DataError(f"{path}: no {name} in the file, which holds {found}; needed: {', '.join(NPZ_PARTS)}") from None
-    if info.file_size > unpacked_limit(size):
-        limit = unpacked_limit(size)
-        raise DataError(
-            f"{path}: {name} unpacks to {info.file_size} bytes, at most {limit} are accepted for a file of {size} bytes"
-        )
+
+
+def _check_size(members: dict[str, zipfile.ZipInfo], size: int, path: Path) -> None:
+    """DataError if the members are too large together; zipfile never unpacks more of one than its file_size."""
+    total, limit = 0, unpacked_limit(size)
+    for name, info in members.items():
+        total += info.file_size
+        if total > limit:
+            others = " with those before it" if total > info.file_size else ""
+            raise DataError(
+                f"{path}: {name}{others} unpacks to {total} bytes, "
+                f"at most {limit} are accepted for a file of {size} bytes"
+            )
+
+
+def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, kinds: str, path: Path) -> Header:
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
         if version not in ((1, 0), (2, 0)):
             raise DataError(f"{path}: {name} has .npy version {version[0]}.{version[1]}, accepted are 1.0 and 2.0")
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(member)
-        if dtype.kind not in kinds:
-            raise DataError(f"{path}: {name} has dtype {dtype}, accepted are integers and floats")
-        promised = math.prod(shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or promised > info.file_size:
-            raise DataError(f"{path}: {name} promises shape {shape} of {dtype}, but unpacks to {info.file_size} bytes")
-        content = read_at_most(member, promised + 1)
-    if len(content) != promised:
-        found = "more follow" if len(content) > promised else f"{len(content)} follow (truncated?)"
-        raise DataError(f"{path}: {name} promises shape {shape} of {dtype} = {promised} bytes, but {found}")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+        found = Header(name, *read_header(member), member.tell())
+    if found.dtype.kind not in kinds:
+        raise DataError(f"{path}: {name} has dtype {found.dtype}, accepted are integers and floats")
+    if min(found.shape, default=0) < 0 or found.bytes > info.file_size:
+        raise DataError(f"{path}: {found}, but unpacks to {info.file_size} bytes")
+    return found
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: Header, path: Path) -> Array:
+    with archive.open(info) as member:
+        member.read(header.begin)
+        content, more = read_up_to(member, header.bytes)
+    if len(content) != header.bytes or more:
+        found = "more follow" if more else f"{len(content)} follow (truncated?)"
+        raise DataError(f"{path}: {header} = {header.bytes} bytes, but {found}")
+    return np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.fortran else "C")

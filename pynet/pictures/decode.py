@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import warnings
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from pynet.errors import DataError
+from pynet.pictures.shrink import factors_for, png_strips, shrunk, smaller_size
+from pynet.pictures.shrink import flat as flat
 
 # Pillow knows more, some of which start other programs; the suffixes say which files of a folder are pictures.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -23,17 +25,24 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"}
 )
 LONGEST = 400  # ink is sought in a picture no longer than this
+LONGEST_SIDE = 65_535  # pixels; no JPEG or GIF can be longer
 LARGE = 10_000  # bytes of a picture that takes a few milliseconds
+ALWAYS = 48 << 20  # bytes that decoding may take whatever the file's size is, and in several threads at once
+MOST_UNPACKED = 200  # bytes for each byte of the file: pictures shrink 5 to 50 times, such as are empty 1,000 times
+ORIENTATION = 0x0112  # the EXIF tag
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_one_at_a_time = threading.RLock()  # for pictures that take more than ALWAYS
 
 
 def read_picture(source: str | os.PathLike[str] | IO[bytes], least: int = LONGEST) -> Image.Image:
     """A picture file, upright, without transparency, no larger than needed: mode L or RGB, or F with 0..255.
 
     source: a path or an open binary file. least: pixels that the longer side may be reduced to. Of an animation, the
-    first picture. Raises DataError, one line, for whatever is wrong; Pillow's guard against decompression bombs is on.
+    first picture. Raises DataError, one line, for whatever is wrong, also where Pillow's guard against decompression
+    bombs would only warn, and where a file unpacks to far more than files of its size do.
     """
     name = str(getattr(source, "name", None) or "the picture") if hasattr(source, "read") else os.fspath(source)
     with _one_line(name):
@@ -46,8 +55,11 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], least: int = LONGES
         with Image.open(source, formats=FORMATS) as image:
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError
-            image.draft(None, (least, least))  # a JPEG can be decoded at a fraction of its size
-            return _smaller(flat(ImageOps.exif_transpose(image)), least)
+            if max(image.size) > LONGEST_SIDE:
+                raise DataError(
+                    f"{name}: {image.width:,} x {image.height:,} pixels; accepted: sides of up to {LONGEST_SIDE:,}"
+                )
+            return _small(image, least, name)
 
 
 @contextmanager
@@ -69,40 +81,62 @@ def _one_line(name: str) -> Iterator[None]:
         raise DataError(f"{name}: damaged: {error or type(error).__name__}") from None
 
 
-def flat(image: Image.Image) -> Image.Image:
-    """A picture of any mode as L, RGB or F (0..255), laid on paper where it is transparent.
-
-    The paper is white below dark ink, black below light ink.
-    """
-    if image.mode[0] in "IF":
-        return Image.fromarray(_scaled(np.asarray(image, np.float32), image.mode))
-    if image.mode.upper() in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        values = np.asarray(image)
-        alpha = values[..., 3].astype(np.float32)
-        shade = float((values[..., :3].mean(axis=2) * alpha).sum()) / max(float(alpha.sum()), 1.0)
-        paper = Image.new("RGBA", image.size, "white" if shade < 128 else "black")
-        return Image.alpha_composite(paper, image).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def _scaled(values: npt.NDArray[np.float32], mode: str) -> npt.NDArray[np.float32]:
-    """Values of 16 or 32 bits as 0..255; scanners leave 8 or 12 bits in 16, too."""
-    if not np.isfinite(values).all():
-        raise DataError("the picture holds numbers that are not finite")
-    most = float(values.max(initial=0))
-    if mode == "F" and most <= 1:
-        return values * 255
-    return values * np.float32(255 / next((top for top in (255, 4095, 65535) if most <= top), most))
+def _small(image: Image.Image, least: int, name: str) -> Image.Image:
+    """The picture, flat, upright, and with its longer side at `least`, if it is longer."""
+    needed = _coefficients(image)
+    image.draft(None, (least, least))  # a JPEG can be decoded at a fraction of its size
+    needed += image.width * image.height * (1 if image.mode in ("1", "L", "P") else 2 if image.mode == "I;16" else 4)
+    file, factors, rows = _file(image), factors_for(image.size, least), None
+    if needed > ALWAYS and image.format == "PNG" and factors != (1, 1):
+        rows = png_strips(file, factors[1])
+    if needed > ALWAYS and not rows:
+        accepted = max(ALWAYS, MOST_UNPACKED * _length(file))
+        if needed > accepted:
+            raise DataError(
+                f"{name}: {_length(file):,} bytes that unpack to {needed:,}; for a file of this size {accepted:,} are "
+                f"accepted: save it with fewer pixels"
+            )
+    with _one_at_a_time if needed > ALWAYS and not rows else contextlib.nullcontext():
+        if factors == (1, 1):
+            upright = flat(ImageOps.exif_transpose(image))
+            return _resized(upright, smaller_size(upright.size, least), upright.size)
+        return _of_strips(rows or iter([image]), image.size, factors, least)
 
 
-def _smaller(image: Image.Image, least: int) -> Image.Image:
-    """The picture with its longer side at `least`, if it is longer."""
-    longest = max(image.size)
-    if longest <= least:
-        return image
-    size = max(1, round(image.width * least / longest)), max(1, round(image.height * least / longest))
-    return image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
+def _of_strips(
+    strips: Iterator[Image.Image], size: tuple[int, int], factors: tuple[int, int], least: int
+) -> Image.Image:
+    """_small() of the strips, from top to bottom, of a picture of this size."""
+    first = next(strips)
+    reduced = shrunk(chain([first], strips), size, factors)
+    small = _resized(reduced, smaller_size(size, least), (size[0] / factors[0], size[1] / factors[1]))
+    small.getexif()[ORIENTATION] = first.getexif().get(ORIENTATION, 1)
+    return ImageOps.exif_transpose(small)
+
+
+def _resized(image: Image.Image, size: tuple[int, int], part: tuple[float, float]) -> Image.Image:
+    """The upper left part of this width and height in another size."""
+    return image if size == part else image.resize(size, Image.Resampling.HAMMING, (0, 0, *part))
+
+
+def _coefficients(image: Image.Image) -> int:
+    """Bytes that a progressive JPEG needs besides: two for each number at full size, whatever size it is decoded at."""
+    if not (isinstance(image, JpegImageFile) and image.info.get("progressive")):
+        return 0
+    numbers = [across * down for _, across, down, _ in image.layer]
+    return 2 * image.width * image.height * sum(numbers) // max(numbers)
+
+
+def _file(image: Image.Image) -> IO[bytes]:
+    file: IO[bytes] = image.fp  # type: ignore[attr-defined]
+    return file
+
+
+def _length(file: IO[bytes]) -> int:
+    at = file.tell()
+    length = file.seek(0, os.SEEK_END)
+    file.seek(at)
+    return length
 
 
 # ---- many pictures --------------------------------------------------------------------------------------------------
@@ -119,16 +153,14 @@ def picture_files(folder: Path) -> list[Path]:
 
 
 def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """work(item) for each item, in order; what Pillow warns about pictures is not shown.
+    """work(item) for each item, in order.
 
     Large files go to threads: decoding and scaling release the interpreter's lock. With small ones, threads would only
     hand the lock to and fro.
     """
     rest = iter(items)
     cores = os.cpu_count() or 1
-    with warnings.catch_warnings(), ThreadPoolExecutor(cores) as pool:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with ThreadPoolExecutor(cores) as pool:
         while chunk := list(islice(rest, 8 * cores)):
             started = [pool.submit(work, item) if _is_large(item) else None for item in chunk]
             for item, future in zip(chunk, started, strict=True):

@@ -204,8 +204,8 @@ static void damaged_bytes(void)
     } lengths[] = {
         {0, "byte 0 of the header: expected '{'; this is no safetensors file"},
         {3, "byte 0 of the header: expected '{'; this is no safetensors file"},
-        {443, "its header claims 443 bytes; at most 100000000 are allowed and 0 are there"},
-        {UINT64_MAX, "its header claims 18446744073709551615 bytes; at most 100000000 are allowed and 0 are there"},
+        {443, "its header claims 443 bytes; at most 33554432 are allowed and 0 are there"},
+        {UINT64_MAX, "its header claims 18446744073709551615 bytes; at most 33554432 are allowed and 0 are there"},
     };
     for (int i = 0; i < 4; i++) {
         unsigned char few[11] = {0};
@@ -218,12 +218,46 @@ static void damaged_bytes(void)
     SAME_TEXT(load_message(PN_ERR_FORMAT), "7 bytes are too few for a safetensors file");
 }
 
+/* Headers as long as they may be, all of empty tensors, of notes, of blanks: refused early. */
+static void long_headers(void)
+{
+    static const struct {
+        const char *piece, *message;
+    } rows[] = {
+        {"\"%07d\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},", "more than 131072 tensors"},
+        {"\"%07d\":{\"dtype\":\"\",\"shape\":[],\"data_offsets\":[0,0]},", "more than 131072 tensors"},
+        {"\"__metadata__\":{\"%07d\":\"\"},", "__metadata__ for the second time"},
+        {"                             %7d", "expected '\"'"},
+    };
+    const size_t size = 32 << 20;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t written = 9;
+        FILE *to = fopen(path, "wb");
+        CHECK(to);
+        if (!to)
+            return;
+        for (int k = 0; k < 8; k++)
+            fputc((int)(size >> 8 * k & 255), to);
+        fputc('{', to);
+        for (int n = 0; written < size + 8; n++)
+            written += (size_t)fprintf(to, rows[i].piece, n);
+        CHECK(fclose(to) == 0);
+        CHECK(strstr(load_message(PN_ERR_FORMAT), rows[i].message));
+    }
+    write_bytes("\1\0\0\2\0\0\0", 8);
+    CHECK(truncate(path, 8 + size + 1) == 0); /* a byte more than the most: not read at all */
+    SAME_TEXT(load_message(PN_ERR_FORMAT),
+              "its header claims 33554433 bytes; at most 33554432 are allowed and 33554433 are there: this is no "
+              "safetensors file, or it was cut short");
+}
+
 int main(void)
 {
     const int file = mkstemp(path);
     CHECK(file >= 0 && close(file) == 0);
     damaged_headers();
     damaged_bytes();
+    long_headers();
     CHECK(unlink(path) == 0);
     printf("damaged: %d checks, %d failures\n", checks, failures);
     return failures != 0;
