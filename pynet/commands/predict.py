@@ -111,7 +111,10 @@ def _sources(given: Path) -> list[Path | DataError]:
     """The files that an argument stands for."""
     if not given.is_dir():
         return [given]
-    found: list[Path | DataError] = [*picture_files(given)]
+    try:
+        found: list[Path | DataError] = [*picture_files(given)]
+    except OSError as error:
+        return [DataError(f"{error.filename}: cannot be read: {error.strerror}")]
     return found or [DataError(f"{given}: no pictures in this folder; known by {', '.join(sorted(SUFFIXES))}")]
 
 

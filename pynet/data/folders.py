@@ -184,8 +184,6 @@ def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:
         raise DataError(
             f"{folder}: neither the four IDX files of a data set nor a sub-folder of pictures for each class"
         )
-    for entry in (*train, *test):
-        os.scandir(entry).close()  # one that may not be read is no empty one
     first = [entry for entry in train if entry.parent == train[0].parent]
     classes = tuple(entry.name for entry in first)
     files = []

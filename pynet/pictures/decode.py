@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -143,27 +143,41 @@ def _length(file: IO[bytes]) -> int:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder and below it, by their suffix, sorted; hidden ones are left out."""
+    """The pictures in a folder and below it, by their suffix, sorted; hidden ones are left out.
+
+    OSError, with its filename: a folder that cannot be listed, which is no empty one.
+    """
     found = []
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         pictures = (name for name in sorted(names) if not name.startswith("."))
         found += [Path(root, name) for name in pictures if Path(name).suffix.lower() in SUFFIXES]
     return found
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """work(item) for each item, in order.
 
     Large files go to threads: decoding and scaling release the interpreter's lock. With small ones, threads would only
-    hand the lock to and fro.
+    hand the lock to and fro. Where the system has no more of them, the work goes on without.
     """
-    rest = iter(items)
+    rest, more = iter(items), True
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
         while chunk := list(islice(rest, 8 * cores)):
-            started = [pool.submit(work, item) if _is_large(item) else None for item in chunk]
-            for item, future in zip(chunk, started, strict=True):
+            started: dict[int, Future[R]] = {}
+            for i, item in enumerate(chunk):
+                if more and _is_large(item):
+                    try:
+                        started[i] = pool.submit(work, item)
+                    except RuntimeError:
+                        more = False
+            for i, item in enumerate(chunk):
+                future = started.get(i)
                 yield future.result() if future else work(item)
 
 
