@@ -37,8 +37,8 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench bench-peers lint format lib example wheel sdist coverage sanitize neon clang fuzz clean c-tests \
-    fuzzers werror
+.PHONY: help train test test-peers bench bench-peers lint format lib example wheel sdist coverage sanitize campaign neon clang fuzz clean \
+    c-tests fuzzers werror
 
 help: ## list the targets
 	@echo "make TARGET, one of:"
@@ -106,9 +106,29 @@ sanitize: $(DEV) ## C tests under ASan + UBSan, TSan and valgrind; Python kernel
 	@if command -v valgrind >/dev/null; then \
 	    $(MAKE) c-tests RUN="valgrind --quiet --error-exitcode=1 --leak-check=full"; \
 	else echo "sanitize: no valgrind here, its part was NOT run"; fi
-	$(call instrument,build/asan,$(ASAN))
+	@$(MAKE) build/asan/.core
 	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
 	    $(call INSTRUMENTED,build/asan) $(BIN)/python $(BIN)/pytest $(PYTEST_ASAN)
+
+MINUTES ?= 15
+REFUSALS := build/asan/campaign/allocations
+
+campaign: $(DEV) $(CORE) build/asan/.core build/campaign/io_faults.so ## try to break it for MINUTES=15: memory, disks, kills, files, networks
+	@$(MAKE) $(REFUSALS) BUILD=build/asan EXTRA="$(ASAN)"
+	@$(BIN)/python tests/campaign --minutes $(MINUTES) $(ARGS)
+
+$(BUILD)/campaign/%: tests/c/campaign/%.c $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 $(WARNINGS) $(EXTRA) -Icsrc -o $@ $< $(OBJECTS) -lm -pthread
+
+build/campaign/%.so: tests/c/campaign/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 $(WARNINGS) -shared -fPIC -o $@ $< -ldl
+
+# The package again, its core under ASan + UBSan.
+build/asan/.core: $(wildcard csrc/* csrc/*/*) $(wildcard pynet/*.py pynet/*/*.py) pyproject.toml | $(DEV)
+	$(call instrument,build/asan,$(ASAN))
+	@touch $@
 
 AARCH64 := aarch64-linux-gnu
 
