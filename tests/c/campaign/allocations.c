@@ -99,8 +99,9 @@ int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict ho
 
 enum { SAMPLES = 96, FEATURES = 64, CLASSES = 10, BATCH = 32, LARGEST = SAMPLES * 2048 };
 
-static const char *const pictures = "input(1,8,8) conv(8,3,pad=same) batchnorm relu maxpool(2) residual(conv(8,3,pad=same) "
-                                    "layernorm gelu) avgpool(2) dropout(0.2) dense(10) softmax";
+static const char *const pictures =
+    "input(1,8,8) conv(8,3,pad=same) batchnorm relu maxpool(2) residual(conv(8,3,pad=same) "
+    "layernorm gelu) avgpool(2) dropout(0.2) dense(10) softmax";
 static const char *const rows_text =
     "input(64) dense(160) layernorm leaky_relu residual(dense(96) tanh) batchnorm dense(96) relu residual(dense(96) "
     "residual(sigmoid)) dense(10) loss(mse)";
@@ -297,7 +298,7 @@ static pn_status save_checkpoint(void)
     given[0] = given[1] = state;
     given[0].name = "optimizer.first";
     given[1].name = "optimizer.second";
-    const pn_checkpoint checkpoint = {(char *)(uintptr_t) "{\"steps\": 3}", 2, given};
+    const pn_checkpoint checkpoint = {(char *)(uintptr_t)"{\"steps\": 3}", 2, given};
     return pn_net_save_checkpoint(net[1], &checkpoint, path);
 }
 
@@ -509,9 +510,10 @@ static int campaign(double length, uint64_t seed)
         done[rest]++;
     }
     free(mixed);
-    printf("allocations: %d steps ask for memory or threads %ld times; %d refused singly, %d from there on (%ld refusals, "
-           "seed %llu): %d findings\n",
-           STEPS, whole.asked, done[0], done[1], refused, (unsigned long long)seed, findings);
+    printf(
+        "allocations: %d steps ask for memory or threads %ld times; %d refused singly, %d from there on (%ld refusals, "
+        "seed %llu): %d findings\n",
+        STEPS, whole.asked, done[0], done[1], refused, (unsigned long long)seed, findings);
     return findings > 0;
 }
 
