@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEPT = ROOT / "build" / "campaign" / "findings"  # what a finding needs to be repeated
 
+ROOM = 300 << 20  # bytes
+
 
 class Part:
     """A part of the campaign as it runs: its time, its seed, its folder, what it found.
@@ -33,7 +35,7 @@ class Part:
         self.end = time.monotonic() + options.seconds
         self.seconds: float = options.seconds
         self.findings = 0
-        self.folder = ROOT / "build" / "campaign" / f"{name}-{os.getpid()}"
+        self.folder = roomy_folder() / f"pynet-{name}-{os.getpid()}"
         self.folder.mkdir(parents=True)
 
     def is_over(self) -> bool:
@@ -60,6 +62,14 @@ class Part:
         shutil.rmtree(self.folder, ignore_errors=True)
         print(f"{self.name}: {summary} (seed {self.seed}): {self.findings} findings", flush=True)
         return int(self.findings > 0)
+
+
+def roomy_folder() -> Path:
+    """In memory, if there is room: what is tried here does not lose power, and waiting for a disk takes most of the time."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM:
+        return memory
+    return ROOT / "build" / "campaign"
 
 
 def last_line() -> str:
