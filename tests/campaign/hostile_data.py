@@ -58,7 +58,7 @@ def damaged_idx(draw: random.Random, shape: list[int], content: bytes) -> bytes:
     elif kind == 5:
         content = bytes([draw.choice((0, 9, 255))]) * len(content)
     else:  # many zeros, which pack well
-        n = draw.choice((1, 1, 1, 5, 30, 100)) << 20
+        n = draw.choice((*[1] * 25, 5, 30, 100)) << 20
         shape[:] = [n // 784, 28, 28][: len(shape)] if len(shape) == 3 else [n]
         content = bytes(math.prod(shape))
     return idx(magic, shape, content)
@@ -112,7 +112,7 @@ def npz_file(draw: random.Random, folder: Path) -> Path:
         if kind == 0:
             del members[name]
         elif kind == 1:
-            members[name] = draw.choice((b"", draw.randbytes(200), bytes(draw.choice((1, 1, 1, 1, 60, 150)) << 20)))
+            members[name] = draw.choice((b"", draw.randbytes(200), bytes(draw.choice((*[1] * 20, 60, 150)) << 20)))
     path.write_bytes(damaged_zip(draw, zipped(draw, members)))
     return path
 

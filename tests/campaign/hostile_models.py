@@ -111,7 +111,7 @@ def damaged_header(draw: random.Random, header: Header, data: bytes) -> tuple[He
     elif kind == 6 and isinstance(notes, dict):
         damage_notes(draw, notes)
     elif kind == 7 and draw.random() < 0.2:
-        count = draw.choice((1000, 20000, 100000))
+        count = draw.choice((*[1000] * 20, 100000))
         header |= {f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(count)}
     else:
         header = damaged_tree(draw, header)
@@ -140,7 +140,7 @@ def damage_notes(draw: random.Random, notes: dict[str, Any]) -> None:
     for _ in range(draw.choice((1, 1, 3))):
         key = draw.choice((*NOTES, *NOTES, *TEXTS[:6], "pynet.seed", "pynet.updates", "pynet.later"))
         notes[key] = note(draw, key)
-    if draw.random() < 0.01:
+    if draw.random() < 0.005:
         notes |= {f"note {i}": "x" for i in range(draw.choice((100, 5000)))}
 
 
@@ -279,9 +279,9 @@ def network_text(draw: random.Random) -> str:
     kind = draw.randrange(12)
     text = random_network(draw)[0]
     if kind == 0:
-        return "input(4) " + "residual(" * (depth := draw.choice((5, 300, 20000))) + "relu" + ")" * depth
+        return "input(4) " + "residual(" * (depth := draw.choice((5, *[300] * 20, 20000))) + "relu" + ")" * depth
     if kind == 1:
-        return "input(4) " + "relu " * draw.choice((10, 3000, 20000))
+        return "input(4) " + "relu " * draw.choice((10, *[300] * 20, 20000))
     if kind == 2:
         words = text.split(" ")
         return " ".join(draw.sample(words, len(words)))
