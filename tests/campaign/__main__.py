@@ -17,6 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 REFUSALS = ROOT / "build" / "asan" / "campaign" / "allocations"
+LEAST = 3  # seconds for a part, whatever those before it have left
 GUARD = 180  # seconds past its time after which a part hangs
 
 SHARES = {  # of the time; what is left over by one goes to the rest
@@ -47,7 +48,7 @@ def main() -> int:
     failed = []
     for i, name in enumerate(options.parts):
         left = max(end - time.monotonic(), 0)
-        seconds = left * SHARES[name] / sum(SHARES[other] for other in options.parts[i:])
+        seconds = max(left * SHARES[name] / sum(SHARES[other] for other in options.parts[i:]), LEAST)
         env = {**os.environ, "ASAN_OPTIONS": "allocator_may_return_null=1"}
         try:
             status = subprocess.run(command(name, seconds, seed), cwd=ROOT, env=env, timeout=seconds + GUARD).returncode
@@ -56,7 +57,8 @@ def main() -> int:
             status = 1
         if status:
             failed.append(name)
-    print(f"campaign: {time.monotonic() - begin:.0f} s; {'found something: ' + ', '.join(failed) if failed else 'no finding'}")
+    result = f"findings in {', '.join(failed)}" if failed else "no finding"
+    print(f"campaign: {time.monotonic() - begin:.0f} s, {result}")
     return int(bool(failed))
 
 

@@ -1,8 +1,9 @@
-"""The system's calls on files fail, one after the other, under everything of pynet that reads or writes files.
+"""Fault injection: the system's calls on files fail one after the other, under all of pynet that reads or writes files.
 
-Each action runs once undisturbed and its calls are counted; then again and again, and each time another call fails or moves
-fewer bytes than it should. Afterwards the old file or the new one must be there, whole, no other file, no open descriptor;
-what was read must be right, or refused with an OSError or a ValueError. The calls are spoiled by tests/c/campaign/io_faults.c.
+Each action runs once without a fault and its calls are counted; then again and again, each time with a fault at
+another call: an error, or fewer bytes than were asked for. Afterwards the old file or the new one must be there,
+whole, no other file and no open descriptor; what was read must be right, or refused with an OSError or a ValueError.
+The faults come from tests/c/campaign/io_faults.c.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from part import ROOT, Part, last_line
 
 SHIM = ROOT / "build" / "campaign" / "io_faults.so"
 KINDS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EINTR": errno.EINTR, "short": 0}
+A_TURN = 4  # faults of an action before it is the next one's turn
 REST = ("EIO", "ENOSPC")  # errors that may come again and again
 ALLOWED = (OSError, ValueError)
 
@@ -48,9 +50,9 @@ from pynet.training import checkpoint as checkpoints  # noqa: E402
 class Action:
     """Something that reads or writes files in a folder.
 
-    before: the files that are there, by name. act: does it in that folder; what it returns must be the same however the
-    calls went. writes: the files that it makes. quiet: it may pass over what cannot be written, as a cache does. varying:
-    of the files that are never twice the same, as seconds are in them: is this a whole one?
+    before: the files that are there, by name. act: does it in that folder; its result must not depend on the fault.
+    writes: the files that it makes. quiet: it may pass over what cannot be written, as a cache does. varying: for files
+    that are never twice the same, as seconds are in them: is this a whole one?
     """
 
     name: str
@@ -67,7 +69,7 @@ class Action:
         return content == expected
 
 
-# ---- the actions -----------------------------------------------------------------------------------------------------
+# ---- the actions ----------------------------------------------------------------------------------------------------
 
 
 class CommandError(OSError):
@@ -132,13 +134,17 @@ def make_actions(folder: Path) -> list[Action]:
     for name, (old, new) in writers.items():
         there = {name: content_of(old, folder, name)}
         write = lambda place, name=name, new=new: new(place / name)  # noqa: E731
-        varying = {name: is_whole_svg} if name.endswith(".svg") else {}  # matplotlib draws the names of its parts by lot
+        varying = (
+            {name: is_whole_svg} if name.endswith(".svg") else {}
+        )  # matplotlib draws the names of its parts by lot
         actions.append(Action(f"write {name}", {}, write, (name,), varying=varying))
         actions.append(Action(f"replace {name}", there, write, (name,), varying=varying))
 
     copy = f"{'0' * 64}-{'1' * 64}.idx"
     actions.append(
-        Action("keep an unpacked copy", {}, lambda place: unpacked.keep(place, "0" * 64, x, "1" * 64), (copy,), quiet=True)
+        Action(
+            "keep an unpacked copy", {}, lambda place: unpacked.keep(place, "0" * 64, x, "1" * 64), (copy,), quiet=True
+        )
     )
 
     def checkpointed(place: Path, resume: bool, epochs: int) -> str:
@@ -159,7 +165,19 @@ def make_actions(folder: Path) -> list[Action]:
     ]
 
     def trained(place: Path) -> str:
-        options = ["--dataset", "digits", "--limit", "60", "--hidden", "6", "--epochs", "2", "--threads", "1", "--quiet"]
+        options = [
+            "--dataset",
+            "digits",
+            "--limit",
+            "60",
+            "--hidden",
+            "6",
+            "--epochs",
+            "2",
+            "--threads",
+            "1",
+            "--quiet",
+        ]
         files = {"--save": "m", "--checkpoint": "c", "--history": "h.csv"}
         given = [part for option, name in files.items() for part in (option, str(place / name))]
         out = command(train.main, *options, *given)
@@ -211,7 +229,7 @@ def digest_of(found: data.Dataset) -> int:
     return hash((found.x_train.tobytes(), found.y_train.tobytes(), found.x_test.tobytes(), found.y_test.tobytes()))
 
 
-# ---- running them ----------------------------------------------------------------------------------------------------
+# ---- running them ---------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -229,7 +247,7 @@ class Outcome:
 
 
 class Runner:
-    """Runs actions in a folder of their own, with one call spoiled."""
+    """Runs actions in a folder of their own, with a fault at one of their calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -239,7 +257,7 @@ class Runner:
         sys.unraisablehook = lambda what: self.unraisable.append(f"{what.exc_value!r} in {what.object!r}")
 
     def run(self, action: Action, error: int, at: int, rest: bool) -> Outcome:
-        """at: which call is spoiled, from 1; 0: none. rest: and all that follow."""
+        """at: which call gets the fault, from 1; 0: none. rest: all that follow get it, too."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         for name, content in action.before.items():
@@ -261,7 +279,7 @@ class Runner:
         return Outcome(result, kind, where, calls, after, opened, list(self.unraisable), bool(warnings))
 
 
-def fault_of(action: Action, whole: Outcome, found: Outcome, kind: str, spoiled: str) -> str | None:
+def fault_of(action: Action, whole: Outcome, found: Outcome, kind: str, call: str) -> str | None:
     """What is wrong with an outcome."""
     if found.error is not None and not issubclass(found.error, ALLOWED):
         return found.where
@@ -281,7 +299,7 @@ def fault_of(action: Action, whole: Outcome, found: Outcome, kind: str, spoiled:
     if found.result != whole.result:
         return "the result is another"
     if action.writes and not action.quiet:
-        if not found.warned and kind in REST and spoiled in ("write", "fsync", "rename", "link"):
+        if not found.warned and kind in REST and call in ("write", "fsync", "rename", "link"):
             return "nobody was told"
         for name in action.writes:
             if not action.accepts(name, found.after.get(name), whole.after[name]):
@@ -319,36 +337,60 @@ def order_fault(calls: list[str]) -> str | None:
     return None
 
 
+@dataclass
+class Undisturbed:
+    """An action without a fault, and the faults still to be injected: kind, which call, the following ones, too?"""
+
+    outcome: Outcome
+    faults: list[tuple[str, int, bool]]
+
+
+def undisturbed(part: Part, runner: Runner, action: Action) -> Undisturbed:
+    """Runs it as it is; what is wrong with that is a finding, too."""
+    runner.run(action, 0, 0, False)  # what is imported, cached or compiled the first time
+    found = runner.run(action, 0, 0, False)
+    if why := fault_of(action, found, found, "", "") or found.where or order_fault(found.calls):
+        part.finding(f"{action.name}/EIO/0", f"undisturbed: {why}")
+    calls = range(1, len(found.calls) + 1)
+    faults = [(kind, at, False) for kind in KINDS for at in calls] + [(kind, at, True) for kind in REST for at in calls]
+    part.random(action.name).shuffle(faults)
+    return Undisturbed(found, faults)
+
+
+def inject(part: Part, runner: Runner, action: Action, whole: Outcome, fault: tuple[str, int, bool]) -> None:
+    kind, at, rest = fault
+    found = runner.run(action, KINDS[kind], at, rest)
+    call = found.calls[at - 1] if 0 < at <= len(found.calls) else "no call"
+    if why := fault_of(action, whole, found, kind, call):
+        part.finding(f"{action.name}/{kind}/{at}{'/rest' if rest else ''}", f"{kind} at {call}: {why}")
+
+
 def main() -> int:
     part = Part("disks", __doc__ or "")
     runner = Runner(part.folder / "work")
     (part.folder / "given").mkdir()
-    actions = {action.name: action for action in make_actions(part.folder / "given")}
-    whole: dict[str, Outcome] = {}
-    cases = []
-    for action in actions.values():
-        runner.run(action, 0, 0, False)  # what is imported, cached or compiled the first time
-        found = whole[action.name] = runner.run(action, 0, 0, False)
-        why = fault_of(action, found, found, "", "") or found.where or order_fault(found.calls)
-        if why:
-            part.finding(f"{action.name}/EIO/0", f"undisturbed: {why}")
-        for at in range(1, len(found.calls) + 1):
-            cases += [(action.name, kind, at, rest) for kind in KINDS for rest in ("", "rest") if not rest or kind in REST]
+    actions = make_actions(part.folder / "given")
     if part.only:
-        name, kind, number, *rest = part.only.split("/")
-        cases = [(name, kind, int(number), "".join(rest))]
-    part.random("order").shuffle(cases)
-    done = {kind: 0 for kind in KINDS}
-    for name, kind, at, rest in cases:
-        if part.is_over() and not part.only:
-            break
-        found = runner.run(actions[name], KINDS[kind], at, bool(rest))
-        spoiled = found.calls[at - 1] if 0 < at <= len(found.calls) else "no call"
-        if why := fault_of(actions[name], whole[name], found, kind, spoiled):
-            part.finding(f"{name}/{kind}/{at}" + (f"/{rest}" if rest else ""), f"{kind} at {spoiled}: {why}")
-        done[kind] += 1
-    counts = ", ".join(f"{n} {kind}" for kind, n in done.items())
-    return part.finish(f"{sum(done.values())} of {len(cases)} faults in {len(actions)} actions: {counts}")
+        name, kind, at, *rest = part.only.split("/")
+        [action] = [action for action in actions if action.name == name]
+        inject(part, runner, action, undisturbed(part, runner, action).outcome, (kind, int(at), bool(rest)))
+        return part.finish(part.only)
+    part.random("order").shuffle(actions)
+    known: dict[str, Undisturbed] = {}
+    done = dict.fromkeys(KINDS, 0)
+    queue = list(actions)
+    while queue and not part.is_over():
+        action = queue.pop(0)
+        before = known.get(action.name) or known.setdefault(action.name, undisturbed(part, runner, action))
+        for fault in before.faults[:A_TURN]:
+            inject(part, runner, action, before.outcome, fault)
+            done[fault[0]] += 1
+        del before.faults[:A_TURN]
+        if before.faults:
+            queue.append(action)
+    total, counts = sum(done.values()), ", ".join(f"{n} {kind}" for kind, n in done.items())
+    left = sum(len(before.faults) for before in known.values())
+    return part.finish(f"{total} of {total + left} faults in {len(known)} of {len(actions)} actions: {counts}")
 
 
 if __name__ == "__main__":

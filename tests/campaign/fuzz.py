@@ -1,10 +1,10 @@
-"""A fuzzer that knows the forms: it damages values, types, sizes, offsets and shapes, and keeps the form around them right.
+"""A structure-aware fuzzer: it damages values, types, sizes, offsets and shapes, and keeps the form around them right.
 
-Models, checkpoints (with a digest that is right), models with damaged notes, histories, texts of networks, IDX, npz and csv
-files go through the Python package and through the commands. Each is loaded, or refused with an OSError or a ValueError, by a
-command with status 1 or 2 and one line. No other exception, no signal, no terminal escapes, and for what is refused no more
-than 50 MB. One worker process has the core as it is installed, and its memory is watched; the core of the other has
-AddressSanitizer and UndefinedBehaviorSanitizer.
+Models, checkpoints (with the right digest), models with damaged notes, histories, texts of networks, IDX, npz and csv
+files go through the Python package and through the commands. Each is loaded, or refused with an OSError or a
+ValueError, by a command with status 1 or 2 and one line. No other exception, no signal, no terminal escape; what is
+refused takes no more than 50 MB. Two worker processes share the cases: one has the core as it is installed, and its
+memory is measured; the core of the other is compiled with AddressSanitizer and UndefinedBehaviorSanitizer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ HANGS = 60  # seconds after which a case hangs
 MOST = 50 << 20  # bytes that a file which is refused may take
 LIMIT = 4 << 30  # bytes of address space: what asks for more gets a MemoryError
 REFUSED = (OSError, ValueError)
-STRANGE = {*map(chr, (*range(9), *range(11, 32), *range(127, 160))), *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
+STRANGE = {
+    *map(chr, (*range(9), *range(11, 32), *range(127, 160))),
+    *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+}
 
 
 class Fault(Exception):
@@ -40,14 +43,14 @@ class Fault(Exception):
 
 
 class Kind(NamedTuple):
-    """make: draws a case, into the folder. load: reads it; the bytes that its result may take. use: what else to do with it."""
+    """make: draws a case, in a folder. load: reads it; the bytes of what it read. use: what is done with that."""
 
     make: Callable[[random.Random, Path], Any]
     load: Callable[[Any], int]
     use: Callable[[random.Random, Any], None]
 
 
-# ---- what is done with a case ------------------------------------------------------------------------------------------
+# ---- what is done with a case ---------------------------------------------------------------------------------------
 
 
 def command(name: str, *arguments: Any) -> None:
@@ -128,7 +131,9 @@ def kinds() -> dict[str, Kind]:
 
     def load_checkpoint(path: Path) -> int:
         state, tensors = checkpoint.read(path)
-        return sum(tensor.nbytes for tensor in [*tensors.values(), *state.best.values(), *state.optimizer.tensors.values()])
+        return sum(
+            tensor.nbytes for tensor in [*tensors.values(), *state.best.values(), *state.optimizer.tensors.values()]
+        )
 
     def use_checkpoint(draw: random.Random, path: Path) -> None:
         pynet.Checkpoint(path, resume=True).check()
@@ -155,7 +160,7 @@ def kinds() -> dict[str, Kind]:
         found = data.load(path)
         for x, y in ((found.x_train, found.y_train), (found.x_test, found.y_test)):
             good = x.dtype in (np.uint8, np.float32) and y.dtype == np.int32 and len(x) == len(y) > 0 and x.size
-            if not (good and np.isfinite(x).all() and 0 <= y.min() and y.max() < len(found.classes)):
+            if not (good and np.isfinite(x).all() and y.min() >= 0 and y.max() < len(found.classes)):
                 raise Fault(f"x {x.dtype} {x.shape}, y {y.dtype} {y.shape} of {len(found.classes)} classes")
         return sum(part.nbytes for part in (found.x_train, found.y_train, found.x_test, found.y_test))
 
@@ -184,9 +189,16 @@ def kinds() -> dict[str, Kind]:
     }
 
 
-TRAINED = ("--dataset", "digits", "--net", "input(64) dense(8) batchnorm relu dropout(0.2) dense(10) softmax", "--seed", "9")
+TRAINED = (
+    "--dataset",
+    "digits",
+    "--net",
+    "input(64) dense(8) batchnorm relu dropout(0.2) dense(10) softmax",
+    "--seed",
+    "9",
+)
 
-# ---- a worker ----------------------------------------------------------------------------------------------------------
+# ---- a worker -------------------------------------------------------------------------------------------------------
 
 
 class Memory:
@@ -267,13 +279,15 @@ def tell(folder: Path, case: str, what: str) -> None:
     print(json.dumps({"case": case, "what": what, "files": str(kept)}), flush=True)
 
 
-# ---- those who start the workers ----------------------------------------------------------------------------------------
+# ---- those who start the workers ------------------------------------------------------------------------------------
 
 
 def library(name: str) -> str:
     """Where the compiler has it."""
     compiler = os.environ.get("CC", "cc")
-    return subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def environment(sanitized: bool) -> dict[str, str]:
@@ -281,7 +295,9 @@ def environment(sanitized: bool) -> dict[str, str]:
     if sanitized:
         env["LD_PRELOAD"] = " ".join(map(library, ("libasan.so", "libstdc++.so")))  # matplotlib throws exceptions
         env["PYTHONPATH"] = str(ROOT / "build" / "asan" / "lib")
-        env["ASAN_OPTIONS"] = "detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2048:quarantine_size_mb=16"
+        env["ASAN_OPTIONS"] = (
+            "detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2048:quarantine_size_mb=16"
+        )
         env["UBSAN_OPTIONS"] = "print_stacktrace=1"
     return env
 
@@ -303,7 +319,9 @@ class Supervisor(threading.Thread):
             command = [sys.executable, __file__, "worker", *given]
             log = self.part.folder / f"{self.folder.name}-stderr.log"
             with log.open("w") as err:
-                worker = subprocess.Popen(command, env=environment(self.sanitized), text=True, stdout=subprocess.PIPE, stderr=err)
+                worker = subprocess.Popen(
+                    command, env=environment(self.sanitized), text=True, stdout=subprocess.PIPE, stderr=err
+                )
                 assert worker.stdout
                 for line in worker.stdout:
                     self.note(json.loads(line), log)
@@ -319,8 +337,13 @@ class Supervisor(threading.Thread):
                     sums[what] += count
             if status and state["case"]:
                 why = f"it hangs: {HANGS} s" if status == -signal.SIGALRM else f"the process ended with status {status}"
-                tail = [line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line or "error:" in line]
-                self.note({"case": state["case"], "what": f"{why} {' '.join(tail[:1])}", "files": str(self.folder / "case")}, log)
+                tail = [
+                    line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line or "error:" in line
+                ]
+                self.note(
+                    {"case": state["case"], "what": f"{why} {' '.join(tail[:1])}", "files": str(self.folder / "case")},
+                    log,
+                )
             first = state["next"]
             if self.part.only:
                 return

@@ -20,7 +20,7 @@ from pynet.data.idx import IDX_PARTS
 
 SIDES = (1, 2, 3, 4, 28)
 
-# ---- IDX --------------------------------------------------------------------------------------------------------------
+# ---- IDX ------------------------------------------------------------------------------------------------------------
 
 
 def idx_folder(draw: random.Random, folder: Path) -> Path:
@@ -72,7 +72,9 @@ def packed_gz(draw: random.Random, content: bytes, hurt: bool) -> bytes:
     if kind == 0:
         return file[: draw.randint(0, len(file))]
     if kind == 1:
-        return file + draw.choice((b"\0" * 9, draw.randbytes(20), gzip.compress(b"more"), gzip.compress(bytes(1 << 24))))
+        return file + draw.choice(
+            (b"\0" * 9, draw.randbytes(20), gzip.compress(b"more"), gzip.compress(bytes(1 << 24)))
+        )
     if kind == 2:
         return file[:-8] + struct.pack("<2I", whole(draw) % 2**32, whole(draw) % 2**32)
     if kind == 3:
@@ -84,13 +86,60 @@ def packed_gz(draw: random.Random, content: bytes, hurt: bool) -> bytes:
     return file if kind == 5 else draw.choice((gzip.compress(file), bz2.compress(content), zlib.compress(content)))
 
 
-# ---- npz --------------------------------------------------------------------------------------------------------------
+# ---- npz ------------------------------------------------------------------------------------------------------------
 
-DTYPES = ("<f8", "<f4", ">f4", "<f2", "|u1", "|i1", "<i8", ">i8", "<u8", "|b1", "<c16", "|O", "<U5", "|S3", "|V8", "<M8[s]", "<f16")
+DTYPES = (
+    "<f8",
+    "<f4",
+    ">f4",
+    "<f2",
+    "|u1",
+    "|i1",
+    "<i8",
+    ">i8",
+    "<u8",
+    "|b1",
+    "<c16",
+    "|O",
+    "<U5",
+    "|S3",
+    "|V8",
+    "<M8[s]",
+    "<f16",
+)
 DTYPES += ("<U0", "|S0", "<U100000000", "f8", "", "x", "<i4,<i4", "[('a', '<i4')]", "[]", "(3,)<f4", "<f4" * 9)
-SHAPES = ("()", "(0,)", "(1,)", "(6,)", "(6, 1)", "(6, 16)", "(16, 6)", "(6, 4, 4)", "(6, 4, 4, 1)", "(6, 4, 4, 3)", "(-1, 16)")
-SHAPES += ("(-6, -16)", "(2**63, 2)", "(9223372036854775807, 2)", "(4294967296, 4294967296)", "(1000000000,)", "(True, 96)")
-SHAPES += ("(6.0, 16)", "(6, 16", "[6, 16]", "6", "None", "('6', 16)", f"({'1, ' * 70})", "(0, 10000000000000)", f"({'9' * 5000},)")
+SHAPES = (
+    "()",
+    "(0,)",
+    "(1,)",
+    "(6,)",
+    "(6, 1)",
+    "(6, 16)",
+    "(16, 6)",
+    "(6, 4, 4)",
+    "(6, 4, 4, 1)",
+    "(6, 4, 4, 3)",
+    "(-1, 16)",
+)
+SHAPES += (
+    "(-6, -16)",
+    "(2**63, 2)",
+    "(9223372036854775807, 2)",
+    "(4294967296, 4294967296)",
+    "(1000000000,)",
+    "(True, 96)",
+)
+SHAPES += (
+    "(6.0, 16)",
+    "(6, 16",
+    "[6, 16]",
+    "6",
+    "None",
+    "('6', 16)",
+    f"({'1, ' * 70})",
+    "(0, 10000000000000)",
+    f"({'9' * 5000},)",
+)
 
 
 def npz_file(draw: random.Random, folder: Path) -> Path:
@@ -119,7 +168,9 @@ def npz_file(draw: random.Random, folder: Path) -> Path:
 
 def member(draw: random.Random, name: str, hurt: bool) -> bytes:
     n = 6
-    array: Any = np.arange(n) % 3 if name[0] == "y" else np.random.default_rng(draw.randrange(99)).integers(0, 256, (n, 16))
+    array: Any = (
+        np.arange(n) % 3 if name[0] == "y" else np.random.default_rng(draw.randrange(99)).integers(0, 256, (n, 16))
+    )
     kind = draw.randrange(6) if hurt else 5
     if kind == 0:
         values = (np.nan, np.inf, 1e300, -1.0, 0.5, 1e-320, 70000.0)
@@ -153,7 +204,11 @@ def damaged_npy(draw: random.Random, file: bytes) -> bytes:
     length = struct.unpack("<H", file[8:10])[0]
     header, content = file[10 : 10 + length].decode("latin-1"), file[10 + length :]
     told = eval(header)
-    descr, shape, fortran = repr(told["descr"]), repr(told["shape"]), draw.choice(("False", "False", "True", "1", "None"))
+    descr, shape, fortran = (
+        repr(told["descr"]),
+        repr(told["shape"]),
+        draw.choice(("False", "False", "True", "1", "None")),
+    )
     kind = draw.randrange(6)
     if kind == 0:
         descr = draw.choice(DTYPES)
@@ -166,7 +221,19 @@ def damaged_npy(draw: random.Random, file: bytes) -> bytes:
     if kind == 3:
         header = damaged_text(draw, header)
     elif kind == 4:
-        header = draw.choice(("{}", "[]", "(" * 300, "{" * 90, "1", "'a'", "__import__('os')", header[:-2] + "'x': 1}", header + "#" * 20000))
+        header = draw.choice(
+            (
+                "{}",
+                "[]",
+                "(" * 300,
+                "{" * 90,
+                "1",
+                "'a'",
+                "__import__('os')",
+                header[:-2] + "'x': 1}",
+                header + "#" * 20000,
+            )
+        )
     data = header.encode("utf-8", "surrogatepass")[:60000] + b"\n"
     version = draw.choice(((1, 0), (1, 0), (1, 0), (2, 0), (3, 0), (9, 9)))
     size = len(data) if kind != 5 else whole(draw)
@@ -176,7 +243,9 @@ def damaged_npy(draw: random.Random, file: bytes) -> bytes:
 
 def zipped(draw: random.Random, members: dict[str, bytes]) -> bytes:
     file = io.BytesIO()
-    how = draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+    how = draw.choice(
+        (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    )
     with zipfile.ZipFile(file, "w", how) as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name.replace("\ud800", "?") or "x"), content, how)
@@ -197,10 +266,46 @@ def damaged_zip(draw: random.Random, file: bytes) -> bytes:
     return bytes(content[: draw.randint(0, len(content))] if draw.random() < 0.1 else content)
 
 
-# ---- csv --------------------------------------------------------------------------------------------------------------
+# ---- csv ------------------------------------------------------------------------------------------------------------
 
-FIELDS = ("", " ", "nan", "NaN", "inf", "-inf", "1e39", "1e400", "-0", "1_0", "0x10", "٣", "３", "1.5", "65535", "65536", "-1", "1e5")
-FIELDS += ('"1"', '"', "'1'", "1;2", "1 2", "#", "\0", "\x1b[31m", "\u202e", "x" * 300, "1" * 5000, "True", "None", "1+2j", "é", "\ufeff1")
+FIELDS = (
+    "",
+    " ",
+    "nan",
+    "NaN",
+    "inf",
+    "-inf",
+    "1e39",
+    "1e400",
+    "-0",
+    "1_0",
+    "0x10",
+    "٣",
+    "３",
+    "1.5",
+    "65535",
+    "65536",
+    "-1",
+    "1e5",
+)
+FIELDS += (
+    '"1"',
+    '"',
+    "'1'",
+    "1;2",
+    "1 2",
+    "#",
+    "\0",
+    "\x1b[31m",
+    "\u202e",
+    "x" * 300,
+    "1" * 5000,
+    "True",
+    "None",
+    "1+2j",
+    "é",
+    "\ufeff1",
+)
 ENDS = ("\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\n\n", "")
 
 

@@ -1,4 +1,4 @@
-"""Hostile models, checkpoints, notes, histories and texts of networks: what is around the damage is right, digests included."""
+"""Hostile models, checkpoints, notes, histories and texts of networks; what is around the damage is right."""
 
 from __future__ import annotations
 
@@ -22,7 +22,18 @@ NETS = (
     "input(1,8,8) conv(3,3,pad=same) batchnorm relu maxpool(2) residual(conv(3,1)) dense(10) softmax",
     "input(64) dense(9,bias=no) layernorm residual(dense(5) dropout(0.5)) gelu dense(10) sigmoid loss(bce)",
 )
-NOTES = ("classes", "history", "pictures", "dataset", "test_accuracy", "epochs", "batch_size", "learning_rate", "seed", "made_by")
+NOTES = (
+    "classes",
+    "history",
+    "pictures",
+    "dataset",
+    "test_accuracy",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "seed",
+    "made_by",
+)
 COLUMNS = {"loss": [2.0, 1.0], "accuracy": [0.1, 0.5], "val_loss": [2.0, 1.5], "val_accuracy": [0.1, 0.4]}
 TRAINING = {  # of a note that is right
     "classes": json.dumps([str(i) for i in range(10)]),
@@ -33,7 +44,7 @@ TRAINING = {  # of a note that is right
     "epochs": "2",
 }
 
-# ---- the file ----------------------------------------------------------------------------------------------------------
+# ---- the file -------------------------------------------------------------------------------------------------------
 
 Header = dict[str, Any]
 
@@ -64,7 +75,7 @@ def laid_out(header: Header) -> int:
     return at
 
 
-# ---- models ------------------------------------------------------------------------------------------------------------
+# ---- models ---------------------------------------------------------------------------------------------------------
 
 
 def base_model(draw: random.Random) -> bytes:
@@ -94,7 +105,9 @@ def damaged_header(draw: random.Random, header: Header, data: bytes) -> tuple[He
         entry = header[draw.choice(tensors)]
         if isinstance(entry, dict) and isinstance(entry.get("shape"), list):
             sizes = [whole(draw) if draw.random() < 0.5 else size for size in entry["shape"]]
-            entry["shape"] = draw.choice((sizes, entry["shape"][::-1], [*entry["shape"], 1], entry["shape"][:-1], [0], [1] * 9))
+            entry["shape"] = draw.choice(
+                (sizes, entry["shape"][::-1], [*entry["shape"], 1], entry["shape"][:-1], [0], [1] * 9)
+            )
             if draw.random() < 0.6 and (size := laid_out(header)) < 1 << 24:
                 data = (data + bytes(size))[:size]
     elif kind == 3:
@@ -184,7 +197,7 @@ def model_with_notes(draw: random.Random, folder: Path) -> Path:
     return path
 
 
-# ---- checkpoints -------------------------------------------------------------------------------------------------------
+# ---- checkpoints ----------------------------------------------------------------------------------------------------
 
 X = np.random.default_rng(1).integers(0, 256, (60, 64), dtype=np.uint8)
 Y = np.arange(60) % 10
@@ -239,7 +252,9 @@ def damaged_training(draw: random.Random, training: Any) -> Any:
         if kind == 0:
             holder.extend([holder[0]] * draw.choice((1, 2, 100)))
         elif kind == 1:
-            holder[draw.randrange(len(holder))][draw.choice(("val_loss", "loss", "val_x", "seconds", "\x1b"))] = anything(draw)
+            holder[draw.randrange(len(holder))][draw.choice(("val_loss", "loss", "val_x", "seconds", "\x1b"))] = (
+                anything(draw)
+            )
         else:
             del holder[:]
     elif field == "optimizer":
@@ -272,7 +287,7 @@ def dumps(tree: Any) -> str:
         return "[" * 100000
 
 
-# ---- texts, histories --------------------------------------------------------------------------------------------------
+# ---- texts, histories -----------------------------------------------------------------------------------------------
 
 
 def network_text(draw: random.Random) -> str:
@@ -292,7 +307,9 @@ def network_text(draw: random.Random) -> str:
 
 def history_file(draw: random.Random, folder: Path) -> Path:
     """What pynet train --history writes, damaged."""
-    history = pynet.History(COLUMNS["loss"], COLUMNS["accuracy"], COLUMNS["val_loss"], COLUMNS["val_accuracy"], [0.1, 0.1])
+    history = pynet.History(
+        COLUMNS["loss"], COLUMNS["accuracy"], COLUMNS["val_loss"], COLUMNS["val_accuracy"], [0.1, 0.1]
+    )
     path = folder / draw.choice(("history.json", "history.csv"))
     history.save(path)
     text = path.read_text("utf-8")

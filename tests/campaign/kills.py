@@ -1,7 +1,7 @@
 """Trainings that are killed at random moments, and go on with another kernel table and another number of threads.
 
-Each is the command `pynet train --checkpoint FILE --resume`, killed by SIGKILL again and again until it is let come to its
-end. The checkpoint must be whole at every moment, and the weights must end up those of the same command undisturbed.
+Each is the command `pynet train --checkpoint FILE --resume`, killed by SIGKILL several times before it may finish. The
+checkpoint must be whole at every moment, and weights and figures must end up those of the same command without a kill.
 """
 
 from __future__ import annotations

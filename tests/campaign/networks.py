@@ -1,8 +1,9 @@
 """Random networks against the float64 reference, and their bits by every API, kernel table and number of threads.
 
-Layers of all kinds, nested residuals, norms, paddings, strides, losses, optimizers and batch sizes are drawn at random. The
-core must come as near to the reference as float32 allows: how near that is, the reference says itself, by how much its own
-results move when parameters and inputs are moved by a rounding error. And all settings must come to the same bits.
+Layers of all kinds, nested residuals, norms, paddings, strides, losses, optimizers and batch sizes are drawn at
+random. The core must come as near to the reference as float32 allows. How near that is shows in the reference itself:
+by how much its results change when its inputs, its parameters and the results of each layer get errors of float32's
+size. And all settings must give the same bits.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ import numpy as np
 import numpy.typing as npt
 from part import Part, last_line
 
-import pynet
 from pynet import SGD, Adam, AdamW, Momentum, Nesterov, Network, RMSProp, kernels, reference
 from pynet.optim import Optimizer
 
 Array = npt.NDArray[Any]
 TABLES = [name for name in kernels.cpu_tables() if name != "portable"] or ["portable"]  # those with fused multiply-add
 THREADS = (1, 2, 3)
-ROUNDING = 2.0**-22  # by which the reference's inputs are moved, in relation to their size
-MARGIN = 60  # how many times as far as the reference moves the core may be off: sums are long, three tries are few
+ROUNDING = 2.0**-22  # relative error that the reference gets
+MARGIN = 60  # times the change of the reference that the core may be off: sums are long, three tries are few
 FLOOR = 2e-6  # of the largest number of a tensor: what is near zero because large numbers cancel
 
-# ---- random networks --------------------------------------------------------------------------------------------------
+# ---- random networks ------------------------------------------------------------------------------------------------
 
 
-def random_words(draw: random.Random, shape: tuple[int, ...], length: int, depth: int) -> tuple[list[str], tuple[int, ...]]:
+def random_words(
+    draw: random.Random, shape: tuple[int, ...], length: int, depth: int
+) -> tuple[list[str], tuple[int, ...]]:
     """Words of layers for samples of this shape, and the shape that comes out."""
     words = []
     for _ in range(length):
@@ -63,7 +65,9 @@ def random_word(draw: random.Random, shape: tuple[int, ...], depth: int) -> tupl
     if kind == "rare":
         return draw.choice([("globalavgpool", (shape[0], 1, 1)), ("flatten", (int(np.prod(shape)),))])
     if kind == "norm":
-        return draw.choice(["batchnorm", "batchnorm(eps=0.001,momentum=0.3)", "layernorm", "layernorm(eps=0.01)"]), shape
+        return draw.choice(
+            ["batchnorm", "batchnorm(eps=0.001,momentum=0.3)", "layernorm", "layernorm(eps=0.01)"]
+        ), shape
     if kind == "dropout":
         return f"dropout({draw.choice([0, 0.1, 0.5, 0.9])})", shape
     activations = ["relu", "relu", "leaky_relu", "leaky_relu(0.2)", "gelu", "sigmoid", "tanh", "softmax"]
@@ -95,7 +99,9 @@ def random_network(draw: random.Random) -> tuple[str, str]:
     closing = {"cross_entropy": ["softmax"], "bce": ["sigmoid"], "mse": []}[loss]
     words += closing
     if words[-1] == "softmax":
-        said = {"mse": " loss(mse)", "cross_entropy": draw.choice(["", " loss(cross_entropy,smoothing=0.1)"])}.get(loss, "")
+        said = {"mse": " loss(mse)", "cross_entropy": draw.choice(["", " loss(cross_entropy,smoothing=0.1)"])}.get(
+            loss, ""
+        )
     else:
         said = f" loss({loss})" if loss == "bce" else ""
     return f"input({','.join(map(str, shape))}) {' '.join(words)}{said}", loss
@@ -133,7 +139,7 @@ def random_samples(draw: random.Random, net: Network, n: int) -> tuple[Array, Ar
     return x, y, weights
 
 
-# ---- against the reference --------------------------------------------------------------------------------------------
+# ---- against the reference ------------------------------------------------------------------------------------------
 
 Results = dict[str, Array]
 
@@ -212,7 +218,7 @@ def worst(found: Results, exact: Results, moves: Results) -> tuple[float, str]:
 
 
 def compare(net: Network, samples: tuple[Array, Array, Array | None], how: tuple[Optimizer, Any]) -> tuple[float, str]:
-    """See worst. What is too far off may be so at a kink: the reference then looks for it with more and larger moves."""
+    """See worst. A kink may be the reason for what is too far off: more and larger errors in the reference show it."""
     x, *others = samples
     exact = results_of(reference.Network.from_net(net), x, *others, fresh(how[1]))
     off, place = 0.0, ""
@@ -226,10 +232,12 @@ def compare(net: Network, samples: tuple[Array, Array, Array | None], how: tuple
     return off, place
 
 
-# ---- the same bits ----------------------------------------------------------------------------------------------------
+# ---- the same bits --------------------------------------------------------------------------------------------------
 
 
-def bits(text: str, seed: int, samples: tuple[Array, Array, Array | None], batch: int, optimizer: Optimizer) -> set[Any]:
+def bits(
+    text: str, seed: int, samples: tuple[Array, Array, Array | None], batch: int, optimizer: Optimizer
+) -> set[Any]:
     """What training comes to by each API, table and number of threads: one thing, if all is well."""
     x, y, weights = samples
     found = set()
@@ -241,7 +249,9 @@ def bits(text: str, seed: int, samples: tuple[Array, Array, Array | None], batch
                 net = Network(text, seed=seed)
                 try:
                     api(net, x, y, weights, batch, optimizer)
-                    found.add((net.weights_sha256(), net.predict_proba(x).tobytes(), net.input_gradient(x, y).tobytes()))
+                    found.add(
+                        (net.weights_sha256(), net.predict_proba(x).tobytes(), net.input_gradient(x, y).tobytes())
+                    )
                 except FloatingPointError:  # it diverges: the step that led there is not taken
                     found.add((net.weights_sha256(), "diverged"))
     kernels.set_cpu(None)
@@ -273,7 +283,7 @@ def by_four_steps(net: Network, x: Array, y: Array, weights: Array | None, batch
         net.update(optimizer)
 
 
-# ---- all of it --------------------------------------------------------------------------------------------------------
+# ---- all of it ------------------------------------------------------------------------------------------------------
 
 
 def fault_of(draw: random.Random, told: list[str]) -> str | None:
@@ -313,7 +323,9 @@ def main() -> int:
         if part.only:
             break
     settings = len(TABLES) * len(THREADS) * 3
-    return part.finish(f"{case} networks of {len(seen)} words against float64, each in {settings} settings for its bits")
+    return part.finish(
+        f"{case} networks of {len(seen)} words against float64, each in {settings} settings for its bits"
+    )
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class Part:
 
 
 def roomy_folder() -> Path:
-    """In memory, if there is room: what is tried here does not lose power, and waiting for a disk takes most of the time."""
+    """In memory, if there is room: no power is lost here, and waiting for a disk would take most of the time."""
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM:
         return memory

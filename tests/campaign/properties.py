@@ -1,7 +1,7 @@
 """The property tests of the suite, with other examples each time instead of those that `make test` repeats.
 
-A test file after another, in a random order, until the time is over; HYPOTHESIS_PROFILE=random is what tests/conftest.py goes
-by. The one under way when the time is over is stopped.
+Test files in a random order until the time is over; tests/conftest.py goes by HYPOTHESIS_PROFILE=random. The file that
+runs when the time is over is stopped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,17 @@ def main() -> int:
                 part.end = 0
                 break
             seed = int(part.only.split("@")[1]) if part.only else draw.randrange(1 << 32)
-            command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "hypothesis", f"--hypothesis-seed={seed}", file]
+            command = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-x",
+                "-m",
+                "hypothesis",
+                f"--hypothesis-seed={seed}",
+                file,
+            ]
             try:
                 run = subprocess.run(
                     [*command, "-p", "no:cacheprovider"],
