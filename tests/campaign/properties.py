@@ -11,11 +11,8 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from part import ROOT, Part
-
-LEAST = 3.0  # seconds in which a file of tests can do anything at all
 
 
 def property_tests() -> list[str]:
@@ -24,53 +21,41 @@ def property_tests() -> list[str]:
     return [str(path.relative_to(ROOT)) for path in found if "from hypothesis import" in path.read_text("utf-8")]
 
 
-def main() -> int:
-    part = Part("properties", __doc__ or "")
+def run(part: Part, files: list[str], seed: int) -> int:
+    """Runs the property tests of these files until they or the time are over; how many passed."""
     env = {name: value for name, value in os.environ.items() if name != "CI"} | {"HYPOTHESIS_PROFILE": "random"}
     env["HYPOTHESIS_STORAGE_DIRECTORY"] = str(part.folder / "hypothesis")
-    files, done, tests = property_tests(), 0, 0
-    draw = part.random("order")
-    while not part.is_over() or part.only:
-        queue = [part.only.split("@")[0]] if part.only else draw.sample(files, len(files))
-        for file in queue:
-            left = part.end - time.monotonic()
-            if left < LEAST and not part.only:
-                part.end = 0
-                break
-            seed = int(part.only.split("@")[1]) if part.only else draw.randrange(1 << 32)
-            command = [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-x",
-                "-m",
-                "hypothesis",
-                f"--hypothesis-seed={seed}",
-                file,
-            ]
-            try:
-                run = subprocess.run(
-                    [*command, "-p", "no:cacheprovider"],
-                    cwd=ROOT,
-                    env=env,
-                    text=True,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    timeout=None if part.only else left,
-                )
-            except subprocess.TimeoutExpired:
-                break
-            if run.returncode not in (0, 5):  # 5: the file has none
-                log = part.folder / f"{Path(file).stem}.log"
-                log.write_text(run.stdout, "utf-8")
-                part.finding(f"{file}@{seed}", "a property does not hold", log)
-            passed = re.search(r"(\d+) passed", run.stdout)
-            tests += int(passed[1]) if passed else 0
-            done += 1
-        if part.only:
-            break
-    return part.finish(f"{done} runs of {len(files)} files with property tests, {tests} tests passed")
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-m", "hypothesis"]
+    log = part.folder / f"pytest-{seed}.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [*command, f"--hypothesis-seed={seed}", *files], cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT
+        )
+        try:
+            status = process.wait(None if part.only else max(part.end - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            status = 0
+    text = log.read_text("utf-8", errors="replace")
+    failed = sorted(set(re.findall(r"^(tests/\S+\.py)::\S+.* FAILED", text, re.M)))
+    for file in failed:
+        part.finding(f"{file}@{seed}", "a property does not hold", log)
+    if status not in (0, 5) and not failed:  # 5: there are none
+        part.finding(f"{files[0]}@{seed}", f"pytest ended with status {status}", log)
+    return len(re.findall(r" PASSED", text))
+
+
+def main() -> int:
+    part = Part("properties", __doc__ or "")
+    files, draw, passed, rounds = property_tests(), part.random("order"), 0, 0
+    if part.only:
+        file, _, seed = part.only.partition("@")
+        return part.finish(f"{run(part, [file], int(seed))} tests passed")
+    while not part.is_over():
+        passed += run(part, draw.sample(files, len(files)), draw.randrange(1 << 32))
+        rounds += 1
+    return part.finish(f"{passed} tests passed with random examples, from {len(files)} files, round {rounds} of them")
 
 
 if __name__ == "__main__":
