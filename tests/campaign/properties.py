@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -29,12 +30,17 @@ def run(part: Part, files: list[str], seed: int) -> int:
     log = part.folder / f"pytest-{seed}.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [*command, f"--hypothesis-seed={seed}", *files], cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT
+            [*command, f"--hypothesis-seed={seed}", *files],
+            cwd=ROOT,
+            env=env,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             status = process.wait(None if part.only else max(part.end - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             status = 0
     text = log.read_text("utf-8", errors="replace")
