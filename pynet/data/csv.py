@@ -91,3 +91,10 @@ def _csv_fault(path: Path, header: int) -> str | None:
         if not (0 <= label < MOST_LABELS and label == int(label)):
             return f"{path}: line {line}: label {fields[0][:40]}, labels are whole numbers in 0..{MOST_LABELS - 1}"
     return None
+
+
+def csv_features(path: Path) -> tuple[str, ...]:
+    """The names of the features, from the header of a .csv that read_csv can read; without a header none."""
+    header = _csv_header(path)
+    _, fields = next(_csv_lines(path))
+    return tuple(field.strip().strip('"') for field in fields[1:]) if header else ()

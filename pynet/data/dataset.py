@@ -11,7 +11,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import Parts
-from pynet.data.csv import read_csv
+from pynet.data.csv import csv_features, read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
 from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx, read_idx_folder
 from pynet.data.npz import read_npz
@@ -29,7 +29,7 @@ class Dataset:
     x_train, x_test: (n, height, width), (n, features) or, pictures in colour, (n, 3, height, width); uint8, which means
     x/255, or float32, taken as it is. y_train, y_test: (n) int32, index into classes. source: one line on where the
     data came from. pictures: how its pictures were prepared, where that is known. skipped: a line for each file that
-    was left out.
+    was left out. features: names of the numbers of a sample, from the header of a .csv; empty if there are none.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Dataset:
     source: str
     pictures: Preparation | None = None
     skipped: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
     def only(self, classes: Sequence[str]) -> Dataset:
         """The samples of these classes alone, relabelled 0, 1, ... in the given order; the names stay.
@@ -167,7 +168,8 @@ def _from_path(path: Path, given: str, pictures: Preparation | None) -> Dataset:
         except DataError as error:
             raise DataError(f"{path}: no test set can be split off: {error}") from None
         source = f"{path}, a fifth of each class set aside for testing"
-        return _numbered(path.stem, Parts(x_train, y_train, x_test, y_test), source)
+        found = _numbered(path.stem, Parts(x_train, y_train, x_test, y_test), source)
+        return replace(found, features=csv_features(path))
     raise DataError(f"{path}: not a .npz or .csv file; of IDX files, name the folder they are in")
 
 
