@@ -31,7 +31,7 @@ examples:
   pynet visualize weights mistakes --model mnist.safetensors
   pynet visualize curves --history a.csv b.json     runs beside each other
   pynet visualize looks --layer 0 --units 0,1,2     what these units of layer 0 look for
-  pynet visualize temperatures --sample 8
+  pynet visualize saliency --sample 8               why the network says what it says of sample 8
   pynet visualize boundary --toy spirals            trains a small network first
 """
 
@@ -120,6 +120,11 @@ def _samples(task: Task) -> Figure:
     return figures.samples(*task.samples, task.data.classes, title=title, features=task.data.features)
 
 
+def _saliency(task: Task) -> Figure:
+    x, y = task.sample
+    return figures.saliency(task.net, x, classes=task.data.classes, truth=y, features=task.data.features)
+
+
 def _temperatures(task: Task) -> Figure:
     x, y = task.doubtful_sample
     return figures.temperatures(task.net, x, classes=task.data.classes, truth=y, features=task.data.features)
@@ -153,6 +158,7 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "samples": ("some samples of each class", _samples),
     "confusion": ("which class is taken for which", _confusion),
     "mistakes": ("the wrong answers it is surest of", _mistakes),
+    "saliency": ("why it says what it says of one sample: which pixels matter", _saliency),
     "looks": ("what each class or unit looks for", _looks),
     "noise": ("what it says to random inputs", lambda t: figures.noise(t.net)),
     "temperatures": ("the softmax of one sample at several temperatures", _temperatures),
@@ -202,7 +208,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
     add("--layer", metavar="N", help="weights, filters, maps, looks: the layer, as pynet info numbers them")
     add("--units", metavar="N,N,..", type=_units, help="looks: the units of that layer (default: the first 20)")
-    sample = "maps, temperatures: which sample (default: 0; temperatures: one it is not quite sure of)"
+    sample = "maps, saliency, temperatures: which sample (default: 0; temperatures: one it is not quite sure of)"
     add("--sample", metavar="N", type=cli.whole(0), help=sample)
     add("--toy", choices=list(TOYS), help="boundary: train a small network on this toy data")
     add("--out", metavar="FOLDER", type=cli.path, default=Path(), help="where to (default: the working folder)")

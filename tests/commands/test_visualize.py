@@ -23,7 +23,7 @@ def test_everything(folder: Path) -> None:
     assert run(*FEW).status == 0
     done = run("--out", "pictures", command=visualize)
     assert (done.status, done.err) == (0, "")
-    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "looks", "noise", "temperatures"]
+    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "saliency", "looks", "noise", "temperatures"]
     assert re.findall(r"^pictures/digits-(\w+)\.png  \S", done.out, re.M) == kinds
     assert "no boundary: the samples have 64 numbers" in done.out
     assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(f"digits-{kind}.png" for kind in kinds)
@@ -40,6 +40,7 @@ def test_chosen_ones(folder: Path) -> None:
     assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-curves.png")
     assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-curves.pdf")
     assert run("temperatures", "--sample", "354", command=visualize).status == 0
+    assert run("saliency", "--sample", "3", command=visualize).out.startswith("digits-saliency.png  why ")
     assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
 
 
@@ -47,9 +48,9 @@ def test_names_of_columns_reach_the_pictures(folder: Path) -> None:
     lines = [f"{i % 2},{i % 2 + i / 100},{i / 50}" for i in range(40)]
     Path("small.csv").write_text("\n".join(['label,width,"height"', *lines]) + "\n")
     assert run("--data", "small.csv", "--epochs", "0", "--quiet", "--hidden", "4").status == 0
-    command = ("boundary", "samples", "--data", "small.csv", "--format", "svg")
+    command = ("boundary", "saliency", "samples", "--data", "small.csv", "--format", "svg")
     assert run(*command, command=visualize).status == 0
-    for kind in ("boundary", "samples"):
+    for kind in ("boundary", "saliency", "samples"):
         assert re.search(r"<!-- height -->", Path(f"small-{kind}.svg").read_text("utf-8"))
 
 

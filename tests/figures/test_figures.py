@@ -275,6 +275,46 @@ def test_ascent_climbs(net: pynet.Network) -> None:
             figures.looks_for(net, layer=layer, units=units)
 
 
+def test_saliency_is_the_gradient_of_the_score(digits: data.Dataset) -> None:
+    net = pynet.Network("input(1,8,8) conv(4,3) tanh dense(10) softmax", seed=3)
+    x = digits.x_test[5].astype(np.float64) / 255
+    said = int(net.predict(digits.x_test[5:6])[0])
+    truth = (said + 1) % 10
+    figure = drawn(figures.saliency(net, digits.x_test[5], truth=truth))
+    sample, magnitude, signed, magnitude_of_truth, signed_of_truth = pictures(figure)[:5]
+    assert_array_equal(sample, digits.x_test[5])
+
+    def scores(place: tuple[int, int], step: float) -> Array:
+        moved = x.copy()
+        moved[place] += step
+        net.forward(moved[None], training=False)
+        return net.layers[2].output[0].astype(np.float64)
+
+    for place in ((0, 0), (3, 4), (7, 2)):  # the slope of the scores before the softmax, from their differences
+        slope = (scores(place, 0.01) - scores(place, -0.01)) / 0.02
+        assert_allclose([signed[place], signed_of_truth[place]], slope[[said, truth]], atol=2e-3)
+    assert_array_equal(magnitude, abs(signed))
+    assert_array_equal(magnitude_of_truth, abs(signed_of_truth))
+    assert figure.get_suptitle().startswith(f"why {said} (")
+    assert f"It is {truth} (" in figure.get_suptitle()
+    assert len(pictures(figures.saliency(net, digits.x_test[5], truth=said))) == 3
+
+
+def test_saliency_of_colours_rows_and_single_outputs() -> None:
+    net = pynet.Network("input(3,6,5) dense(4) softmax", seed=1)
+    x = np.random.default_rng(0).random((3, 6, 5), dtype=np.float32)
+    W = net.layers[0].W[:, net.predict(x[None])[0]].reshape(3, 6, 5)
+    figure = drawn(figures.saliency(net, x))
+    assert_allclose(pictures(figure)[1], abs(W).max(axis=0), rtol=1e-6)
+    assert_allclose(pictures(figure)[2], W.mean(axis=0), rtol=1e-5, atol=1e-7)
+    row = pynet.Network("input(2) dense(1) sigmoid loss(mse)")
+    row.layers[0].W[:, 0] = (2, -3)
+    for sample, signs in (((1, 0), 1), ((0, 1), -1)):  # it says 1, it says 0
+        figure = drawn(figures.saliency(row, np.float32(sample), features=["width", "height"]))
+        assert [bar.get_width() for bar in figure.axes[1].patches] == [2 * signs, -3 * signs]
+        assert [text.get_text() for text in figure.axes[1].get_yticklabels()] == ["width", "height"]
+
+
 def test_rows_of_numbers_have_names_values_and_one_scale() -> None:
     x = np.float32([[1, -2, 0.5], [4, 0, 3], [2, 2, 2]])
     figure = drawn(figures.samples(x, [0, 1, 1], ["a", "b"], each=1, features=["width", "height", "cost in $"]))
@@ -364,7 +404,7 @@ from pynet import figures
 if "early" in sys.argv:
     import matplotlib
 net = pynet.Network("input(64) dense(10) softmax")
-for figure in (figures.weights(net), figures.noise(net, n=50)):
+for figure in (figures.weights(net), figures.noise(net, n=50), figures.saliency(net, np.zeros((8, 8), np.uint8))):
     figures.save(figure, "a.png")
     assert figure._repr_png_().startswith(b"\\x89PNG")  # what a notebook shows
 import matplotlib
