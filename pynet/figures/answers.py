@@ -93,8 +93,11 @@ def mistakes(
     if not len(wrong):
         return paper(5, 0.5, f"no mistake in {len(labels):,} samples")
     worst = wrong[np.argsort(-scores[wrong, said[wrong]], kind="stable")][:most]
-    count = f"{len(wrong):,} mistake{'s' * (len(wrong) > 1)} in {len(labels):,} samples"
-    title = f"the {len(worst)} worst of {count}" if len(worst) < len(wrong) else f"{count}, the worst first"
+    title = f"{len(wrong):,} mistake{'s' * (len(wrong) > 1)} in {len(labels):,} samples"
+    if len(worst) < len(wrong):
+        title = f"the {len(worst)} worst of {title}"
+    elif len(wrong) > 1:
+        title += ", the worst first"
     columns = columns_for(len(worst), 5)
     rows = -(-len(worst) // columns)
     width, height = tile(pictures.shape[1:], 1.75)
@@ -149,7 +152,7 @@ def _confidences(figure: Any, surest: Array, classes: int, shares: bool) -> None
     axes.set_xlim(0, 100)
     axes.set_xlabel("confidence in the answer, %")
     if classes > 1:
-        axes.axvline(100 / classes, color="black", linestyle="--", label=f"all {classes} classes alike")
+        axes.axvline(100 / classes, color="black", linestyle="--", label="all classes alike")
         axes.legend(fontsize=8)
 
 
@@ -171,7 +174,7 @@ def temperatures(
     if net.layers[-1].kind != "softmax":
         raise ValueError(f"{net.spec} does not end in softmax: its outputs have no temperature")
     sample = np.asarray(x)
-    names = class_names(net, classes)
+    names = class_names(net, classes, 24)
     p = [100 * class_scores(net, sample[None], temperature)[0] for temperature in at]
     chosen = np.arange(len(names))
     title = "softmax at several temperatures: low sharpens, high evens out"
@@ -181,7 +184,7 @@ def temperatures(
     figure = paper(2.4 + 1.7 * len(at), max(2.8, 0.24 * len(chosen) + 1.2), title)
     left, right = np.ravel(np.asarray(figure.subfigures(1, 2, width_ratios=[2.2, 1.7 * len(at)]), dtype=object))
     said = names[int(p[0].argmax())]
-    told = f"the network says {said}" if truth is None else f"it is {names[truth]}, the network says {said}"
+    told = f"the network says {said}" if truth is None else f"it is {names[truth]},\nthe network says {said}"
     draw_pictures(grid(left, 1, 1), sample[None], [told], features)
     reach = max(float(shares.max()) for shares in p)
     step = next(step for step in (50, 20, 10, 5, 2, 1) if step <= max(reach / 2, 1))

@@ -105,10 +105,10 @@ def plain(text: str, width: int = 160) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def class_names(net: Network, classes: Sequence[str] | None) -> list[str]:
-    """Names of what class_scores gives, fit for a title."""
+def class_names(net: Network, classes: Sequence[str] | None, width: int = 14) -> list[str]:
+    """Names of what class_scores gives, of up to `width` characters."""
     single = len(net.classes) == 1 and net.loss_name == "mse"
-    return [plain(name, 14) for name in (classes or (["0", "1"] if single else net.classes))]
+    return [plain(name, width) for name in (classes or (["0", "1"] if single else net.classes))]
 
 
 def score_text(value: float | Array) -> str:
@@ -203,11 +203,13 @@ def draw_rows(axes: Sequence[Axes], rows: Array, features: Sequence[str] | None 
 
     The names stand beside the first of each row of axes, the scale below the last of each column.
     """
+    from matplotlib.ticker import MaxNLocator
+
     k = rows.shape[1]
     few = k <= FEW_NUMBERS
     low, high = min(0.0, float(rows.min())), max(0.0, float(rows.max()))
     reach = (high - low) or 1.0
-    room = 0.45 * reach if few else 0.05 * reach  # for the values
+    room = (0.6 if low < 0 else 0.45) * reach if few else 0.05 * reach  # for the values
     limits = (low - room if low < 0 else 0, high + room if high > 0 else 0.05 * reach)
     known = features if features and len(features) == k else [f"input {i}" for i in range(k)]
     names = [plain(name, 20) for name in known]
@@ -229,5 +231,5 @@ def draw_rows(axes: Sequence[Axes], rows: Array, features: Sequence[str] | None 
             one.set(ylim=limits, xlim=(-0.5, k - 0.5))
             one.set_xticks([0, k - 1], [names[0], names[-1]])
             one.axhline(0, color="black", linewidth=0.8)
-        one.locator_params(axis="x" if few else "y", nbins=3)
+        (one.xaxis if few else one.yaxis).set_major_locator(MaxNLocator(3))
         one.tick_params(labelsize=7, labelbottom=lowest, labelleft=spec.is_first_col())

@@ -43,8 +43,9 @@ def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
     columns = columns_for(len(shown))
     rows = -(-len(shown) // columns)
     title = f"filters of layer {chosen.path}, {chosen.text}: {len(shown)} of {len(W)}"
-    mean = len(W[0]) not in (1, 3)
-    title += f", the mean over {len(W[0])} channels" if mean else ""
+    channels = len(W[0])
+    if channels > 1:
+        title += ", zero is grey" if channels == 3 else f", the mean over {channels} channels"
     figure = paper(max(4.5, 0.95 * columns + 1.2), 1.25 * rows + 0.6, title)
     axes = grid(figure, len(shown), columns)
     for i, (one, picture) in enumerate(zip(axes, shown, strict=True)):

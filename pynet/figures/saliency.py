@@ -46,8 +46,8 @@ def saliency(
 
     With S_c the score of class c before a closing softmax, w = dS_c/dx at x. A picture shows the saliency map
     M_ij = |w_ij|, of several channels the largest |w| of a pixel (Simonyan, Vedaldi and Zisserman 2014), and w itself:
-    yellow where more light raises the score, blue where it lowers it, both with the outline of the sample. Where the
-    inputs are no picture, w is drawn as bars. For bytes w is the gradient with respect to x/255.
+    yellow where more light raises the score, blue where it lowers it, both with the outline of a sample in grey. Where
+    the inputs are no picture, w is drawn as bars. For bytes w is the gradient with respect to x/255.
 
     truth: the sample's label; where the network says something else, the gradient for the right class is drawn below.
     features: names of the numbers of a sample that is no picture.
@@ -110,13 +110,14 @@ def _maps(pair: Sequence[Axes], w: Array, picture: Array, name: str) -> None:
     figure = way.get_figure()
     assert figure
     figure.colorbar(image, ax=way, shrink=0.8).set_label("more light raises (+) or lowers (-)", fontsize=8)
-    _outline(matters, picture, COLOURS[4])
-    _outline(way, picture, "white")
+    if picture.ndim == 2:
+        _outline(matters, picture, COLOURS[4])
+        _outline(way, picture, "white")
 
 
 def _outline(axes: Axes, picture: Array, colour: str) -> None:
-    """Where a picture (height, width[, 3]) passes the middle of its range; closed where it touches the edge."""
-    grey = picture.astype(np.float64) if picture.ndim == 2 else picture.mean(axis=2)
+    """Where a picture (height, width) passes the middle of its range; closed where it touches the edge."""
+    grey = picture.astype(np.float64)
     middle = (grey.min() + grey.max()) / 2
     if not grey.min() < middle < grey.max():
         return

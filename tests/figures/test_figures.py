@@ -234,7 +234,7 @@ def test_the_axis_of_noise_runs_from_0_to_100(digits: data.Dataset) -> None:
 def test_temperatures_are_the_probabilities(net: pynet.Network, digits: data.Dataset) -> None:
     figure = drawn(figures.temperatures(net, digits.x_test[7], at=(0.5, 2), truth=3))
     assert_array_equal(pictures(figure)[0], digits.x_test[7])
-    assert titles(figure) == [f"it is 3, the network says {net.predict(digits.x_test[7:8])[0]}", *BOTH_TEMPERATURES]
+    assert titles(figure) == [f"it is 3,\nthe network says {net.predict(digits.x_test[7:8])[0]}", *BOTH_TEMPERATURES]
     for axes, temperature in zip(figure.axes[1:], (0.5, 2), strict=True):
         p = 100 * net.predict_proba(digits.x_test[7:8], temperature)[0]
         assert_allclose([bar.get_width() for bar in axes.patches], p, rtol=1e-5)
@@ -322,10 +322,12 @@ def test_rows_of_numbers_have_names_values_and_one_scale() -> None:
         assert [bar.get_width() for bar in axes.patches] == list(row)
         assert [text.get_text() for text in axes.texts] == [f" {value:.3g} " for value in row]
         assert [text.get_text() for text in axes.get_yticklabels()] == ["width", "height", r"cost in \$"]
+        assert min(axes.get_xticks()) < 0 < max(axes.get_xticks())
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
     unnamed = drawn(figures.samples(np.tile(x, 7), [0, 1, 1]))  # 21 numbers: a bar each, the first and last with names
     assert [text.get_text() for text in unnamed.axes[-1].get_xticklabels()] == ["input 0", "input 20"]
     assert len(unnamed.axes[0].patches) == 21
+    assert any(text.get_text() for text in unnamed.axes[0].get_yticklabels())
     plane = figures.boundary(pynet.Network("input(2) dense(2) softmax"), x[:, :2], [0, 1, 1], features=["a", "b"])
     assert (plane.axes[0].get_xlabel(), plane.axes[0].get_ylabel()) == ("a", "b")
 
