@@ -35,8 +35,8 @@ def curves(histories: History | Mapping[str, History], *, name: str = "") -> Fig
     losses, accuracies = figure.subplots(1, 2)
     for i, (run, history) in enumerate(runs.items()):
         for axes, part in ((losses, "loss"), (accuracies, "accuracy")):
-            _line(axes, getattr(history, part), i, f"{run} training", part)
-            _line(axes, getattr(history, f"val_{part}"), i, f"{run} validation", part)
+            _line(axes, getattr(history, part), i, run, part)
+            _line(axes, getattr(history, f"val_{part}"), i, run, part, validation=True)
     for axes, label in ((losses, "mean loss of a sample"), (accuracies, "right answers, %")):
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
@@ -82,17 +82,17 @@ def learning_rates(found: RateSearch) -> Figure:
     return figure
 
 
-def _line(axes: Axes, values: list[float], run: int, label: str, part: str) -> None:
-    """The values of all epochs; "validation" in the label: dashed, and the best one with a star."""
+def _line(axes: Axes, values: list[float], run: int, name: str, part: str, *, validation: bool = False) -> None:
+    """The values of all epochs; of the validation dashed, and the best one with a star."""
     if not values:
         return
-    validation = label.endswith("validation")
     factor = 1.0 if part == "loss" else 100.0
 
     def text(value: float) -> str:
         return f"{value:.4g}" if part == "loss" else percent(value)
 
-    label = f"{plain(label.strip(), 40)}: {text(values[-1])} at the end"
+    kind = "validation" if validation else "training"
+    label = f"{plain(f'{name} {kind}'.strip(), 40)}: {text(values[-1])} at the end"
     colour = COLOURS[run % len(COLOURS)]
     best = _best(values, part) if validation else None
     if best is not None:
