@@ -14,9 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pynet.commands import choose, cli
 from pynet.commands.cli import Parser, UsageError, number, path, whole
 from pynet.errors import DataError
@@ -29,6 +26,7 @@ from pynet.pictures.preparation import Preparation
 from pynet.text import drawn, printable
 
 BATCH = 256  # pictures that go through the network at once
+MOST_SEEN = 1000  # pictures on a sheet
 MOST_STDIN = 1 << 28  # bytes of a picture from standard input
 BAR = 30  # characters of a bar for 100 %
 
@@ -61,7 +59,7 @@ def _parser() -> Parser:
     top = "the K likeliest classes of each picture (default: all of a single picture, else the best)"
     add("--top", metavar="K", type=whole(1), help=top)
     add("--show", action="store_true", help="draw what the network sees")
-    add("--save-seen", metavar="FILE", type=_png, help="write what the network sees as a .png; of several, a sheet")
+    add("--save-seen", metavar="FILE", type=_png, help="draw what the network sees, enlarged, with names, as a .png")
     add("--json", action="store_true", help="print an array of {file, prediction, confidence, probabilities, warning}")
     return parser
 
@@ -87,7 +85,8 @@ def predict(options: argparse.Namespace) -> int:
     if not options.json:
         cli.say(_title(model, net))
     single = len(sources) == 1
-    status, kept, seen = 0, [], []
+    status, kept = 0, []
+    seen: list[Prediction] = []
     for found in _named(net, preparation, sources, options):
         if not found.readable:
             status = 1
@@ -98,8 +97,8 @@ def predict(options: argparse.Namespace) -> int:
                 cli.say(drawn(found.seen))
         if options.json:
             kept.append(_json(found, options.top))
-        if options.save_seen and found.seen is not None:
-            seen.append(found.seen)
+        if options.save_seen and found.seen is not None and len(seen) < MOST_SEEN:
+            seen.append(found)
     if options.json:
         print(json.dumps(kept, allow_nan=False))
     if options.save_seen:
@@ -164,7 +163,7 @@ def _text(found: Prediction, lines: float) -> str:
     """The answer, and below it the likeliest classes, that many; all are in the network's order."""
     if found.prediction is None or found.confidence is None or found.probabilities is None:
         return f"{printable(found.file)}: {found.warning}"
-    text = f"{printable(found.file)}: {printable(found.prediction)} ({100 * found.confidence:.1f} %)"
+    text = f"{printable(found.file)}: {_answer(found)}"
     text += f", {found.warning}" if found.warning else ""
     shown = found.probabilities.items() if lines == math.inf else found.best(int(lines))
     names = [printable(name) for name, _ in shown]
@@ -174,6 +173,10 @@ def _text(found: Prediction, lines: float) -> str:
         mark = ">" if name == found.prediction else " "
         text += f"\n{mark} {name_shown:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
     return text
+
+
+def _answer(found: Prediction) -> str:
+    return f"{printable(found.prediction or '')} ({100 * (found.confidence or 0):.1f} %)"
 
 
 def _json(found: Prediction, top: int | None) -> dict[str, Any]:
@@ -195,9 +198,12 @@ def _check_target(target: Path, inputs: Iterable[Path]) -> None:
         raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")
 
 
-def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
-    """Writes one picture as it is, several as a sheet; whole or not at all."""
+def _save_sheet(target: Path, seen: list[Prediction]) -> None:
+    """Writes the pictures that the network got on a sheet, with files and answers; whole or not at all."""
     if not seen:
         raise ValueError(f"nothing to write to {target}: there is no picture with ink")
+    if len(seen) == MOST_SEEN:
+        cli.complain("predict", f"{target} shows the first {MOST_SEEN:,} pictures")
     with replacing(target) as file:
-        sheet(seen).save(file, "PNG")
+        names = [f"{printable(found.file)}\n{_answer(found)}" for found in seen]
+        sheet([found.seen for found in seen if found.seen is not None], names).save(file, "PNG")

@@ -206,7 +206,7 @@ def _plot(training: Training) -> None:
     assert task.target
     drawn = {}
     if training.history.loss:
-        drawn["curves"] = figures.curves(training.history)
+        drawn["curves"] = figures.curves(training.history, name=task.target.stem if task.target else "")
     if any(layer.kind == "dense" for layer in task.net.layers):
         drawn["weights"] = figures.weights(task.net)
     if training.test:

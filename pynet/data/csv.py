@@ -191,3 +191,9 @@ def _fields(line: str) -> Iterator[str]:
         start, end = end + 1, line.find(",", end + 1)
         end = len(line) if end < 0 else end
         yield line[start:end]
+
+
+def csv_features(path: Path) -> tuple[str, ...]:
+    """The names of the features, from the header of a .csv that read_csv can read; without a header none."""
+    header = _csv_header(path)
+    return tuple(field.strip().strip('"') for field in _fields(_first_line(path)[1]))[1:] if header else ()

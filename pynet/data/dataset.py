@@ -13,7 +13,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import Parts
-from pynet.data.csv import check_label_column, read_csv
+from pynet.data.csv import check_label_column, csv_features, read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
 from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx, read_idx_folder
 from pynet.data.npz import read_npz
@@ -31,7 +31,8 @@ class Dataset:
     x_train, x_test: (n, height, width), (n, features) or, pictures in colour, (n, 3, height, width); uint8, which means
     x/255, or float32, taken as it is. y_train, y_test: (n) int32, index into classes. source: one line on where the
     data came from. pictures: how its pictures were prepared, where that is known. skipped: a line for each file that
-    was left out. undivided: where there was no test set, the SHA-256 of all samples in their order, else "".
+    was left out. undivided: where there was no test set, the SHA-256 of all samples in their order, else "". features:
+    names of the numbers of a sample, from the header of a .csv; empty if there are none.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Dataset:
     pictures: Preparation | None = None
     skipped: tuple[str, ...] = ()
     undivided: str = ""
+    features: tuple[str, ...] = ()
 
     def divided(self) -> Dataset:
         """With a fifth of each class set aside for testing, where load was told not to; else as it is.
@@ -226,7 +228,7 @@ def _from_path(path: Path, given: str, pictures: Preparation | None, divide: boo
         if divide:
             check_label_column(path, x, y)
         found = _numbered(path.stem, _undivided(x, y), f"{path}, labels in the first column")
-        found = replace(found, undivided=_digest(x, y))
+        found = replace(found, undivided=_digest(x, y), features=csv_features(path))
         return found.divided() if divide else found
     raise DataError(f"{path}: not a .npz or .csv file; of IDX files, name the folder they are in")
 

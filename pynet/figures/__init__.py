@@ -15,8 +15,9 @@ from pynet.figures.curves import curves, learning_rates
 from pynet.figures.inputs import samples
 from pynet.figures.looks import ascend, looks_for
 from pynet.figures.maps import feature_maps, filters
+from pynet.figures.saliency import saliency
 from pynet.figures.weights import weights
 
 __all__ = ["MissingMatplotlib", "require", "save"]
 __all__ += ["ascend", "boundary", "confusion", "curves", "feature_maps", "filters", "learning_rates", "looks_for"]
-__all__ += ["mistakes", "noise", "samples", "temperatures", "weights"]
+__all__ += ["mistakes", "noise", "saliency", "samples", "temperatures", "weights"]

@@ -146,11 +146,16 @@ def test_show_draws_what_the_network_sees(equipped: Path) -> None:
 
 def test_save_seen(equipped: Path) -> None:
     assert run("mouse-0.png", "--save-seen", "seen.png").status == 0
-    assert np.array_equal(np.asarray(Image.open("seen.png")), predict_image("mouse-0.png").seen)
+    tile = np.asarray(Image.open("seen.png"))
+    assert np.array_equal(tile[6:118:14, 6:118:14], predict_image("mouse-0.png").seen)  # a pixel is a square of 14
+    assert (tile[118:] < 100).any()  # the name, and what the network says
     assert run("mouse-0.png", "mouse-6.png", "photo-3.jpg", "--save-seen", "seen.png").status == 0
     sheet = np.asarray(Image.open("seen.png"))
-    assert sheet.shape == (16, 16)
-    assert np.array_equal(sheet[8:, :8], predict_image("photo-3.jpg").seen)
+    height, width = tile.shape
+    assert sheet.shape == (2 * height, 2 * width)
+    assert np.array_equal(sheet[:height, :width], tile)
+    assert np.array_equal(sheet[height:, :width][6:118:14, 6:118:14], predict_image("photo-3.jpg").seen)
+    assert (sheet[height:, width:] == sheet[0, 0]).all()  # there is no fourth
     before = Path("mouse-0.png").read_bytes()
     assert run("mouse-0.png", "--save-seen", "mouse-0.png").status == 2
     assert run("mouse-0.png", "--save-seen", "./seen.jpg").status == 2

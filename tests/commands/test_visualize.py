@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.command import DIGITS, FEW, one_line, run, save_model
 from PIL import Image
@@ -22,7 +23,7 @@ def test_everything(folder: Path) -> None:
     assert run(*FEW).status == 0
     done = run("--out", "pictures", command=visualize)
     assert (done.status, done.err) == (0, "")
-    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "looks", "noise", "temperatures"]
+    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "saliency", "looks", "noise", "temperatures"]
     assert re.findall(r"^pictures/digits-(\w+)\.png  \S", done.out, re.M) == kinds
     assert "no boundary: the samples have 64 numbers" in done.out
     assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(f"digits-{kind}.png" for kind in kinds)
@@ -39,7 +40,46 @@ def test_chosen_ones(folder: Path) -> None:
     assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-curves.png")
     assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-curves.pdf")
     assert run("temperatures", "--sample", "354", command=visualize).status == 0
+    assert run("saliency", "--sample", "3", command=visualize).out.startswith("digits-saliency.png  why ")
     assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
+
+
+def test_names_of_columns_reach_the_pictures(folder: Path) -> None:
+    lines = [f"{i % 2},{i % 2 + i / 100},{i / 50}" for i in range(40)]
+    Path("small.csv").write_text("\n".join(['label,width,"height"', *lines]) + "\n")
+    assert run("--data", "small.csv", "--epochs", "0", "--quiet", "--hidden", "4").status == 0
+    command = ("boundary", "saliency", "samples", "--data", "small.csv", "--format", "svg")
+    assert run(*command, command=visualize).status == 0
+    for kind in ("boundary", "saliency", "samples"):
+        assert re.search(r"<!-- height -->", Path(f"small-{kind}.svg").read_text("utf-8"))
+
+
+def test_no_mistake_is_no_picture(folder: Path) -> None:
+    x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
+    y = np.repeat([0, 1], 20)
+    np.savez("easy.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    net = pynet.Network("input(2) dense(2) softmax")
+    net.layers[0].W[...] = np.eye(2)
+    net.save("easy.safetensors")
+    done = run("mistakes", "--data", "easy.npz", command=visualize)
+    assert (done.status, done.out, done.err) == (0, "no mistakes: no mistake in 40 samples\n", "")
+    assert not list(Path().glob("*.png"))
+
+
+def test_temperatures_take_a_doubtful_sample(
+    folder: Path, model: pynet.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = pynet.data.load("digits").x_test
+    taken: list[np.ndarray] = []
+    draw = pynet.figures.temperatures
+    monkeypatch.setattr(
+        pynet.figures, "temperatures", lambda net, x, **rest: (taken.append(x), draw(net, x, **rest))[1]
+    )
+    assert run("temperatures", command=visualize).status == 0
+    assert run("temperatures", "--sample", "0", command=visualize).status == 0
+    confidence = model.predict_proba(x).max(axis=1)
+    assert np.array_equal(taken[0], x[abs(confidence - 0.7).argmin()])
+    assert np.array_equal(taken[1], x[0])
 
 
 def test_history_files_come_back(folder: Path) -> None:
