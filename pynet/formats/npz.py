@@ -32,7 +32,8 @@ def import_npz(path: str | os.PathLike[str], spec: str | None = None) -> Network
     parameters, as hand-written NumPy programs like to. spec: the network's text, where the file does not hold it.
     W is (n_in, n_out); b may be (n_out), (1, n_out) or (n_out, 1).
 
-    ValueError: the file cannot be read, is no .npz, or its arrays do not fit the network.
+    ValueError: the file cannot be read, is no .npz, its arrays do not fit the network, or hold a number
+    that is not finite in float32.
     """
     from pynet.network import Network
 
@@ -62,6 +63,10 @@ def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
         flat = value.shape if tensor.ndim > 1 else (value.size,)
         if flat != tensor.shape or (tensor.ndim == 1 and max(value.shape, default=0) != value.size):
             raise ValueError(f"{file}: {key} has shape {value.shape}; the network's {name} is {tensor.shape}")
+        with np.errstate(over="ignore"):
+            bad = np.flatnonzero(~np.isfinite(value.astype(np.float32)))
+        if bad.size:
+            raise ValueError(f"{file}: {key} holds {value.flat[bad[0]]} at position {bad[0]}; accepted: finite float32")
     if arrays:
         raise ValueError(f"{file}: {', '.join(sorted(arrays))} belong to no parameter of {net.spec}")
     for name, value in found.items():
