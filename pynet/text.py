@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,20 @@ LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken
 def printable(text: str) -> str:
     """Text from a file, fit for a terminal: no line breaks, no escapes."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """value as JSON, which has no word for NaN and infinity: they become null."""
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """value, made of what JSON has, with None for each number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(one) for name, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def times(shape: tuple[int, ...]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +12,7 @@ from pynet.data import Dataset
 from pynet.inference import load_model
 from pynet.metrics import Report, format_confusion, format_report, measure
 from pynet.network import Network
-from pynet.text import percent
+from pynet.text import json_text, percent
 
 MOST_CLASSES = 30  # a larger confusion matrix is not printed
 
@@ -47,19 +45,15 @@ def evaluate(options: argparse.Namespace) -> None:
     x, y = choose.samples(chosen, options.on)
     report = measure(net, x, y, chosen.classes)
     if options.json:
-        print(json.dumps({"model": str(place), "dataset": chosen.name, "on": options.on} | _plain(report)))
+        print(json_text({"model": str(place), "dataset": chosen.name, "on": options.on} | _plain(report)))
     else:
         print(f"model        {place}: {net.spec}\ndata         {chosen.name}: {len(y):,} samples for {options.on}ing")
         print(_text(report, net, chosen))
 
 
 def _plain(report: Report) -> dict[str, Any]:
-    """The report in what JSON has: no NaN, no arrays."""
-    rows = [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(row).items()}
-        for row in report.classes
-    ]
-    return {**vars(report), "classes": rows, "confusion": report.confusion.tolist()}
+    """The report in what JSON has: no arrays."""
+    return {**vars(report), "classes": [asdict(row) for row in report.classes], "confusion": report.confusion.tolist()}
 
 
 def _text(report: Report, net: Network, chosen: Dataset) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from pynet.commands import cli
 from pynet.inference import load_model
 from pynet.network import Network
-from pynet.text import printable
+from pynet.text import json_text, printable
 from pynet.training.history import History
 
 EXAMPLES = """\
@@ -71,7 +70,7 @@ def info(options: argparse.Namespace) -> None:
     """The whole command."""
     path, net = load_model(options.file)
     found = facts(path, net)
-    print(json.dumps(found) if options.json else _text(found, net))
+    print(json_text(found) if options.json else _text(found, net))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

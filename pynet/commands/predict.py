@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
-from pynet.text import drawn
+from pynet.text import drawn, json_text
 
 BATCH = 256  # pictures that go through the network at once
 MOST_STDIN = 1 << 28  # bytes of a picture from standard input
@@ -100,7 +99,7 @@ def predict(options: argparse.Namespace) -> int:
         if options.save_seen and found.seen is not None:
             seen.append(found.seen)
     if options.json:
-        print(json.dumps(kept, allow_nan=False))
+        print(json_text(kept))
     if options.save_seen:
         _save_sheet(options.save_seen, seen)
     return status

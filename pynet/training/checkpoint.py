@@ -17,6 +17,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.model.net import Net, OptimizerState, new_stats
+from pynet.text import finite, json_text
 from pynet.training.progress import Progress
 
 VERSION = 1
@@ -160,17 +161,19 @@ def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
     """Writes the network and the state of its training, whole or not at all; OSError if that cannot be done."""
     tensors = {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-    training = {
-        "version": VERSION,
-        "facts": state.facts,
-        "rows": state.rows,
-        "stats": state.stats,
-        "seconds": state.seconds,
-        "optimizer": state.optimizer.kind,
-        "steps": state.optimizer.steps,
-        "finished": state.finished,
-    }
-    words = json.dumps({"sha256": _digest(net, training, tensors), "training": training})
+    training = finite(
+        {
+            "version": VERSION,
+            "facts": state.facts,
+            "rows": state.rows,
+            "stats": state.stats,
+            "seconds": state.seconds,
+            "optimizer": state.optimizer.kind,
+            "steps": state.optimizer.steps,
+            "finished": state.finished,
+        }
+    )
+    words = json_text({"sha256": _digest(net, training, tensors), "training": training})
     net._save_checkpoint(path, words, tensors)
 
 
@@ -187,7 +190,7 @@ def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
         kept = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name.startswith("optimizer.")}
         state = State(
             training["facts"],
-            training["rows"],
+            [{name: math.nan if value is None else value for name, value in row.items()} for row in training["rows"]],
             training["stats"],
             training["seconds"],
             OptimizerState(training["optimizer"], training["steps"], kept),
