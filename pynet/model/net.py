@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from pynet._ffi import FLOAT32, Array, array, checked_seed, ffi, floats, lib, optimizer_struct, pointer, text, view
 from pynet.augment import Augment
+from pynet.errors import LossNotFiniteError
 from pynet.layers import Layer
 from pynet.model.handle import Handle
-from pynet.model.samples import Samples, Signature, samples
+from pynet.model.samples import Samples, Signature, check_targets, inputs_alone, samples, targets_alone
 from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
 
@@ -153,6 +154,17 @@ class Net(Handle):
     ) -> Samples:
         return samples(self._signature, x, y, sample_weight, augment)
 
+    def _call_with_targets(self, function: Any, samples: Samples, *args: Any) -> None:
+        """As _call; if the loss is not finite because a target is not, the message names it."""
+        try:
+            self._call(function, samples.data, *args)
+        except LossNotFiniteError as error:
+            try:
+                check_targets(samples)
+            except ValueError as reason:
+                raise LossNotFiniteError(f"{error}: {reason}") from None
+            raise
+
     # ---- training ----
 
     def forward(self, x: npt.ArrayLike, training: bool = True, augment: Augment | None = None) -> Array:
@@ -161,7 +173,7 @@ class Net(Handle):
         training False: as predict runs it, with nothing dropped; to look at the activations, no loss can follow.
         augment: how training changes the pictures x; see pynet.Augment.
         """
-        samples = self._samples(x, None, augment=augment)
+        samples = inputs_alone(self._signature, x, augment)
         with self._lock:
             self._call(lib.pn_net_forward if training else lib.pn_net_infer, samples.data, ffi.NULL, samples.n)
             self._rows = samples.n
@@ -169,9 +181,9 @@ class Net(Handle):
 
     def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
-        samples = self._samples(None, y, sample_weight)
+        samples = targets_alone(self._signature, y, sample_weight)
         mean = ffi.new("double *")
-        self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
+        self._call_with_targets(lib.pn_net_loss, samples, ffi.NULL, samples.n, mean)
         return float(mean[0])
 
     def backward(self) -> None:
@@ -212,7 +224,7 @@ class Net(Handle):
         n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
         each = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)  # as long as the core reads them
         opt.rates = each
-        self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
+        self._call_with_targets(lib.pn_net_train, samples, order, n, batch, opt, stats)
 
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
@@ -225,7 +237,8 @@ class Net(Handle):
         """
         if (y is None) == (dy is None):
             raise ValueError("the gradient of what? Give y for the loss, or dy for the output of a layer")
-        samples, seed = self._samples(x, y), ffi.NULL
+        samples, seed = inputs_alone(self._signature, x) if y is None else self._samples(x, y), ffi.NULL
+        check_targets(samples)
         if not -len(self.layers) <= layer < len(self.layers):
             raise ValueError(f"layer is {layer}; this network has 0 to {len(self.layers) - 1}")
         index = layer % len(self.layers)
@@ -233,7 +246,10 @@ class Net(Handle):
             wanted = (samples.n, *self.layers[index].out_shape)
             if np.shape(dy) != wanted:
                 raise ValueError(f"dy has shape {np.shape(dy)}; for layer {index} and these samples it is {wanted}")
-            seed = pointer(array(dy))
+            upper = array(dy, name="dy")
+            if not np.isfinite(upper).all():
+                raise ValueError(f"dy holds {upper[~np.isfinite(upper)][0]}; accepted: finite numbers")
+            seed = pointer(upper)
         dx = np.empty((samples.n, *self.in_shape), np.float32)
         self._call(lib.pn_net_input_gradient, samples.data, samples.n, index, seed, pointer(dx, writable=True))
         return dx
@@ -288,7 +304,7 @@ class Net(Handle):
 
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
-        given = samples(self._signature, x, None)
+        given = inputs_alone(self._signature, x)
         out = np.empty((given.n, *self.out_shape), FLOAT32)
         self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
         return out
@@ -314,7 +330,7 @@ class Net(Handle):
         stats = new_stats()
         order = np.arange(samples.n, dtype=np.int32)
         for rows in np.split(order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)):  # Ctrl-C waits for a call to end
-            self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
+            self._call_with_targets(lib.pn_net_evaluate, samples, pointer(rows), len(rows), stats)
         n = max(samples.n, 1)
         return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), samples.n)
 

@@ -15,11 +15,11 @@ from pynet._ffi import Array, checked_seed, optimizer_struct
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.model.net import Net
-from pynet.model.samples import Samples, class_weights
+from pynet.model.samples import Samples, check_finite, checked_weights, class_weights
 from pynet.optim import SGD, Optimizer
 from pynet.training.callbacks import EarlyStopping, Run, call, check
 from pynet.training.diagnose import source_of_nonfinite
-from pynet.training.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint
+from pynet.training.feed import ArrayFeed, BatchFeed, Feed, fingerprint
 from pynet.training.history import History
 from pynet.training.progress import Progress
 
@@ -85,7 +85,7 @@ def fit(
             raise ValueError("validation_split is for arrays; batches take validation")
         from pynet.data.splits import validation_split as split  # data sets: not needed by most who import pynet
 
-        x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, seed)
+        x, y, *held_out = split(cast(Any, x), y, validation_split, seed)
         validation = (held_out[0], held_out[1])
     if y is not None:
         samples = _samples(net, x, y, sample_weight, class_weight, augment)
@@ -145,9 +145,9 @@ def _samples(
     """The training data, which must be finite, with the product of both weights."""
     if by_class is not None:
         weights = class_weights(math.prod(net.out_shape), y, by_class)
-        weight = weights if weight is None else weights * np.asarray(weight, np.float32)
+        weight = weights if weight is None else weights * checked_weights(weight, len(weights))
     samples = net._samples(x, y, weight, augment)
-    check_finite(samples, "x")
+    check_finite(samples)  # the core would name them when their batch comes, after steps with others
     return samples
 
 
@@ -161,7 +161,7 @@ class _Validation:
         self._samples = net._samples(*data) if data else None
         self.columns = ["val_loss", "val_accuracy", *(f"val_{name}" for name in metrics)] if data else []
         if self._samples:
-            check_finite(self._samples, "validation x")
+            check_finite(self._samples, "validation ")
         elif metrics:
             raise ValueError(f"metrics {', '.join(metrics)}: they need validation data")
 

@@ -234,8 +234,14 @@ def test_a_list_of_batches_has_a_length_that_a_schedule_can_use() -> None:
         (data.batches(X, Y), {"epochs": 2}, "no batches in epoch 2; a generator gives them once"),
         ([X], {}, r"batch 1 is a ndarray; accepted: \(x, y\)"),
         ([(X, Y), 3], {}, r"batch 2 is a int; accepted: \(x, y\)"),
-        ([(X, Y), (X, Y + 1)], {}, "labels run from 1 to 3; this network takes 0 to 2"),
-        ([(X, Y), (X * np.nan, Y)], {}, "x of batch 2 holds nan in sample 0, feature 0"),
+        ([(X, Y), (X, Y + 1)], {}, "batch 2: labels run from 1 to 3; this network takes 0 to 2"),
+        ([(X, Y), (X * np.nan, Y)], {}, "batch 2: x holds nan in sample 0, feature 0; accepted: finite numbers"),
+        (
+            [(X, np.full((200, 1), -np.inf))],
+            {"net": "input(6) dense(1)"},
+            "batch 1: y holds -inf in sample 0, output 0",
+        ),
+        ([(X, Y), (None, Y)], {}, "batch 2: x is None"),
         (Batches(), {"schedule": Cosine()}, "a schedule counts the steps of an epoch"),
         ([(X, Y)], {"sample_weight": [1]}, "sample_weight and class_weight are for arrays"),
         ([(X, Y)], {"validation_split": 0.5}, "validation_split is for arrays"),
@@ -244,7 +250,7 @@ def test_a_list_of_batches_has_a_length_that_a_schedule_can_use() -> None:
 )
 def test_batches_that_are_refused(x: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Network(SPEC).fit(x, **options)
+        Network(options.pop("net", SPEC)).fit(x, **options)
 
 
 def test_a_split_that_leaves_a_class_without_validation() -> None:
