@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"}
 )
 LONGEST = 400  # ink is sought in a picture no longer than this
+CHANNELS = (1, 3, 4)  # of an array
+ROUNDING = 1e-5  # by which floats may leave 0..1
 LARGE = 10_000  # bytes of a picture that takes a few milliseconds
 
 T = TypeVar("T")
@@ -47,7 +49,51 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], least: int = LONGES
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError
             image.draft(None, (least, least))  # a JPEG can be decoded at a fraction of its size
-            return _smaller(flat(ImageOps.exif_transpose(image)), least)
+            return _upright(image, least)
+
+
+def opened_picture(image: Image.Image, least: int = LONGEST) -> Image.Image:
+    """A Pillow image as read_picture gives that of its file."""
+    with _one_line("the picture"):
+        return _upright(image, least)
+
+
+def array_picture(values: npt.NDArray[Any], least: int = LONGEST) -> Image.Image:
+    """An array as read_picture gives a file with its values. DataError if it is no picture.
+
+    Shapes: (h, w), (h, w, channels) with 1, 3 or 4, or else (channels, h, w) with 1 or 3. bool is black and white;
+    integers are not below 0, and those wider than 8 bits are taken as in a file: the largest tells whether they have 8,
+    12 or 16 bits; floats are 0 to 1, to within rounding.
+    """
+    if values.ndim == 3 and values.shape[2] not in CHANNELS and values.shape[0] in (1, 3):
+        values = np.moveaxis(values, 0, 2)
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    fits = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in CHANNELS)
+    if not fits or values.size == 0 or values.dtype.kind not in "biuf":
+        raise DataError(
+            f"an array of {values.dtype} and shape {values.shape} is no picture; accepted: (h, w), (h, w, 1), "
+            "(h, w, 3), (h, w, 4), (1, h, w) or (3, h, w) of uint8, uint16, or floats in 0..1"
+        )
+    if values.dtype.kind in "iu" and values.min() < 0:
+        raise DataError(f"integers from {values.min()} to {values.max()} are no picture; accepted: 0 or more")
+    if values.dtype.kind == "f":
+        if not ((values >= -ROUNDING) & (values <= 1 + ROUNDING)).all():
+            raise DataError(f"floats from {values.min():.9g} to {values.max():.9g} are no picture; accepted: 0..1")
+        values = values.clip(0, 1)
+    if values.dtype.kind in "bf":
+        values = np.round(255 * values.astype(np.float32))
+    elif values.dtype != np.uint8:
+        values = _scaled(values.astype(np.float32), "I")
+        if values.ndim == 2:
+            return _smaller(Image.fromarray(values), least)
+        values = np.round(values)
+    return opened_picture(Image.fromarray(np.ascontiguousarray(values, np.uint8)), least)
+
+
+def _upright(image: Image.Image, least: int) -> Image.Image:
+    """As the camera was held, of a mode and size that are used here."""
+    return _smaller(flat(ImageOps.exif_transpose(image)), least)
 
 
 @contextmanager
