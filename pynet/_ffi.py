@@ -68,7 +68,7 @@ def is_masked(x: object) -> bool:
 
 def numbers(x: npt.ArrayLike | None, name: str) -> Array:
     """x as an array of real numbers. ValueError, with the name: dates, text, complex numbers, objects, or as plain."""
-    a = plain(x, name)
+    a = x if type(x) is np.ndarray else plain(x, name)
     if a.dtype.kind not in "biuf":
         raise ValueError(f"{name} has dtype {a.dtype}; accepted: real numbers")
     return a
@@ -76,6 +76,8 @@ def numbers(x: npt.ArrayLike | None, name: str) -> Array:
 
 def array(x: npt.ArrayLike, dtype: npt.DTypeLike = FLOAT32, name: str = "an argument") -> Array:
     """x as a C-ordered array of this dtype: itself if it is one, else a copy. ValueError: it holds no real numbers."""
+    if type(x) is np.ndarray and x.dtype is dtype:  # most often, and quicker
+        return np.ascontiguousarray(x)
     return np.ascontiguousarray(numbers(x, name), dtype)
 
 

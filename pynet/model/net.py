@@ -154,17 +154,6 @@ class Net(Handle):
     ) -> Samples:
         return samples(self._signature, x, y, sample_weight, augment)
 
-    def _call_with_targets(self, function: Any, samples: Samples, *args: Any) -> None:
-        """As _call; if the loss is not finite because a target is not, the message names it."""
-        try:
-            self._call(function, samples.data, *args)
-        except LossNotFiniteError as error:
-            try:
-                check_targets(samples)
-            except ValueError as reason:
-                raise LossNotFiniteError(f"{error}: {reason}") from None
-            raise
-
     # ---- training ----
 
     def forward(self, x: npt.ArrayLike, training: bool = True, augment: Augment | None = None) -> Array:
@@ -183,7 +172,10 @@ class Net(Handle):
         """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
         samples = targets_alone(self._signature, y, sample_weight)
         mean = ffi.new("double *")
-        self._call_with_targets(lib.pn_net_loss, samples, ffi.NULL, samples.n, mean)
+        try:
+            self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
+        except LossNotFiniteError as error:
+            raise _explained(error, samples) from None
         return float(mean[0])
 
     def backward(self) -> None:
@@ -224,7 +216,10 @@ class Net(Handle):
         n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
         each = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)  # as long as the core reads them
         opt.rates = each
-        self._call_with_targets(lib.pn_net_train, samples, order, n, batch, opt, stats)
+        try:
+            self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
+        except LossNotFiniteError as error:
+            raise _explained(error, samples) from None
 
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
@@ -330,7 +325,10 @@ class Net(Handle):
         stats = new_stats()
         order = np.arange(samples.n, dtype=np.int32)
         for rows in np.split(order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)):  # Ctrl-C waits for a call to end
-            self._call_with_targets(lib.pn_net_evaluate, samples, pointer(rows), len(rows), stats)
+            try:
+                self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
+            except LossNotFiniteError as error:
+                raise _explained(error, samples) from None
         n = max(samples.n, 1)
         return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), samples.n)
 
@@ -364,6 +362,15 @@ class Net(Handle):
 def new_stats(**numbers: float) -> Any:
     """pn_stats *: loss, correct, samples and steps, summed over calls; 0 unless given."""
     return ffi.new("pn_stats *", numbers)
+
+
+def _explained(error: LossNotFiniteError, samples: Samples) -> LossNotFiniteError:
+    """The error, with the target that is to blame if one is not finite."""
+    try:
+        check_targets(samples)
+    except ValueError as reason:
+        return LossNotFiniteError(f"{error}: {reason}")
+    return error
 
 
 def _shape(shape: tuple[int, ...]) -> str:

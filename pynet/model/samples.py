@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import FLOAT32, UINT8, Array, array, augment_struct, ffi, lib, numbers, plain, pointer
+from pynet._ffi import FLOAT32, INT32, UINT8, Array, augment_struct, ffi, lib, numbers, plain, pointer
 from pynet.augment import Augment
 
 # Looked up once: that takes a good part of the time of a prediction.
@@ -72,19 +72,22 @@ def samples(
     n = len(inputs)
     if n != answers:
         raise ValueError(f"x has {n} samples, y has {answers}")
-    return Samples(inputs, labels, targets, n, _weights(sample_weight, n), _augmentation(takes, inputs, augment))
+    weights = None if sample_weight is None else checked_weights(sample_weight, n)
+    how = None if augment is None else _augmentation(takes, inputs, augment)
+    return Samples(inputs, labels, targets, n, weights, how)
 
 
 def inputs_alone(takes: Signature, x: npt.ArrayLike | None, augment: Augment | None = None) -> Samples:
     """As samples, of x."""
     inputs = _inputs(takes, x)
-    return Samples(inputs, None, None, len(inputs), augment=_augmentation(takes, inputs, augment))
+    how = None if augment is None else _augmentation(takes, inputs, augment)
+    return Samples(inputs, None, None, len(inputs), augment=how)
 
 
 def targets_alone(takes: Signature, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None = None) -> Samples:
     """As samples, of y and the weights."""
     labels, targets, n = _targets(takes, y)
-    return Samples(None, labels, targets, n, _weights(sample_weight, n))
+    return Samples(None, labels, targets, n, None if sample_weight is None else checked_weights(sample_weight, n))
 
 
 def one_sample(takes: Signature, x: npt.ArrayLike) -> Array:
@@ -93,8 +96,8 @@ def one_sample(takes: Signature, x: npt.ArrayLike) -> Array:
     return a if _fits(takes.in_shape, a.shape) and len(a) == 1 else a[None]
 
 
-def _augmentation(takes: Signature, x: Array, augment: Augment | None) -> Any:
-    return None if augment is None else augment_struct(augment, *picture_size(takes.in_shape, x.shape))
+def _augmentation(takes: Signature, x: Array, augment: Augment) -> Any:
+    return augment_struct(augment, *picture_size(takes.in_shape, x.shape))
 
 
 def picture_size(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
@@ -218,26 +221,22 @@ def _targets(takes: Signature, y: npt.ArrayLike | None) -> tuple[Array | None, A
     a, outputs = numbers(y, "y"), math.prod(takes.out_shape)
     takes_targets = takes.loss_name != "cross_entropy"
     if a.ndim == 1 and outputs == 1 and takes_targets:
-        return None, array(a).reshape(-1, 1), len(a)
+        return None, np.ascontiguousarray(a, FLOAT32).reshape(-1, 1), len(a)
     if a.ndim == 1 and (a.dtype.kind in "iu" or a.size == 0):
         if a.size and not (a.min() >= 0 and a.max() < outputs):
             raise ValueError(f"labels run from {a.min()} to {a.max()}; this network takes 0 to {outputs - 1}")
-        return array(a, np.int32), None, len(a)
+        return np.ascontiguousarray(a, INT32), None, len(a)
     if a.ndim > 2 and a.shape[1:] == takes.out_shape:
         a = a.reshape(len(a), outputs)
     if a.ndim == 2 and a.shape[1] == outputs:
         if takes_targets:
-            return None, array(a), len(a)
+            return None, np.ascontiguousarray(a, FLOAT32), len(a)
         if not _is_one_hot(a):
             raise ValueError("rows of y are not one-hot: cross-entropy takes integer labels (n,) or one-hot rows")
-        return array(a.argmax(axis=1), np.int32), None, len(a)
+        return np.ascontiguousarray(a.argmax(axis=1), INT32), None, len(a)
     raise ValueError(
         f"y has shape {a.shape} and dtype {a.dtype}; this network takes integer labels (n,) or (n, {outputs}) rows"
     )
-
-
-def _weights(sample_weight: npt.ArrayLike | None, n: int) -> Array | None:
-    return None if sample_weight is None else checked_weights(sample_weight, n)
 
 
 def checked_weights(sample_weight: npt.ArrayLike, n: int) -> Array:
@@ -245,4 +244,4 @@ def checked_weights(sample_weight: npt.ArrayLike, n: int) -> Array:
     weights = numbers(sample_weight, "sample_weight")
     if weights.shape != (n,):
         raise ValueError(f"sample_weight has shape {weights.shape}; these samples take ({n},)")
-    return array(weights)
+    return np.ascontiguousarray(weights, FLOAT32)
