@@ -63,9 +63,35 @@ def check(status: int, message: Any) -> None:
     raise _EXCEPTIONS[status](text(message))
 
 
-def array(x: npt.ArrayLike, dtype: npt.DTypeLike = FLOAT32) -> Array:
-    """x as a C-ordered array of this dtype: itself if it is one, else a copy."""
-    return np.ascontiguousarray(x, dtype)
+def plain(x: npt.ArrayLike | None, name: str) -> Array:
+    """x as an array. ValueError, with the name: it is None, or a masked array, whose mask would be lost."""
+    if type(x) is np.ndarray:
+        return x
+    if x is None:
+        raise ValueError(f"{name} is None; accepted: an array")
+    if any(map(is_masked, x if isinstance(x, (list, tuple)) else (x,))):
+        raise ValueError(f"{name} is a masked array; accepted: arrays without a mask: drop or fill what is masked")
+    return np.asarray(x)
+
+
+def is_masked(x: object) -> bool:
+    """Is x one of numpy.ma's? Imports that, which NumPy itself does not, only where it can be."""
+    return isinstance(x, np.ndarray) and type(x) is not np.ndarray and isinstance(x, np.ma.MaskedArray)
+
+
+def numbers(x: npt.ArrayLike | None, name: str) -> Array:
+    """x as an array of real numbers. ValueError, with the name: dates, text, complex numbers, objects, or as plain."""
+    a = x if type(x) is np.ndarray else plain(x, name)
+    if a.dtype.kind not in "biuf":
+        raise ValueError(f"{name} has dtype {a.dtype}; accepted: real numbers")
+    return a
+
+
+def array(x: npt.ArrayLike, dtype: npt.DTypeLike = FLOAT32, name: str = "an argument") -> Array:
+    """x as a C-ordered array of this dtype: itself if it is one, else a copy. ValueError: it holds no real numbers."""
+    if type(x) is np.ndarray and x.dtype is dtype:  # most often, and quicker
+        return np.ascontiguousarray(x)
+    return np.ascontiguousarray(numbers(x, name), dtype)
 
 
 def pointer(x: Array, writable: bool = False) -> Any:

@@ -6,23 +6,25 @@ found.prediction, found.confidence           ("3", 0.987)
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pynet._ffi import plain
 from pynet.data.inputs import NOTE as INPUTS
 from pynet.data.inputs import Inputs
 from pynet.errors import DataError
 from pynet.metrics import class_scores
 from pynet.network import Network, load
-from pynet.pictures.decode import flat, in_parallel, read_picture
+from pynet.pictures.decode import array_picture, in_parallel, opened_picture, read_picture
 from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import NOTE, Preparation
 
@@ -58,7 +60,7 @@ class Prediction:
 
 
 def predict_image(
-    picture: str | os.PathLike[str] | npt.ArrayLike | Image.Image,
+    picture: str | os.PathLike[str] | bytes | IO[bytes] | npt.ArrayLike | Image.Image,
     model: Network | str | os.PathLike[str] | None = None,
     *,
     invert: bool | None = None,
@@ -66,36 +68,32 @@ def predict_image(
 ) -> Prediction:
     """What a model says to a picture, prepared as the pictures of its data set were.
 
-    picture: a file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4) of uint8, uint16, or floats in 0..1.
+    picture: a file by its name, its content as bytes or an open binary file; a Pillow image; or an array (h, w),
+    (h, w, channels) with 1, 3 or 4, or (channels, h, w) with 1 or 3, of uint8, uint16, or floats in 0..1. All give the
+    same for the same picture.
     model: a Network, a file, or None for the newest model in the working folder. invert: True: dark ink on light paper,
     False: light on dark, None: decided from the picture. temperature: of the softmax, above 1 is flatter.
     Raises DataError (a ValueError) if there is no such picture, OSError or ValueError if there is no such model.
     """
     net = model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
     preparation = preparation_of(net)
-    if isinstance(picture, (str, os.PathLike)):
-        [image] = in_parallel(lambda source: read_picture(source), [picture])
-        name = os.fspath(picture)
-    else:
-        image, name = flat(picture if isinstance(picture, Image.Image) else _image(np.asarray(picture))), "the picture"
+    [image] = in_parallel(_decoded, [picture])
+    name = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else "the picture"
     return predictions(net, [(name, prepare(image, preparation, invert))], temperature)[0]
 
 
-def _image(values: npt.NDArray[Any]) -> Image.Image:
-    """An array as a Pillow image."""
-    gray, colour = values.ndim == 2, values.ndim == 3 and values.shape[2] in (3, 4)
-    if not (gray or colour) or values.size == 0 or values.dtype.kind not in "buf":
-        raise DataError(
-            f"an array of {values.dtype} and shape {values.shape} is no picture; accepted: (h, w), (h, w, 3) or "
-            f"(h, w, 4) of uint8, uint16, or floats in 0..1"
-        )
-    if values.dtype.kind == "f" and not ((values >= 0) & (values <= 1)).all():
-        raise DataError(f"floats from {values.min():g} to {values.max():g} are no picture; accepted: 0..1")
-    if values.dtype.kind in "bf":
-        values = np.round(255 * values.astype(np.float32))
-    elif values.dtype.itemsize > 1:
-        values = values // 257
-    return Image.fromarray(np.ascontiguousarray(values, np.uint8))
+def _decoded(picture: Any) -> Image.Image:
+    if isinstance(picture, (str, os.PathLike)) or hasattr(picture, "read"):
+        return read_picture(picture)
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return read_picture(io.BytesIO(picture))
+    if isinstance(picture, Image.Image):
+        return opened_picture(picture)
+    try:
+        values = plain(picture, "the picture")
+    except ValueError as error:  # None, as OpenCV gives it for a file that is not there; a masked array; uneven rows
+        raise DataError(str(error)) from None
+    return array_picture(values)
 
 
 def predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[Prediction]:

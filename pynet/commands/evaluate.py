@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +12,7 @@ from pynet.data import Dataset
 from pynet.inference import load_model
 from pynet.metrics import Report, format_confusion, format_report, measure
 from pynet.network import Network
-from pynet.text import percent, printable
+from pynet.text import json_text, percent, printable
 
 MOST_CLASSES = 30  # a larger confusion matrix is not printed
 
@@ -47,7 +45,7 @@ def evaluate(options: argparse.Namespace) -> None:
     report = measure(net, x, y, chosen.classes)
     if options.json:
         on = options.on if len(chosen.x_train) else "all"
-        print(json.dumps({"model": str(place), "dataset": chosen.name, "on": on} | _plain(report)))
+        print(json_text({"model": str(place), "dataset": chosen.name, "on": on} | _plain(report)))
     else:
         cli.say(f"model        {printable(place)}: {net.spec}")
         cli.say(f"data         {printable(choose.named(net, chosen, options.on))}")
@@ -55,12 +53,8 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def _plain(report: Report) -> dict[str, Any]:
-    """The report in what JSON has: no NaN, no arrays."""
-    rows = [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(row).items()}
-        for row in report.classes
-    ]
-    return {**vars(report), "classes": rows, "confusion": report.confusion.tolist()}
+    """The report in what JSON has: no arrays."""
+    return {**vars(report), "classes": [asdict(row) for row in report.classes], "confusion": report.confusion.tolist()}
 
 
 def _text(report: Report, net: Network, chosen: Dataset) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from pynet.commands import cli
 from pynet.inference import load_model
 from pynet.network import Network
-from pynet.text import printable
+from pynet.text import json_text, printable
 from pynet.training.history import History
 
 EXAMPLES = """\
@@ -73,7 +72,7 @@ def info(options: argparse.Namespace) -> None:
     path, net = load_model(options.file)
     found = facts(path, net)
     if options.json:
-        print(json.dumps(found))
+        print(json_text(found))
     else:
         cli.say(_text(found, net))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import math
 import os
 import sys
@@ -23,7 +22,7 @@ from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
-from pynet.text import drawn, printable
+from pynet.text import drawn, json_text, printable
 
 BATCH = 256  # pictures that go through the network at once
 MOST_SEEN = 1000  # pictures on a sheet
@@ -100,7 +99,7 @@ def predict(options: argparse.Namespace) -> int:
         if options.save_seen and found.seen is not None and len(seen) < MOST_SEEN:
             seen.append(found)
     if options.json:
-        print(json.dumps(kept, allow_nan=False))
+        print(json_text(kept))
     if options.save_seen:
         _save_sheet(options.save_seen, seen)
     return status

@@ -6,7 +6,6 @@ the last epoch whose figures were. What could only fail at the end, such as the 
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from pynet.commands.train_options import parse
 from pynet.commands.train_task import PLOTS, Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation
-from pynet.text import percent, printable
+from pynet.text import json_text, percent, printable
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
 from pynet.training.history import COLUMNS, History
@@ -247,7 +246,7 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
     pair = (task.data.x_train, task.data.y_train)
     found = find_lr(task.net, pair, optimizer=task.optimizer, batch_size=task.batch_size, seed=task.seed)
     if as_json:
-        print(json.dumps({"rates": found.rates, "losses": found.losses, "suggestion": found.suggestion}))
+        print(json_text({"rates": found.rates, "losses": found.losses, "suggestion": found.suggestion}))
         return
     cli.say(f"suggestion: {found.suggestion:g}" if quiet else found)
     if task.target:
@@ -279,7 +278,7 @@ def train(argv: Sequence[str] | None, begin: float) -> None:
         raise Stopped(error, training.salvage(error)) from error
     training.save()
     if options.json:
-        print(json.dumps(_results(training, time.perf_counter() - begin)))
+        print(json_text(_results(training, time.perf_counter() - begin)))
         return
     _tell(training)
     if options.plot:

@@ -18,6 +18,7 @@ from pynet.figures.canvas import (
     show_sample,
     show_signed,
 )
+from pynet.model.samples import one_sample
 from pynet.network import Network
 from pynet.text import picture_shape
 
@@ -73,7 +74,7 @@ def feature_maps(net: Network, x: npt.ArrayLike, *, layer: int | str | None = No
     if index not in images:
         accepted = ", ".join(net.layers[i].path for i in images)
         raise ValueError(f"layer {layer} puts out {chosen.out_shape}, no pictures; accepted: {accepted or 'none'}")
-    net.forward(sample.reshape(1, *net.in_shape), training=False)
+    net.forward(one_sample(net._signature, sample), training=False)
     maps = chosen.output[0]
     n = min(most, len(maps))
     columns = columns_for(n + 1)

@@ -32,7 +32,8 @@ def import_npz(path: str | os.PathLike[str], spec: str | None = None) -> Network
     parameters, as hand-written NumPy programs like to. spec: the network's text, where the file does not hold it.
     W is (n_in, n_out); b may be (n_out), (1, n_out) or (n_out, 1).
 
-    ValueError: the file cannot be read, is no .npz, or its arrays do not fit the network.
+    ValueError: the file cannot be read, is no .npz, its arrays do not fit the network, or hold a number
+    that is not finite in float32.
     """
     from pynet.network import Network
 

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from pynet._ffi import FLOAT32, Array, array, checked_seed, ffi, floats, lib, optimizer_struct, pointer, text, view
 from pynet.augment import Augment
+from pynet.errors import LossNotFiniteError
 from pynet.files import path_bytes
 from pynet.layers import Layer
 from pynet.model.handle import Handle
-from pynet.model.samples import Samples, Signature, samples
+from pynet.model.samples import Samples, Signature, check_targets, inputs_alone, samples, targets_alone
 from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.text import parsed_json
@@ -171,7 +172,7 @@ class Net(Handle):
         training False: as predict runs it, with nothing dropped; to look at the activations, no loss can follow.
         augment: how training changes the pictures x; see pynet.Augment.
         """
-        samples = self._samples(x, None, augment=augment)
+        samples = inputs_alone(self._signature, x, augment)
         with self._lock:
             self._call(lib.pn_net_forward if training else lib.pn_net_infer, samples.data, ffi.NULL, samples.n)
             self._rows = samples.n
@@ -179,9 +180,12 @@ class Net(Handle):
 
     def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
-        samples = self._samples(None, y, sample_weight)
+        samples = targets_alone(self._signature, y, sample_weight)
         mean = ffi.new("double *")
-        self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
+        try:
+            self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
+        except LossNotFiniteError as error:
+            raise _explained(error, samples) from None
         return float(mean[0])
 
     def backward(self) -> None:
@@ -222,7 +226,10 @@ class Net(Handle):
         n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
         each = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)  # as long as the core reads them
         opt.rates = each
-        self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
+        try:
+            self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
+        except LossNotFiniteError as error:
+            raise _explained(error, samples) from None
 
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
@@ -235,7 +242,8 @@ class Net(Handle):
         """
         if (y is None) == (dy is None):
             raise ValueError("the gradient of what? Give y for the loss, or dy for the output of a layer")
-        samples, seed = self._samples(x, y), ffi.NULL
+        samples, seed = inputs_alone(self._signature, x) if y is None else self._samples(x, y), ffi.NULL
+        check_targets(samples)
         if not -len(self.layers) <= layer < len(self.layers):
             raise ValueError(f"layer is {layer}; this network has 0 to {len(self.layers) - 1}")
         index = layer % len(self.layers)
@@ -243,7 +251,10 @@ class Net(Handle):
             wanted = (samples.n, *self.layers[index].out_shape)
             if np.shape(dy) != wanted:
                 raise ValueError(f"dy has shape {np.shape(dy)}; for layer {index} and these samples it is {wanted}")
-            seed = pointer(array(dy))
+            upper = array(dy, name="dy")
+            if not np.isfinite(upper).all():
+                raise ValueError(f"dy holds {upper[~np.isfinite(upper)][0]}; accepted: finite numbers")
+            seed = pointer(upper)
         dx = np.empty((samples.n, *self.in_shape), np.float32)
         self._call(lib.pn_net_input_gradient, samples.data, samples.n, index, seed, pointer(dx, writable=True))
         return dx
@@ -298,7 +309,7 @@ class Net(Handle):
 
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
-        given = samples(self._signature, x, None)
+        given = inputs_alone(self._signature, x)
         out = np.empty((given.n, *self.out_shape), FLOAT32)
         self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
         return out
@@ -324,7 +335,10 @@ class Net(Handle):
         stats = new_stats()
         order = np.arange(samples.n, dtype=np.int32)
         for rows in np.split(order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)):  # Ctrl-C waits for a call to end
-            self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
+            try:
+                self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
+            except LossNotFiniteError as error:
+                raise _explained(error, samples) from None
         n = max(samples.n, 1)
         return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), samples.n)
 
@@ -358,6 +372,15 @@ class Net(Handle):
 def new_stats(**numbers: float) -> Any:
     """pn_stats *: loss, correct, samples and steps, summed over calls; 0 unless given."""
     return ffi.new("pn_stats *", numbers)
+
+
+def _explained(error: LossNotFiniteError, samples: Samples) -> LossNotFiniteError:
+    """The error, with the target that is to blame if one is not finite."""
+    try:
+        check_targets(samples)
+    except ValueError as reason:
+        return LossNotFiniteError(f"{error}: {reason}")
+    return error
 
 
 def _shape(shape: tuple[int, ...]) -> str:

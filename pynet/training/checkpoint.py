@@ -21,7 +21,7 @@ from pynet._ffi import Array
 from pynet.files import check_writable
 from pynet.model.net import Net, OptimizerState, new_stats
 from pynet.optim import OPTIMIZERS
-from pynet.text import parsed_json, printable
+from pynet.text import finite, json_text, parsed_json, printable
 from pynet.training.feed import Feed
 from pynet.training.progress import Progress
 
@@ -192,17 +192,19 @@ def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
     """Writes the network and the state of its training, whole or not at all; OSError if that cannot be done."""
     tensors = {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-    training = {
-        "version": VERSION,
-        "facts": state.facts,
-        "rows": state.rows,
-        "stats": state.stats,
-        "seconds": state.seconds,
-        "optimizer": state.optimizer.kind,
-        "steps": state.optimizer.steps,
-        "finished": state.finished,
-    }
-    words = json.dumps({"sha256": _digest(net, training, tensors), "training": training})
+    training = finite(
+        {
+            "version": VERSION,
+            "facts": state.facts,
+            "rows": state.rows,
+            "stats": state.stats,
+            "seconds": state.seconds,
+            "optimizer": state.optimizer.kind,
+            "steps": state.optimizer.steps,
+            "finished": state.finished,
+        }
+    )
+    words = json_text({"sha256": _digest(net, training, tensors), "training": training})
     net._save_checkpoint(path, words, tensors)
 
 
@@ -322,8 +324,9 @@ def _rows(value: Any) -> list[dict[str, float]]:
 
 
 def _figure(place: str, name: str, value: Any) -> float:
-    """A number of the history; a metric of the user's may be NaN or infinite."""
+    """A number of the history; a metric of the user's may be NaN or infinite: files have null for it."""
     if name.startswith("val_") and name.isidentifier():
+        value = math.nan if value is None else value
         return value if isinstance(value, float) else _number(place, value)
     _demand(name in ("loss", "accuracy", "seconds"), place, value, "loss, accuracy, seconds and names after val_")
     return _number(place, value, -math.inf if name == "loss" else 0, 1 if name == "accuracy" else math.inf)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array, optimizer_struct
+from pynet._ffi import Array, optimizer_struct, plain
 from pynet.model.net import Net
+from pynet.model.samples import one_sample
 from pynet.model.views import LayerView
 from pynet.optim import SGD, Optimizer
 from pynet.text import drawn, percent, picture_shape, printable
@@ -169,11 +171,9 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
 
     >>> print(pynet.explain(net, digits.x_train[0], digits.y_train[0]))
     """
-    sample, answer = np.asarray(x), np.asarray(y)
-    features = int(np.prod(net.in_shape))
-    if sample.size != features:
-        raise ValueError(f"x has shape {sample.shape}; one sample of this network is {net.in_shape}")
-    sample = sample.reshape(1, *net.in_shape)
+    sample, answer = one_sample(net._signature, x), plain(y, "y")
+    if math.prod(sample.shape) != math.prod(net.in_shape):
+        raise ValueError(f"x has shape {np.shape(x)}; one sample of this network is {net.in_shape}")
     answer = answer.reshape(1) if answer.size == 1 else answer.reshape(1, -1)
     optimizer = optimizer or SGD()
     before = {name: tensor.copy() for name, tensor in net.tensors.items()}
@@ -192,7 +192,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
         spec=net.spec,
         loss_name=net.loss_name,
         classes=net.classes[-output.size :],  # a single output is the probability of the second class
-        x=(sample / np.float32(255) if sample.dtype == np.uint8 else sample.astype(np.float32))[0],
+        x=(sample / np.float32(255) if sample.dtype == np.uint8 else sample.astype(np.float32)).reshape(net.in_shape),
         y=targets,
         layers=layers,
         logits=_before_the_last(twin.layers, layers),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pynet._ffi import Array
 from pynet.augment import Augment
 from pynet.model.net import Net
-from pynet.model.samples import Samples
+from pynet.model.samples import Samples, check_targets
 
 CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
 PROBE = 256  # samples that stand for all of them
@@ -133,12 +133,15 @@ class BatchFeed:
                 x, y = pair
             except (TypeError, ValueError):
                 raise ValueError(f"batch {stats.steps + 1} is a {type(pair).__name__}; accepted: (x, y)") from None
-            data = self._net._samples(x, y, augment=self._augment)
-            check_finite(data, f"x of batch {stats.steps + 1}")
-            self._last = np.asarray(x), np.asarray(y)
             if rates is not None and stats.steps >= len(rates):
                 raise ValueError(f"there are more batches than their length says: {self.steps}")
-            self._net._train(data, None, max(data.n, 1), opt, stats, _after(rates, stats))
+            try:
+                data = self._net._samples(x, y, augment=self._augment)
+                check_targets(data)
+                self._last = np.asarray(x), np.asarray(y)
+                self._net._train(data, None, max(data.n, 1), opt, stats, _after(rates, stats))
+            except ValueError as error:
+                raise ValueError(f"batch {stats.steps + 1}: {error}") from None
             yield data.n
         if rates is not None and stats.steps < len(rates):  # the schedule would never come to its end
             raise ValueError(f"there were {stats.steps} batches in epoch {epoch + 1}, their length says {self.steps}")
@@ -179,16 +182,3 @@ def fingerprint(data: Samples) -> str:
             digest.update(f"{part.dtype.str}{part.shape}".encode())
             digest.update(part.data)
     return digest.hexdigest()
-
-
-def check_finite(samples: Samples, name: str) -> None:
-    """ValueError if there is NaN or infinity in x, before they can spoil the weights."""
-    x = samples.x
-    if x is None or x.dtype == np.uint8:
-        return
-    for start in range(0, len(x), 4096):  # a part at a time: no mask as large as the data
-        bad = np.argwhere(~np.isfinite(x[start : start + 4096].reshape(len(x[start : start + 4096]), -1)))
-        if len(bad):
-            sample, feature = int(bad[0, 0]) + start, int(bad[0, 1])
-            value = x.reshape(len(x), -1)[sample, feature]
-            raise ValueError(f"{name} holds {value} in sample {sample}, feature {feature}; accepted: finite numbers")

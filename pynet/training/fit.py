@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -11,16 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array, checked_seed, optimizer_struct
+from pynet._ffi import Array, checked_seed, is_masked, optimizer_struct
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.model.net import Net
-from pynet.model.samples import Samples, class_weights
+from pynet.model.samples import Samples, check_finite, checked_weights, class_weights
 from pynet.optim import SGD, Optimizer
 from pynet.training.callbacks import EarlyStopping, Run, call, check
 from pynet.training.diagnose import source_of_nonfinite
-from pynet.training.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint
-from pynet.training.history import History
+from pynet.training.feed import ArrayFeed, BatchFeed, Feed, fingerprint
+from pynet.training.history import COLUMNS, History
 from pynet.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ def fit(
 
     validation: (x, y) whose loss and accuracy are measured after each epoch; or validation_split, the share of the
     samples to set aside for it, evenly from each class. metrics: {"f1": f} adds val_f1 to the history, the number that
-    f(y, p) gives for the answers of the validation data and the network's outputs (n, *out_shape). early_stopping: see
-    pynet.EarlyStopping. checkpoint: a file to write the training down in, and to go on from; see pynet.Checkpoint.
-    callbacks: see pynet.Callback. progress: a bar on stderr.
+    f(y, p) gives for the answers of the validation data and the network's outputs (n, *out_shape);
+    the history's own loss and accuracy keep their names. early_stopping: see pynet.EarlyStopping. checkpoint: a file
+    to write the training down in, and to go on from; see pynet.Checkpoint. callbacks: see pynet.Callback. progress: a
+    bar on stderr.
 
     sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for each of them or
     {class: weight}; the mean is still over all samples. augment: how training changes the pictures x in each step,
@@ -85,7 +87,7 @@ def fit(
             raise ValueError("validation_split is for arrays; batches take validation")
         from pynet.data.splits import validation_split as split  # data sets: not needed by most who import pynet
 
-        x, y, *held_out = split(np.asarray(x), np.asarray(y), validation_split, seed)
+        x, y, *held_out = split(cast(Any, x), y, validation_split, seed)
         validation = (held_out[0], held_out[1])
     if y is not None:
         samples = _samples(net, x, y, sample_weight, class_weight, augment)
@@ -101,6 +103,8 @@ def fit(
     if early_stopping and column not in ("loss", "accuracy", *measured.columns):
         accepted = ", ".join(("loss", "accuracy", *measured.columns))
         raise ValueError(f"early stopping monitors {column!r}; this training has {accepted}")
+    if early_stopping and early_stopping.guessed:
+        _warn(f"early stopping takes a higher {column} for better; mode='max' or mode='min' says which it is", 3)
     if schedule and feed.steps is None:
         raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
     return _Loop(
@@ -145,9 +149,9 @@ def _samples(
     """The training data, which must be finite, with the product of both weights."""
     if by_class is not None:
         weights = class_weights(math.prod(net.out_shape), y, by_class)
-        weight = weights if weight is None else weights * np.asarray(weight, np.float32)
+        weight = weights if weight is None else weights * checked_weights(weight, len(weights))
     samples = net._samples(x, y, weight, augment)
-    check_finite(samples, "x")
+    check_finite(samples)  # the core would name them when their batch comes, after steps with others
     return samples
 
 
@@ -158,10 +162,12 @@ class _Validation:
         self, net: Net, data: tuple[npt.ArrayLike, npt.ArrayLike] | None, metrics: Mapping[str, Metric]
     ) -> None:
         self._net, self._data, self._metrics = net, data, metrics
+        for name, metric in metrics.items():
+            _check_metric(name, metric)
         self._samples = net._samples(*data) if data else None
         self.columns = ["val_loss", "val_accuracy", *(f"val_{name}" for name in metrics)] if data else []
         if self._samples:
-            check_finite(self._samples, "validation x")
+            check_finite(self._samples, "validation ")
         elif metrics:
             raise ValueError(f"metrics {', '.join(metrics)}: they need validation data")
 
@@ -173,7 +179,7 @@ class _Validation:
         row = {"val_loss": found.loss, "val_accuracy": found.accuracy}
         if self._metrics:
             targets, outputs = np.asarray(self._data[1]), self._net.predict_proba(self._data[0])
-            row |= {f"val_{name}": float(metric(targets, outputs)) for name, metric in self._metrics.items()}
+            row |= {f"val_{name}": _figure(name, metric(targets, outputs)) for name, metric in self._metrics.items()}
         return row
 
     def facts(self) -> dict[str, str]:
@@ -181,6 +187,28 @@ class _Validation:
         if self._samples is None:
             return {}
         return {"validation data": fingerprint(self._samples), "metrics": ", ".join(self._metrics) or "none"}
+
+
+def _check_metric(name: str, metric: Metric) -> None:
+    """ValueError, TypeError: the history could not hold it, or holds another under this name."""
+    if f"val_{name}" in COLUMNS:
+        raise ValueError(f"metrics has {name!r}, but the history has a val_{name} of its own; accepted: another name")
+    if not isinstance(name, str) or not f"val_{name}".isidentifier():
+        raise ValueError(f"metrics has {name!r:.40}; accepted: names of letters, digits and _, as in val_f1")
+    if not callable(metric):
+        raise TypeError(f"metric {name} is {metric!r:.40}; accepted: a function of y and the outputs")
+
+
+def _figure(name: str, value: Any) -> float:
+    """What a metric gave. ValueError: it is no number."""
+    figure = np.asarray(value)
+    if figure.ndim or figure.dtype.kind not in "biuf" or is_masked(value):
+        raise ValueError(f"metric {name} gave {value!r:.40}; accepted: a number")
+    return float(figure)
+
+
+def _warn(message: str, level: int) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=level)  # where fit was called
 
 
 @dataclass
@@ -254,6 +282,7 @@ class _Loop:
             if not row:
                 break
             rows.append(row)  # from here on the epoch counts
+            self._check_monitored()
             self._keep_best()
             run.history.add(row)
             run.row = row
@@ -321,6 +350,15 @@ class _Loop:
 
     def _monitored(self) -> list[float]:
         return [row[self.early_stopping.monitor] for row in self.progress.rows] if self.early_stopping else []
+
+    def _check_monitored(self) -> None:
+        """Says once that an epoch is never the best."""
+        *before, value = self._monitored() or [0.0]
+        if self.early_stopping and not math.isfinite(value) and all(map(math.isfinite, before)):
+            name = self.early_stopping.monitor
+            _warn(
+                f"epoch {self._run.epoch}: {name} is {value}; early stopping never takes such an epoch for the best", 6
+            )
 
     def _keep_best(self) -> None:
         """Copies the weights if early stopping is to restore them and none were better."""

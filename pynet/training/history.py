@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pynet.files import replacing
-from pynet.text import parsed_json
+from pynet.text import json_text, parsed_json
 
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
@@ -35,9 +35,9 @@ class History:
         **metrics: Sequence[float],
     ) -> None:
         for name, values in zip(COLUMNS, (loss, accuracy, val_loss, val_accuracy, seconds), strict=True):
-            vars(self)[name] = list(map(float, values))
+            vars(self)[name] = list(map(_number, values))
         for name, values in metrics.items():
-            self._column(name).extend(map(float, values))
+            self._column(name).extend(map(_number, values))
 
     def _column(self, name: str) -> list[float]:
         """The list of this name; ValueError if there can be none."""
@@ -78,7 +78,7 @@ class History:
 
     def note(self) -> str:
         """The figures of the epochs but for the seconds, as JSON: equal for equal training."""
-        return json.dumps({name: values for name, values in vars(self).items() if values and name != "seconds"})
+        return json_text({name: values for name, values in vars(self).items() if values and name != "seconds"})
 
     @classmethod
     def from_note(cls, text: str) -> History:
@@ -101,7 +101,7 @@ class History:
         try:
             rows = parsed_json(content) if Path(path).suffix == ".json" else list(csv.DictReader(io.StringIO(content)))
             for row in rows:
-                history.add({name: float(value) for name, value in row.items() if name != "epoch"})
+                history.add({name: _number(value) for name, value in row.items() if name != "epoch"})
         except (ValueError, TypeError, AttributeError, OverflowError, csv.Error):
             raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote") from None
         if not history._is_even():
@@ -112,7 +112,7 @@ class History:
         """Writes the epochs as .csv or .json, by the suffix; ValueError for another."""
         rows = self.rows()
         if Path(path).suffix == ".json":
-            content = json.dumps(rows, indent=1) + "\n"
+            content = json_text(rows, indent=1) + "\n"
         elif Path(path).suffix == ".csv":
             table = io.StringIO()
             writer = csv.writer(table, lineterminator="\n")
@@ -123,3 +123,8 @@ class History:
             raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
         with replacing(path) as file:
             file.write(content.encode())
+
+
+def _number(value: float | str | None) -> float:
+    """A figure as files have it: null is one that was not finite."""
+    return math.nan if value is None else float(value)

@@ -54,6 +54,8 @@ def test_failed_export_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         ({"0.W": np.zeros((5, 4))}, r"0.W has shape \(5, 4\); the network's 0.W is \(4, 5\)"),
         ({"0.b": np.zeros((2, 2))}, r"0.b has shape \(2, 2\)"),
         ({"0.b": np.array(list("abcde"))}, "0.b has dtype <U1; accepted: numbers"),
+        ({"0.W": np.full((4, 5), 1e300)}, r"0\.W holds 1e\+300 at index \(0, 0\); accepted: finite float32"),
+        ({"0.b": np.array([0, np.nan, 1, 2, 3], np.float16)}, r"0\.b holds nan at index \(1,\)"),
         ({"extra": np.zeros(3)}, "extra belong to no parameter"),
         ({"net": None}, 'no text of a network under "net"'),
         ({"net": np.array("input(4) dens(5)")}, "did you mean dense"),

@@ -162,7 +162,7 @@ HOSTILE: list[tuple[str, Callable[[Training, Tensors], object], str]] = [
     ("an empty row", put("rows", 0, {}), r"rows\[0\] is \[\]; accepted: loss, accuracy and seconds, at least"),
     ("rows that differ", drop("rows", 1, "val_loss"), r"rows\[1\] is \[.*\]; accepted: as in rows\[0\]: loss, accur"),
     ("a figure that is a text", put("rows", 0, "loss", "0.1"), r"rows\[0\].loss is '0.1'; accepted: a finite number"),
-    ("a figure that is null", put("rows", 1, "val_loss", None), r"rows\[1\].val_loss is None; accepted: a finite"),
+    ("a figure that is null", put("rows", 1, "loss", None), r"rows\[1\].loss is None; accepted: a finite"),
     ("a figure that is true", put("rows", 1, "val_loss", True), r"rows\[1\].val_loss is True; accepted: a finite"),
     ("a figure that is a list", put("rows", 1, "val_loss", [1.0]), r"rows\[1\].val_loss is \[1.0\]; accepted: a f"),
     ("a figure beyond floats", put("rows", 1, "val_loss", 10**400), r"rows\[1\].val_loss is 1000.*; accepted: a f"),
