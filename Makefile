@@ -29,7 +29,7 @@ DEV := .venv/.dev
 BENCH := build/bench/loop build/bench/peak
 
 ifeq ($(FLAGS),)
-$(error $(PYTHON) pynet/_build.py gave no compiler flags; set PYTHON to a Python 3.10 or newer)
+$(error $(PYTHON) pynet/_build.py gave no compiler flags; PYTHON=... names a Python 3.10 or newer)
 endif
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2) --no-print-directory

@@ -1,12 +1,14 @@
 """Compiles the C core into pynet._core; everything else about the package is in pyproject.toml."""
 
 import os
+import shutil
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 
 class BuildCore(build_ext):
@@ -19,6 +21,7 @@ class BuildCore(build_ext):
 
     def build_extension(self, ext):
         compiler, compile_files = self.compiler, self.compiler.compile
+        check_tools(compiler.compiler_so[0])
         stamp = Path(self.build_temp, "flags.txt")
         flags = repr((compiler.compiler_so, self.include_dirs, ext.extra_compile_args))
         same_flags = stamp.exists() and stamp.read_text() == flags
@@ -42,6 +45,21 @@ class BuildCore(build_ext):
 
         compiler.compile = compile_all
         super().build_extension(ext)
+
+
+def check_tools(compiler):
+    """Names what is missing and where it comes from: what a compiler would say, or its absence, is harder to read."""
+    if shutil.which(compiler) is None:
+        raise CompileError(
+            f"there is no C compiler {compiler!r} here; GCC or Clang is needed, CC=... names another "
+            "(Debian, Ubuntu: apt install build-essential; Fedora: dnf install gcc)"
+        )
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        raise CompileError(
+            f"there is no {header}, which this Python's development package has "
+            "(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
+        )
 
 
 def is_newer(path, than):

@@ -173,6 +173,18 @@ def test_a_clone_that_is_not_built_says_what_to_do(tmp_path):
     assert "`make train`" in said and f"{tmp_path}/.venv/bin/python" in said
 
 
+def test_a_build_names_what_is_missing(tmp_path, monkeypatch):
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", tmp_path, "--build-temp", tmp_path]
+    monkeypatch.setenv("CC", "no-such-compiler")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "error: there is no C compiler 'no-such-compiler' here" in done.stderr
+
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.10 or newer"):
+        runpy.run_path(str(ROOT / "pynet" / "_build.py"), run_name="__main__")
+
+
 def test_wheel_is_small_stable_and_complete(wheel):
     tags = "cp310-abi3" if "abi3" in wheel.name else f"cp{sys.version_info.major}{sys.version_info.minor}"
     assert wheel.name.startswith(f"pynet_nn-{importlib.metadata.version('pynet-nn')}-{tags}-")

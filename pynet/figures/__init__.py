@@ -3,8 +3,8 @@
 >>> figure = pynet.figures.weights(net)
 >>> pynet.figures.save(figure, "weights.png")
 
-No display is needed. All pictures can be read in grey and by the colour-blind. matplotlib is an extra of pynet,
-`pip install ".[plot]"` in a clone, and imported when the first figure is drawn. `pynet visualize` is the same as a
+No display is needed. All pictures can be read in grey and by the colour-blind. matplotlib is an extra of pynet
+(`pip install ".[plot]"` in a clone) and imported when the first figure is drawn. `pynet visualize` is the same as a
 command.
 """
 
