@@ -74,9 +74,9 @@ def _names(text: str) -> list[str]:
 def dataset(options: argparse.Namespace, net: Network | None = None, like: Network | None = None) -> Dataset:
     """The data set that the options name; without one that of the model's training, or else the default.
 
-    For a model net, own data are not divided, see Dataset.undivided, unless they are those of its training; of the set
-    of its training, only the classes that it knows. Pictures are prepared as those of net, or like, were, unless the
-    options say otherwise. Raises DataError, UsageError.
+    For a model net, own data are not divided, see Dataset.undivided, unless they are those of its training; of those,
+    and of the named set that it was trained on, only the classes that it knows. Pictures are prepared as those of net,
+    or like, were, unless the options say otherwise. Raises DataError, UsageError.
     """
     wanted = _preparation(options, net or like)
     if options.data:
@@ -98,8 +98,8 @@ def dataset(options: argparse.Namespace, net: Network | None = None, like: Netwo
             raise UsageError(f"{trained}; name data by --data PATH or --dataset NAME")
         chosen = data.load(name)
     classes = options.classes
-    if net is not None and classes is None and set(net.classes) < set(chosen.classes) and is_of_training(net, chosen):
-        classes = net.classes
+    if net is not None and classes is None and (chosen.undivided or not options.data) and is_of_training(net, chosen):
+        classes = net.classes if set(net.classes) < set(chosen.classes) else None
     if classes is None:
         return chosen
     try:
@@ -117,22 +117,24 @@ def is_of_training(net: Network, chosen: Dataset) -> bool:
     if not chosen.undivided:
         return _same_name(net, chosen)
     if INPUTS in net.meta:
-        return net.meta.get(UNDIVIDED) == chosen.undivided
+        return chosen.undivided in net.meta.get(UNDIVIDED, "").split()
     return _same_name(net, chosen)  # a model of an earlier version knows but the name
 
 
 def remember(net: Network, chosen: Dataset) -> None:
     """Notes in the model what its data are, for those to be given to it later: see docs/how-to.md.
 
-    A model that was trained before keeps what its inputs were.
+    A model that was trained before keeps what its inputs were, and which data it has learnt from.
     """
     notes = net.meta
     notes["dataset"] = chosen.name.encode(errors="replace").decode()
-    for key, value in ((PICTURES, chosen.pictures and chosen.pictures.note()), (UNDIVIDED, chosen.undivided)):
-        if value:
-            notes[key] = value
-        else:
-            notes.pop(key, None)
+    if chosen.pictures:
+        notes[PICTURES] = chosen.pictures.note()
+    else:
+        notes.pop(PICTURES, None)
+    if chosen.undivided:
+        before = notes.get(UNDIVIDED, "").split()
+        notes[UNDIVIDED] = " ".join(dict.fromkeys([*before, chosen.undivided]))
     if INPUTS not in notes:
         notes[INPUTS] = Inputs.of(chosen.x_train).note()
 
@@ -180,10 +182,8 @@ def suited(net: Network, chosen: Dataset, what: str) -> Dataset:
         try:
             chosen = chosen.with_classes(net.classes)
         except DataError as error:
-            outputs, classes = len(net.classes), len(chosen.classes)
-            counts = (
-                "" if outputs == classes else f"{what} has {outputs} outputs, {chosen.name} has {classes} classes: "
-            )
+            gives, wanted = len(net.classes), len(chosen.classes)
+            counts = f"{what} has {gives} outputs, {chosen.name} has {wanted} classes: " if gives != wanted else ""
             raise ValueError(f"{counts}{error}, the classes of {what}; --classes takes some") from None
     elif chosen.pictures is None and len(chosen.classes) < len(net.classes):
         chosen = chosen.with_classes(net.classes)

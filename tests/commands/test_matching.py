@@ -288,6 +288,14 @@ def test_options_of_the_training_do_not_change_which_samples_are_set_aside(folde
     assert report["loss"] == pynet.load("a.safetensors").evaluate(found.x_test, found.y_test).loss
 
 
+def test_data_that_a_model_went_on_with(folder: Path) -> None:
+    x, y = ranged(0, 255)
+    train("--data", table("a.csv", x, y), "--epochs", "1")
+    assert run("--data", table("b.csv", x[::-1], y[::-1]), "--load", "a.safetensors", "--epochs", "1").status == 0
+    for name in ("a.csv", "b.csv"):
+        assert measured("--model", "b.safetensors", "--data", name)["samples"] == 80
+
+
 def test_a_model_of_an_earlier_version_knows_its_data_by_name(folder: Path) -> None:
     x, y = ranged(0, 255)
     train("--data", table("a.csv", x, y), "--epochs", "1")
