@@ -151,7 +151,7 @@ def test_version_has_one_home(build):
 def test_wheel_is_small_stable_and_complete(wheel):
     tags = "cp310-abi3" if "abi3" in wheel.name else f"cp{sys.version_info.major}{sys.version_info.minor}"
     assert wheel.name.startswith(f"pynet-{importlib.metadata.version('pynet')}-{tags}-")
-    assert wheel.stat().st_size < 480_000  # half of it is the core, for three kinds of CPU
+    assert wheel.stat().st_size < 520_000  # half of it is the core, for three kinds of CPU
     names = set(zipfile.ZipFile(wheel).namelist())
     assert sum(name.endswith(".so") for name in names) == 1
     assert not [name for name in names if name.endswith((".c", ".h", ".inc")) or name.startswith("tests")]

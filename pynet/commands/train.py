@@ -7,7 +7,6 @@ the last epoch whose figures were. What could only fail at the end, such as the 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,12 +53,12 @@ class Training:
             batch_size=task.batch_size,
             optimizer=task.optimizer,
             schedule=task.schedule,
-            validation=task.held_out,
+            validation=task.validation,
             augment=task.augment,
             seed=task.seed,
             early_stopping=task.early_stopping,
             checkpoint=task.checkpoint,
-            progress=not task.terse and sys.stderr is not None and sys.stderr.isatty(),
+            verbose=not task.terse,
             callbacks=[self] if task.terse else [self, Diagnosis(_warn)],
         )
         self.test = self._tested()
@@ -81,9 +80,8 @@ class Training:
         return confusion_matrix(chosen.y_test, self.task.net.predict(chosen.x_test), len(chosen.classes))
 
     def on_train_begin(self, run: Run) -> None:
-        """Takes over the epochs of a checkpoint."""
-        for row in run.history.rows():
-            self.history.add(row)
+        """Those of a checkpoint are in the history by now."""
+        self.history = run.history
         checkpoint = self.task.checkpoint
         if checkpoint and checkpoint.resume:
             self.task.say(f"resumed from {checkpoint.path}; epochs that are over: {len(self.history.loss)}")
@@ -95,10 +93,8 @@ class Training:
             np.copyto(self._kept[name], tensor)
 
     def on_epoch_end(self, run: Run) -> None:
-        """Notes the figures, shows them, and keeps the weights."""
+        """Keeps the weights: the figures of this epoch were finite."""
         self._keep()
-        self.history.add(run.row)
-        self.task.say(_epoch_line(run.row, run.epoch, self.task))
 
     def salvage(self, error: BaseException) -> str:
         """After an error, saves the best weights there are, if any were learnt; says so."""
@@ -151,8 +147,11 @@ def _describe(task: Task) -> None:
     """Data, preprocessing, network and hyperparameters."""
     chosen, net = task.data, task.net
     names = ", ".join(chosen.classes) if len(chosen.classes) <= MOST_CLASSES else f"{len(chosen.classes)} classes"
-    aside = f", {len(task.held_out[0]):,} for validation" if task.own_validation and task.held_out else ""
-    sizes = f"{len(chosen.x_train):,} samples for training{aside}, {len(chosen.x_test):,} for testing"
+    sizes = f"{len(chosen.x_train):,} samples for training, "
+    if task.own_validation and task.validation:
+        sizes += f"{len(task.validation[0]):,} for validation, {len(chosen.x_test):,} for testing"
+    else:
+        sizes += f"{len(chosen.x_test):,} for validation and testing" if task.validation else "none for testing"
     scaled = "pixels (bytes), divided by 255" if chosen.x_train.dtype == np.uint8 else "values, taken as they are"
     shape = chosen.x_train.shape[1:]
     layout = "" if shape == net.in_shape else f", {'flattened to' if len(net.in_shape) == 1 else 'taken as'} "
@@ -182,15 +181,6 @@ def _explain(task: Task) -> None:
     first = int(kernels.shuffle(len(task.data.x_train), task.seed, 0)[0])
     step = explain(task.net, task.data.x_train[first], task.data.y_train[first], task.optimizer)
     task.say(f"the first sample that will be learnt from, number {first}, alone:\n\n{step}\n")
-
-
-def _epoch_line(row: dict[str, float], epoch: int, task: Task) -> str:
-    line = f"epoch {epoch:>{len(str(task.epochs))}}/{task.epochs}  loss {row['loss']:.4f}"
-    line += f"  train {percent(row['accuracy'])}"
-    if "val_accuracy" in row:
-        line += f"  {'val' if task.own_validation else 'test'} {percent(row['val_accuracy'])}"
-    speed = len(task.data.x_train) / max(row["seconds"], 1e-9)
-    return f"{line}  {row['seconds']:.3f} s  {speed:,.0f} samples/s"
 
 
 def _tell(training: Training) -> None:

@@ -93,7 +93,13 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--limit", metavar="N", type=whole(1), help="only the first N training samples")
     split = number(0, 1, "a number from 0 to below 1")
-    add("--val-split", metavar="F", type=split, default=0.0, help="share of the training samples set aside to watch")
+    add(
+        "--val-split",
+        metavar="F",
+        type=split,
+        default=0.0,
+        help="fraction of the training samples set aside for validation",
+    )
     random = "give the training samples each other's labels: what is learnt then is memorised"
     add("--shuffle-labels", action="store_true", help=random)
 

@@ -28,12 +28,12 @@ from pynet.training.checkpoint import Checkpoint
 class Task:
     """A training: of what, on what, how, and where its results go.
 
-    data is without the samples held out. held_out: what each epoch is measured on, the test set unless own_validation.
+    validation: what each epoch is measured on, which data is without, but for the test set unless own_validation.
     continued: the network was trained before. terse: nothing but results is printed.
     """
 
     data: Dataset
-    held_out: tuple[Array, Array] | None
+    validation: tuple[Array, Array] | None
     own_validation: bool
     net: Network
     continued: bool
@@ -68,10 +68,10 @@ def prepare(options: argparse.Namespace) -> Task:
     net = _given_network(options)
     chosen = _load_data(options, net)
     seed = options.seed if options.seed is not None else net.seed if net else 0
-    held_out = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
+    validation = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
     if options.val_split:
         x, y, *val = data.validation_split(chosen.x_train, chosen.y_train, options.val_split, seed)
-        chosen, held_out = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
+        chosen, validation = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
     name = chosen.name
     if options.shuffle_labels:
         chosen, name = replace(chosen, y_train=data.shuffled_labels(chosen.y_train, seed)), f"{name}-shuffled"
@@ -84,7 +84,7 @@ def prepare(options: argparse.Namespace) -> Task:
     _check_targets(options, target)
     return Task(
         data=chosen,
-        held_out=held_out,
+        validation=validation,
         own_validation=bool(options.val_split),
         net=net,
         continued=bool(options.load),

@@ -50,7 +50,7 @@ class Net(Handle):
     """A network without its training, which Network adds; see there."""
 
     def __init__(self, spec: str | Iterable[Layer | str], seed: int = 0) -> None:
-        words = spec if isinstance(spec, str) else " ".join(str(layer) for layer in spec)
+        words = spec if isinstance(spec, str) else " ".join(_text(layer) for layer in spec)
         if "\0" in words:
             raise ValueError("the text of a network holds a NUL character")
         number = checked_seed(seed)
@@ -178,7 +178,7 @@ class Net(Handle):
         """The gradient of that loss for every parameter: net.gradients, layers[i].dW, layers[i].db."""
         self._call(lib.pn_net_backward)
 
-    def update(self, optimizer: Optimizer) -> None:
+    def update(self, optimizer: Optimizer | str) -> None:
         """One step of the optimizer with the gradient of the last backward."""
         self._call(lib.pn_net_update, optimizer_struct(optimizer))
 
@@ -186,7 +186,7 @@ class Net(Handle):
         self,
         x: npt.ArrayLike,
         y: npt.ArrayLike,
-        optimizer: Optimizer,
+        optimizer: Optimizer | str,
         sample_weight: npt.ArrayLike | None = None,
         augment: Augment | None = None,
     ) -> float:
@@ -348,6 +348,12 @@ class Net(Handle):
 def new_stats(**numbers: float) -> Any:
     """pn_stats *: loss, correct, samples and steps, summed over calls; 0 unless given."""
     return ffi.new("pn_stats *", numbers)
+
+
+def _text(layer: Layer | str) -> str:
+    if isinstance(layer, type):
+        raise TypeError(f"a layer is the class {layer.__name__}; accepted: an object of it, {layer.__name__}(...)")
+    return str(layer)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

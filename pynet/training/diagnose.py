@@ -152,7 +152,7 @@ def _over_fitting(run: Run) -> Iterator[tuple[str, str]]:
     if len(losses) - best > 3 and min(losses[-3:]) > 1.2 * losses[best] and own[-1] < own[best]:
         yield (
             "over-fitting",
-            f"the held-out loss was lowest, {losses[best]:.4f}, after epoch {best + 1} and is {losses[-1]:.4f} now, "
+            f"the validation loss was lowest, {losses[best]:.4f}, after epoch {best + 1} and is {losses[-1]:.4f} now, "
             f"while the training loss fell from {own[best]:.4f} to {own[-1]:.4f}: it over-fits; try --patience 3, "
             "dropout, weight decay, a smaller network, more data",
         )

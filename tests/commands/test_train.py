@@ -84,7 +84,8 @@ def test_output() -> None:
     out, err = end(done)
     assert (done.returncode, err) == (0, "")
     for line in (
-        "data      digits: 1,442 samples for training, 355 for testing; classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        "data      digits: 1,442 samples for training, 355 for validation and testing; classes "
+        "0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
         "source    8x8 digits built into pynet (UCI, E. Alpaydin and C. Kaynak 1998, CC BY 4.0)",
         "inputs    8x8 pixels (bytes), divided by 255, flattened to 64",
         "network   input(64) dense(128) relu dense(64) relu dense(10) softmax",
@@ -96,7 +97,7 @@ def test_output() -> None:
     ):
         assert line in out.splitlines()
     number = r"\d+\.\d\d"
-    epoch = rf"^epoch +\d+/12  loss \d\.\d{{4}}  train {number} %  test {number} %  \d\.\d+ s  [\d,]+ samples/s$"
+    epoch = rf"^epoch +\d+/12  loss \d\.\d{{4}}  train {number} %  validation {number} %  \d\.\d+ s  [\d,]+ samples/s$"
     assert len(re.findall(epoch, out, re.M)) == 12
     net, digits = pynet.load("digits.safetensors"), data.load("digits")
     figures = net.evaluate(digits.x_test, digits.y_test)
@@ -207,7 +208,7 @@ def test_validation_split() -> None:
     assert found["test_accuracy"] == net.evaluate(digits.x_test, digits.y_test).accuracy
     out = run(*FEW, "--val-split", "0.1").out
     assert f"{len(x):,} samples for training, {len(x_val)} for validation, 355 for testing" in out
-    assert re.search(r"train .* %  val .* %", out)
+    assert re.search(r"train .* %  validation .* %", out)
 
 
 def test_own_data(folder: Path) -> None:

@@ -238,7 +238,7 @@ def test_a_list_of_batches_has_a_length_that_a_schedule_can_use() -> None:
         ([(X, Y), (X * np.nan, Y)], {}, "x of batch 2 holds nan in sample 0, feature 0"),
         (Batches(), {"schedule": Cosine()}, "a schedule counts the steps of an epoch"),
         ([(X, Y)], {"sample_weight": [1]}, "sample_weight and class_weight are for arrays"),
-        ([(X, Y)], {"validation_split": 0.5}, "validation_split is for arrays"),
+        ([(X, Y)], {"validation_split": 0.5}, "a fraction for validation is for arrays"),
         ([(X, Y)], {"metrics": {"f1": max}}, "metrics f1: they need validation data"),
     ],
 )

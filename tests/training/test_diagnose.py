@@ -95,7 +95,7 @@ def test_over_fitting() -> None:
     falls = [1.0, 0.9, 0.8, 0.7, 0.6]
     (message,) = said([0.9, 0.5, 0.65, 0.7, 0.8], falls)
     assert message.startswith(
-        "the held-out loss was lowest, 0.5000, after epoch 2 and is 0.8000 now, while the training"
+        "the validation loss was lowest, 0.5000, after epoch 2 and is 0.8000 now, while the training"
     )
     assert said([0.9, 0.5, 0.65, 0.55, 0.8], falls) == said([0.9, 0.8, 0.5, 0.9, 0.9], falls) == []
     assert said([0.9, 0.5, 0.65, 0.7, 0.8], falls[::-1]) == []
