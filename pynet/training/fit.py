@@ -30,7 +30,7 @@ from pynet.training.arguments import (
     whole,
 )
 from pynet.training.callbacks import EarlyStopping, Run, call, check
-from pynet.training.diagnose import source_of_nonfinite
+from pynet.training.diagnose import scaling_advice, source_of_nonfinite
 from pynet.training.feed import ArrayFeed, BatchFeed, Feed, check_finite, fingerprint, learns_from
 from pynet.training.history import History
 from pynet.training.progress import Progress
@@ -306,11 +306,13 @@ class _Loop:
         try:
             return next(calls, None)
         except FloatingPointError as error:
-            reason = str(error)
+            reason, advice = str(error), ""
             if isinstance(error, LossNotFiniteError):
-                reason = "the loss is not finite"
-                reason += source_of_nonfinite(self.net, self.feed.batch(self.progress.stats))
-            raise FloatingPointError(f"{self._place(1)}: {reason}; a smaller learning rate may help") from None
+                batch = self.feed.batch(self.progress.stats)
+                reason = f"the loss is not finite{source_of_nonfinite(self.net, batch)}"
+                advice = scaling_advice(batch)
+            advice = advice or "a smaller learning rate may help"
+            raise FloatingPointError(f"{self._place(1)}: {reason}; {advice}") from None
 
     def _place(self, after: int) -> str:
         return f"epoch {self._run.epoch}, batch {self.progress.stats.steps + after}"
