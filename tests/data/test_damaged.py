@@ -369,3 +369,19 @@ def test_every_byte_of_a_header(tmp_path: Path) -> None:
         content[bit // 8] ^= 1 << bit % 8
         (folder / IMAGES).write_bytes(content)
         refused(folder, re.escape(IMAGES))
+
+
+def test_a_small_file_of_many_labels_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """30 MB of labels in 30 kB: what the header promises is compared with the images first."""
+    images = np.zeros((3, 4, 4), np.uint8)
+    for part in ("train", "t10k"):
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(images))
+        content = idx_bytes(np.zeros(30_000_000, np.uint8))
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(content, 1))
+    with pytest.raises(DataError, match=r"holds 3 images, .* holds 30000000 labels: they must be as many"):
+        data.load(tmp_path)
+    tracemalloc.start()
+    with pytest.raises(DataError):
+        data.load(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
