@@ -6,7 +6,6 @@ found.prediction, found.confidence           ("3", 0.987)
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -18,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pynet.data.inputs import NOTE as INPUTS
+from pynet.data.inputs import Inputs
 from pynet.errors import DataError
 from pynet.metrics import class_scores
 from pynet.network import Network, load
@@ -26,6 +27,7 @@ from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import NOTE, Preparation
 
 MODEL_SUFFIX = ".safetensors"
+FOREIGN = "it is a safetensors file but holds no pynet network"  # what load says of other programs' files
 SURE = 0.6  # below this confidence the network is called unsure
 
 # A picture's name, and what the network gets; None: no ink.
@@ -37,7 +39,8 @@ class Prediction:
     """What a network says to one picture.
 
     prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink.
-    probabilities: by class name; of a network without softmax, its outputs as they are. warning: what is doubtful, or
+    probabilities: by class name, and where several have one, also by number, as in "a (2)"; of a network without
+    softmax, its outputs as they are. warning: what is doubtful, or
     what is wrong. seen: uint8, the input that the network got. readable: False where there was no picture to look at.
     """
 
@@ -98,7 +101,7 @@ def _image(values: npt.NDArray[Any]) -> Image.Image:
 def predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[Prediction]:
     """The predictions for prepared pictures, in order; an error or no ink takes the place of what could not be."""
     inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
-    outputs = iter(class_scores(net, np.stack(inputs), temperature) if inputs else ())
+    outputs = iter(class_scores(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
     found = []
     for name, x in seen:
         if isinstance(x, DataError):
@@ -110,8 +113,15 @@ def predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[
     return found
 
 
+def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    """Pictures x (n, ...) in the scale of the model's training, where that is known. Raises DataError."""
+    note = net.meta.get(INPUTS)
+    return x if note is None else Inputs.from_note(note).pictures(x)
+
+
 def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: npt.NDArray[np.float32]) -> Prediction:
     classes = net.classes if len(net.classes) == len(output) else [str(i) for i in range(len(output))]
+    classes = [f"{name} ({i})" if name in classes[:i] else name for i, name in enumerate(classes)]
     best = int(output.argmax())
     confidence = float(output[best])
     doubt = "the network is unsure" if not confidence >= SURE else None
@@ -124,14 +134,18 @@ def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: np
 def load_model(path: Path | None = None) -> tuple[Path, Network]:
     """The model at path, or the one in the working folder that was saved last, and its place.
 
-    OSError, ValueError: there is none; the message says how to get one.
+    OSError, ValueError: there is none, or it is damaged; the message says how to get one. Other programs' safetensors
+    files are passed over, damaged ones are not: an older model in their place would be a surprise.
     """
     if path is not None:
         return path, load(path)
     found = [(entry.stat().st_mtime_ns, entry) for entry in Path().glob(f"*{MODEL_SUFFIX}") if entry.is_file()]
     for _, entry in sorted(found, reverse=True):
-        with contextlib.suppress(OSError, ValueError):  # safetensors files of other programs
+        try:
             return entry, load(entry)
+        except ValueError as error:
+            if FOREIGN not in str(error):
+                raise ValueError(f"{error}; it is the newest model here, --model FILE names another") from None
     raise FileNotFoundError("no model in this folder: run `pynet train` here first, or name one by --model FILE")
 
 

@@ -22,7 +22,7 @@ EXAMPLES = """\
 examples:
   pynet evaluate                                       the newest model, on the test samples of its data set
   pynet evaluate --model mnist.safetensors --on train  on what it has learnt from
-  pynet evaluate --dataset fashion-mnist               on another data set
+  pynet evaluate --data more.csv                       on other data of the same classes, all of them
   pynet evaluate --data own.npz --json > report.json
 
 calibration error: the mean distance between confidence and accuracy, in 15 intervals of confidence (Guo et al. 2017).
@@ -34,7 +34,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser("pynet evaluate", "Measures a model on a data set.", EXAMPLES)
     choose.add_model_option(parser)
     choose.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
-    parser.add_argument("--on", choices=["test", "train"], default="test", help="which samples (default: test)")
+    choose.add_on_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
     return parser.parse_args(argv)
 
@@ -42,14 +42,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def evaluate(options: argparse.Namespace) -> None:
     """The whole command."""
     place, net = load_model(options.model)
-    chosen = choose.dataset(options, net)
-    choose.check_suits(net, chosen, f"the model {place}", ValueError)
+    chosen = choose.suited(net, choose.dataset(options, net), f"the model {place}")
     x, y = choose.samples(chosen, options.on)
     report = measure(net, x, y, chosen.classes)
     if options.json:
-        print(json.dumps({"model": str(place), "dataset": chosen.name, "on": options.on} | _plain(report)))
+        on = options.on if len(chosen.x_train) else "all"
+        print(json.dumps({"model": str(place), "dataset": chosen.name, "on": on} | _plain(report)))
     else:
-        print(f"model        {place}: {net.spec}\ndata         {chosen.name}: {len(y):,} samples for {options.on}ing")
+        print(f"model        {place}: {net.spec}\ndata         {choose.named(net, chosen, options.on)}")
         print(_text(report, net, chosen))
 
 

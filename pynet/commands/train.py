@@ -17,13 +17,12 @@ import numpy as np
 
 from pynet import kernels
 from pynet._ffi import VERSION, Array
-from pynet.commands import cli
+from pynet.commands import choose, cli
 from pynet.commands.cli import EXPECTED, Stopped
 from pynet.commands.train_options import parse
 from pynet.commands.train_task import Task, prepare
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation
-from pynet.pictures.preparation import NOTE
 from pynet.text import percent
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
@@ -112,11 +111,7 @@ class Training:
         """In the model: what it is trained on, and how."""
         task, notes = self.task, self.task.net.meta
         notes.pop("test_accuracy", None)
-        notes["dataset"] = task.data.name.encode(errors="replace").decode()
-        if task.data.pictures:
-            notes[NOTE] = task.data.pictures.note()
-        else:
-            notes.pop(NOTE, None)
+        choose.remember(task.net, task.data)
         notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
         notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
         notes["augment"] = str(task.augment or "none")

@@ -17,9 +17,11 @@ from pynet.commands.cli import UsageError
 from pynet.commands.presets import PRESETS, layers_for
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
 from pynet.data import Dataset
+from pynet.data.inputs import Inputs
 from pynet.network import Network, load
 from pynet.optim import Optimizer
 from pynet.schedules import Schedule
+from pynet.text import picture_shape
 from pynet.training.callbacks import EarlyStopping
 from pynet.training.checkpoint import Checkpoint
 
@@ -78,8 +80,7 @@ def prepare(options: argparse.Namespace) -> Task:
     if net is None:
         net = _network(_text(options, chosen.x_train.shape[1:], len(chosen.classes)), seed)
     _check_suits(options, net, chosen)
-    if math.prod(net.out_shape) == len(chosen.classes):
-        net.classes = list(chosen.classes)
+    net.classes = list(chosen.classes)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
     return Task(
@@ -148,14 +149,27 @@ def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
     chosen = choose.dataset(options, like=net)
     if options.terse and not (options.data or options.dataset) and chosen.name == "digits":
         cli.complain("train", f"using {chosen.source}")
+    if options.load and net:
+        chosen = choose.suited(net, chosen, f"the model {options.load}")
+    elif len(set(chosen.y_train.tolist())) < 2:
+        raise ValueError(f"{chosen.name} has samples of one class alone for training; accepted: two classes or more")
+    else:
+        _warn_of_few_levels(chosen)
     return chosen.limit(options.limit) if options.limit else chosen
+
+
+def _warn_of_few_levels(chosen: Dataset) -> None:
+    """Pixels of 0..16 are usual, but nearly black as bytes, and too light as numbers."""
+    inputs = Inputs.of(chosen.x_train)
+    if inputs.few_levels and inputs.highest > 1 and picture_shape(chosen.x_train.shape[1:]):
+        taken = "divided by 255" if inputs.bytes else "taken as they are"
+        remedy = f"if they are pixels, multiply them by 255/{inputs.highest:g}"
+        cli.complain("train", f"warning: the samples of {chosen.name} are {inputs}, {taken}; {remedy}")
 
 
 def _check_suits(options: argparse.Namespace, net: Network, chosen: Dataset) -> None:
     """The network and the data to each other, and the options to both."""
-    if options.load:
-        choose.check_suits(net, chosen, f"the model {options.load}", ValueError)
-    else:
+    if not options.load:
         choose.check_suits(net, chosen, "the network", UsageError)
     if options.augment and chosen.x_train.ndim < 3 and len(net.in_shape) < 3:
         raise UsageError(f"--augment changes pictures; the samples of {chosen.name} are rows of {net.in_shape[0]}")

@@ -61,9 +61,7 @@ class Task:
     @cached_property
     def data(self) -> Dataset:
         """The data set; it suits the network."""
-        chosen = choose.dataset(self.options, self.net)
-        choose.check_suits(self.net, chosen, f"the model {self.model[0]}", ValueError)
-        return chosen
+        return choose.suited(self.net, choose.dataset(self.options, self.net), f"the model {self.model[0]}")
 
     @property
     def samples(self) -> tuple[Array, Array]:
@@ -175,7 +173,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("what", metavar="WHAT", nargs="*", help=f"{', '.join(KINDS)} (default: all that suits)")
     choose.add_model_option(parser)
     choose.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
-    add("--on", choices=["test", "train"], default="test", help="which samples (default: test)")
+    choose.add_on_option(parser)
     add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
     add("--layer", metavar="N", help="weights, filters, maps, looks: the layer, as pynet info numbers them")
     add("--units", metavar="N,N,..", type=_units, help="looks: the units of that layer (default: the first 20)")

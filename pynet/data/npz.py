@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import Parts, checked, labels, pixels, read_at_most, reading, unpacked_limit
+from pynet.data.arrays import Parts, are_pixels, checked, labels, pixels, read_at_most, reading, unpacked_limit
 from pynet.errors import DataError
 
 NPZ_PARTS = ("x_train", "y_train", "x_test", "y_test")
@@ -21,10 +21,9 @@ def read_npz(path: Path) -> Parts:
     arrays = npz_arrays(path, NPZ_PARTS)
     x_train, y_train, x_test, y_test = (arrays[name] for name in NPZ_PARTS)
     names = [f"{path}: {name}" for name in NPZ_PARTS]
-    return checked(
-        Parts(pixels(x_train, names[0]), labels(y_train, names[1]), pixels(x_test, names[2]), labels(y_test, names[3])),
-        names,
-    )
+    as_bytes = are_pixels(x_train, x_test)
+    x_train, x_test = pixels(x_train, names[0], as_bytes), pixels(x_test, names[2], as_bytes)
+    return checked(Parts(x_train, labels(y_train, names[1]), x_test, labels(y_test, names[3])), names)
 
 
 def npz_arrays(path: Path, names: tuple[str, ...] | None = None, kinds: str = "iuf") -> dict[str, Array]:

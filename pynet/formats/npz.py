@@ -62,7 +62,14 @@ def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
         flat = value.shape if tensor.ndim > 1 else (value.size,)
         if flat != tensor.shape or (tensor.ndim == 1 and max(value.shape, default=0) != value.size):
             raise ValueError(f"{file}: {key} has shape {value.shape}; the network's {name} is {tensor.shape}")
+        if not (abs(value) <= np.finfo(np.float32).max).all():
+            raise ValueError(f"{file}: {key} holds {_first_bad(value)}; accepted: finite float32 numbers")
     if arrays:
         raise ValueError(f"{file}: {', '.join(sorted(arrays))} belong to no parameter of {net.spec}")
     for name, value in found.items():
         net.tensors[name][...] = value.reshape(net.tensors[name].shape)
+
+
+def _first_bad(values: npt.NDArray[Any]) -> str:
+    index = np.argwhere(~(abs(values) <= np.finfo(np.float32).max))[0]
+    return f"{values[tuple(index)]} at index {tuple(map(int, index))}"

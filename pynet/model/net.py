@@ -105,21 +105,27 @@ class Net(Handle):
 
     @property
     def classes(self) -> list[str]:
-        """Names of the outputs; "0", "1", ... unless set."""
+        """Names of the outputs; "0", "1", ... unless set. A single output may have two: below 1/2, and above."""
         try:
             names = json.loads(self.meta.get("classes", "null"))
         except ValueError:
             names = None
-        if isinstance(names, list) and len(names) == self._out_features:
+        if isinstance(names, list) and len(names) in self._class_counts:
             return [str(name) for name in names]
         return [str(i) for i in range(self._out_features)]
 
     @classes.setter
     def classes(self, names: Iterable[str]) -> None:
         given = [str(name) for name in names]
-        if len(given) != self._out_features:
+        if len(given) not in self._class_counts:
             raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
         self.meta["classes"] = json.dumps(given, ensure_ascii=False)
+
+    @property
+    def _class_counts(self) -> tuple[int, ...]:
+        """How many classes the outputs can tell."""
+        two = self._out_features == 1 and self.loss_name != "cross_entropy"
+        return (1, 2) if two else (self._out_features,)
 
     def weights_sha256(self) -> str:
         """SHA-256 of all parameters, float32 little-endian in network order: equal for equal training."""

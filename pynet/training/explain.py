@@ -192,7 +192,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
     return Explanation(
         spec=net.spec,
         loss_name=net.loss_name,
-        classes=net.classes,
+        classes=net.classes[-output.size :],  # a single output is the probability of the second class
         x=(sample / np.float32(255) if sample.dtype == np.uint8 else sample.astype(np.float32))[0],
         y=targets,
         layers=layers,

@@ -134,6 +134,8 @@ class BatchFeed:
                 raise ValueError(f"there are more batches than their length says: {self.steps}")
             self._net._train(data, None, max(data.n, 1), opt, stats, _after(rates, stats))
             yield data.n
+        if rates is not None and stats.steps < len(rates):  # the schedule would never come to its end
+            raise ValueError(f"there were {stats.steps} batches in epoch {epoch + 1}, their length says {self.steps}")
         if not stats.steps:
             again = "a generator gives them once: for several epochs, pass a list" if epoch else "there is none"
             raise ValueError(f"no batches in epoch {epoch + 1}; {again}")

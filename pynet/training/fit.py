@@ -328,7 +328,7 @@ class _Loop:
     def _rates(self, epoch: int) -> Array | None:
         """The learning rate of each step of this epoch (steps), float64; None: always the same."""
         steps, history = self.feed.steps, self._run.history
-        if self.schedule is None or not steps:
+        if self.schedule is None or steps is None:
             return None
         factors = self.schedule.factors(epoch, self._run.epochs, steps, history.val_loss or history.loss)
         return np.ascontiguousarray(self._opt.learning_rate * factors, np.float64)

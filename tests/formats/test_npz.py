@@ -58,6 +58,11 @@ def test_failed_export_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         ({"net": None}, 'no text of a network under "net"'),
         ({"net": np.array("input(4) dens(5)")}, "did you mean dense"),
         ({"0.b": np.array([None] * 5, dtype=object)}, "0.b has dtype object"),
+        (
+            {"0.b": np.array([0, 1, np.nan, 2, np.inf])},
+            r"0.b holds nan at index \(2,\); accepted: finite float32 numbers",
+        ),
+        ({"0.W": np.where(np.eye(4, 5), 1, -1e39)}, r"0.W holds -1e\+39 at index \(0, 1\)"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:

@@ -247,6 +247,31 @@ def test_batches_that_are_refused(x: Any, options: dict[str, Any], message: str)
         Network(SPEC).fit(x, **options)
 
 
+class Promised(Batches):
+    """Four batches, whatever the length."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def test_a_length_that_is_wrong() -> None:
+    """A schedule would never come to its end, or end too early; nothing else depends on it."""
+    Network(SPEC).fit(Promised(4), epochs=2, schedule=Cosine())
+    with pytest.raises(ValueError, match="there were 4 batches in epoch 1, their length says 5"):
+        Network(SPEC).fit(Promised(5), epochs=2, schedule=Cosine())
+    for length in (0, 3):
+        with pytest.raises(ValueError, match=f"there are more batches than their length says: {length}"):
+            Network(SPEC).fit(Promised(length), epochs=2, schedule=Cosine())
+    net, twin = Network(SPEC), Network(SPEC)
+    net.fit(Promised(9), epochs=2)
+    twin.fit(Batches(), epochs=2)
+    assert net.weights_sha256() == twin.weights_sha256()
+
+
 def test_a_split_that_leaves_a_class_without_validation() -> None:
     y = Y.copy()
     y[y == 2] = 1
