@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL.PngImagePlugin import PngInfo
 
 from pynet.commands import choose, cli
 from pynet.commands.cli import Parser, UsageError, number, path, whole
+from pynet.commands.outputs import check_drawn
 from pynet.errors import DataError
 from pynet.files import replacing
 from pynet.inference import Prediction, Seen, load_model, predictions, preparation_of
@@ -25,7 +27,7 @@ from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
-from pynet.text import drawn
+from pynet.text import DRAWN, drawn
 
 BATCH = 256  # pictures that go through the network at once
 MOST_STDIN = 1 << 28  # bytes of a picture from standard input
@@ -186,6 +188,7 @@ def _check_target(target: Path, inputs: Iterable[Path]) -> None:
         raise UsageError(f"argument --save-seen: {target} is a folder")
     if target.exists() and any(target.samefile(other) for other in inputs if other.exists()):
         raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")
+    check_drawn(target)
 
 
 def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
@@ -193,4 +196,10 @@ def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
     if not seen:
         raise ValueError(f"nothing to write to {target}: there is no picture with ink")
     with replacing(target) as partial:
-        sheet(seen).save(partial, "PNG")
+        sheet(seen).save(partial, "PNG", pnginfo=_mark())
+
+
+def _mark() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Software", DRAWN)
+    return info

@@ -19,8 +19,9 @@ from pynet import kernels
 from pynet._ffi import VERSION, Array
 from pynet.commands import choose, cli
 from pynet.commands.cli import EXPECTED, Stopped
+from pynet.commands.outputs import save_figure
 from pynet.commands.train_options import parse
-from pynet.commands.train_task import Task, prepare
+from pynet.commands.train_task import Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation
 from pynet.text import percent
@@ -188,7 +189,7 @@ def _tell(training: Training) -> None:
 
 
 def _plot(training: Training) -> None:
-    """Draws curves, weights and confusion matrix beside the model."""
+    """Draws curves, weights and confusion matrix into a folder beside the model."""
     from pynet import figures
 
     task = training.task
@@ -201,8 +202,7 @@ def _plot(training: Training) -> None:
         drawn["confusion"] = figures.confusion(training.confusion, task.data.classes)
     for name, figure in drawn.items():
         assert task.target
-        place = figures.save(figure, task.target.with_name(f"{task.target.stem}-{name}.png"))
-        task.say(f"drew {place}")
+        task.say(f"drew {save_figure(figure, beside(task.target, name))}")
 
 
 def _results(training: Training, seconds: float) -> dict[str, Any]:
@@ -246,8 +246,7 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
         except figures.MissingMatplotlib:
             task.say("(no picture: that needs matplotlib)")
         else:
-            place = task.target.with_name(f"{task.target.stem}-lr.png")
-            task.say(f"drew {figures.save(figures.learning_rates(found), place)}")
+            task.say(f"drew {save_figure(figures.learning_rates(found), beside(task.target, 'lr'))}")
 
 
 def train(argv: Sequence[str] | None, begin: float) -> None:

@@ -228,7 +228,11 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--save", metavar="FILE", type=_target, default=DEFAULT_TARGET, help=save)
     add("--history", metavar="FILE", type=_history, help="write the figures of each epoch as .csv or .json")
     add("--explain", action="store_true", help="first go through one step of learning with all its numbers")
-    add("--plot", action="store_true", help="draw curves, weights and confusion matrix as .png beside the model")
+    add(
+        "--plot",
+        action="store_true",
+        help="draw curves, weights and confusion matrix as .png, in a folder beside the model",
+    )
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
     add("--quiet", action="store_true", help="print the test accuracy alone")
     add("--version", action="version", version=f"pynet {VERSION}")

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pynet._ffi import Array, check_environment, optimizer_struct
 from pynet.augment import Augment
 from pynet.commands import choose, cli
 from pynet.commands.cli import UsageError
+from pynet.commands.outputs import check_drawn, check_history, figures_folder
 from pynet.commands.presets import PRESETS, layers_for
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
 from pynet.data import Dataset
@@ -193,6 +195,18 @@ def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
 
 # ---- files ----
 
+PLOTS = ("curves", "weights", "confusion")  # what --plot draws
+
+
+def beside(target: Path, name: str) -> Path:
+    """The picture of this name beside a model."""
+    return figures_folder(target.parent, target.stem) / f"{target.stem}-{name}.png"
+
+
+def _check_pictures(target: Path, names: Sequence[str]) -> None:
+    for place in (beside(target, name) for name in names):
+        check_drawn(place)
+
 
 def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint | None:
     """What --checkpoint and --resume ask for, checked."""
@@ -224,10 +238,7 @@ def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
                 raise UsageError(f"argument --history: {options.history} is used for something else as well")
         if options.history.is_dir():
             raise OSError(f"cannot write {options.history}: it is a folder")
-        if options.history.is_file() and options.history.stat().st_size:
-            with options.history.open("rb") as file:
-                if not file.read(6).startswith((b"epoch,", b"[")):
-                    raise OSError(f"{options.history} is no history that pynet wrote; it is left as it is")
+        check_history(options.history)
         _check_folder(options.history)
     if options.plot:
         if target is None:
@@ -235,6 +246,9 @@ def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
         from pynet import figures
 
         figures.require()
+        _check_pictures(target, PLOTS)
+    if options.find_lr and target:
+        _check_pictures(target, ["lr"])
 
 
 def _check_replaceable(target: Path) -> None:

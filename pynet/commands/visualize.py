@@ -12,6 +12,7 @@ from pynet import data, figures
 from pynet._ffi import Array
 from pynet.commands import choose, cli
 from pynet.commands.cli import UsageError
+from pynet.commands.outputs import check_drawn, figures_folder, save_figure
 from pynet.data import Dataset
 from pynet.inference import load_model
 from pynet.metrics import measure
@@ -72,7 +73,7 @@ class Task:
     def sample(self) -> tuple[Array, int]:
         """The sample that --sample names, and its label."""
         x, y = self.samples
-        i = self.options.sample
+        i = self.options.sample or 0
         if i >= len(x):
             raise UsageError(f"argument --sample: {i} is not accepted; accepted: 0 to {len(x) - 1}")
         return x[i], int(y[i])
@@ -83,6 +84,14 @@ class Task:
         if self.options.toy:
             return str(self.options.toy)
         return (self.options.history[0] if self.options.history else self.model[0]).stem
+
+    def place(self, kind: str) -> Path:
+        """Where the picture goes; options that change what is drawn are part of its name."""
+        options = self.options
+        given = {name: getattr(options, name) for name in USED[kind]}
+        parts = [self.stem, kind, *(f"{name}-{value}" for name, value in given.items() if value not in (None, "test"))]
+        folder = options.out or figures_folder(Path(), self.stem)
+        return folder / f"{'-'.join(parts)}.{options.format}"
 
 
 def _curves(task: Task) -> Figure:
@@ -137,6 +146,18 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "boundary": ("where a network of two inputs changes its mind", _boundary),
 }
 
+# The options that change what a picture shows.
+USED: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
+    "weights": ("layer",),
+    "filters": ("layer",),
+    "maps": ("layer", "sample"),
+    "looks": ("layer", "units"),
+    "temperatures": ("sample",),
+    "samples": ("on",),
+    "confusion": ("on",),
+    "mistakes": ("on",),
+}
+
 
 def visualize(options: argparse.Namespace) -> None:
     """The whole command."""
@@ -147,9 +168,10 @@ def visualize(options: argparse.Namespace) -> None:
     if not (options.toy or options.history):
         _ = task.model  # without one there is nothing to draw
     wanted = options.what or (["boundary"] if options.toy else ["curves"] if options.history else list(KINDS))
-    options.out.mkdir(parents=True, exist_ok=True)
     skipped = []
     for kind in wanted:
+        place = task.place(kind)
+        check_drawn(place)
         try:
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
@@ -157,13 +179,20 @@ def visualize(options: argparse.Namespace) -> None:
                 raise
             skipped.append(f"no {kind}: {error}")
             continue
-        place = figures.save(figure, options.out / f"{task.stem}-{kind}.{options.format}")
+        save_figure(figure, place)
         print(f"{place}  {figure.get_suptitle()}", flush=True)
     print("\n".join(skipped), end="\n" if skipped else "")
 
 
-def _units(text: str) -> list[int]:
-    return [cli.whole(0)(part) for part in text.split(",")]
+class Units(list[int]):
+    """Numbers of units, as one would type them."""
+
+    def __str__(self) -> str:
+        return "-".join(map(str, self))
+
+
+def _units(text: str) -> Units:
+    return Units(cli.whole(0)(part) for part in text.split(","))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -177,9 +206,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
     add("--layer", metavar="N", help="weights, filters, maps, looks: the layer, as pynet info numbers them")
     add("--units", metavar="N,N,..", type=_units, help="looks: the units of that layer (default: the first 20)")
-    add("--sample", metavar="N", type=cli.whole(0), default=0, help="maps, temperatures: which sample (default: 0)")
+    add("--sample", metavar="N", type=cli.whole(0), help="maps, temperatures: which sample (default: 0)")
     add("--toy", choices=list(TOYS), help="boundary: train a small network on this toy data")
-    add("--out", metavar="FOLDER", type=cli.path, default=Path(), help="where to (default: the working folder)")
+    add("--out", metavar="FOLDER", type=cli.path, help="where to (default: MODEL-figures in the working folder)")
     add("--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures (default: png)")
     options = parser.parse_args(argv)
     for name in options.what:

@@ -14,7 +14,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.files import replacing
-from pynet.text import picture_shape, printable
+from pynet.text import DRAWN, picture_shape, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     place = Path(path)
     if place.suffix not in SUFFIXES:
         raise ValueError(f"picture file {str(place)!r}; accepted suffixes: {', '.join(SUFFIXES)}")
-    undated = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[place.suffix]
+    says = {".png": {"Software": DRAWN}, ".svg": {"Creator": DRAWN, "Date": None}}
+    undated = says.get(place.suffix, {"Creator": DRAWN, "CreationDate": None})
     with replacing(place) as partial:
         figure.savefig(partial, dpi=120, format=place.suffix[1:], metadata=undated)
     return place

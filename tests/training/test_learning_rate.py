@@ -69,8 +69,8 @@ def test_find_lr_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     done = run(*DIGITS, "--optimizer", "adam", "--find-lr")
     assert (done.status, done.err) == (0, "")
     assert re.search(r"^learning rate +loss\n +1\.00e-06 .*#\n", done.out, re.M)
-    assert re.search(r"^suggestion: 0\.00\d+\ndrew digits-lr\.png\n", done.out, re.M)
-    assert [path.name for path in tmp_path.iterdir()] == ["digits-lr.png"]
+    assert re.search(r"^suggestion: 0\.00\d+\ndrew digits-figures/digits-lr\.png\n", done.out, re.M)
+    assert [path.name for path in tmp_path.glob("*/*")] == ["digits-lr.png"]
     assert re.fullmatch(r"suggestion: 0\.\d+\n", run(*DIGITS, "--find-lr", "--quiet").out)
     assert sorted(json.loads(run(*DIGITS, "--find-lr", "--json").out)) == ["losses", "rates", "suggestion"]
 
