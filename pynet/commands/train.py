@@ -112,7 +112,7 @@ class Training:
         """In the model: what it is trained on, and how."""
         task, notes = self.task, self.task.net.meta
         notes.pop("test_accuracy", None)
-        choose.remember(task.net, task.data)
+        choose.remember(task.net, task.data, task.data_path)
         notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
         notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
         notes["augment"] = str(task.augment or "none")

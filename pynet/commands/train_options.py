@@ -93,6 +93,8 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--limit", metavar="N", type=whole(1), help="only the first N training samples")
     split = number(0, 1, "a number from 0 to below 1")
+    test = "fraction of own data without a test set to set aside for testing (default: 0.2); 0: learn from all"
+    add("--test-split", metavar="F", type=split, help=test)
     add(
         "--val-split",
         metavar="F",

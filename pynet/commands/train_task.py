@@ -37,6 +37,7 @@ class Task:
     """
 
     data: Dataset
+    data_path: Path | None
     validation: tuple[Array, Array] | None
     own_validation: bool
     net: Network
@@ -87,6 +88,7 @@ def prepare(options: argparse.Namespace) -> Task:
     _check_targets(options, target)
     return Task(
         data=chosen,
+        data_path=choose.data_path(options, net),
         validation=validation,
         own_validation=bool(options.val_split),
         net=net,
@@ -149,7 +151,7 @@ def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) ->
 
 def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
     chosen = choose.dataset(options, like=net)
-    if options.terse and not (options.data or options.dataset) and chosen.name == "digits":
+    if options.terse and not (options.data or options.dataset or options.load) and chosen.name == "digits":
         cli.complain("train", f"using {chosen.source}")
     if options.load and net:
         chosen = choose.suited(net, chosen, f"the model {options.load}")
