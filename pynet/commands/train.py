@@ -7,6 +7,7 @@ the last epoch whose figures were. What could only fail at the end, such as the 
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from pynet._ffi import VERSION, Array
 from pynet.commands import choose, cli
 from pynet.commands.cli import EXPECTED, Stopped
 from pynet.commands.outputs import save_figure
-from pynet.commands.train_options import parse
+from pynet.commands.train_options import optimizer_note, parse
 from pynet.commands.train_task import Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation
@@ -115,6 +116,10 @@ class Training:
         choose.remember(task.net, task.data, task.data_path)
         notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
         notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
+        if more := optimizer_note(task.optimizer):
+            notes["optimizer_options"] = more
+        else:
+            notes.pop("optimizer_options", None)
         notes["augment"] = str(task.augment or "none")
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
 
@@ -153,12 +158,14 @@ def _describe(task: Task) -> None:
     layout = "" if shape == net.in_shape else f", {'flattened to' if len(net.in_shape) == 1 else 'taken as'} "
     layout += "x".join(map(str, net.in_shape)) if layout else ""
     plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_how(task)}, loss {net.loss_name}"
+    words = " ".join(map(shlex.quote, task.as_trained))
+    as_before = f"          as the model was trained before: {words}\n" if words else ""
     task.say(
         f"data      {chosen.name}: {sizes}; classes {names}\n"
         f"source    {chosen.source}\n"
         f"inputs    {'x'.join(map(str, shape))} {scaled}{layout}\n"
         f"network   {net.spec}\n\n{net.summary()}\n\n"
-        f"training  {plan}, seed {task.seed}\n"
+        f"training  {plan}, seed {task.seed}\n{as_before}"
         f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
     )
 

@@ -33,7 +33,8 @@ class Task:
     """A training: of what, on what, how, and where its results go.
 
     validation: what each epoch is measured on, which data is without, but for the test set unless own_validation.
-    continued: the network was trained before. terse: nothing but results is printed.
+    continued: the network was trained before; as_trained: options taken over from that. terse: nothing but results is
+    printed.
     """
 
     data: Dataset
@@ -42,6 +43,7 @@ class Task:
     own_validation: bool
     net: Network
     continued: bool
+    as_trained: Sequence[str]
     seed: int
     epochs: int
     batch_size: int
@@ -93,6 +95,7 @@ def prepare(options: argparse.Namespace) -> Task:
         own_validation=bool(options.val_split),
         net=net,
         continued=bool(options.load),
+        as_trained=options.as_trained,
         seed=seed,
         epochs=_epochs(options, chosen),
         batch_size=options.batch_size,
@@ -113,7 +116,8 @@ def prepare(options: argparse.Namespace) -> Task:
 def _given_network(options: argparse.Namespace) -> Network | None:
     """The network of --load or --net; None where its text depends on the data."""
     if options.load:
-        return load(options.load)
+        loaded: Network = options.loaded
+        return loaded
     if options.net is None:
         return None
     return _network(options.net + _loss(options), options.seed or 0)

@@ -272,6 +272,56 @@ def test_load_goes_on() -> None:
     assert untouched["test_accuracy"] == second["test_accuracy"]
 
 
+def test_load_goes_on_as_the_model_was_trained() -> None:
+    how = ("--optimizer", "adam", "--lr", "0.002", "--beta1", "0.8", "--weight-decay", "0.01", "--clip-norm", "5")
+    others = ("--batch-size", "32", "--schedule", "cosine(final=0.1)", "--augment", "shift=1")
+    assert run(*FEW, *how, *others).status == 0
+    first = pynet.load("digits.safetensors")
+    on = ("--load", "digits.safetensors", "--epochs", "1", "--save", "a.safetensors")
+    said = run(*on)
+    assert (said.status, said.err) == (0, "")
+    assert re.search(
+        r"^training  1 epochs, batches of 32, adam, learning rate 0\.002, schedule cosine\(final=0\.1\), "
+        r"augmentation shift=1, .*\n          as the model was trained before: --batch-size=32 "
+        r"'--schedule=cosine\(final=0\.1\)' --augment=shift=1 --optimizer=adam --lr=0\.002 --beta1=0\.8 "
+        r"--weight-decay=0\.01 --clip-norm=5\.0$",
+        said.out,
+        re.M,
+    )
+    went_on = pynet.load("a.safetensors")
+    assert run(*on, *DIGITS, *how, *others).status == 0
+    assert pynet.load("a.safetensors").weights_sha256() == went_on.weights_sha256()
+    names = ("optimizer", "learning_rate", "optimizer_options", "batch_size", "schedule", "augment")
+    assert {name: went_on.meta[name] for name in names} == {name: first.meta[name] for name in names}
+
+
+def test_what_is_given_besides_load_counts() -> None:
+    assert run(*FEW, "--optimizer", "adam", "--clip-norm", "5", "--batch-size", "32").status == 0
+    for options, words in (
+        (["--optimizer", "sgd"], "--batch-size=32"),
+        (["--lr=0.01"], "--batch-size=32 --optimizer=adam --clip-norm=5.0"),
+        (["--clip-value", "1", "--batch-size", "64"], "--optimizer=adam --lr=0.001"),
+    ):
+        out = run("--load", "digits.safetensors", "--epochs", "1", "--save", "none", *options).out
+        assert f"as the model was trained before: {words}\n" in out
+    out = run("--load", "digits.safetensors", "--epochs", "1", "--save", "none", "--preset", "fast").out
+    assert "as the model was trained" not in out
+    assert "batches of 128, adam, learning rate 0.005, schedule onecycle" in out
+
+
+@pytest.mark.parametrize(
+    ("note", "value"), [("optimizer", "none"), ("learning_rate", "nan"), ("batch_size", "--help"), ("schedule", "(")]
+)
+def test_notes_that_are_no_options_are_not_followed(note: str, value: str) -> None:
+    net = pynet.Network("input(64) dense(10) softmax")
+    net.meta.update({"dataset": "digits", "optimizer": "adam", note: value})
+    net.save("m.safetensors")
+    done = run("--load", "m.safetensors", "--epochs", "1", "--save", "none")
+    assert (done.status, done.err) == (0, "")
+    assert "batches of 64, learning rate 0.1" in done.out
+    assert "as the model was trained" not in done.out
+
+
 # ---- the commands themselves -----------------------------------------------------------------------------------------
 
 
@@ -281,11 +331,12 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 0
     text = capsys.readouterr().out
     options = """dataset data size color no-center net hidden activation epochs batch-size lr loss init seed threads
-        val-split classes limit label-smoothing optimizer momentum beta1 beta2 epsilon weight-decay l2 clip-norm
-        clip-value schedule warmup save load history explain plot json quiet version"""
+        val-split test-split classes limit label-smoothing optimizer momentum beta1 beta2 epsilon weight-decay l2
+        clip-norm clip-value schedule warmup save load history explain plot json quiet version"""
     assert [name for name in options.split() if f"  --{name}" not in text] == []
     assert "default: 10, for the digits 40" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 120
+    pynet.Network("input(784) dense(10) softmax").save("mnist.safetensors")  # an example goes on from it
     examples = re.findall(r"^  pynet train(.*?)(?:   .*)?$", text, re.M)
     for example in examples:
         parse(re.findall(r'(?<=")[^"]+|[^\s"]+', example))
