@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from pynet.commands import choose, cli
 from pynet.commands.cli import EXPECTED, Stopped
 from pynet.commands.outputs import save_figure
 from pynet.commands.train_options import optimizer_note, parse
+from pynet.commands.train_save import Kept, keep_better, learnt_nothing
 from pynet.commands.train_task import Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation
@@ -40,6 +42,10 @@ class Training:
     task: Task
     history: History = field(default_factory=History)
     test: Evaluation | None = None  # None: there is no test set, or the training is not over
+    unsaved: str = ""  # why the model was not written, where one is that has learnt something
+    kept: Kept | None = None  # the model whose place it took, if that was better
+    begun: bool = False
+    hurried: bool = False  # Ctrl-C twice: no figures
 
     def __post_init__(self) -> None:
         self._kept = {name: tensor.copy() for name, tensor in self.task.net.tensors.items()}
@@ -66,13 +72,10 @@ class Training:
 
     def _tested(self) -> Evaluation | None:
         """The figures on the test set: where each epoch was measured on it, those of the last one."""
-        x, y = self.task.data.x_test, self.task.data.y_test
-        if not len(x):
-            return None
         if self.task.own_validation or not self.history.val_loss:
-            return self.task.net.evaluate(x, y)
-        accuracy = self.history.val_accuracy[-1]
-        return Evaluation(self.history.val_loss[-1], accuracy, round(accuracy * len(x)), len(x))
+            return self._evaluated("test")
+        accuracy, samples = self.history.val_accuracy[-1], len(self.task.data.x_test)
+        return Evaluation(self.history.val_loss[-1], accuracy, round(accuracy * samples), samples)
 
     @cached_property
     def confusion(self) -> Array:
@@ -83,6 +86,7 @@ class Training:
     def on_train_begin(self, run: Run) -> None:
         """Those of a checkpoint are in the history by now."""
         self.history = run.history
+        self.begun = True
         checkpoint = self.task.checkpoint
         if checkpoint and checkpoint.resume:
             self.task.say(f"resumed from {checkpoint.path}; epochs that are over: {len(self.history.loss)}")
@@ -93,21 +97,49 @@ class Training:
         for name, tensor in self.task.net.tensors.items():
             np.copyto(self._kept[name], tensor)
 
+    def _restore(self) -> None:
+        for name, tensor in self.task.net.tensors.items():
+            np.copyto(tensor, self._kept[name])
+
     def on_epoch_end(self, run: Run) -> None:
         """Keeps the weights: the figures of this epoch were finite."""
         self._keep()
 
     def salvage(self, error: BaseException) -> str:
-        """After an error, saves the best weights there are, if any were learnt; says so."""
-        tensors = self.task.net.tensors
+        """After an error, saves the best weights there are, if any were learnt; says so, and how to go on."""
         if isinstance(error, FloatingPointError):
-            for name, tensor in tensors.items():
-                np.copyto(tensor, self._kept[name])
-        changed = any(not np.array_equal(tensor, self._kept[name]) for name, tensor in tensors.items())
-        if not changed and not self.history.loss:
-            return " (nothing was saved)"
+            self._restore()
+        resumable = self.begun and self.task.checkpoint and not isinstance(error, FloatingPointError)
+        said = [self._saved_after_all()]
+        if resumable and self.task.checkpoint:
+            said.append(f"--resume goes on from {self.task.checkpoint.path}")
+        return f" ({'; '.join(filter(None, said))})" if any(said) else ""
+
+    def _saved_after_all(self) -> str:
+        if not self._changed() and not self.history.loss:
+            return "nothing was saved"
+        try:
+            self.test = self._evaluated("test")
+        except KeyboardInterrupt:  # a second one: whoever cannot wait gets no figures
+            self.hurried = True
+        except FloatingPointError:
+            self._restore()
         self.save()
-        return f" (what was learnt is in {self.task.target})" if self.task.target else ""
+        if not self.task.target:
+            return ""
+        if self.unsaved:
+            return f"nothing was learnt; {self.task.target} is as it was"
+        return f"what was learnt is in {self.task.target}" + (f"; {self.kept}" if self.kept else "")
+
+    def _evaluated(self, part: str) -> Evaluation | None:
+        """On the "test" or "train" samples; None: there are none."""
+        chosen = self.task.data
+        x, y = (chosen.x_test, chosen.y_test) if part == "test" else (chosen.x_train, chosen.y_train)
+        return self.task.net.evaluate(x, y) if len(x) else None
+
+    def _changed(self) -> bool:
+        """Since the last epoch, or the beginning?"""
+        return any(not np.array_equal(tensor, self._kept[name]) for name, tensor in self.task.net.tensors.items())
 
     def _note_facts(self) -> None:
         """In the model: what it is trained on, and how."""
@@ -124,7 +156,10 @@ class Training:
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
 
     def save(self) -> None:
-        """Writes the model with the figures of its training, and the history."""
+        """Writes the model with the figures of its training, and the history.
+
+        Not the model, if it has learnt nothing and there is one that nobody said to overwrite.
+        """
         task, notes = self.task, self.task.net.meta
         before = notes.get("epochs", "") if task.continued else ""
         notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
@@ -132,9 +167,24 @@ class Training:
         if self.test:
             notes["test_accuracy"] = str(self.test.accuracy)
         if task.target:
-            task.net.save(task.target)
+            self._save_to(task.target)
         if task.history:
             self.history.save(task.history)
+
+    def _save_to(self, target: Path) -> None:
+        """Writes the model, but for one that has learnt nothing in the place of another."""
+        if target.exists():
+            measured = None if self.hurried else self.test or self._evaluated("train")
+            if measured and not self.task.target_given:
+                trained = bool(self.history.loss) or self._changed()
+                accuracy = self.history.accuracy[-1] if self.history.accuracy else None
+                if not self.test:
+                    accuracy = measured.accuracy
+                self.unsaved = learnt_nothing(self.task, trained, accuracy, self.test.accuracy if self.test else None)
+            if self.unsaved:
+                return
+            self.kept = keep_better(self.task, target, measured.accuracy if measured else None)
+        self.task.net.save(target)
 
 
 # ---- what is printed and drawn ----
@@ -192,7 +242,8 @@ def _tell(training: Training) -> None:
     print(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else "no test samples")
     if test and len(task.data.classes) <= MOST_CLASSES and not task.terse:
         task.say(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
-    task.say(f"saved to {task.target}" if task.target else "not saved")
+    if not training.unsaved:
+        task.say(f"saved to {task.target}" if task.target else "not saved")
 
 
 def _plot(training: Training) -> None:
@@ -214,7 +265,7 @@ def _plot(training: Training) -> None:
 
 def _results(training: Training, seconds: float) -> dict[str, Any]:
     """What --json prints."""
-    task, test = training.task, training.test
+    task, test, kept = training.task, training.test, training.kept
     return {
         "dataset": task.data.name,
         "train_samples": len(task.data.x_train),
@@ -227,7 +278,8 @@ def _results(training: Training, seconds: float) -> dict[str, Any]:
         "epochs": [{name: row.get(name) for name in COLUMNS} for row in training.history.rows()],
         "test_accuracy": test.accuracy if test else None,
         "seconds": seconds,
-        "model": str(task.target) if task.target else None,
+        "model": str(task.target) if task.target and not training.unsaved else None,
+        "previous": {"model": str(kept.place), "test_accuracy": kept.accuracy} if kept else None,
         "weights_sha256": task.net.weights_sha256(),
     }
 
@@ -256,13 +308,13 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
             task.say(f"drew {save_figure(figures.learning_rates(found), beside(task.target, 'lr'))}")
 
 
-def train(argv: Sequence[str] | None, begin: float) -> None:
-    """The whole run; begin: when it began, by time.perf_counter."""
+def train(argv: Sequence[str] | None, begin: float) -> int:
+    """The whole run; begin: when it began, by time.perf_counter. Returns the exit status."""
     options = parse(argv)
     task = prepare(options)
     if options.find_lr:
         _find_lr(task, options.json, options.quiet)
-        return
+        return 0
     training = Training(task)
     try:
         _describe(task)
@@ -274,12 +326,21 @@ def train(argv: Sequence[str] | None, begin: float) -> None:
     training.save()
     if options.json:
         print(json.dumps(_results(training, time.perf_counter() - begin)))
-        return
-    _tell(training)
+    else:
+        _tell(training)
+    if training.unsaved:
+        what = f"{task.target} is left as it is{', and so are its pictures' if options.plot else ''}"
+        cli.complain("train", f"error: nothing was learnt: {training.unsaved}; {what}; --save FILE writes the model")
+        return 1
+    if options.json:
+        return 0
     if options.plot:
         _plot(training)
     if task.target:
         task.say(f"next: {cli.program()} visualize --model {task.target}, or evaluate, or info")
+    if training.kept:
+        task.say(training.kept) if not options.quiet else cli.complain("train", str(training.kept))
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ from pynet.commands.presets import PRESETS, layers_for
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
 from pynet.data import Dataset
 from pynet.data.inputs import Inputs
+from pynet.inference import previous_of
 from pynet.network import Network, load
 from pynet.optim import Optimizer
 from pynet.schedules import Schedule
@@ -53,6 +54,7 @@ class Task:
     early_stopping: EarlyStopping | None
     checkpoint: Checkpoint | None
     target: Path | None
+    target_given: bool
     history: Path | None
     terse: bool
 
@@ -61,7 +63,7 @@ class Task:
         """Given or usual."""
         return float(optimizer_struct(self.optimizer).learning_rate)
 
-    def say(self, text: str) -> None:
+    def say(self, text: object) -> None:
         """Prints what is no result."""
         if not self.terse:
             print(text, flush=True)
@@ -105,6 +107,7 @@ def prepare(options: argparse.Namespace) -> Task:
         early_stopping=_early_stopping(options),
         checkpoint=_checkpoint(options, target),
         target=target,
+        target_given=options.save is not DEFAULT_TARGET,
         history=options.history,
         terse=options.terse,
     )
@@ -237,6 +240,8 @@ def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
     if target:
         if os.path.lexists(target):
             _check_replaceable(target)
+            if os.path.lexists(previous_of(target)):
+                _check_replaceable(previous_of(target))
         _check_folder(target)
     if options.history:
         for other in (target, options.data, options.load):
