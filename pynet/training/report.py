@@ -76,7 +76,7 @@ def ending(stopping: EarlyStopping, rows: Sequence[Mapping[str, float]], is_over
     if restored and best >= 0:
         figure = percent(values[best]) if name.endswith("accuracy") else f"{values[best]:.4f}"
         said.append(f"kept the weights of epoch {best + 1}, {name} {figure}")
-    return "; ".join(said)
+    return "\n".join(said)
 
 
 class Report:
