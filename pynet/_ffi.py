@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
 
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
-from pynet.optim import OPTIMIZERS, Optimizer
+from pynet.optim import Optimizer, described
 
 Array = npt.NDArray[Any]
 
@@ -110,11 +110,9 @@ def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:
     return np.frombuffer(ffi.buffer(kept, size), dtype=np.float32).reshape(shape)
 
 
-def optimizer_struct(optimizer: Optimizer) -> Any:
+def optimizer_struct(given: Optimizer | str) -> Any:
     """pn_optim * of a description: the core's usual values where it says None."""
-    if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
-        names = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
-        raise TypeError(f"optimizer is {optimizer!r:.80}; accepted: an object of {names}")
+    optimizer = described(given)
     opt = ffi.new("pn_optim *")
     lib.pn_optim_default(opt, getattr(lib, f"PN_{optimizer.kind.upper()}"))
     for name in (field.name for field in fields(optimizer)):
@@ -138,9 +136,11 @@ def augment_struct(augment: Augment, height: int, width: int) -> Any:
 
 def checked_seed(seed: int) -> int:
     """The seed, if the core can take it: 64 bits."""
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):  # whole numbers of NumPy have it, too
+        raise TypeError(f"seed is {seed!r:.80}; accepted: a whole number, 0 to 2^64 - 1")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed is {seed}; accepted: 0 to 2^64 - 1")
-    return seed
+    return int(seed)
 
 
 def cpu_tables() -> list[str]:

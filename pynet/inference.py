@@ -29,6 +29,7 @@ from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import NOTE, Preparation
 
 MODEL_SUFFIX = ".safetensors"
+PREVIOUS = "-previous"  # of the name of a model that another one took the place of
 FOREIGN = "it is a safetensors file but holds no pynet network"  # what load says of other programs' files
 SURE = 0.6  # below this confidence the network is called unsure
 
@@ -129,15 +130,29 @@ def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: np
 # ---- models ----
 
 
+def previous_of(path: Path) -> Path:
+    """Where the model at path is kept when a worse one takes its place."""
+    return path.with_name(f"{path.stem}{PREVIOUS}{path.suffix}")
+
+
+def _is_previous(path: Path) -> bool:
+    return path.stem.endswith(PREVIOUS) and path.with_stem(path.stem.removesuffix(PREVIOUS)).exists()
+
+
 def load_model(path: Path | None = None) -> tuple[Path, Network]:
     """The model at path, or the one in the working folder that was saved last, and its place.
 
-    OSError, ValueError: there is none, or it is damaged; the message says how to get one. Other programs' safetensors
-    files are passed over, damaged ones are not: an older model in their place would be a surprise.
+    OSError, ValueError: there is none, or it is damaged; the message says how to get one. Passed over are other
+    programs' safetensors files, and models that worse ones took the place of. Damaged ones are not: an older model in
+    their place would be a surprise.
     """
     if path is not None:
         return path, load(path)
-    found = [(entry.stat().st_mtime_ns, entry) for entry in Path().glob(f"*{MODEL_SUFFIX}") if entry.is_file()]
+    found = [
+        (entry.stat().st_mtime_ns, entry)
+        for entry in Path().glob(f"*{MODEL_SUFFIX}")
+        if entry.is_file() and not _is_previous(entry)
+    ]
     for _, entry in sorted(found, reverse=True):
         try:
             return entry, load(entry)

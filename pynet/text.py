@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+DRAWN = "drawn by pynet"  # what picture files say of themselves: commands overwrite no others
 SHADES = " .:-=+*#%@"
 LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from pynet._ffi import Array
 from pynet.commands import cli
 from pynet.commands.cli import UsageError
 from pynet.data import Dataset
+from pynet.data.dataset import TEST_SHARE
 from pynet.data.inputs import NOTE as INPUTS
 from pynet.data.inputs import Inputs
 from pynet.errors import DataError
@@ -22,6 +24,8 @@ from pynet.pictures.preparation import NOTE as PICTURES
 from pynet.pictures.preparation import Preparation
 from pynet.text import times
 
+PLACE = "data"  # the key of the path of own data, as it was typed
+SPLIT = "test_split"  # and of the fraction of them that was set aside, unless the usual one
 UNDIVIDED = "data_sha256"  # the key of Dataset.undivided among the notes of a model file
 SIDE = 28
 MOST_SKIPPED = 10  # pictures that could not be used; of more, the number alone is printed
@@ -78,25 +82,30 @@ def dataset(options: argparse.Namespace, net: Network | None = None, like: Netwo
     and of the named set that it was trained on, only the classes that it knows. Pictures are prepared as those of net,
     or like, were, unless the options say otherwise. Raises DataError, UsageError.
     """
-    wanted = _preparation(options, net or like)
-    if options.data:
-        chosen = data.load(options.data, wanted, divide=net is None)
+    trained = net or like
+    place = data_path(options, trained)
+    wanted = _preparation(options, place, trained)
+    if place:
+        split = _test_split(options, trained, place, wanted)
+        chosen = data.load(place, wanted, divide=net is None, test_split=split)
         for line in chosen.skipped[:MOST_SKIPPED]:
             cli.complain("data", f"left out: {line}")
         if len(chosen.skipped) > MOST_SKIPPED:
             cli.complain("data", f"left out: {len(chosen.skipped) - MOST_SKIPPED:,} more")
         if net is not None and is_of_training(net, chosen):
-            chosen = chosen.divided()
+            chosen = chosen.divided(split)
     elif options.dataset:
         chosen = data.load(options.dataset)
+    elif trained is not None and trained.meta.get("dataset") in NAMED:
+        chosen = data.load(trained.meta["dataset"])
     elif net is None:
         chosen = data.default()
     else:
         name = net.meta.get("dataset", "")
-        if name not in NAMED:
-            trained = f"the model was trained on {name!r}" if name else "the model does not say what it was trained on"
-            raise UsageError(f"{trained}; name data by --data PATH or --dataset NAME")
-        chosen = data.load(name)
+        said = f"the model was trained on {name!r}" if name else "the model does not say what it was trained on"
+        raise UsageError(f"{said}; name data by --data PATH or --dataset NAME")
+    if getattr(options, "test_split", None) is not None and not chosen.undivided:
+        raise UsageError(f"--test-split is for data without a test set of their own; {chosen.name} has one")
     classes = options.classes
     if net is not None and classes is None and (chosen.undivided or not options.data) and is_of_training(net, chosen):
         classes = net.classes if set(net.classes) < set(chosen.classes) else None
@@ -106,6 +115,36 @@ def dataset(options: argparse.Namespace, net: Network | None = None, like: Netwo
         return chosen.only(classes)
     except DataError as error:
         raise UsageError(f"argument --classes: {error}") from None
+
+
+def data_path(options: argparse.Namespace, trained: Network | None) -> Path | None:
+    """Where own data lie: as --data says, or as the model remembers; None: they are none. FileNotFoundError."""
+    given: Path | None = options.data
+    if given or options.dataset or trained is None or PLACE not in trained.meta:
+        return given
+    place = Path(trained.meta[PLACE])
+    if not place.expanduser().exists():
+        raise FileNotFoundError(
+            f"{place}, which the model was trained on, is not there, seen from this folder; "
+            "--data PATH says where it is now"
+        )
+    return place
+
+
+def _test_split(options: argparse.Namespace, trained: Network | None, place: Path, wanted: Preparation | None) -> float:
+    """The fraction of own data for testing: given, or that of the model's training on them, or the usual one."""
+    given = getattr(options, "test_split", None)  # an option of pynet train alone
+    if given is not None:
+        return float(given)
+    if trained is None or SPLIT not in trained.meta:
+        return TEST_SHARE
+    if options.data and not is_of_training(trained, data.load(place, wanted, divide=False)):
+        return TEST_SHARE
+    try:
+        known = float(trained.meta[SPLIT])
+    except ValueError:
+        return TEST_SHARE
+    return known if 0 <= known < 1 else TEST_SHARE
 
 
 def _same_name(net: Network, chosen: Dataset) -> bool:
@@ -121,32 +160,45 @@ def is_of_training(net: Network, chosen: Dataset) -> bool:
     return _same_name(net, chosen)  # a model of an earlier version knows but the name
 
 
-def remember(net: Network, chosen: Dataset) -> None:
-    """Notes in the model what its data are, for those to be given to it later: see docs/how-to.md.
+def remember(net: Network, chosen: Dataset, place: Path | None) -> None:
+    """Notes in the model what its data are, and where, for those to be given to it later: see docs/how-to.md.
 
     A model that was trained before keeps what its inputs were, and which data it has learnt from.
     """
     notes = net.meta
     notes["dataset"] = chosen.name.encode(errors="replace").decode()
-    if chosen.pictures:
-        notes[PICTURES] = chosen.pictures.note()
-    else:
-        notes.pop(PICTURES, None)
+    before = notes.get(UNDIVIDED, "").split()
+    for key, value in (
+        (PICTURES, chosen.pictures and chosen.pictures.note()),
+        (PLACE, _as_text(place)),
+        (SPLIT, str(chosen.test_split) if chosen.undivided and chosen.test_split != TEST_SHARE else ""),
+    ):
+        if value:
+            notes[key] = value
+        else:
+            notes.pop(key, None)
     if chosen.undivided:
-        before = notes.get(UNDIVIDED, "").split()
         notes[UNDIVIDED] = " ".join(dict.fromkeys([*before, chosen.undivided]))
     if INPUTS not in notes:
         notes[INPUTS] = Inputs.of(chosen.x_train).note()
 
 
-def _preparation(options: argparse.Namespace, net: Network | None) -> Preparation | None:
-    """How pictures of --data are prepared: as the options say, else as the model's were; None: nothing is said."""
+def _as_text(place: Path | None) -> str:
+    """A path as a note can hold it, which is text; "" if it is none."""
+    try:
+        return place.as_posix().encode().decode() if place else ""
+    except UnicodeEncodeError:
+        return ""
+
+
+def _preparation(options: argparse.Namespace, place: Path | None, net: Network | None) -> Preparation | None:
+    """How pictures of own data are prepared: as the options say, else as the model's were; None: nothing is said."""
     if options.size or options.color or options.no_center:
-        if not options.data:
+        if not place:
             raise UsageError("--size, --color and --no-center are for --data FOLDER, a folder of pictures")
         side = options.size or SIDE
         return Preparation(side, side, options.color, None if options.no_center else "mnist")
-    if options.data and data.is_picture_folder(options.data) and net is not None and PICTURES in net.meta:
+    if place and data.is_picture_folder(place) and net is not None and PICTURES in net.meta:
         return preparation_of(net)
     return None
 
@@ -219,6 +271,8 @@ def samples(chosen: Dataset, on: str) -> tuple[Array, Array]:
     parts = {"test": (chosen.x_test, chosen.y_test), "train": (chosen.x_train, chosen.y_train)}
     if on == "all":
         return np.concatenate([chosen.x_train, chosen.x_test]), np.concatenate([chosen.y_train, chosen.y_test])
+    if on == "test" and not len(chosen.x_test) and chosen.undivided:
+        on = "train"  # where nothing was set aside
     x, y = parts[on]
     if not len(x):
         why = ", as it is not the data of the training" if chosen.undivided else ""
@@ -231,9 +285,11 @@ def named(net: Network, chosen: Dataset, on: str) -> str:
     count = len(samples(chosen, on)[1])
     if on == "all" or not len(chosen.x_train):
         words = f"{count:,} samples, all there are"
+    elif not len(chosen.x_test):
+        words = f"{count:,} samples, those it was trained on: none were set aside"
     else:
         words = f"{count:,} samples for {on}ing"
-    if chosen.undivided and len(chosen.x_train) and on == "test":
+    if chosen.undivided and len(chosen.x_train) and len(chosen.x_test) and on == "test":
         words += ", those that the training set aside"
     if chosen.undivided and not len(chosen.x_train) and _same_name(net, chosen):
         words += "; not the same as in the training, but called so: some may have been learnt from"

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import io
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from pynet.text import printable
 
 EXPECTED = (OSError, ValueError, ArithmeticError, MemoryError, KeyboardInterrupt)  # anything else is a fault of ours
+
+SYNONYMS = {  # what options are called elsewhere
+    "learning-rate": "--lr",
+    "rate": "--lr",
+    "validation-split": "--val-split",
+    "early-stopping": "--patience",
+    "layers": "--hidden",
+    "output": "--save",
+}
 
 
 class UsageError(Exception):
@@ -47,6 +57,26 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""
         raise UsageError(message)
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
+        """As usual, but for an option that there is not it names the one that was meant, if it can tell."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            name = unknown[0].partition("=")[0]
+            near = self._meant(name)
+            kind = "option" if name.startswith("-") else "argument"
+            self.error(f"there is no {kind} {name!r:.80}" + (f", did you mean {near}?" if near else ""))
+        return options
+
+    def _meant(self, name: str) -> str | None:
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        plain = name.lower().replace("_", "-")
+        synonym = SYNONYMS.get(plain.lstrip("-"))
+        if synonym in known:
+            return synonym
+        return next(iter(difflib.get_close_matches(f"--{plain.lstrip('-')}", known, 1, 0.7)), None)
 
 
 def refuse(text: str, accepted: str) -> NoReturn:
@@ -134,7 +164,7 @@ def _fail(name: str, error: BaseException, note: str = "") -> int:
     if isinstance(error, BrokenPipeError):
         message = "nobody reads the output any more"
     if isinstance(error, UsageError):
-        note = f"; pynet {name} --help lists the options"
+        note = f"{'' if message.endswith('?') else ';'} pynet {name} --help lists the options"
     complain(name, f"error: {message}{note}")
     return 2 if isinstance(error, UsageError) else 1
 

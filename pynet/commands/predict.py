@@ -13,8 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from PIL.PngImagePlugin import PngInfo
+
 from pynet.commands import choose, cli
 from pynet.commands.cli import Parser, UsageError, number, path, whole
+from pynet.commands.outputs import check_drawn
 from pynet.errors import DataError
 from pynet.files import check_writable, replacing
 from pynet.inference import Prediction, Seen, load_model, predictions, preparation_of
@@ -22,7 +25,7 @@ from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
-from pynet.text import drawn, json_text, printable
+from pynet.text import DRAWN, drawn, json_text, printable
 
 BATCH = 256  # pictures that go through the network at once
 MOST_SEEN = 1000  # pictures on a sheet
@@ -195,6 +198,7 @@ def _check_target(target: Path, inputs: Iterable[Path]) -> None:
     check_writable(target)
     if target.exists() and any(target.samefile(other) for other in inputs if other.exists()):
         raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")
+    check_drawn(target)
 
 
 def _save_sheet(target: Path, seen: list[Prediction]) -> None:
@@ -205,4 +209,10 @@ def _save_sheet(target: Path, seen: list[Prediction]) -> None:
         cli.complain("predict", f"{target} shows the first {MOST_SEEN:,} pictures")
     with replacing(target) as file:
         names = [f"{printable(found.file)}\n{_answer(found)}" for found in seen]
-        sheet([found.seen for found in seen if found.seen is not None], names).save(file, "PNG")
+        sheet([found.seen for found in seen if found.seen is not None], names).save(file, "PNG", pnginfo=_mark())
+
+
+def _mark() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Software", DRAWN)
+    return info

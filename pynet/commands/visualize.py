@@ -12,6 +12,7 @@ from pynet import data, figures
 from pynet._ffi import Array
 from pynet.commands import choose, cli
 from pynet.commands.cli import UsageError
+from pynet.commands.outputs import check_drawn, figures_folder, save_figure
 from pynet.data import Dataset
 from pynet.files import check_writable
 from pynet.inference import load_model
@@ -97,6 +98,14 @@ class Task:
             return str(self.options.toy)
         return (self.options.history[0] if self.options.history else self.model[0]).stem
 
+    def place(self, kind: str) -> Path:
+        """Where the picture goes; options that change what is drawn are part of its name."""
+        options = self.options
+        given = {name: getattr(options, name) for name in USED[kind]}
+        parts = [self.stem, kind, *(f"{name}-{value}" for name, value in given.items() if value not in (None, "test"))]
+        folder = options.out or figures_folder(Path(), self.stem)
+        return folder / f"{'-'.join(parts)}.{options.format}"
+
 
 def _curves(task: Task) -> Figure:
     if task.options.history:
@@ -165,6 +174,18 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "boundary": ("where a network of two inputs changes its mind", _boundary),
 }
 
+# The options that change what a picture shows.
+USED: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
+    "weights": ("layer",),
+    "filters": ("layer",),
+    "maps": ("layer", "sample"),
+    "looks": ("layer", "units"),
+    "temperatures": ("sample",),
+    "samples": ("on",),
+    "confusion": ("on",),
+    "mistakes": ("on",),
+}
+
 
 def visualize(options: argparse.Namespace) -> None:
     """The whole command."""
@@ -175,11 +196,11 @@ def visualize(options: argparse.Namespace) -> None:
     if not (options.toy or options.history):
         _ = task.model  # without one there is nothing to draw
     wanted = options.what or (["boundary"] if options.toy else ["curves"] if options.history else list(KINDS))
-    options.out.mkdir(parents=True, exist_ok=True)
     skipped = []
     for kind in wanted:
-        place = options.out / f"{task.stem}-{kind}.{options.format}"
+        place = task.place(kind)
         check_writable(place)
+        check_drawn(place)
         try:
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
@@ -190,14 +211,21 @@ def visualize(options: argparse.Namespace) -> None:
         if not figure.axes:
             skipped.append(f"no {kind}: {figure.get_suptitle()}")
             continue
-        figures.save(figure, place)
+        save_figure(figure, place)
         cli.say(f"{printable(place)}  {figure.get_suptitle()}")
     for line in skipped:
         cli.say(line)
 
 
-def _units(text: str) -> list[int]:
-    return [cli.whole(0)(part) for part in text.split(",")]
+class Units(list[int]):
+    """Numbers of units, as one would type them."""
+
+    def __str__(self) -> str:
+        return "-".join(map(str, self))
+
+
+def _units(text: str) -> Units:
+    return Units(cli.whole(0)(part) for part in text.split(","))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -214,7 +242,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     sample = "maps, saliency, temperatures: which sample (default: 0; temperatures: one it is not quite sure of)"
     add("--sample", metavar="N", type=cli.whole(0), help=sample)
     add("--toy", choices=list(TOYS), help="boundary: train a small network on this toy data")
-    add("--out", metavar="FOLDER", type=cli.path, default=Path(), help="where to (default: the working folder)")
+    add("--out", metavar="FOLDER", type=cli.path, help="where to (default: MODEL-figures in the working folder)")
     add("--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures (default: png)")
     options = parser.parse_args(argv)
     for name in options.what:

@@ -20,6 +20,7 @@ from pynet.data.npz import read_npz
 from pynet.data.splits import split
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
+from pynet.text import percent
 
 TEST_SHARE = 0.2  # of the samples of each class, for testing, where a data set has none for it
 
@@ -31,8 +32,9 @@ class Dataset:
     x_train, x_test: (n, height, width), (n, features) or, pictures in colour, (n, 3, height, width); uint8, which means
     x/255, or float32, taken as it is. y_train, y_test: (n) int32, index into classes. source: one line on where the
     data came from. pictures: how its pictures were prepared, where that is known. skipped: a line for each file that
-    was left out. undivided: where there was no test set, the SHA-256 of all samples in their order, else "". features:
-    names of the numbers of a sample, from the header of a .csv; empty if there are none.
+    was left out. undivided: where there was no test set, the SHA-256 of all samples in their order, else "";
+    test_split: the fraction of them that was set aside for testing. features: names of the numbers of a sample, from
+    the header of a .csv; empty if there are none.
     """
 
     name: str
@@ -45,20 +47,30 @@ class Dataset:
     pictures: Preparation | None = None
     skipped: tuple[str, ...] = ()
     undivided: str = ""
+    test_split: float = 0.0
     features: tuple[str, ...] = ()
 
-    def divided(self) -> Dataset:
-        """With a fifth of each class set aside for testing, where load was told not to; else as it is.
+    def divided(self, fraction: float = TEST_SHARE) -> Dataset:
+        """With this fraction of each class set aside for testing, where load was told not to; else as it is.
 
-        The same samples are always divided alike. Raises DataError: no class has two samples.
+        The same samples are always divided alike; 0: all are for training. Raises DataError: no class has two samples.
         """
         if not self.undivided or len(self.x_train):
             return self
+        if not fraction:
+            parts = Parts(self.x_test, self.y_test, self.x_test[:0], self.y_test[:0])
+            return replace(self, **parts._asdict(), source=f"{self.source}, all of them for training")
+        share = "a fifth" if fraction == TEST_SHARE else percent(fraction)
         try:
-            parts = Parts(*split(self.x_test, self.y_test, TEST_SHARE))
+            parts = Parts(*split(self.x_test, self.y_test, fraction))
         except DataError as error:
             raise DataError(f"{self.source}: no test set can be split off: {error}") from None
-        return replace(self, **parts._asdict(), source=f"{self.source}, a fifth of each class set aside for testing")
+        return replace(
+            self,
+            **parts._asdict(),
+            source=f"{self.source}, {share} of each class set aside for testing",
+            test_split=fraction,
+        )
 
     def with_classes(self, names: Sequence[str]) -> Dataset:
         """The same samples, their labels numbered as these names are: matched by name, whatever the order.
@@ -94,7 +106,7 @@ class Dataset:
         new_label = np.full(len(self.classes), -1, np.int32)
         new_label[wanted] = np.arange(len(wanted), dtype=np.int32)
         train, test = new_label[self.y_train], new_label[self.y_test]
-        if not (test >= 0).any() or (len(train) and not (train >= 0).any()):
+        if any(len(labels) and not (labels >= 0).any() for labels in (train, test)):
             raise DataError(f"classes {list(classes)}: {self.name} has no samples of them for training or for testing")
         return replace(
             self,
@@ -140,7 +152,13 @@ def _first_rows(y: Array, n: int) -> Array | slice:
     return np.sort(np.argsort(place, kind="stable")[:n])
 
 
-def load(name_or_path: str | Path, pictures: Preparation | None = None, *, divide: bool = True) -> Dataset:
+def load(
+    name_or_path: str | Path,
+    pictures: Preparation | None = None,
+    *,
+    divide: bool = True,
+    test_split: float = TEST_SHARE,
+) -> Dataset:
     """A data set by name, or from files.
 
     name_or_path: "mnist", "fashion-mnist" or "digits"; or a folder of pictures, with a sub-folder for each class; a
@@ -151,8 +169,9 @@ def load(name_or_path: str | Path, pictures: Preparation | None = None, *, divid
     A named set is looked for in $PYNET_DATA/<name>/, then in the cache, then downloaded; it is not replaced by another.
     The classes of a file are "0", "1", ... up to the highest training label, those of a folder of pictures its
     sub-folders; train/ and test/, or such names, may be above them, see pynet.data.folders. Where there is no test set,
-    as in a .csv, a fifth of the samples of each class, drawn with a fixed seed, becomes one; divide False: all of them
-    are for testing. Pictures that cannot be used are left out and listed in skipped.
+    as in a .csv, a fifth of the samples of each class, drawn with a fixed seed, becomes one, or another fraction,
+    test_split, from 0 to below 1; divide False: all of them are for testing. Pictures that cannot be used are left out
+    and listed in skipped.
 
     Raises DataError, one line, if the set cannot be had or a file is damaged.
     """
@@ -162,7 +181,7 @@ def load(name_or_path: str | Path, pictures: Preparation | None = None, *, divid
             return _digits()
         if name in SETS:
             return _named(name)
-    return _from_path(Path(name_or_path).expanduser(), str(name_or_path), pictures, divide)
+    return _from_path(Path(name_or_path).expanduser(), str(name_or_path), pictures, divide, test_split)
 
 
 def default(timeout: float = 5.0) -> Dataset:
@@ -202,10 +221,10 @@ def _digits() -> Dataset:
     return Dataset("digits", *idx_parts(paths, arrays), tuple("0123456789"), source, prepared)
 
 
-def _from_path(path: Path, given: str, pictures: Preparation | None, divide: bool) -> Dataset:
+def _from_path(path: Path, given: str, pictures: Preparation | None, divide: bool, test_split: float) -> Dataset:
     if is_picture_folder(path):
         found = _of_pictures(path, pictures or Preparation(28, 28))
-        return found.divided() if divide else found
+        return found.divided(test_split) if divide else found
     if pictures:
         raise DataError(
             f"{given}: no folder of pictures with a sub-folder for each class, so that none can be prepared"
@@ -229,7 +248,7 @@ def _from_path(path: Path, given: str, pictures: Preparation | None, divide: boo
             check_label_column(path, x, y)
         found = _numbered(path.stem, _undivided(x, y), f"{path}, labels in the first column")
         found = replace(found, undivided=_digest(x, y), features=csv_features(path))
-        return found.divided() if divide else found
+        return found.divided(test_split) if divide else found
     raise DataError(f"{path}: not a .npz or .csv file; of IDX files, name the folder they are in")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.files import replacing
-from pynet.text import percent, picture_shape, printable
+from pynet.text import DRAWN, percent, picture_shape, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"picture file {str(place)!r}; accepted suffixes: {', '.join(SUFFIXES)}")
     from pynet.figures.page import own_style
 
-    undated = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[place.suffix]
+    says = {".png": {"Software": DRAWN}, ".svg": {"Creator": DRAWN, "Date": None}}
+    undated = says.get(place.suffix, {"Creator": DRAWN, "CreationDate": None})
     with replacing(place) as file, own_style():
         figure.savefig(file, dpi=120, format=place.suffix[1:], metadata=undated)
     return place

@@ -53,7 +53,7 @@ class Net(Handle):
     """A network without its training, which Network adds; see there."""
 
     def __init__(self, spec: str | Iterable[Layer | str], seed: int = 0) -> None:
-        words = spec if isinstance(spec, str) else " ".join(str(layer) for layer in spec)
+        words = spec if isinstance(spec, str) else " ".join(_text(layer) for layer in spec)
         if "\0" in words:
             raise ValueError("the text of a network holds a NUL character")
         number = checked_seed(seed)
@@ -192,7 +192,7 @@ class Net(Handle):
         """The gradient of that loss for every parameter: net.gradients, layers[i].dW, layers[i].db."""
         self._call(lib.pn_net_backward)
 
-    def update(self, optimizer: Optimizer) -> None:
+    def update(self, optimizer: Optimizer | str) -> None:
         """One step of the optimizer with the gradient of the last backward."""
         self._call(lib.pn_net_update, optimizer_struct(optimizer))
 
@@ -200,7 +200,7 @@ class Net(Handle):
         self,
         x: npt.ArrayLike,
         y: npt.ArrayLike,
-        optimizer: Optimizer,
+        optimizer: Optimizer | str,
         sample_weight: npt.ArrayLike | None = None,
         augment: Augment | None = None,
     ) -> float:
@@ -381,6 +381,12 @@ def _explained(error: LossNotFiniteError, samples: Samples) -> LossNotFiniteErro
     except ValueError as reason:
         return LossNotFiniteError(f"{error}: {reason}")
     return error
+
+
+def _text(layer: Layer | str) -> str:
+    if isinstance(layer, type):
+        raise TypeError(f"a layer is the class {layer.__name__}; accepted: an object of it, {layer.__name__}(...)")
+    return str(layer)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -18,11 +18,15 @@ _PN_DATA, _UINT8, _FLOAT32 = ffi.typeof("pn_data *"), lib.PN_UINT8, lib.PN_FLOAT
 
 
 class Signature(NamedTuple):
-    """What a network takes and gives: the shapes of a sample and its output; the loss decides what targets may be."""
+    """What a network takes and gives: the shapes of a sample and its output; the loss decides what targets may be.
+
+    whole_numbers: fit was given some, so that others are taken as they are, too; else they could be pixels.
+    """
 
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     loss_name: str
+    whole_numbers: bool = False
 
 
 class Samples:
@@ -185,7 +189,7 @@ def _inputs(takes: Signature, x: npt.ArrayLike | None) -> Array:
         raise ValueError(f"x has shape {a.shape}, this network takes {_accepted(takes.in_shape, a.shape)}")
     if a.dtype == UINT8:
         return np.ascontiguousarray(a)
-    if a.dtype.kind != "f":
+    if a.dtype.kind != "f" and not (takes.whole_numbers and a.dtype.kind in "biu"):
         raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
     return np.ascontiguousarray(a, FLOAT32)
 

@@ -68,13 +68,17 @@ class Callback:
 EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
 
 
-def check(callbacks: Iterable[Any]) -> list[Any]:
-    """The callbacks as a list. TypeError: one has none of the methods."""
-    given = list(callbacks)
+def check(callbacks: Iterable[Any] | Any) -> list[Any]:
+    """The callbacks, or a single one, as a list. TypeError: one has none of the methods."""
+    given = list(callbacks) if isinstance(callbacks, Iterable) and not _listens(callbacks) else [callbacks]
     for callback in given:
-        if not any(callable(getattr(callback, name, None)) for name in EVENTS):
+        if not _listens(callback):
             raise TypeError(f"callback {callback!r:.80} has none of the methods {', '.join(EVENTS)}")
     return given
+
+
+def _listens(callback: object) -> bool:
+    return any(callable(getattr(callback, name, None)) for name in EVENTS)
 
 
 def call(callbacks: Iterable[Any], event: str, run: Run) -> None:

@@ -15,6 +15,7 @@ from pynet.model.samples import one_sample
 from pynet.model.views import LayerView
 from pynet.optim import SGD, Optimizer
 from pynet.text import drawn, percent, picture_shape, printable
+from pynet.training.arguments import optimizer_for
 
 MOST_OUTPUTS = 12  # of more classes, only the likeliest and the right one are listed
 LARGEST = 3  # weight changes that are shown of each tensor
@@ -163,7 +164,7 @@ class Explanation:
         return sorted({*map(int, likeliest), int(self.y.argmax())})
 
 
-def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer | None = None) -> Explanation:
+def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer | str | None = None) -> Explanation:
     """What one step of learning from one sample does; the network stays as it is.
 
     x: one sample, (*in_shape) or (1, ...). y: its label, or its targets (outputs). optimizer: None is SGD(0.1).
@@ -175,7 +176,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
     if math.prod(sample.shape) != math.prod(net.in_shape):
         raise ValueError(f"x has shape {np.shape(x)}; one sample of this network is {net.in_shape}")
     answer = answer.reshape(1) if answer.size == 1 else answer.reshape(1, -1)
-    optimizer = optimizer or SGD()
+    optimizer = optimizer_for(optimizer)
     before = {name: tensor.copy() for name, tensor in net.tensors.items()}
     twin = net.copy()
     output = twin.forward(sample)[0].ravel()

@@ -21,6 +21,7 @@ from pynet.model.samples import Samples, check_targets
 
 CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
 PROBE = 256  # samples that stand for all of them
+DARKEST_WHITE = 128  # whole numbers of 0 to 255 that reach this are most likely pixels
 
 
 class Feed(Protocol):
@@ -136,6 +137,7 @@ class BatchFeed:
             if rates is not None and stats.steps >= len(rates):
                 raise ValueError(f"there are more batches than their length says: {self.steps}")
             try:
+                learns_from(self._net, x)
                 data = self._net._samples(x, y, augment=self._augment)
                 check_targets(data)
                 self._last = np.asarray(x), np.asarray(y)
@@ -182,3 +184,18 @@ def fingerprint(data: Samples) -> str:
             digest.update(f"{part.dtype.str}{part.shape}".encode())
             digest.update(part.data)
     return digest.hexdigest()
+
+
+def learns_from(net: Net, x: Any) -> None:
+    """Whole numbers are taken as they are by a network that is trained on them, and by no other: they could be pixels.
+
+    ValueError: they are most likely pixels.
+    """
+    values = np.asarray(x)
+    whole_numbers = values.dtype.kind in "bi" or (values.dtype.kind == "u" and values.dtype != np.uint8)
+    if whole_numbers and values.size and values.min() >= 0 and DARKEST_WHITE <= values.max() <= 255:
+        raise ValueError(
+            f"x has dtype {values.dtype} and numbers from {values.min()} to {values.max()}; are they pixels? "
+            "Accepted: x.astype(np.uint8), which means x/255, or x.astype(np.float32), the numbers as they are"
+        )
+    net._signature = net._signature._replace(whole_numbers=whole_numbers)

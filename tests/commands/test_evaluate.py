@@ -110,6 +110,10 @@ def test_own_data(folder: Path) -> None:
     path = write_npz(folder / "own.npz")
     assert run("--data", path, "--epochs", "1").status == 0
     assert found("--data", str(path))["samples"] == 6
+    assert found()["samples"] == 6  # the model remembers the path
+    net = pynet.load("own.safetensors")
+    del net.meta["data"]
+    net.save("own.safetensors")
     one_line(run(command=evaluate), 2, "the model was trained on 'own'; name data by --data PATH or --dataset NAME")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import handwriting
-from helpers.command import Done
+from helpers.command import Done, sha256
 from PIL import Image, ImageOps
 
 import pynet
@@ -159,6 +159,11 @@ def test_save_seen(equipped: Path) -> None:
     before = Path("mouse-0.png").read_bytes()
     assert run("mouse-0.png", "--save-seen", "mouse-0.png").status == 2
     assert run("mouse-0.png", "--save-seen", "./seen.jpg").status == 2
+    own = sha256("mouse-6.png")
+    refused = run("mouse-0.png", "--save-seen", "mouse-6.png")
+    assert (refused.status, refused.out) == (1, "")
+    assert "mouse-6.png is no picture that pynet drew; it is left as it is" in refused.err
+    assert sha256("mouse-6.png") == own
     assert Path("mouse-0.png").read_bytes() == before
     Image.new("L", (90, 90), 250).save("blank.png")
     assert run("blank.png", "--save-seen", "other.png").status == 1
@@ -379,7 +384,7 @@ def test_bad_files_do_not_stop_the_others(equipped: Path) -> None:
 def test_usage(equipped: Path, options: str) -> None:
     done = run(*options.split())
     assert (done.status, done.out) == (2, "")
-    assert done.err.endswith("; pynet predict --help lists the options\n")
+    assert done.err.endswith(" pynet predict --help lists the options\n")
     assert done.err.count("\n") == 1
 
 

@@ -35,10 +35,11 @@ def test_chosen_ones(folder: Path) -> None:
     done = run("looks", "weights", "--layer", "2", "--units", "0,5", "--format", "svg", command=visualize)
     assert (done.status, done.out.count("\n")) == (0, 2)
     assert done.out.startswith(
-        "digits-looks.svg  what layer 2, dense(64), looks for\ndigits-weights.svg  weights of layer 2"
+        "digits-figures/digits-looks-layer-2-units-0-5.svg  what layer 2, dense(64), looks for\n"
+        "digits-figures/digits-weights-layer-2.svg  weights of layer 2"
     )
-    assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-curves.png")
-    assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-curves.pdf")
+    assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-figures/a-curves.png")
+    assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-figures/b-curves.pdf")
     assert run("temperatures", "--sample", "354", command=visualize).status == 0
     assert run("saliency", "--sample", "3", command=visualize).out.startswith("digits-saliency.png  why ")
     assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
@@ -112,7 +113,8 @@ def test_toys(toy: str) -> None:
     done = run("boundary", "--toy", toy, command=visualize)
     assert (done.status, done.err) == (0, "")
     assert re.match(
-        rf"{toy}-boundary.png  (where .*: (9[5-9]|100)\.\d\d % right|what the network says: loss 0\.00)", done.out
+        rf"{toy}-figures/{toy}-boundary.png  (where .*: (9[5-9]|100)\.\d\d % right|what the network says: loss 0\.00)",
+        done.out,
     )
 
 
@@ -141,17 +143,50 @@ def test_train_draws_beside_the_model(folder: Path) -> None:
     done = run(*FEW, "--plot", "--save", "models/a.safetensors")
     assert (done.status, done.err) == (0, "")
     for kind in ("curves", "weights", "confusion"):
-        assert f"drew models/a-{kind}.png\n" in done.out
-        with Image.open(f"models/a-{kind}.png") as picture:
+        assert f"drew models/a-figures/a-{kind}.png\n" in done.out
+        with Image.open(f"models/a-figures/a-{kind}.png") as picture:
             assert min(picture.size) > 400
     assert re.search(r"^next: .*pynet visualize --model models/a.safetensors", done.out, re.M)
     one_line(run(*FEW, "--plot", "--save", "none"), 2, "--plot draws beside the model")
     assert run(*DIGITS, "--plot", "--epochs", "0", "--quiet").status == 0
-    assert sorted(path.name for path in Path().glob("digits*")) == [
+    assert sorted(map(str, Path().glob("digits*"))) == ["digits-figures", "digits.safetensors"]
+    assert sorted(path.name for path in Path("digits-figures").iterdir()) == [
         "digits-confusion.png",
         "digits-weights.png",
-        "digits.safetensors",
     ]
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_pictures_replace_pictures_of_pynet_alone(model: pynet.Network, suffix: str) -> None:
+    drawn, other = Path(f"digits-figures/digits-weights.{suffix}"), Path(f"digits-figures/digits-looks.{suffix}")
+    what = ("weights", "looks", "--format", suffix)
+    assert run(*what, command=visualize).status == 0
+    other.write_bytes(b"somebody's own")
+    done = run(*what, command=visualize)
+    assert (done.status, done.out.count("\n")) == (1, 1)  # the weights were drawn over the weights
+    assert done.err == f"pynet visualize: error: {other} is no picture that pynet drew; it is left as it is\n"
+    assert other.read_bytes() == b"somebody's own"
+    assert b"drawn by pynet" in drawn.read_bytes()
+
+
+def test_what_training_draws_replaces_no_picture_of_somebody_else(folder: Path) -> None:
+    for name, options in (("curves", ["--plot"]), ("lr", ["--find-lr"])):
+        place = Path(f"digits-figures/digits-{name}.png")
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("own")
+        one_line(run(*FEW, *options), 1, f"{place} is no picture that pynet drew")
+        assert place.read_text() == "own"
+
+
+def test_what_a_picture_shows_is_in_its_name(model: pynet.Network) -> None:
+    for options, name in (
+        (["weights", "--layer", "2"], "weights-layer-2"),
+        (["weights"], "weights"),
+        (["temperatures", "--sample", "0"], "temperatures-sample-0"),
+        (["confusion", "--on", "train"], "confusion-on-train"),
+        (["noise", "--layer", "2"], "noise"),
+    ):
+        assert run(*options, command=visualize).out.startswith(f"digits-figures/digits-{name}.png  ")
 
 
 def test_no_display_is_needed(folder: Path) -> None:
@@ -160,4 +195,4 @@ def test_no_display_is_needed(folder: Path) -> None:
     command = [sys.executable, "-m", "pynet", "visualize", "weights"]
     done = subprocess.run(command, capture_output=True, text=True, env=env | {"MPLBACKEND": "tkagg"}, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert Path("m-weights.png").exists()
+    assert Path("m-figures/m-weights.png").exists()

@@ -316,7 +316,7 @@ def test_a_list_of_batches_has_a_length_that_a_schedule_can_use() -> None:
         ([(X, Y), (None, Y)], {}, "batch 2: x is None"),
         (Batches(), {"schedule": Cosine()}, "a schedule counts the steps of an epoch"),
         ([(X, Y)], {"sample_weight": [1]}, "sample_weight and class_weight are for arrays"),
-        ([(X, Y)], {"validation_split": 0.5}, "validation_split is for arrays"),
+        ([(X, Y)], {"validation_split": 0.5}, "a fraction for validation is for arrays"),
         ([(X, Y)], {"metrics": {"f1": max}}, "metrics f1: they need validation data"),
     ],
 )
