@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pynet.files import check_writable
 from pynet.text import DRAWN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+NAME_MAX = 255  # bytes of a file name on all usual file systems
 
 
 def figures_folder(folder: Path, name: str) -> Path:
@@ -17,7 +23,13 @@ def figures_folder(folder: Path, name: str) -> Path:
 
 
 def check_drawn(place: Path) -> None:
-    """OSError: there is a file that is no picture of pynet's, which carries a mark, and it shall not be replaced."""
+    """OSError: the picture cannot be written there, or there is a file that is none of pynet's, which carry a mark."""
+    if os.path.lexists(place.parent):
+        check_writable(place)
+    else:  # save_figure makes the folder
+        check_writable(place.parent)
+        if len(os.fsencode(place.name)) > NAME_MAX:
+            raise OSError(errno.ENAMETOOLONG, f"cannot write {place}: {os.strerror(errno.ENAMETOOLONG)}")
     if place.is_file() and DRAWN.encode() not in place.read_bytes():
         raise OSError(f"{place} is no picture that pynet drew; it is left as it is")
 

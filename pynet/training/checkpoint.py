@@ -101,7 +101,11 @@ class State:
         for name in self.facts | dict(facts):
             was, now = self.facts.get(name, "none"), facts.get(name, "none")
             if was != now:
-                shown = f": {was} then, {now} now" if len(was + now) < 400 and "data" not in name else ""
+                shown = (
+                    f": {printable(was)} then, {printable(now)} now"
+                    if len(was + now) < 400 and "data" not in name
+                    else ""
+                )
                 raise ValueError(f"{place} is the checkpoint of another training, with another {name}{shown}")
 
     def check_agrees(self, net: Net, tensors: Mapping[str, Array], feed: Feed, columns: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from pynet import data
 from pynet._ffi import Array
 from pynet.commands import evaluate, predict, visualize
 from pynet.data import folders
-from pynet.figures import answers
+from pynet.figures.answers import class_names
 
 SMALL = ("--hidden", "8", "--quiet")
 
@@ -117,7 +117,7 @@ def test_one_output_knows_its_two_classes(folder: Path) -> None:
     expected = model.evaluate(digits.x_test, digits.y_test.astype(np.float32)).accuracy
     assert measured()["accuracy"] == measured("--classes", "3,7")["accuracy"] == expected > 0.9
     assert set(pynet.inference.predictions(model, [("a", digits.x_test[0])], 1.0)[0].probabilities or {}) == {"3", "7"}
-    assert answers._names(model, None) == ["7", "3"]
+    assert class_names(model, None) == ["7", "3"]
     with pytest.raises(ValueError, match="3 class names for 1 outputs"):
         model.classes = ["a", "b", "c"]
 

@@ -61,17 +61,17 @@ def targets() -> None:
         (["--history", "loop.csv"], "cannot write loop.csv: Too many levels of symbolic links"),
         (
             ["--plot", "--save", f"{LONG[:243]}.safetensors"],
-            f"cannot write {LONG[:243]}-confusion.png: File name too lo",
+            ": File name too long",
         ),
-        (["--plot", "--save", "busy.safetensors"], "cannot write busy-weights.png: it is a folder"),
-        (["--find-lr", "--save", "busy.safetensors"], "cannot write busy-lr.png: it is a folder"),
+        (["--plot", "--save", "busy.safetensors"], "cannot write busy-figures/busy-weights.png: it is a folder"),
+        (["--find-lr", "--save", "busy.safetensors"], "cannot write busy-figures/busy-lr.png: it is a folder"),
     ],
 )
 def test_before_a_training(monkeypatch: pytest.MonkeyPatch, options: list[str], problem: str) -> None:
     pytest.importorskip("matplotlib")
     targets()
-    os.mkdir("busy-weights.png")
-    os.mkdir("busy-lr.png")
+    os.makedirs("busy-figures/busy-weights.png")
+    os.makedirs("busy-figures/busy-lr.png")
     before = sorted(os.listdir())
     monkeypatch.setattr(pynet.Network, "fit", never)
     monkeypatch.setattr("pynet.training.learning_rate.find_lr", never)
@@ -87,8 +87,9 @@ def test_the_longest_names_work() -> None:
     stem = "n" * 241
     status, err = run(train.main, *SHORT, "--save", f"{stem}.safetensors", "--history", f"{'h' * 251}.csv", "--plot")
     assert (status, err) == (0, "")
-    names = [f"{'h' * 251}.csv", f"{stem}-confusion.png", f"{stem}-curves.png", f"{stem}-weights.png"]
-    assert sorted(os.listdir()) == sorted([*names, f"{stem}.safetensors"])
+    assert sorted(os.listdir()) == sorted([f"{'h' * 251}.csv", f"{stem}-figures", f"{stem}.safetensors"])
+    pictures = [f"{stem}-{name}.png" for name in ("confusion", "curves", "weights")]
+    assert sorted(os.listdir(f"{stem}-figures")) == pictures
 
 
 def test_a_history_that_is_only_read_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +118,13 @@ def test_before_a_prediction(monkeypatch: pytest.MonkeyPatch, target: str) -> No
 
 def test_before_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
-    os.mkdir("moons-boundary.png")
+    os.makedirs("moons-figures/moons-boundary.png")
     monkeypatch.setattr(pynet.Network, "fit", never)
     status, err = run(visualize.main, "--toy", "moons")
-    assert (status, err) == (1, "pynet visualize: error: [Errno 21] cannot write moons-boundary.png: it is a folder\n")
+    assert (status, err) == (
+        1,
+        "pynet visualize: error: [Errno 21] cannot write moons-figures/moons-boundary.png: it is a folder\n",
+    )
 
 
 # ---- what a loaded model says must not cost the training either ----

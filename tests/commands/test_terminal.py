@@ -83,7 +83,7 @@ def test_all_commands_print_through_it() -> None:
                 "sys.stderr.write",
             ):
                 first = ast.unparse(node.args[0]) if node.args else ""
-                assert path.name == "cli.py" or first.startswith("json.dumps("), f"{path.name}: {ast.unparse(node)}"
+                assert path.name == "cli.py" or first.startswith("json_text("), f"{path.name}: {ast.unparse(node)}"
 
 
 # ---- the commands ----

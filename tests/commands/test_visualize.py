@@ -41,7 +41,7 @@ def test_chosen_ones(folder: Path) -> None:
     assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-figures/a-curves.png")
     assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-figures/b-curves.pdf")
     assert run("temperatures", "--sample", "354", command=visualize).status == 0
-    assert run("saliency", "--sample", "3", command=visualize).out.startswith("digits-saliency.png  why ")
+    assert run("saliency", "--sample", "3", command=visualize).out.startswith("digits-figures/digits-saliency.png  why ")
     assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
 
 
@@ -52,7 +52,7 @@ def test_names_of_columns_reach_the_pictures(folder: Path) -> None:
     command = ("boundary", "saliency", "samples", "--data", "small.csv", "--format", "svg")
     assert run(*command, command=visualize).status == 0
     for kind in ("boundary", "saliency", "samples"):
-        assert re.search(r"<!-- height -->", Path(f"small-{kind}.svg").read_text("utf-8"))
+        assert re.search(r"<!-- height -->", Path(f"small-figures/small-{kind}.svg").read_text("utf-8"))
 
 
 def test_no_mistake_is_no_picture(folder: Path) -> None:

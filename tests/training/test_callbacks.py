@@ -381,7 +381,7 @@ def test_metrics_are_measured_on_the_validation_data_after_each_epoch() -> None:
         ({"f1": max, "loss": max}, ValueError, "metrics has 'loss', but the history has a val_loss of its own"),
         ({"f1-score": max}, ValueError, "metrics has 'f1-score'; accepted: names of letters, digits and _"),
         ({3.5: max}, ValueError, r"metrics has 3\.5; accepted: names"),
-        ({"f1": 0.5}, TypeError, r"metric f1 is 0\.5; accepted: a function of y and the outputs"),
+        ({"f1": 0.5}, TypeError, r"metrics is \{'f1': 0\.5\}; accepted: "),
     ],
 )
 def test_metrics_that_are_refused_before_the_training(metrics: Any, error: type[Exception], message: str) -> None:
@@ -427,4 +427,4 @@ def test_a_loss_that_is_not_finite_names_the_layer() -> None:
     net.tensors["2.2.W"][...] = 3e38
     message = r"epoch 1, batch 1: the loss is not finite: layer 2\.2, dense\(8\), puts out inf; a smaller learning rate"
     with pytest.raises(FloatingPointError, match=message):
-        net.fit(X + 10, Y, epochs=1)
+        net.fit(X, Y, epochs=1)
