@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,7 +101,7 @@ def load(name_or_path: str | Path, pictures: Preparation | None = None) -> Datas
             return _digits()
         if name in SETS:
             return _named(name)
-    return _from_path(Path(name_or_path).expanduser(), str(name_or_path), pictures)
+    return _from_path(Path(os.path.expanduser(name_or_path)), str(name_or_path), pictures)
 
 
 def default(timeout: float = 5.0) -> Dataset:
