@@ -8,6 +8,19 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
+# With some of them GCC links crtfastmath.o, which flushes denormals to zero in the whole process that imports the core;
+# all change results that are promised to the bit.
+FAST_MATH = {
+    "-Ofast",
+    "-ffast-math",
+    "-funsafe-math-optimizations",
+    "-fassociative-math",
+    "-freciprocal-math",
+    "-ffinite-math-only",
+    "-fno-signed-zeros",
+    "-mdaz-ftz",
+}
+
 
 class BuildCore(build_ext):
     """Compiles on all cores, and in a build folder that was kept only what has changed."""
@@ -18,6 +31,7 @@ class BuildCore(build_ext):
             self.build_temp = "build/temp"  # an editable install would take a new folder each time
 
     def build_extension(self, ext):
+        leave_out_fast_math([vars(self.compiler), vars(ext)])
         compiler, compile_files = self.compiler, self.compiler.compile
         stamp = Path(self.build_temp, "flags.txt")
         flags = repr((compiler.compiler_so, self.include_dirs, ext.extra_compile_args))
@@ -38,6 +52,18 @@ class BuildCore(build_ext):
 
         compiler.compile = compile_all
         super().build_extension(ext)
+
+
+def leave_out_fast_math(owners):
+    """Takes such flags, of CFLAGS and the like, out of all lists of words for compiler and linker, and says so."""
+    found = set()
+    for owner in owners:
+        for words in owner.values():
+            if isinstance(words, list) and FAST_MATH.intersection(map(str, words)):
+                found |= FAST_MATH.intersection(words)
+                words[:] = [word for word in words if word not in FAST_MATH]
+    if found:
+        print(f"pynet: built without {', '.join(sorted(found))}: they change the arithmetic of the whole process")
 
 
 def is_newer(path, than):
