@@ -10,6 +10,19 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
+# With some of them GCC links crtfastmath.o, which flushes denormals to zero in the whole process that imports the core;
+# all change results that are promised to the bit.
+FAST_MATH = {
+    "-Ofast",
+    "-ffast-math",
+    "-funsafe-math-optimizations",
+    "-fassociative-math",
+    "-freciprocal-math",
+    "-ffinite-math-only",
+    "-fno-signed-zeros",
+    "-mdaz-ftz",
+}
+
 
 class BuildCore(build_ext):
     """Compiles on all cores, and in a build folder that was kept only what has changed."""
@@ -20,6 +33,7 @@ class BuildCore(build_ext):
             self.build_temp = "build/temp"  # an editable install would take a new folder each time
 
     def build_extension(self, ext):
+        leave_out_fast_math([vars(self.compiler), vars(ext)])
         compiler, compile_files = self.compiler, self.compiler.compile
         check_tools(compiler.compiler_so[0])
         stamp = Path(self.build_temp, "flags.txt")
@@ -60,6 +74,18 @@ def check_tools(compiler):
             f"there is no {header}, which this Python's development package has "
             "(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
         )
+
+
+def leave_out_fast_math(owners):
+    """Takes such flags, of CFLAGS and the like, out of all lists of words for compiler and linker, and says so."""
+    found = set()
+    for owner in owners:
+        for words in owner.values():
+            if isinstance(words, list) and FAST_MATH.intersection(map(str, words)):
+                found |= FAST_MATH.intersection(words)
+                words[:] = [word for word in words if word not in FAST_MATH]
+    if found:
+        print(f"pynet: built without {', '.join(sorted(found))}: they change the arithmetic of the whole process")
 
 
 def is_newer(path, than):

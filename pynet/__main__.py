@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pynet._ffi import VERSION
+from pynet.commands import cli
 
 COMMANDS = {  # each is pynet.commands.<name> with a main(argv) -> status
     "train": "train a network on a data set and save it",
@@ -32,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = given[0] if given else "--help"
     if name in COMMANDS:
         return int(importlib.import_module(f"pynet.commands.{name}").main(given[1:]))
+    return cli.run("", lambda: _without_command(name))
+
+
+def _without_command(name: str) -> int:
     if name in ("-h", "--help"):
         print(usage())
         return 0
@@ -40,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     near = difflib.get_close_matches(name, COMMANDS, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(COMMANDS)}"
-    print(f"pynet: error: no command {name!r}; {hint}", file=sys.stderr)
+    cli.complain("", f"error: no command {name!r}; {hint}")
     return 2
 
 

@@ -9,8 +9,11 @@ import io
 import math
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -132,7 +135,10 @@ def program() -> str:
 
 def _nearer(place: str) -> str:
     """A path from the working folder, if it lies in there."""
-    relative = os.path.relpath(place)
+    try:
+        relative = os.path.relpath(place)
+    except OSError:  # the working folder is gone
+        return place
     return place if relative.startswith("..") else relative
 
 
@@ -140,24 +146,84 @@ def _nearer(place: str) -> str:
 
 
 def run(name: str, body: Callable[[], int | None]) -> int:
-    """Runs the body of `pynet name`. Returns the exit status: its own or 0, 1 (error), 2 (options), 130 (Ctrl-C)."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
+    """Runs the body of `pynet name`, or of pynet itself where name is "".
+
+    Returns the exit status: its own or 0, 1 (error), 2 (options), 130 (Ctrl-C), 143 (SIGTERM), 129 (SIGHUP). What is
+    set in the process for it is put back.
+    """
+    with _streams(), _signals(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # what it thinks of pictures is not for who trains
+        try:
+            try:
+                status = body()
+            except SystemExit:  # --help ends so
+                print(end="", flush=True)
+                raise
+            print(end="", flush=True)  # what cannot be written shall fail here
+            return status or 0
+        except Stopped as stopped:
+            return _fail(name, stopped.cause, stopped.note)
+        except (UsageError, *EXPECTED) as error:
+            return _fail(name, error)
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that asks the process to end, which is to be as good as Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise Terminated, where nobody else handles or ignores them."""
+
+    def handle(number: int, _: object) -> NoReturn:
+        raise Terminated(number)
+
+    ours = []
+    if threading.current_thread() is threading.main_thread():
+        known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        ours = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, handle)
     try:
-        status = body()
-        print(end="", flush=True)  # what cannot be written shall fail here
-        return status or 0
-    except Stopped as stopped:
-        return _fail(name, stopped.cause, stopped.note)
-    except (UsageError, *EXPECTED) as error:
-        return _fail(name, error)
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _streams() -> Iterator[None]:
+    """Standard streams that take all there is to print.
+
+    Where the process was started without one, no file that is opened may get its number, and a stream to print to is
+    there: what is printed to no stderr would go to stdout.
+    """
+    with contextlib.ExitStack() as stack:
+        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+            if getattr(sys, name) is None:
+                nowhere = stack.enter_context(open(os.devnull, mode))
+                if mode == "w":
+                    setattr(sys, name, nowhere)
+                    stack.callback(setattr, sys, name, None)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            stack.callback(_set_errors, sys.stdout, sys.stdout.errors)
+            _set_errors(sys.stdout, "backslashreplace")  # a file name may be no text
+        yield
+
+
+def _set_errors(stream: io.TextIOWrapper, errors: str | None) -> None:
+    with contextlib.suppress(OSError, ValueError):  # it can be broken or closed
+        stream.reconfigure(errors=errors)
 
 
 def _fail(name: str, error: BaseException, note: str = "") -> int:
     """Says in one line what went wrong; the exit status."""
     if isinstance(error, KeyboardInterrupt):
         complain(name, f"stopped{note}")
-        return 130
+        return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
     if isinstance(error, OSError):
         _abandon_stdout()
     message = " ".join(str(error).split()) or "out of memory"
@@ -180,7 +246,7 @@ def say(text: object) -> None:
 def complain(name: str, text: str) -> None:
     """One line on stderr."""
     with contextlib.suppress(OSError):  # a broken stderr leaves the exit status to tell
-        print(f"pynet {name}: {printable(text)}", file=sys.stderr)
+        print(f"{'pynet ' + name if name else 'pynet'}: {printable(text)}", file=sys.stderr)
 
 
 def _abandon_stdout() -> None:
@@ -188,4 +254,6 @@ def _abandon_stdout() -> None:
     try:
         print(end="", flush=True)
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        print(end="", flush=True)

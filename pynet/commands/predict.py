@@ -139,6 +139,8 @@ def _named(
 
 
 def _stdin() -> io.BytesIO:
+    if sys.stdin is None:
+        raise DataError("-: standard input is closed")
     content = sys.stdin.buffer.read(MOST_STDIN + 1)
     if not 0 < len(content) <= MOST_STDIN:
         raise DataError(

@@ -54,7 +54,8 @@ presets:
 {_presets()}
 
 defaults: {EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits.
-Ctrl-C stops, saves what was learnt and exits with status 130. Status 2 is an error in the options, 1 any other.
+Ctrl-C stops, saves what was learnt and exits with status 130; SIGTERM and SIGHUP do so with 143 and 129. Status 2 is an
+error in the options, 1 any other.
 """
 
 

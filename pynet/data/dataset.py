@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -181,7 +182,8 @@ def load(
             return _digits()
         if name in SETS:
             return _named(name)
-    return _from_path(Path(name_or_path).expanduser(), str(name_or_path), pictures, divide, test_split)
+    place = Path(os.path.expanduser(name_or_path))
+    return _from_path(place, str(name_or_path), pictures, divide, test_split)
 
 
 def default(timeout: float = 5.0) -> Dataset:

@@ -115,11 +115,15 @@ def read_named(name: str, timeout: float | None = None) -> tuple[Parts, str]:
     known = SETS[name]
     tried = ["$PYNET_DATA is not set"]
     if root := os.environ.get("PYNET_DATA"):
-        folder = Path(root).expanduser() / name
+        folder = Path(os.path.expanduser(root)) / name
         if any(find_idx(folder, part) for part in IDX_PARTS):
             return _read_given(folder, known)
         tried = [f"no data in $PYNET_DATA: {folder}"]
-    cache = cache_folder() / name
+    home = cache_folder()
+    if home is None:
+        tried.append("no cache folder: this user has no home, nor is XDG_CACHE_HOME set")
+        raise UnavailableError(_unavailable(name, tried))
+    cache = home / name
     arrays, faults = _read_cached(cache, known)
     if all(array is not None for array in arrays):
         source = f"{known.title} from the cache {cache}"
@@ -130,11 +134,15 @@ def read_named(name: str, timeout: float | None = None) -> tuple[Parts, str]:
     return idx_parts(paths, [array for array in arrays if array is not None]), source
 
 
-def cache_folder() -> Path:
-    """The folder for downloads, ~/.cache/pynet or what this system uses for it."""
+def cache_folder() -> Path | None:
+    """The folder for downloads, ~/.cache/pynet or what this system uses for it; None: the user has no home."""
     import platformdirs
 
-    return platformdirs.user_cache_path("pynet")
+    try:
+        path = platformdirs.user_cache_path("pynet")
+    except RuntimeError:
+        return None
+    return path if path.is_absolute() else None  # ~ without a home is left as it is by some versions
 
 
 # ---- verifying -------------------------------------------------------------------------------------------------------
@@ -142,14 +150,15 @@ def cache_folder() -> Path:
 
 def _read_part(path: Path, known: NamedSet, i: int) -> tuple[Array, bool | None]:
     """File i of IDX_PARTS and whether it is verified; None: its hash is another, but so it may be."""
-    rank, copies = 3 if i % 2 == 0 else 1, cache_folder() / "unpacked"
-    packed = _sha256(path)
-    copy = unpacked.find(copies, packed, rank)
+    rank, cache = 3 if i % 2 == 0 else 1, cache_folder()
+    packed, copies = _sha256(path), cache / "unpacked" if cache else None
+    copy = unpacked.find(copies, packed, rank) if copies else None
     array, content = copy or read_idx_hashed(path, rank)
     verified: bool | None = packed == known.packed[i] or None
     if known.content:
         verified = content == known.content[i]
-    if not copy and verified is not False and packed != content and _sha256(path) == packed:  # not written meanwhile
+    is_new = not copy and verified is not False and packed != content
+    if copies and is_new and _sha256(path) == packed:  # it was not written meanwhile
         unpacked.keep(copies, packed, array, content)
     return array, verified
 
@@ -292,11 +301,16 @@ class _Download:
                 bar.update(len(piece))
 
     def _unavailable(self, *faults: str) -> UnavailableError:
-        return UnavailableError(
-            f"{self.known.title} cannot be had: {'; '.join([*self.tried, *faults])}. Put its four files "
-            f"(train|t10k-images-idx3-ubyte.gz, train|t10k-labels-idx1-ubyte.gz) into $PYNET_DATA/{self.name} or "
-            f'{self.cache}, or take the built-in data set "digits"'
-        )
+        return UnavailableError(_unavailable(self.name, [*self.tried, *faults], self.cache))
+
+
+def _unavailable(name: str, tried: list[str], cache: Path | None = None) -> str:
+    places = f"$PYNET_DATA/{name}" + (f" or {cache}" if cache else "")
+    return (
+        f"{SETS[name].title} cannot be had: {'; '.join(tried)}. Put its four files "
+        f"(train|t10k-images-idx3-ubyte.gz, train|t10k-labels-idx1-ubyte.gz) into {places}, "
+        f'or take the built-in data set "digits"'
+    )
 
 
 def _pieces(url: str, patience: float, deadline: float | None) -> Generator[tuple[int | None, bytes], None, None]:

@@ -160,15 +160,13 @@ def read_picture_folder(folder: Path, wanted: Preparation) -> Pictures:
     except OSError as error:
         raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from None
     key = _key(files, folder, wanted)
-    place = (
-        cache_folder()
-        / "pictures"
-        / f"{hashlib.sha256(f'{folder.resolve()} {wanted.note()}'.encode()).hexdigest()}.npz"
-    )
-    found = _cached(place, key)
+    cache, name = cache_folder(), hashlib.sha256(f"{folder.resolve()} {wanted.note()}".encode()).hexdigest()
+    place = cache / "pictures" / f"{name}.npz" if cache else None
+    found = _cached(place, key) if place else None
     if found is None:
         found = _prepared(files, wanted)
-        _keep(place, key, found, files, folder, wanted)
+        if place:
+            _keep(place, key, found, files, folder, wanted)
     x, y, test, skipped = found
     if not len(x) or test.all():
         raise DataError(

@@ -1,11 +1,234 @@
-"""What the commands share: an option that there is not, and the one that was meant."""
+"""What all commands share: closed and full streams, signals that ask to end, a working folder or a home that is not."""
 
 from __future__ import annotations
 
-import pytest
-from helpers.command import one_line, run
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from pynet.commands import predict, visualize
+import pytest
+from helpers.command import DIGITS, FEW, GUARD, end, one_line, run, save_model, start, wait_for
+from PIL import Image, ImageDraw
+
+import pynet
+from pynet import __main__ as pynet_command
+from pynet.commands import cli, predict, visualize
+from pynet.data import DataError, download
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+
+
+def shell(line: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A line for the shell, in which pynet is the command."""
+    line = line.replace("pynet ", f"{shlex.quote(sys.executable)} -m pynet ")
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=GUARD, **options)
+
+
+@pytest.fixture
+def picture(folder: Path) -> Path:
+    image = Image.new("L", (40, 40), 255)
+    ImageDraw.Draw(image).line([(10, 8), (28, 30)], 0, 5)
+    image.save("a.png")
+    save_model("m.safetensors", "input(784) dense(10) softmax")
+    return folder / "a.png"
+
+
+# ---- streams ----
+
+
+def test_without_stderr_stdout_stays_clean(picture: Path) -> None:
+    done = shell("pynet predict --json --model m.safetensors nowhere.png a.png 2>&-")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [one["file"] for one in json.loads(done.stdout)] == ["nowhere.png", "a.png"]
+
+
+@pytest.mark.parametrize("command", ["pynet nonsense", "pynet info --nonsense", "pynet info nowhere"])
+def test_without_stderr_an_error_leaves_its_status(command: str) -> None:
+    done = shell(f"{command} 2>&-")
+    assert done.returncode == (1 if "nowhere" in command else 2)
+    assert done.stdout == ""
+
+
+def test_without_stderr_the_digits_take_the_place_of_what_cannot_be_downloaded(folder: Path) -> None:
+    places = {
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
+    }
+    env = {name: value for name, value in os.environ.items() if name != "PYNET_DATA"} | places
+    done = shell("pynet train --epochs 1 --save none --quiet 2>&-", env=env)
+    assert done.returncode == 0
+    assert done.stdout.startswith("test accuracy ")
+
+
+def test_without_stdin(picture: Path) -> None:
+    done = shell("pynet predict - --model m.safetensors <&-")
+    assert (done.returncode, done.stderr) == (1, "pynet predict: error: -: standard input is closed\n")
+
+
+def test_without_any_stream(picture: Path) -> None:
+    """The files that are opened get the numbers of no stream."""
+    done = shell(f"pynet train {' '.join(FEW)} --save n.safetensors --history h.csv <&- >&- 2>&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert pynet.load("n.safetensors").spec.startswith("input(64)")
+    assert Path("h.csv").read_text().startswith("epoch,")
+
+
+@FULL
+@pytest.mark.parametrize("command", ["", "--help", "--version", *(f"{name} --help" for name in pynet_command.COMMANDS)])
+def test_what_cannot_be_printed_is_an_error(command: str) -> None:
+    done = shell(f"pynet {command} >/dev/full")
+    name = f"pynet {command.split()[0]}" if command.endswith(" --help") else "pynet"
+    assert (done.returncode, done.stderr) == (1, f"{name}: error: [Errno 28] No space left on device\n")
+
+
+@FULL
+def test_an_error_that_cannot_be_printed(folder: Path) -> None:
+    done = shell("pynet info nowhere 2>/dev/full")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+# ---- signals ----
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signals_save_what_was_learnt(folder: Path, name: str, status: int) -> None:
+    process = start(*DIGITS, "--epochs", "100000000", "--threads", "1", "--save", "m.safetensors")
+    wait_for(process, f"epoch {2:>9}/")
+    process.send_signal(getattr(signal, name))
+    _, err = end(process)
+    assert process.returncode == status
+    assert err == "pynet train: stopped (what was learnt is in m.safetensors)\n"
+    assert int(pynet.load("m.safetensors").meta["epochs"]) >= 2
+
+
+def test_a_signal_that_is_ignored_stays_so(folder: Path) -> None:
+    """As nohup does it."""
+    options: dict[str, Any] = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    process = start(*DIGITS, "--epochs", "100000000", "--threads", "1", "--save", "m.safetensors", **options)
+    wait_for(process, f"epoch {2:>9}/")
+    process.send_signal(signal.SIGHUP)
+    wait_for(process, f"epoch {4:>9}/")
+    process.send_signal(signal.SIGTERM)
+    end(process)
+    assert process.returncode == 143
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["nonsense"], ["info", "nowhere"], ["info", "--help"]])
+def test_a_command_leaves_the_process_as_it_was(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def state() -> tuple[Any, ...]:
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        return handlers, list(warnings.filters), sys.stdin, sys.stdout, sys.stderr
+
+    before, errors = state(), getattr(sys.stdout, "errors", None)
+    with contextlib.suppress(SystemExit):
+        pynet_command.main(argv)
+    assert state() == before
+    assert getattr(sys.stdout, "errors", None) == errors
+
+
+def test_streams_that_are_missing_are_missing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert cli.run("info", lambda: print("lost") or print("lost", file=sys.stderr)) == 0
+    assert (sys.stdin, sys.stdout, sys.stderr) == (None, None, None)
+
+
+# ---- folders ----
+
+
+def test_the_working_folder_is_gone(folder: Path) -> None:
+    (folder / "gone").mkdir()
+    options = f"--dataset digits --epochs 1 --save {folder}/m.safetensors"
+    done = shell(f"cd gone && rmdir ../gone && pynet train {options} && pynet info {folder}/m.safetensors")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "next: " in done.stdout
+
+
+@pytest.mark.parametrize("command", ["predict a.png", "evaluate", "info", "train --save m.safetensors", "visualize"])
+def test_what_needs_the_working_folder_says_so(folder: Path, command: str) -> None:
+    (folder / "gone").mkdir()
+    done = shell(f"cd gone && rmdir ../gone && pynet {command}", env=os.environ | {"PYNET_DATA": str(folder)})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"pynet {command.split()[0]}: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", ["~nosuchuser/x.csv", "~nosuchuser"])
+def test_the_home_of_nobody(place: str) -> None:
+    done = shell(f"pynet train --data {place}")
+    assert done.returncode == 1
+    assert f"'{place}': no such file or folder" in done.stderr
+    done = shell("pynet train --dataset mnist", env=os.environ | {"PYNET_DATA": place, "XDG_CACHE_HOME": "/dev/null"})
+    assert done.returncode == 1
+    assert f"no data in $PYNET_DATA: {place}/mnist" in done.stderr
+
+
+def test_a_file_whose_name_begins_with_a_tilde(folder: Path) -> None:
+    Path("~nosuchuser.csv").write_text("0,1\n0,2\n1,3\n1,4\n")
+    assert len(pynet.data.load("~nosuchuser.csv").x_train) == 2
+
+
+# ---- no home ----
+
+
+def no_home() -> Path:
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.parametrize("found", [no_home, lambda: Path("~/.cache/pynet")])
+def test_without_a_home_nothing_is_cached(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, found: Callable[[], Path]
+) -> None:
+    """Versions of platformdirs differ in what they do then."""
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: found())
+    monkeypatch.delenv("PYNET_DATA", raising=False)
+    assert download.cache_folder() is None
+    for name in ("a", "b"):
+        for i in range(5):
+            place = folder / "data" / name / f"{i}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            image = Image.new("L", (40, 40), 255)
+            ImageDraw.Draw(image).line([(10, 8 + i), (28, 30)], 0, 5)
+            image.save(place)
+    assert len(pynet.data.load("data").x_train) == 8
+    with pytest.raises(DataError, match="no cache folder: this user has no home, nor is XDG_CACHE_HOME set"):
+        pynet.data.load("mnist")
+    assert pynet.data.default().name == "digits"
+    assert [entry.name for entry in folder.iterdir()] == ["data"]
+
+
+@pytest.mark.mnist
+def test_without_a_home_mnist_is_read(mnist_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: no_home())
+    assert len(pynet.data.load("mnist").x_train) == 60_000
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="needs root, to become another user")
+def test_a_user_without_an_entry(folder: Path) -> None:
+    folder.chmod(0o777)
+    script = """
+import os, platformdirs.unix
+from pynet.data import download
+os.setgid(54321)
+os.setuid(54321)
+print(download.cache_folder())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=GUARD
+    )
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+# ---- options ----
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def test_chosen_ones(folder: Path) -> None:
     assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-figures/a-curves.png")
     assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-figures/b-curves.pdf")
     assert run("temperatures", "--sample", "354", command=visualize).status == 0
-    assert run("saliency", "--sample", "3", command=visualize).out.startswith("digits-figures/digits-saliency.png  why ")
+    out = run("saliency", "--sample", "3", command=visualize).out
+    assert out.startswith("digits-figures/digits-saliency.png  why ")
     assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
 
 

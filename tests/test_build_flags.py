@@ -1,0 +1,55 @@
+"""The flags that the core is compiled and linked with, whatever the environment asks for."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+# Notes how it was called, and makes the file that was asked for.
+COMPILER = """\
+#!{python}
+import sys
+from pathlib import Path
+with open({log!r}, "a") as log:
+    print(*sys.argv[1:], sep="\\t", file=log)
+if "-o" in sys.argv:
+    Path(sys.argv[sys.argv.index("-o") + 1]).touch()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [
+        ("CFLAGS", "-Ofast"),
+        ("LDFLAGS", "-Ofast"),
+        ("CC", "-Ofast"),
+        ("PYNET_CFLAGS", "-Ofast"),
+        ("CFLAGS", "-ffast-math"),
+        ("CFLAGS", "-funsafe-math-optimizations"),
+        ("CFLAGS", "-mdaz-ftz"),
+    ],
+)
+def test_flags_that_change_the_arithmetic_of_the_process_are_left_out(tmp_path: Path, name: str, flag: str) -> None:
+    log, compiler = tmp_path / "log", tmp_path / "cc"
+    compiler.write_text(COMPILER.format(python=sys.executable, log=str(log)))
+    compiler.chmod(0o755)
+    env = {key: value for key, value in os.environ.items() if key not in ("CFLAGS", "LDFLAGS", "LDSHARED")}
+    env |= {"CC": shlex.quote(str(compiler))}
+    env[name] = f"{env.get(name, '')} {flag} -DKEPT".strip()
+    outputs = ["--build-base", tmp_path / "base", "--build-lib", tmp_path / "lib", "--build-temp", tmp_path / "temp"]
+    command = [sys.executable, "setup.py", "-q", "build", *outputs]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    calls = [line.split("\t") for line in log.read_text().splitlines()]
+    links = [call for call in calls if "-shared" in call]
+    assert len(links) == 1
+    assert len(calls) > len(list((ROOT / "csrc").rglob("*.c")))
+    assert not any(flag in call for call in calls)
+    assert any("-DKEPT" in call for call in calls)
+    assert f"pynet: built without {flag}: they change the arithmetic of the whole process\n" in done.stdout
