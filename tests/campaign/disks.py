@@ -18,7 +18,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,11 @@ class Action:
     """
 
     name: str
-    before: dict[str, bytes]
+    before: Mapping[str, bytes]
     act: Callable[[Path], Any]
     writes: tuple[str, ...] = ()
     quiet: bool = False
-    varying: dict[str, Callable[[bytes], bool]] = field(default_factory=dict)
+    varying: Mapping[str, Callable[[bytes], bool]] = field(default_factory=dict)
 
     def accepts(self, name: str, content: bytes | None, expected: bytes | None) -> bool:
         """Is this the expected content of that file?"""

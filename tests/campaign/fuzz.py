@@ -97,7 +97,8 @@ def kinds() -> dict[str, Kind]:
         net = pynet.load(path)
         return int(4 * net.parameters)
 
-    def use_model(draw: random.Random, path: Path) -> None:
+    def use_model(draw: random.Random, path: Path, among: int = 30) -> None:
+        """In 12 of `among` cases with a command."""
         net = pynet.load(path)
         again = path.with_name("again.safetensors")
         net.save(again)
@@ -111,12 +112,12 @@ def kinds() -> dict[str, Kind]:
             preparation_of(net)
         if np.prod(net.in_shape) < 10000:
             net.predict_proba(np.zeros((2, *net.in_shape), np.float32))
-        kind = draw.randrange(30)
+        kind = draw.randrange(among)
         if kind <= 2:
             command("info", path)
         elif kind <= 4:
             command("info", path, "--json")
-        elif kind == 6:
+        elif kind <= 6:
             command("predict", "one.png", "--model", path)
         elif kind == 7:
             command("predict", "one.png", "--json", "--show", "--model", path)
@@ -180,7 +181,7 @@ def kinds() -> dict[str, Kind]:
     return {
         "model": Kind(hostile_models.model_file, load_model, use_model),
         "checkpoint": Kind(hostile_models.checkpoint_file, load_checkpoint, use_checkpoint),
-        "notes": Kind(hostile_models.model_with_notes, load_model, use_model),
+        "notes": Kind(hostile_models.model_with_notes, load_model, lambda draw, path: use_model(draw, path, 12)),
         "text": Kind(lambda draw, _: hostile_models.network_text(draw), load_text, use_text),
         "history": Kind(hostile_models.history_file, lambda path: len(pynet.History.load(path).rows()), use_history),
         "idx": Kind(hostile_data.idx_folder, load_data, use_data),
@@ -292,6 +293,7 @@ def library(name: str) -> str:
 
 def environment(sanitized: bool) -> dict[str, str]:
     env = {**os.environ, "PYTHONPATH": "", "PYNET_NUM_THREADS": "2"}
+    env |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")  # nothing is downloaded here
     if sanitized:
         env["LD_PRELOAD"] = " ".join(map(library, ("libasan.so", "libstdc++.so")))  # matplotlib throws exceptions
         env["PYTHONPATH"] = str(ROOT / "build" / "asan" / "lib")
