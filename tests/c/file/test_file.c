@@ -215,7 +215,7 @@ static void half_written(void)
 {
     pn_net *net = created(text, 5), *larger = created("input(30) dense(100)", 5), *again;
     char err[PN_ERRLEN] = "";
-    struct rlimit before, few;
+    struct rlimit before = {0}, few;
     pn_net_free(saved_and_loaded(net));
     CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && getrlimit(RLIMIT_FSIZE, &before) == 0);
     few = before;

@@ -126,8 +126,7 @@ static const char *const specs[] = {
     "input(784) dense(128) relu dense(10) softmax",
     "input(126) batchnorm dense(290,bias=no) tanh dense(7) loss(mse)",
     "input(20) residual(dense(33) relu residual(dense(5)) layernorm) relu residual(tanh) dense(3) sigmoid loss(bce)",
-    "input(2,9,7) layernorm conv(5,3,pad=same) relu maxpool(2) flatten dropout(0.5) residual(dense(9)) dense(4) "
-    "softmax",
+    "input(2,9,7) layernorm conv(5,3,pad=same) relu maxpool(2) flatten dropout(.5) residual(dense(9)) dense(4) softmax",
     "input(2,9,7) residual(conv(9,3,pad=1,stride=2)) batchnorm globalavgpool dense(4) softmax",
 };
 enum { SPECS = sizeof specs / sizeof *specs };
