@@ -14,7 +14,7 @@ from pynet._ffi import FLOAT32, Array, array, checked_seed, ffi, floats, lib, op
 from pynet.augment import Augment
 from pynet.layers import Layer
 from pynet.model.handle import Handle
-from pynet.model.samples import Samples, Signature, samples
+from pynet.model.samples import Samples, Signature, answers, samples
 from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
 
@@ -146,7 +146,7 @@ class Net(Handle):
 
     def _samples(
         self,
-        x: npt.ArrayLike | None,
+        x: npt.ArrayLike,
         y: npt.ArrayLike | None,
         sample_weight: npt.ArrayLike | None = None,
         augment: Augment | None = None,
@@ -169,7 +169,7 @@ class Net(Handle):
 
     def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
-        samples = self._samples(None, y, sample_weight)
+        samples = answers(self._signature, y, sample_weight)
         mean = ffi.new("double *")
         self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
         return float(mean[0])
@@ -241,13 +241,13 @@ class Net(Handle):
     @property
     def optimizer_state(self) -> OptimizerState:
         """What the optimizer remembers: its kind, the steps it took, its tensors as live views."""
-        info = ffi.new("pn_state_info *")
-        lib.pn_net_state(self._ptr, info)
-        tensors = {}
-        for i in range(info.tensors):
-            tensor = ffi.new("pn_tensor *")
-            self._call(lib.pn_net_state_tensor, i, tensor)
-            tensors[text(tensor.name)] = view(tensor.data, tuple(tensor.shape)[: tensor.rank], self._ptr)
+        info, tensors = ffi.new("pn_state_info *"), {}
+        with self._lock:
+            lib.pn_net_state(self._ptr, info)
+            for i in range(info.tensors):
+                tensor = ffi.new("pn_tensor *")
+                self._call(lib.pn_net_state_tensor, i, tensor)
+                tensors[text(tensor.name)] = view(tensor.data, tuple(tensor.shape)[: tensor.rank], self._ptr)
         return OptimizerState(list(OPTIMIZERS)[info.kind], int(info.steps), tensors)
 
     @optimizer_state.setter
@@ -255,15 +255,16 @@ class Net(Handle):
         """Takes over a state, of this network or one like it; OptimizerState("sgd", 0, {}) begins anew."""
         if state.kind not in OPTIMIZERS:
             raise ValueError(f"optimizer {state.kind!r}; accepted: {', '.join(OPTIMIZERS)}")
-        given, before = state.copy(), self.optimizer_state.copy()  # copies: the views may be our own
-        self._call(lib.pn_net_set_state, list(OPTIMIZERS).index(state.kind), state.steps)
-        own = self.optimizer_state.tensors
-        wanted, got = ({name: t.shape for name, t in tensors.items()} for tensors in (own, given.tensors))
-        if wanted != got:
-            self.optimizer_state = before
-            raise ValueError(f"{state.kind} takes the tensors {wanted}, got {got}")
-        for name, tensor in own.items():
-            tensor[...] = given.tensors[name]
+        with self._lock:
+            given, before = state.copy(), self.optimizer_state.copy()  # copies: the views may be our own
+            self._call(lib.pn_net_set_state, list(OPTIMIZERS).index(state.kind), state.steps)
+            own = self.optimizer_state.tensors
+            wanted, got = ({name: t.shape for name, t in tensors.items()} for tensors in (own, given.tensors))
+            if wanted != got:
+                self.optimizer_state = before
+                raise ValueError(f"{state.kind} takes the tensors {wanted}, got {got}")
+            for name, tensor in own.items():
+                tensor[...] = given.tensors[name]
 
     def copy(self) -> Self:
         """A network of its own with the same parameters, notes, optimizer state and count of updates.

@@ -57,28 +57,35 @@ class Samples:
 
 def samples(
     takes: Signature,
-    x: npt.ArrayLike | None,
+    x: npt.ArrayLike,
     y: npt.ArrayLike | None,
     sample_weight: npt.ArrayLike | None = None,
     augment: Augment | None = None,
 ) -> Samples:
-    """x, y and the weights of the samples (n,), as far as given; ValueError if they do not suit the network.
+    """x with y and the weights of the samples (n,), as far as given; ValueError if they do not suit the network.
 
     augment: how training changes x.
     """
-    inputs = None if x is None else _inputs(takes, x)
+    inputs = _inputs(takes, x)
     labels, targets = (None, None) if y is None else _targets(takes, y)
     given = labels if labels is not None else targets
-    if inputs is not None and given is not None and len(inputs) != len(given):
+    if given is not None and len(inputs) != len(given):
         raise ValueError(f"x has {len(inputs)} samples, y has {len(given)}")
-    some = inputs if inputs is not None else given
-    n = 0 if some is None else len(some)
-    how = None if augment is None or x is None else augment_struct(augment, *picture_size(takes.in_shape, np.shape(x)))
-    if sample_weight is None:
-        return Samples(inputs, labels, targets, n, augment=how)
-    if np.shape(sample_weight) != (n,):
+    how = None if augment is None else augment_struct(augment, *picture_size(takes.in_shape, np.shape(x)))
+    return Samples(inputs, labels, targets, len(inputs), _weights(sample_weight, len(inputs)), how)
+
+
+def answers(takes: Signature, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Samples:
+    """y and the weights of samples (n,) whose x the network has seen; ValueError if they do not suit it."""
+    labels, targets = _targets(takes, y)
+    n = len(labels) if labels is not None else len(targets) if targets is not None else 0
+    return Samples(None, labels, targets, n, _weights(sample_weight, n))
+
+
+def _weights(sample_weight: npt.ArrayLike | None, n: int) -> Array | None:
+    if sample_weight is not None and np.shape(sample_weight) != (n,):
         raise ValueError(f"sample_weight has shape {np.shape(sample_weight)}; these samples take ({n},)")
-    return Samples(inputs, labels, targets, n, array(sample_weight), how)
+    return None if sample_weight is None else array(sample_weight)
 
 
 def picture_size(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
@@ -118,8 +125,10 @@ def class_weights(outputs: int, y: npt.ArrayLike, weights: Mapping[int, float] |
 
 def _inputs(takes: Signature, x: npt.ArrayLike) -> Array:
     a = np.asarray(x)
+    if x is None or a.dtype.kind == "O":
+        raise ValueError(f"x is {x!r:.60}; this network takes an array (n, {_listed(takes.in_shape)})")
     if a.shape[1:] != takes.in_shape and (a.ndim < 2 or math.prod(a.shape[1:]) != math.prod(takes.in_shape)):
-        wanted = ", ".join(str(size) for size in takes.in_shape)
+        wanted = _listed(takes.in_shape)
         hint = "; for one sample, x[None]" if a.size == math.prod(takes.in_shape) else ""
         raise ValueError(f"x has shape {a.shape}, this network takes (n, {wanted}){hint}")
     if a.dtype == UINT8:
@@ -127,6 +136,10 @@ def _inputs(takes: Signature, x: npt.ArrayLike) -> Array:
     if a.dtype.kind != "f":
         raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
     return array(a)
+
+
+def _listed(shape: tuple[int, ...]) -> str:
+    return ", ".join(str(size) for size in shape)
 
 
 def _targets(takes: Signature, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:

@@ -19,8 +19,9 @@ class Notes(MutableMapping[str, str]):
 
     def _items(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        while (key := lib.pn_net_meta_key(self._net._ptr, len(found))) != ffi.NULL:
-            found[text(key)] = text(lib.pn_net_meta_value(self._net._ptr, len(found)))
+        with self._net._lock:  # another thread may change what is read
+            while (key := lib.pn_net_meta_key(self._net._ptr, len(found))) != ffi.NULL:
+                found[text(key)] = text(lib.pn_net_meta_value(self._net._ptr, len(found)))
         return found
 
     def __getitem__(self, key: str) -> str:

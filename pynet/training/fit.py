@@ -70,6 +70,8 @@ def fit(
     FloatingPointError if a loss is not finite, naming epoch, batch and layer; that batch's step is not taken. Ctrl-C
     raises KeyboardInterrupt within a tenth of a second, and what was learnt so far stays in the network.
     """
+    if x is None:
+        raise ValueError("x is None; fit takes x and y, or an iterable that gives batches (x, y)")
     if epochs < 0:
         raise ValueError(f"epochs is {epochs}; accepted: 0 or more")
     if batch_size < 1:
