@@ -20,14 +20,16 @@ EXAMPLES := $(patsubst tests/c/%.c,$(BUILD)/example/%,$(wildcard tests/c/example
 FUZZERS := $(patsubst tests/c/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/c/*/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 
-# Stamps: a venv that can train, one that can test, and the compiled core in pynet/.
+# Stamps, each made after those above it: a venv that can compile, the compiled core in pynet/, a venv that can train, one
+# that can test.
+VENV := .venv/.venv
+CORE := build/.core
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
-CORE := build/.core
 BENCH := build/bench/loop build/bench/peak
 
 ifeq ($(FLAGS),)
-$(error $(PYTHON) pynet/_build.py gave no compiler flags; set PYTHON to a Python 3.10 or newer)
+$(error $(PYTHON) pynet/_build.py gave no compiler flags; PYTHON=... names a Python 3.10 or newer)
 endif
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2) --no-print-directory
@@ -37,8 +39,8 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench bench-peers lint format lib example wheel sdist coverage sanitize neon clang fuzz clean c-tests \
-    fuzzers werror
+.PHONY: help train test test-peers bench bench-peers lint format lib example wheel sdist coverage sanitize campaign neon clang fuzz clean \
+    c-tests fuzzers werror
 
 help: ## list the targets
 	@echo "make TARGET, one of:"
@@ -96,7 +98,7 @@ coverage: $(DEV) ## line coverage of Python (95 % wanted) and C (90 % wanted)
 	exit $$python
 
 SANITIZE := -O2 -g -fno-sanitize-recover=all
-ASAN := $(SANITIZE) -fsanitize=address -fsanitize=undefined
+ASAN := $(SANITIZE) -fsanitize=address -fsanitize=undefined -DNO_MASKED_MOVES
 # The text of 210,000 words takes a second, and ten minutes under ASan.
 PYTEST_ASAN ?= $(wildcard tests/core/test_kernel*.py tests/core/test_network*.py tests/core/test_file*.py) tests/model tests/formats -k "not endless"
 
@@ -106,9 +108,30 @@ sanitize: $(DEV) ## C tests under ASan + UBSan, TSan and valgrind; Python kernel
 	@if command -v valgrind >/dev/null; then \
 	    $(MAKE) c-tests RUN="valgrind --quiet --error-exitcode=1 --leak-check=full"; \
 	else echo "sanitize: no valgrind here, its part was NOT run"; fi
-	$(call instrument,build/asan,$(ASAN))
+	@$(MAKE) build/asan/.core
 	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
 	    $(call INSTRUMENTED,build/asan) $(BIN)/python $(BIN)/pytest $(PYTEST_ASAN)
+
+MINUTES ?= 15
+REFUSALS := build/asan/campaign/allocations
+
+campaign: $(DEV) $(CORE) $(REFUSALS) build/campaign/io_faults.so ## try to break it for MINUTES=15: memory, disks, kills, files, networks
+	@$(BIN)/python tests/campaign --minutes $(MINUTES) $(ARGS)
+
+# With the objects of the package: compiled with sanitizers once, not twice.
+$(REFUSALS): tests/c/campaign/allocations.c build/asan/.core
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(ASAN) $(WARNINGS) -Icsrc -o $@ $< $(SOURCES:%.c=build/asan/temp/%.o) -lm -pthread
+
+build/campaign/%.so: tests/c/campaign/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 $(WARNINGS) -shared -fPIC -o $@ $< -ldl
+
+# The package again, its core under ASan + UBSan.
+build/asan/.core: $(wildcard csrc/* csrc/*/*) $(wildcard pynet/*.py pynet/*/*.py) pyproject.toml | $(DEV)
+	rm -rf build/asan/lib
+	$(call instrument,build/asan,$(ASAN))
+	@touch $@
 
 AARCH64 := aarch64-linux-gnu
 
@@ -132,23 +155,30 @@ clean: ## remove all that make made, .venv too
 
 # ---- the venv ----
 
-$(RUNTIME): pyproject.toml setup.py
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(VENV):
+	@echo "making a virtual environment in .venv, with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+	@echo "installing what the build needs: setuptools, cffi"
 	@$(PIP) install --upgrade setuptools cffi
+	@touch $@
+
+# It says itself how many files it compiles.
+$(CORE): $(VENV) $(wildcard csrc/* csrc/*/*) setup.py pyproject.toml pynet/_build.py
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+$(RUNTIME): pyproject.toml setup.py | $(CORE)
+	@echo "installing pynet into .venv, and what it needs: NumPy, Matplotlib, ..."
 	@$(PIP) install --no-build-isolation --editable ".[plot]"
 	@touch $@
 
-# After $(CORE): both would compile.
-$(DEV): $(RUNTIME) | $(CORE)
+$(DEV): $(RUNTIME)
+	@echo "installing what the tests and checks need: pytest, mypy, ..."
 	@$(PIP) install --no-build-isolation --editable ".[dev]"
 	@touch $@
 
-.venv/.bench: $(RUNTIME) | $(CORE)
+.venv/.bench: $(RUNTIME)
 	@$(PIP) install --no-build-isolation --editable ".[bench]"
-	@touch $@
-
-$(CORE): $(RUNTIME) $(wildcard csrc/* csrc/*/*) pynet/_build.py
-	@$(BIN)/python setup.py -q build_ext --inplace
 	@touch $@
 
 # ---- the C library ----
@@ -208,4 +238,4 @@ fuzzers: $(FUZZERS)
 
 werror:
 	@$(MAKE) $(SOURCES:csrc/%.c=build/werror/obj/%.o) BUILD=build/werror EXTRA=-Werror
-	$(CC) $(FLAGS) $(WARNINGS) -Werror -Icsrc -fsyntax-only $(wildcard tests/c/*/fuzz_*.c)
+	$(CC) $(FLAGS) $(WARNINGS) -Werror -Icsrc -fsyntax-only $(wildcard tests/c/*/fuzz_*.c tests/c/campaign/*.c)

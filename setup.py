@@ -1,12 +1,14 @@
 """Compiles the C core into pynet._core; everything else about the package is in pyproject.toml."""
 
 import os
+import shutil
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 # With some of them GCC links crtfastmath.o, which flushes denormals to zero in the whole process that imports the core;
 # all change results that are promised to the bit.
@@ -33,25 +35,45 @@ class BuildCore(build_ext):
     def build_extension(self, ext):
         leave_out_fast_math([vars(self.compiler), vars(ext)])
         compiler, compile_files = self.compiler, self.compiler.compile
+        check_tools(compiler.compiler_so[0])
         stamp = Path(self.build_temp, "flags.txt")
         flags = repr((compiler.compiler_so, self.include_dirs, ext.extra_compile_args))
         same_flags = stamp.exists() and stamp.read_text() == flags
 
-        def compile_one(source, output_dir, depends, options):
-            [target] = compiler.object_filenames([source], output_dir=output_dir)
-            inputs = [source, *depends]
-            if not same_flags or not os.path.exists(target) or any(is_newer(path, target) for path in inputs):
-                compile_files([source], output_dir=output_dir, depends=depends, **options)
-            return target
-
         def compile_all(sources, output_dir, depends, **options):
+            def is_old(source, target):
+                inputs = [source, *depends]
+                return not same_flags or not os.path.exists(target) or any(is_newer(path, target) for path in inputs)
+
+            def compile_one(source):
+                compile_files([source], output_dir=output_dir, depends=depends, **options)
+
+            targets = compiler.object_filenames(sources, output_dir=output_dir)
+            old = [source for source, target in zip(sources, targets, strict=True) if is_old(source, target)]
+            if old:
+                print(f"compiling {len(old)} C files", flush=True)
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                targets = list(pool.map(lambda source: compile_one(source, output_dir, depends, options), sources))
+                list(pool.map(compile_one, old))
             stamp.write_text(flags)
             return targets
 
         compiler.compile = compile_all
         super().build_extension(ext)
+
+
+def check_tools(compiler):
+    """Names what is missing and where it comes from: what a compiler would say, or its absence, is harder to read."""
+    if shutil.which(compiler) is None:
+        raise CompileError(
+            f"there is no C compiler {compiler!r} here; GCC or Clang is needed, CC=... names another "
+            "(Debian, Ubuntu: apt install build-essential; Fedora: dnf install gcc)"
+        )
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        raise CompileError(
+            f"there is no {header}, which this Python's development package has "
+            "(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
+        )
 
 
 def leave_out_fast_math(owners):

@@ -376,6 +376,9 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
    Keys that begin with "pynet" are the core's own and cannot be set. */
 pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value);
 
+/* The value under this key; NULL if there is none. Valid until the next pn_net_set_meta. */
+const char *pn_net_meta(const pn_net *net, const char *key);
+
 /* Key and value of note i, in the order they were set; NULL past the last. Valid until the next pn_net_set_meta. */
 const char *pn_net_meta_key(const pn_net *net, int i);
 const char *pn_net_meta_value(const pn_net *net, int i);

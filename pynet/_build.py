@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,4 +70,6 @@ def recipe() -> FFI:
 
 
 if __name__ == "__main__":
+    if sys.version_info < (3, 10):  # noqa: UP036, make asks before pip can
+        sys.exit(f"pynet needs Python 3.10 or newer, and {sys.executable} is {sys.version.split()[0]}")
     print(shlex.join(core_flags()))

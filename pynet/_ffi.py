@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+try:
+    import numpy as np
+    import numpy.typing as npt
 
-from pynet._core import ffi as ffi
-from pynet._core import lib as lib
+    from pynet._core import ffi as ffi
+    from pynet._core import lib as lib
+except ModuleNotFoundError as error:
+    clone = Path(__file__).resolve().parent.parent
+    if not (clone / "csrc").is_dir():
+        raise
+    raise ModuleNotFoundError(
+        f"{error.msg}: the pynet that was found is the clone in {clone}, which is not built for {sys.executable}; "
+        f"run `make train` there and take {clone}/.venv/bin/python, or leave that folder to import an installed pynet",
+        name=error.name,
+    ) from None
+
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
-from pynet.optim import OPTIMIZERS, Optimizer
+from pynet.optim import Optimizer, described
 
 Array = npt.NDArray[Any]
 
@@ -50,9 +63,35 @@ def check(status: int, message: Any) -> None:
     raise _EXCEPTIONS[status](text(message))
 
 
-def array(x: npt.ArrayLike, dtype: npt.DTypeLike = FLOAT32) -> Array:
-    """x as a C-ordered array of this dtype: itself if it is one, else a copy."""
-    return np.ascontiguousarray(x, dtype)
+def plain(x: npt.ArrayLike | None, name: str) -> Array:
+    """x as an array. ValueError, with the name: it is None, or a masked array, whose mask would be lost."""
+    if type(x) is np.ndarray:
+        return x
+    if x is None:
+        raise ValueError(f"{name} is None; accepted: an array")
+    if any(map(is_masked, x if isinstance(x, (list, tuple)) else (x,))):
+        raise ValueError(f"{name} is a masked array; accepted: arrays without a mask: drop or fill what is masked")
+    return np.asarray(x)
+
+
+def is_masked(x: object) -> bool:
+    """Is x one of numpy.ma's? Imports that, which NumPy itself does not, only where it can be."""
+    return isinstance(x, np.ndarray) and type(x) is not np.ndarray and isinstance(x, np.ma.MaskedArray)
+
+
+def numbers(x: npt.ArrayLike | None, name: str) -> Array:
+    """x as an array of real numbers. ValueError, with the name: dates, text, complex numbers, objects, or as plain."""
+    a = x if type(x) is np.ndarray else plain(x, name)
+    if a.dtype.kind not in "biuf":
+        raise ValueError(f"{name} has dtype {a.dtype}; accepted: real numbers")
+    return a
+
+
+def array(x: npt.ArrayLike, dtype: npt.DTypeLike = FLOAT32, name: str = "an argument") -> Array:
+    """x as a C-ordered array of this dtype: itself if it is one, else a copy. ValueError: it holds no real numbers."""
+    if type(x) is np.ndarray and x.dtype is dtype:  # most often, and quicker
+        return np.ascontiguousarray(x)
+    return np.ascontiguousarray(numbers(x, name), dtype)
 
 
 def pointer(x: Array, writable: bool = False) -> Any:
@@ -71,11 +110,9 @@ def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:
     return np.frombuffer(ffi.buffer(kept, size), dtype=np.float32).reshape(shape)
 
 
-def optimizer_struct(optimizer: Optimizer) -> Any:
+def optimizer_struct(given: Optimizer | str) -> Any:
     """pn_optim * of a description: the core's usual values where it says None."""
-    if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
-        names = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
-        raise TypeError(f"optimizer is {optimizer!r:.80}; accepted: an object of {names}")
+    optimizer = described(given)
     opt = ffi.new("pn_optim *")
     lib.pn_optim_default(opt, getattr(lib, f"PN_{optimizer.kind.upper()}"))
     for name in (field.name for field in fields(optimizer)):
@@ -99,9 +136,11 @@ def augment_struct(augment: Augment, height: int, width: int) -> Any:
 
 def checked_seed(seed: int) -> int:
     """The seed, if the core can take it: 64 bits."""
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):  # whole numbers of NumPy have it, too
+        raise TypeError(f"seed is {seed!r:.80}; accepted: a whole number, 0 to 2^64 - 1")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed is {seed}; accepted: 0 to 2^64 - 1")
-    return seed
+    return int(seed)
 
 
 def cpu_tables() -> list[str]:

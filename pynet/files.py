@@ -1,20 +1,127 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all: what the core promises of model files (csrc/file/disk.c), for all others.
+
+Only a regular file is replaced: a folder is refused, and so are a pipe and a device, which no name can be given to. A
+link stays a link, and the file it leads to is replaced. A file that may not be written is not replaced either, although
+renaming asks the folder alone. What is there is on the disk before it takes the name, with the mode of the old file.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import threading
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+
+def path_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The path as the system takes it. ValueError: it holds NUL, where C would take the name to end."""
+    encoded = os.fsencode(path)
+    if b"\0" in encoded:
+        raise ValueError(f"embedded null byte in the path {os.fsdecode(encoded)!r:.200}; accepted: names without NUL")
+    return encoded
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what was written there takes its name at the end, if all went well."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A binary file; what was written to it takes the name `path` at the end, if all went well.
+
+    Its own `name` is that of a temporary file beside `path`. OSError, which names `path`: it cannot be written.
+    """
+    with _about(path), _target(path) as target:
+        with _temporary(target) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()  # NFS may refuse as late as here
+            os.rename(os.path.basename(file.name), target.name, src_dir_fd=target.folder, dst_dir_fd=target.folder)
+        with contextlib.suppress(OSError):  # not every file system can; the name then reaches the disk a little later
+            os.fsync(target.folder)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """OSError, the one that replacing(path) would end with, while there is nothing to lose; a full disk aside."""
+    with _about(path), _target(path) as target, _temporary(target):
+        pass
+
+
+class _Target(NamedTuple):
+    """folder: a descriptor of `parent`; mode: of the file that is there, None if there is none."""
+
+    parent: str
+    folder: int
+    name: str
+    mode: int | None
+
+
+@contextmanager
+def _about(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        yield partial
-        partial.replace(path)
+        yield
+    except OSError as error:
+        message = f"cannot write {os.fsdecode(path)}: {error.strerror or error}"
+        raise (OSError(error.errno, message) if error.errno else OSError(message)) from None
+
+
+@contextmanager
+def _target(path: str | os.PathLike[str]) -> Iterator[_Target]:
+    """The file that is meant, checked as far as one can without writing."""
+    place, mode = _resolved(os.fsdecode(path_bytes(path)))
+    parent, name = os.path.split(place)
+    parent = parent or os.curdir
+    try:
+        folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _of_folder(parent, error) from None
+    try:
+        effective = os.access in os.supports_effective_ids
+        if mode is not None and not os.access(name, os.W_OK, dir_fd=folder, effective_ids=effective):
+            raise OSError(errno.EACCES, "it is write-protected")
+        yield _Target(parent, folder, name, mode)
     finally:
-        partial.unlink(missing_ok=True)
+        os.close(folder)
+
+
+def _resolved(path: str) -> tuple[str, int | None]:
+    """Where links lead, and the mode of the file there, if there is one."""
+    try:
+        place = os.path.realpath(path, strict=True)
+        mode = os.stat(place).st_mode
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise OSError(errno.ENOENT, "it is a link to a file that does not exist") from None
+        return path, None
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return place, stat.S_IMODE(mode) & 0o777
+
+
+@contextmanager
+def _temporary(target: _Target) -> Iterator[BinaryIO]:
+    """A new file that nobody else has, gone at the end unless it was renamed.
+
+    Nobody can put a link under its name first, and what killed processes left behind is in nobody's way.
+    """
+    name = f".pynet-{os.getpid()}-{os.urandom(8).hex()}.tmp"
+    mode = 0o666 if target.mode is None else target.mode
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode, dir_fd=target.folder)
+    except OSError as error:
+        raise _of_folder(target.parent, error) from None
+    try:
+        with open(os.path.join(target.parent, name), "wb", opener=lambda *_: descriptor) as file:
+            if target.mode is not None:
+                with contextlib.suppress(OSError):  # what the umask took; not every file system has modes
+                    os.fchmod(descriptor, target.mode)
+            yield file
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=target.folder)
+
+
+def _of_folder(folder: str, error: OSError) -> OSError:
+    return OSError(error.errno, f"folder {folder}: {error.strerror}")

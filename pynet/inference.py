@@ -6,26 +6,31 @@ found.prediction, found.confidence           ("3", 0.987)
 
 from __future__ import annotations
 
-import contextlib
+import io
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pynet._ffi import plain
+from pynet.data.inputs import NOTE as INPUTS
+from pynet.data.inputs import Inputs
 from pynet.errors import DataError
 from pynet.metrics import class_scores
 from pynet.network import Network, load
-from pynet.pictures.decode import flat, in_parallel, read_picture
+from pynet.pictures.decode import array_picture, in_parallel, opened_picture, read_picture
 from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import NOTE, Preparation
 
 MODEL_SUFFIX = ".safetensors"
+PREVIOUS = "-previous"  # of the name of a model that another one took the place of
+FOREIGN = "it is a safetensors file but holds no pynet network"  # what load says of other programs' files
 SURE = 0.6  # below this confidence the network is called unsure
 
 # A picture's name, and what the network gets; None: no ink.
@@ -37,7 +42,8 @@ class Prediction:
     """What a network says to one picture.
 
     prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink.
-    probabilities: by class name; of a network without softmax, its outputs as they are. warning: what is doubtful, or
+    probabilities: by class name, and where several have one, also by number, as in "a (2)"; of a network without
+    softmax, its outputs as they are. warning: what is doubtful, or
     what is wrong. seen: uint8, the input that the network got. readable: False where there was no picture to look at.
     """
 
@@ -55,7 +61,7 @@ class Prediction:
 
 
 def predict_image(
-    picture: str | os.PathLike[str] | npt.ArrayLike | Image.Image,
+    picture: str | os.PathLike[str] | bytes | IO[bytes] | npt.ArrayLike | Image.Image,
     model: Network | str | os.PathLike[str] | None = None,
     *,
     invert: bool | None = None,
@@ -63,42 +69,38 @@ def predict_image(
 ) -> Prediction:
     """What a model says to a picture, prepared as the pictures of its data set were.
 
-    picture: a file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4) of uint8, uint16, or floats in 0..1.
+    picture: a file by its name, its content as bytes or an open binary file; a Pillow image; or an array (h, w),
+    (h, w, channels) with 1, 3 or 4, or (channels, h, w) with 1 or 3, of uint8, uint16, or floats in 0..1. All give the
+    same for the same picture.
     model: a Network, a file, or None for the newest model in the working folder. invert: True: dark ink on light paper,
     False: light on dark, None: decided from the picture. temperature: of the softmax, above 1 is flatter.
     Raises DataError (a ValueError) if there is no such picture, OSError or ValueError if there is no such model.
     """
     net = model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
     preparation = preparation_of(net)
-    if isinstance(picture, (str, os.PathLike)):
-        [image] = in_parallel(lambda source: read_picture(source), [picture])
-        name = os.fspath(picture)
-    else:
-        image, name = flat(picture if isinstance(picture, Image.Image) else _image(np.asarray(picture))), "the picture"
+    [image] = in_parallel(_decoded, [picture])
+    name = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else "the picture"
     return predictions(net, [(name, prepare(image, preparation, invert))], temperature)[0]
 
 
-def _image(values: npt.NDArray[Any]) -> Image.Image:
-    """An array as a Pillow image."""
-    gray, colour = values.ndim == 2, values.ndim == 3 and values.shape[2] in (3, 4)
-    if not (gray or colour) or values.size == 0 or values.dtype.kind not in "buf":
-        raise DataError(
-            f"an array of {values.dtype} and shape {values.shape} is no picture; accepted: (h, w), (h, w, 3) or "
-            f"(h, w, 4) of uint8, uint16, or floats in 0..1"
-        )
-    if values.dtype.kind == "f" and not ((values >= 0) & (values <= 1)).all():
-        raise DataError(f"floats from {values.min():g} to {values.max():g} are no picture; accepted: 0..1")
-    if values.dtype.kind in "bf":
-        values = np.round(255 * values.astype(np.float32))
-    elif values.dtype.itemsize > 1:
-        values = values // 257
-    return Image.fromarray(np.ascontiguousarray(values, np.uint8))
+def _decoded(picture: Any) -> Image.Image:
+    if isinstance(picture, (str, os.PathLike)) or hasattr(picture, "read"):
+        return read_picture(picture)
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return read_picture(io.BytesIO(picture))
+    if isinstance(picture, Image.Image):
+        return opened_picture(picture)
+    try:
+        values = plain(picture, "the picture")
+    except ValueError as error:  # None, as OpenCV gives it for a file that is not there; a masked array; uneven rows
+        raise DataError(str(error)) from None
+    return array_picture(values)
 
 
 def predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[Prediction]:
     """The predictions for prepared pictures, in order; an error or no ink takes the place of what could not be."""
     inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
-    outputs = iter(class_scores(net, np.stack(inputs), temperature) if inputs else ())
+    outputs = iter(class_scores(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
     found = []
     for name, x in seen:
         if isinstance(x, DataError):
@@ -110,8 +112,15 @@ def predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[
     return found
 
 
+def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    """Pictures x (n, ...) in the scale of the model's training, where that is known. Raises DataError."""
+    note = net.meta.get(INPUTS)
+    return x if note is None else Inputs.from_note(note).pictures(x)
+
+
 def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: npt.NDArray[np.float32]) -> Prediction:
     classes = net.classes if len(net.classes) == len(output) else [str(i) for i in range(len(output))]
+    classes = [f"{name} ({i})" if name in classes[:i] else name for i, name in enumerate(classes)]
     best = int(output.argmax())
     confidence = float(output[best])
     doubt = "the network is unsure" if not confidence >= SURE else None
@@ -121,17 +130,35 @@ def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: np
 # ---- models ----
 
 
+def previous_of(path: Path) -> Path:
+    """Where the model at path is kept when a worse one takes its place."""
+    return path.with_name(f"{path.stem}{PREVIOUS}{path.suffix}")
+
+
+def _is_previous(path: Path) -> bool:
+    return path.stem.endswith(PREVIOUS) and path.with_stem(path.stem.removesuffix(PREVIOUS)).exists()
+
+
 def load_model(path: Path | None = None) -> tuple[Path, Network]:
     """The model at path, or the one in the working folder that was saved last, and its place.
 
-    OSError, ValueError: there is none; the message says how to get one.
+    OSError, ValueError: there is none, or it is damaged; the message says how to get one. Passed over are other
+    programs' safetensors files, and models that worse ones took the place of. Damaged ones are not: an older model in
+    their place would be a surprise.
     """
     if path is not None:
         return path, load(path)
-    found = [(entry.stat().st_mtime_ns, entry) for entry in Path().glob(f"*{MODEL_SUFFIX}") if entry.is_file()]
+    found = [
+        (entry.stat().st_mtime_ns, entry)
+        for entry in Path().glob(f"*{MODEL_SUFFIX}")
+        if entry.is_file() and not _is_previous(entry)
+    ]
     for _, entry in sorted(found, reverse=True):
-        with contextlib.suppress(OSError, ValueError):  # safetensors files of other programs
+        try:
             return entry, load(entry)
+        except ValueError as error:
+            if FOREIGN not in str(error):
+                raise ValueError(f"{error}; it is the newest model here, --model FILE names another") from None
     raise FileNotFoundError("no model in this folder: run `pynet train` here first, or name one by --model FILE")
 
 

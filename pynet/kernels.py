@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pynet._ffi import (
     FLOAT32,
+    UINT8,
     Array,
     array,
     augment_struct,
@@ -21,7 +22,10 @@ from pynet._ffi import (
     cpu_tables,
     ffi,
     floats,
+    is_masked,
     lib,
+    numbers,
+    plain,
     pointer,
     text,
 )
@@ -64,7 +68,7 @@ def set_threads(n: int | None) -> None:
 
 
 def _matrix(x: npt.ArrayLike, name: str) -> Array:
-    a = array(x)
+    a = array(x, name=name)
     if a.ndim != 2:
         raise ValueError(f"{name} has shape {a.shape}; accepted: two axes")
     return a
@@ -84,7 +88,7 @@ def _match(x: Array, **vectors: Array) -> None:
 
 
 def _labels(labels: npt.ArrayLike, m: int, n: int) -> Array:
-    given = np.asarray(labels)
+    given = plain(labels, "labels")
     if given.shape != (m,) or (given.size and not np.issubdtype(given.dtype, np.integer)):
         raise ValueError(f"labels have shape {given.shape} and dtype {given.dtype}; accepted: integers ({m},)")
     if given.size and not (given.min() >= 0 and given.max() < n):
@@ -151,7 +155,7 @@ def gemm(
         if accumulate:
             raise ValueError("accumulate needs out, the array to add to")
         out = np.empty((m, n), FLOAT32)
-    fits = out.shape == (m, n) and out.dtype == FLOAT32 and out.flags.writeable
+    fits = out.shape == (m, n) and out.dtype == FLOAT32 and out.flags.writeable and not is_masked(out)
     placed = _placed(out) if fits else None
     if placed is None:
         raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; accepted: writable float32 ({m}, {n}) rows")
@@ -168,7 +172,7 @@ def _plain_gemm(out: Array, a: Any, b: Any, flags: int) -> bool:
     False, and nothing done: they are something else.
     """
     try:
-        if not a.dtype is b.dtype is out.dtype is FLOAT32:
+        if not a.dtype is b.dtype is out.dtype is FLOAT32 or not type(a) is type(b) is type(out) is np.ndarray:
             return False
         (m, lda), (k_right, ldb) = a.shape, b.shape
         k, n = lda, ldb
@@ -187,7 +191,7 @@ def _plain_gemm(out: Array, a: Any, b: Any, flags: int) -> bool:
 
 def _rows(x: npt.ArrayLike, name: str) -> tuple[Array, Any, int]:
     """x as a float32 array of two axes, and where it is placed; a copy if it is something else, or placed otherwise."""
-    a = np.asarray(x, FLOAT32)
+    a = np.asarray(numbers(x, name), FLOAT32)
     placed = _placed(a) if a.ndim == 2 else None
     if placed is None:
         a = _matrix(a, name)
@@ -276,8 +280,10 @@ def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, s
     x is uint8, which means x/255, or taken as float32. augment: None has the usual strengths. seed: of the network;
     step: how often it was updated before. ValueError: x or a strength is not accepted.
     """
-    a = np.asarray(x)
-    pictures = array(a, np.uint8 if a.dtype == np.uint8 else FLOAT32)
+    a = plain(x, "x")
+    if a.dtype != UINT8 and a.dtype.kind != "f":
+        raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
+    pictures = array(a, UINT8 if a.dtype == UINT8 else FLOAT32)
     if pictures.ndim not in (3, 4):
         raise ValueError(f"x has shape {a.shape}; accepted: (n, height, width) or (n, channels, height, width)")
     n, *channels, height, width = pictures.shape
@@ -434,7 +440,8 @@ def _in_place(dw: npt.ArrayLike, **changed: Array) -> list[Any]:
     """Pointers to arrays of dw's shape that are changed in place, then to dw."""
     grad, pointers, same = array(dw), [], True
     for name, x in changed.items():
-        if not (isinstance(x, np.ndarray) and x.dtype == FLOAT32 and x.flags.c_contiguous and x.flags.writeable):
+        fits = isinstance(x, np.ndarray) and x.dtype == FLOAT32 and x.flags.c_contiguous and x.flags.writeable
+        if not fits or is_masked(x):
             raise ValueError(f"{name} must be a C-ordered, writable float32 array: it is changed in place")
         same = same and x.shape == grad.shape
         pointers.append(floats(x, True))
@@ -504,10 +511,10 @@ def one_hot(labels: npt.ArrayLike, n: int) -> Array:
 
 def gather(x: npt.ArrayLike, index: npt.ArrayLike | None = None) -> Array:
     """Rows index (m) of the bytes x (rows, n), as x/255 correctly rounded; index None is every row."""
-    rows = np.ascontiguousarray(x)
+    rows = np.ascontiguousarray(plain(x, "x"))
     if rows.ndim != 2 or rows.dtype != np.uint8:
         raise ValueError(f"x has shape {rows.shape} and dtype {rows.dtype}; accepted: uint8 with two axes")
-    chosen = np.arange(len(rows)) if index is None else np.asarray(index)
+    chosen = np.arange(len(rows)) if index is None else plain(index, "index")
     which = _labels(chosen, chosen.size, len(rows))
     out = np.empty((len(which), rows.shape[1]), FLOAT32)
     lib.pn_gather(pointer(out), pointer(rows), pointer(which), *out.shape)

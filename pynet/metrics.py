@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pynet._ffi import Array
+from pynet._ffi import Array, numbers, plain
 from pynet.model.net import Net
 from pynet.text import printable
 
@@ -38,7 +38,7 @@ def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, bins: int = 1
 
     ValueError: no samples, labels out of range, numbers that are not within 0 to 1, or fewer than one bin.
     """
-    p = np.asarray(probabilities, dtype=np.float64)
+    p = numbers(probabilities, "probabilities").astype(np.float64)
     if p.ndim != 2 or not p.size:
         raise ValueError(f"probabilities have shape {p.shape}, expected (n, classes) with n from 1")
     if not ((p >= 0) & (p <= 1)).all():
@@ -165,7 +165,7 @@ def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> R
     ValueError: no samples, or they do not fit the network.
     """
     names = list(net.classes if classes is None else classes)
-    labels = np.asarray(y)
+    labels = plain(y, "y")
     if labels.ndim != 1 or not len(labels):
         raise ValueError(f"y has shape {labels.shape}; accepted: (n,) labels, n from 1")
     figures, outputs = net.evaluate(x, labels), net.predict_proba(x)
@@ -211,7 +211,7 @@ def _pair(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None) -> tuple[In
 
 
 def _labels(what: str, labels: ArrayLike, classes: int | None) -> Ints:
-    array = np.asarray(labels)
+    array = plain(labels, what)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ValueError(f"{what} has shape {array.shape} and type {array.dtype}, expected (n,) whole-number labels")
     wrong = array[(array < 0) | (array >= (math.inf if classes is None else classes))]
@@ -222,7 +222,7 @@ def _labels(what: str, labels: ArrayLike, classes: int | None) -> Ints:
 
 
 def _checked(matrix: ArrayLike, names: Sequence[str] | None) -> tuple[Ints, Sequence[str]]:
-    counts = np.asarray(matrix)
+    counts = numbers(matrix, "the matrix")
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ValueError(f"the matrix has shape {counts.shape}, expected (classes, classes)")
     names = [str(i) for i in range(len(counts))] if names is None else names

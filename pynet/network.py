@@ -17,9 +17,10 @@ class Network(Net):
 
     >>> net = Network("input(784) dense(128) relu dense(10) softmax", seed=0)
 
-    x is (n, ...) with trailing axes that multiply to the input's features: uint8 means x/255, float32 and float64 are
-    taken as they are. y is (n,) integer labels, or (n, outputs): one-hot rows for cross-entropy, any targets for
-    squared error. What does not fit raises ValueError with the shape at hand and the one wanted.
+    x is (n, features), (n, channels, height, width) or, of one channel, (n, height, width), as the input has it; a
+    network of rows flattens what it is given. uint8 means x/255, float32 and float64 are taken as they are. y is (n,)
+    integer labels, or (n, outputs): one-hot rows for cross-entropy, any targets for squared error. What does not fit
+    raises ValueError with the shape at hand and the one wanted.
     """
 
     fit = training.fit

@@ -5,10 +5,11 @@ The state (velocities, means of gradients, the number of steps) belongs to the n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import difflib
+from dataclasses import InitVar, dataclass, field
 from typing import ClassVar
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Momentum", "Nesterov", "Optimizer", "RMSProp"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Momentum", "Nesterov", "Optimizer", "RMSProp", "described"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Optimizer:
     until the root of the sum of their squares is at most clip_norm (Pascanu, Mikolov and Bengio 2013); l2 adds l2 * w
     to g; weight_decay takes learning_rate * weight_decay * w from w, past the optimizer (Loshchilov and Hutter 2019).
     Decay is for weights; decay_all takes in biases and norms. PyTorch's weight_decay is l2 here, but for its AdamW.
+    lr may be written for learning_rate.
     """
 
     kind: ClassVar[str]
@@ -28,6 +30,13 @@ class Optimizer:
     decay_all: bool | None = field(default=None, kw_only=True)
     clip_value: float | None = field(default=None, kw_only=True)
     clip_norm: float | None = field(default=None, kw_only=True)
+    lr: InitVar[float | None] = field(default=None, kw_only=True)
+
+    def __post_init__(self, lr: float | None) -> None:
+        if lr is not None and self.learning_rate is not None:
+            raise TypeError(f"learning_rate {self.learning_rate} and lr {lr} are the same thing; accepted: one of them")
+        if lr is not None:
+            object.__setattr__(self, "learning_rate", lr)
 
 
 @dataclass(frozen=True)
@@ -91,3 +100,18 @@ class AdamW(Adam):
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     optimizer.kind: optimizer for optimizer in (SGD, Momentum, Nesterov, RMSProp, Adam, AdamW)
 }
+
+
+def described(optimizer: Optimizer | str) -> Optimizer:
+    """An optimizer as it is; "adam" stands for Adam(). TypeError, ValueError: it is none."""
+    if isinstance(optimizer, str):
+        name = optimizer.lower()
+        if name not in OPTIMIZERS:
+            near = difflib.get_close_matches(name, OPTIMIZERS, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"optimizer is {optimizer!r:.80}; {hint}accepted: {', '.join(OPTIMIZERS)}")
+        return OPTIMIZERS[name]()
+    if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
+        kinds = ", ".join(f"{kind.__name__}()" for kind in OPTIMIZERS.values())
+        raise TypeError(f"optimizer is {optimizer!r:.80}; accepted: {kinds}, or a name such as 'adam'")
+    return optimizer

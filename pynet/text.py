@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+DRAWN = "drawn by pynet"  # what picture files say of themselves: commands overwrite no others
 SHADES = " .:-=+*#%@"
 LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
 
 
-def printable(text: str) -> str:
-    """Text from a file, fit for a terminal: no line breaks, no escapes."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+def printable(text: object) -> str:
+    """What others wrote, as one line that cannot steer a terminal: names, notes, the messages of errors.
+
+    Line ends, escape sequences, C1 controls and marks that turn the direction of writing are shown as Python writes
+    them in a string, "\\x1b[31m"; so are bytes of a file name that are no text.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def parsed_json(text: str) -> Any:
+    """What a JSON text holds. ValueError: it is none, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """value as JSON, which has no word for NaN and infinity: they become null."""
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """value, made of what JSON has, with None for each number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(one) for name, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def times(shape: tuple[int, ...]) -> str:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from pynet import Network
 from pynet.metrics import (
     ClassRow,
     accuracy,
@@ -19,6 +20,7 @@ from pynet.metrics import (
     confusion_matrix,
     format_confusion,
     format_report,
+    measure,
 )
 
 TRUTH = [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
@@ -55,6 +57,27 @@ def test_the_matrix_counts_pairs(case: tuple[int, list[tuple[int, int]]]) -> Non
     for row in class_report(matrix):
         if row.precision > 0 and row.recall > 0:
             assert row.f1 == pytest.approx(2 * row.precision * row.recall / (row.precision + row.recall), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.ma.masked_array([0, 1], mask=[0, 1]), np.arange(2) + 0j, np.arange(2).astype("M8[D]"), ["0", "1"], None,
+        np.array([0, 1], object),
+    ],
+)  # fmt: skip
+def test_what_is_no_array_of_numbers(given: Any) -> None:
+    calls: list[Any] = [
+        lambda: accuracy(given, [0, 1]),
+        lambda: accuracy([0, 1], given),
+        lambda: confusion_matrix(given, [0, 1], 2),
+        lambda: calibration_error([0], given if given is None else [given]),
+        lambda: class_report(given if given is None else [given, given]),
+        lambda: measure(Network("input(2) dense(2) softmax"), np.zeros((2, 2)), given),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"(is None|masked array|dtype|type) ?.*(accepted|expected)"):
+            call()
 
 
 def test_zero_by_zero_is_nan_and_shows_as_a_dash() -> None:
@@ -120,9 +143,9 @@ def test_a_small_table() -> None:
 def test_long_names_are_cut_and_line_breaks_do_not_break_the_table() -> None:
     lines = format_confusion([[1, 0], [0, 1]], ["Ankle boot with laces", "a\n\x1b[2Jb"]).splitlines()
     assert lines == [
-        " true \\ said  Ankle ..   a??[2Jb",
+        r" true \ said  Ankle ..  a\n\x1..",
         "Ankle boot..         1         .",
-        "     a??[2Jb         .         1",
+        r" a\n\x1b[2Jb         .         1",
     ]
     assert (
         format_report(class_report(np.eye(1, dtype=int), ["Ankle boot with laces"])).splitlines()[1][:12]

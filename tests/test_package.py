@@ -143,15 +143,52 @@ def test_version_has_one_home(build):
     assert re.fullmatch(r"\d+\.\d+\.\d+", version)
     assert ffi.string(lib.pn_version()).decode() == version
     assert pynet.__version__ == version
-    assert importlib.metadata.version("pynet") == version
+    assert importlib.metadata.version("pynet-nn") == version
     files = [*SOURCES, *sorted((ROOT / "pynet").glob("*.py")), ROOT / "setup.py", ROOT / "Makefile"]
     assert [path.name for path in files if version in path.read_text("utf-8")] == []
 
 
+def test_a_folder_called_pynet_does_not_hide_the_package(tmp_path):
+    """Such as the one that a clone lies in, or one of models."""
+    (tmp_path / "pynet").mkdir()
+    (tmp_path / "job.py").write_text("import pynet\nprint(pynet.load)\n")
+    for words in (["-c", "import pynet; pynet.load"], ["job.py"], ["-m", "pynet", "--version"]):
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+
+
+def test_a_clone_that_is_not_built_says_what_to_do(tmp_path):
+    shutil.copytree(ROOT / "pynet", tmp_path / "pynet", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+
+    def last_line() -> str:
+        command = [sys.executable, "-c", "import pynet"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return done.stderr.splitlines()[-1]
+
+    missing = "ModuleNotFoundError: No module named 'pynet._core'"
+    assert last_line() == missing  # an installed package without its core is no clone
+    (tmp_path / "csrc").mkdir()
+    said = last_line()
+    assert said.startswith(f"{missing}: the pynet that was found is the clone in {tmp_path},")
+    assert "`make train`" in said and f"{tmp_path}/.venv/bin/python" in said
+
+
+def test_a_build_names_what_is_missing(tmp_path, monkeypatch):
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", tmp_path, "--build-temp", tmp_path]
+    monkeypatch.setenv("CC", "no-such-compiler")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "error: there is no C compiler 'no-such-compiler' here" in done.stderr
+
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.10 or newer"):
+        runpy.run_path(str(ROOT / "pynet" / "_build.py"), run_name="__main__")
+
+
 def test_wheel_is_small_stable_and_complete(wheel):
     tags = "cp310-abi3" if "abi3" in wheel.name else f"cp{sys.version_info.major}{sys.version_info.minor}"
-    assert wheel.name.startswith(f"pynet-{importlib.metadata.version('pynet')}-{tags}-")
-    assert wheel.stat().st_size < 480_000  # half of it is the core, for three kinds of CPU
+    assert wheel.name.startswith(f"pynet_nn-{importlib.metadata.version('pynet-nn')}-{tags}-")
+    assert wheel.stat().st_size < 520_000  # half of it is the core, for three kinds of CPU
     names = set(zipfile.ZipFile(wheel).namelist())
     assert sum(name.endswith(".so") for name in names) == 1
     assert not [name for name in names if name.endswith((".c", ".h", ".inc")) or name.startswith("tests")]
@@ -174,7 +211,7 @@ def test_source_distribution_has_what_a_build_needs(tmp_path):
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {str(source.relative_to(ROOT)) for source in SOURCES} <= names
-    assert {"Makefile", "LICENSE", "README.md", "pynet/_build.py", "tests/conftest.py"} <= names
+    assert {"Makefile", "LICENSE", "README.md", "pynet/_build.py", "tests/conftest.py", "examples/three.png"} <= names
     assert not [name for name in names if name.endswith((".so", ".o", ".pyc"))]
 
 

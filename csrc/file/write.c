@@ -67,8 +67,9 @@ pn_status make_header(pn_net *net, const pn_checkpoint *more, char **head, size_
     fputc('}', to);
     for (long blanks = -ftell(to) & 7; blanks > 0; blanks--)
         fputc(' ', to);
-    bool bad = ferror(to) != 0;
-    if (fclose(to) != 0 || bad)
+    const long end = ftell(to); /* where memory ran out, what could not be kept is missing without an error */
+    const bool bad = ferror(to) != 0;
+    if (fclose(to) != 0 || bad || end < 8 || *size != (size_t)end)
         return fail(err, PN_ERR_MEMORY, "no memory for its header");
     if (*size - 8 > MAX_HEADER)
         return fail(err, PN_ERR_ARGUMENT, "its notes make a header of %zu bytes, the format takes %d", *size - 8,

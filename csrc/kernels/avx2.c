@@ -15,10 +15,12 @@ TARGET_BEGIN("avx2,fma")
 #define SQRT(v) _mm256_sqrt_ps((__m256)(v))
 #define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
 
+#ifndef NO_MASKED_MOVES /* AddressSanitizer doesn't see how far they reach */
 static const int part_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 #define PART(n) _mm256_loadu_si256((const __m256i *)(part_masks + 8 - (n)))
 #define LOAD_PART(p, n) _mm256_maskload_ps(p, PART(n))
 #define STORE_PART(p, v, n) _mm256_maskstore_ps(p, PART(n), (__m256)(v))
+#endif
 #define NONZERO_BITS(v) (unsigned)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_setzero_ps(), _CMP_NEQ_UQ))
 
 static inline uint64_t zero_bytes(const uint8_t *p) /* of 32 */

@@ -9,8 +9,11 @@ static void note_fault(const batch *b, int64_t nonfinite)
 {
     if (!b->fault)
         return;
-    if (nonfinite >= 0)
-        atomic_store_explicit(&b->fault->nonfinite, nonfinite, memory_order_relaxed);
+    int64_t first = atomic_load_explicit(&b->fault->nonfinite, memory_order_relaxed);
+    while (nonfinite >= 0 && (first < 0 || nonfinite < first))
+        if (atomic_compare_exchange_weak_explicit(&b->fault->nonfinite, &first, nonfinite, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            break;
     atomic_store_explicit(&b->fault->batch, b->start, memory_order_relaxed);
 }
 

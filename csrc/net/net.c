@@ -277,6 +277,11 @@ fail:
     return fail(net->error, PN_ERR_MEMORY, "no memory for the note \"%.40s\"", key);
 }
 
+const char *pn_net_meta(const pn_net *net, const char *key)
+{
+    return pn_net_meta_value(net, find_note(net, key));
+}
+
 const char *pn_net_meta_key(const pn_net *net, int i)
 {
     return i >= 0 && i < net->n_notes ? net->notes[i].key : NULL;

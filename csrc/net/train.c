@@ -1,8 +1,6 @@
 /* Training: whole epochs of mini-batches in one call, and the four steps one at a time. */
 #include "net/run.h"
 
-#include <math.h>
-
 enum {
     PANEL_STEPS = 16 /* a call of more steps gains more by panels than it takes to copy the weights there and back */
 };
@@ -60,8 +58,7 @@ static void train_job(void *arg, int id, int threads)
     const bool clips_norm = j->opt->clip_norm > 0;
     const bool panels = threads > 1 && !clips_norm && j->n / j->batch > PANEL_STEPS;
     const pass all = {.id = id, .threads = threads, .panels = panels};
-    pn_stats stats =
-        j->stats; /* every thread sums up the same: all notice a loss that is not finite without a signal */
+    pn_stats stats = j->stats; /* every thread adds up the same: all notice a loss that is not finite by themselves */
     int64_t first = j->done, taken = j->taken;
     bool finite = true, held_up = false, skip_barrier = false;
     begin_layers(net, &all);

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from pynet import data
 from pynet._ffi import Array
 from pynet.commands import cli
 from pynet.commands.cli import UsageError
 from pynet.data import Dataset
+from pynet.data.dataset import TEST_SHARE
+from pynet.data.inputs import NOTE as INPUTS
+from pynet.data.inputs import Inputs
 from pynet.errors import DataError
 from pynet.inference import MODEL_SUFFIX, preparation_of
 from pynet.network import Network
-from pynet.pictures.preparation import NOTE, Preparation
+from pynet.pictures.preparation import NOTE as PICTURES
+from pynet.pictures.preparation import Preparation
 from pynet.text import times
 
+PLACE = "data"  # the key of the path of own data, as it was typed
+SPLIT = "test_split"  # and of the fraction of them that was set aside, unless the usual one
+UNDIVIDED = "data_sha256"  # the key of Dataset.undivided among the notes of a model file
 SIDE = 28
 MOST_SKIPPED = 10  # pictures that could not be used; of more, the number alone is printed
 NAMED = ("mnist", "fashion-mnist", "digits")
@@ -67,29 +78,37 @@ def _names(text: str) -> list[str]:
 def dataset(options: argparse.Namespace, net: Network | None = None, like: Network | None = None) -> Dataset:
     """The data set that the options name; without one that of the model's training, or else the default.
 
-    Of a model net that knows fewer classes, only those. Pictures are prepared as those of net, or like, were, unless
-    the options say otherwise. Raises DataError, UsageError.
+    For a model net, own data are not divided, see Dataset.undivided, unless they are those of its training; of those,
+    and of the named set that it was trained on, only the classes that it knows. Pictures are prepared as those of net,
+    or like, were, unless the options say otherwise. Raises DataError, UsageError.
     """
-    wanted = _preparation(options, net or like)
-    if options.data:
-        chosen = data.load(options.data, wanted)
+    trained = net or like
+    place = data_path(options, trained)
+    wanted = _preparation(options, place, trained)
+    if place:
+        split = _test_split(options, trained, place, wanted)
+        chosen = data.load(place, wanted, divide=net is None, test_split=split)
         for line in chosen.skipped[:MOST_SKIPPED]:
             cli.complain("data", f"left out: {line}")
         if len(chosen.skipped) > MOST_SKIPPED:
             cli.complain("data", f"left out: {len(chosen.skipped) - MOST_SKIPPED:,} more")
+        if net is not None and is_of_training(net, chosen):
+            chosen = chosen.divided(split)
     elif options.dataset:
         chosen = data.load(options.dataset)
+    elif trained is not None and trained.meta.get("dataset") in NAMED:
+        chosen = data.load(trained.meta["dataset"])
     elif net is None:
         chosen = data.default()
     else:
         name = net.meta.get("dataset", "")
-        if name not in NAMED:
-            trained = f"the model was trained on {name!r}" if name else "the model does not say what it was trained on"
-            raise UsageError(f"{trained}; name data by --data PATH or --dataset NAME")
-        chosen = data.load(name)
+        said = f"the model was trained on {name!r}" if name else "the model does not say what it was trained on"
+        raise UsageError(f"{said}; name data by --data PATH or --dataset NAME")
+    if getattr(options, "test_split", None) is not None and not chosen.undivided:
+        raise UsageError(f"--test-split is for data without a test set of their own; {chosen.name} has one")
     classes = options.classes
-    if net is not None and classes is None and set(net.classes) < set(chosen.classes) and len(net.classes) > 1:
-        classes = net.classes
+    if net is not None and classes is None and (chosen.undivided or not options.data) and is_of_training(net, chosen):
+        classes = net.classes if set(net.classes) < set(chosen.classes) else None
     if classes is None:
         return chosen
     try:
@@ -98,32 +117,180 @@ def dataset(options: argparse.Namespace, net: Network | None = None, like: Netwo
         raise UsageError(f"argument --classes: {error}") from None
 
 
-def _preparation(options: argparse.Namespace, net: Network | None) -> Preparation | None:
-    """How pictures of --data are prepared: as the options say, else as the model's were; None: nothing is said."""
+def data_path(options: argparse.Namespace, trained: Network | None) -> Path | None:
+    """Where own data lie: as --data says, or as the model remembers; None: they are none. FileNotFoundError."""
+    given: Path | None = options.data
+    if given or options.dataset or trained is None or PLACE not in trained.meta:
+        return given
+    place = Path(trained.meta[PLACE])
+    if not place.expanduser().exists():
+        raise FileNotFoundError(
+            f"{place}, which the model was trained on, is not there, seen from this folder; "
+            "--data PATH says where it is now"
+        )
+    return place
+
+
+def _test_split(options: argparse.Namespace, trained: Network | None, place: Path, wanted: Preparation | None) -> float:
+    """The fraction of own data for testing: given, or that of the model's training on them, or the usual one."""
+    given = getattr(options, "test_split", None)  # an option of pynet train alone
+    if given is not None:
+        return float(given)
+    if trained is None or SPLIT not in trained.meta:
+        return TEST_SHARE
+    if options.data and not is_of_training(trained, data.load(place, wanted, divide=False)):
+        return TEST_SHARE
+    try:
+        known = float(trained.meta[SPLIT])
+    except ValueError:
+        return TEST_SHARE
+    return known if 0 <= known < 1 else TEST_SHARE
+
+
+def _same_name(net: Network, chosen: Dataset) -> bool:
+    return net.meta.get("dataset") == chosen.name.encode(errors="replace").decode()
+
+
+def is_of_training(net: Network, chosen: Dataset) -> bool:
+    """Whether the model was trained on a part of these samples, for all that it remembers."""
+    if not chosen.undivided:
+        return _same_name(net, chosen)
+    if INPUTS in net.meta:
+        return chosen.undivided in net.meta.get(UNDIVIDED, "").split()
+    return _same_name(net, chosen)  # a model of an earlier version knows but the name
+
+
+def remember(net: Network, chosen: Dataset, place: Path | None) -> None:
+    """Notes in the model what its data are, and where, for those to be given to it later: see docs/how-to.md.
+
+    A model that was trained before keeps what its inputs were, and which data it has learnt from.
+    """
+    notes = net.meta
+    notes["dataset"] = chosen.name.encode(errors="replace").decode()
+    before = notes.get(UNDIVIDED, "").split()
+    for key, value in (
+        (PICTURES, chosen.pictures and chosen.pictures.note()),
+        (PLACE, _as_text(place)),
+        (SPLIT, str(chosen.test_split) if chosen.undivided and chosen.test_split != TEST_SHARE else ""),
+    ):
+        if value:
+            notes[key] = value
+        else:
+            notes.pop(key, None)
+    if chosen.undivided:
+        notes[UNDIVIDED] = " ".join(dict.fromkeys([*before, chosen.undivided]))
+    if INPUTS not in notes:
+        notes[INPUTS] = Inputs.of(chosen.x_train).note()
+
+
+def _as_text(place: Path | None) -> str:
+    """A path as a note can hold it, which is text; "" if it is none."""
+    try:
+        return place.as_posix().encode().decode() if place else ""
+    except UnicodeEncodeError:
+        return ""
+
+
+def _preparation(options: argparse.Namespace, place: Path | None, net: Network | None) -> Preparation | None:
+    """How pictures of own data are prepared: as the options say, else as the model's were; None: nothing is said."""
     if options.size or options.color or options.no_center:
-        if not options.data:
+        if not place:
             raise UsageError("--size, --color and --no-center are for --data FOLDER, a folder of pictures")
         side = options.size or SIDE
         return Preparation(side, side, options.color, None if options.no_center else "mnist")
-    if options.data and data.is_picture_folder(options.data) and net is not None and NOTE in net.meta:
+    if place and data.is_picture_folder(place) and net is not None and PICTURES in net.meta:
         return preparation_of(net)
     return None
 
 
 def check_suits(net: Network, chosen: Dataset, what: str, wrong: type[Exception]) -> None:
     """Raises `wrong`, with `what` for the network's name, unless it takes the samples and has an output a class."""
-    shape = chosen.x_train.shape[1:]
-    takes, gives = math.prod(net.in_shape), math.prod(net.out_shape)
-    if takes != math.prod(shape):
-        raise wrong(f"{what} takes {takes} inputs, the samples of {chosen.name} have {times(shape)}")
-    binary = gives == 1 and len(chosen.classes) == 2 and net.loss_name == "mse"  # one output: above 1/2, or not
-    if gives != len(chosen.classes) and not binary:
+    _check_shape(net, chosen, what, wrong)
+    gives = math.prod(net.out_shape)
+    if gives != len(chosen.classes) and not _tells_two(net, chosen):
         raise wrong(f"{what} has {gives} outputs, {chosen.name} has {len(chosen.classes)} classes")
 
 
-def samples(chosen: Dataset, part: str) -> tuple[Array, Array]:
-    """x and y of "train" or "test". ValueError: there are none."""
-    x, y = (chosen.x_train, chosen.y_train) if part == "train" else (chosen.x_test, chosen.y_test)
+def _check_shape(net: Network, chosen: Dataset, what: str, wrong: type[Exception]) -> None:
+    shape = (chosen.x_train if len(chosen.x_train) else chosen.x_test).shape[1:]
+    takes = math.prod(net.in_shape)
+    if takes != math.prod(shape):
+        raise wrong(f"{what} takes {takes} inputs, the samples of {chosen.name} have {times(shape)}")
+
+
+def _tells_two(net: Network, chosen: Dataset) -> bool:
+    """Whether it has one output for two classes: above 1/2, or not."""
+    return math.prod(net.out_shape) == 1 and len(chosen.classes) == 2 and net.loss_name == "mse"
+
+
+def suited(net: Network, chosen: Dataset, what: str) -> Dataset:
+    """The data set as a model takes it: its labels are the model's outputs, by name, its numbers in the model's scale.
+
+    what: the model's name in errors. A model without names for its classes takes as many as it has outputs, by their
+    order. Raises ValueError: shapes, classes or numbers do not suit.
+    """
+    _check_shape(net, chosen, what, ValueError)
+    if "classes" in net.meta:
+        try:
+            chosen = chosen.with_classes(net.classes)
+        except DataError as error:
+            gives, wanted = len(net.classes), len(chosen.classes)
+            counts = f"{what} has {gives} outputs, {chosen.name} has {wanted} classes: " if gives != wanted else ""
+            raise ValueError(f"{counts}{error}, the classes of {what}; --classes takes some") from None
+    elif chosen.pictures is None and len(chosen.classes) < len(net.classes):
+        chosen = chosen.with_classes(net.classes)
+    else:
+        check_suits(net, chosen, what, ValueError)
+    return _scaled(net, chosen)
+
+
+def _scaled(net: Network, chosen: Dataset) -> Dataset:
+    """With its samples as the model's were. A model of an earlier version that says nothing takes them as they come."""
+    note = net.meta.get(INPUTS)
+    if note is None:
+        return chosen
+    inputs, parts = Inputs.from_note(note), (chosen.x_train, chosen.x_test)
+    if chosen.pictures:
+        x_train, x_test = map(inputs.pictures, parts)
+    else:
+        x_train, x_test = inputs.alike(chosen.name, *parts)
+    return replace(chosen, x_train=x_train, x_test=x_test)
+
+
+ON = ("test", "train", "all")  # which samples --on names
+
+
+def add_on_option(add: argparse._ActionsContainer) -> None:
+    """--on, for samples()."""
+    usual = "default: test, or all of own data that are not those of the training"
+    add.add_argument("--on", choices=ON, default="test", help=f"which samples ({usual})")
+
+
+def samples(chosen: Dataset, on: str) -> tuple[Array, Array]:
+    """x and y of the samples that --on names. ValueError: there are none."""
+    parts = {"test": (chosen.x_test, chosen.y_test), "train": (chosen.x_train, chosen.y_train)}
+    if on == "all":
+        return np.concatenate([chosen.x_train, chosen.x_test]), np.concatenate([chosen.y_train, chosen.y_test])
+    if on == "test" and not len(chosen.x_test) and chosen.undivided:
+        on = "train"  # where nothing was set aside
+    x, y = parts[on]
     if not len(x):
-        raise ValueError(f"{chosen.name} has no samples for {part}ing; --on names the other ones")
+        why = ", as it is not the data of the training" if chosen.undivided else ""
+        raise ValueError(f"{chosen.name} has no samples for {on}ing{why}; --on names the other ones")
     return x, y
+
+
+def named(net: Network, chosen: Dataset, on: str) -> str:
+    """Which samples of the data set these are, and how many, in words."""
+    count = len(samples(chosen, on)[1])
+    if on == "all" or not len(chosen.x_train):
+        words = f"{count:,} samples, all there are"
+    elif not len(chosen.x_test):
+        words = f"{count:,} samples, those it was trained on: none were set aside"
+    else:
+        words = f"{count:,} samples for {on}ing"
+    if chosen.undivided and len(chosen.x_train) and len(chosen.x_test) and on == "test":
+        words += ", those that the training set aside"
+    if chosen.undivided and not len(chosen.x_train) and _same_name(net, chosen):
+        words += "; not the same as in the training, but called so: some may have been learnt from"
+    return f"{chosen.name}: {words}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import io
 import math
 import os
@@ -12,11 +13,22 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from pynet.text import printable
+
 EXPECTED = (OSError, ValueError, ArithmeticError, MemoryError, KeyboardInterrupt)  # anything else is a fault of ours
+
+SYNONYMS = {  # what options are called elsewhere
+    "learning-rate": "--lr",
+    "rate": "--lr",
+    "validation-split": "--val-split",
+    "early-stopping": "--patience",
+    "layers": "--hidden",
+    "output": "--save",
+}
 
 
 class UsageError(Exception):
@@ -48,6 +60,26 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""
         raise UsageError(message)
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
+        """As usual, but for an option that there is not it names the one that was meant, if it can tell."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            name = unknown[0].partition("=")[0]
+            near = self._meant(name)
+            kind = "option" if name.startswith("-") else "argument"
+            self.error(f"there is no {kind} {name!r:.80}" + (f", did you mean {near}?" if near else ""))
+        return options
+
+    def _meant(self, name: str) -> str | None:
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        plain = name.lower().replace("_", "-")
+        synonym = SYNONYMS.get(plain.lstrip("-"))
+        if synonym in known:
+            return synonym
+        return next(iter(difflib.get_close_matches(f"--{plain.lstrip('-')}", known, 1, 0.7)), None)
 
 
 def refuse(text: str, accepted: str) -> NoReturn:
@@ -198,15 +230,23 @@ def _fail(name: str, error: BaseException, note: str = "") -> int:
     if isinstance(error, BrokenPipeError):
         message = "nobody reads the output any more"
     if isinstance(error, UsageError):
-        note = f"; pynet {name} --help lists the options"
+        note = f"{'' if message.endswith('?') else ';'} pynet {name} --help lists the options"
     complain(name, f"error: {message}{note}")
     return 2 if isinstance(error, UsageError) else 1
+
+
+def say(text: object) -> None:
+    """Prints lines on stdout; all that commands print but JSON goes through here or complain().
+
+    A name from a file may hold line ends, too: whoever puts one into a line makes it printable() first.
+    """
+    print("\n".join(printable(line) for line in str(text).split("\n")), flush=True)
 
 
 def complain(name: str, text: str) -> None:
     """One line on stderr."""
     with contextlib.suppress(OSError):  # a broken stderr leaves the exit status to tell
-        print(f"{'pynet ' + name if name else 'pynet'}: {text}", file=sys.stderr)
+        print(f"{'pynet ' + name if name else 'pynet'}: {printable(text)}", file=sys.stderr)
 
 
 def _abandon_stdout() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +12,7 @@ from pynet.data import Dataset
 from pynet.inference import load_model
 from pynet.metrics import Report, format_confusion, format_report, measure
 from pynet.network import Network
-from pynet.text import percent
+from pynet.text import json_text, percent, printable
 
 MOST_CLASSES = 30  # a larger confusion matrix is not printed
 
@@ -22,7 +20,7 @@ EXAMPLES = """\
 examples:
   pynet evaluate                                       the newest model, on the test samples of its data set
   pynet evaluate --model mnist.safetensors --on train  on what it has learnt from
-  pynet evaluate --dataset fashion-mnist               on another data set
+  pynet evaluate --data more.csv                       on other data of the same classes, all of them
   pynet evaluate --data own.npz --json > report.json
 
 calibration error: the mean distance between confidence and accuracy, in 15 intervals of confidence (Guo et al. 2017).
@@ -34,7 +32,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser("pynet evaluate", "Measures a model on a data set.", EXAMPLES)
     choose.add_model_option(parser)
     choose.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
-    parser.add_argument("--on", choices=["test", "train"], default="test", help="which samples (default: test)")
+    choose.add_on_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
     return parser.parse_args(argv)
 
@@ -42,24 +40,21 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def evaluate(options: argparse.Namespace) -> None:
     """The whole command."""
     place, net = load_model(options.model)
-    chosen = choose.dataset(options, net)
-    choose.check_suits(net, chosen, f"the model {place}", ValueError)
+    chosen = choose.suited(net, choose.dataset(options, net), f"the model {place}")
     x, y = choose.samples(chosen, options.on)
     report = measure(net, x, y, chosen.classes)
     if options.json:
-        print(json.dumps({"model": str(place), "dataset": chosen.name, "on": options.on} | _plain(report)))
+        on = options.on if len(chosen.x_train) else "all"
+        print(json_text({"model": str(place), "dataset": chosen.name, "on": on} | _plain(report)))
     else:
-        print(f"model        {place}: {net.spec}\ndata         {chosen.name}: {len(y):,} samples for {options.on}ing")
-        print(_text(report, net, chosen))
+        cli.say(f"model        {printable(place)}: {net.spec}")
+        cli.say(f"data         {printable(choose.named(net, chosen, options.on))}")
+        cli.say(_text(report, net, chosen))
 
 
 def _plain(report: Report) -> dict[str, Any]:
-    """The report in what JSON has: no NaN, no arrays."""
-    rows = [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(row).items()}
-        for row in report.classes
-    ]
-    return {**vars(report), "classes": rows, "confusion": report.confusion.tolist()}
+    """The report in what JSON has: no arrays."""
+    return {**vars(report), "classes": [asdict(row) for row in report.classes], "confusion": report.confusion.tolist()}
 
 
 def _text(report: Report, net: Network, chosen: Dataset) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from pynet.commands import cli
 from pynet.inference import load_model
 from pynet.network import Network
-from pynet.text import printable
+from pynet.text import json_text, printable
 from pynet.training.history import History
 
 EXAMPLES = """\
@@ -29,7 +29,7 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
     """What there is to say about a model file, in what JSON has."""
     notes = dict(net.meta)
     notes.pop("classes", None)
-    history = History.from_note(notes.pop("history", ""))
+    rows = History.from_note(notes.pop("history", "")).rows()
     known = [name for name in FIRST_NOTES if name in notes]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256") if sys.version_info >= (3, 11) else hashlib.sha256(file.read())
@@ -44,7 +44,7 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
         "parameters": net.parameters,
         "tensors": {name: list(tensor.shape) for name, tensor in net.tensors.items()},
         "weights_sha256": net.weights_sha256(),
-        "history": history.rows(),
+        "history": [{name: value if math.isfinite(value) else None for name, value in row.items()} for row in rows],
         "notes": {name: notes[name] for name in [*known, *(name for name in notes if name not in known)]},
     }
 
@@ -52,7 +52,7 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
 def _text(found: dict[str, Any], net: Network) -> str:
     size = 4 * net.parameters
     lines = [
-        f"file        {found['file']}, {found['bytes']:,} bytes",
+        f"file        {printable(found['file'])}, {found['bytes']:,} bytes",
         f"sha256      {found['sha256']}",
         f"network     {net.spec}",
         f"loss        {net.loss_name}",
@@ -71,7 +71,10 @@ def info(options: argparse.Namespace) -> None:
     """The whole command."""
     path, net = load_model(options.file)
     found = facts(path, net)
-    print(json.dumps(found) if options.json else _text(found, net))
+    if options.json:
+        print(json_text(found))
+    else:
+        cli.say(_text(found, net))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

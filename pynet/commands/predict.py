@@ -5,29 +5,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from PIL.PngImagePlugin import PngInfo
 
 from pynet.commands import choose, cli
 from pynet.commands.cli import Parser, UsageError, number, path, whole
+from pynet.commands.outputs import check_drawn
 from pynet.errors import DataError
-from pynet.files import replacing
+from pynet.files import check_writable, replacing
 from pynet.inference import Prediction, Seen, load_model, predictions, preparation_of
 from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
-from pynet.text import drawn
+from pynet.text import DRAWN, drawn, json_text, printable
 
 BATCH = 256  # pictures that go through the network at once
+MOST_SEEN = 1000  # pictures on a sheet
 MOST_STDIN = 1 << 28  # bytes of a picture from standard input
 BAR = 30  # characters of a bar for 100 %
 
@@ -60,7 +61,7 @@ def _parser() -> Parser:
     top = "the K likeliest classes of each picture (default: all of a single picture, else the best)"
     add("--top", metavar="K", type=whole(1), help=top)
     add("--show", action="store_true", help="draw what the network sees")
-    add("--save-seen", metavar="FILE", type=_png, help="write what the network sees as a .png; of several, a sheet")
+    add("--save-seen", metavar="FILE", type=_png, help="draw what the network sees, enlarged, with names, as a .png")
     add("--json", action="store_true", help="print an array of {file, prediction, confidence, probabilities, warning}")
     return parser
 
@@ -84,23 +85,24 @@ def predict(options: argparse.Namespace) -> int:
     if options.save_seen:
         _check_target(options.save_seen, [model, *(source for source in sources if isinstance(source, Path))])
     if not options.json:
-        print(_title(model, net))
+        cli.say(_title(model, net))
     single = len(sources) == 1
-    status, kept, seen = 0, [], []
+    status, kept = 0, []
+    seen: list[Prediction] = []
     for found in _named(net, preparation, sources, options):
         if not found.readable:
             status = 1
             cli.complain("predict", f"error: {found.warning}")
         elif not options.json:
-            print(_text(found, options.top or (math.inf if single else 0)))
+            cli.say(_text(found, options.top or (math.inf if single else 0)))
             if options.show and found.seen is not None:
-                print(drawn(found.seen))
+                cli.say(drawn(found.seen))
         if options.json:
             kept.append(_json(found, options.top))
-        if options.save_seen and found.seen is not None:
-            seen.append(found.seen)
+        if options.save_seen and found.seen is not None and len(seen) < MOST_SEEN:
+            seen.append(found)
     if options.json:
-        print(json.dumps(kept, allow_nan=False))
+        print(json_text(kept))
     if options.save_seen:
         _save_sheet(options.save_seen, seen)
     return status
@@ -110,7 +112,10 @@ def _sources(given: Path) -> list[Path | DataError]:
     """The files that an argument stands for."""
     if not given.is_dir():
         return [given]
-    found: list[Path | DataError] = [*picture_files(given)]
+    try:
+        found: list[Path | DataError] = [*picture_files(given)]
+    except OSError as error:
+        return [DataError(f"{error.filename}: cannot be read: {error.strerror}")]
     return found or [DataError(f"{given}: no pictures in this folder; known by {', '.join(sorted(SUFFIXES))}")]
 
 
@@ -152,24 +157,30 @@ def _stdin() -> io.BytesIO:
 def _title(model: Path, net: Network) -> str:
     facts = []
     if name := net.meta.get("dataset"):
-        facts.append(f"trained on {name}")
+        facts.append(f"trained on {printable(name)}")
     with contextlib.suppress(KeyError, ValueError):  # a note may be missing, or not ours
         facts.append(f"test accuracy {100 * float(net.meta['test_accuracy']):.2f} %")
-    return f"model {model}" + (f": {', '.join(facts)}" if facts else "")
+    return f"model {printable(model)}" + (f": {', '.join(facts)}" if facts else "")
 
 
 def _text(found: Prediction, lines: float) -> str:
     """The answer, and below it the likeliest classes, that many; all are in the network's order."""
     if found.prediction is None or found.confidence is None or found.probabilities is None:
-        return f"{found.file}: {found.warning}"
-    text = f"{found.file}: {found.prediction} ({100 * found.confidence:.1f} %)"
+        return f"{printable(found.file)}: {found.warning}"
+    text = f"{printable(found.file)}: {_answer(found)}"
     text += f", {found.warning}" if found.warning else ""
     shown = found.probabilities.items() if lines == math.inf else found.best(int(lines))
-    width = max((len(name) for name, _ in shown), default=0)
-    for name, share in shown:
+    names = [printable(name) for name, _ in shown]
+    width = max(map(len, names), default=0)
+    for (name, share), name_shown in zip(shown, names, strict=True):
         bar = "#" * round(BAR * min(max(share, 0), 1))
-        text += f"\n{'>' if name == found.prediction else ' '} {name:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
+        mark = ">" if name == found.prediction else " "
+        text += f"\n{mark} {name_shown:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
     return text
+
+
+def _answer(found: Prediction) -> str:
+    return f"{printable(found.prediction or '')} ({100 * (found.confidence or 0):.1f} %)"
 
 
 def _json(found: Prediction, top: int | None) -> dict[str, Any]:
@@ -184,15 +195,26 @@ def _json(found: Prediction, top: int | None) -> dict[str, Any]:
 
 
 def _check_target(target: Path, inputs: Iterable[Path]) -> None:
-    if target.is_dir():
+    if os.path.isdir(target):
         raise UsageError(f"argument --save-seen: {target} is a folder")
+    check_writable(target)
     if target.exists() and any(target.samefile(other) for other in inputs if other.exists()):
         raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")
+    check_drawn(target)
 
 
-def _save_sheet(target: Path, seen: list[npt.NDArray[np.uint8]]) -> None:
-    """Writes one picture as it is, several as a sheet; whole or not at all."""
+def _save_sheet(target: Path, seen: list[Prediction]) -> None:
+    """Writes the pictures that the network got on a sheet, with files and answers; whole or not at all."""
     if not seen:
         raise ValueError(f"nothing to write to {target}: there is no picture with ink")
-    with replacing(target) as partial:
-        sheet(seen).save(partial, "PNG")
+    if len(seen) == MOST_SEEN:
+        cli.complain("predict", f"{target} shows the first {MOST_SEEN:,} pictures")
+    with replacing(target) as file:
+        names = [f"{printable(found.file)}\n{_answer(found)}" for found in seen]
+        sheet([found.seen for found in seen if found.seen is not None], names).save(file, "PNG", pnginfo=_mark())
+
+
+def _mark() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Software", DRAWN)
+    return info

@@ -6,26 +6,27 @@ the last epoch whose figures were. What could only fail at the end, such as the 
 
 from __future__ import annotations
 
-import json
-import sys
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pynet import kernels
 from pynet._ffi import VERSION, Array
-from pynet.commands import cli
+from pynet.commands import choose, cli
 from pynet.commands.cli import EXPECTED, Stopped
-from pynet.commands.train_options import parse
-from pynet.commands.train_task import Task, prepare
+from pynet.commands.outputs import save_figure
+from pynet.commands.train_options import optimizer_note, parse
+from pynet.commands.train_save import Kept, keep_better, learnt_nothing
+from pynet.commands.train_task import PLOTS, Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation
-from pynet.pictures.preparation import NOTE
-from pynet.text import percent
+from pynet.text import json_text, percent, printable
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
 from pynet.training.history import COLUMNS, History
@@ -40,6 +41,10 @@ class Training:
     task: Task
     history: History = field(default_factory=History)
     test: Evaluation | None = None  # None: there is no test set, or the training is not over
+    unsaved: str = ""  # why the model was not written, where one is that has learnt something
+    kept: Kept | None = None  # the model whose place it took, if that was better
+    begun: bool = False
+    hurried: bool = False  # Ctrl-C twice: no figures
 
     def __post_init__(self) -> None:
         self._kept = {name: tensor.copy() for name, tensor in self.task.net.tensors.items()}
@@ -54,25 +59,22 @@ class Training:
             batch_size=task.batch_size,
             optimizer=task.optimizer,
             schedule=task.schedule,
-            validation=task.held_out,
+            validation=task.validation,
             augment=task.augment,
             seed=task.seed,
             early_stopping=task.early_stopping,
             checkpoint=task.checkpoint,
-            progress=not task.terse and sys.stderr is not None and sys.stderr.isatty(),
+            verbose=not task.terse,
             callbacks=[self] if task.terse else [self, Diagnosis(_warn)],
         )
         self.test = self._tested()
 
     def _tested(self) -> Evaluation | None:
         """The figures on the test set: where each epoch was measured on it, those of the last one."""
-        x, y = self.task.data.x_test, self.task.data.y_test
-        if not len(x):
-            return None
         if self.task.own_validation or not self.history.val_loss:
-            return self.task.net.evaluate(x, y)
-        accuracy = self.history.val_accuracy[-1]
-        return Evaluation(self.history.val_loss[-1], accuracy, round(accuracy * len(x)), len(x))
+            return self._evaluated("test")
+        accuracy, samples = self.history.val_accuracy[-1], len(self.task.data.x_test)
+        return Evaluation(self.history.val_loss[-1], accuracy, round(accuracy * samples), samples)
 
     @cached_property
     def confusion(self) -> Array:
@@ -81,12 +83,12 @@ class Training:
         return confusion_matrix(chosen.y_test, self.task.net.predict(chosen.x_test), len(chosen.classes))
 
     def on_train_begin(self, run: Run) -> None:
-        """Takes over the epochs of a checkpoint."""
-        for row in run.history.rows():
-            self.history.add(row)
+        """Those of a checkpoint are in the history by now."""
+        self.history = run.history
+        self.begun = True
         checkpoint = self.task.checkpoint
         if checkpoint and checkpoint.resume:
-            self.task.say(f"resumed from {checkpoint.path}; epochs that are over: {len(self.history.loss)}")
+            self.task.say(f"resumed from {printable(checkpoint.path)}; epochs that are over: {len(self.history.loss)}")
         self._keep()
         self._note_facts()  # checkpoints carry them, too
 
@@ -94,50 +96,94 @@ class Training:
         for name, tensor in self.task.net.tensors.items():
             np.copyto(self._kept[name], tensor)
 
+    def _restore(self) -> None:
+        for name, tensor in self.task.net.tensors.items():
+            np.copyto(tensor, self._kept[name])
+
     def on_epoch_end(self, run: Run) -> None:
-        """Notes the figures, shows them, and keeps the weights."""
+        """Keeps the weights: the figures of this epoch were finite."""
         self._keep()
-        self.history.add(run.row)
-        self.task.say(_epoch_line(run.row, run.epoch, self.task))
 
     def salvage(self, error: BaseException) -> str:
-        """After an error, saves the best weights there are, if any were learnt; says so."""
-        tensors = self.task.net.tensors
+        """After an error, saves the best weights there are, if any were learnt; says so, and how to go on."""
         if isinstance(error, FloatingPointError):
-            for name, tensor in tensors.items():
-                np.copyto(tensor, self._kept[name])
-        changed = any(not np.array_equal(tensor, self._kept[name]) for name, tensor in tensors.items())
-        if not changed and not self.history.loss:
-            return " (nothing was saved)"
+            self._restore()
+        resumable = self.begun and self.task.checkpoint and not isinstance(error, FloatingPointError)
+        said = [self._saved_after_all()]
+        if resumable and self.task.checkpoint:
+            said.append(f"--resume goes on from {self.task.checkpoint.path}")
+        return f" ({'; '.join(filter(None, said))})" if any(said) else ""
+
+    def _saved_after_all(self) -> str:
+        if not self._changed() and not self.history.loss:
+            return "nothing was saved"
+        try:
+            self.test = self._evaluated("test")
+        except KeyboardInterrupt:  # a second one: whoever cannot wait gets no figures
+            self.hurried = True
+        except FloatingPointError:
+            self._restore()
         self.save()
-        return f" (what was learnt is in {self.task.target})" if self.task.target else ""
+        if not self.task.target:
+            return ""
+        if self.unsaved:
+            return f"nothing was learnt; {self.task.target} is as it was"
+        return f"what was learnt is in {self.task.target}" + (f"; {self.kept}" if self.kept else "")
+
+    def _evaluated(self, part: str) -> Evaluation | None:
+        """On the "test" or "train" samples; None: there are none."""
+        chosen = self.task.data
+        x, y = (chosen.x_test, chosen.y_test) if part == "test" else (chosen.x_train, chosen.y_train)
+        return self.task.net.evaluate(x, y) if len(x) else None
+
+    def _changed(self) -> bool:
+        """Since the last epoch, or the beginning?"""
+        return any(not np.array_equal(tensor, self._kept[name]) for name, tensor in self.task.net.tensors.items())
 
     def _note_facts(self) -> None:
         """In the model: what it is trained on, and how."""
         task, notes = self.task, self.task.net.meta
         notes.pop("test_accuracy", None)
-        notes["dataset"] = task.data.name.encode(errors="replace").decode()
-        if task.data.pictures:
-            notes[NOTE] = task.data.pictures.note()
-        else:
-            notes.pop(NOTE, None)
+        choose.remember(task.net, task.data, task.data_path)
         notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
         notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
+        if more := optimizer_note(task.optimizer):
+            notes["optimizer_options"] = more
+        else:
+            notes.pop("optimizer_options", None)
         notes["augment"] = str(task.augment or "none")
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
 
     def save(self) -> None:
-        """Writes the model with the figures of its training, and the history."""
+        """Writes the model with the figures of its training, and the history.
+
+        Not the model, if it has learnt nothing and there is one that nobody said to overwrite.
+        """
         task, notes = self.task, self.task.net.meta
         before = notes.get("epochs", "") if task.continued else ""
         notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
-        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() else 0))
+        notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() and len(before) < 16 else 0))
         if self.test:
             notes["test_accuracy"] = str(self.test.accuracy)
         if task.target:
-            task.net.save(task.target)
+            self._save_to(task.target)
         if task.history:
             self.history.save(task.history)
+
+    def _save_to(self, target: Path) -> None:
+        """Writes the model, but for one that has learnt nothing in the place of another."""
+        if target.exists():
+            measured = None if self.hurried else self.test or self._evaluated("train")
+            if measured and not self.task.target_given:
+                trained = bool(self.history.loss) or self._changed()
+                accuracy = self.history.accuracy[-1] if self.history.accuracy else None
+                if not self.test:
+                    accuracy = measured.accuracy
+                self.unsaved = learnt_nothing(self.task, trained, accuracy, self.test.accuracy if self.test else None)
+            if self.unsaved:
+                return
+            self.kept = keep_better(self.task, target, measured.accuracy if measured else None)
+        self.task.net.save(target)
 
 
 # ---- what is printed and drawn ----
@@ -151,19 +197,24 @@ def _describe(task: Task) -> None:
     """Data, preprocessing, network and hyperparameters."""
     chosen, net = task.data, task.net
     names = ", ".join(chosen.classes) if len(chosen.classes) <= MOST_CLASSES else f"{len(chosen.classes)} classes"
-    aside = f", {len(task.held_out[0]):,} for validation" if task.own_validation and task.held_out else ""
-    sizes = f"{len(chosen.x_train):,} samples for training{aside}, {len(chosen.x_test):,} for testing"
+    sizes = f"{len(chosen.x_train):,} samples for training, "
+    if task.own_validation and task.validation:
+        sizes += f"{len(task.validation[0]):,} for validation, {len(chosen.x_test):,} for testing"
+    else:
+        sizes += f"{len(chosen.x_test):,} for validation and testing" if task.validation else "none for testing"
     scaled = "pixels (bytes), divided by 255" if chosen.x_train.dtype == np.uint8 else "values, taken as they are"
     shape = chosen.x_train.shape[1:]
     layout = "" if shape == net.in_shape else f", {'flattened to' if len(net.in_shape) == 1 else 'taken as'} "
     layout += "x".join(map(str, net.in_shape)) if layout else ""
     plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_how(task)}, loss {net.loss_name}"
+    words = " ".join(map(shlex.quote, task.as_trained))
+    as_before = f"          as the model was trained before: {words}\n" if words else ""
     task.say(
-        f"data      {chosen.name}: {sizes}; classes {names}\n"
-        f"source    {chosen.source}\n"
+        f"data      {printable(chosen.name)}: {sizes}; classes {printable(names)}\n"
+        f"source    {printable(chosen.source)}\n"
         f"inputs    {'x'.join(map(str, shape))} {scaled}{layout}\n"
         f"network   {net.spec}\n\n{net.summary()}\n\n"
-        f"training  {plan}, seed {task.seed}\n"
+        f"training  {plan}, seed {task.seed}\n{as_before}"
         f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
     )
 
@@ -184,45 +235,39 @@ def _explain(task: Task) -> None:
     task.say(f"the first sample that will be learnt from, number {first}, alone:\n\n{step}\n")
 
 
-def _epoch_line(row: dict[str, float], epoch: int, task: Task) -> str:
-    line = f"epoch {epoch:>{len(str(task.epochs))}}/{task.epochs}  loss {row['loss']:.4f}"
-    line += f"  train {percent(row['accuracy'])}"
-    if "val_accuracy" in row:
-        line += f"  {'val' if task.own_validation else 'test'} {percent(row['val_accuracy'])}"
-    speed = len(task.data.x_train) / max(row["seconds"], 1e-9)
-    return f"{line}  {row['seconds']:.3f} s  {speed:,.0f} samples/s"
-
-
 def _tell(training: Training) -> None:
     """The figures on the test set, and where the model is."""
     task, test = training.task, training.test
-    print(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else "no test samples")
+    accuracy = f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else ""
+    cli.say(accuracy or "no test samples")
     if test and len(task.data.classes) <= MOST_CLASSES and not task.terse:
         task.say(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
-    task.say(f"saved to {task.target}" if task.target else "not saved")
+    if not training.unsaved:
+        task.say(f"saved to {printable(task.target)}" if task.target else "not saved")
 
 
 def _plot(training: Training) -> None:
-    """Draws curves, weights and confusion matrix beside the model."""
+    """Draws curves, weights and confusion matrix into a folder beside the model."""
     from pynet import figures
 
     task = training.task
+    assert task.target
     drawn = {}
     if training.history.loss:
-        drawn["curves"] = figures.curves(training.history)
+        drawn["curves"] = figures.curves(training.history, name=task.target.stem if task.target else "")
     if any(layer.kind == "dense" for layer in task.net.layers):
         drawn["weights"] = figures.weights(task.net)
     if training.test:
         drawn["confusion"] = figures.confusion(training.confusion, task.data.classes)
+    assert drawn.keys() <= set(PLOTS)  # what was tried before the training
     for name, figure in drawn.items():
         assert task.target
-        place = figures.save(figure, task.target.with_name(f"{task.target.stem}-{name}.png"))
-        task.say(f"drew {place}")
+        task.say(f"drew {printable(save_figure(figure, beside(task.target, name)))}")
 
 
 def _results(training: Training, seconds: float) -> dict[str, Any]:
     """What --json prints."""
-    task, test = training.task, training.test
+    task, test, kept = training.task, training.test, training.kept
     return {
         "dataset": task.data.name,
         "train_samples": len(task.data.x_train),
@@ -235,7 +280,8 @@ def _results(training: Training, seconds: float) -> dict[str, Any]:
         "epochs": [{name: row.get(name) for name in COLUMNS} for row in training.history.rows()],
         "test_accuracy": test.accuracy if test else None,
         "seconds": seconds,
-        "model": str(task.target) if task.target else None,
+        "model": str(task.target) if task.target and not training.unsaved else None,
+        "previous": {"model": str(kept.place), "test_accuracy": kept.accuracy} if kept else None,
         "weights_sha256": task.net.weights_sha256(),
     }
 
@@ -250,9 +296,9 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
     pair = (task.data.x_train, task.data.y_train)
     found = find_lr(task.net, pair, optimizer=task.optimizer, batch_size=task.batch_size, seed=task.seed)
     if as_json:
-        print(json.dumps({"rates": found.rates, "losses": found.losses, "suggestion": found.suggestion}))
+        print(json_text({"rates": found.rates, "losses": found.losses, "suggestion": found.suggestion}))
         return
-    print(f"suggestion: {found.suggestion:g}" if quiet else found)
+    cli.say(f"suggestion: {found.suggestion:g}" if quiet else found)
     if task.target:
         from pynet import figures
 
@@ -261,17 +307,16 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
         except figures.MissingMatplotlib:
             task.say("(no picture: that needs matplotlib)")
         else:
-            place = task.target.with_name(f"{task.target.stem}-lr.png")
-            task.say(f"drew {figures.save(figures.learning_rates(found), place)}")
+            task.say(f"drew {printable(save_figure(figures.learning_rates(found), beside(task.target, 'lr')))}")
 
 
-def train(argv: Sequence[str] | None, begin: float) -> None:
-    """The whole run; begin: when it began, by time.perf_counter."""
+def train(argv: Sequence[str] | None, begin: float) -> int:
+    """The whole run; begin: when it began, by time.perf_counter. Returns the exit status."""
     options = parse(argv)
     task = prepare(options)
     if options.find_lr:
         _find_lr(task, options.json, options.quiet)
-        return
+        return 0
     training = Training(task)
     try:
         _describe(task)
@@ -282,13 +327,22 @@ def train(argv: Sequence[str] | None, begin: float) -> None:
         raise Stopped(error, training.salvage(error)) from error
     training.save()
     if options.json:
-        print(json.dumps(_results(training, time.perf_counter() - begin)))
-        return
-    _tell(training)
+        print(json_text(_results(training, time.perf_counter() - begin)))
+    else:
+        _tell(training)
+    if training.unsaved:
+        what = f"{task.target} is left as it is{', and so are its pictures' if options.plot else ''}"
+        cli.complain("train", f"error: nothing was learnt: {training.unsaved}; {what}; --save FILE writes the model")
+        return 1
+    if options.json:
+        return 0
     if options.plot:
         _plot(training)
     if task.target:
-        task.say(f"next: {cli.program()} visualize --model {task.target}, or evaluate, or info")
+        task.say(f"next: {cli.program()} visualize --model {printable(task.target)}, or evaluate, or info")
+    if training.kept:
+        task.say(training.kept) if not options.quiet else cli.complain("train", str(training.kept))
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

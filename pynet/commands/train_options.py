@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pynet.augment import Augment, parse_augment
 from pynet.commands.choose import add_data_options
 from pynet.commands.cli import Parser, UsageError, number, path, refuse, whole
 from pynet.commands.presets import PRESETS
+from pynet.network import load
 from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.schedules import SCHEDULES, Constant, Schedule
 from pynet.schedules import parse as parse_schedule
@@ -22,6 +23,7 @@ BATCH_SIZE = 64
 VAL_SPLIT = 0.1  # what --patience sets aside: the test set must not choose the weights
 EPOCHS = 10
 EPOCHS_DIGITS = 40  # the built-in digits are few: 10 epochs are 290 steps. After 40, 30 seeds gave 96.3 % or more
+HOW = ("momentum", "beta1", "beta2", "epsilon", "weight_decay", "l2", "clip_norm", "clip_value")  # of an optimizer
 DEFAULT_TARGET = Path("{name}.safetensors")  # {name} is the data set's
 
 
@@ -94,7 +96,15 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--limit", metavar="N", type=whole(1), help="only the first N training samples")
     split = number(0, 1, "a number from 0 to below 1")
-    add("--val-split", metavar="F", type=split, default=0.0, help="share of the training samples set aside to watch")
+    test = "fraction of own data without a test set to set aside for testing (default: 0.2); 0: learn from all"
+    add("--test-split", metavar="F", type=split, help=test)
+    add(
+        "--val-split",
+        metavar="F",
+        type=split,
+        default=0.0,
+        help="fraction of the training samples set aside for validation",
+    )
     random = "give the training samples each other's labels: what is learnt then is memorised"
     add("--shuffle-labels", action="store_true", help=random)
 
@@ -208,7 +218,7 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
     kind = OPTIMIZERS[options.optimizer]
     known = {field.name for field in fields(kind)}
     values = {"learning_rate": options.lr}
-    for name in ("momentum", "beta1", "beta2", "epsilon", "weight_decay", "l2", "clip_norm", "clip_value"):
+    for name in HOW:
         if getattr(options, name) is None:
             continue
         if name not in known:
@@ -223,30 +233,45 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--save", metavar="FILE", type=_target, default=DEFAULT_TARGET, help=save)
     add("--history", metavar="FILE", type=_history, help="write the figures of each epoch as .csv or .json")
     add("--explain", action="store_true", help="first go through one step of learning with all its numbers")
-    add("--plot", action="store_true", help="draw curves, weights and confusion matrix as .png beside the model")
+    add(
+        "--plot",
+        action="store_true",
+        help="draw curves, weights and confusion matrix as .png, in a folder beside the model",
+    )
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
     add("--quiet", action="store_true", help="print the test accuracy alone")
     add("--version", action="version", version=f"pynet {VERSION}")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The options, checked as far as that needs neither data nor network. Raises UsageError.
+    """The options, checked as far as that needs neither data nor network. Raises UsageError; OSError and ValueError:
+    the model of --load cannot be read.
 
-    Besides those of the command line: terse (bool), whether nothing but results is printed. optimizer is an Optimizer,
-    schedule a Schedule or None.
+    Besides those of the command line: terse (bool), whether nothing but results is printed; loaded, the network of
+    --load, and as_trained, the options that are taken over from its training. optimizer is an Optimizer, schedule a
+    Schedule or None.
     """
     given = sys.argv[1:] if argv is None else list(argv)
     options = _parser().parse_args(given)
-    if options.preset:
-        options = _parser().parse_args([*PRESETS[options.preset].options.split(), *given])
+    _check(options)
+    loaded = load(options.load) if options.load else None
+    preset = PRESETS[options.preset].options.split() if options.preset else []
+    as_trained = _as_trained(loaded.meta, given) if loaded and not preset else []
+    options = _parser().parse_args([*as_trained, *preset, *given])
+    options.loaded, options.as_trained = loaded, as_trained
     options.terse = options.json or options.quiet
     options.optimizer = _optimizer(options)
     if options.warmup:
         options.schedule = replace(options.schedule or Constant(), warmup=options.warmup)
-    if options.label_smoothing and options.loss not in (None, "cross_entropy"):
-        raise UsageError(f"--label-smoothing is for cross_entropy, --loss is {options.loss}")
     if options.patience and not options.val_split:
         options.val_split = VAL_SPLIT
+    return options
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Options that need others, or exclude them. Raises UsageError."""
+    if options.label_smoothing and options.loss not in (None, "cross_entropy"):
+        raise UsageError(f"--label-smoothing is for cross_entropy, --loss is {options.loss}")
     for name, needed in (
         ("min_delta", "patience"),
         ("monitor", "patience"),
@@ -263,4 +288,32 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             if getattr(options, network) is not None and getattr(options, part) is not None:
                 name = part.replace("_", "-")
                 raise UsageError(f"--{name} cannot be used with --{network}, which gives the whole network")
-    return options
+
+
+def optimizer_note(optimizer: Optimizer) -> str:
+    """What a model remembers of its optimizer besides kind and learning rate: "weight_decay=0.01"."""
+    given = {name: getattr(optimizer, name, None) for name in HOW}
+    return ",".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
+
+
+def _as_trained(notes: Mapping[str, str], given: Sequence[str]) -> list[str]:
+    """How a model was trained, in options, but for those that are given now; none if its notes are no such options."""
+    named = {word.partition("=")[0] for word in given}
+    if named & {"--clip-norm", "--clip-value"}:  # one of them excludes the other
+        named |= {"--clip-norm", "--clip-value"}
+    found = {"--batch-size": notes.get("batch_size"), "--schedule": notes.get("schedule")}
+    found["--augment"] = notes.get("augment")
+    if "--optimizer" not in named:
+        found |= {"--optimizer": notes.get("optimizer"), "--lr": notes.get("learning_rate")}
+        for part in notes.get("optimizer_options", "").split(","):
+            name, _, value = part.partition("=")
+            found |= {f"--{name.replace('_', '-')}": value} if name in HOW else {}
+    usual = {"--schedule": "constant", "--augment": "none"}
+    words = [
+        f"{name}={text}" for name, text in found.items() if name not in named and text not in (None, usual.get(name))
+    ]
+    try:
+        _optimizer(_parser().parse_args(words))
+    except UsageError:
+        return []
+    return words

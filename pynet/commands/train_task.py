@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,29 +14,39 @@ from pynet._ffi import Array, check_environment, optimizer_struct
 from pynet.augment import Augment
 from pynet.commands import choose, cli
 from pynet.commands.cli import UsageError
+from pynet.commands.outputs import check_drawn, check_history, figures_folder
 from pynet.commands.presets import PRESETS, layers_for
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
 from pynet.data import Dataset
+from pynet.data.inputs import Inputs
+from pynet.files import check_writable
+from pynet.inference import previous_of
 from pynet.network import Network, load
 from pynet.optim import Optimizer
 from pynet.schedules import Schedule
+from pynet.text import picture_shape
 from pynet.training.callbacks import EarlyStopping
 from pynet.training.checkpoint import Checkpoint
+
+PLOTS = ("curves", "weights", "confusion")  # what --plot draws
 
 
 @dataclass
 class Task:
     """A training: of what, on what, how, and where its results go.
 
-    data is without the samples held out. held_out: what each epoch is measured on, the test set unless own_validation.
-    continued: the network was trained before. terse: nothing but results is printed.
+    validation: what each epoch is measured on, which data is without, but for the test set unless own_validation.
+    continued: the network was trained before; as_trained: options taken over from that. terse: nothing but results is
+    printed.
     """
 
     data: Dataset
-    held_out: tuple[Array, Array] | None
+    data_path: Path | None
+    validation: tuple[Array, Array] | None
     own_validation: bool
     net: Network
     continued: bool
+    as_trained: Sequence[str]
     seed: int
     epochs: int
     batch_size: int
@@ -46,6 +56,7 @@ class Task:
     early_stopping: EarlyStopping | None
     checkpoint: Checkpoint | None
     target: Path | None
+    target_given: bool
     history: Path | None
     terse: bool
 
@@ -54,10 +65,10 @@ class Task:
         """Given or usual."""
         return float(optimizer_struct(self.optimizer).learning_rate)
 
-    def say(self, text: str) -> None:
+    def say(self, text: object) -> None:
         """Prints what is no result."""
         if not self.terse:
-            print(text, flush=True)
+            cli.say(text)
 
 
 def prepare(options: argparse.Namespace) -> Task:
@@ -68,26 +79,27 @@ def prepare(options: argparse.Namespace) -> Task:
     net = _given_network(options)
     chosen = _load_data(options, net)
     seed = options.seed if options.seed is not None else net.seed if net else 0
-    held_out = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
+    validation = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
     if options.val_split:
         x, y, *val = data.validation_split(chosen.x_train, chosen.y_train, options.val_split, seed)
-        chosen, held_out = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
+        chosen, validation = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
     name = chosen.name
     if options.shuffle_labels:
         chosen, name = replace(chosen, y_train=data.shuffled_labels(chosen.y_train, seed)), f"{name}-shuffled"
     if net is None:
         net = _network(_text(options, chosen.x_train.shape[1:], len(chosen.classes)), seed)
     _check_suits(options, net, chosen)
-    if math.prod(net.out_shape) == len(chosen.classes):
-        net.classes = list(chosen.classes)
+    net.classes = list(chosen.classes)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
     return Task(
         data=chosen,
-        held_out=held_out,
+        data_path=choose.data_path(options, net),
+        validation=validation,
         own_validation=bool(options.val_split),
         net=net,
         continued=bool(options.load),
+        as_trained=options.as_trained,
         seed=seed,
         epochs=_epochs(options, chosen),
         batch_size=options.batch_size,
@@ -97,6 +109,7 @@ def prepare(options: argparse.Namespace) -> Task:
         early_stopping=_early_stopping(options),
         checkpoint=_checkpoint(options, target),
         target=target,
+        target_given=options.save is not DEFAULT_TARGET,
         history=options.history,
         terse=options.terse,
     )
@@ -108,7 +121,8 @@ def prepare(options: argparse.Namespace) -> Task:
 def _given_network(options: argparse.Namespace) -> Network | None:
     """The network of --load or --net; None where its text depends on the data."""
     if options.load:
-        return load(options.load)
+        loaded: Network = options.loaded
+        return loaded
     if options.net is None:
         return None
     return _network(options.net + _loss(options), options.seed or 0)
@@ -146,16 +160,29 @@ def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) ->
 
 def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
     chosen = choose.dataset(options, like=net)
-    if options.terse and not (options.data or options.dataset) and chosen.name == "digits":
+    if options.terse and not (options.data or options.dataset or options.load) and chosen.name == "digits":
         cli.complain("train", f"using {chosen.source}")
+    if options.load and net:
+        chosen = choose.suited(net, chosen, f"the model {options.load}")
+    elif len(set(chosen.y_train.tolist())) < 2:
+        raise ValueError(f"{chosen.name} has samples of one class alone for training; accepted: two classes or more")
+    else:
+        _warn_of_few_levels(chosen)
     return chosen.limit(options.limit) if options.limit else chosen
+
+
+def _warn_of_few_levels(chosen: Dataset) -> None:
+    """Pixels of 0..16 are usual, but nearly black as bytes, and too light as numbers."""
+    inputs = Inputs.of(chosen.x_train)
+    if inputs.few_levels and inputs.highest > 1 and picture_shape(chosen.x_train.shape[1:]):
+        taken = "divided by 255" if inputs.bytes else "taken as they are"
+        remedy = f"if they are pixels, multiply them by 255/{inputs.highest:g}"
+        cli.complain("train", f"warning: the samples of {chosen.name} are {inputs}, {taken}; {remedy}")
 
 
 def _check_suits(options: argparse.Namespace, net: Network, chosen: Dataset) -> None:
     """The network and the data to each other, and the options to both."""
-    if options.load:
-        choose.check_suits(net, chosen, f"the model {options.load}", ValueError)
-    else:
+    if not options.load:
         choose.check_suits(net, chosen, "the network", UsageError)
     if options.augment and chosen.x_train.ndim < 3 and len(net.in_shape) < 3:
         raise UsageError(f"--augment changes pictures; the samples of {chosen.name} are rows of {net.in_shape[0]}")
@@ -179,6 +206,18 @@ def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
 
 # ---- files ----
 
+PLOTS = ("curves", "weights", "confusion")  # what --plot draws
+
+
+def beside(target: Path, name: str) -> Path:
+    """The picture of this name beside a model."""
+    return figures_folder(target.parent, target.stem) / f"{target.stem}-{name}.png"
+
+
+def _check_pictures(target: Path, names: Sequence[str]) -> None:
+    for place in (beside(target, name) for name in names):
+        check_drawn(place)
+
 
 def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint | None:
     """What --checkpoint and --resume ask for, checked."""
@@ -194,7 +233,6 @@ def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint 
 
     checkpoint = Checkpoint(path, options.checkpoint_every or 1, options.resume, complain)
     checkpoint.check()
-    _check_folder(path)
     return checkpoint
 
 
@@ -203,24 +241,24 @@ def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
     if target:
         if os.path.lexists(target):
             _check_replaceable(target)
-        _check_folder(target)
+        check_writable(target)
+        if os.path.lexists(previous_of(target)):
+            _check_replaceable(previous_of(target))
     if options.history:
         for other in (target, options.data, options.load):
             if other and os.path.realpath(other) == os.path.realpath(options.history):
                 raise UsageError(f"argument --history: {options.history} is used for something else as well")
-        if options.history.is_dir():
-            raise OSError(f"cannot write {options.history}: it is a folder")
-        if options.history.is_file() and options.history.stat().st_size:
-            with options.history.open("rb") as file:
-                if not file.read(6).startswith((b"epoch,", b"[")):
-                    raise OSError(f"{options.history} is no history that pynet wrote; it is left as it is")
-        _check_folder(options.history)
+        check_writable(options.history)
+        check_history(options.history)
     if options.plot:
         if target is None:
             raise UsageError("--plot draws beside the model, and --save none makes none")
         from pynet import figures
 
         figures.require()
+        _check_pictures(target, PLOTS)
+    if options.find_lr and target:
+        _check_pictures(target, ["lr"])
 
 
 def _check_replaceable(target: Path) -> None:
@@ -229,14 +267,3 @@ def _check_replaceable(target: Path) -> None:
     except (OSError, ValueError) as error:
         reason = f"{target} is no pynet model, so it is not overwritten ({error}); name another file by --save"
         raise ValueError(reason) from None
-    if not os.access(target, os.W_OK):
-        raise OSError(f"cannot write {target}: it is write-protected")
-
-
-def _check_folder(target: Path) -> None:
-    folder = Path(os.path.realpath(target)).parent
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(f"cannot write {target}: folder {folder}: {error.strerror}") from None

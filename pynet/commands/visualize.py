@@ -12,11 +12,13 @@ from pynet import data, figures
 from pynet._ffi import Array
 from pynet.commands import choose, cli
 from pynet.commands.cli import UsageError
+from pynet.commands.outputs import check_drawn, figures_folder, save_figure
 from pynet.data import Dataset
 from pynet.inference import load_model
-from pynet.metrics import measure
+from pynet.metrics import class_scores, measure
 from pynet.network import Network
 from pynet.optim import SGD
+from pynet.text import printable
 from pynet.training.history import History
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ examples:
   pynet visualize weights mistakes --model mnist.safetensors
   pynet visualize curves --history a.csv b.json     runs beside each other
   pynet visualize looks --layer 0 --units 0,1,2     what these units of layer 0 look for
-  pynet visualize temperatures --sample 8
+  pynet visualize saliency --sample 8               why the network says what it says of sample 8
   pynet visualize boundary --toy spirals            trains a small network first
 """
 
@@ -40,6 +42,7 @@ TOYS: dict[str, tuple[Callable[[], tuple[Array, Array]], str]] = {
     "spirals": (data.spirals, "input(2) dense(32) tanh dense(32) tanh dense(2) softmax"),
     "line": (data.line, "input(1) dense(1) loss(mse)"),
 }
+DOUBT = 0.7  # of a sample that shows what a temperature does: one that is all but certain stays so
 
 
 class Task:
@@ -61,9 +64,7 @@ class Task:
     @cached_property
     def data(self) -> Dataset:
         """The data set; it suits the network."""
-        chosen = choose.dataset(self.options, self.net)
-        choose.check_suits(self.net, chosen, f"the model {self.model[0]}", ValueError)
-        return chosen
+        return choose.suited(self.net, choose.dataset(self.options, self.net), f"the model {self.model[0]}")
 
     @property
     def samples(self) -> tuple[Array, Array]:
@@ -72,9 +73,19 @@ class Task:
 
     @property
     def sample(self) -> tuple[Array, int]:
-        """The sample that --sample names, and its label."""
+        """The sample that --sample names, or the first, and its label."""
+        return self._sample(self.options.sample or 0)
+
+    @property
+    def doubtful_sample(self) -> tuple[Array, int]:
+        """The sample that --sample names, or the one that the network is nearest to DOUBT sure of, and its label."""
+        if self.options.sample is not None:
+            return self.sample
+        confidence = class_scores(self.net, self.samples[0]).max(axis=1)
+        return self._sample(int(abs(confidence - DOUBT).argmin()))
+
+    def _sample(self, i: int) -> tuple[Array, int]:
         x, y = self.samples
-        i = self.options.sample
         if i >= len(x):
             raise UsageError(f"argument --sample: {i} is not accepted; accepted: 0 to {len(x) - 1}")
         return x[i], int(y[i])
@@ -86,6 +97,14 @@ class Task:
             return str(self.options.toy)
         return (self.options.history[0] if self.options.history else self.model[0]).stem
 
+    def place(self, kind: str) -> Path:
+        """Where the picture goes; options that change what is drawn are part of its name."""
+        options = self.options
+        given = {name: getattr(options, name) for name in USED[kind]}
+        parts = [self.stem, kind, *(f"{name}-{value}" for name, value in given.items() if value not in (None, "test"))]
+        folder = options.out or figures_folder(Path(), self.stem)
+        return folder / f"{'-'.join(parts)}.{options.format}"
+
 
 def _curves(task: Task) -> Figure:
     if task.options.history:
@@ -93,21 +112,35 @@ def _curves(task: Task) -> Figure:
     history = History.from_note(task.net.meta.get("history", ""))
     if not history.loss:
         raise ValueError(f"{task.model[0]} holds no history of its training; --history names files of one")
-    return figures.curves(history)
+    return figures.curves(history, name=task.stem)
 
 
 def _confusion(task: Task) -> Figure:
     return figures.confusion(measure(task.net, *task.samples, task.data.classes).confusion, task.data.classes)
 
 
-def _temperatures(task: Task) -> Figure:
+def _mistakes(task: Task) -> Figure:
+    return figures.mistakes(task.net, *task.samples, task.data.classes, features=task.data.features)
+
+
+def _samples(task: Task) -> Figure:
+    title = f"{task.data.name}, {task.options.on} samples"
+    return figures.samples(*task.samples, task.data.classes, title=title, features=task.data.features)
+
+
+def _saliency(task: Task) -> Figure:
     x, y = task.sample
-    return figures.temperatures(task.net, x, classes=task.data.classes, truth=y)
+    return figures.saliency(task.net, x, classes=task.data.classes, truth=y, features=task.data.features)
+
+
+def _temperatures(task: Task) -> Figure:
+    x, y = task.doubtful_sample
+    return figures.temperatures(task.net, x, classes=task.data.classes, truth=y, features=task.data.features)
 
 
 def _boundary(task: Task) -> Figure:
     if not task.options.toy:
-        return figures.boundary(task.net, *task.samples)
+        return figures.boundary(task.net, *task.samples, features=task.data.features)
     make, text = TOYS[task.options.toy]
     x, y = make()
     net = Network(text)
@@ -130,13 +163,26 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
         "what a convolution makes of one sample",
         lambda t: figures.feature_maps(t.net, t.sample[0], layer=t.options.layer),
     ),
-    "samples": ("some samples of each class", lambda t: figures.samples(*t.samples, t.data.classes, title=t.data.name)),
+    "samples": ("some samples of each class", _samples),
     "confusion": ("which class is taken for which", _confusion),
-    "mistakes": ("the wrong answers it is surest of", lambda t: figures.mistakes(t.net, *t.samples, t.data.classes)),
+    "mistakes": ("the wrong answers it is surest of", _mistakes),
+    "saliency": ("why it says what it says of one sample: which pixels matter", _saliency),
     "looks": ("what each class or unit looks for", _looks),
     "noise": ("what it says to random inputs", lambda t: figures.noise(t.net)),
     "temperatures": ("the softmax of one sample at several temperatures", _temperatures),
     "boundary": ("where a network of two inputs changes its mind", _boundary),
+}
+
+# The options that change what a picture shows.
+USED: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
+    "weights": ("layer",),
+    "filters": ("layer",),
+    "maps": ("layer", "sample"),
+    "looks": ("layer", "units"),
+    "temperatures": ("sample",),
+    "samples": ("on",),
+    "confusion": ("on",),
+    "mistakes": ("on",),
 }
 
 
@@ -149,23 +195,35 @@ def visualize(options: argparse.Namespace) -> None:
     if not (options.toy or options.history):
         _ = task.model  # without one there is nothing to draw
     wanted = options.what or (["boundary"] if options.toy else ["curves"] if options.history else list(KINDS))
-    options.out.mkdir(parents=True, exist_ok=True)
     skipped = []
     for kind in wanted:
+        place = task.place(kind)
+        check_drawn(place)
         try:
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
             if len(wanted) < len(KINDS):  # it was asked for
                 raise
-            skipped.append(f"no {kind}: {error}")
+            skipped.append(f"no {kind}: {printable(error)}")
             continue
-        place = figures.save(figure, options.out / f"{task.stem}-{kind}.{options.format}")
-        print(f"{place}  {figure.get_suptitle()}", flush=True)
-    print("\n".join(skipped), end="\n" if skipped else "")
+        if not figure.axes:
+            skipped.append(f"no {kind}: {figure.get_suptitle()}")
+            continue
+        save_figure(figure, place)
+        cli.say(f"{printable(place)}  {figure.get_suptitle()}")
+    for line in skipped:
+        cli.say(line)
 
 
-def _units(text: str) -> list[int]:
-    return [cli.whole(0)(part) for part in text.split(",")]
+class Units(list[int]):
+    """Numbers of units, as one would type them."""
+
+    def __str__(self) -> str:
+        return "-".join(map(str, self))
+
+
+def _units(text: str) -> Units:
+    return Units(cli.whole(0)(part) for part in text.split(","))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -175,13 +233,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("what", metavar="WHAT", nargs="*", help=f"{', '.join(KINDS)} (default: all that suits)")
     choose.add_model_option(parser)
     choose.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
-    add("--on", choices=["test", "train"], default="test", help="which samples (default: test)")
+    choose.add_on_option(parser)
     add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
     add("--layer", metavar="N", help="weights, filters, maps, looks: the layer, as pynet info numbers them")
     add("--units", metavar="N,N,..", type=_units, help="looks: the units of that layer (default: the first 20)")
-    add("--sample", metavar="N", type=cli.whole(0), default=0, help="maps, temperatures: which sample (default: 0)")
+    sample = "maps, saliency, temperatures: which sample (default: 0; temperatures: one it is not quite sure of)"
+    add("--sample", metavar="N", type=cli.whole(0), help=sample)
     add("--toy", choices=list(TOYS), help="boundary: train a small network on this toy data")
-    add("--out", metavar="FOLDER", type=cli.path, default=Path(), help="where to (default: the working folder)")
+    add("--out", metavar="FOLDER", type=cli.path, help="where to (default: MODEL-figures in the working folder)")
     add("--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures (default: png)")
     options = parser.parse_args(argv)
     for name in options.what:

@@ -78,11 +78,17 @@ def labels(y: Array, name: str) -> Array:
     return y.astype(np.int32)
 
 
-def pixels(x: Array, name: str) -> Array:
+def are_pixels(*parts: Array) -> bool:
+    """Whether integers stand for pixels: some part is uint8, or a number is 128 or more. The parts are of one file."""
+    whole = [x for x in parts if x.dtype.kind in "iu"]
+    return any(x.dtype == np.uint8 or x.max(initial=0) >= DARKEST_WHITE for x in whole)
+
+
+def pixels(x: Array, name: str, as_bytes: bool) -> Array:
     """x as uint8 or float32, C order. x: (n, h, w), (n, h, w, 1) or (n, features), integers or floats.
 
-    uint8, and other integers in 0..255 if one is 128 or more, become uint8, which means x/255; smaller integers and
-    floats, which must be finite, are taken as they are.
+    as_bytes, see are_pixels: integers, in 0..255, become uint8, which means x/255. Otherwise they are taken as they
+    are, like floats, which must be finite.
     """
     check_pictures(x.shape, name)
     if x.ndim == 4:
@@ -93,7 +99,7 @@ def pixels(x: Array, name: str) -> Array:
         good = (x >= 0) & (x <= 255)
         if not good.all():
             raise DataError(f"{name}: integer pixel {_first_bad(x, good)}, integers are accepted in 0..255")
-        return np.ascontiguousarray(x, np.uint8 if x.max(initial=0) >= DARKEST_WHITE else np.float32)
+        return np.ascontiguousarray(x, np.uint8 if as_bytes else np.float32)
     with np.errstate(over="ignore"):
         floats = np.ascontiguousarray(x, np.float32)
     good = np.isfinite(floats)

@@ -1,8 +1,13 @@
-"""Data sets in .csv files of the Kaggle layout: label first, header optional."""
+"""Data sets in .csv files of the Kaggle layout: label first, header optional.
+
+A label elsewhere is not learnt: where the header names one, or the numbers look so, the file is refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +16,10 @@ from pynet._ffi import Array
 from pynet.data.arrays import DARKEST_WHITE, MOST_LABELS, PIECE, reading
 from pynet.errors import DataError
 
+LAYOUT = "accepted: the label, a whole number from 0, in the first column, the features behind it"
+LABEL_NAMES = {"label", "labels", "class", "classes", "target", "targets", "y", "category", "species", "outcome"}
+MISSING = {"", "?", "na", "n/a", "null", "none"}  # what stands for a number that is not there
+MOST_CLASSES = 100  # of a column that is taken for labels against another
 EMPTY = "no line with numbers; a line is a label, then the features"
 MOST_LINE = 2 << 20  # characters: a picture of 3 x 256 x 256 numbers of ten digits
 
@@ -18,8 +27,9 @@ MOST_LINE = 2 << 20  # characters: a picture of 3 x 256 x 256 numbers of ten dig
 def read_csv(path: Path) -> tuple[Array, Array]:
     """(x, y) from a .csv: a line is a label, then the features, separated by commas.
 
-    A first line whose first field is not a number is a header. If every feature is a whole number in 0..255, and one is
-    128 or more, they are pixels, x (n, features) is uint8 and means x/255; otherwise x is float32, taken as it is.
+    A first line without any number, or with a usual name for labels, is a header. If every feature is a whole number in
+    0..255, and one is 128 or more, they are pixels, x (n, features) is uint8 and means x/255; otherwise x is float32,
+    taken as it is.
     """
     with reading(path):
         header = _csv_header(path)
@@ -56,7 +66,7 @@ def _are_labels(y: Array) -> bool:
     return bool(((y >= 0) & (y < MOST_LABELS) & (np.floor(y) == y)).all())
 
 
-def _csv_lines(path: Path) -> Iterator[tuple[int, str]]:
+def _csv_lines(path: Path) -> Generator[tuple[int, str], None, None]:
     """(number of the line from 1, the line) for each line that is not blank."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         number = 1
@@ -83,11 +93,62 @@ def _pieces(path: Path, header: int) -> Iterator[list[str]]:
 
 
 def _csv_header(path: Path) -> int:
-    """How many lines to skip: up to the header, or none."""
-    number, line = next(_csv_lines(path), (0, ""))
+    """How many lines to skip: up to the header, or none. DataError: it calls another column than the first the label.
+
+    A first line that could be a damaged sample is no header, so that it is refused, not dropped.
+    """
+    number, line = _first_line(path)
     if not number:
         raise DataError(f"{path}: {EMPTY}")
-    return number if _number(line.partition(",")[0]) is None else 0
+    title = _label_column(line)
+    if title:
+        name = next(islice(_names(line), title, None))
+        raise DataError(f"{path}: by its header, the label is in column {title + 1}, {name!r:.40}; {LAYOUT}")
+    return number if title == 0 or not any(map(_may_be_number, _names(line))) else 0
+
+
+def _first_line(path: Path) -> tuple[int, str]:
+    """The first line that is not empty, and its number; (0, "") where there is none."""
+    with closing(_csv_lines(path)) as lines:
+        return next(lines, (0, ""))
+
+
+def _names(line: str) -> Iterator[str]:
+    return (field.strip().strip("\"'").strip().lower() for field in _fields(line))
+
+
+def _label_column(line: str) -> int | None:
+    """The first column, from 0, that a header calls the label; y beside x is a coordinate."""
+    usual = LABEL_NAMES - ({"y"} if "x" in _names(line) else set())
+    return next((i for i, name in enumerate(_names(line)) if name in usual), None)
+
+
+def _may_be_number(name: str) -> bool:
+    """Whether this stands where a number should: one in some notation, a missing one, or no word at all."""
+    return _number(name) is not None or name in MISSING or name.startswith("0x") or not any(map(str.isalpha, name))
+
+
+def check_label_column(path: Path, x: Array, y: Array) -> None:
+    """DataError where the first column does not look like labels: it is constant, or has gaps and the last has none.
+
+    x (n, features), y (n): what read_csv found, to be learnt; a few samples to be measured may have any labels. A
+    header that calls the first column the label settles it.
+    """
+    if _label_column(_first_line(path)[1]) == 0:
+        return
+    first, last = np.unique(y), np.unique(x[:, -1])
+    found = f"{len(first)} different numbers from {first[0]} to {first[-1]}" if len(first) > 1 else f"{first[0]} alone"
+    if len(first) == 1 or (1 < len(last) < len(first) and _counts(last) and not _counts(first)):
+        raise DataError(
+            f"{path}: the first column holds {found}, the last one {len(last)} from {last[0]:g} to {last[-1]:g}: "
+            f"which are the labels? {LAYOUT}; a header that calls the first column 'label' settles it"
+        )
+
+
+def _counts(values: Array) -> bool:
+    """Whether these numbers, sorted and different, are 0, 1, 2, ... or 1, 2, 3, ..., and not too many for classes."""
+    few = len(values) <= MOST_CLASSES and values[0] in (0, 1)
+    return few and np.array_equal(values, values[0] + np.arange(len(values)))
 
 
 def _number(field: str) -> float | None:
@@ -112,10 +173,14 @@ def _csv_fault(path: Path, header: int) -> str | None:
         for column, field in enumerate(_fields(text), 1):
             value = _number(field)
             if value is None or not abs(value) <= largest:
-                return f"{path}: line {line}, field {column}: {field[:40]!r}, accepted are finite float32 numbers"
+                fault = f"{path}: line {line}, field {column}: {field[:40]!r}, accepted are finite float32 numbers"
+                return f"{fault}; {LAYOUT}" if column in (1, width) else fault
         first = text.partition(",")[0]
         if not (0 <= float(first) < MOST_LABELS and float(first).is_integer()):
-            return f"{path}: line {line}: label {first[:40]}, labels are whole numbers in 0..{MOST_LABELS - 1}"
+            return (
+                f"{path}: line {line}: label {first[:40]}, labels are whole numbers in 0..{MOST_LABELS - 1}, "
+                f"in the first column"
+            )
     return None
 
 
@@ -126,3 +191,9 @@ def _fields(line: str) -> Iterator[str]:
         start, end = end + 1, line.find(",", end + 1)
         end = len(line) if end < 0 else end
         yield line[start:end]
+
+
+def csv_features(path: Path) -> tuple[str, ...]:
+    """The names of the features, from the header of a .csv that read_csv can read; without a header none."""
+    header = _csv_header(path)
+    return tuple(field.strip().strip('"') for field in _fields(_first_line(path)[1]))[1:] if header else ()

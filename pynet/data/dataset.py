@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +14,14 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import Parts
-from pynet.data.csv import read_csv
+from pynet.data.csv import check_label_column, csv_features, read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
 from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx, read_idx_folder
 from pynet.data.npz import read_npz
 from pynet.data.splits import split
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
+from pynet.text import percent
 
 TEST_SHARE = 0.2  # of the samples of each class, for testing, where a data set has none for it
 
@@ -30,7 +33,9 @@ class Dataset:
     x_train, x_test: (n, height, width), (n, features) or, pictures in colour, (n, 3, height, width); uint8, which means
     x/255, or float32, taken as it is. y_train, y_test: (n) int32, index into classes. source: one line on where the
     data came from. pictures: how its pictures were prepared, where that is known. skipped: a line for each file that
-    was left out.
+    was left out. undivided: where there was no test set, the SHA-256 of all samples in their order, else "";
+    test_split: the fraction of them that was set aside for testing. features: names of the numbers of a sample, from
+    the header of a .csv; empty if there are none.
     """
 
     name: str
@@ -42,6 +47,54 @@ class Dataset:
     source: str
     pictures: Preparation | None = None
     skipped: tuple[str, ...] = ()
+    undivided: str = ""
+    test_split: float = 0.0
+    features: tuple[str, ...] = ()
+
+    def divided(self, fraction: float = TEST_SHARE) -> Dataset:
+        """With this fraction of each class set aside for testing, where load was told not to; else as it is.
+
+        The same samples are always divided alike; 0: all are for training. Raises DataError: no class has two samples.
+        """
+        if not self.undivided or len(self.x_train):
+            return self
+        if not fraction:
+            parts = Parts(self.x_test, self.y_test, self.x_test[:0], self.y_test[:0])
+            return replace(self, **parts._asdict(), source=f"{self.source}, all of them for training")
+        share = "a fifth" if fraction == TEST_SHARE else percent(fraction)
+        try:
+            parts = Parts(*split(self.x_test, self.y_test, fraction))
+        except DataError as error:
+            raise DataError(f"{self.source}: no test set can be split off: {error}") from None
+        return replace(
+            self,
+            **parts._asdict(),
+            source=f"{self.source}, {share} of each class set aside for testing",
+            test_split=fraction,
+        )
+
+    def with_classes(self, names: Sequence[str]) -> Dataset:
+        """The same samples, their labels numbered as these names are: matched by name, whatever the order.
+
+        The labels of files that know only numbers count names that are none from 0. A class without samples need not be
+        among the names. Raises DataError: one with samples is not, or its name is there twice.
+        """
+        if tuple(names) == self.classes:
+            return self
+        counts = Counter(names)
+        place = {name: i for i, name in enumerate(names) if counts[name] == 1}
+        of_files = self.pictures is None and all(map(_is_number, self.classes))
+        if of_files and not any(map(_is_number, names)):
+            place = {str(i): i for i in range(len(names))}
+        table, unknown = np.full(len(self.classes), -1, np.int32), []
+        for label in np.union1d(self.y_train, self.y_test):
+            name = self.classes[label]
+            table[label] = place.get(name, -1)
+            if name not in place:
+                unknown.append(name)
+        if unknown:
+            raise DataError(f"{self.name} has the classes {_listed(unknown)}, which are not among {_listed(names)}")
+        return replace(self, y_train=table[self.y_train], y_test=table[self.y_test], classes=tuple(names))
 
     def only(self, classes: Sequence[str]) -> Dataset:
         """The samples of these classes alone, relabelled 0, 1, ... in the given order; the names stay.
@@ -54,7 +107,7 @@ class Dataset:
         new_label = np.full(len(self.classes), -1, np.int32)
         new_label[wanted] = np.arange(len(wanted), dtype=np.int32)
         train, test = new_label[self.y_train], new_label[self.y_test]
-        if not (train >= 0).any() or not (test >= 0).any():
+        if any(len(labels) and not (labels >= 0).any() for labels in (train, test)):
             raise DataError(f"classes {list(classes)}: {self.name} has no samples of them for training or for testing")
         return replace(
             self,
@@ -66,21 +119,47 @@ class Dataset:
         )
 
     def limit(self, n: int) -> Dataset:
-        """The first n training samples (all of them if there are fewer) and the whole test set. Raises DataError."""
+        """n training samples (all of them if there are fewer), and the whole test set. Raises DataError.
+
+        The first n; where those are of fewer than all classes, or hardly of one, as in a sorted file, the first ones of
+        each class, in proportion.
+        """
         if n < 1:
             raise DataError(f"limit {n}: at least 1 training sample is needed")
-        return replace(self, x_train=self.x_train[:n], y_train=self.y_train[:n])
+        rows = _first_rows(self.y_train, n)
+        return replace(self, x_train=self.x_train[rows], y_train=self.y_train[rows])
 
     def _class_index(self, name: str) -> int:
         name = str(name)
         if name in self.classes:
             return self.classes.index(name)
-        if name.isascii() and name.isdecimal() and int(name) < len(self.classes):
+        if _is_number(name) and int(name) < len(self.classes):
             return int(name)
         raise DataError(f"class {name!r}: {self.name} has the classes {_listed(self.classes)}")
 
 
-def load(name_or_path: str | Path, pictures: Preparation | None = None) -> Dataset:
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
+
+
+def _first_rows(y: Array, n: int) -> Array | slice:
+    """Which n samples to take for all: see Dataset.limit."""
+    _, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    due = counts * (n / len(y))
+    if n >= len(y) or (3 * np.bincount(classes[:n], minlength=len(counts)) >= due).all():
+        return slice(n)
+    place = np.empty(len(y))  # of a sample in its class, from 0 to below 1: the first one of each class comes first
+    place[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) / count for count in counts])
+    return np.sort(np.argsort(place, kind="stable")[:n])
+
+
+def load(
+    name_or_path: str | Path,
+    pictures: Preparation | None = None,
+    *,
+    divide: bool = True,
+    test_split: float = TEST_SHARE,
+) -> Dataset:
     """A data set by name, or from files.
 
     name_or_path: "mnist", "fashion-mnist" or "digits"; or a folder of pictures, with a sub-folder for each class; a
@@ -90,8 +169,10 @@ def load(name_or_path: str | Path, pictures: Preparation | None = None) -> Datas
 
     A named set is looked for in $PYNET_DATA/<name>/, then in the cache, then downloaded; it is not replaced by another.
     The classes of a file are "0", "1", ... up to the highest training label, those of a folder of pictures its
-    sub-folders; train/ and test/ may be above them. Where there is no test set, as in a .csv, a fifth of the samples of
-    each class, drawn with a fixed seed, becomes one. Pictures that cannot be used are left out and listed in skipped.
+    sub-folders; train/ and test/, or such names, may be above them, see pynet.data.folders. Where there is no test set,
+    as in a .csv, a fifth of the samples of each class, drawn with a fixed seed, becomes one, or another fraction,
+    test_split, from 0 to below 1; divide False: all of them are for testing. Pictures that cannot be used are left out
+    and listed in skipped.
 
     Raises DataError, one line, if the set cannot be had or a file is damaged.
     """
@@ -101,7 +182,8 @@ def load(name_or_path: str | Path, pictures: Preparation | None = None) -> Datas
             return _digits()
         if name in SETS:
             return _named(name)
-    return _from_path(Path(os.path.expanduser(name_or_path)), str(name_or_path), pictures)
+    place = Path(os.path.expanduser(name_or_path))
+    return _from_path(place, str(name_or_path), pictures, divide, test_split)
 
 
 def default(timeout: float = 5.0) -> Dataset:
@@ -141,9 +223,10 @@ def _digits() -> Dataset:
     return Dataset("digits", *idx_parts(paths, arrays), tuple("0123456789"), source, prepared)
 
 
-def _from_path(path: Path, given: str, pictures: Preparation | None) -> Dataset:
+def _from_path(path: Path, given: str, pictures: Preparation | None, divide: bool, test_split: float) -> Dataset:
     if is_picture_folder(path):
-        return _of_pictures(path, pictures or Preparation(28, 28))
+        found = _of_pictures(path, pictures or Preparation(28, 28))
+        return found.divided(test_split) if divide else found
     if pictures:
         raise DataError(
             f"{given}: no folder of pictures with a sub-folder for each class, so that none can be prepared"
@@ -163,12 +246,11 @@ def _from_path(path: Path, given: str, pictures: Preparation | None) -> Dataset:
         return _numbered(path.stem, read_npz(path), f"{path}")
     if suffix == ".csv":
         x, y = read_csv(path)
-        try:
-            x_train, y_train, x_test, y_test = split(x, y, TEST_SHARE)
-        except DataError as error:
-            raise DataError(f"{path}: no test set can be split off: {error}") from None
-        source = f"{path}, a fifth of each class set aside for testing"
-        return _numbered(path.stem, Parts(x_train, y_train, x_test, y_test), source)
+        if divide:
+            check_label_column(path, x, y)
+        found = _numbered(path.stem, _undivided(x, y), f"{path}, labels in the first column")
+        found = replace(found, undivided=_digest(x, y), features=csv_features(path))
+        return found.divided(test_split) if divide else found
     raise DataError(f"{path}: not a .npz or .csv file; of IDX files, name the folder they are in")
 
 
@@ -182,23 +264,30 @@ def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
 
     found = read_picture_folder(path, prepared)
     x, y, test = found.x, found.y, found.test
-    source = f"{len(x) + len(found.skipped):,} pictures in {path}"
+    source = f"{len(x) + len(found.skipped):,} pictures in {path}{found.layout}"
     source += f", {len(found.skipped):,} of them left out" if found.skipped else ""
-    if test is None:
-        try:
-            parts = Parts(*split(x, y, TEST_SHARE))
-        except DataError as error:
-            raise DataError(f"{path}: no test set can be split off: {error}") from None
-        source += ", a fifth of each class set aside for testing"
-    else:
-        parts = Parts(x[~test], y[~test], x[test], y[test])
-    return Dataset(path.resolve().name or "data", *parts, found.classes, source, prepared, found.skipped)
+    parts = _undivided(x, y) if test is None else Parts(x[~test], y[~test], x[test], y[test])
+    name, undivided = path.resolve().name or "data", _digest(x, y) if test is None else ""
+    return Dataset(name, *parts, found.classes, source, prepared, found.skipped, undivided)
+
+
+def _undivided(x: Array, y: Array) -> Parts:
+    """All for testing."""
+    return Parts(x[:0], y[:0], x, y)
+
+
+def _digest(x: Array, y: Array) -> str:
+    """SHA-256 of samples and labels."""
+    digest = hashlib.sha256(f"{x.dtype.str} {x.shape} ".encode())
+    digest.update(np.ascontiguousarray(x).data)
+    digest.update(np.ascontiguousarray(y).data)
+    return digest.hexdigest()
 
 
 def _numbered(name: str, parts: Parts, source: str) -> Dataset:
-    classes = tuple(map(str, range(int(parts.y_train.max()) + 1)))
+    classes = tuple(map(str, range(1 + int(max(parts.y_train.max(initial=0), parts.y_test.max(initial=0))))))
     return Dataset(name or "data", *parts, classes=classes, source=source)
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 20 else f"{names[0]}, {names[1]}, ... {names[-1]}"

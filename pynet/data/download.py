@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import os
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Generator
@@ -32,6 +31,7 @@ from pynet.data import unpacked
 from pynet.data.arrays import Parts, reading
 from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx_hashed
 from pynet.errors import DataError
+from pynet.files import replacing
 
 STALL = 15.0  # seconds without a byte after which a mirror is given up
 MOST_BYTES = 64 << 20  # no file of a named set is as large; a mirror that sends more is given up
@@ -263,22 +263,19 @@ class _Download:
         file_name = f"{IDX_PARTS[i]}.gz"
         faults = []
         for n, mirror in enumerate(list(self.mirrors)):
-            handle, temporary = tempfile.mkstemp(dir=self.cache, prefix=f".{file_name}.", suffix=".part")
-            path = Path(temporary)
+            path = self.cache
             try:
-                with os.fdopen(handle, "wb") as file:
+                with replacing(self.cache / file_name) as file:
+                    path = Path(file.name)
                     self._copy(mirror + file_name, file, mirrors_left=len(self.mirrors) - n)
-                array, verified = _read_part(path, self.known, i)
-                if not verified:
-                    raise DataError(_wrong_hash(path, self.known, i))
-                path.chmod(0o644)  # mkstemp lets nobody else read it
-                path.replace(self.cache / file_name)
+                    file.flush()
+                    array, verified = _read_part(path, self.known, i)
+                    if not verified:
+                        raise DataError(_wrong_hash(path, self.known, i))
                 self.mirrors.insert(0, self.mirrors.pop(n))  # the next file comes from where this one did
                 return array
             except (_MirrorError, DataError) as error:
                 faults.append(f"{mirror}{file_name}: {str(error).removeprefix(f'{path}: ')}")
-            finally:
-                path.unlink(missing_ok=True)
         raise self._unavailable(*faults)
 
     def _copy(self, url: str, file: Any, mirrors_left: int) -> None:
@@ -324,7 +321,10 @@ def _pieces(url: str, patience: float, deadline: float | None) -> Generator[tupl
     """
     arrived: queue.SimpleQueue[tuple[int | None, bytes] | str] = queue.SimpleQueue()
     stop = threading.Event()
-    threading.Thread(target=_request, args=(url, arrived, stop), name="pynet download", daemon=True).start()
+    try:
+        threading.Thread(target=_request, args=(url, arrived, stop), name="pynet download", daemon=True).start()
+    except RuntimeError as error:  # the system has no more threads
+        raise _MirrorError(f"cannot be asked: {error}") from None
     try:
         while True:
             left = patience if deadline is None else min(patience, deadline - time.monotonic())

@@ -1,5 +1,9 @@
 """A folder of pictures as a data set: a sub-folder for each class, and train/ and test/ above them if you like.
 
+Those are known by their usual spellings: training/ and testing/, Train/ and Test/, seg_train/ and seg_test/, and val/,
+which is for testing where there is no test/, else for training. Hidden folders and __MACOSX are left out. A folder
+round the folder, as unzipping makes it, is refused: it would be a class, and the only one.
+
 What was prepared is kept in the cache, and taken from there as long as no file, no option and no line of the code that
 prepares has changed.
 """
@@ -11,6 +15,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -26,17 +31,20 @@ from pynet.data.npz import npz_arrays
 from pynet.errors import DataError
 from pynet.files import replacing
 from pynet.pictures import decode, glyph, ink, preparation, shrink
-from pynet.pictures.decode import in_parallel, picture_files, read_picture
+from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import Preparation
+from pynet.text import parsed_json
 
+MOST_WRAPPERS = 8  # folders that hold nothing but the next: a link could make them endless
 RACY = 2.0  # a file younger than these seconds may change again under the same time stamp: nothing is cached
 
 
 class Pictures(NamedTuple):
     """x (n, *shape) uint8 and y (n) int32, in a fixed random order; test: which of them (n) bool are from test/.
 
-    skipped: a line for each file that was left out. test is None where there is no test/.
+    skipped: a line for each file that was left out. test is None where there is no test/. layout: how the folder was
+    read, where that needs a word, to be put behind its name.
     """
 
     x: Array
@@ -44,6 +52,7 @@ class Pictures(NamedTuple):
     test: Array | None
     classes: tuple[str, ...]
     skipped: tuple[str, ...]
+    layout: str = ""
 
 
 class _File(NamedTuple):
@@ -54,19 +63,103 @@ class _File(NamedTuple):
 
 def class_folders(folder: Path) -> list[Path]:
     """The sub-folders, hidden ones left out, whole numbers in their order before other names."""
-    found = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    found = [entry for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry.name)]
     return sorted(
         found, key=lambda entry: (not entry.name.isdecimal(), len(entry.name) * entry.name.isdecimal(), entry.name)
     )
 
 
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+# A folder's name that says what its samples are for, as in train, Testing, seg_train, training_set, validation.
+_PART = re.compile(
+    r"(?:.*[ _.-])?(?:(train)(?:ing)?|(test)(?:ing)?|(val)(?:id|idation)?|dev|eval(?:uation)?)"
+    r"(?:[ _.-]?(?:set|data|dataset|split|images|pictures|samples))?",
+    re.IGNORECASE,
+)
+
+
+def part_of(name: str) -> str | None:
+    """ "train", "test" or "val", for a folder whose name says one of them in a usual spelling; else None."""
+    found = _PART.fullmatch(name)
+    return None if found is None else "train" if found[1] else "test" if found[2] else "val"
+
+
+class _Layout(NamedTuple):
+    """The class folders for training, and for testing (none where there is no test set), and how that is said."""
+
+    train: list[Path]
+    test: list[Path]
+    remark: str
+
+
+def _layout(folder: Path) -> _Layout:
+    """Where the classes of a folder are. Raises DataError where that cannot be told."""
+    parts: dict[str, Path] = {}
+    others: list[Path] = []
+    entries = class_folders(folder)
+    for entry in entries:
+        part = part_of(entry.name)
+        if part is None or not class_folders(entry):
+            others.append(entry)
+        elif part in parts:
+            raise DataError(
+                f"{folder}: {parts[part].name}/ and {entry.name}/ are both for {part}; accepted: one of them"
+            )
+        else:
+            parts[part] = entry
+    if "train" not in parts and _unwrapped(folder) != folder:
+        inner = _unwrapped(folder)
+        names = ", ".join(entry.name for entry in class_folders(inner))[:200]
+        raise DataError(f"{folder}: this is a folder round the one with the classes {names}; accepted: {inner}")
+    if not parts:
+        if entries and all(part_of(entry.name) for entry in entries):
+            names = " and ".join(f"{entry.name}/" for entry in entries)
+            raise DataError(f"{folder}: {names} hold no sub-folder of pictures for each class, which is accepted")
+        return _Layout(entries, [], "")
+    nested = [entry.name for entry in others if class_folders(entry)]
+    if "train" not in parts or nested:
+        names = ", ".join(f"{entry.name}/" for entry in entries)[:200]
+        raise DataError(
+            f"{folder}: are {names} classes, or parts of a data set? Accepted: a sub-folder for each class, or train/ "
+            f"and, if there are any, test/ and val/, with a sub-folder for each class in them"
+        )
+    below = {part: class_folders(_unwrapped(entry)) for part, entry in parts.items()}
+    if "test" in below and "val" in below:
+        remark = f", {parts['val'].name}/ for training, too"
+        return _Layout(below["train"] + below["val"], below["test"], remark + _left_out(others))
+    held = parts.get("test") or parts.get("val")
+    remark = f", {held.name}/ for testing" if held else ""
+    return _Layout(below["train"], below.get("test") or below.get("val") or [], remark + _left_out(others))
+
+
+def _left_out(others: list[Path]) -> str:
+    return "".join(f", {entry.name}/ left out" for entry in others)
+
+
+def _unwrapped(folder: Path) -> Path:
+    """The folder, or one inside that it does nothing but hold: the only sub-folder, with sub-folders of its own."""
+    for _ in range(MOST_WRAPPERS):
+        inside = class_folders(folder)
+        if len(inside) != 1 or not class_folders(inside[0]) or _has_pictures(folder):
+            break
+        folder = inside[0]
+    return folder
+
+
+def _has_pictures(folder: Path) -> bool:
+    return any(entry.suffix.lower() in SUFFIXES and not _is_hidden(entry.name) for entry in folder.iterdir())
+
+
 def read_picture_folder(folder: Path, wanted: Preparation) -> Pictures:
     """The pictures of a folder, prepared. Raises DataError: there is none, or test/ has a class that train/ lacks."""
     try:
-        files, classes = _files(folder)
-        key = _key(files, folder, wanted)
+        files, classes, remark = _files(folder)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from None
+    key = _key(files, folder, wanted)
     cache, name = cache_folder(), hashlib.sha256(f"{folder.resolve()} {wanted.note()}".encode()).hexdigest()
     place = cache / "pictures" / f"{name}.npz" if cache else None
     found = _cached(place, key) if place else None
@@ -79,30 +172,30 @@ def read_picture_folder(folder: Path, wanted: Preparation) -> Pictures:
         raise DataError(
             f"{folder}: none of {len(files)} pictures can be used for training; {skipped[0] if skipped else ''}"
         )
-    return Pictures(x, y, test if any(file.test for file in files) else None, classes, tuple(skipped))
+    return Pictures(x, y, test if any(file.test for file in files) else None, classes, tuple(skipped), remark)
 
 
-def _files(folder: Path) -> tuple[list[_File], tuple[str, ...]]:
-    """All the pictures with their labels, and the names of the classes."""
-    divided = (folder / "train").is_dir() and bool(class_folders(folder / "train"))
-    train = class_folders(folder / "train" if divided else folder)
-    test = class_folders(folder / "test") if divided and (folder / "test").is_dir() else []
+def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:
+    """All the pictures with their labels, the names of the classes, and what is to be said about the layout."""
+    train, test, remark = _layout(folder)
     if not train:
         raise DataError(
             f"{folder}: neither the four IDX files of a data set nor a sub-folder of pictures for each class"
         )
-    classes = tuple(entry.name for entry in train)
-    files = [_File(path, label, False) for label, entry in enumerate(train) for path in picture_files(entry)]
-    for entry in test:
+    first = [entry for entry in train if entry.parent == train[0].parent]
+    classes = tuple(entry.name for entry in first)
+    files = []
+    for entry in [*train, *test]:
         if entry.name not in classes:
-            raise DataError(f"{entry}: a class that is not in {folder / 'train'}, which has {', '.join(classes)[:200]}")
-        files += [_File(path, classes.index(entry.name), True) for path in picture_files(entry)]
-    for label, entry in enumerate(train):
+            raise DataError(f"{entry}: a class that is not in {train[0].parent}, which has {', '.join(classes)[:200]}")
+        label, is_test = classes.index(entry.name), entry in test
+        files += [_File(path, label, is_test) for path in picture_files(entry)]
+    for label, entry in enumerate(first):
         if not any(file.label == label and not file.test for file in files):
             raise DataError(f"{entry}: no pictures in this folder, which is a class by its place")
     if len(classes) > MOST_LABELS:
         raise DataError(f"{folder}: {len(classes)} classes, at most {MOST_LABELS} are accepted")
-    return files, classes
+    return files, classes, remark
 
 
 def _prepared(files: list[_File], wanted: Preparation) -> tuple[Array, Array, Array, list[str]]:
@@ -135,9 +228,13 @@ def _key(files: list[_File], folder: Path, wanted: Preparation) -> str:
     for module in (decode, glyph, ink, preparation, shrink, sys.modules[__name__]):
         digest.update(inspect.getsource(module).encode())
     for file in files:
-        facts = file.path.stat()
-        name = os.fsencode(file.path.relative_to(folder))
-        digest.update(b"%s\0%d %d %d %d\n" % (name, file.label, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))
+        name, part = os.fsencode(file.path.relative_to(folder)), (file.label, file.test)
+        try:
+            facts = file.path.stat()
+        except OSError as error:  # it is listed among those left out
+            digest.update(b"%s\0%d %d %s\n" % (name, *part, str(error.errno).encode()))
+            continue
+        digest.update(b"%s\0%d %d %d %d %d\n" % (name, *part, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))
     return digest.hexdigest()
 
 
@@ -147,7 +244,7 @@ def _cached(place: Path, key: str) -> tuple[Array, Array, Array, list[str]] | No
         found = npz_arrays(place, ("key", "x", "y", "test", "skipped"), kinds="iufbU")
         if str(found["key"]) != key:
             return None
-        skipped = json.loads(str(found["skipped"]))
+        skipped = parsed_json(str(found["skipped"]))
     except (DataError, ValueError):
         return None
     return found["x"], found["y"], found["test"], [str(line) for line in skipped]
@@ -164,9 +261,10 @@ def _keep(
     """Puts the result into the cache, unless a file has changed meanwhile or may yet."""
     x, y, test, skipped = found
     with contextlib.suppress(OSError):  # a cache that cannot be written is no harm
-        youngest = max(max(file.path.stat().st_mtime, file.path.stat().st_ctime) for file in files)
+        facts = [file.path.stat() for file in files if file.path.exists()]
+        youngest = max(max(fact.st_mtime, fact.st_ctime) for fact in facts)
         if time.time() - youngest < RACY or _key(_files(folder)[0], folder, wanted) != key:
             return
         place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as partial, partial.open("wb") as file:
+        with replacing(place) as file:
             np.savez(file, key=np.array(key), x=x, y=y, test=test, skipped=np.array(json.dumps(skipped)))

@@ -19,6 +19,15 @@ IDX_UINT8 = 0x0800  # the magic of an IDX file of bytes is this plus the number 
 IDX_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
+def _read_shape(path: Path, rank: int) -> tuple[int, ...]:
+    """What the header of an IDX file promises."""
+    with reading(path), path.open("rb") as raw:
+        packed = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
+        return _idx_shape(stream.read(4 + 4 * rank), rank, path)
+
+
 def read_idx(path: Path, rank: int) -> Array:
     """The uint8 array of `rank` dimensions in an IDX file, raw or gz: rank 3 is images, rank 1 labels."""
     with reading(path), path.open("rb") as raw:
@@ -86,7 +95,13 @@ def read_idx_folder(folder: Path) -> Parts:
                 f"{folder}: no {part}[.gz] in this folder; a data set is {', '.join(p + '[.gz]' for p in IDX_PARTS)}"
             )
         paths.append(path)
-    return idx_parts(paths, [read_idx(path, rank) for path, rank in zip(paths, (3, 1, 3, 1), strict=True)])
+    arrays = []
+    for images, classes in (paths[:2], paths[2:]):
+        x, promised = read_idx(images, 3), _read_shape(classes, 1)[0]
+        if promised != len(x):  # before a small file is unpacked to a great many labels
+            raise DataError(f"{images} holds {len(x)} images, {classes} holds {promised} labels: they must be as many")
+        arrays += [x, read_idx(classes, 1)]
+    return idx_parts(paths, arrays)
 
 
 def idx_parts(paths: list[Path], arrays: list[Array]) -> Parts:

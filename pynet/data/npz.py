@@ -12,7 +12,17 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import Parts, check_shapes, checked, labels, pixels, read_up_to, reading, unpacked_limit
+from pynet.data.arrays import (
+    Parts,
+    are_pixels,
+    check_shapes,
+    checked,
+    labels,
+    pixels,
+    read_up_to,
+    reading,
+    unpacked_limit,
+)
 from pynet.errors import DataError
 
 NPZ_PARTS = ("x_train", "y_train", "x_test", "y_test")
@@ -48,8 +58,10 @@ def read_npz(path: Path) -> Parts:
     arrays = npz_arrays(path, NPZ_PARTS, suits=suits)
     x_train, y_train, x_test, y_test = (arrays[name] for name in NPZ_PARTS)
     names = [f"{path}: {name}" for name in NPZ_PARTS]
+    as_bytes = are_pixels(x_train, x_test)
     y_train, y_test = labels(y_train, names[1]), labels(y_test, names[3])
-    return checked(Parts(pixels(x_train, names[0]), y_train, pixels(x_test, names[2]), y_test), names)
+    x_train, x_test = pixels(x_train, names[0], as_bytes), pixels(x_test, names[2], as_bytes)
+    return checked(Parts(x_train, y_train, x_test, y_test), names)
 
 
 def npz_arrays(

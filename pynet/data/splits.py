@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array
+from pynet._ffi import Array, plain
 from pynet.errors import DataError
 from pynet.kernels import shuffle
 
@@ -18,7 +18,7 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
     x: (n, ...), y: (n) integer labels, 0 < fraction < 1. A class of two samples or more keeps at least one on each
     side, a class of one goes to training. The same seed gives the same split with every NumPy. Raises DataError.
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = plain(x, "x"), plain(y, "y")
     if not 0 < fraction < 1:
         raise DataError(f"fraction {fraction}: must lie between 0 and 1, for example 0.1")
     if y.ndim != 1 or y.dtype.kind not in "iu" or len(x) != len(y):
@@ -51,13 +51,13 @@ def validation_split(
 def shuffled_labels(y: npt.ArrayLike, seed: int = 0) -> Array:
     """The labels y (n) in another order: nothing is left to learn but each sample by heart (Zhang et al. 2017)."""
     random = np.random.RandomState(np.random.MT19937(seed))
-    shuffled: Array = random.permutation(np.asarray(y))
+    shuffled: Array = random.permutation(plain(y, "y"))
     return shuffled
 
 
 def one_hot(y: npt.ArrayLike, classes: int) -> npt.NDArray[np.float32]:
     """(n, classes) float32: 1 at each row's label, else 0. y: (n) integers in 0..classes-1. Raises DataError."""
-    y = np.asarray(y)
+    y = plain(y, "y")
     if y.ndim != 1 or (y.dtype.kind not in "iu" and y.size):
         raise DataError(f"y is {y.dtype} of shape {y.shape}, labels are integers of shape (n,)")
     good = (y >= 0) & (y < classes)
@@ -78,7 +78,7 @@ def batches(
     ceil(n / batch_size) of them; where batch_size does not divide n, they are made as equal as can be, the larger ones
     first. Raises DataError.
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = plain(x, "x"), plain(y, "y")
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise DataError(f"x has shape {x.shape}, y has shape {y.shape}: they must be of one length")
     if batch_size < 1:

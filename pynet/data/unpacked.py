@@ -30,6 +30,6 @@ def keep(folder: Path, packed: str, array: Array, content: str) -> None:
     """Puts a copy into folder; where that cannot be written, the next run unpacks again."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / f"{packed}-{content}.idx") as partial, partial.open("wb") as file:
+        with replacing(folder / f"{packed}-{content}.idx") as file:
             file.write(idx_header(array))
             file.write(array.data)

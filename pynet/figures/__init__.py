@@ -3,8 +3,9 @@
 >>> figure = pynet.figures.weights(net)
 >>> pynet.figures.save(figure, "weights.png")
 
-No display is needed. All pictures can be read in grey and by the colour-blind. matplotlib is an extra of pynet,
-`pip install "pynet[plot]"`, and imported when the first figure is drawn. `pynet visualize` is the same as a command.
+No display is needed. All pictures can be read in grey and by the colour-blind. matplotlib is an extra of pynet
+(`pip install ".[plot]"` in a clone) and imported when the first figure is drawn. `pynet visualize` is the same as a
+command.
 """
 
 from pynet.figures.answers import confusion, mistakes, noise, temperatures
@@ -14,8 +15,9 @@ from pynet.figures.curves import curves, learning_rates
 from pynet.figures.inputs import samples
 from pynet.figures.looks import ascend, looks_for
 from pynet.figures.maps import feature_maps, filters
+from pynet.figures.saliency import saliency
 from pynet.figures.weights import weights
 
 __all__ = ["MissingMatplotlib", "require", "save"]
 __all__ += ["ascend", "boundary", "confusion", "curves", "feature_maps", "filters", "learning_rates", "looks_for"]
-__all__ += ["mistakes", "noise", "samples", "temperatures", "weights"]
+__all__ += ["mistakes", "noise", "saliency", "samples", "temperatures", "weights"]

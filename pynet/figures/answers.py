@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import Array
-from pynet.figures.canvas import COLOURS, columns_for, draw_pictures, grid, paper, plain, stacked
+from pynet.figures.canvas import (
+    COLOURS,
+    class_names,
+    columns_for,
+    draw_pictures,
+    grid,
+    in_own_style,
+    paper,
+    plain,
+    score_text,
+    stacked,
+    tile,
+)
 from pynet.metrics import class_scores
 from pynet.network import Network
 from pynet.text import percent
@@ -19,9 +31,11 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS = 20  # a confusion matrix of more classes shows its colours alone
 MOST_NAMES = 40  # and one of more than this names only some of them
-HATCHES = ("", "//", "..", "xx", "\\\\", "oo", "--", "++")
+MOST_BARS = 12  # probabilities of more classes are those of the likeliest alone
+LIKELIEST = 10
 
 
+@in_own_style
 def confusion(matrix: npt.ArrayLike, classes: Sequence[str] | None = None, *, title: str = "") -> Figure:
     """A confusion matrix (classes, classes) as a map: the darker, the larger the share of its row, the true class.
 
@@ -56,29 +70,46 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str] | None = None, *, ti
     return figure
 
 
+@in_own_style
 def mistakes(
-    net: Network, x: npt.ArrayLike, y: npt.ArrayLike, classes: Sequence[str] | None = None, *, most: int = 20
+    net: Network,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    classes: Sequence[str] | None = None,
+    *,
+    most: int = 20,
+    features: Sequence[str] | None = None,
 ) -> Figure:
-    """The worst mistakes on samples x (n, ...) with labels y (n): where the network is wrong and surest of it."""
+    """The worst mistakes on samples x (n, ...) with labels y (n): where the network is wrong and surest of it.
+
+    Where there is none, the figure says so and has no axes. features: names of the numbers of a sample that is no
+    picture.
+    """
     pictures, labels = np.asarray(x), np.asarray(y)
-    names = _names(net, classes)
+    names = class_names(net, classes)
     scores = class_scores(net, pictures)
     said = scores.argmax(axis=1)
     wrong = np.flatnonzero(said != labels)
+    if not len(wrong):
+        return paper(5, 0.5, f"no mistake in {len(labels):,} samples")
     worst = wrong[np.argsort(-scores[wrong, said[wrong]], kind="stable")][:most]
-    title = f"the {len(worst)} worst of {len(wrong):,} mistakes in {len(labels):,} samples"
-    if not len(worst):
-        figure = paper(6, 1.6, "the worst mistakes")
-        figure.text(0.5, 0.4, f"there is none in {len(labels):,} samples", ha="center")
-        return figure
+    title = f"{len(wrong):,} mistake{'s' * (len(wrong) > 1)} in {len(labels):,} samples"
+    if len(worst) < len(wrong):
+        title = f"the {len(worst)} worst of {title}"
+    elif len(wrong) > 1:
+        title += ", the worst first"
     columns = columns_for(len(worst), 5)
     rows = -(-len(worst) // columns)
-    figure = paper(1.75 * columns + 0.3, 2.05 * rows + 0.6, title)
-    titles = [f"{_taken(names[labels[i]], names[said[i]])}\n{_score(scores[i, said[i]])}, sample {i:,}" for i in worst]
-    draw_pictures(grid(figure, len(worst), columns), pictures[worst], titles)
+    width, height = tile(pictures.shape[1:], 1.75)
+    figure = paper(max(3.5, width * columns + 0.3), (height + 0.3) * rows + 0.6, title)
+    titles = [
+        f"{_taken(names[labels[i]], names[said[i]])}\n{score_text(scores[i, said[i]])}, sample {i:,}" for i in worst
+    ]
+    draw_pictures(grid(figure, len(worst), columns), pictures[worst], titles, features)
     return figure
 
 
+@in_own_style
 def noise(net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0) -> Figure:
     """What the network says to noise: `shown` pictures of random bytes, and how sure it is of n of them.
 
@@ -87,27 +118,45 @@ def noise(net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0) -> Fig
     x = np.random.default_rng(seed).integers(0, 256, (n, *net.in_shape), np.uint8)
     scores = class_scores(net, x)
     said, surest = scores.argmax(axis=1), scores.max(axis=1)
-    names = _names(net, None)
+    names = class_names(net, None)
     shown = min(shown, n)
     columns = columns_for(shown, 5)
     rows = -(-shown // columns)
     often = int(np.bincount(said).argmax())
-    title = (
-        f"{n:,} inputs of noise: {percent(float(surest.mean()))} sure on average, "
-        f"{percent(float((surest > 0.9).mean()))} of them more than 90 %; "
-        f"most often {names[often]} ({percent(float((said == often).mean()))})"
-    )
-    figure = paper(max(8.5, 1.6 * columns), 1.95 * rows + 2.6, title)
-    above, below = stacked(figure, [1.95 * rows, 2.2])
-    titles = [f"{names[said[i]]}: {_score(surest[i])}" for i in range(shown)]
+    shares = bool((scores >= 0).all() and (scores <= 1).all())
+    sure = f"the largest output is {float(surest.mean()):.3g} on average"
+    if shares:
+        above_90 = percent(float((surest > 0.9).mean()))
+        sure = f"{percent(float(surest.mean()))} sure on average, {above_90} of them more than 90 %"
+    title = f"{n:,} inputs of noise: {sure}; most often {names[often]} ({percent(float((said == often).mean()))})"
+    width, height = tile(net.in_shape, 1.6)
+    figure = paper(max(8.5, width * columns), (height + 0.35) * rows + 2.6, title)
+    above, below = stacked(figure, [(height + 0.35) * rows, 2.2])
+    titles = [f"{names[said[i]]}: {score_text(surest[i])}" for i in range(shown)]
     draw_pictures(grid(above, shown, columns), x[:shown], titles)
-    axes = below.subplots()
-    axes.hist(100 * surest, bins=40, color=COLOURS[0])
-    axes.set_xlabel("confidence in the answer, %")
-    axes.set_ylabel("inputs")
+    _confidences(below, surest, scores.shape[1], shares)
     return figure
 
 
+def _confidences(figure: Any, surest: Array, classes: int, shares: bool) -> None:
+    """How many inputs got which confidence: from 0 to 100 %, where the largest outputs (n) are shares."""
+    axes = figure.subplots()
+    axes.set_ylabel("inputs")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    if not shares:
+        axes.hist(surest, bins=40, color=COLOURS[0])
+        axes.ticklabel_format(axis="x", useOffset=False)
+        axes.set_xlabel("largest output")
+        return
+    axes.hist(100 * surest, bins=40, range=(0, 100), color=COLOURS[0])
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("confidence in the answer, %")
+    if classes > 1:
+        axes.axvline(100 / classes, color="black", linestyle="--", label="all classes alike")
+        axes.legend(fontsize=8)
+
+
+@in_own_style
 def temperatures(
     net: Network,
     x: npt.ArrayLike,
@@ -115,45 +164,46 @@ def temperatures(
     at: Sequence[float] = (0.5, 1.0, 2.0, 5.0),
     classes: Sequence[str] | None = None,
     truth: int | None = None,
+    features: Sequence[str] | None = None,
 ) -> Figure:
     """One sample x (*in_shape) and its probabilities at several temperatures (Hinton, Vinyals and Dean 2015).
 
-    truth: its label, for the title. ValueError: the network does not end in softmax.
+    Of more than MOST_BARS classes the likeliest are drawn. truth: its label, for the title. features: names of the
+    numbers of a sample that is no picture. ValueError: the network does not end in softmax.
     """
     if net.layers[-1].kind != "softmax":
         raise ValueError(f"{net.spec} does not end in softmax: its outputs have no temperature")
     sample = np.asarray(x)
-    names = _names(net, classes)
-    figure = paper(9, 3.8, "softmax at several temperatures: low sharpens, high evens out")
-    picture, axes = figure.subplots(1, 2, width_ratios=[1, 3])
-    picture.set_axis_off()
-    draw_pictures([picture], sample[None], ["the sample" if truth is None else f"it is {names[truth]}"])
-    width = 0.8 / len(at)
-    for i, temperature in enumerate(at):
-        p = class_scores(net, sample[None], temperature)[0]
-        places = np.arange(len(p)) + (i - (len(at) - 1) / 2) * width
-        style = {"color": COLOURS[i % len(COLOURS)], "hatch": HATCHES[i % len(HATCHES)]}
-        axes.bar(places, 100 * p, width, label=f"temperature {temperature:g}", edgecolor="white", **style)
-    if len(names) <= MOST_NAMES:
-        turned = 90 if max(map(len, names)) > 3 else 0
-        axes.set_xticks(range(len(names)), names, rotation=turned)
-    axes.set_xlabel("class")
-    axes.set_ylabel("probability, %")
-    axes.legend(fontsize=8)
+    names = class_names(net, classes, 24)
+    p = [100 * class_scores(net, sample[None], temperature)[0] for temperature in at]
+    chosen = np.arange(len(names))
+    title = "softmax at several temperatures: low sharpens, high evens out"
+    if len(names) > MOST_BARS:
+        chosen = np.argsort(-p[0], kind="stable")[:LIKELIEST]
+        title += f" (the {LIKELIEST} likeliest of {len(names)} classes)"
+    figure = paper(2.4 + 1.7 * len(at), max(2.8, 0.24 * len(chosen) + 1.2), title)
+    left, right = np.ravel(np.asarray(figure.subfigures(1, 2, width_ratios=[2.2, 1.7 * len(at)]), dtype=object))
+    said = names[int(p[0].argmax())]
+    told = f"the network says {said}" if truth is None else f"it is {names[truth]},\nthe network says {said}"
+    draw_pictures(grid(left, 1, 1), sample[None], [told], features)
+    reach = max(float(shares.max()) for shares in p)
+    step = next(step for step in (50, 20, 10, 5, 2, 1) if step <= max(reach / 2, 1))
+    panels = right.subplots(1, len(at), sharey=True, squeeze=False)[0]
+    for axes, temperature, shares in zip(panels, at, p, strict=True):
+        axes.barh(range(len(chosen)), shares[chosen], color=COLOURS[0])
+        for place, share in enumerate(shares[chosen]):
+            axes.text(share, place, f" {share:.1f}", va="center", fontsize=8)
+        axes.set_title(f"temperature {temperature:g}", fontsize=9)
+        axes.set(xlim=(0, 1.35 * reach), xticks=range(0, int(reach) + 1, step))
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set(ylim=(len(chosen) - 0.4, -0.6))
+    panels[0].set_yticks(range(len(chosen)), [names[c] for c in chosen])
+    right.supxlabel("probability, %", fontsize=9)
+    panels[0].set_ylabel("class", fontsize=9)
     return figure
-
-
-def _names(net: Network, classes: Sequence[str] | None) -> list[str]:
-    """Names of what class_scores gives, fit for a title."""
-    single = len(net.classes) == 1 and net.loss_name == "mse"
-    return [plain(name, 14) for name in (classes or (["0", "1"] if single else net.classes))]
 
 
 def _taken(truth: str, said: str) -> str:
     """On two lines, if one would be wider than a picture."""
     return f"{truth} taken for{' ' if len(truth + said) < 14 else chr(10)}{said}"
-
-
-def _score(value: float | Array) -> str:
-    """An output as a confidence, if it can be one."""
-    return percent(float(value)) if 0 <= value <= 1 else f"{float(value):.3g}"

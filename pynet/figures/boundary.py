@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import Array
-from pynet.figures.canvas import COLOURS, MARKERS, paper, plain
+from pynet.figures.canvas import COLOURS, MARKERS, in_own_style, paper, plain
 from pynet.metrics import class_scores
 from pynet.network import Network
 from pynet.text import percent
@@ -19,19 +20,28 @@ if TYPE_CHECKING:
 POINTS = 200  # of the map, along each side
 
 
-def boundary(net: Network, x: npt.ArrayLike, y: npt.ArrayLike, *, title: str = "") -> Figure:
+@in_own_style
+def boundary(
+    net: Network, x: npt.ArrayLike, y: npt.ArrayLike, *, title: str = "", features: Sequence[str] | None = None
+) -> Figure:
     """Two inputs: the class a network gives each place, lighter where it is less sure, and the samples on top.
 
     One input: its output as a line through the samples. x (n, 1 or 2); y (n) labels, or (n, 1) targets for one input.
-    ValueError: another number of inputs.
+    features: names of the inputs. ValueError: another number of inputs.
     """
     points, answers = np.asarray(x, dtype=np.float32), np.asarray(y)
     points = points.reshape(len(points), -1)
     if points.shape[1] == 2:
-        return _plane(net, points, answers, title)
-    if points.shape[1] == 1:
-        return _line(net, points, answers, title)
-    raise ValueError(f"the samples have {points.shape[1]} numbers; a map can be drawn of 1 or 2")
+        figure = _plane(net, points, answers, title)
+    elif points.shape[1] == 1:
+        figure = _line(net, points, answers, title)
+    else:
+        raise ValueError(f"the samples have {points.shape[1]} numbers; a map can be drawn of 1 or 2")
+    if features:
+        figure.axes[0].set_xlabel(plain(features[0], 40))
+    if features and len(features) == 2:
+        figure.axes[0].set_ylabel(plain(features[1], 40))
+    return figure
 
 
 def _plane(net: Network, x: Array, y: Array, title: str) -> Figure:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
 from pynet._ffi import Array
 from pynet.files import replacing
-from pynet.text import picture_shape, printable
+from pynet.text import DRAWN, percent, picture_shape, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +29,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SIGNED = "cividis"  # grows lighter all the way, so that it says the same in grey; zero is in the middle
 SUFFIXES = (".png", ".svg", ".pdf")
+FEW_NUMBERS = 12  # a row of up to so many is drawn with names and values
+
+P = ParamSpec("P")
 
 
 class MissingMatplotlib(ImportError, ValueError):
@@ -38,15 +43,46 @@ def require() -> None:
     if importlib.util.find_spec("matplotlib") is None:
         command = f"{sys.executable} -m pip install matplotlib"
         raise MissingMatplotlib(f"pictures need matplotlib, which is not installed; this installs it: {command}")
+    if "matplotlib" not in sys.modules:
+        _import_without_backend()
+
+
+def _import_without_backend() -> None:
+    """Imports matplotlib, and takes $MPLBACKEND over only if there is such a backend.
+
+    The import fails if there is none, and a notebook sets one of its own, which `!pynet visualize` may not have.
+    """
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+
+
+def in_own_style(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A function that draws in matplotlib's default style and leaves the user's settings as they were."""
+
+    @functools.wraps(function)
+    def draw(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        require()
+        from pynet.figures.page import own_style
+
+        with own_style():
+            return function(*args, **kwargs)
+
+    return draw
 
 
 def paper(width: float, height: float, title: str) -> Figure:
     """An empty figure of this size in inches."""
-    require()
-    from matplotlib.figure import Figure
+    from pynet.figures.page import Page
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(plain(title), fontsize=11)
+    figure = Page(figsize=(width, height), layout="constrained")
+    figure.suptitle(plain(title), fontsize=11, wrap=True)
     return figure
 
 
@@ -55,9 +91,12 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     place = Path(path)
     if place.suffix not in SUFFIXES:
         raise ValueError(f"picture file {str(place)!r}; accepted suffixes: {', '.join(SUFFIXES)}")
-    undated = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[place.suffix]
-    with replacing(place) as partial:
-        figure.savefig(partial, dpi=120, format=place.suffix[1:], metadata=undated)
+    from pynet.figures.page import own_style
+
+    says = {".png": {"Software": DRAWN}, ".svg": {"Creator": DRAWN, "Date": None}}
+    undated = says.get(place.suffix, {"Creator": DRAWN, "CreationDate": None})
+    with replacing(place) as file, own_style():
+        figure.savefig(file, dpi=120, format=place.suffix[1:], metadata=undated)
     return place
 
 
@@ -65,6 +104,17 @@ def plain(text: str, width: int = 160) -> str:
     """Text as it stands: names come from files, and a $ would begin a formula."""
     text = printable(text).replace("$", r"\$")
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def class_names(net: Network, classes: Sequence[str] | None, width: int = 14) -> list[str]:
+    """Names of what class_scores gives, of up to `width` characters."""
+    single = len(net.classes) == 1 and net.loss_name == "mse"
+    return [plain(name, width) for name in (classes or (["0", "1"] if single else net.classes))]
+
+
+def score_text(value: float | Array) -> str:
+    """An output as a confidence, if it can be one."""
+    return percent(float(value)) if 0 <= value <= 1 else f"{float(value):.3g}"
 
 
 def layer_index(net: Network, layer: int | str) -> int:
@@ -125,12 +175,62 @@ def show_sample(axes: Axes, picture: Array) -> Any:
     return axes.imshow(picture, cmap="gray", interpolation="nearest")
 
 
-def draw_pictures(axes: Sequence[Axes], x: Array, titles: Sequence[str]) -> None:
-    """Samples x (n, ...), each as a picture, or as bars where they are none; titles as plain() gives them."""
-    for one, sample, title in zip(axes, x, titles, strict=True):
-        shape = picture_shape(sample.shape)
-        if shape:
+def tile(shape: tuple[int, ...], side: float) -> tuple[float, float]:
+    """(width, height) in inches of one sample of this shape in a grid: a picture of this side, or a row of numbers."""
+    if picture_shape(shape):
+        return side, side
+    n = math.prod(shape)
+    return max(side, 1.3), max(side, 0.16 * n if n <= FEW_NUMBERS else 1.3)
+
+
+def draw_pictures(axes: Sequence[Axes], x: Array, titles: Sequence[str], features: Sequence[str] | None = None) -> None:
+    """Samples x (n, ...), each as a picture, or as bars where they are none; titles as plain() gives them.
+
+    features: names of the numbers of a row. Bars are on one scale for all; bytes mean x/255.
+    """
+    shape = picture_shape(x.shape[1:])
+    if shape:
+        for one, sample in zip(axes, x, strict=True):
             show_sample(one, as_picture(sample, shape))
-        else:
-            one.bar(range(sample.size), sample.ravel(), color=COLOURS[0])
+    else:
+        rows = x.reshape(len(x), -1)
+        draw_rows(axes, rows / 255 if x.dtype == np.uint8 else rows, features)
+    for one, title in zip(axes, titles, strict=True):
         one.set_title(title, fontsize=8)
+
+
+def draw_rows(axes: Sequence[Axes], rows: Array, features: Sequence[str] | None = None) -> None:
+    """Rows of numbers (n, k), each as bars from zero, all on one scale; a few lie on their side, with names and values.
+
+    The names stand beside the first of each row of axes, the scale below the last of each column.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    k = rows.shape[1]
+    few = k <= FEW_NUMBERS
+    low, high = min(0.0, float(rows.min())), max(0.0, float(rows.max()))
+    reach = (high - low) or 1.0
+    room = (0.6 if low < 0 else 0.45) * reach if few else 0.05 * reach  # for the values
+    limits = (low - room if low < 0 else 0, high + room if high > 0 else 0.05 * reach)
+    known = features if features and len(features) == k else [f"input {i}" for i in range(k)]
+    names = [plain(name, 20) for name in known]
+    for i, (one, row) in enumerate(zip(axes, rows, strict=True)):
+        spec = one.get_subplotspec()
+        assert spec is not None
+        columns = spec.get_gridspec().ncols
+        lowest = spec.is_last_row() or i + columns >= len(rows)
+        if few:
+            one.barh(range(k), row, color=COLOURS[0])
+            for at, value in enumerate(row):
+                side = "right" if value < 0 else "left"
+                one.text(value, at, f" {value:.3g} ", ha=side, va="center", fontsize=7)
+            one.set(xlim=limits, ylim=(k - 0.4, -0.6))
+            one.set_yticks(range(k), names)
+            one.axvline(0, color="black", linewidth=0.8)
+        else:
+            one.bar(range(k), row, width=1.0, color=COLOURS[0])
+            one.set(ylim=limits, xlim=(-0.5, k - 0.5))
+            one.set_xticks([0, k - 1], [names[0], names[-1]])
+            one.axhline(0, color="black", linewidth=0.8)
+        (one.xaxis if few else one.yaxis).set_major_locator(MaxNLocator(3))
+        one.tick_params(labelsize=7, labelbottom=lowest, labelleft=spec.is_first_col())

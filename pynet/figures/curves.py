@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pynet.figures.canvas import COLOURS, MARKERS, paper, plain
+from pynet.figures.canvas import COLOURS, MARKERS, in_own_style, paper, plain
+from pynet.text import percent
 from pynet.training.history import History
 
 if TYPE_CHECKING:
@@ -17,30 +19,53 @@ if TYPE_CHECKING:
 FEW_EPOCHS = 30  # up to here each epoch gets its mark
 
 
-def curves(histories: History | Mapping[str, History]) -> Figure:
+@in_own_style
+def curves(histories: History | Mapping[str, History], *, name: str = "") -> Figure:
     """Loss and accuracy of each epoch: training in full lines, validation (of the command: test) in dashed ones.
 
-    histories: one, or several by name. ValueError: there is none, or none has an epoch.
+    histories: one, or several by name. name: of the model, for the title. The legends give the values after the last
+    epoch; a star marks the best epoch of the validation. ValueError: there is none, or none has an epoch.
     """
     runs = {"": histories} if isinstance(histories, History) else dict(histories)
     if not any(history.loss for history in runs.values()):
         raise ValueError("no epoch to draw: the histories are empty")
-    figure = paper(9, 3.8, "training")
+    lines = sum(bool(history.loss) + bool(history.val_loss) for history in runs.values())
+    longest = max(len(history.loss) for history in runs.values())
+    figure = paper(9, 3.8 + 0.2 * lines, _title(runs, name))
     losses, accuracies = figure.subplots(1, 2)
-    for i, (name, history) in enumerate(runs.items()):
-        for axes, part, factor in ((losses, "loss", 1.0), (accuracies, "accuracy", 100.0)):
-            _line(axes, getattr(history, part), i, factor, f"{name} training", "-")
-            _line(axes, getattr(history, f"val_{part}"), i, factor, f"{name} validation", "--")
+    for i, (run, history) in enumerate(runs.items()):
+        for axes, part in ((losses, "loss"), (accuracies, "accuracy")):
+            _line(axes, getattr(history, part), i, run, part)
+            _line(axes, getattr(history, f"val_{part}"), i, run, part, validation=True)
     for axes, label in ((losses, "mean loss of a sample"), (accuracies, "right answers, %")):
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(0.5, longest + 0.5)
         axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), borderaxespad=0)
     losses.set_ylim(bottom=0)
-    losses.legend(fontsize=8)
     return figure
 
 
+def _title(runs: Mapping[str, History], name: str) -> str:
+    if len(runs) > 1:
+        return f"training of {', '.join(runs)}"
+    [history] = runs.values()
+    title = f"{name or 'training'}: {len(history.loss)} epoch{'s' * (len(history.loss) > 1)}"
+    best = _best(history.val_loss, "loss")
+    return title if best is None else f"{title}, validation loss lowest in epoch {best + 1}"
+
+
+def _best(values: list[float], part: str) -> int | None:
+    """The first index of the lowest loss or the highest accuracy; None of none."""
+    finite = [i for i, value in enumerate(values) if math.isfinite(value)]
+    choose = min if part == "loss" else max
+    return choose(finite, key=values.__getitem__) if finite else None
+
+
+@in_own_style
 def learning_rates(found: RateSearch) -> Figure:
     """The loss at each learning rate that find_lr tried, its running mean, and the suggestion."""
     figure = paper(6, 3.8, "learning rates")
@@ -57,17 +82,31 @@ def learning_rates(found: RateSearch) -> Figure:
     return figure
 
 
-def _line(axes: Axes, values: list[float], run: int, factor: float, label: str, style: str) -> None:
+def _line(axes: Axes, values: list[float], run: int, name: str, part: str, *, validation: bool = False) -> None:
+    """The values of all epochs; of the validation dashed, and the best one with a star."""
     if not values:
         return
-    marker = MARKERS[run % len(MARKERS)] if len(values) <= FEW_EPOCHS else None
+    factor = 1.0 if part == "loss" else 100.0
+
+    def text(value: float) -> str:
+        return f"{value:.4g}" if part == "loss" else percent(value)
+
+    kind = "validation" if validation else "training"
+    label = f"{plain(f'{name} {kind}'.strip(), 40)}: {text(values[-1])} at the end"
+    colour = COLOURS[run % len(COLOURS)]
+    best = _best(values, part) if validation else None
+    if best is not None:
+        label += f", {'lowest' if part == 'loss' else 'highest'} {text(values[best])} in epoch {best + 1}"
+        axes.plot(
+            [best + 1], [factor * values[best]], "*", color=colour, markersize=12, markeredgecolor="white", zorder=3
+        )
     axes.plot(
         range(1, len(values) + 1),
         [factor * value for value in values],
-        style,
-        color=COLOURS[run % len(COLOURS)],
-        marker=marker,
+        "--" if validation else "-",
+        color=colour,
+        marker=MARKERS[run % len(MARKERS)] if len(values) <= FEW_EPOCHS else None,
         markersize=4,
-        markerfacecolor="white" if style == "--" else None,
-        label=plain(label.strip(), 40),
+        markerfacecolor="white" if validation else None,
+        label=label,
     )

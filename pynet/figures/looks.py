@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.figures.canvas import as_picture, columns_for, grid, layer_index, paper, plain
+from pynet.figures.canvas import (
+    as_picture,
+    columns_for,
+    draw_rows,
+    grid,
+    in_own_style,
+    layer_index,
+    paper,
+    plain,
+    tile,
+)
 from pynet.network import LayerView, Network
 from pynet.text import picture_shape
 
@@ -25,12 +35,12 @@ def ascend(
 
     Gradient ascent on the input (Erhan, Bengio, Courville and Vincent 2009): from black, each step adds the gradient of
     the unit's output, its root mean square made `rate`, and takes away the share `decay` of what is there, so that only
-    what matters stays bright (Simonyan, Vedaldi and Zisserman 2013). Pictures are smoothed a little after each step
+    what matters stays bright (Simonyan, Vedaldi and Zisserman 2014). Pictures are smoothed a little after each step
     (Yosinski et al. 2015): single pixels are noise to us, whatever they are to the network. Of an activation the input
     is climbed, since a ReLU that is off has no slope; of a layer of maps, a unit is a map, its output the sum over it.
     ValueError: no such layer or unit.
     """
-    at = _before_activation(net, layer_index(net, layer))
+    at = before_activation(net, layer_index(net, layer))
     shape = net.layers[at].out_shape
     for unit in units:
         if not 0 <= unit < shape[0]:
@@ -49,7 +59,7 @@ def ascend(
     return x
 
 
-def _before_activation(net: Network, layer: int) -> int:
+def before_activation(net: Network, layer: int) -> int:
     """The layer itself, or the one below it if it only bends each of its inputs."""
     found = net.layers[layer]
     row = [i for i, one in enumerate(net.layers) if _parent(one) == _parent(found)]  # nested ones stand among them
@@ -57,6 +67,11 @@ def _before_activation(net: Network, layer: int) -> int:
     while at and net.layers[row[at]].kind in BENDS:
         at -= 1
     return row[at]
+
+
+def scores_layer(net: Network) -> int:
+    """The layer whose output is the scores of the classes, before a closing softmax or other activation."""
+    return before_activation(net, max(i for i, one in enumerate(net.layers) if not _parent(one)))
 
 
 def _parent(layer: LayerView) -> str:
@@ -70,16 +85,17 @@ def _smooth(x: Array, centre: float = 0.8) -> Array:
     return np.asarray(centre * x + (1 - centre) / 4 * around, dtype=x.dtype)
 
 
+@in_own_style
 def looks_for(
     net: Network, *, layer: int | str | None = None, units: Sequence[int] | None = None, most: int = 20
 ) -> Figure:
     """What each class, or each unit of a layer, looks for; see ascend.
 
     layer None: the outputs, before a closing softmax; units None: the first `most`. Where the inputs are no picture,
-    the numbers are drawn as bars. ValueError: no such layer or unit.
+    the numbers are drawn as bars. The lightest place of a picture is white. ValueError: no such layer or unit.
     """
-    last = _before_activation(net, max(i for i, one in enumerate(net.layers) if not _parent(one)))
-    index = last if layer is None else _before_activation(net, layer_index(net, layer))
+    last = scores_layer(net)
+    index = last if layer is None else before_activation(net, layer_index(net, layer))
     chosen = list(range(min(most, net.layers[index].out_shape[0]))) if units is None else list(units)
     found = ascend(net, net.layers[index].path, chosen)
     outputs = index == last and len(net.classes) == net.layers[index].out_shape[0]
@@ -89,14 +105,16 @@ def looks_for(
     shape = picture_shape(net.in_shape)
     columns = columns_for(len(chosen), 5)
     rows = -(-len(chosen) // columns)
-    figure = paper(1.7 * columns + 0.4, 1.95 * rows + 0.6, f"what {what} looks for")
-    for axes, x, name, answer in zip(grid(figure, len(chosen), columns), found, names, answers, strict=True):
-        if shape:
-            axes.imshow(as_picture(x, shape), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        else:
-            axes.bar(range(x.size), x.ravel(), color="black")
-            axes.set_ylim(0, 1)
-        axes.set_title(f"{plain(name, 24)}: output {answer:.1f}", fontsize=8)
+    width, height = tile(net.in_shape, 1.7)
+    figure = paper(max(3.5, width * columns + 0.4), (height + 0.25) * rows + 0.6, f"what {what} looks for")
+    axes = grid(figure, len(chosen), columns)
+    if shape:
+        for one, x in zip(axes, found, strict=True):
+            one.imshow(as_picture(x, shape), cmap="gray", vmin=0, vmax=float(x.max()) or 1, interpolation="nearest")
+    else:
+        draw_rows(axes, found.reshape(len(found), -1))
+    for one, name, answer in zip(axes, names, answers, strict=True):
+        one.set_title(f"{plain(name, 24)}: output {answer:.1f}", fontsize=8)
     return figure
 
 

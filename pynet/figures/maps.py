@@ -8,7 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import Array
-from pynet.figures.canvas import as_picture, columns_for, grid, layer_index, paper, show_sample, show_signed
+from pynet.figures.canvas import (
+    as_picture,
+    columns_for,
+    grid,
+    in_own_style,
+    layer_index,
+    paper,
+    show_sample,
+    show_signed,
+)
+from pynet.model.samples import one_sample
 from pynet.network import Network
 from pynet.text import picture_shape
 
@@ -16,11 +26,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@in_own_style
 def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> Figure:
     """The filters of a convolution, W (kernel, kernel, channels_in, channels_out): dark is negative, light positive.
 
-    layer: its number, None is the first convolution. Of filters over other than 1 or 3 channels the mean over the
-    channels is drawn. ValueError: there is no such layer.
+    Each has a scale of its own, and its largest weight in the title. layer: its number, None is the first convolution.
+    Of filters over other than 1 or 3 channels the mean over the channels is drawn. ValueError: there is no such layer.
     """
     found = [one for one in net.layers if one.kind == "conv"]
     if not found:
@@ -33,17 +44,21 @@ def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
     columns = columns_for(len(shown))
     rows = -(-len(shown) // columns)
     title = f"filters of layer {chosen.path}, {chosen.text}: {len(shown)} of {len(W)}"
-    figure = paper(max(4.5, 0.95 * columns + 1.2), 1.1 * rows + 0.6, title)
+    channels = len(W[0])
+    if channels > 1:
+        title += ", zero is grey" if channels == 3 else f", the mean over {channels} channels"
+    figure = paper(max(4.5, 0.95 * columns + 1.2), 1.25 * rows + 0.6, title)
     axes = grid(figure, len(shown), columns)
-    largest = max(float(abs(one).max()) for one in shown)
     for i, (one, picture) in enumerate(zip(axes, shown, strict=True)):
-        image = show_signed(one, picture, largest)
-        one.set_title(str(i), fontsize=7, pad=2)
+        largest = float(abs(picture).max()) or 1.0
+        image = show_signed(one, picture / largest, 1.0)  # one scale for all would leave most of them grey
+        one.set_title(f"{i}: ±{largest:.2g}", fontsize=7, pad=2)
     if shown[0].ndim == 2:
-        figure.colorbar(image, ax=axes, label="weight", shrink=0.9)
+        figure.colorbar(image, ax=axes, label="share of the filter's largest weight", shrink=0.9)
     return figure
 
 
+@in_own_style
 def feature_maps(net: Network, x: npt.ArrayLike, *, layer: int | str | None = None, most: int = 40) -> Figure:
     """A sample x (*in_shape) and what a layer makes of it, (channels, height, width): one picture a channel.
 
@@ -59,7 +74,7 @@ def feature_maps(net: Network, x: npt.ArrayLike, *, layer: int | str | None = No
     if index not in images:
         accepted = ", ".join(net.layers[i].path for i in images)
         raise ValueError(f"layer {layer} puts out {chosen.out_shape}, no pictures; accepted: {accepted or 'none'}")
-    net.forward(sample.reshape(1, *net.in_shape), training=False)
+    net.forward(one_sample(net._signature, sample), training=False)
     maps = chosen.output[0]
     n = min(most, len(maps))
     columns = columns_for(n + 1)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.figures.canvas import COLOURS, as_picture, grid, layer_index, paper, plain, show_signed, stacked
+from pynet.figures.canvas import (
+    COLOURS,
+    as_picture,
+    grid,
+    in_own_style,
+    layer_index,
+    paper,
+    plain,
+    show_signed,
+    stacked,
+)
 from pynet.network import LayerView, Network
 from pynet.text import picture_shape
 
@@ -17,6 +27,7 @@ if TYPE_CHECKING:
 CLIP = 99.5  # percent of the weights are within the colours: a few far out would leave all others grey
 
 
+@in_own_style
 def weights(net: Network, *, layer: int | str | None = None, most: int = 40) -> Figure:
     """What each unit of a dense layer multiplies its inputs with, and the histogram of these weights.
 
@@ -31,19 +42,22 @@ def weights(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
     n = min(most, W.shape[1])
     shown = f"the first {n} of {W.shape[1]} units" if n < W.shape[1] else f"{n} unit{'s' * (n > 1)}"
     title = f"weights of layer {chosen.path}, {chosen.text}: {shown}"
-    largest = float(np.percentile(abs(W), CLIP)) if W.size else 0.0
+    if shape and len(shape) == 3 and shape[0] not in (1, 3):
+        title += f", the mean over {shape[0]} channels"
+    pictures = [as_picture(W[:, unit], shape) for unit in range(n)] if shape else [W[:, :n].T]
+    largest = float(np.percentile(np.abs(pictures), CLIP))
     columns = min(n, 10)
     rows = -(-n // columns) if shape else 4
     figure = paper(9, 2.6 + 0.95 * rows, title)
     above, below = stacked(figure, [0.95 * rows, 2.2])
     if shape:
         axes = grid(above, n, columns)
-        for unit, one in enumerate(axes):
-            image = show_signed(one, as_picture(W[:, unit], shape), largest)
+        for unit, (one, picture) in enumerate(zip(axes, pictures, strict=True)):
+            image = show_signed(one, picture, largest)
             one.set_title(str(unit), fontsize=7, pad=2)
     else:
         one = above.subplots()
-        image = show_signed(one, W[:, :n].T, largest)
+        image = show_signed(one, pictures[0], largest)
         one.set_aspect("auto")
         one.set_xlabel("input")
         one.set_ylabel("unit")
@@ -71,9 +85,11 @@ def _with_weights(net: Network, layer: int | str | None) -> LayerView:
 def _histogram(figure: Any, layer: LayerView, W: Array) -> None:
     axes = figure.subplots()
     finite = W[np.isfinite(W)]
-    axes.hist(finite, bins=80, color=COLOURS[0])
+    axes.hist(finite, bins=min(80, max(10, int(2 * np.sqrt(finite.size)))), color=COLOURS[0])
+    axes.ticklabel_format(axis="x", useOffset=False)
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.axvline(0, color="black", linewidth=0.8)
     mean, deviation = (float(finite.mean()), float(finite.std())) if finite.size else (0.0, 0.0)
     axes.set_title(f"all {W.size:,} weights: mean {mean:.3g}, standard deviation {deviation:.3g}", fontsize=9)
     axes.set_xlabel(plain(f"weight in {layer.path}.W"))
-    axes.set_ylabel("how many")
+    axes.set_ylabel("weights")

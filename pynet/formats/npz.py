@@ -21,7 +21,7 @@ TEXT_KEY = "net"
 def export_npz(net: Network, path: str | os.PathLike[str]) -> None:
     """Writes an .npz file: an array for each parameter by its name ("0.W"), and the network's text as "net"."""
     arrays: dict[str, Any] = {TEXT_KEY: np.array(net.spec), **net.tensors}
-    with replacing(Path(path)) as partial, open(partial, "wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays)
 
 
@@ -32,7 +32,8 @@ def import_npz(path: str | os.PathLike[str], spec: str | None = None) -> Network
     parameters, as hand-written NumPy programs like to. spec: the network's text, where the file does not hold it.
     W is (n_in, n_out); b may be (n_out), (1, n_out) or (n_out, 1).
 
-    ValueError: the file cannot be read, is no .npz, or its arrays do not fit the network.
+    ValueError: the file cannot be read, is no .npz, its arrays do not fit the network, or hold a number
+    that is not finite in float32.
     """
     from pynet.network import Network
 
@@ -62,7 +63,14 @@ def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
         flat = value.shape if tensor.ndim > 1 else (value.size,)
         if flat != tensor.shape or (tensor.ndim == 1 and max(value.shape, default=0) != value.size):
             raise ValueError(f"{file}: {key} has shape {value.shape}; the network's {name} is {tensor.shape}")
+        if not (abs(value) <= np.finfo(np.float32).max).all():
+            raise ValueError(f"{file}: {key} holds {_first_bad(value)}; accepted: finite float32 numbers")
     if arrays:
         raise ValueError(f"{file}: {', '.join(sorted(arrays))} belong to no parameter of {net.spec}")
     for name, value in found.items():
         net.tensors[name][...] = value.reshape(net.tensors[name].shape)
+
+
+def _first_bad(values: npt.NDArray[Any]) -> str:
+    index = np.argwhere(~(abs(values) <= np.finfo(np.float32).max))[0]
+    return f"{values[tuple(index)]} at index {tuple(map(int, index))}"

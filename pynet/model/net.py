@@ -12,11 +12,14 @@ import numpy.typing as npt
 
 from pynet._ffi import FLOAT32, Array, array, checked_seed, ffi, floats, lib, optimizer_struct, pointer, text, view
 from pynet.augment import Augment
+from pynet.errors import LossNotFiniteError
+from pynet.files import path_bytes
 from pynet.layers import Layer
 from pynet.model.handle import Handle
-from pynet.model.samples import Samples, Signature, answers, samples
+from pynet.model.samples import Samples, Signature, check_targets, inputs_alone, samples, targets_alone
 from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
+from pynet.text import parsed_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -50,7 +53,7 @@ class Net(Handle):
     """A network without its training, which Network adds; see there."""
 
     def __init__(self, spec: str | Iterable[Layer | str], seed: int = 0) -> None:
-        words = spec if isinstance(spec, str) else " ".join(str(layer) for layer in spec)
+        words = spec if isinstance(spec, str) else " ".join(_text(layer) for layer in spec)
         if "\0" in words:
             raise ValueError("the text of a network holds a NUL character")
         number = checked_seed(seed)
@@ -60,7 +63,7 @@ class Net(Handle):
     def _load(cls, path: str | os.PathLike[str]) -> Self:
         """A model that save wrote."""
         net = cls.__new__(cls)
-        net._attach(lambda out, err: lib.pn_net_load(out, os.fsencode(path), err))
+        net._attach(lambda out, err: lib.pn_net_load(out, path_bytes(path), err))
         return net
 
     def _attach(self, create: Callable[[Any, Any], int]) -> None:
@@ -105,21 +108,29 @@ class Net(Handle):
 
     @property
     def classes(self) -> list[str]:
-        """Names of the outputs; "0", "1", ... unless set."""
+        """Names of the outputs; "0", "1", ... unless set. A single output may have two: below 1/2, and above."""
         try:
-            names = json.loads(self.meta.get("classes", "null"))
+            names = parsed_json(self.meta.get("classes", "null"))
         except ValueError:
             names = None
-        if isinstance(names, list) and len(names) == self._out_features:
+        named = isinstance(names, list) and len(names) in self._class_counts
+        if named and all(isinstance(name, (str, int, float)) for name in names):
             return [str(name) for name in names]
         return [str(i) for i in range(self._out_features)]
 
     @classes.setter
     def classes(self, names: Iterable[str]) -> None:
         given = [str(name) for name in names]
-        if len(given) != self._out_features:
+        if len(given) not in self._class_counts:
             raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
-        self.meta["classes"] = json.dumps(given, ensure_ascii=False)
+        no_text = any("\ud800" <= c <= "\udfff" for name in given for c in name)  # bytes of a folder's name
+        self.meta["classes"] = json.dumps(given, ensure_ascii=no_text)
+
+    @property
+    def _class_counts(self) -> tuple[int, ...]:
+        """How many classes the outputs can tell."""
+        two = self._out_features == 1 and self.loss_name != "cross_entropy"
+        return (1, 2) if two else (self._out_features,)
 
     def weights_sha256(self) -> str:
         """SHA-256 of all parameters, float32 little-endian in network order: equal for equal training."""
@@ -146,7 +157,7 @@ class Net(Handle):
 
     def _samples(
         self,
-        x: npt.ArrayLike,
+        x: npt.ArrayLike | None,
         y: npt.ArrayLike | None,
         sample_weight: npt.ArrayLike | None = None,
         augment: Augment | None = None,
@@ -161,7 +172,7 @@ class Net(Handle):
         training False: as predict runs it, with nothing dropped; to look at the activations, no loss can follow.
         augment: how training changes the pictures x; see pynet.Augment.
         """
-        samples = self._samples(x, None, augment=augment)
+        samples = inputs_alone(self._signature, x, augment)
         with self._lock:
             self._call(lib.pn_net_forward if training else lib.pn_net_infer, samples.data, ffi.NULL, samples.n)
             self._rows = samples.n
@@ -169,16 +180,19 @@ class Net(Handle):
 
     def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
-        samples = answers(self._signature, y, sample_weight)
+        samples = targets_alone(self._signature, y, sample_weight)
         mean = ffi.new("double *")
-        self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
+        try:
+            self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
+        except LossNotFiniteError as error:
+            raise _explained(error, samples) from None
         return float(mean[0])
 
     def backward(self) -> None:
         """The gradient of that loss for every parameter: net.gradients, layers[i].dW, layers[i].db."""
         self._call(lib.pn_net_backward)
 
-    def update(self, optimizer: Optimizer) -> None:
+    def update(self, optimizer: Optimizer | str) -> None:
         """One step of the optimizer with the gradient of the last backward."""
         self._call(lib.pn_net_update, optimizer_struct(optimizer))
 
@@ -186,7 +200,7 @@ class Net(Handle):
         self,
         x: npt.ArrayLike,
         y: npt.ArrayLike,
-        optimizer: Optimizer,
+        optimizer: Optimizer | str,
         sample_weight: npt.ArrayLike | None = None,
         augment: Augment | None = None,
     ) -> float:
@@ -212,7 +226,10 @@ class Net(Handle):
         n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
         each = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)  # as long as the core reads them
         opt.rates = each
-        self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
+        try:
+            self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
+        except LossNotFiniteError as error:
+            raise _explained(error, samples) from None
 
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
@@ -225,7 +242,8 @@ class Net(Handle):
         """
         if (y is None) == (dy is None):
             raise ValueError("the gradient of what? Give y for the loss, or dy for the output of a layer")
-        samples, seed = self._samples(x, y), ffi.NULL
+        samples, seed = inputs_alone(self._signature, x) if y is None else self._samples(x, y), ffi.NULL
+        check_targets(samples)
         if not -len(self.layers) <= layer < len(self.layers):
             raise ValueError(f"layer is {layer}; this network has 0 to {len(self.layers) - 1}")
         index = layer % len(self.layers)
@@ -233,7 +251,10 @@ class Net(Handle):
             wanted = (samples.n, *self.layers[index].out_shape)
             if np.shape(dy) != wanted:
                 raise ValueError(f"dy has shape {np.shape(dy)}; for layer {index} and these samples it is {wanted}")
-            seed = pointer(array(dy))
+            upper = array(dy, name="dy")
+            if not np.isfinite(upper).all():
+                raise ValueError(f"dy holds {upper[~np.isfinite(upper)][0]}; accepted: finite numbers")
+            seed = pointer(upper)
         dx = np.empty((samples.n, *self.in_shape), np.float32)
         self._call(lib.pn_net_input_gradient, samples.data, samples.n, index, seed, pointer(dx, writable=True))
         return dx
@@ -289,7 +310,7 @@ class Net(Handle):
 
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
-        given = samples(self._signature, x, None)
+        given = inputs_alone(self._signature, x)
         out = np.empty((given.n, *self.out_shape), FLOAT32)
         self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
         return out
@@ -315,7 +336,10 @@ class Net(Handle):
         stats = new_stats()
         order = np.arange(samples.n, dtype=np.int32)
         for rows in np.split(order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)):  # Ctrl-C waits for a call to end
-            self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
+            try:
+                self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
+            except LossNotFiniteError as error:
+                raise _explained(error, samples) from None
         n = max(samples.n, 1)
         return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), samples.n)
 
@@ -323,7 +347,7 @@ class Net(Handle):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a safetensors file, whole or not at all; OSError if it cannot be written."""
-        self._call(lib.pn_net_save, os.fsencode(path))
+        self._call(lib.pn_net_save, path_bytes(path))
 
     def _save_checkpoint(self, path: str | os.PathLike[str], words: str, tensors: Mapping[str, Array]) -> None:
         """Writes a model file that holds a text and other tensors besides, whole or not at all."""
@@ -333,14 +357,14 @@ class Net(Handle):
             entry.rank, entry.shape = tensor.ndim, tensor.shape
         chars = ffi.new("char[]", words.encode())
         more = ffi.new("pn_checkpoint *", {"text": chars, "tensors": len(tensors), "tensor": entries})
-        self._call(lib.pn_net_save_checkpoint, more, os.fsencode(path))
+        self._call(lib.pn_net_save_checkpoint, more, path_bytes(path))
 
     @classmethod
     def _load_checkpoint(cls, path: str | os.PathLike[str]) -> tuple[Self, str, dict[str, Array]]:
         """What _save_checkpoint wrote: the network, the text and the other tensors."""
         more = ffi.gc(ffi.new("pn_checkpoint *"), lib.pn_checkpoint_free)
         net = cls.__new__(cls)
-        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, os.fsencode(path), err))
+        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, path_bytes(path), err))
         entries = [more.tensor[i] for i in range(more.tensors)]
         tensors = {text(t.name): view(t.data, tuple(t.shape)[: t.rank], more).copy() for t in entries}
         return net, text(more.text), tensors
@@ -349,6 +373,21 @@ class Net(Handle):
 def new_stats(**numbers: float) -> Any:
     """pn_stats *: loss, correct, samples and steps, summed over calls; 0 unless given."""
     return ffi.new("pn_stats *", numbers)
+
+
+def _explained(error: LossNotFiniteError, samples: Samples) -> LossNotFiniteError:
+    """The error, with the target that is to blame if one is not finite."""
+    try:
+        check_targets(samples)
+    except ValueError as reason:
+        return LossNotFiniteError(f"{error}: {reason}")
+    return error
+
+
+def _text(layer: Layer | str) -> str:
+    if isinstance(layer, type):
+        raise TypeError(f"a layer is the class {layer.__name__}; accepted: an object of it, {layer.__name__}(...)")
+    return str(layer)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import UINT8, Array, array, augment_struct, ffi, lib, pointer
+from pynet._ffi import FLOAT32, INT32, UINT8, Array, augment_struct, ffi, lib, numbers, plain, pointer
 from pynet.augment import Augment
 
 # Looked up once: that takes a good part of the time of a prediction.
@@ -17,11 +18,15 @@ _PN_DATA, _UINT8, _FLOAT32 = ffi.typeof("pn_data *"), lib.PN_UINT8, lib.PN_FLOAT
 
 
 class Signature(NamedTuple):
-    """What a network takes and gives: the shapes of a sample and its output; the loss decides what targets may be."""
+    """What a network takes and gives: the shapes of a sample and its output; the loss decides what targets may be.
+
+    whole_numbers: fit was given some, so that others are taken as they are, too; else they could be pixels.
+    """
 
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     loss_name: str
+    whole_numbers: bool = False
 
 
 class Samples:
@@ -36,7 +41,7 @@ class Samples:
         weights: Array | None = None,
         augment: Any = None,
     ) -> None:
-        self.n, self.x, self.arrays = n, x, (x, labels, targets, weights)
+        self.n, self.x, self.targets, self.arrays = n, x, targets, (x, labels, targets, weights)
         self.data = data = ffi.new(_PN_DATA)
         data.n = n
         if x is not None:
@@ -57,109 +62,190 @@ class Samples:
 
 def samples(
     takes: Signature,
-    x: npt.ArrayLike,
+    x: npt.ArrayLike | None,
     y: npt.ArrayLike | None,
     sample_weight: npt.ArrayLike | None = None,
     augment: Augment | None = None,
 ) -> Samples:
-    """x with y and the weights of the samples (n,), as far as given; ValueError if they do not suit the network.
+    """x, y and, if given, the weights of the samples (n,); ValueError if they do not suit the network.
 
     augment: how training changes x.
     """
     inputs = _inputs(takes, x)
-    labels, targets = (None, None) if y is None else _targets(takes, y)
-    given = labels if labels is not None else targets
-    if given is not None and len(inputs) != len(given):
-        raise ValueError(f"x has {len(inputs)} samples, y has {len(given)}")
-    how = None if augment is None else augment_struct(augment, *picture_size(takes.in_shape, np.shape(x)))
-    return Samples(inputs, labels, targets, len(inputs), _weights(sample_weight, len(inputs)), how)
+    labels, targets, answers = _targets(takes, y)
+    n = len(inputs)
+    if n != answers:
+        raise ValueError(f"x has {n} samples, y has {answers}")
+    weights = None if sample_weight is None else checked_weights(sample_weight, n)
+    how = None if augment is None else _augmentation(takes, inputs, augment)
+    return Samples(inputs, labels, targets, n, weights, how)
 
 
-def answers(takes: Signature, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Samples:
-    """y and the weights of samples (n,) whose x the network has seen; ValueError if they do not suit it."""
-    labels, targets = _targets(takes, y)
-    n = len(labels) if labels is not None else len(targets) if targets is not None else 0
-    return Samples(None, labels, targets, n, _weights(sample_weight, n))
+def inputs_alone(takes: Signature, x: npt.ArrayLike | None, augment: Augment | None = None) -> Samples:
+    """As samples, of x."""
+    inputs = _inputs(takes, x)
+    how = None if augment is None else _augmentation(takes, inputs, augment)
+    return Samples(inputs, None, None, len(inputs), augment=how)
 
 
-def _weights(sample_weight: npt.ArrayLike | None, n: int) -> Array | None:
-    if sample_weight is not None and np.shape(sample_weight) != (n,):
-        raise ValueError(f"sample_weight has shape {np.shape(sample_weight)}; these samples take ({n},)")
-    return None if sample_weight is None else array(sample_weight)
+def targets_alone(takes: Signature, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None = None) -> Samples:
+    """As samples, of y and the weights."""
+    labels, targets, n = _targets(takes, y)
+    return Samples(None, labels, targets, n, None if sample_weight is None else checked_weights(sample_weight, n))
+
+
+def one_sample(takes: Signature, x: npt.ArrayLike) -> Array:
+    """x, a single sample with or without the axis of the samples, as (1, ...); ValueError if it is something else."""
+    a = plain(x, "x")
+    return a if _fits(takes.in_shape, a.shape) and len(a) == 1 else a[None]
+
+
+def _augmentation(takes: Signature, x: Array, augment: Augment) -> Any:
+    return augment_struct(augment, *picture_size(takes.in_shape, x.shape))
 
 
 def picture_size(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
     """Height and width of pictures x (n, ..., height, width), or of those the network takes; else ValueError."""
     size = shape[-2:] if len(shape) > 2 else in_shape[-2:]
-    if len(size) < 2:
+    channels_last = len(shape) == 4 and shape[3] <= 4 < shape[1]  # what a network of rows would take
+    if len(size) < 2 or channels_last:
         wanted = "(n, height, width) or (n, channels, height, width)"
-        raise ValueError(f"augment needs pictures {wanted}; x has shape {shape}")
+        hint = "; np.moveaxis(x, 3, 1) puts the channels first" if channels_last else ""
+        raise ValueError(f"augment needs pictures {wanted}; x has shape {shape}{hint}")
     return int(size[0]), int(size[1])
 
 
 def class_weights(outputs: int, y: npt.ArrayLike, weights: Mapping[int, float] | Sequence[float]) -> Array:
     """The weight of each sample (n,) from that of its class: a number for each class, or {class: weight}, others 1."""
     classes = max(2, outputs)
-    labels = np.asarray(y)
-    if labels.ndim > 1:
-        labels = labels.reshape(len(labels), -1)
-        labels = labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0]
-    if labels.dtype.kind not in "iu":
-        if not np.array_equal(labels, labels.astype(np.int64)):
-            raise ValueError("class_weight needs classes; these targets are real numbers")
-        labels = labels.astype(np.int64)
-    if not isinstance(weights, Mapping) and len(weights) != classes:
-        raise ValueError(f"class_weight has {len(weights)} numbers; this network has {classes} classes")
+    if isinstance(weights, (str, bytes)) or not isinstance(weights, (Mapping, Sequence, np.ndarray)):
+        raise ValueError(f"class_weight is {weights!r:.80}; accepted: a number for each class, or {{class: weight}}")
+    if not isinstance(weights, Mapping) and plain(weights, "class_weight").shape != (classes,):
+        raise ValueError(f"class_weight has {np.size(weights)} numbers; this network has {classes} classes")
     given = dict(weights) if isinstance(weights, Mapping) else dict(enumerate(weights))
     table = np.ones(classes, np.float32)
     for label, weight in given.items():
-        if not 0 <= label < classes:
-            raise ValueError(f"class_weight names the class {label}; this network has 0 to {classes - 1}")
-        if not 0 <= weight < math.inf:
-            raise ValueError(f"class_weight of {label} is {weight}; accepted: a finite number, 0 or more")
+        if not isinstance(label, Integral) or not 0 <= label < classes:
+            raise ValueError(f"class_weight names the class {label!r:.40}; this network has 0 to {classes - 1}")
+        if not isinstance(weight, Real) or not 0 <= weight < math.inf:
+            raise ValueError(f"class_weight of {label} is {weight!s:.40}; accepted: a finite number, 0 or more")
         table[label] = weight
+    labels = _classes(y)
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}; this network takes 0 to {classes - 1}")
-    return np.asarray(table[labels])
+    return np.asarray(table[labels.astype(np.intp)])
 
 
-def _inputs(takes: Signature, x: npt.ArrayLike) -> Array:
-    a = np.asarray(x)
-    if x is None or a.dtype.kind == "O":
-        raise ValueError(f"x is {x!r:.60}; this network takes an array (n, {_listed(takes.in_shape)})")
-    if a.shape[1:] != takes.in_shape and (a.ndim < 2 or math.prod(a.shape[1:]) != math.prod(takes.in_shape)):
-        wanted = _listed(takes.in_shape)
-        hint = "; for one sample, x[None]" if a.size == math.prod(takes.in_shape) else ""
-        raise ValueError(f"x has shape {a.shape}, this network takes (n, {wanted}){hint}")
+def _classes(y: npt.ArrayLike) -> Array:
+    """The class of each sample (n,) of y: labels, or one-hot rows; ValueError if y is something else."""
+    labels = numbers(y, "y")
+    if labels.ndim > 1:
+        rows = labels.reshape(len(labels), math.prod(labels.shape[1:]))
+        if rows.shape[1] == 1:
+            labels = rows[:, 0]
+        elif _is_one_hot(rows):
+            labels = rows.argmax(axis=1)
+    if labels.ndim != 1 or not np.array_equal(labels, np.floor(labels)):
+        raise ValueError("class_weight needs classes; these targets are real numbers; accepted: labels or one-hot rows")
+    return labels
+
+
+def _is_one_hot(rows: Array) -> bool:
+    return np.array_equal(rows.sum(axis=1), np.ones(len(rows))) and bool(np.isin(rows, (0, 1)).all())
+
+
+def check_finite(samples: Samples, name: str = "") -> None:
+    """ValueError if there is NaN or infinity in x or among the targets; name comes before "x" or "y"."""
+    _check_finite(samples.x, f"{name}x", "feature")
+    check_targets(samples, name)
+
+
+def check_targets(samples: Samples, name: str = "") -> None:
+    """As check_finite, of the targets."""
+    _check_finite(samples.targets, f"{name}y", "output")
+
+
+def _check_finite(values: Array | None, name: str, place: str) -> None:
+    if values is None or values.dtype == UINT8:
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):  # a fifth of the time of looking at each; a sum that overflows proves nothing
+            return
+    rows = values.reshape(len(values), -1)
+    for start in range(0, len(rows), 4096):  # a part at a time: no mask as large as the data
+        bad = np.argwhere(~np.isfinite(rows[start : start + 4096]))
+        if len(bad):
+            sample, at = int(bad[0, 0]) + start, int(bad[0, 1])
+            found = f"{name} holds {rows[sample, at]} in sample {sample}, {place} {at}"
+            raise ValueError(f"{found}; accepted: finite numbers")
+
+
+# ---- what the network takes ----
+
+
+def _inputs(takes: Signature, x: npt.ArrayLike | None) -> Array:
+    a = plain(x, "x")
+    if a.shape[1:] != takes.in_shape and not _fits(takes.in_shape, a.shape):
+        raise ValueError(f"x has shape {a.shape}, this network takes {_accepted(takes.in_shape, a.shape)}")
     if a.dtype == UINT8:
-        return array(a, UINT8)
-    if a.dtype.kind != "f":
+        return np.ascontiguousarray(a)
+    if a.dtype.kind != "f" and not (takes.whole_numbers and a.dtype.kind in "biu"):
         raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
-    return array(a)
+    return np.ascontiguousarray(a, FLOAT32)
 
 
-def _listed(shape: tuple[int, ...]) -> str:
-    return ", ".join(str(size) for size in shape)
+def _fits(takes: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether samples of this shape (n, ...) are those of the network, and not just of the same size.
+
+    A network of rows takes any shape, flattened; a network of images also rows, and of one channel (n, height, width).
+    """
+    given, size = shape[1:], math.prod(takes)
+    if len(shape) < 2 or math.prod(given) != size:
+        return False
+    return len(takes) == 1 or given in (takes, (size,)) or (takes[0] == 1 and given == takes[1:])
 
 
-def _targets(takes: Signature, y: npt.ArrayLike) -> tuple[Array | None, Array | None]:
-    """y as (labels, targets), one of them None."""
-    a, outputs = np.asarray(y), math.prod(takes.out_shape)
+def _accepted(takes: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """The shapes that a network takes, and what to do about the one that it was given."""
+    size = math.prod(takes)
+    shapes = [takes]
+    if len(takes) > 1:
+        shapes += [takes[1:], (size,)] if takes[0] == 1 else [(size,)]
+    text = " or ".join(f"(n, {', '.join(map(str, one))})" for one in shapes)
+    channels_last = (*takes[1:], takes[0])
+    if len(takes) == 3 and shape[1:] == channels_last:
+        return f"{text}; np.moveaxis(x, 3, 1) puts the channels first"
+    if len(takes) == 3 and shape == channels_last:
+        return f"{text}; for one sample, np.moveaxis(x, 2, 0)[None]"
+    return f"{text}; for one sample, x[None]" if math.prod(shape) == size and _fits(takes, (1, *shape)) else text
+
+
+def _targets(takes: Signature, y: npt.ArrayLike | None) -> tuple[Array | None, Array | None, int]:
+    """y as labels or targets, the other is None; and how many there are."""
+    a, outputs = numbers(y, "y"), math.prod(takes.out_shape)
     takes_targets = takes.loss_name != "cross_entropy"
     if a.ndim == 1 and outputs == 1 and takes_targets:
-        return None, array(a).reshape(-1, 1)
+        return None, np.ascontiguousarray(a, FLOAT32).reshape(-1, 1), len(a)
     if a.ndim == 1 and (a.dtype.kind in "iu" or a.size == 0):
         if a.size and not (a.min() >= 0 and a.max() < outputs):
             raise ValueError(f"labels run from {a.min()} to {a.max()}; this network takes 0 to {outputs - 1}")
-        return array(a, np.int32), None
+        return np.ascontiguousarray(a, INT32), None, len(a)
     if a.ndim > 2 and a.shape[1:] == takes.out_shape:
         a = a.reshape(len(a), outputs)
-    if a.ndim == 2 and a.shape[1] == outputs and a.dtype.kind in "iufb":
+    if a.ndim == 2 and a.shape[1] == outputs:
         if takes_targets:
-            return None, array(a)
-        if not np.array_equal(a.sum(axis=1), np.ones(len(a))) or not np.isin(a, (0, 1)).all():
+            return None, np.ascontiguousarray(a, FLOAT32), len(a)
+        if not _is_one_hot(a):
             raise ValueError("rows of y are not one-hot: cross-entropy takes integer labels (n,) or one-hot rows")
-        return array(a.argmax(axis=1), np.int32), None
+        return np.ascontiguousarray(a.argmax(axis=1), INT32), None, len(a)
     raise ValueError(
         f"y has shape {a.shape} and dtype {a.dtype}; this network takes integer labels (n,) or (n, {outputs}) rows"
     )
+
+
+def checked_weights(sample_weight: npt.ArrayLike, n: int) -> Array:
+    """The weights of n samples, float32 (n,); ValueError if they are something else."""
+    weights = numbers(sample_weight, "sample_weight")
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight has shape {weights.shape}; these samples take ({n},)")
+    return np.ascontiguousarray(weights, FLOAT32)

@@ -25,7 +25,13 @@ class Notes(MutableMapping[str, str]):
         return found
 
     def __getitem__(self, key: str) -> str:
-        return self._items()[key]
+        if not isinstance(key, str) or "\0" in key:
+            raise KeyError(key)
+        with self._net._lock:
+            value = lib.pn_net_meta(self._net._ptr, key.encode())
+            if value == ffi.NULL:
+                raise KeyError(key)
+            return text(value)
 
     def __setitem__(self, key: str, value: str) -> None:
         for name, part in (("key", key), ("value", value)):
@@ -34,7 +40,7 @@ class Notes(MutableMapping[str, str]):
         self._net._call(lib.pn_net_set_meta, key.encode(), value.encode())
 
     def __delitem__(self, key: str) -> None:
-        if key not in self._items():
+        if key not in self:
             raise KeyError(key)
         self._net._call(lib.pn_net_set_meta, key.encode(), ffi.NULL)
 

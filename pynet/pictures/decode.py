@@ -6,17 +6,19 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from pynet.errors import DataError
-from pynet.pictures.shrink import factors_for, png_strips, shrunk, smaller_size
+from pynet.pictures.shrink import factors_for, png_strips, scale_to_bytes, shrunk, smaller_size
 from pynet.pictures.shrink import flat as flat
 
 # Pillow knows more, some of which start other programs; the suffixes say which files of a folder are pictures.
@@ -26,6 +28,8 @@ SUFFIXES = frozenset(
 )
 LONGEST = 400  # ink is sought in a picture no longer than this
 LONGEST_SIDE = 65_535  # pixels; no JPEG or GIF can be longer
+CHANNELS = (1, 3, 4)  # of an array
+ROUNDING = 1e-5  # by which floats may leave 0..1
 LARGE = 10_000  # bytes of a picture that takes a few milliseconds
 ALWAYS = 48 << 20  # bytes that decoding may take whatever the file's size is, and in several threads at once
 MOST_UNPACKED = 200  # bytes for each byte of the file: pictures shrink 5 to 50 times, such as are empty 1,000 times
@@ -60,6 +64,51 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], least: int = LONGES
                     f"{name}: {image.width:,} x {image.height:,} pixels; accepted: sides of up to {LONGEST_SIDE:,}"
                 )
             return _small(image, least, name)
+
+
+def opened_picture(image: Image.Image, least: int = LONGEST) -> Image.Image:
+    """A Pillow image as read_picture gives that of its file."""
+    with _one_line("the picture"):
+        return _reduced(flat(ImageOps.exif_transpose(image)), least)
+
+
+def array_picture(values: npt.NDArray[Any], least: int = LONGEST) -> Image.Image:
+    """An array as read_picture gives a file with its values. DataError if it is no picture.
+
+    Shapes: (h, w), (h, w, channels) with 1, 3 or 4, or else (channels, h, w) with 1 or 3. bool is black and white;
+    integers are not below 0, and those wider than 8 bits are taken as in a file: the largest tells whether they have 8,
+    12 or 16 bits; floats are 0 to 1, to within rounding.
+    """
+    if values.ndim == 3 and values.shape[2] not in CHANNELS and values.shape[0] in (1, 3):
+        values = np.moveaxis(values, 0, 2)
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    fits = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in CHANNELS)
+    if not fits or values.size == 0 or values.dtype.kind not in "biuf":
+        raise DataError(
+            f"an array of {values.dtype} and shape {values.shape} is no picture; accepted: (h, w), (h, w, 1), "
+            "(h, w, 3), (h, w, 4), (1, h, w) or (3, h, w) of uint8, uint16, or floats in 0..1"
+        )
+    if values.dtype.kind in "iu" and values.min() < 0:
+        raise DataError(f"integers from {values.min()} to {values.max()} are no picture; accepted: 0 or more")
+    if values.dtype.kind == "f":
+        if not ((values >= -ROUNDING) & (values <= 1 + ROUNDING)).all():
+            raise DataError(f"floats from {values.min():.9g} to {values.max():.9g} are no picture; accepted: 0..1")
+        values = values.clip(0, 1)
+    if values.dtype.kind in "bf":
+        values = np.round(255 * values.astype(np.float32))
+    elif values.dtype != np.uint8:
+        values = values.astype(np.float32)
+        values *= np.float32(scale_to_bytes(float(values.max()), "I"))
+        if values.ndim == 2:
+            return _reduced(Image.fromarray(values), least)
+        values = np.round(values)
+    return opened_picture(Image.fromarray(np.ascontiguousarray(values, np.uint8)), least)
+
+
+def _reduced(image: Image.Image, least: int) -> Image.Image:
+    """The picture with its longer side at `least`, if it is longer."""
+    return _resized(image, smaller_size(image.size, least), image.size)
 
 
 @contextmanager
@@ -98,8 +147,7 @@ def _small(image: Image.Image, least: int, name: str) -> Image.Image:
             )
     with _one_at_a_time if needed > ALWAYS and not rows else contextlib.nullcontext():
         if factors == (1, 1):
-            upright = flat(ImageOps.exif_transpose(image))
-            return _resized(upright, smaller_size(upright.size, least), upright.size)
+            return _reduced(flat(ImageOps.exif_transpose(image)), least)
         return _of_strips(rows or iter([image]), image.size, factors, least)
 
 
@@ -143,27 +191,41 @@ def _length(file: IO[bytes]) -> int:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder and below it, by their suffix, sorted; hidden ones are left out."""
+    """The pictures in a folder and below it, by their suffix, sorted; hidden ones are left out.
+
+    OSError, with its filename: a folder that cannot be listed, which is no empty one.
+    """
     found = []
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         pictures = (name for name in sorted(names) if not name.startswith("."))
         found += [Path(root, name) for name in pictures if Path(name).suffix.lower() in SUFFIXES]
     return found
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """work(item) for each item, in order.
 
     Large files go to threads: decoding and scaling release the interpreter's lock. With small ones, threads would only
-    hand the lock to and fro.
+    hand the lock to and fro. Where the system has no more of them, the work goes on without.
     """
-    rest = iter(items)
+    rest, more = iter(items), True
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
         while chunk := list(islice(rest, 8 * cores)):
-            started = [pool.submit(work, item) if _is_large(item) else None for item in chunk]
-            for item, future in zip(chunk, started, strict=True):
+            started: dict[int, Future[R]] = {}
+            for i, item in enumerate(chunk):
+                if more and _is_large(item):
+                    try:
+                        started[i] = pool.submit(work, item)
+                    except RuntimeError:
+                        more = False
+            for i, item in enumerate(chunk):
+                future = started.get(i)
                 yield future.result() if future else work(item)
 
 

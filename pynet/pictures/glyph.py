@@ -10,17 +10,20 @@ the same is done to any picture: the ink is found, cropped, fitted, and its stro
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pynet.pictures.ink import Floats, find_ink, framed, grown, resized, taller
 from pynet.pictures.preparation import STYLES, Preparation, Style
 
 FINE = 4  # the weight of a stroke is changed in steps of a fourth of a pixel
 OUTLINE = 0.3  # where a soft edge ends, of full ink
+
+LEAST_TILE, MARGIN, LINE = 112, 6, 13  # pixels of a sheet: of a picture, around it, of a line of text below it
+PAPER, INK = "#dddddd", "#000000"  # of a sheet; pictures are black or white at their edges
 
 
 def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None) -> npt.NDArray[np.uint8] | None:
@@ -66,15 +69,38 @@ def _framed(image: Image.Image, frame: tuple[float, float, float, float], size: 
     return sheet.resize((size.width, size.height), Image.Resampling.BICUBIC, box=inner)
 
 
-def sheet(prepared: Sequence[npt.NDArray[np.uint8]]) -> Image.Image:
-    """Prepared pictures of one shape in a grid, row by row, about as many across as down."""
+def sheet(prepared: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Image.Image:
+    """Prepared pictures of one shape in a grid on grey, row by row, about as many across as down, each over its name.
+
+    Pictures of few pixels are enlarged, each pixel to a square. names: lines are cut to the width of a picture; what is
+    not Latin is written as "?".
+    """
     height, width = prepared[0].shape[-2:]
+    zoom = max(1, -(-LEAST_TILE // max(height, width)))
+    lines = 1 + max(name.count("\n") for name in names)
+    down, wide = zoom * height + lines * LINE + 2 * MARGIN, max(zoom * width, LEAST_TILE) + 2 * MARGIN
     across = math.ceil(math.sqrt(len(prepared)))
-    image = Image.new("L" if prepared[0].ndim == 2 else "RGB", (across * width, -(-len(prepared) // across) * height))
-    for i, picture in enumerate(prepared):
+    size = across * wide, -(-len(prepared) // across) * down
+    image = Image.new("L" if prepared[0].ndim == 2 else "RGB", size, PAPER)
+    brush, font = ImageDraw.Draw(image), ImageFont.load_default()
+    for i, (picture, name) in enumerate(zip(prepared, names, strict=True)):
         tile = Image.fromarray(picture if picture.ndim == 2 else np.ascontiguousarray(picture.transpose(1, 2, 0)))
-        image.paste(tile, (i % across * width, i // across * height))
+        left, top = i % across * wide + MARGIN, i // across * down + MARGIN
+        image.paste(tile.resize((zoom * width, zoom * height), Image.Resampling.NEAREST), (left, top))
+        for at, line in enumerate(name.split("\n")):
+            text = _cut(line, lambda text: brush.textlength(text, font) <= wide - 2 * MARGIN)
+            brush.text((left, top + zoom * height + at * LINE), text, fill=INK, font=font)
     return image
+
+
+def _cut(line: str, fits: Callable[[str], bool]) -> str:
+    """The line, or, where that does not fit, the end of it: the name of a file tells more than its folder."""
+    line = line.encode("latin-1", "replace").decode("latin-1")
+    cut = line
+    while line and not fits(cut):
+        line = line[1:]
+        cut = "..." + line
+    return cut
 
 
 # ---- glyphs ----

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+from pynet.text import parsed_json
+
 NOTE = "pictures"  # the key of the preparation among the notes of a model file
 
 
@@ -57,7 +59,7 @@ class Preparation:
     def from_note(text: str) -> Preparation:
         """The preparation of a note(). Raises ValueError, which names the text, if it is none."""
         try:
-            found = Preparation(**json.loads(text))
+            found = Preparation(**parsed_json(text))
             good = all(type(side) is int and 0 < side < 1 << 14 for side in (found.height, found.width))
             good = good and type(found.color) is bool and (found.style is None or found.style in STYLES)
         except (TypeError, ValueError):

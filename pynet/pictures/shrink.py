@@ -82,7 +82,7 @@ def shrunk(strips: Iterable[Image.Image], size: tuple[int, int], factors: Factor
                 found[paper].paste(piece.reduce(factors), place)
         top += strip.height
     if mode:
-        return Image.fromarray(np.asarray(found[""]) * np.float32(_scale(most, mode)))
+        return Image.fromarray(np.asarray(found[""]) * np.float32(scale_to_bytes(most, mode)))
     return found[""] if "" in found else found["white" if shade < 3 * 128 * max(alpha, 1) else "black"]
 
 
@@ -106,7 +106,7 @@ def _laid_on(paper: str, image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, paper), image).convert("RGB")
 
 
-def _scale(most: float, mode: str) -> float:
+def scale_to_bytes(most: float, mode: str) -> float:
     """What makes values of 16 or 32 bits 0..255; scanners leave 8 or 12 bits in 16, too."""
     if mode == "F" and most <= 1:
         return 255

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,13 +68,17 @@ class Callback:
 EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
 
 
-def check(callbacks: Iterable[Any]) -> list[Any]:
-    """The callbacks as a list. TypeError: one has none of the methods."""
-    given = list(callbacks)
+def check(callbacks: Iterable[Any] | Any) -> list[Any]:
+    """The callbacks, or a single one, as a list. TypeError: one has none of the methods."""
+    given = list(callbacks) if isinstance(callbacks, Iterable) and not _listens(callbacks) else [callbacks]
     for callback in given:
-        if not any(callable(getattr(callback, name, None)) for name in EVENTS):
+        if not _listens(callback):
             raise TypeError(f"callback {callback!r:.80} has none of the methods {', '.join(EVENTS)}")
     return given
+
+
+def _listens(callback: object) -> bool:
+    return any(callable(getattr(callback, name, None)) for name in EVENTS)
 
 
 def call(callbacks: Iterable[Any], event: str, run: Run) -> None:
@@ -88,27 +93,41 @@ def call(callbacks: Iterable[Any], event: str, run: Run) -> None:
 class EarlyStopping:
     """Stops when `patience` epochs in a row were not better than the best one before, by more than min_delta.
 
-    monitor: a column of the history; a loss is better when it is lower, anything else when it is higher. At the end,
-    however it comes, the network gets back the weights of the best epoch (Prechelt 1998), unless restore_best is False.
+    monitor: a column of the history. mode: "min" or "max", which way it is better; None: a loss when it is lower,
+    anything else when it is higher, which fit says where neither the name nor mode tells. An epoch whose figure is not
+    finite is never the best. At the end, however it comes, the network gets back the weights of the best epoch
+    (Prechelt 1998), unless restore_best is False.
     """
 
     patience: int = 5
     min_delta: float = 0.0
     monitor: str = "val_loss"
     restore_best: bool = True
+    mode: str | None = None
 
     def __post_init__(self) -> None:
         if self.patience < 1:
             raise ValueError(f"patience is {self.patience}; accepted: 1 epoch or more")
         if not 0 <= self.min_delta < float("inf"):
             raise ValueError(f"min_delta is {self.min_delta}; accepted: a finite number, 0 or more")
+        if self.mode not in (None, "min", "max"):
+            raise ValueError(f"mode is {self.mode!r:.40}; accepted: 'min', 'max', or None: decided by the name")
+
+    def __str__(self) -> str:
+        return repr(self) if self.mode else repr(self).replace(", mode=None", "")  # as in checkpoints of before
+
+    @property
+    def guessed(self) -> bool:
+        """Does neither mode nor the name tell which way the figure is better?"""
+        return self.mode is None and not self.monitor.endswith(("loss", "accuracy"))
 
     def best(self, values: Sequence[float]) -> int:
         """The index of the best epoch; -1 of none."""
-        sign = 1 if self.monitor.endswith("loss") else -1
+        falls = self.mode == "min" or (self.mode is None and self.monitor.endswith("loss"))
+        sign = 1 if falls else -1
         best = -1
         for i, value in enumerate(values):
-            if best < 0 or sign * value < sign * values[best] - self.min_delta:
+            if math.isfinite(value) and (best < 0 or sign * value < sign * values[best] - self.min_delta):
                 best = i
         return best
 

@@ -6,9 +6,11 @@ import json
 import math
 import os
 import re
+import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,21 @@ from typing import Any
 import numpy as np
 
 from pynet._ffi import Array
+from pynet.files import check_writable
 from pynet.model.net import Net, OptimizerState, new_stats
+from pynet.optim import OPTIMIZERS
+from pynet.text import finite, json_text, parsed_json, printable
+from pynet.training.feed import Feed
 from pynet.training.progress import Progress
 
 VERSION = 1
+MOST = 1 << 53  # of what is counted: as far as the core counts the steps of an optimizer
 
 
 def _warn(error: OSError) -> None:
-    warnings.warn(f"{error}; the training goes on, the last checkpoint is as it was", RuntimeWarning, stacklevel=2)
+    warnings.warn(
+        f"{printable(str(error))}; the training goes on, the last checkpoint is as it was", RuntimeWarning, stacklevel=2
+    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,8 @@ class Checkpoint:
         object.__setattr__(self, "seconds", seconds)
 
     def check(self) -> None:
-        """ValueError, OSError: what lies at path is nothing to go on from, or to be replaced."""
+        """ValueError, OSError: what lies at path is nothing to go on from or to be replaced, or cannot be written."""
+        check_writable(self.path)
         if self.resume or Path(self.path).exists():
             state, _ = read(self.path)
             if not self.resume and not state.finished:
@@ -91,15 +101,39 @@ class State:
         for name in self.facts | dict(facts):
             was, now = self.facts.get(name, "none"), facts.get(name, "none")
             if was != now:
-                shown = f": {was} then, {now} now" if len(was + now) < 400 and "data" not in name else ""
+                shown = (
+                    f": {printable(was)} then, {printable(now)} now"
+                    if len(was + now) < 400 and "data" not in name
+                    else ""
+                )
                 raise ValueError(f"{place} is the checkpoint of another training, with another {name}{shown}")
+
+    def check_agrees(self, net: Net, tensors: Mapping[str, Array], feed: Feed, columns: Sequence[str]) -> None:
+        """_WrongError: it cannot come from a training of this network on this feed with these columns of figures.
+
+        tensors: the file's network.
+        """
+        for name, own in net.tensors.items():
+            got = tensors[name].shape if name in tensors else "missing"
+            _demand(got == own.shape, f"the shape of {name}", got, f"{own.shape}, that of the network it names")
+        if self.rows:
+            _demand(self.rows[0].keys() == set(columns), "rows[0]", sorted(self.rows[0]), ", ".join(columns))
+        steps, samples = self.stats["steps"], self.stats["samples"]
+        if feed.steps is not None:
+            _demand(steps <= feed.steps, "stats.steps", steps, f"0 to {feed.steps}, the steps of an epoch")
+        before = feed.samples_before(int(steps))
+        if before is not None:
+            _demand(samples == before, "stats.samples", samples, f"{before}, the samples of {steps} steps")
 
 
 class Keeper:
     """Writes a training to its checkpoint as it goes."""
 
-    def __init__(self, checkpoint: Checkpoint, net: Net, facts: dict[str, str]) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, net: Net, facts: dict[str, str], feed: Feed, columns: Sequence[str]
+    ) -> None:
         self._checkpoint, self._net, self._facts = checkpoint, net, facts
+        self._feed, self._columns = feed, columns
         self._written = time.monotonic()
 
     def begin(self, epochs: int) -> Progress:
@@ -113,6 +147,8 @@ class Keeper:
         state, tensors = read(checkpoint.path)
         place = os.fspath(checkpoint.path)
         state.check_suits(self._facts, place)
+        with _naming(place):
+            state.check_agrees(self._net, tensors, self._feed, self._columns)
         if len(state.rows) > epochs:
             raise ValueError(f"{place} has come to the end of epoch {len(state.rows)}, of {epochs} wanted")
         self._net._restore(tensors, state.optimizer, state.updates)
@@ -160,43 +196,34 @@ def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
     """Writes the network and the state of its training, whole or not at all; OSError if that cannot be done."""
     tensors = {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-    training = {
-        "version": VERSION,
-        "facts": state.facts,
-        "rows": state.rows,
-        "stats": state.stats,
-        "seconds": state.seconds,
-        "optimizer": state.optimizer.kind,
-        "steps": state.optimizer.steps,
-        "finished": state.finished,
-    }
-    words = json.dumps({"sha256": _digest(net, training, tensors), "training": training})
+    training = finite(
+        {
+            "version": VERSION,
+            "facts": state.facts,
+            "rows": state.rows,
+            "stats": state.stats,
+            "seconds": state.seconds,
+            "optimizer": state.optimizer.kind,
+            "steps": state.optimizer.steps,
+            "finished": state.finished,
+        }
+    )
+    words = json_text({"sha256": _digest(net, training, tensors), "training": training})
     net._save_checkpoint(path, words, tensors)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
     """The state that write wrote, and the tensors of its network. OSError, ValueError: it is damaged, or none."""
     net, words, tensors = Net._load_checkpoint(path)
-    try:
-        content = json.loads(words)
-        digest, training = content["sha256"], content["training"]
-        if training["version"] != VERSION:
-            raise ValueError(f"{os.fspath(path)} is a checkpoint of another version of pynet")
-        if digest != _digest(net, training, tensors):
-            raise KeyError
-        kept = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name.startswith("optimizer.")}
-        state = State(
-            training["facts"],
-            training["rows"],
-            training["stats"],
-            training["seconds"],
-            OptimizerState(training["optimizer"], training["steps"], kept),
-            net.updates,
-            {name.removeprefix("best."): t for name, t in tensors.items() if name.startswith("best.")},
-            training["finished"],
-        )
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ValueError(f"{os.fspath(path)} is a damaged checkpoint") from None
+    place = os.fspath(path)
+    with _naming(place):
+        content = _object("the text", _parsed(words), ("sha256", "training"))
+        training = content["training"]
+        if isinstance(training, dict) and training.get("version", VERSION) != VERSION:
+            raise ValueError(f"{place} is a checkpoint of another version of pynet")
+        if content["sha256"] != _digest(net, training, tensors):
+            raise _WrongError("its SHA-256 is another")
+        state = _state(net, training, tensors)
     return state, {name: tensor.copy() for name, tensor in net.tensors.items()}
 
 
@@ -209,3 +236,142 @@ def _digest(net: Net, training: Any, tensors: Mapping[str, Array]) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor).data)
     return digest.hexdigest()
+
+
+# ---- what the file says, checked: anybody can make one whose SHA-256 is right ----------------------------------------
+
+
+class _WrongError(ValueError):
+    """A field of a checkpoint is not what it can be; the message names it, and what is accepted."""
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Puts the name of the file before what is wrong with it."""
+    try:
+        yield
+    except (_WrongError, RecursionError) as error:
+        raise ValueError(f"{place} is a damaged checkpoint: {error}") from None
+
+
+def _parsed(words: str) -> Any:
+    try:
+        return parsed_json(words)
+    except ValueError as error:
+        raise _WrongError(f"its text is {words!r:.60}: {error}") from None
+
+
+def _demand(good: bool, name: str, value: object, accepted: str) -> None:
+    if not good:
+        raise _WrongError(f"{printable(name):.80} is {value!r:.60}; accepted: {accepted:.200}")
+
+
+def _object(name: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
+    """value, if it is an object of these fields, no more and no less."""
+    accepted = f"an object of {', '.join(fields)}"
+    _demand(isinstance(value, dict), name, value, accepted)
+    _demand(value.keys() == set(fields), f"the list of the fields of {name}", sorted(value), accepted)
+    return dict(value)
+
+
+def _count(name: str, value: Any, most: int = MOST) -> int:
+    _demand(type(value) is int and 0 <= value <= most, name, value, f"a whole number, 0 to {most}")
+    return int(value)
+
+
+def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+    """value as a finite float from least to most."""
+    accepted = "a finite number" if least == -math.inf else f"a finite number, {least:g} or more"
+    accepted += "" if most == math.inf else f", to {most:g}"
+    good = type(value) in (int, float) and abs(value) <= sys.float_info.max and least <= value <= most
+    _demand(good, name, value, accepted)
+    return float(value)
+
+
+def _state(net: Net, training: Any, tensors: Mapping[str, Array]) -> State:
+    """The fields that write wrote, each of its type, in its range and in agreement with the others."""
+    fields = ("version", "facts", "rows", "stats", "seconds", "optimizer", "steps", "finished")
+    training = _object("training", training, fields)
+    _demand(type(training["version"]) is int, "version", training["version"], str(VERSION))
+    _demand(type(training["finished"]) is bool, "finished", training["finished"], "true or false")
+    return State(
+        facts=_facts(net, training["facts"]),
+        rows=_rows(training["rows"]),
+        stats=_stats(training["stats"]),
+        seconds=_number("seconds", training["seconds"], 0),
+        optimizer=_optimizer(net, training["optimizer"], training["steps"], _tensors("optimizer.", tensors)),
+        updates=net.updates,
+        best=_best(net, _tensors("best.", tensors)),
+        finished=training["finished"],
+    )
+
+
+def _facts(net: Net, value: Any) -> dict[str, str]:
+    _demand(isinstance(value, dict), "facts", value, "an object of texts")
+    for name, fact in value.items():
+        _demand(isinstance(fact, str), f"facts.{name}", fact, "a text")
+    for name, own in (("network", net.spec), ("network seed", str(net.seed))):
+        _demand(value.get(name, own) == own, f"facts.{name}", value.get(name), f"{own}, that of the file itself")
+    return dict(value)
+
+
+def _rows(value: Any) -> list[dict[str, float]]:
+    _demand(isinstance(value, list), "rows", value, "a list, an object for each epoch")
+    rows = []
+    for i, row in enumerate(value):
+        _demand(isinstance(row, dict), f"rows[{i}]", row, "an object of numbers")
+        for name in ("loss", "accuracy", "seconds"):
+            _demand(name in row, f"rows[{i}]", sorted(row), "loss, accuracy and seconds, at least")
+        _demand(row.keys() == value[0].keys(), f"rows[{i}]", sorted(row), f"as in rows[0]: {', '.join(value[0])}")
+        rows.append({name: _figure(f"rows[{i}].{name}", name, number) for name, number in row.items()})
+    return rows
+
+
+def _figure(place: str, name: str, value: Any) -> float:
+    """A number of the history; a metric of the user's may be NaN or infinite: files have null for it."""
+    if name.startswith("val_") and name.isidentifier():
+        value = math.nan if value is None else value
+        return value if isinstance(value, float) else _number(place, value)
+    _demand(name in ("loss", "accuracy", "seconds"), place, value, "loss, accuracy, seconds and names after val_")
+    return _number(place, value, -math.inf if name == "loss" else 0, 1 if name == "accuracy" else math.inf)
+
+
+def _stats(value: Any) -> dict[str, float]:
+    stats = _object("stats", value, ("loss", "correct", "samples", "steps"))
+    samples = _count("stats.samples", stats["samples"])
+    nothing = "0, as there were no samples"
+    loss = _number("stats.loss", stats["loss"])
+    _demand(bool(samples or not loss), "stats.loss", loss, nothing)
+    correct, steps = _count("stats.correct", stats["correct"], samples), _count("stats.steps", stats["steps"])
+    return {"loss": loss, "correct": correct, "samples": samples, "steps": steps}
+
+
+def _tensors(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Those of a prefix, without it; all that is stored must be finite, and of one of the two."""
+    for name, tensor in tensors.items():
+        _demand(name.startswith(("optimizer.", "best.")), "a tensor's name", name, "optimizer.NAME and best.NAME")
+        _demand(bool(np.isfinite(tensor).all()), f"tensor {name}", "not finite throughout", "finite numbers")
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _optimizer(net: Net, kind: Any, steps: Any, tensors: dict[str, Array]) -> OptimizerState:
+    _demand(isinstance(kind, str) and kind in OPTIMIZERS, "optimizer", kind, ", ".join(OPTIMIZERS))
+    state = OptimizerState(kind, _count("steps", steps), tensors)
+    for name, tensor in tensors.items():
+        good = not name.endswith(".square") or bool((tensor >= 0).all())  # a mean of squares, whose root is taken
+        _demand(good, f"tensor optimizer.{name}", "negative in places", "0 or more")
+    try:
+        net.optimizer_state = state  # the network is the file's: it says whether they fit
+    except ValueError as error:
+        raise _WrongError(f"its optimizer: {error!s:.300}") from None
+    return state
+
+
+def _best(net: Net, tensors: dict[str, Array]) -> dict[str, Array]:
+    """None, or a tensor for each of the network's."""
+    own = net.tensors if tensors else {}
+    for name in tensors.keys() | own.keys():
+        got = tensors[name].shape if name in tensors else "missing"
+        accepted = own[name].shape if name in own else "no such tensor"
+        _demand(got == accepted, f"the shape of tensor best.{name}", got, str(accepted))
+    return tensors

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pynet.model.net import Net
 from pynet.model.views import LayerView
+from pynet.text import percent
 from pynet.training.callbacks import Run
 
 # Where to draw the line, tried on dense networks of 1 to 10 layers, healthy and sick, on digits. The norms of the
@@ -21,6 +22,10 @@ VANISHING = 0.02  # of the largest norm of a layer's gradient
 EXPLODING = 3.0  # times the weights
 DEAD = 0.5  # of a layer's units
 FEWEST = 32  # samples to judge by
+UNSCALED = 5.0  # root mean square of inputs; scaled ones have about 1
+RISES = 5  # epochs in a row with a validation loss far above the lowest: large steps make it jump
+NOISE = 0.02  # of what the validation loss has fallen
+FALLS = 0.01  # of itself: a loss that falls by this in an epoch is no longer that of guessing
 
 
 class GradientStats(NamedTuple):
@@ -79,10 +84,32 @@ def findings(run: Run) -> Iterator[tuple[str, str]]:
     """All that is wrong after an epoch, as (kind, message)."""
     probe = run.feed.probe()
     if probe is not None and len(probe[0]) >= FEWEST:
-        yield from _dead_relus(run.net, probe[0])
-        yield from _gradients(run.net, *probe)
-        yield from _guessing(run, probe[1])
+        yield from _with_their_cause(_does_not_learn(run, *probe), scaling_advice(probe[0]))
     yield from _over_fitting(run)
+
+
+def _does_not_learn(run: Run, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
+    yield from _dead_relus(run.net, x)
+    yield from _gradients(run.net, x, y)
+    yield from _guessing(run, y)
+
+
+def _with_their_cause(found: Iterator[tuple[str, str]], advice: str) -> Iterator[tuple[str, str]]:
+    """Where the inputs are not scaled, that comes first, and all else is likely to come from it."""
+    for kind, message in found:
+        if advice:
+            yield "unscaled", f"{advice}; {message}"
+            return
+        yield kind, message
+
+
+def scaling_advice(x: npt.NDArray[Any]) -> str:
+    """What to say first of inputs (n, ...) that are far from 0..1 and from deviation 1; "" of others, and of bytes."""
+    if x.dtype == np.uint8 or not x.size or not np.isfinite(x).all():
+        return ""
+    if _rms(x) < UNSCALED:
+        return ""
+    return f"the inputs run from {x.min():g} to {x.max():g}: scale them first, to 0..1 or to mean 0 and deviation 1"
 
 
 def _dead_relus(net: Net, x: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
@@ -131,28 +158,31 @@ def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
     """After two epochs the network should do better than one that has learnt nothing but how many classes there are."""
     classes = math.prod(run.net.out_shape)
     labels = y if y.ndim == 1 else y.reshape(len(y), -1).argmax(axis=1)
-    if run.epoch < 2 or classes < 2 or labels.dtype.kind not in "iu":
+    if len(run.history.loss) < 2 or classes < 2 or labels.dtype.kind not in "iu":
         return
-    last, log = run.net.layers[-1].path, math.log(classes)
+    loss, log = run.history.loss, math.log(classes)
+    if loss[-1] < (1 - FALLS) * loss[-2]:  # it has begun to learn: a warm-up may take some epochs
+        return
     advice = "try another learning rate (--find-lr), check that each label belongs to its sample"
     share = np.bincount(labels.astype(np.int64)).max() / len(labels)
-    if run.net.loss_name == "cross_entropy" and abs(run.row["loss"] - log) < 0.02 * log:
-        yield "guessing", f"layer {last}: the loss is {run.row['loss']:.4f}, log({classes}), as if it guessed; {advice}"
+    if run.net.loss_name == "cross_entropy" and abs(loss[-1] - log) < 0.02 * log:
+        yield "guessing", f"the loss is {loss[-1]:.4f}, log({classes}), as if the network guessed; {advice}"
     elif run.row["accuracy"] < 1.2 * share and share < 0.8:
-        yield (
-            "guessing",
-            f"layer {last}: the training accuracy is {run.row['accuracy']:.1%}, and the largest class has {share:.1%}: "
-            f"it guesses; {advice}",
-        )
+        right, largest = percent(run.row["accuracy"]), percent(float(share))
+        yield "guessing", f"the training accuracy is {right}, and the largest class has {largest}: it guesses; {advice}"
 
 
 def _over_fitting(run: Run) -> Iterator[tuple[str, str]]:
     losses, own = run.history.val_loss, run.history.loss
     best = min(range(len(losses)), key=losses.__getitem__, default=0)
-    if len(losses) - best > 3 and min(losses[-3:]) > 1.2 * losses[best] and own[-1] < own[best]:
+    least = max(1.2 * losses[best], losses[best] + NOISE * (losses[0] - losses[best])) if losses else 0.0
+    rises = len(losses) - best > RISES and min(losses[-RISES:]) > least
+    if rises and own[-1] < min(
+        0.9 * own[best], losses[-1]
+    ):  # with dropout or augmentation, training is the harder part
         yield (
             "over-fitting",
-            f"the held-out loss was lowest, {losses[best]:.4f}, after epoch {best + 1} and is {losses[-1]:.4f} now, "
+            f"the validation loss was lowest, {losses[best]:.4f}, after epoch {best + 1} and is {losses[-1]:.4f} now, "
             f"while the training loss fell from {own[best]:.4f} to {own[-1]:.4f}: it over-fits; try --patience 3, "
             "dropout, weight decay, a smaller network, more data",
         )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array, optimizer_struct
+from pynet._ffi import Array, optimizer_struct, plain
 from pynet.model.net import Net
+from pynet.model.samples import one_sample
 from pynet.model.views import LayerView
 from pynet.optim import SGD, Optimizer
 from pynet.text import drawn, percent, picture_shape, printable
+from pynet.training.arguments import optimizer_for
 
 MOST_OUTPUTS = 12  # of more classes, only the likeliest and the right one are listed
 LARGEST = 3  # weight changes that are shown of each tensor
@@ -161,7 +164,7 @@ class Explanation:
         return sorted({*map(int, likeliest), int(self.y.argmax())})
 
 
-def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer | None = None) -> Explanation:
+def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer | str | None = None) -> Explanation:
     """What one step of learning from one sample does; the network stays as it is.
 
     x: one sample, (*in_shape) or (1, ...). y: its label, or its targets (outputs). optimizer: None is SGD(0.1).
@@ -169,13 +172,11 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
 
     >>> print(pynet.explain(net, digits.x_train[0], digits.y_train[0]))
     """
-    sample, answer = np.asarray(x), np.asarray(y)
-    features = int(np.prod(net.in_shape))
-    if sample.size != features:
-        raise ValueError(f"x has shape {sample.shape}; one sample of this network is {net.in_shape}")
-    sample = sample.reshape(1, *net.in_shape)
+    sample, answer = one_sample(net._signature, x), plain(y, "y")
+    if math.prod(sample.shape) != math.prod(net.in_shape):
+        raise ValueError(f"x has shape {np.shape(x)}; one sample of this network is {net.in_shape}")
     answer = answer.reshape(1) if answer.size == 1 else answer.reshape(1, -1)
-    optimizer = optimizer or SGD()
+    optimizer = optimizer_for(optimizer)
     before = {name: tensor.copy() for name, tensor in net.tensors.items()}
     twin = net.copy()
     output = twin.forward(sample)[0].ravel()
@@ -191,8 +192,8 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
     return Explanation(
         spec=net.spec,
         loss_name=net.loss_name,
-        classes=net.classes,
-        x=(sample / np.float32(255) if sample.dtype == np.uint8 else sample.astype(np.float32))[0],
+        classes=net.classes[-output.size :],  # a single output is the probability of the second class
+        x=(sample / np.float32(255) if sample.dtype == np.uint8 else sample.astype(np.float32)).reshape(net.in_shape),
         y=targets,
         layers=layers,
         logits=_before_the_last(twin.layers, layers),

@@ -17,10 +17,11 @@ import numpy.typing as npt
 from pynet._ffi import Array
 from pynet.augment import Augment
 from pynet.model.net import Net
-from pynet.model.samples import Samples
+from pynet.model.samples import Samples, check_targets
 
 CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
 PROBE = 256  # samples that stand for all of them
+DARKEST_WHITE = 128  # whole numbers of 0 to 255 that reach this are most likely pixels
 
 
 class Feed(Protocol):
@@ -47,6 +48,9 @@ class Feed(Protocol):
     def batch(self, stats: Any) -> Array:
         """The inputs of the batch after stats, which train() ran into an error with."""
 
+    def samples_before(self, step: int) -> int | None:
+        """How many samples of an epoch come before this step, from 0; None: nobody knows."""
+
     def facts(self) -> dict[str, str]:
         """What decides which batches come, in words."""
 
@@ -66,6 +70,11 @@ class ArrayFeed:
         """Of the batches from this step on as many as are alike, and their size: an epoch is cut as the core would."""
         size, larger = divmod(self.samples, self.steps)
         return (larger - step, size + 1) if step < larger else (self.steps - step, size)
+
+    def samples_before(self, step: int) -> int | None:
+        """See Feed."""
+        size, larger = divmod(self.samples, max(self.steps, 1))
+        return step * size + min(step, larger)
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
         """See Feed."""
@@ -125,13 +134,19 @@ class BatchFeed:
                 x, y = pair
             except (TypeError, ValueError):
                 raise ValueError(f"batch {stats.steps + 1} is a {type(pair).__name__}; accepted: (x, y)") from None
-            data = self._net._samples(x, y, augment=self._augment)
-            check_finite(data, f"x of batch {stats.steps + 1}")
-            self._last = np.asarray(x), np.asarray(y)
             if rates is not None and stats.steps >= len(rates):
                 raise ValueError(f"there are more batches than their length says: {self.steps}")
-            self._net._train(data, None, max(data.n, 1), opt, stats, _after(rates, stats))
+            try:
+                learns_from(self._net, x)
+                data = self._net._samples(x, y, augment=self._augment)
+                check_targets(data)
+                self._last = np.asarray(x), np.asarray(y)
+                self._net._train(data, None, max(data.n, 1), opt, stats, _after(rates, stats))
+            except ValueError as error:
+                raise ValueError(f"batch {stats.steps + 1}: {error}") from None
             yield data.n
+        if rates is not None and stats.steps < len(rates):  # the schedule would never come to its end
+            raise ValueError(f"there were {stats.steps} batches in epoch {epoch + 1}, their length says {self.steps}")
         if not stats.steps:
             again = "a generator gives them once: for several epochs, pass a list" if epoch else "there is none"
             raise ValueError(f"no batches in epoch {epoch + 1}; {again}")
@@ -144,6 +159,10 @@ class BatchFeed:
     def probe(self) -> tuple[Array, Array] | None:
         """See Feed."""
         return self._last and (self._last[0][:PROBE], self._last[1][:PROBE])
+
+    def samples_before(self, step: int) -> int | None:
+        """See Feed: a batch may be of any size."""
+        return None
 
     def facts(self) -> dict[str, str]:
         """See Feed; the batches are not looked at before they come."""
@@ -167,14 +186,16 @@ def fingerprint(data: Samples) -> str:
     return digest.hexdigest()
 
 
-def check_finite(samples: Samples, name: str) -> None:
-    """ValueError if there is NaN or infinity in x, before they can spoil the weights."""
-    x = samples.x
-    if x is None or x.dtype == np.uint8:
-        return
-    for start in range(0, len(x), 4096):  # a part at a time: no mask as large as the data
-        bad = np.argwhere(~np.isfinite(x[start : start + 4096].reshape(len(x[start : start + 4096]), -1)))
-        if len(bad):
-            sample, feature = int(bad[0, 0]) + start, int(bad[0, 1])
-            value = x.reshape(len(x), -1)[sample, feature]
-            raise ValueError(f"{name} holds {value} in sample {sample}, feature {feature}; accepted: finite numbers")
+def learns_from(net: Net, x: Any) -> None:
+    """Whole numbers are taken as they are by a network that is trained on them, and by no other: they could be pixels.
+
+    ValueError: they are most likely pixels.
+    """
+    values = np.asarray(x)
+    whole_numbers = values.dtype.kind in "bi" or (values.dtype.kind == "u" and values.dtype != np.uint8)
+    if whole_numbers and values.size and values.min() >= 0 and DARKEST_WHITE <= values.max() <= 255:
+        raise ValueError(
+            f"x has dtype {values.dtype} and numbers from {values.min()} to {values.max()}; are they pixels? "
+            "Accepted: x.astype(np.uint8), which means x/255, or x.astype(np.float32), the numbers as they are"
+        )
+    net._signature = net._signature._replace(whole_numbers=whole_numbers)

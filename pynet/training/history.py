@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pynet.files import replacing
+from pynet.text import json_text, parsed_json
 
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
@@ -34,9 +35,9 @@ class History:
         **metrics: Sequence[float],
     ) -> None:
         for name, values in zip(COLUMNS, (loss, accuracy, val_loss, val_accuracy, seconds), strict=True):
-            vars(self)[name] = list(map(float, values))
+            vars(self)[name] = list(map(_number, values))
         for name, values in metrics.items():
-            self._column(name).extend(map(float, values))
+            self._column(name).extend(map(_number, values))
 
     def _column(self, name: str) -> list[float]:
         """The list of this name; ValueError if there can be none."""
@@ -77,15 +78,20 @@ class History:
 
     def note(self) -> str:
         """The figures of the epochs but for the seconds, as JSON: equal for equal training."""
-        return json.dumps({name: values for name, values in vars(self).items() if values and name != "seconds"})
+        return json_text({name: values for name, values in vars(self).items() if values and name != "seconds"})
 
     @classmethod
     def from_note(cls, text: str) -> History:
         """What note() gave; empty if the text is something else."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError, AttributeError):
+            history = cls(**parsed_json(text))
+        except (ValueError, TypeError, AttributeError, OverflowError):
             return cls()
+        return history if history._is_even() else cls()
+
+    def _is_even(self) -> bool:
+        """Whether each epoch has a loss, and all that any other has."""
+        return {len(values) for values in vars(self).values() if values} == {len(self.loss)}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
@@ -93,12 +99,12 @@ class History:
         content = Path(path).read_text("utf-8", errors="replace")
         history = cls()
         try:
-            rows = json.loads(content) if Path(path).suffix == ".json" else list(csv.DictReader(io.StringIO(content)))
+            rows = parsed_json(content) if Path(path).suffix == ".json" else list(csv.DictReader(io.StringIO(content)))
             for row in rows:
-                history.add({name: float(value) for name, value in row.items() if name != "epoch"})
-        except (ValueError, TypeError, AttributeError):
+                history.add({name: _number(value) for name, value in row.items() if name != "epoch"})
+        except (ValueError, TypeError, AttributeError, OverflowError, csv.Error):
             raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote") from None
-        if len({len(values) for values in vars(history).values() if values}) != 1 or not history.loss:
+        if not history._is_even():
             raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote, or has no epoch")
         return history
 
@@ -106,7 +112,7 @@ class History:
         """Writes the epochs as .csv or .json, by the suffix; ValueError for another."""
         rows = self.rows()
         if Path(path).suffix == ".json":
-            content = json.dumps(rows, indent=1) + "\n"
+            content = json_text(rows, indent=1) + "\n"
         elif Path(path).suffix == ".csv":
             table = io.StringIO()
             writer = csv.writer(table, lineterminator="\n")
@@ -115,5 +121,10 @@ class History:
             content = table.getvalue()
         else:
             raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
-        with replacing(Path(path)) as partial:
-            partial.write_text(content, "utf-8")
+        with replacing(path) as file:
+            file.write(content.encode())
+
+
+def _number(value: float | str | None) -> float:
+    """A figure as files have it: null is one that was not finite."""
+    return math.nan if value is None else float(value)

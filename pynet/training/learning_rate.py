@@ -13,7 +13,9 @@ import numpy.typing as npt
 from pynet.data.dataset import Dataset
 from pynet.data.splits import batches
 from pynet.model.net import Net, OptimizerState
-from pynet.optim import SGD, Optimizer
+from pynet.optim import Optimizer
+from pynet.training.arguments import optimizer_for, whole
+from pynet.training.feed import learns_from
 
 SMOOTH = 0.9  # share of the old in the running mean of the losses
 DIVERGED = 4.0  # times the smallest loss: larger rates are worse yet
@@ -24,7 +26,8 @@ class RateSearch:
     """Learning rates, in the order they were tried, the loss of the batch at each, and its running mean.
 
     suggestion: a tenth of the rate at which that mean was lowest, since training longer asks for smaller steps than a
-    short test does (after Smith 2017), but no more than the rate at which half of the fall was done.
+    short test does (after Smith 2017), but no more than the rate at which half of the fall was done, and none that was
+    not tried.
     """
 
     rates: list[float]
@@ -33,12 +36,13 @@ class RateSearch:
 
     @property
     def suggestion(self) -> float:
-        """Rounded to one digit."""
+        """Rounded to one digit, unless that is outside of what was tried."""
         lowest = int(np.argmin(self.smoothed))
         middle = (self.smoothed[0] + self.smoothed[lowest]) / 2
         above = [i for i in range(lowest) if self.smoothed[i] > middle]
         half = self.rates[above[-1] + 1] if above else self.rates[0]
-        return float(f"{min(self.rates[lowest] / 10, half):.0e}")
+        rounded = float(f"{min(self.rates[lowest] / 10, half):.0e}")
+        return min(max(rounded, self.rates[0]), self.rates[-1])
 
     def __str__(self) -> str:
         rows = ["learning rate    loss"]
@@ -46,14 +50,16 @@ class RateSearch:
         top = max(self.smoothed)
         for rate, loss in list(zip(self.rates, self.smoothed, strict=True))[::step]:
             rows.append(f"{rate:>13.2e}  {loss:>6.3f}  {'#' * round(40 * loss / top)}")
+        if min(self.smoothed) == self.smoothed[0]:
+            rows.append("the loss fell at none of these rates: try others, and look at the data and the network")
         return "\n".join([*rows, f"suggestion: {self.suggestion:g}"])
 
 
 def find_lr(
     net: Net,
-    data: Dataset | tuple[npt.ArrayLike, npt.ArrayLike],
+    data: Dataset | tuple[npt.ArrayLike, npt.ArrayLike] | list[npt.ArrayLike],
     *,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | str | None = None,
     batch_size: int = 64,
     lowest: float = 1e-6,
     highest: float = 10.0,
@@ -67,10 +73,17 @@ def find_lr(
     """
     if not 0 < lowest < highest < math.inf or steps < 10:
         raise ValueError(f"{steps} rates from {lowest} to {highest}; accepted: 10 or more that grow, above 0")
-    x, y = data if isinstance(data, tuple) else (data.x_train, data.y_train)
+    batch_size = whole(batch_size, "batch_size", 1)
+    if isinstance(data, Dataset):
+        x, y = data.x_train, data.y_train
+    elif isinstance(data, (tuple, list)) and len(data) == 2:
+        x, y = map(np.asarray, data)
+    else:
+        raise TypeError(f"data is {data!r:.80}; accepted: (x, y) or a pynet.data.Dataset")
     copy = net.copy()
+    learns_from(copy, x)
     copy.optimizer_state = OptimizerState("sgd", 0, {})  # what a training before left is of another rate
-    how = optimizer or SGD()
+    how = optimizer_for(optimizer)
     found = RateSearch([], [], [])
     mean, epoch = 0.0, 0
     rows: Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = iter(())

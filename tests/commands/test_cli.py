@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.command import DIGITS, FEW, GUARD, end, save_model, start, wait_for
+from helpers.command import DIGITS, FEW, GUARD, end, one_line, run, save_model, start, wait_for
 from PIL import Image, ImageDraw
 
 import pynet
 from pynet import __main__ as pynet_command
-from pynet.commands import cli
+from pynet.commands import cli, predict, visualize
 from pynet.data import DataError, download
 
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -226,3 +226,30 @@ print(download.cache_folder())
         [sys.executable, "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=GUARD
     )
     assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+# ---- options ----
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("--optimzer", "--optimizer"),
+        ("--learning-rate", "--lr"),
+        ("--learning_rate=0.1", "--lr"),
+        ("--batch_size", "--batch-size"),
+        ("-epochs", "--epochs"),
+        ("--Hiden", "--hidden"),
+        ("--validation_split", "--val-split"),
+    ],
+)
+def test_the_option_that_was_meant_is_named(wrong: str, meant: str) -> None:
+    message = f"error: there is no option '{wrong.partition('=')[0]}', did you mean {meant}? pynet train --help lists"
+    one_line(run(wrong, "3"), 2, message)
+
+
+def test_other_commands_and_options_like_no_other() -> None:
+    one_line(run("weights", "--layr", "2", command=visualize), 2, "no option '--layr', did you mean --layer? pynet")
+    one_line(run("a.png", "--top_k", "2", command=predict), 2, "no option '--top_k', did you mean --top? pynet predict")
+    one_line(run("--xyz", "2"), 2, "there is no option '--xyz'; pynet train --help lists the options")
+    one_line(run("here"), 2, "there is no argument 'here'; pynet train --help lists the options")

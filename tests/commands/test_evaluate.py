@@ -78,7 +78,7 @@ def test_the_newest_model_is_taken(model: pynet.Network) -> None:
     os.utime("digits.safetensors", (1, 1))
     report = found(*DIGITS)
     assert report["model"] == "a.safetensors"
-    Path("z.safetensors").write_bytes(b"no model")
+    Path("z.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")  # of another program
     assert found(*DIGITS)["model"] == "a.safetensors"
     assert found("--model", "digits.safetensors")["model"] == "digits.safetensors"
 
@@ -110,6 +110,10 @@ def test_own_data(folder: Path) -> None:
     path = write_npz(folder / "own.npz")
     assert run("--data", path, "--epochs", "1").status == 0
     assert found("--data", str(path))["samples"] == 6
+    assert found()["samples"] == 6  # the model remembers the path
+    net = pynet.load("own.safetensors")
+    del net.meta["data"]
+    net.save("own.safetensors")
     one_line(run(command=evaluate), 2, "the model was trained on 'own'; name data by --data PATH or --dataset NAME")
 
 
@@ -128,7 +132,7 @@ def test_what_evaluate_refuses(folder: Path) -> None:
     one_line(run("--model", "none.safetensors", command=evaluate), 1, "none.safetensors")
     Path("damaged.safetensors").write_bytes(b"\x00" * 20)
     one_line(run("--model", "damaged.safetensors", command=evaluate), 1, "damaged.safetensors")
-    one_line(run(command=evaluate), 1, "no model in this folder")
+    one_line(run(command=evaluate), 1, "cannot read damaged.safetensors")
     save_model("m.safetensors", "input(9) dense(10) softmax")
     one_line(run(*DIGITS, command=evaluate), 1, "takes 9 inputs, the samples of digits have 8x8 = 64")
     one_line(run(command=evaluate), 2, "does not say what it was trained on")

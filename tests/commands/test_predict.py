@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import handwriting
-from helpers.command import Done
-from PIL import Image
+from helpers.command import Done, sha256
+from PIL import Image, ImageOps
 
 import pynet
 from pynet import data
@@ -146,14 +146,24 @@ def test_show_draws_what_the_network_sees(equipped: Path) -> None:
 
 def test_save_seen(equipped: Path) -> None:
     assert run("mouse-0.png", "--save-seen", "seen.png").status == 0
-    assert np.array_equal(np.asarray(Image.open("seen.png")), predict_image("mouse-0.png").seen)
+    tile = np.asarray(Image.open("seen.png"))
+    assert np.array_equal(tile[6:118:14, 6:118:14], predict_image("mouse-0.png").seen)  # a pixel is a square of 14
+    assert (tile[118:] < 100).any()  # the name, and what the network says
     assert run("mouse-0.png", "mouse-6.png", "photo-3.jpg", "--save-seen", "seen.png").status == 0
     sheet = np.asarray(Image.open("seen.png"))
-    assert sheet.shape == (16, 16)
-    assert np.array_equal(sheet[8:, :8], predict_image("photo-3.jpg").seen)
+    height, width = tile.shape
+    assert sheet.shape == (2 * height, 2 * width)
+    assert np.array_equal(sheet[:height, :width], tile)
+    assert np.array_equal(sheet[height:, :width][6:118:14, 6:118:14], predict_image("photo-3.jpg").seen)
+    assert (sheet[height:, width:] == sheet[0, 0]).all()  # there is no fourth
     before = Path("mouse-0.png").read_bytes()
     assert run("mouse-0.png", "--save-seen", "mouse-0.png").status == 2
     assert run("mouse-0.png", "--save-seen", "./seen.jpg").status == 2
+    own = sha256("mouse-6.png")
+    refused = run("mouse-0.png", "--save-seen", "mouse-6.png")
+    assert (refused.status, refused.out) == (1, "")
+    assert "mouse-6.png is no picture that pynet drew; it is left as it is" in refused.err
+    assert sha256("mouse-6.png") == own
     assert Path("mouse-0.png").read_bytes() == before
     Image.new("L", (90, 90), 250).save("blank.png")
     assert run("blank.png", "--save-seen", "other.png").status == 1
@@ -179,11 +189,26 @@ def test_paths_images_and_arrays_are_the_same_picture(equipped: Path, model: Pat
     net = pynet.load(model)
     image = Image.open("mouse-0.png").convert("L")
     grey = np.asarray(image)
+    content = Path("mouse-0.png").read_bytes()
     forms = [
         "mouse-0.png",
         Path("mouse-0.png"),
+        content,
+        bytearray(content),
+        io.BytesIO(content),
         image,
         grey,
+        grey.tolist(),
+        grey[..., None],
+        grey[None],
+        np.stack([grey] * 3),
+        np.stack([grey] * 3) / 255.0,
+        (grey / 255).astype(np.float32) * np.float32(1.0000002) - np.float32(1e-7),
+        *(grey.astype(kind) for kind in (np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64)),
+        grey.astype(np.uint32) * 16843009,
+        grey.astype(np.uint16) * 16,
+        np.dstack([grey.astype(np.uint16) * 257] * 3),
+        np.dstack([grey.astype(np.uint16)] * 3),
         grey.astype(np.float64) / 255,
         grey.astype(np.uint16) * 257,
         np.dstack([grey] * 3),
@@ -194,6 +219,38 @@ def test_paths_images_and_arrays_are_the_same_picture(equipped: Path, model: Pat
     assert all(np.abs(one.seen.astype(int) - found[0].seen).max() <= 2 for one in found)
 
 
+def test_an_open_file_is_a_picture(equipped: Path, model: Path) -> None:
+    with Path("mouse-0.png").open("rb") as file:
+        assert predict_image(file, model).prediction == "0"
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_pillow_image_is_as_upright_as_its_file(kind: str, orientation: int) -> None:
+    net = pynet.Network("input(784) dense(10) softmax")
+    image = Image.new("L", (90, 120), 255)
+    image.paste(0, (20, 20, 32, 100))
+    image.paste(0, (20, 88, 70, 100))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    image.save(file, kind, exif=exif)
+    opened = Image.open(file)
+    seen = [
+        predict_image(form, net).seen.astype(int) for form in (opened, file.getvalue(), io.BytesIO(file.getvalue()))
+    ]
+    assert all(np.abs(one - seen[0]).max() <= 2 for one in seen)
+    upright = predict_image(ImageOps.exif_transpose(image), net).seen
+    assert (np.abs(seen[0] - upright).max() <= 40) == (orientation == 1)
+
+
+def test_black_and_white_is_a_picture(model: Path) -> None:
+    ink = np.zeros((40, 40), bool)
+    ink[8:32, 18:22] = True
+    seen = [predict_image(one, model).seen for one in (ink, ink[..., None], 255 * ink.astype(np.uint8))]
+    assert all(np.array_equal(one, seen[0]) for one in seen)
+
+
 def test_pictures_of_the_data_set_are_seen_as_they_are(model: Path) -> None:
     digits, net = data.load("digits"), pynet.load(model)
     found = [predict_image(x, net) for x in digits.x_test[:40]]
@@ -202,11 +259,27 @@ def test_pictures_of_the_data_set_are_seen_as_they_are(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros(9), np.zeros((0, 5)), np.zeros((4, 4, 2)), np.full((9, 9), 1.5), np.zeros((9, 9), complex)]
-)
+    "array",
+    [
+        np.zeros(9), np.zeros((0, 5)), np.zeros((4, 4, 2)), np.full((9, 9), 1.5), np.zeros((9, 9), complex),
+        np.full((9, 9), 1.0001), np.full((9, 9), -0.0001), np.full((9, 9), np.nan), np.full((9, 9), np.inf),
+        np.full((9, 9), -1), np.zeros((9, 9), "M8[D]"), np.full((9, 9), "1"), np.zeros((9, 9), object),
+        np.zeros((2, 9, 9)), np.zeros((1, 9, 9, 3)), np.ma.zeros((9, 9)), None,
+    ],
+)  # fmt: skip
 def test_arrays_that_are_no_picture(model: Path, array: np.ndarray) -> None:
     with pytest.raises(DataError, match="accepted:"):
         predict_image(array, model)
+
+
+def test_the_numbers_that_are_no_picture_are_named(model: Path) -> None:
+    with pytest.raises(DataError, match=r"floats from 0 to 1\.00002 are no picture; accepted: 0\.\.1"):
+        predict_image(np.array([[0, 1.00002]] * 2), model)
+    with pytest.raises(DataError, match=r"integers from -3 to 255 are no picture; accepted: 0 or more"):
+        predict_image(np.array([[-3, 255]] * 2), model)
+    for broken in (b"", b"no picture", io.BytesIO(b"\x89PNG\r\n")):
+        with pytest.raises(DataError, match=r"^the picture: "):
+            predict_image(broken, model)
 
 
 # ---- models ----------------------------------------------------------------------------------------------------------
@@ -260,6 +333,15 @@ def test_the_note_of_a_model_decides(equipped: Path) -> None:
         predict_image("mouse-0.png", net)
 
 
+def test_outputs_that_are_not_finite_are_null_in_json(equipped: Path) -> None:
+    net = pynet.Network("input(64) dense(2)")
+    net.tensors["0.W"][...] = [3e38, -3e38]
+    net.save("large.safetensors")
+    done = run("mouse-0.png", "--json", "--model", "large.safetensors")
+    [found] = json.loads(done.out, parse_constant=pytest.fail)
+    assert (found["confidence"], found["probabilities"]) == (None, {"0": None, "1": None})
+
+
 def test_one_output_tells_two_classes() -> None:
     net = pynet.Network("input(64) dense(1) sigmoid loss(mse)")
     found = predict_image(np.eye(20), net)
@@ -302,7 +384,7 @@ def test_bad_files_do_not_stop_the_others(equipped: Path) -> None:
 def test_usage(equipped: Path, options: str) -> None:
     done = run(*options.split())
     assert (done.status, done.out) == (2, "")
-    assert done.err.endswith("; pynet predict --help lists the options\n")
+    assert done.err.endswith(" pynet predict --help lists the options\n")
     assert done.err.count("\n") == 1
 
 

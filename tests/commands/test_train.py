@@ -29,7 +29,7 @@ from pynet.commands.train_options import parse
 from pynet.data import download
 
 KEYS = ["dataset", "train_samples", "test_samples", "net", "parameters", "threads", "cpu", "seed", "epochs"]
-KEYS += ["test_accuracy", "seconds", "model", "weights_sha256"]
+KEYS += ["test_accuracy", "seconds", "model", "previous", "weights_sha256"]
 VIDEO = "input(784) dense(16) sigmoid dense(16) sigmoid dense(10) sigmoid"
 
 
@@ -74,7 +74,7 @@ def test_no_options_and_no_mnist(monkeypatch: pytest.MonkeyPatch, folder: Path) 
     assert accuracy and float(accuracy[1]) >= 96
     assert len(re.findall(r"^source .*digits.*MNIST is not on this machine.*PYNET_DATA/mnist", done.out, re.M)) == 1
     assert "saved to digits.safetensors" in done.out
-    quiet = run("--quiet", "--epochs", "0")
+    quiet = run("--quiet", "--epochs", "0", "--save", "none")
     assert re.fullmatch(r"test accuracy .* %.*\n", quiet.out)
     assert re.fullmatch(r"pynet train: using 8x8 digits .*\n", quiet.err)
 
@@ -84,7 +84,8 @@ def test_output() -> None:
     out, err = end(done)
     assert (done.returncode, err) == (0, "")
     for line in (
-        "data      digits: 1,442 samples for training, 355 for testing; classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        "data      digits: 1,442 samples for training, 355 for validation and testing; classes "
+        "0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
         "source    8x8 digits built into pynet (UCI, E. Alpaydin and C. Kaynak 1998, CC BY 4.0)",
         "inputs    8x8 pixels (bytes), divided by 255, flattened to 64",
         "network   input(64) dense(128) relu dense(64) relu dense(10) softmax",
@@ -96,7 +97,7 @@ def test_output() -> None:
     ):
         assert line in out.splitlines()
     number = r"\d+\.\d\d"
-    epoch = rf"^epoch +\d+/12  loss \d\.\d{{4}}  train {number} %  test {number} %  \d\.\d+ s  [\d,]+ samples/s$"
+    epoch = rf"^epoch +\d+/12  loss \d\.\d{{4}}  train {number} %  validation {number} %  \d\.\d+ s  [\d,]+ samples/s$"
     assert len(re.findall(epoch, out, re.M)) == 12
     net, digits = pynet.load("digits.safetensors"), data.load("digits")
     figures = net.evaluate(digits.x_test, digits.y_test)
@@ -207,7 +208,7 @@ def test_validation_split() -> None:
     assert found["test_accuracy"] == net.evaluate(digits.x_test, digits.y_test).accuracy
     out = run(*FEW, "--val-split", "0.1").out
     assert f"{len(x):,} samples for training, {len(x_val)} for validation, 355 for testing" in out
-    assert re.search(r"train .* %  val .* %", out)
+    assert re.search(r"train .* %  validation .* %", out)
 
 
 def test_own_data(folder: Path) -> None:
@@ -271,6 +272,56 @@ def test_load_goes_on() -> None:
     assert untouched["test_accuracy"] == second["test_accuracy"]
 
 
+def test_load_goes_on_as_the_model_was_trained() -> None:
+    how = ("--optimizer", "adam", "--lr", "0.002", "--beta1", "0.8", "--weight-decay", "0.01", "--clip-norm", "5")
+    others = ("--batch-size", "32", "--schedule", "cosine(final=0.1)", "--augment", "shift=1")
+    assert run(*FEW, *how, *others).status == 0
+    first = pynet.load("digits.safetensors")
+    on = ("--load", "digits.safetensors", "--epochs", "1", "--save", "a.safetensors")
+    said = run(*on)
+    assert (said.status, said.err) == (0, "")
+    assert re.search(
+        r"^training  1 epochs, batches of 32, adam, learning rate 0\.002, schedule cosine\(final=0\.1\), "
+        r"augmentation shift=1, .*\n          as the model was trained before: --batch-size=32 "
+        r"'--schedule=cosine\(final=0\.1\)' --augment=shift=1 --optimizer=adam --lr=0\.002 --beta1=0\.8 "
+        r"--weight-decay=0\.01 --clip-norm=5\.0$",
+        said.out,
+        re.M,
+    )
+    went_on = pynet.load("a.safetensors")
+    assert run(*on, *DIGITS, *how, *others).status == 0
+    assert pynet.load("a.safetensors").weights_sha256() == went_on.weights_sha256()
+    names = ("optimizer", "learning_rate", "optimizer_options", "batch_size", "schedule", "augment")
+    assert {name: went_on.meta[name] for name in names} == {name: first.meta[name] for name in names}
+
+
+def test_what_is_given_besides_load_counts() -> None:
+    assert run(*FEW, "--optimizer", "adam", "--clip-norm", "5", "--batch-size", "32").status == 0
+    for options, words in (
+        (["--optimizer", "sgd"], "--batch-size=32"),
+        (["--lr=0.01"], "--batch-size=32 --optimizer=adam --clip-norm=5.0"),
+        (["--clip-value", "1", "--batch-size", "64"], "--optimizer=adam --lr=0.001"),
+    ):
+        out = run("--load", "digits.safetensors", "--epochs", "1", "--save", "none", *options).out
+        assert f"as the model was trained before: {words}\n" in out
+    out = run("--load", "digits.safetensors", "--epochs", "1", "--save", "none", "--preset", "fast").out
+    assert "as the model was trained" not in out
+    assert "batches of 128, adam, learning rate 0.005, schedule onecycle" in out
+
+
+@pytest.mark.parametrize(
+    ("note", "value"), [("optimizer", "none"), ("learning_rate", "nan"), ("batch_size", "--help"), ("schedule", "(")]
+)
+def test_notes_that_are_no_options_are_not_followed(note: str, value: str) -> None:
+    net = pynet.Network("input(64) dense(10) softmax")
+    net.meta.update({"dataset": "digits", "optimizer": "adam", note: value})
+    net.save("m.safetensors")
+    done = run("--load", "m.safetensors", "--epochs", "1", "--save", "none")
+    assert (done.status, done.err) == (0, "")
+    assert "batches of 64, learning rate 0.1" in done.out
+    assert "as the model was trained" not in done.out
+
+
 # ---- the commands themselves -----------------------------------------------------------------------------------------
 
 
@@ -280,11 +331,12 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 0
     text = capsys.readouterr().out
     options = """dataset data size color no-center net hidden activation epochs batch-size lr loss init seed threads
-        val-split classes limit label-smoothing optimizer momentum beta1 beta2 epsilon weight-decay l2 clip-norm
-        clip-value schedule warmup save load history explain plot json quiet version"""
+        val-split test-split classes limit label-smoothing optimizer momentum beta1 beta2 epsilon weight-decay l2
+        clip-norm clip-value schedule warmup save load history explain plot json quiet version"""
     assert [name for name in options.split() if f"  --{name}" not in text] == []
     assert "default: 10, for the digits 40" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 120
+    pynet.Network("input(784) dense(10) softmax").save("mnist.safetensors")  # an example goes on from it
     examples = re.findall(r"^  pynet train(.*?)(?:   .*)?$", text, re.M)
     for example in examples:
         parse(re.findall(r'(?<=")[^"]+|[^\s"]+', example))

@@ -62,8 +62,8 @@ USAGE = [
     ("--dataset minst", "invalid choice: 'minst'"),
     ("--history h.txt", "argument --history: 'h.txt' is not accepted; accepted: a file with the suffix .csv or .json"),
     ("--save=", "'' is not accepted; accepted: the name of a file"),
-    ("--epoch 3", "unrecognized arguments: --epoch 3"),
-    ("more", "unrecognized arguments: more"),
+    ("--epoch 3", "there is no option '--epoch', did you mean --epochs? pynet"),
+    ("more", "there is no argument 'more'"),
 ]
 
 
@@ -73,7 +73,7 @@ def test_usage(options: str, message: str) -> None:
     done = run(*DIGITS, *(word.replace("~", " ") for word in options.split()))
     assert (done.status, done.out) == (2, "")
     assert message in done.err
-    assert re.fullmatch(r"pynet train: error: .*; pynet train --help lists the options\n", done.err)
+    assert re.fullmatch(r"pynet train: error: .*[;?] pynet train --help lists the options\n", done.err)
     assert before == (sha256("digits.safetensors"), sha256("m.safetensors"))
 
 
@@ -142,7 +142,7 @@ def test_history_is_not_written_over_data(folder: Path) -> None:
 
 def test_write_protected_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = save_model("digits.safetensors")
-    monkeypatch.setattr(os, "access", lambda *_: False)  # nothing is protected from root
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # nothing is protected from root
     assert "digits.safetensors: it is write-protected" in run(*FEW).err
     assert sha256("digits.safetensors") == before
 

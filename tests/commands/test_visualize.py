@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.command import DIGITS, FEW, one_line, run, save_model
 from PIL import Image
@@ -22,7 +23,7 @@ def test_everything(folder: Path) -> None:
     assert run(*FEW).status == 0
     done = run("--out", "pictures", command=visualize)
     assert (done.status, done.err) == (0, "")
-    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "looks", "noise", "temperatures"]
+    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "saliency", "looks", "noise", "temperatures"]
     assert re.findall(r"^pictures/digits-(\w+)\.png  \S", done.out, re.M) == kinds
     assert "no boundary: the samples have 64 numbers" in done.out
     assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(f"digits-{kind}.png" for kind in kinds)
@@ -34,12 +35,53 @@ def test_chosen_ones(folder: Path) -> None:
     done = run("looks", "weights", "--layer", "2", "--units", "0,5", "--format", "svg", command=visualize)
     assert (done.status, done.out.count("\n")) == (0, 2)
     assert done.out.startswith(
-        "digits-looks.svg  what layer 2, dense(64), looks for\ndigits-weights.svg  weights of layer 2"
+        "digits-figures/digits-looks-layer-2-units-0-5.svg  what layer 2, dense(64), looks for\n"
+        "digits-figures/digits-weights-layer-2.svg  weights of layer 2"
     )
-    assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-curves.png")
-    assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-curves.pdf")
+    assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-figures/a-curves.png")
+    assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-figures/b-curves.pdf")
     assert run("temperatures", "--sample", "354", command=visualize).status == 0
+    out = run("saliency", "--sample", "3", command=visualize).out
+    assert out.startswith("digits-figures/digits-saliency.png  why ")
     assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
+
+
+def test_names_of_columns_reach_the_pictures(folder: Path) -> None:
+    lines = [f"{i % 2},{i % 2 + i / 100},{i / 50}" for i in range(40)]
+    Path("small.csv").write_text("\n".join(['label,width,"height"', *lines]) + "\n")
+    assert run("--data", "small.csv", "--epochs", "0", "--quiet", "--hidden", "4").status == 0
+    command = ("boundary", "saliency", "samples", "--data", "small.csv", "--format", "svg")
+    assert run(*command, command=visualize).status == 0
+    for kind in ("boundary", "saliency", "samples"):
+        assert re.search(r"<!-- height -->", Path(f"small-figures/small-{kind}.svg").read_text("utf-8"))
+
+
+def test_no_mistake_is_no_picture(folder: Path) -> None:
+    x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
+    y = np.repeat([0, 1], 20)
+    np.savez("easy.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    net = pynet.Network("input(2) dense(2) softmax")
+    net.layers[0].W[...] = np.eye(2)
+    net.save("easy.safetensors")
+    done = run("mistakes", "--data", "easy.npz", command=visualize)
+    assert (done.status, done.out, done.err) == (0, "no mistakes: no mistake in 40 samples\n", "")
+    assert not list(Path().glob("*.png"))
+
+
+def test_temperatures_take_a_doubtful_sample(
+    folder: Path, model: pynet.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = pynet.data.load("digits").x_test
+    taken: list[np.ndarray] = []
+    draw = pynet.figures.temperatures
+    monkeypatch.setattr(
+        pynet.figures, "temperatures", lambda net, x, **rest: (taken.append(x), draw(net, x, **rest))[1]
+    )
+    assert run("temperatures", command=visualize).status == 0
+    assert run("temperatures", "--sample", "0", command=visualize).status == 0
+    confidence = model.predict_proba(x).max(axis=1)
+    assert np.array_equal(taken[0], x[abs(confidence - 0.7).argmin()])
+    assert np.array_equal(taken[1], x[0])
 
 
 def test_history_files_come_back(folder: Path) -> None:
@@ -72,7 +114,8 @@ def test_toys(toy: str) -> None:
     done = run("boundary", "--toy", toy, command=visualize)
     assert (done.status, done.err) == (0, "")
     assert re.match(
-        rf"{toy}-boundary.png  (where .*: (9[5-9]|100)\.\d\d % right|what the network says: loss 0\.00)", done.out
+        rf"{toy}-figures/{toy}-boundary.png  (where .*: (9[5-9]|100)\.\d\d % right|what the network says: loss 0\.00)",
+        done.out,
     )
 
 
@@ -101,17 +144,50 @@ def test_train_draws_beside_the_model(folder: Path) -> None:
     done = run(*FEW, "--plot", "--save", "models/a.safetensors")
     assert (done.status, done.err) == (0, "")
     for kind in ("curves", "weights", "confusion"):
-        assert f"drew models/a-{kind}.png\n" in done.out
-        with Image.open(f"models/a-{kind}.png") as picture:
+        assert f"drew models/a-figures/a-{kind}.png\n" in done.out
+        with Image.open(f"models/a-figures/a-{kind}.png") as picture:
             assert min(picture.size) > 400
     assert re.search(r"^next: .*pynet visualize --model models/a.safetensors", done.out, re.M)
     one_line(run(*FEW, "--plot", "--save", "none"), 2, "--plot draws beside the model")
     assert run(*DIGITS, "--plot", "--epochs", "0", "--quiet").status == 0
-    assert sorted(path.name for path in Path().glob("digits*")) == [
+    assert sorted(map(str, Path().glob("digits*"))) == ["digits-figures", "digits.safetensors"]
+    assert sorted(path.name for path in Path("digits-figures").iterdir()) == [
         "digits-confusion.png",
         "digits-weights.png",
-        "digits.safetensors",
     ]
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_pictures_replace_pictures_of_pynet_alone(model: pynet.Network, suffix: str) -> None:
+    drawn, other = Path(f"digits-figures/digits-weights.{suffix}"), Path(f"digits-figures/digits-looks.{suffix}")
+    what = ("weights", "looks", "--format", suffix)
+    assert run(*what, command=visualize).status == 0
+    other.write_bytes(b"somebody's own")
+    done = run(*what, command=visualize)
+    assert (done.status, done.out.count("\n")) == (1, 1)  # the weights were drawn over the weights
+    assert done.err == f"pynet visualize: error: {other} is no picture that pynet drew; it is left as it is\n"
+    assert other.read_bytes() == b"somebody's own"
+    assert b"drawn by pynet" in drawn.read_bytes()
+
+
+def test_what_training_draws_replaces_no_picture_of_somebody_else(folder: Path) -> None:
+    for name, options in (("curves", ["--plot"]), ("lr", ["--find-lr"])):
+        place = Path(f"digits-figures/digits-{name}.png")
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("own")
+        one_line(run(*FEW, *options), 1, f"{place} is no picture that pynet drew")
+        assert place.read_text() == "own"
+
+
+def test_what_a_picture_shows_is_in_its_name(model: pynet.Network) -> None:
+    for options, name in (
+        (["weights", "--layer", "2"], "weights-layer-2"),
+        (["weights"], "weights"),
+        (["temperatures", "--sample", "0"], "temperatures-sample-0"),
+        (["confusion", "--on", "train"], "confusion-on-train"),
+        (["noise", "--layer", "2"], "noise"),
+    ):
+        assert run(*options, command=visualize).out.startswith(f"digits-figures/digits-{name}.png  ")
 
 
 def test_no_display_is_needed(folder: Path) -> None:
@@ -120,4 +196,4 @@ def test_no_display_is_needed(folder: Path) -> None:
     command = [sys.executable, "-m", "pynet", "visualize", "weights"]
     done = subprocess.run(command, capture_output=True, text=True, env=env | {"MPLBACKEND": "tkagg"}, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert Path("m-weights.png").exists()
+    assert Path("m-figures/m-weights.png").exists()

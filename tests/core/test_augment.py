@@ -207,8 +207,13 @@ def test_strengths_that_are_not_accepted(augment: Augment, message: str) -> None
 def test_what_is_no_picture() -> None:
     with pytest.raises(ValueError, match=r"augment needs pictures .* x has shape \(4, 784\)"):
         Network(DENSE).forward(np.zeros((4, 784), np.uint8), augment=SOME)
-    with pytest.raises(ValueError, match="pictures 2 by 14; this network takes"):
+    with pytest.raises(ValueError, match=r"x has shape \(4, 2, 14\), this network takes \(n, 1, 14, 2\) or "):
         Network("input(1,14,2) conv(2,2)").forward(np.zeros((4, 2, 14), np.uint8), augment=SOME)
+    with pytest.raises(ValueError, match=r"x has shape \(4, 14, 14, 4\); np\.moveaxis\(x, 3, 1\) puts"):
+        Network(DENSE).forward(np.zeros((4, 14, 14, 4), np.uint8), augment=SOME)
+    for integers in (np.uint16, np.int64, bool):
+        with pytest.raises(ValueError, match=r"x has dtype \w+; accepted: uint8 \(pixels, taken as x/255\)"):
+            kernels.augmented(np.zeros((4, 3, 3), integers))
     with pytest.raises(ValueError, match=r"x has shape \(4, 784\)"):
         kernels.augmented(np.zeros((4, 784)))
     with pytest.raises(ValueError, match="1 or more on each axis"):

@@ -182,3 +182,17 @@ def test_too_many_notes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='note "one more" is one too many; accepted: 4092'):
         net.meta["one more"] = ""
     assert len(net.meta) == 4092
+
+
+def test_thousands_of_notes_are_read_one_by_one() -> None:
+    """Each is found by the core: a dict of all of them is not made for each of them."""
+    net = make_net()
+    net.meta.update({f"n{i}": str(i) for i in range(2000)})
+    made = []
+    net.meta._items = lambda: made.append(1) or {}  # type: ignore[method-assign,func-returns-value]
+    assert [net.meta[f"n{i}"] for i in range(2000)] == [str(i) for i in range(2000)]
+    assert made == []
+    with pytest.raises(KeyError, match="n2000"):
+        net.meta["n2000"]
+    assert "a\0b" not in net.meta
+    assert 3 not in net.meta

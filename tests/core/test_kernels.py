@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -306,3 +307,47 @@ TWO = np.ones((2, 3), np.float32)
 def test_kernels_refuse(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# ---- what is no array of numbers ----
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        np.ma.masked_array(np.ones((3, 3), np.float32), mask=np.eye(3)),
+        np.ones((3, 3), complex),
+        np.ones((3, 3), "M8[D]"),
+        np.ones((3, 3), "m8[s]"),
+        np.full((3, 3), "1"),
+        np.ones((3, 3), object),
+    ],
+)
+def test_kernels_take_numbers(given: Any) -> None:
+    good = np.ones((3, 3), np.float32)
+    calls: list[Callable[[], object]] = [
+        lambda: kernels.relu(given),
+        lambda: kernels.sigmoid_grad(good, given),
+        lambda: kernels.bias(given, good[0]),
+        lambda: kernels.bias(good, given),
+        lambda: kernels.softmax(given),
+        lambda: kernels.gemm(given, good),
+        lambda: kernels.gemm(good, given, out=np.empty((3, 3), np.float32)),
+        lambda: kernels.squared_error(good, given),
+        lambda: kernels.cross_entropy(good, given),
+        lambda: kernels.one_hot(given, 3),
+        lambda: kernels.gather(given),
+        lambda: kernels.augmented(given),
+        lambda: kernels.layernorm(good, given, good[0]),
+        lambda: kernels.sgd(good, given, 0.1),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"(is None|is a masked array|dtype [^;]*); accepted"):
+            call()
+    if isinstance(given, np.ma.MaskedArray):
+        with pytest.raises(ValueError, match="w must be a C-ordered, writable float32 array"):
+            kernels.sgd(given, good, 0.1)
+        with pytest.raises(ValueError, match="out has shape"):
+            kernels.gemm(good, good, out=given)
+    assert (good == 1).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -303,8 +304,20 @@ def test_values_that_are_refused(optimizer: Optimizer, message: str) -> None:
     assert (net.optimizer_state.kind, net.optimizer_state.steps) == ("momentum", 1)
 
 
-@pytest.mark.parametrize("wrong", ["adam", None, Adam, Optimizer(0.1)])
+@pytest.mark.parametrize("wrong", [3, None, Adam, Optimizer(0.1)])
 def test_what_is_no_optimizer_is_refused(wrong: Any) -> None:
     net = Network(SPEC)
-    with pytest.raises(TypeError, match="accepted: an object of SGD, Momentum, Nesterov, RMSProp, Adam, AdamW"):
+    with pytest.raises(TypeError, match=r"accepted: SGD\(\), .*, AdamW\(\), or a name such as 'adam'"):
         net.train_step(*samples(net, 20), wrong)
+    with pytest.raises(ValueError, match=r"optimizer is 'adm'; did you mean 'adam'\? accepted: sgd, momentum"):
+        net.update("adm")
+
+
+def test_names_and_lr_stand_for_the_same() -> None:
+    nets = [Network(SPEC) for _ in range(3)]
+    for net, optimizer in zip(nets, ("Adam", Adam(), Adam(lr=0.001)), strict=True):
+        net.train_step(*samples(net, 20), optimizer)
+    assert len({net.weights_sha256() for net in nets}) == 1
+    assert replace(Momentum(lr=0.5), learning_rate=0.25) == Momentum(0.25)
+    with pytest.raises(TypeError, match=r"learning_rate 0\.1 and lr 0\.2 are the same thing"):
+        SGD(0.1, lr=0.2)

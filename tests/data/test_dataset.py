@@ -154,6 +154,18 @@ def test_npz_dtypes(tmp_path: Path, x_dtype: str, y_dtype: str, expected: type) 
     assert found.x_train.flags.c_contiguous
 
 
+def test_npz_is_bytes_or_numbers_in_both_parts(tmp_path: Path) -> None:
+    dark, light = X_TEST // np.uint8(3), X_TRAIN
+    for train, test in ((light, dark), (np.resize(dark, (12, 4, 3)), light[:6])):
+        found = data.load(write_npz(tmp_path / "a.npz", x_train=train.astype(int), x_test=test.astype(int)))
+        assert (found.x_train.dtype, found.x_test.dtype) == (np.uint8, np.uint8)
+        np.testing.assert_array_equal(found.x_test, test)
+    found = data.load(write_npz(tmp_path / "a.npz", x_train=light // 2, x_test=dark.astype(int)))
+    assert found.x_test.dtype == np.uint8
+    found = data.load(write_npz(tmp_path / "a.npz", x_train=(light // 3).astype(int), x_test=dark.astype(int)))
+    assert (found.x_train.dtype, found.x_test.dtype) == (np.float32, np.float32)
+
+
 def test_npz_single_channel_is_squeezed(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "a.npz", x_train=X_TRAIN[..., None], x_test=X_TEST.reshape(6, 4, 3, 1))
     assert_same(data.load(path))
@@ -182,6 +194,44 @@ def test_csv(tmp_path: Path, header: str, end: str, start: str) -> None:
     for x, y in zip((*found.x_train, *found.x_test), (*found.y_train, *found.y_test), strict=True):
         assert rows.pop(x.tobytes()) == y
     assert "set aside for testing" in found.source
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["label,a,b", "a,x,y", "label,0,1", '"Label","1x1","1x2"', " target ,0x0,0x1", "y,1,2", "größe,a,b", "digit,x,y"],
+)
+def test_headers_of_csv(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{header}\n1,2,200\n0,1,3\n1,3,3\n0,2,2\n")
+    found = data.load(path)
+    assert len(found.y_train) + len(found.y_test) == 4
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(i % 2, i % 3, i % 4) for i in range(12)],  # 0, 1, ... in the first column are labels, whatever the last holds
+        [(3 + 2 * (i % 2), i, i % 2) for i in range(12)],  # as few in the last column as in the first
+        [(i % 3 * 2, i, 7) for i in range(12)],  # one number alone
+        [(i % 3 * 2, i, 5 * (i % 2)) for i in range(12)],  # with gaps
+    ],
+)
+def test_labels_of_csv_in_the_first_column(tmp_path: Path, rows: list[tuple[int, ...]]) -> None:
+    path = tmp_path / "a.csv"
+    np.savetxt(path, rows, "%d", ",")
+    found = data.load(path)
+    assert sorted([*found.y_train, *found.y_test]) == sorted(row[0] for row in rows)
+    assert "labels in the first column" in found.source
+
+
+def test_a_header_settles_which_column_is_the_label(tmp_path: Path) -> None:
+    rows = "".join(f"{3 * (i % 3)},{i},{i % 2}\n" for i in range(12))
+    (tmp_path / "a.csv").write_text(rows)
+    with pytest.raises(DataError, match="which are the labels"):
+        data.load(tmp_path / "a.csv")
+    assert len(data.load(tmp_path / "a.csv", divide=False).y_test) == 12  # to be measured, it may hold any labels
+    (tmp_path / "a.csv").write_text(f"label,a,b\n{rows}")
+    assert set(data.load(tmp_path / "a.csv").y_train) == {0, 3, 6}
 
 
 @pytest.mark.parametrize("odd", ["-1", "256", "0.5", "1e-3"])
@@ -268,6 +318,61 @@ def test_limit() -> None:
     assert len(fashion().limit(1000).y_train) == 12
     with pytest.raises(DataError, match="limit 0"):
         fashion().limit(0)
+
+
+def test_limit_of_sorted_labels_takes_every_class() -> None:
+    y = np.repeat(np.arange(10), 40).astype(np.int32)
+    sorted_set = Dataset("s", np.arange(400.0)[:, None], y, ARRAYS[2], y[:6], tuple("0123456789"), "here")
+    for n in (10, 11, 100, 370, 399):
+        found = sorted_set.limit(n)
+        counts = np.bincount(found.y_train, minlength=10)
+        assert (counts.sum(), counts.min() >= n // 10, counts.max() <= -(-n // 10)) == (n, True, True)
+        np.testing.assert_array_equal(y[found.x_train[:, 0].astype(int)], found.y_train)
+        assert (np.diff(found.x_train[:, 0]) > 0).all()
+    assert len(np.unique(sorted_set.limit(3).y_train)) == 3
+    rare = Dataset("r", ARRAYS[0], np.array([1] * 11 + [0], np.int32), ARRAYS[2], y[:6], ("a", "b"), "here")
+    assert sorted(rare.limit(4).y_train) == [0, 1, 1, 1]
+    mixed = np.random.default_rng(0).permutation(y)
+    found = Dataset("m", np.arange(400.0)[:, None], mixed, ARRAYS[2], y[:6], tuple("0123456789"), "here").limit(100)
+    np.testing.assert_array_equal(found.y_train, mixed[:100])  # the first ones, where they are of all classes
+
+
+def test_with_classes() -> None:
+    found = fashion().with_classes(["Coat", "Sock", "1", "Bag"])
+    assert found.classes == ("Coat", "Sock", "1", "Bag")
+    assert [found.classes[i] for i in found.y_train] == [fashion().classes[i] for i in fashion().y_train]
+    same = fashion()
+    assert same.with_classes(["Bag", "Coat", "1"]) is same
+    for names in (["Bag", "Coat", "Sock"], ["0", "1", "2"], ["Bag", "Coat", "1", "1"]):
+        with pytest.raises(DataError, match=r"small has the classes .*which are not among"):
+            fashion().with_classes(names)
+
+
+def test_labels_without_names_count_them(tmp_path: Path) -> None:
+    found = data.load(write_npz(tmp_path / "a.npz"))
+    assert found.with_classes(["cat", "dog", "cow", "hen"]).y_train.tolist() == Y_TRAIN.tolist()
+    assert found.with_classes(["2", "1", "0"]).y_train.tolist() == (2 - Y_TRAIN).tolist()
+    for names in (["cat", "dog"], ["1", "2", "3"], ["cat", "1", "2"]):
+        with pytest.raises(DataError, match="a has the classes"):
+            found.with_classes(names)
+    digits = data.load("digits")  # these numbers are names
+    with pytest.raises(DataError, match="digits has the classes 0, 1"):
+        digits.with_classes([f"number {i}" for i in range(10)])
+
+
+def test_undivided(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(csv_text())
+    whole, found = data.load(path, divide=False), data.load(path)
+    assert (len(whole.x_train), len(whole.x_test)) == (0, 12)
+    assert_same(whole.divided(), (found.x_train, found.y_train, found.x_test, found.y_test))
+    assert whole.undivided == found.undivided != ""
+    assert whole.divided().source == found.source
+    path.write_text(csv_text().replace("255", "254", 1))
+    assert data.load(path, divide=False).undivided != whole.undivided
+    path.write_text("0,1\n1,200\n")  # no class with two samples
+    assert len(data.load(path, divide=False).y_test) == 2
+    assert data.load(write_npz(tmp_path / "b.npz"), divide=False).undivided == ""
 
 
 # ---- split, one_hot, batches -----------------------------------------------------------------------------------------

@@ -85,6 +85,117 @@ def test_train_and_test_above(shapes: Path, tmp_path: Path) -> None:
         data.load(folder)
 
 
+def draw_classes(folder: Path, count: int = 3) -> None:
+    for shape in ("bar", "ring"):
+        for i in range(count):
+            draw(folder / shape / f"{i}.png", shape, i)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train", "test"),
+        ("training", "testing"),
+        ("Train", "Test"),
+        ("TRAINING", "Testing"),
+        ("seg_train", "seg_test"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("training_set", "test_set"),
+        ("trainset", "testset"),
+        ("Training Images", "Test Images"),
+        ("asl_alphabet_train", "asl_alphabet_test"),
+        ("train", "val"),
+        ("train", "valid"),
+        ("Train", "Validation"),
+        ("training", "dev"),
+        ("train-data", "eval"),
+    ],
+)
+def test_spellings_of_a_division(tmp_path: Path, train: str, test: str) -> None:
+    draw_classes(tmp_path / "set" / train)
+    draw_classes(tmp_path / "set" / test, 1)
+    found = data.load(tmp_path / "set")
+    assert found.classes == ("bar", "ring")
+    assert (len(found.x_train), len(found.x_test)) == (6, 2)
+    assert f"{test.partition('/')[0]}/ for testing" in found.source
+
+
+def test_validation_beside_a_test_set_is_for_training(tmp_path: Path) -> None:
+    for part, count in (("train", 3), ("val", 2), ("test", 1)):
+        draw_classes(tmp_path / "set" / part, count)
+    found = data.load(tmp_path / "set")
+    assert found.classes == ("bar", "ring")
+    assert (len(found.x_train), len(found.x_test)) == (10, 2)
+    assert "val/ for training, too" in found.source
+    draw(tmp_path / "set" / "val" / "vee" / "a.png", "vee")
+    with pytest.raises(DataError, match=r"vee: a class that is not in .*train, which has bar, ring"):
+        data.load(tmp_path / "set")
+
+
+def test_folders_without_labels_are_left_out(tmp_path: Path) -> None:
+    draw_classes(tmp_path / "set" / "seg_train", 5)
+    draw(tmp_path / "set" / "seg_pred" / "a.png", "bar")
+    draw(tmp_path / "set" / "test1" / "a.png", "bar")
+    found = data.load(tmp_path / "set")
+    assert (found.classes, len(found.x_train), len(found.x_test)) == (("bar", "ring"), 8, 2)
+    assert "seg_pred/ left out" in found.source and "test1/ left out" in found.source
+
+
+@pytest.mark.parametrize("around", ["letters", "a/b/c", "letters/letters", "test"])
+def test_a_folder_round_the_folder(tmp_path: Path, around: str) -> None:
+    draw_classes(tmp_path / "unzipped" / around)
+    draw(tmp_path / "unzipped" / "__MACOSX" / "letters" / "._a.png", "bar")
+    draw(tmp_path / "unzipped" / ".thumbnails" / "a.png", "bar")
+    (tmp_path / "unzipped" / "readme.txt").write_text("about it")
+    inner = tmp_path / "unzipped" / around
+    with pytest.raises(DataError, match=f"a folder round the one with the classes bar, ring; accepted: {inner}$"):
+        data.load(tmp_path / "unzipped")
+    (inner / "__MACOSX").mkdir()
+    (inner / ".DS_Store").mkdir()
+    assert data.load(inner).classes == ("bar", "ring")
+
+
+def test_train_alone_is_divided(tmp_path: Path) -> None:
+    draw_classes(tmp_path / "set" / "Train", 5)
+    (tmp_path / "set" / "__MACOSX" / "Train" / "bar").mkdir(parents=True)
+    found = data.load(tmp_path / "set")
+    assert (found.classes, len(found.x_train), len(found.x_test)) == (("bar", "ring"), 8, 2)
+
+
+def test_classes_that_are_called_like_parts(tmp_path: Path) -> None:
+    """Of pictures themselves, with other classes beside, these are names like any other."""
+    for name in ("bus", "train", "test"):
+        draw(tmp_path / "vehicles" / name / "a.png", "bar")
+        draw(tmp_path / "vehicles" / name / "b.png", "ring")
+    assert data.load(tmp_path / "vehicles").classes == ("bus", "test", "train")
+
+
+def test_divisions_that_cannot_be_told(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        draw(tmp_path / "unlabelled" / part / "a.png", "bar")
+    with pytest.raises(DataError, match="test/ and train/ hold no sub-folder of pictures for each class"):
+        data.load(tmp_path / "unlabelled")
+    for part in ("test", "val"):
+        draw_classes(tmp_path / "untrained" / part)
+    with pytest.raises(DataError, match="are test/, val/ classes, or parts of a data set"):
+        data.load(tmp_path / "untrained")
+    for part in ("train", "training"):
+        draw_classes(tmp_path / "twice" / part)
+    with pytest.raises(DataError, match="train/ and training/ are both for train; accepted: one of them"):
+        data.load(tmp_path / "twice")
+    for part in ("train", "more"):
+        draw_classes(tmp_path / "mixed" / part)
+    with pytest.raises(DataError, match="are more/, train/ classes, or parts of a data set"):
+        data.load(tmp_path / "mixed")
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    (tmp_path / "circle").mkdir()
+    (tmp_path / "circle" / "again").symlink_to(tmp_path / "circle")
+    with pytest.raises(DataError, match="circle: this is a folder round the one with the classes again"):
+        data.load(tmp_path / "circle")
+
+
 def test_order_of_classes(tmp_path: Path) -> None:
     for name in ("10", "9", "b", "a", "1"):
         draw(tmp_path / "numbers" / name / "x.png", "bar")

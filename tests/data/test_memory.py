@@ -56,7 +56,7 @@ def refused(path: Path, message: str, most: int = REFUSED) -> None:
         ("", "1,\U0001f600", 10 * MB, "line 1 is longer than"),
         ("1,2\n", ",", MOST_LINE, "line 2 has 2097153 fields, the lines before have 2"),
         ("", "1,", MOST_LINE // 2, "line 1, field 1048577: ''"),
-        ("1", ",2", MOST_LINE // 2 - 1, "no test set can be split off"),
+        ("1", ",2", MOST_LINE // 2 - 1, "the first column holds 1 alone"),
         ("x", ",x", MOST_LINE // 2 - 1, "no line with numbers"),
         ("", "1,255\n", MB, "line 1000002, field 1: 'x'"),
     ],

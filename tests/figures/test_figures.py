@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from pynet import data, figures, metrics
 from pynet.training.history import History
 
 Array = np.ndarray[Any, Any]
+BOTH_TEMPERATURES = ["temperature 0.5", "temperature 2"]
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +67,10 @@ def drawn(figure: Any) -> Any:
     return figure
 
 
+def legend(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 # ---- each figure -----------------------------------------------------------------------------------------------------
 
 
@@ -72,16 +79,33 @@ def test_curves_are_the_history() -> None:
     b = History([9.0], [0.9])
     figure = drawn(figures.curves({"a": a, "b": b}))
     losses, accuracies = figure.axes
-    assert [line.get_label() for line in losses.lines] == ["a training", "a validation", "b training"]
-    assert_array_equal(losses.lines[0].get_xydata(), [[1, 3], [2, 2], [3, 1]])
-    assert_array_equal(losses.lines[1].get_ydata(), [3.5, 2.5, 1.5])
-    assert_allclose(accuracies.lines[1].get_ydata(), [5, 15, 25])
-    assert_allclose(accuracies.lines[2].get_xydata(), [[1, 90]])
+    training, _, validation, _ = losses.lines
+    assert_array_equal(training.get_xydata(), [[1, 3], [2, 2], [3, 1]])
+    assert_array_equal(validation.get_ydata(), [3.5, 2.5, 1.5])
+    assert_allclose(accuracies.lines[2].get_ydata(), [5, 15, 25])
+    assert_allclose(accuracies.lines[3].get_xydata(), [[1, 90]])
     styles = [(line.get_linestyle(), line.get_marker(), line.get_color()) for line in losses.lines]
-    assert len(set(styles)) == 3
+    assert len(set(styles)) == 4
+    assert figure.get_suptitle() == "training of a, b"
+    assert legend(losses)[2] == "b training: 9 at the end"
     for empty in ({}, History(), {"a": History()}):
         with pytest.raises(ValueError, match="no epoch to draw"):
             figures.curves(empty)
+
+
+def test_curves_name_the_best_epoch_and_the_last_values() -> None:
+    history = History([3, 2, 1], [0.1, 0.2, 0.3], [3.5, 1.5, math.nan], [0.05, 0.15, 0.15], [1, 1, 1])
+    figure = drawn(figures.curves(history, name="digits"))
+    assert figure.get_suptitle() == "digits: 3 epochs, validation loss lowest in epoch 2"
+    losses, accuracies = figure.axes
+    assert legend(losses) == ["training: 1 at the end", "validation: nan at the end, lowest 1.5 in epoch 2"]
+    assert legend(accuracies)[1] == "validation: 15.00 % at the end, highest 15.00 % in epoch 2"
+    [star] = [line for line in losses.lines if line.get_marker() == "*"]
+    assert_array_equal(star.get_xydata(), [[2, 1.5]])
+    one = drawn(figures.curves(History([1.0], [0.5])))
+    assert one.get_suptitle() == "training: 1 epoch"
+    assert not [line for line in one.axes[0].lines if line.get_marker() == "*"]
+    assert one.axes[0].get_xlim() == (0.5, 1.5)  # no epoch 0
 
 
 def test_weights_are_the_weights(net: pynet.Network) -> None:
@@ -92,8 +116,8 @@ def test_weights_are_the_weights(net: pynet.Network) -> None:
         assert_array_equal(picture, W[:, unit].reshape(8, 8))
     assert titles(figure)[:12] == [str(unit) for unit in range(12)]
     low, high = figure.axes[0].images[0].get_clim()
-    assert -low == high == pytest.approx(np.percentile(abs(W), 99.5), rel=1e-5)
-    [histogram] = [axes for axes in figure.axes if axes.patches and axes.get_ylabel() == "how many"]
+    assert -low == high == pytest.approx(np.percentile(abs(W[:, :12]), 99.5), rel=1e-5)
+    [histogram] = [axes for axes in figure.axes if axes.patches and axes.get_ylabel() == "weights"]
     assert sum(bar.get_height() for bar in histogram.patches) == W.size
     assert figure.get_suptitle() == "weights of layer 0, dense(32): the first 12 of 32 units"
     second = figures.weights(net, layer=2)
@@ -140,16 +164,23 @@ def test_mistakes_are_the_worst(net: pynet.Network, digits: data.Dataset) -> Non
         assert_array_equal(picture, digits.x_test[i])
         assert title == f"{digits.y_test[i]} taken for {said[i]}\n{100 * p[i].max():.2f} %, sample {i}"
     right = said == digits.y_test
+    assert figure.get_suptitle() == f"the 6 worst of {len(wrong)} mistakes in 355 samples"
+    all_of_them = figures.mistakes(net, digits.x_test[wrong], digits.y_test[wrong], most=len(wrong))
+    assert all_of_them.get_suptitle() == f"{len(wrong)} mistakes in {len(wrong)} samples, the worst first"
     none = drawn(figures.mistakes(net, digits.x_test[right], digits.y_test[right]))
-    assert f"there is none in {right.sum()} samples" in [text.get_text() for text in none.texts]
+    assert (none.axes, none.get_suptitle()) == ([], f"no mistake in {right.sum()} samples")
 
 
 def test_filters_and_maps_are_those_of_the_convolution(digits: data.Dataset) -> None:
     net = pynet.Network("input(1,8,8) conv(6,3) relu maxpool(2) dense(10) softmax", seed=1)
     W, x = net.layers[0].W, digits.x_test[3]
-    shown = pictures(drawn(figures.filters(net)))
-    for i in range(6):
-        assert_array_equal(shown[i], W[:, :, 0, i])
+    W[..., 1] /= 1000  # it is not grey all the same
+    figure = drawn(figures.filters(net))
+    for i, (picture, title) in enumerate(zip(pictures(figure)[:6], titles(figure), strict=False)):
+        largest = abs(W[:, :, 0, i]).max()
+        assert_allclose(picture, W[:, :, 0, i] / largest, rtol=1e-6)
+        assert title == f"{i}: ±{largest:.2g}"
+    assert figure.axes[1].images[0].get_clim() == (-1, 1)
     figure = drawn(figures.feature_maps(net, x))
     assert figure.get_suptitle() == "what layer 1, relu, makes of it: 6 of 6 maps"
     image, *maps = pictures(figure)[:7]
@@ -157,6 +188,11 @@ def test_filters_and_maps_are_those_of_the_convolution(digits: data.Dataset) -> 
     for i in range(6):  # by the definition: each place is the sum over its patch
         sums = [[(W[:, :, 0, i] * x[r : r + 3, c : c + 3] / 255).sum() for c in range(6)] for r in range(6)]
         assert_allclose(maps[i], np.maximum(sums, 0), atol=1e-5)
+    deep = pynet.Network("input(2,6,6) conv(4,3) dense(3) softmax")
+    figure = drawn(figures.filters(deep))
+    assert figure.get_suptitle().endswith("4 of 4, the mean over 2 channels")
+    mean = deep.layers[0].W.mean(axis=2)
+    assert_allclose(pictures(figure)[3], mean[..., 3] / abs(mean[..., 3]).max(), rtol=1e-5, atol=1e-7)
     assert figures.feature_maps(net, x, layer=2).get_suptitle().startswith("what layer 2, maxpool(2), makes")
     for wrong in (3, 4):
         with pytest.raises(ValueError, match=f"layer {wrong} puts out .10,., no pictures; accepted: 0, 1, 2"):
@@ -179,13 +215,34 @@ def test_noise_says_its_numbers(net: pynet.Network) -> None:
     )
 
 
+def test_the_axis_of_noise_runs_from_0_to_100(digits: data.Dataset) -> None:
+    certain = pynet.Network("input(64) dense(10) softmax")
+    certain.layers[0].b[3] = 1000
+    figure = drawn(figures.noise(certain, n=50))
+    histogram = figure.axes[-1]
+    assert histogram.get_xlim() == (0, 100)
+    assert histogram.patches[-1].get_height() == 50
+    assert [text.get_text() for text in histogram.get_xticklabels()] == ["0", "20", "40", "60", "80", "100"]
+    linear = pynet.Network("input(64) dense(10) loss(mse)")  # its outputs are no confidences
+    linear.layers[0].b[...] = 1000
+    figure = drawn(figures.noise(linear, n=50))
+    assert "sure" not in figure.get_suptitle()
+    assert figure.axes[-1].get_xlabel() == "largest output"
+    assert figure.axes[-1].xaxis.get_offset_text().get_text() == ""
+
+
 def test_temperatures_are_the_probabilities(net: pynet.Network, digits: data.Dataset) -> None:
     figure = drawn(figures.temperatures(net, digits.x_test[7], at=(0.5, 2), truth=3))
     assert_array_equal(pictures(figure)[0], digits.x_test[7])
-    bars = figure.axes[1].containers
-    for container, temperature in zip(bars, (0.5, 2), strict=True):
-        heights = [bar.get_height() for bar in container]
-        assert_allclose(heights, 100 * net.predict_proba(digits.x_test[7:8], temperature)[0], rtol=1e-5)
+    assert titles(figure) == [f"it is 3,\nthe network says {net.predict(digits.x_test[7:8])[0]}", *BOTH_TEMPERATURES]
+    for axes, temperature in zip(figure.axes[1:], (0.5, 2), strict=True):
+        p = 100 * net.predict_proba(digits.x_test[7:8], temperature)[0]
+        assert_allclose([bar.get_width() for bar in axes.patches], p, rtol=1e-5)
+        assert [text.get_text() for text in axes.texts] == [f" {share:.1f}" for share in p]  # none looks forgotten
+    many = pynet.Network("input(64) dense(60) softmax")
+    figure = drawn(figures.temperatures(many, digits.x_test[7]))
+    likeliest = np.argsort(-many.predict_proba(digits.x_test[7:8])[0])[:10]
+    assert [text.get_text() for text in figure.axes[1].get_yticklabels()] == [str(c) for c in likeliest]
     with pytest.raises(ValueError, match="does not end in softmax"):
         figures.temperatures(pynet.Network("input(64) dense(10)"), digits.x_test[7])
 
@@ -216,6 +273,63 @@ def test_ascent_climbs(net: pynet.Network) -> None:
     for layer, units, message in ((9, [0], "layer is 9"), (2, [10], "unit is 10; layer 2 has 0 to 9")):
         with pytest.raises(ValueError, match=message):
             figures.looks_for(net, layer=layer, units=units)
+
+
+def test_saliency_is_the_gradient_of_the_score(digits: data.Dataset) -> None:
+    net = pynet.Network("input(1,8,8) conv(4,3) tanh dense(10) softmax", seed=3)
+    x = digits.x_test[5].astype(np.float64) / 255
+    said = int(net.predict(digits.x_test[5:6])[0])
+    truth = (said + 1) % 10
+    figure = drawn(figures.saliency(net, digits.x_test[5], truth=truth))
+    sample, magnitude, signed, magnitude_of_truth, signed_of_truth = pictures(figure)[:5]
+    assert_array_equal(sample, digits.x_test[5])
+
+    def scores(place: tuple[int, int], step: float) -> Array:
+        moved = x.copy()
+        moved[place] += step
+        net.forward(moved[None], training=False)
+        return net.layers[2].output[0].astype(np.float64)
+
+    for place in ((0, 0), (3, 4), (7, 2)):  # the slope of the scores before the softmax, from their differences
+        slope = (scores(place, 0.01) - scores(place, -0.01)) / 0.02
+        assert_allclose([signed[place], signed_of_truth[place]], slope[[said, truth]], atol=2e-3)
+    assert_array_equal(magnitude, abs(signed))
+    assert_array_equal(magnitude_of_truth, abs(signed_of_truth))
+    assert figure.get_suptitle().startswith(f"why {said} (")
+    assert f"It is {truth} (" in figure.get_suptitle()
+    assert len(pictures(figures.saliency(net, digits.x_test[5], truth=said))) == 3
+
+
+def test_saliency_of_colours_rows_and_single_outputs() -> None:
+    net = pynet.Network("input(3,6,5) dense(4) softmax", seed=1)
+    x = np.random.default_rng(0).random((3, 6, 5), dtype=np.float32)
+    W = net.layers[0].W[:, net.predict(x[None])[0]].reshape(3, 6, 5)
+    figure = drawn(figures.saliency(net, x))
+    assert_allclose(pictures(figure)[1], abs(W).max(axis=0), rtol=1e-6)
+    assert_allclose(pictures(figure)[2], W.mean(axis=0), rtol=1e-5, atol=1e-7)
+    row = pynet.Network("input(2) dense(1) sigmoid loss(mse)")
+    row.layers[0].W[:, 0] = (2, -3)
+    for sample, signs in (((1, 0), 1), ((0, 1), -1)):  # it says 1, it says 0
+        figure = drawn(figures.saliency(row, np.float32(sample), features=["width", "height"]))
+        assert [bar.get_width() for bar in figure.axes[1].patches] == [2 * signs, -3 * signs]
+        assert [text.get_text() for text in figure.axes[1].get_yticklabels()] == ["width", "height"]
+
+
+def test_rows_of_numbers_have_names_values_and_one_scale() -> None:
+    x = np.float32([[1, -2, 0.5], [4, 0, 3], [2, 2, 2]])
+    figure = drawn(figures.samples(x, [0, 1, 1], ["a", "b"], each=1, features=["width", "height", "cost in $"]))
+    for axes, row in zip(figure.axes, x, strict=False):
+        assert [bar.get_width() for bar in axes.patches] == list(row)
+        assert [text.get_text() for text in axes.texts] == [f" {value:.3g} " for value in row]
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["width", "height", r"cost in \$"]
+        assert min(axes.get_xticks()) < 0 < max(axes.get_xticks())
+    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
+    unnamed = drawn(figures.samples(np.tile(x, 7), [0, 1, 1]))  # 21 numbers: a bar each, the first and last with names
+    assert [text.get_text() for text in unnamed.axes[-1].get_xticklabels()] == ["input 0", "input 20"]
+    assert len(unnamed.axes[0].patches) == 21
+    assert any(text.get_text() for text in unnamed.axes[0].get_yticklabels())
+    plane = figures.boundary(pynet.Network("input(2) dense(2) softmax"), x[:, :2], [0, 1, 1], features=["a", "b"])
+    assert (plane.axes[0].get_xlabel(), plane.axes[0].get_ylabel()) == ("a", "b")
 
 
 def test_boundary_is_where_the_answers_change() -> None:
@@ -284,6 +398,32 @@ def test_save(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"accepted suffixes: \.png"):
         figures.save(figures.curves(History([2, 1], [0.5, 1])), "a.gif")
     assert sorted(path.name for path in folder.iterdir()) == ["a.pdf", "a.png", "a.svg"]
+
+
+WITH_SETTINGS = """
+import sys, warnings, numpy as np, pynet
+from pynet import figures
+if "early" in sys.argv:
+    import matplotlib
+net = pynet.Network("input(64) dense(10) softmax")
+for figure in (figures.weights(net), figures.noise(net, n=50), figures.saliency(net, np.zeros((8, 8), np.uint8))):
+    figures.save(figure, "a.png")
+    assert figure._repr_png_().startswith(b"\\x89PNG")  # what a notebook shows
+import matplotlib
+before = matplotlib.rc_params_from_file(matplotlib.matplotlib_fname())
+print([name for name in before if name != "backend" and before[name] != matplotlib.rcParams[name]])
+print("pyplot" in dir(matplotlib), matplotlib.rcParams["text.usetex"])
+"""
+
+
+@pytest.mark.parametrize("backend", ["inline", "module://matplotlib_inline.backend_inline", "agg"])
+def test_settings_of_users_and_notebooks(folder: Path, backend: str) -> None:
+    Path("matplotlibrc").write_text("text.usetex: True\nfigure.facecolor: black\naxes.grid: True\n")
+    environment = os.environ | {"MPLBACKEND": backend, "PATH": "/nonexistent"}  # no latex there
+    early = ["early"] if backend == "agg" else []
+    command = [sys.executable, "-c", WITH_SETTINGS, *early]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\nFalse True\n", "")
 
 
 def test_matplotlib_is_imported_when_it_is_used() -> None:

@@ -54,10 +54,17 @@ def test_failed_export_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         ({"0.W": np.zeros((5, 4))}, r"0.W has shape \(5, 4\); the network's 0.W is \(4, 5\)"),
         ({"0.b": np.zeros((2, 2))}, r"0.b has shape \(2, 2\)"),
         ({"0.b": np.array(list("abcde"))}, "0.b has dtype <U1; accepted: numbers"),
+        ({"0.W": np.full((4, 5), 1e300)}, r"0\.W holds 1e\+300 at index \(0, 0\); accepted: finite float32"),
+        ({"0.b": np.array([0, np.nan, 1, 2, 3], np.float16)}, r"0\.b holds nan at index \(1,\)"),
         ({"extra": np.zeros(3)}, "extra belong to no parameter"),
         ({"net": None}, 'no text of a network under "net"'),
         ({"net": np.array("input(4) dens(5)")}, "did you mean dense"),
         ({"0.b": np.array([None] * 5, dtype=object)}, "0.b has dtype object"),
+        (
+            {"0.b": np.array([0, 1, np.nan, 2, np.inf])},
+            r"0.b holds nan at index \(2,\); accepted: finite float32 numbers",
+        ),
+        ({"0.W": np.where(np.eye(4, 5), 1, -1e39)}, r"0.W holds -1e\+39 at index \(0, 1\)"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:

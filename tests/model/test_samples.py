@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from pynet import SGD, Network, kernels
+from pynet import SGD, Network, explain, kernels
+from pynet.data import batches, one_hot, split
+from pynet.training.learning_rate import find_lr
 
 Array = np.ndarray[Any, Any]
 
@@ -67,6 +71,79 @@ def test_floats_are_taken_as_they_are() -> None:
     assert_array_equal(net.predict_proba([[255.0, 0.5]]), [[255, 0.5]])
     assert_array_equal(net.predict_proba(np.array([[255, 51]], np.uint8)), [[1, np.float32(0.2)]])
     assert_array_equal(net.predict_proba(np.array([[255, 0.5]], np.float16)), [[255, 0.5]])
+
+
+IMAGES = np.random.default_rng(0).normal(size=(6, 3, 4, 5)).astype(np.float32)
+GREY = IMAGES[:, :1]
+LAST = np.moveaxis(IMAGES, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("net", "x", "as_it_lies"),
+    [
+        ("input(3,4,5) relu", IMAGES.reshape(6, 60), IMAGES),
+        ("input(1,4,5) relu", GREY[:, 0], GREY),
+        ("input(1,4,5) relu", GREY.reshape(6, 20), GREY),
+        ("input(1,1,5) relu", GREY[:, 0, :1], GREY[:, :, :1]),
+        ("input(60) relu", LAST, LAST.reshape(6, 60)),
+        ("input(20) relu", GREY, GREY.reshape(6, 20)),
+    ],
+)
+def test_shapes_of_images(net: str, x: Array, as_it_lies: Array) -> None:
+    network = Network(net)
+    assert_array_equal(network.predict_proba(x), network.predict_proba(as_it_lies))
+    assert_array_equal(network.predict_proba(x).ravel(), np.maximum(as_it_lies, 0).ravel())
+
+
+COLOUR, ONE = "input(3,4,5) dense(2) softmax", "input(1,4,5) dense(2) softmax"
+
+
+@pytest.mark.parametrize(
+    ("net", "x", "message"),
+    [
+        (COLOUR, LAST, r"(6, 4, 5, 3), this network takes (n, 3, 4, 5) or (n, 60); np.moveaxis(x, 3, 1) puts the chan"),
+        (COLOUR, LAST[:1], "(1, 4, 5, 3), this network takes (n, 3, 4, 5) or (n, 60); np.moveaxis(x, 3, 1)"),
+        (COLOUR, LAST[0], "(4, 5, 3), this network takes (n, 3, 4, 5) or (n, 60); for one sample, np.moveaxis(x, 2, 0"),
+        (COLOUR, IMAGES[0], "(3, 4, 5), this network takes (n, 3, 4, 5) or (n, 60); for one sample, x[None]"),
+        (COLOUR, IMAGES[0].ravel(), "(60,), this network takes (n, 3, 4, 5) or (n, 60); for one sample, x[None]"),
+        (COLOUR, IMAGES.swapaxes(2, 3), "(6, 3, 5, 4), this network takes (n, 3, 4, 5) or (n, 60)"),
+        (COLOUR, IMAGES.reshape(6, 3, 20), "(6, 3, 20), this"),
+        (COLOUR, IMAGES.reshape(6, 12, 5), "(6, 12, 5), this"),
+        (COLOUR, IMAGES[..., None], "(6, 3, 4, 5, 1), this"),
+        (COLOUR, IMAGES.reshape(1, 6, 60), "(1, 6, 60), this"),
+        (ONE, np.moveaxis(GREY, 1, 3), "(6, 4, 5, 1), this network takes (n, 1, 4, 5) or (n, 4, 5) or (n, 20); np.m"),
+        (ONE, GREY[:, 0].swapaxes(1, 2), "(6, 5, 4), this network takes (n, 1, 4, 5) or (n, 4, 5) or (n, 20)"),
+        (ONE, GREY[:, :, None], "(6, 1, 1, 4, 5), this"),
+        (ONE, GREY[0, 0], "(4, 5), this network takes (n, 1, 4, 5) or (n, 4, 5) or (n, 20); for one sample, x[None]"),
+    ],
+)  # fmt: skip
+def test_layouts_that_only_have_the_right_size(net: str, x: Array, message: str) -> None:
+    network = Network(net)
+    y = np.zeros(len(x), int)
+    calls: list[Callable[[], object]] = [
+        lambda: network.predict(x),
+        lambda: network.forward(x),
+        lambda: network.evaluate(x, y),
+        lambda: network.train_step(x, y, SGD()),
+        lambda: network.fit(x, y),
+        lambda: network.input_gradient(x, y),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=re.escape(f"x has shape {message}")):
+            call()
+    assert network.updates == 0
+
+
+def test_a_sample_to_explain_has_the_layout_of_the_network() -> None:
+    network = Network(COLOUR)
+    seen = explain(network, IMAGES[0], 1)
+    for x in (IMAGES[:1], IMAGES[0].ravel(), IMAGES[:1].reshape(1, 60)):
+        again = explain(network, x, 1)
+        assert_array_equal(again.x, IMAGES[0])
+        assert again.loss == seen.loss
+    for x in (LAST[0], LAST[:1], IMAGES[0].T):
+        with pytest.raises(ValueError, match=r"x has shape .*, this network takes \(n, 3, 4, 5\)"):
+            explain(network, x, 1)
 
 
 def test_images_for_an_image_network() -> None:
@@ -271,9 +348,202 @@ def test_inputs_that_are_not_finite_are_named(table: str, spec: str, bad: float,
         kernels.set_threads(None)
 
 
-def test_targets_that_are_not_finite() -> None:
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_targets_that_are_not_finite_are_named(bad: float) -> None:
     net = Network(MSE)
     before = net.weights_sha256()
-    with pytest.raises(FloatingPointError, match="step 1 is not finite"):
-        net.train_step(X, ROWS * np.nan, SGD())
-    assert net.weights_sha256() == before
+    y = ROWS.copy()
+    y[2:, 3] = bad
+    found = f"y holds {bad} in sample 2, output 3; accepted: finite numbers"
+    with pytest.raises(FloatingPointError, match=f"the loss of step 1 is not finite; .*: {found}"):
+        net.train_step(X, y, SGD())
+    with pytest.raises(FloatingPointError, match=f"the loss on this data is not finite: {found}"):
+        net.evaluate(X, y)
+    net.forward(X)
+    with pytest.raises(FloatingPointError, match=f"not finite: {found}"):
+        net.loss(y)
+    for call in (lambda: net.fit(X, y), lambda: net.partial_fit(X, y), lambda: net.input_gradient(X, y)):
+        with pytest.raises(ValueError, match=f"^{found}$"):
+            call()
+    with pytest.raises(ValueError, match=f"^validation {found}$"):
+        net.fit(X, ROWS, validation=(X, y))
+    assert (net.weights_sha256(), net.updates) == (before, 0)
+
+
+def test_large_numbers_are_finite() -> None:
+    """Their sum is not, which says nothing of each."""
+    net = Network("input(12) dense(4)")
+    net.tensors["0.W"][...] = 0
+    x = np.full((5, 12), 3e38, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert net.fit(x, ROWS, epochs=1, optimizer=SGD(1e-38)).loss == [0.5]
+
+
+def test_the_first_of_several_inputs_that_are_not_finite_is_named() -> None:
+    net = Network(WIDE)
+    x, _ = samples(net, 300)
+    floats = x.astype(np.float32)
+    floats[17:, 9] = np.nan
+    for threads in (1, 2):
+        kernels.set_threads(threads)
+        with pytest.raises(ValueError, match="x holds nan in sample 17, feature 9"):
+            net.forward(floats)
+    kernels.set_threads(None)
+
+
+def test_a_gradient_that_is_not_finite_is_no_seed() -> None:
+    net = Network(SPEC)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"dy holds {bad}; accepted: finite numbers"):
+            net.input_gradient(X, dy=np.where(ROWS == 1, bad, 0))
+
+
+# ---- what is no array of numbers ----
+
+LINE = "input(12) dense(1)"
+NO_NUMBERS: dict[str, Any] = {
+    "None": None,
+    "dates": np.arange(5).astype("M8[D]"),
+    "durations": np.arange(5).astype("m8[s]"),
+    "complex": np.arange(5) + 1j,
+    "text": np.array(list("01234")),
+    "a list of text": list("01234"),
+    "bytes": np.array([b"0", b"1", b"2", b"3", b"4"]),
+    "objects": np.array([0, 1.5, True, "3", 4], object),
+    "records": np.zeros(5, [("a", "f4")]),
+    "masked": np.ma.masked_array(np.arange(5.0), mask=[0, 0, 0, 0, 1]),
+    "masked, with no mask": np.ma.masked_array(np.arange(5.0)),
+    "masked integers": np.ma.masked_array(np.arange(5), mask=[0, 0, 0, 0, 1]),
+    "a list with a masked number": [0.0, 1.0, 2.0, 3.0, np.ma.masked],
+}
+
+
+def refused(name: str, call: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=rf"^{name} (is None|is a masked array|has dtype [^;]*); accepted: "):
+        call()
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_what_is_no_array_of_numbers(kind: str) -> None:
+    given = NO_NUMBERS[kind]
+    line, net = Network(LINE), Network(SPEC)
+    before = line.weights_sha256() + net.weights_sha256()
+    for network in (line, net):
+        refused("y", lambda network=network: network.evaluate(X, given))
+        if kind != "None":  # fit without y takes batches
+            refused("y", lambda network=network: network.fit(X, given))
+            refused("y", lambda network=network: network.fit(X, given, class_weight={0: 2}))
+            refused("sample_weight", lambda network=network: network.fit(X, Y, sample_weight=given))
+            refused("sample_weight", lambda network=network: network.train_step(X, Y, SGD(), given))
+        refused("y", lambda network=network: network.train_step(X, given, SGD()))
+        refused("y", lambda network=network: network.partial_fit(X, given))
+        network.forward(X)
+        refused("y", lambda network=network: network.loss(given))
+    assert line.weights_sha256() + net.weights_sha256() == before
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_inputs_that_are_no_numbers(kind: str) -> None:
+    given: Any = NO_NUMBERS[kind]
+    if isinstance(given, np.ndarray):
+        given = np.repeat(given[:, None], 12, axis=1)
+    elif given is not None:
+        given = [[one] * 12 for one in given] if "masked" not in kind else [np.ma.masked_array(X[0])] * 5
+    net = Network(SPEC)
+    calls: list[Callable[[], object]] = [
+        lambda: net.predict(given),
+        lambda: net.predict_proba(given),
+        lambda: net.forward(given),
+        lambda: net.evaluate(given, Y),
+        lambda: net.train_step(given, Y, SGD()),
+        lambda: net.fit(given, Y),
+        lambda: net.fit([(given, Y)]),
+        lambda: net.input_gradient(given, Y),
+        lambda: net.input_gradient(given, dy=ROWS),
+        lambda: net.fit(X, Y, validation=(given, Y)),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"x (is None|is a masked array|has dtype [^;]*); accepted: "):
+            call()
+    assert net.updates == 0
+
+
+def test_masks_are_not_lost_on_the_way() -> None:
+    x, y = np.ma.masked_array(np.repeat(X, 4, axis=0), mask=True), np.ma.masked_array(np.arange(20) % 4, mask=False)
+    net = Network(SPEC)
+    for name, call in (
+        ("x", lambda: net.fit(x, y.data, validation_split=0.5)),
+        ("y", lambda: net.fit(x.data, y, validation_split=0.5)),
+        ("x", lambda: split(x, y.data, 0.5)),
+        ("y", lambda: batches(x.data, y)),
+        ("y", lambda: one_hot(y, 4)),
+        ("x", lambda: find_lr(net, (x, y.data))),
+        ("x", lambda: explain(net, x[0], 1)),
+    ):
+        refused(name, call)
+
+
+def test_memory_maps_and_other_arrays_are_taken(tmp_path: Any) -> None:
+    net = Network(SPEC)
+    x, y = samples(net, 20)
+    np.save(tmp_path / "x.npy", x)
+    assert_array_equal(net.predict(np.load(tmp_path / "x.npy", mmap_mode="r")), net.predict(x))
+    assert net.evaluate(x, y.tolist()) == net.evaluate(x, y.astype(np.uint64)) == net.evaluate(x, y)
+    assert Network(LINE).evaluate(x, y > 1).samples == 20
+    assert net.evaluate(x, y, y > 1).samples == 20
+
+
+# ---- weights of classes ----
+
+
+@pytest.mark.parametrize(
+    ("net", "y", "weights", "message"),
+    [
+        (MSE, ROWS * 0.5, [1, 1, 1, 1], "class_weight needs classes; these targets are real numbers"),
+        (MSE, ROWS + ROWS[::-1], [1, 1, 1, 1], "class_weight needs classes"),
+        (MSE, ROWS * 0, [1, 1, 1, 1], "class_weight needs classes"),
+        (MSE, ROWS * np.nan, [1, 1, 1, 1], "class_weight needs classes"),
+        (LINE, np.arange(5) / 2, [1, 1], "class_weight needs classes"),
+        (LINE, (np.arange(5) / 2)[:, None], [1, 1], "class_weight needs classes"),
+        (LINE, np.full(5, np.nan), [1, 1], "class_weight needs classes"),
+        (LINE, np.full(5, np.inf), [1, 1], "labels run from inf to inf; this network takes 0 to 1"),
+        (SPEC, Y + 4, [1, 1, 1, 1], "labels run from 4 to 4"),
+        (SPEC, Y, "balanced", "class_weight is 'balanced'; accepted: a number for each class, or {class: weight}"),
+        (SPEC, Y, 3, "class_weight is 3; accepted"),
+        (SPEC, Y, [1, 1, 1], "class_weight has 3 numbers; this network has 4 classes"),
+        (SPEC, Y, np.ones((4, 1)), "class_weight has 4 numbers"),
+        (SPEC, Y, np.ma.ones(4), "class_weight is a masked array"),
+        (SPEC, Y, ["1", "1", "1", "1"], "class_weight of 0 is 1; accepted: a finite number"),
+        (SPEC, Y, {0: 1j}, "class_weight of 0 is 1j"),
+        (SPEC, Y, {0: None}, "class_weight of 0 is None"),
+        (SPEC, Y, np.arange(4).astype("M8[D]"), "class_weight of 0 is 1970-01-01"),
+        (SPEC, Y, {"0": 1}, "class_weight names the class '0'; this network has 0 to 3"),
+        (SPEC, Y, {0.5: 1}, r"class_weight names the class 0\.5"),
+        (SPEC, Y, {0: np.nan}, "class_weight of 0 is nan"),
+    ],
+)  # fmt: skip
+def test_class_weights_that_are_refused(net: str, y: Any, weights: Any, message: str) -> None:
+    network = Network(net)
+    with pytest.raises(ValueError, match=message):
+        network.fit(X, y, class_weight=weights)
+    assert network.updates == 0
+
+
+def test_labels_and_one_hot_rows_have_classes() -> None:
+    y = np.array([0, 1, 2, 3, 0])
+    x = np.random.default_rng(0).normal(size=(5, 12))
+    sums = set()
+    for labels, weights in (
+        (y, [1, 2, 3, 4]),
+        (ROWS, {1: 2, 2: 3.0, 3: np.float32(4)}),
+        (ROWS.astype(bool), np.array([1, 2, 3, 4])),
+        (y.tolist(), {np.int64(1): 2, 2: 3, 3: 4}),
+    ):
+        net = Network(SPEC)
+        net.fit(x, labels, epochs=2, class_weight=weights)
+        sums.add(net.weights_sha256())
+    assert len(sums) == 1
+    binary = {Network("input(12) dense(1) sigmoid loss(bce)").fit(x, one, epochs=1, class_weight=[1, 2]).loss[0]
+              for one in (y % 2, (y % 2).astype(float), (y % 2 == 1)[:, None])}  # fmt: skip
+    assert len(binary) == 1

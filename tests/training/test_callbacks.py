@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from pynet.schedules import Cosine
 from pynet.training.callbacks import EVENTS, Run
 
 XV, YV = clouds(100, seed=1)
+NAN = math.nan
 
 
 class Diary(Callback):
@@ -136,6 +139,16 @@ def test_what_is_no_callback() -> None:
         (EarlyStopping(2, min_delta=0.5), [3.0, 2.6, 2.4], 2, False),
         (EarlyStopping(2, monitor="val_accuracy"), [0.5, 0.6, 0.55, 0.6], 1, True),
         (EarlyStopping(2, monitor="val_accuracy", min_delta=0.1), [0.5, 0.55, 0.65], 2, False),
+        (EarlyStopping(2, monitor="val_mae", mode="min"), [3.0, 2.0, 2.5], 1, False),
+        (EarlyStopping(2, monitor="val_mae", mode="max"), [3.0, 2.0, 2.5], 0, True),
+        (EarlyStopping(2, monitor="val_f1"), [0.5, 0.6, 0.55], 1, False),
+        (EarlyStopping(2, monitor="val_f1", mode="max"), [NAN, 0.1, 0.2], 2, False),
+        (EarlyStopping(2, monitor="val_f1", mode="max"), [0.1, NAN, NAN], 0, True),
+        (EarlyStopping(2, monitor="val_f1", mode="max"), [0.1, NAN, 0.2], 2, False),
+        (EarlyStopping(2, monitor="val_f1", mode="max"), [NAN], -1, False),
+        (EarlyStopping(2, monitor="val_f1", mode="max"), [NAN, NAN], -1, True),
+        (EarlyStopping(2, monitor="val_ratio", mode="max"), [math.inf, 0.1, 0.2], 2, False),
+        (EarlyStopping(2, monitor="val_ratio", mode="min"), [-math.inf, 0.2, 0.1], 2, False),
     ],
 )
 def test_the_rule_of_early_stopping(stopping: EarlyStopping, values: list[float], best: int, over: bool) -> None:
@@ -148,7 +161,7 @@ def test_early_stopping_restores_the_best_weights(monitor: str, restore: bool) -
     def recall(y: Array, p: Array) -> float:
         return float((p.argmax(axis=1) == y)[y == 1].mean())
 
-    stopping = EarlyStopping(3, monitor=monitor, restore_best=restore)
+    stopping = EarlyStopping(3, monitor=monitor, restore_best=restore, mode="max" if monitor == "val_recall" else None)
     options: dict[str, Any] = {"validation": (XV, YV), "metrics": {"recall": recall}, "optimizer": SGD(0.5)}
     net = Network(SPEC)
     history = net.fit(X, Y, epochs=200, early_stopping=stopping, **options)
@@ -187,12 +200,71 @@ def test_running_statistics_are_restored_too() -> None:
         ({"patience": 0}, "patience is 0; accepted: 1 epoch or more"),
         ({"min_delta": -1.0}, r"min_delta is -1\.0; accepted: a finite number, 0 or more"),
         ({"min_delta": float("nan")}, "min_delta is nan"),
+        ({"mode": "lowest"}, "mode is 'lowest'; accepted: 'min', 'max', or None"),
         ({}, "early stopping monitors 'val_loss'; this training has loss, accuracy$"),
     ],
 )
 def test_bad_early_stopping(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Network(SPEC).fit(X, Y, early_stopping=EarlyStopping(**options))
+
+
+def fit_with_metric(values: list[float], **options: Any) -> tuple[Network, History]:
+    """Trains with a metric that has these values, one an epoch."""
+    rest = iter(values)
+    net = Network(SPEC)
+    stopping = EarlyStopping(2, monitor="val_metric", **options)
+    metrics = {"metric": lambda y, p: next(rest)}
+    return net, net.fit(X, Y, epochs=len(values), validation=(XV, YV), metrics=metrics, early_stopping=stopping)
+
+
+def after(epochs: int) -> str:
+    net = Network(SPEC)
+    net.fit(X, Y, epochs=epochs)
+    return net.weights_sha256()
+
+
+@pytest.mark.parametrize(
+    ("values", "epochs", "best"),
+    [
+        ([NAN, 0.3, 0.6, 0.5, 0.4, 1.0], 5, 3),
+        ([0.3, NAN, NAN, 1.0], 3, 1),
+        ([math.inf, 0.3, 0.2, 0.1], 4, 2),
+        ([NAN, NAN, NAN], 2, 2),
+    ],
+)
+def test_an_epoch_whose_metric_is_not_finite_is_never_the_best(values: list[float], epochs: int, best: int) -> None:
+    with pytest.warns(
+        RuntimeWarning, match=r"^epoch \d: val_metric is (nan|inf); early stopping never takes such"
+    ) as said:
+        net, history = fit_with_metric(values, mode="max")
+    assert len(said) == 1
+    assert said[0].filename == __file__
+    assert len(history.loss) == epochs
+    assert net.weights_sha256() == after(best)
+
+
+def test_which_way_a_metric_is_better() -> None:
+    values = [0.5, 0.7, 0.3, 0.4, 0.35]
+    net, _ = fit_with_metric(values, mode="min")
+    assert net.weights_sha256() == after(3)
+    message = r"early stopping takes a higher val_metric for better; mode='max' or mode='min' says which it is"
+    with pytest.warns(RuntimeWarning, match=message) as said:
+        net, history = fit_with_metric(values)
+    assert said[0].filename == __file__
+    assert len(history.loss) == 4
+    assert net.weights_sha256() == after(2)
+
+
+@pytest.mark.parametrize(
+    "monitor", ["loss", "accuracy", "val_loss", "val_accuracy", "val_top3_accuracy", "val_my_loss"]
+)
+def test_nothing_is_said_where_the_name_tells(monitor: str) -> None:
+    metrics = {"top3_accuracy": lambda y, p: 0.5, "my_loss": lambda y, p: 0.5}
+    stopping = EarlyStopping(2, monitor=monitor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Network(SPEC).fit(X, Y, epochs=1, validation=(XV, YV), metrics=metrics, early_stopping=stopping)
 
 
 # ---- what fit takes ----
@@ -234,17 +306,48 @@ def test_a_list_of_batches_has_a_length_that_a_schedule_can_use() -> None:
         (data.batches(X, Y), {"epochs": 2}, "no batches in epoch 2; a generator gives them once"),
         ([X], {}, r"batch 1 is a ndarray; accepted: \(x, y\)"),
         ([(X, Y), 3], {}, r"batch 2 is a int; accepted: \(x, y\)"),
-        ([(X, Y), (X, Y + 1)], {}, "labels run from 1 to 3; this network takes 0 to 2"),
-        ([(X, Y), (X * np.nan, Y)], {}, "x of batch 2 holds nan in sample 0, feature 0"),
+        ([(X, Y), (X, Y + 1)], {}, "batch 2: labels run from 1 to 3; this network takes 0 to 2"),
+        ([(X, Y), (X * np.nan, Y)], {}, "batch 2: x holds nan in sample 0, feature 0; accepted: finite numbers"),
+        (
+            [(X, np.full((200, 1), -np.inf))],
+            {"net": "input(6) dense(1)"},
+            "batch 1: y holds -inf in sample 0, output 0",
+        ),
+        ([(X, Y), (None, Y)], {}, "batch 2: x is None"),
         (Batches(), {"schedule": Cosine()}, "a schedule counts the steps of an epoch"),
         ([(X, Y)], {"sample_weight": [1]}, "sample_weight and class_weight are for arrays"),
-        ([(X, Y)], {"validation_split": 0.5}, "validation_split is for arrays"),
+        ([(X, Y)], {"validation_split": 0.5}, "a fraction for validation is for arrays"),
         ([(X, Y)], {"metrics": {"f1": max}}, "metrics f1: they need validation data"),
     ],
 )
 def test_batches_that_are_refused(x: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Network(SPEC).fit(x, **options)
+        Network(options.pop("net", SPEC)).fit(x, **options)
+
+
+class Promised(Batches):
+    """Four batches, whatever the length."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def test_a_length_that_is_wrong() -> None:
+    """A schedule would never come to its end, or end too early; nothing else depends on it."""
+    Network(SPEC).fit(Promised(4), epochs=2, schedule=Cosine())
+    with pytest.raises(ValueError, match="there were 4 batches in epoch 1, their length says 5"):
+        Network(SPEC).fit(Promised(5), epochs=2, schedule=Cosine())
+    for length in (0, 3):
+        with pytest.raises(ValueError, match=f"there are more batches than their length says: {length}"):
+            Network(SPEC).fit(Promised(length), epochs=2, schedule=Cosine())
+    net, twin = Network(SPEC), Network(SPEC)
+    net.fit(Promised(9), epochs=2)
+    twin.fit(Batches(), epochs=2)
+    assert net.weights_sha256() == twin.weights_sha256()
 
 
 def test_a_split_that_leaves_a_class_without_validation() -> None:
@@ -271,6 +374,35 @@ def test_metrics_are_measured_on_the_validation_data_after_each_epoch() -> None:
     assert History.from_note(history.note()).columns()["val_largest"] == seen
 
 
+@pytest.mark.parametrize(
+    ("metrics", "error", "message"),
+    [
+        ({"accuracy": max}, ValueError, "metrics has 'accuracy', but the history has a val_accuracy of its own"),
+        ({"f1": max, "loss": max}, ValueError, "metrics has 'loss', but the history has a val_loss of its own"),
+        ({"f1-score": max}, ValueError, "metrics has 'f1-score'; accepted: names of letters, digits and _"),
+        ({3.5: max}, ValueError, r"metrics has 3\.5; accepted: names"),
+        ({"f1": 0.5}, TypeError, r"metrics is \{'f1': 0\.5\}; accepted: "),
+    ],
+)
+def test_metrics_that_are_refused_before_the_training(metrics: Any, error: type[Exception], message: str) -> None:
+    net = Network(SPEC)
+    with pytest.raises(error, match=message):
+        net.fit(X, Y, validation=(XV, YV), metrics=metrics)
+    assert net.updates == 0
+
+
+@pytest.mark.parametrize("value", [None, "0.5", 1j, [0.5], np.ones(3), np.ma.masked, np.datetime64("2020-01-01")])
+def test_what_is_no_figure(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"metric f1 gave .*; accepted: a number"):
+        Network(SPEC).fit(X, Y, epochs=1, validation=(XV, YV), metrics={"f1": lambda y, p: value})
+
+
+@pytest.mark.parametrize("value", [1, 0.5, True, np.float32(0.5), np.array(2), np.int64(3)])
+def test_what_is_a_figure(value: Any) -> None:
+    history = Network(SPEC).fit(X, Y, epochs=1, validation=(XV, YV), metrics={"f1": lambda y, p: value})
+    assert history.columns()["val_f1"] == [float(value)]
+
+
 def test_partial_fit_goes_on_from_piece_to_piece() -> None:
     net, twin = Network(SPEC, seed=3), Network(SPEC, seed=3)
     steps = 0
@@ -295,4 +427,4 @@ def test_a_loss_that_is_not_finite_names_the_layer() -> None:
     net.tensors["2.2.W"][...] = 3e38
     message = r"epoch 1, batch 1: the loss is not finite: layer 2\.2, dense\(8\), puts out inf; a smaller learning rate"
     with pytest.raises(FloatingPointError, match=message):
-        net.fit(X + 10, Y, epochs=1)
+        net.fit(X, Y, epochs=1)

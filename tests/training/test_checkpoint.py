@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -210,9 +211,8 @@ def test_what_it_holds(tmp_path: Path) -> None:
     net = Network(SPEC)
     net.fit(X, Y, epochs=1, optimizer=Adam())
     best = {name: tensor + 1 for name, tensor in net.tensors.items()}
-    state = checkpoint.State(
-        {"a": "ü\0"}, [{"loss": 0.1}], {"loss": 1 / 3}, 2.5, net.optimizer_state, net.updates, best, True
-    )
+    rows, stats = [{"loss": 0.1, "accuracy": 0, "seconds": 1}], {"loss": 1 / 3, "correct": 2, "samples": 3, "steps": 1}
+    state = checkpoint.State({"a": "ü\0"}, rows, stats, 2.5, net.optimizer_state, net.updates, best, True)
     checkpoint.write(tmp_path / "c", net, state)
     found, tensors = checkpoint.read(tmp_path / "c")
     assert found.optimizer.kind == "adam" and found.optimizer.steps == 4
@@ -395,3 +395,41 @@ def test_a_text_that_is_none(tmp_path: Path, text: str) -> None:
     path.write_bytes(len(words).to_bytes(8, "little") + words + content[8 + int.from_bytes(content[:8], "little") :])
     with pytest.raises(ValueError, match=r"c\.safetensors is a damaged checkpoint"):
         Network(SPEC).fit(X, Y, checkpoint=Checkpoint(path, resume=True))
+
+
+# ---- figures that are not finite ----
+
+
+def test_a_metric_that_is_nan_goes_through_a_checkpoint(tmp_path: Path) -> None:
+    values = [math.nan, 0.5, math.inf, 0.25]
+    path = tmp_path / "c.safetensors"
+
+    def fit(net: Network, of: list[float], **options: Any) -> History:
+        rest = iter(of)
+        stopping = EarlyStopping(9, monitor="val_f1", mode="max")
+        metrics = {"f1": lambda y, p: next(rest)}
+        with pytest.warns(RuntimeWarning, match="epoch 1: val_f1 is nan") if of is values else nullcontext():
+            return net.fit(X, Y, epochs=4, validation=(XV, YV), metrics=metrics, early_stopping=stopping, **options)
+
+    whole = Network(SPEC)
+    expected = fit(whole, values)
+    with pytest.raises(Crash):
+        fit(Network(SPEC), values, checkpoint=Checkpoint(path), callbacks=[After("on_epoch_end", 2)])
+    assert b"NaN" not in path.read_bytes()
+    net = Network(SPEC)
+    found = fit(net, values[2:], checkpoint=Checkpoint(path, resume=True))
+    assert net.weights_sha256() == whole.weights_sha256()
+    np.testing.assert_array_equal(found.columns()["val_f1"], expected.columns()["val_f1"])
+    assert not any(word in path.read_bytes() for word in (b"NaN", b"Infinity"))
+
+
+def test_the_mode_of_early_stopping_is_a_fact_only_where_it_is_given(tmp_path: Path) -> None:
+    """Checkpoints of before, which know no mode, go on."""
+    path = tmp_path / "c.safetensors"
+    for mode, words in ((None, "restore_best=True)"), ("min", "restore_best=True, mode='min')")):
+        stopping = EarlyStopping(9, mode=mode)
+        Network(SPEC).fit(X, Y, epochs=1, validation=(XV, YV), early_stopping=stopping, checkpoint=Checkpoint(path))
+        assert checkpoint.read(path)[0].facts["early stopping"].endswith(words)
+    other = {"early_stopping": EarlyStopping(9), "checkpoint": Checkpoint(path, resume=True)}
+    with pytest.raises(ValueError, match="another early stopping"):
+        Network(SPEC).fit(X, Y, epochs=2, validation=(XV, YV), **other)

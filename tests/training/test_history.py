@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,25 @@ def test_history_as_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "h.json").read_text()) == HISTORY.rows()
 
 
+def test_figures_that_are_not_finite(tmp_path: Path) -> None:
+    """JSON has no word for them: they are null there, and NaN again when they are read."""
+    history = History([1.0, 2.0], [0.5, 0.5], val_f1=[math.nan, 0.25], val_ratio=[0.5, math.inf])
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    assert json.loads(history.note(), parse_constant=refuse)["val_f1"] == [None, 0.25]
+    history.save(tmp_path / "h.json")
+    assert json.loads((tmp_path / "h.json").read_text(), parse_constant=refuse)[0]["val_f1"] is None
+    history.save(tmp_path / "h.csv")
+    for read in (History.from_note(history.note()), *(History.load(tmp_path / name) for name in ("h.json", "h.csv"))):
+        assert read.loss == [1.0, 2.0]
+        assert math.isnan(read.columns()["val_f1"][0])
+        assert read.columns()["val_f1"][1] == 0.25
+        assert not math.isfinite(read.columns()["val_ratio"][1])
+    assert math.isnan(History.from_note('{"loss": [NaN], "accuracy": [0.5]}').loss[0])  # notes of before have the word
+
+
 def test_empty_history(tmp_path: Path) -> None:
     History().save(tmp_path / "h.csv")
     History().save(tmp_path / "h.json")
@@ -46,13 +67,11 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "h.csv"
     path.write_text("old")
 
-    def full(self: Path, content: str, *_: object) -> int:
-        with open(self, "w") as file:
-            file.write(content[:5])
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
             HISTORY.save(path)
     assert path.read_text() == "old"

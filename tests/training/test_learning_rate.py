@@ -14,6 +14,7 @@ from helpers.command import DIGITS, run
 
 from pynet import SGD, Adam, Momentum, Network, data, figures, find_lr
 from pynet.optim import Optimizer
+from pynet.training.learning_rate import RateSearch
 
 DATA = data.load("digits")
 X, Y = DATA.x_train, DATA.y_train
@@ -68,8 +69,8 @@ def test_find_lr_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     done = run(*DIGITS, "--optimizer", "adam", "--find-lr")
     assert (done.status, done.err) == (0, "")
     assert re.search(r"^learning rate +loss\n +1\.00e-06 .*#\n", done.out, re.M)
-    assert re.search(r"^suggestion: 0\.00\d+\ndrew digits-lr\.png\n", done.out, re.M)
-    assert [path.name for path in tmp_path.iterdir()] == ["digits-lr.png"]
+    assert re.search(r"^suggestion: 0\.00\d+\ndrew digits-figures/digits-lr\.png\n", done.out, re.M)
+    assert [path.name for path in tmp_path.glob("*/*")] == ["digits-lr.png"]
     assert re.fullmatch(r"suggestion: 0\.\d+\n", run(*DIGITS, "--find-lr", "--quiet").out)
     assert sorted(json.loads(run(*DIGITS, "--find-lr", "--json").out)) == ["losses", "rates", "suggestion"]
 
@@ -79,3 +80,12 @@ def test_find_lr_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(figures, "require", missing)
     done = run(*DIGITS, "--find-lr")
     assert (done.status, done.out.splitlines()[-1]) == (0, "(no picture: that needs matplotlib)")
+
+
+def test_no_rate_is_suggested_that_was_not_tried() -> None:
+    for lowest, highest in ((0.34, 5.0), (0.0014, 0.0026), (1.0, 30.0)):
+        found = find_lr(Network(PLAIN), DATA, lowest=lowest, highest=highest)
+        assert found.rates[0] <= found.suggestion <= found.rates[-1]
+    rising = RateSearch([0.34, 0.4, 0.5], [1.0, 2.0, 3.0], [1.0, 1.5, 2.0])
+    assert rising.suggestion == 0.34
+    assert "the loss fell at none of these rates" in str(rising)

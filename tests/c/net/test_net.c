@@ -398,6 +398,7 @@ static void keeps_notes_and_files(void)
     CHECK(pn_net_set_meta(net, "a", "1") == PN_OK && pn_net_set_meta(net, "b", "2") == PN_OK);
     CHECK(pn_net_set_meta(net, "a", "3") == PN_OK && pn_net_set_meta(net, "b", NULL) == PN_OK);
     CHECK(strcmp(pn_net_meta_key(net, 0), "a") == 0 && strcmp(pn_net_meta_value(net, 0), "3") == 0);
+    CHECK(strcmp(pn_net_meta(net, "a"), "3") == 0 && !pn_net_meta(net, "b"));
     CHECK(!pn_net_meta_key(net, 1) && !pn_net_meta_value(net, -1));
     REFUSED(pn_net_set_meta(net, "pynet", "x"), PN_ERR_ARGUMENT, "the core's own");
     CHECK(pn_net_save(net, path) == PN_OK);

@@ -1,0 +1,96 @@
+"""What fit and its kin accept: short forms made into what the loop takes, and errors that name what would do."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet.optim import SGD, Optimizer, described
+from pynet.training.callbacks import EarlyStopping
+
+if TYPE_CHECKING:
+    from pynet.schedules import Schedule
+
+Metric = Callable[[npt.NDArray[Any], npt.NDArray[np.float32]], float]
+Pair = tuple[npt.ArrayLike, npt.ArrayLike]
+
+
+def whole(value: Any, name: str, least: int) -> int:
+    """A whole number of this size or more; TypeError, ValueError."""
+    accepted = f"{name} is {value!r:.80}; accepted: a whole number, {least} or more"
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(accepted) from None
+    if number < least:
+        raise ValueError(accepted)
+    return number
+
+
+def one_of(value: Any, kind: type, name: str, example: str) -> None:
+    """TypeError unless the value is of this kind, or None."""
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} is {value!r:.80}; accepted: {example}")
+
+
+def optimizer_for(optimizer: Optimizer | str | None) -> Optimizer:
+    """None: plain gradient descent."""
+    return SGD() if optimizer is None else described(optimizer)
+
+
+def schedule_for(schedule: Schedule | str | None) -> Schedule | None:
+    """A schedule, or the text of one. TypeError, ValueError."""
+    if schedule is None:
+        return None
+    from pynet.schedules import Schedule, parse  # not needed by most who import pynet
+
+    if isinstance(schedule, str):
+        return parse(schedule)
+    one_of(schedule, Schedule, "schedule", "pynet.schedules.Cosine() and its like, or a text such as 'cosine'")
+    return schedule
+
+
+def early_stopping_for(stopping: EarlyStopping | None) -> EarlyStopping | None:
+    """TypeError: a bare number, say."""
+    patience = stopping if isinstance(stopping, int) and not isinstance(stopping, bool) else 5
+    one_of(stopping, EarlyStopping, "early_stopping", f"pynet.EarlyStopping(patience={patience})")
+    return stopping
+
+
+def validation_for(validation: Any, fraction: Any) -> tuple[Pair | None, float]:
+    """The validation data (x, y), or the fraction of the samples to set aside as such: 0 for none."""
+    given = validation is not None
+    if given and fraction:
+        raise ValueError("validation and validation_split are both given; one of them sets the validation data")
+    if given and isinstance(validation, (tuple, list)) and len(validation) == 2:
+        return (validation[0], validation[1]), 0.0
+    share = validation if given else fraction
+    accepted = "(x, y), or a fraction of the samples from 0 to below 1" if given else "a fraction from 0 to below 1"
+    text = f"validation{'' if given else '_split'} is {share!r:.80}; accepted: {accepted}"
+    if isinstance(share, bool) or not isinstance(share, Real):
+        raise TypeError(text)
+    if not 0 <= float(share) < 1:
+        raise ValueError(text)
+    return None, float(share)
+
+
+def metrics_for(metrics: Any) -> dict[str, Metric]:
+    """The metrics by name: a function, or those of a list, are called as Python calls them."""
+    if metrics is None:
+        return {}
+    functions = [metrics] if callable(metrics) else metrics
+    if isinstance(functions, Iterable) and not isinstance(functions, (str, Mapping)):
+        functions = {getattr(function, "__name__", str(function)): function for function in functions}
+    if not isinstance(functions, Mapping) or not all(map(callable, functions.values())):
+        raise TypeError(
+            f"metrics is {metrics!r:.80}; accepted: {{'f1': f}} or [f], with functions f(y, p) that give a number; "
+            "loss and accuracy are measured anyway"
+        )
+    return dict(functions)

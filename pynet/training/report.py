@@ -1,0 +1,129 @@
+"""What fit prints while it trains: a bar within an epoch, a line after it, and at the end which weights it kept."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pynet.text import percent
+from pynet.training.callbacks import EarlyStopping, Run
+
+NARROW = 80  # columns: below, the bar goes without figures beside it
+
+
+def wanted(verbose: bool | int | str, progress: bool | None) -> bool:
+    """Whether fit prints: "auto" where somebody looks on. progress, unless None, counts in place of verbose."""
+    choice = verbose if progress is None else progress
+    if choice == "auto":
+        return _is_terminal(sys.stdout) or _is_notebook(sys.stdout)
+    if not isinstance(choice, (bool, int)):
+        raise TypeError(f"verbose is {choice!r:.80}; accepted: 'auto', 0 or 1")
+    return bool(choice)
+
+
+def _is_terminal(stream: Any) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def _is_notebook(stream: Any) -> bool:
+    return type(stream).__module__.startswith("ipykernel")
+
+
+def _columns(stream: Any) -> int | None:
+    """The width of a terminal; None: it is none."""
+    return shutil.get_terminal_size().columns if _is_terminal(stream) else None
+
+
+def epoch_line(row: Mapping[str, float], epoch: int, epochs: int, samples: int, regression: bool, width: int) -> str:
+    """An epoch's figures in this many columns: the speed goes first where there are too few.
+
+    regression: the targets are no classes, so that there is no accuracy to speak of.
+    """
+    parts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", f"loss {row['loss']:.4f}"]
+    if not regression:
+        parts.append(f"train {percent(row['accuracy'])}")
+    if "val_loss" in row:
+        measured = f"loss {row['val_loss']:.4f}" if regression else percent(row["val_accuracy"])
+        parts.append(f"validation {measured}")
+    least = len(parts)
+    parts += [f"{name.removeprefix('val_')} {row[name]:.4f}" for name in row if name not in _USUAL]
+    parts += [f"{row['seconds']:.3f} s", f"{samples / max(row['seconds'], 1e-9):,.0f} samples/s"]
+    while len("  ".join(parts)) > width and len(parts) > least:
+        parts.pop()
+    line = "  ".join(parts)
+    return line if len(line) <= width else line.replace("validation", "val")
+
+
+_USUAL = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+
+
+def ending(stopping: EarlyStopping, rows: Sequence[Mapping[str, float]], is_over: bool, restored: bool) -> str:
+    """Why early stopping ended a training, if it did, and the weights of which epoch were kept."""
+    values = [row[stopping.monitor] for row in rows]
+    best = stopping.best(values)
+    name = (
+        f"validation {stopping.monitor[4:]}" if stopping.monitor.startswith("val_") else f"training {stopping.monitor}"
+    )
+    said = []
+    if is_over:
+        delta = f" by more than {stopping.min_delta:g}" if stopping.min_delta else ""
+        often = f"{stopping.patience} epochs" if stopping.patience > 1 else "an epoch"
+        said.append(f"stopped after epoch {len(rows)}: the {name} has not improved{delta} for {often}")
+    if restored and best >= 0:
+        figure = percent(values[best]) if name.endswith("accuracy") else f"{values[best]:.4f}"
+        said.append(f"kept the weights of epoch {best + 1}, {name} {figure}")
+    return "\n".join(said)
+
+
+class Report:
+    """Prints, or keeps quiet."""
+
+    def __init__(self, prints: bool) -> None:
+        self._prints = prints
+
+    def epoch(self, run: Run, samples: int) -> None:
+        """A line of figures."""
+        if self._prints:
+            width = _columns(sys.stdout) or 1000
+            line = epoch_line(run.row, run.epoch, run.epochs, samples, _is_regression(run), width)
+            print(line, flush=True)
+
+    def end(self, stopping: EarlyStopping | None, rows: Sequence[Mapping[str, float]], is_over: bool) -> None:
+        """What early stopping did."""
+        text = ending(stopping, rows, is_over, stopping.restore_best) if stopping and self._prints else ""
+        if text:
+            print(text, flush=True)
+
+    def bar(self, total: int | None, title: str) -> Bar:
+        """For an epoch of so many samples."""
+        return Bar(self._prints and _is_terminal(sys.stderr), total, title)
+
+
+def _is_regression(run: Run) -> bool:
+    """Are the targets other numbers than those of classes?"""
+    probe = run.feed.probe() if run.net.loss_name == "mse" else None
+    return probe is not None and probe[1].ndim > 1 and not np.isin(probe[1], (0, 1)).all()
+
+
+class Bar:
+    """A tqdm bar on stderr, or nothing; gives a function that advances it."""
+
+    def __init__(self, wanted: bool, total: int | None, title: str) -> None:
+        self._bar: Any = None
+        if wanted:
+            from tqdm import tqdm
+
+            narrow = total is not None and (_columns(sys.stderr) or NARROW) < NARROW
+            form = "{l_bar}{bar}|" if narrow else None
+            self._bar = tqdm(total=total, desc=title, unit=" samples", unit_scale=True, leave=False, bar_format=form)
+
+    def __enter__(self) -> Callable[[int], object]:
+        return self._bar.update if self._bar else lambda _: None
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.close()

@@ -1,0 +1,382 @@
+"""A structure-aware fuzzer: it damages values, types, sizes, offsets and shapes, and keeps the form around them right.
+
+Models, checkpoints (with the right digest), models with damaged notes, histories, texts of networks, IDX, npz and csv
+files go through the Python package and through the commands. Each is loaded, or refused with an OSError or a
+ValueError, by a command with status 1 or 2 and one line. No other exception, no signal, no terminal escape; what is
+refused takes no more than 50 MB. Two worker processes share the cases: one has the core as it is installed, and its
+memory is measured; the core of the other is compiled with AddressSanitizer and UndefinedBehaviorSanitizer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from part import ROOT, Part, last_line
+
+HANGS = 60  # seconds after which a case hangs
+MOST = 50 << 20  # bytes that a file which is refused may take
+LIMIT = 4 << 30  # bytes of address space: what asks for more gets a MemoryError
+REFUSED = (OSError, ValueError)
+STRANGE = {
+    *map(chr, (*range(9), *range(11, 32), *range(127, 160))),
+    *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+}
+
+
+class Fault(Exception):
+    """What should not be."""
+
+
+class Kind(NamedTuple):
+    """make: draws a case, in a folder. load: reads it; the bytes of what it read. use: what is done with that."""
+
+    make: Callable[[random.Random, Path], Any]
+    load: Callable[[Any], int]
+    use: Callable[[random.Random, Any], None]
+
+
+# ---- what is done with a case ---------------------------------------------------------------------------------------
+
+
+def command(name: str, *arguments: Any) -> None:
+    """Runs a command in this process. Fault: it did not end as commands end."""
+    from importlib import import_module
+
+    main = import_module(f"pynet.commands.{name}").main
+    out, err = io.StringIO(), io.StringIO()
+    given = [str(argument) for argument in arguments]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(given)
+    lines = err.getvalue().split("\n")[:-1]
+    told = f"pynet {name} {' '.join(given)[:200]!r}"
+    if status not in (0, 1, 2):
+        raise Fault(f"{told}: status {status}")
+    if status and (len(lines) != 1 or not lines[0].startswith(f"pynet {name}: error: ")):
+        raise Fault(f"{told}: status {status}, and on stderr {err.getvalue()[:300]!r}")
+    if any(not line.startswith(f"pynet {name}: ") for line in lines):
+        raise Fault(f"{told}: on stderr {err.getvalue()[:300]!r}")
+    for where, text in (("stdout", out.getvalue()), ("stderr", err.getvalue())):
+        if found := STRANGE & set(text):
+            at = min(map(text.index, found))
+            raise Fault(f"{told}: {text[at]!r} on {where}: {text[max(at - 60, 0) : at + 20]!r}")
+
+
+def kinds() -> dict[str, Kind]:
+    """All of them; what they use is imported here, in the worker."""
+    import hostile_data
+    import hostile_models
+    import numpy as np
+    from PIL import Image
+
+    import pynet
+    from pynet import data
+    from pynet.inference import preparation_of
+    from pynet.training import checkpoint
+
+    glyph = np.zeros((30, 30), np.uint8)
+    glyph[5:25, 13:17] = 255
+    Image.fromarray(glyph).save("one.png")
+    small = ("--epochs", "1", "--limit", "30", "--threads", "1", "--save", "none", "--quiet")
+
+    def load_model(path: Path) -> int:
+        net = pynet.load(path)
+        return int(4 * net.parameters)
+
+    def use_model(draw: random.Random, path: Path) -> None:
+        net = pynet.load(path)
+        again = path.with_name("again.safetensors")
+        net.save(again)
+        twin = pynet.load(again)
+        if (twin.spec, dict(twin.meta), twin.weights_sha256()) != (net.spec, dict(net.meta), net.weights_sha256()):
+            raise Fault("saved and loaded it is another")
+        pynet.History.from_note(net.meta.get("history", ""))
+        assert len(net.classes) == np.prod(net.out_shape)
+        repr(net), net.summary(), repr(net.meta)
+        with contextlib.suppress(*REFUSED):
+            preparation_of(net)
+        if np.prod(net.in_shape) < 10000:
+            net.predict_proba(np.zeros((2, *net.in_shape), np.float32))
+        kind = draw.randrange(30)
+        if kind <= 2:
+            command("info", path)
+        elif kind <= 4:
+            command("info", path, "--json")
+        elif kind == 6:
+            command("predict", "one.png", "--model", path)
+        elif kind == 7:
+            command("predict", "one.png", "--json", "--show", "--model", path)
+        elif kind == 8:
+            command("evaluate", "--model", path, "--dataset", "digits")
+        elif kind == 9:
+            command("evaluate", "--model", path)
+        elif kind == 10:
+            command("train", "--load", path, "--dataset", "digits", *small)
+        elif kind == 11 and draw.random() < 0.5:
+            command("visualize", "curves", "--model", path, "--out", path.parent)
+
+    def load_checkpoint(path: Path) -> int:
+        state, tensors = checkpoint.read(path)
+        return sum(
+            tensor.nbytes for tensor in [*tensors.values(), *state.best.values(), *state.optimizer.tensors.values()]
+        )
+
+    def use_checkpoint(draw: random.Random, path: Path) -> None:
+        pynet.Checkpoint(path, resume=True).check()
+        copy = path.with_name("copy.safetensors")
+        shutil.copy(path, copy)
+        if draw.random() < 0.1:
+            command("info", path)
+        with contextlib.suppress(FloatingPointError):  # weights that are not finite
+            hostile_models.resume(path)
+        if draw.random() < 0.2:
+            command("train", *TRAINED, "--epochs", "3", "--checkpoint", copy, "--resume", "--save", "none", "--quiet")
+
+    def load_text(text: str) -> int:
+        net = pynet.Network(text)
+        if pynet.Network(net.spec).spec != net.spec:
+            raise Fault(f"the canonical form {net.spec!r:.300} has another one")
+        return int(8 * net.parameters) + LIMIT  # what the text asks for, it gets
+
+    def use_text(draw: random.Random, text: str) -> None:
+        if draw.random() < 0.1 and "\0" not in text:  # no argument of a command can hold a NUL
+            command("train", "--net", text, "--dataset", "digits", *small)
+
+    def load_data(path: Path) -> int:
+        found = data.load(path)
+        for x, y in ((found.x_train, found.y_train), (found.x_test, found.y_test)):
+            good = x.dtype in (np.uint8, np.float32) and y.dtype == np.int32 and len(x) == len(y) > 0 and x.size
+            if not (good and np.isfinite(x).all() and y.min() >= 0 and y.max() < len(found.classes)):
+                raise Fault(f"x {x.dtype} {x.shape}, y {y.dtype} {y.shape} of {len(found.classes)} classes")
+        return sum(part.nbytes for part in (found.x_train, found.y_train, found.x_test, found.y_test))
+
+    def use_data(draw: random.Random, path: Path) -> None:
+        kind = draw.randrange(12)
+        if kind == 0:
+            command("train", "--data", path, "--hidden", "4", *small)
+        elif kind == 1:
+            command("evaluate", "--data", path, "--model", "base.safetensors")
+        elif kind <= 6 and path.suffix == ".npz":
+            pynet.import_npz(path)
+
+    def use_history(draw: random.Random, path: Path) -> None:
+        if draw.random() < 0.03:
+            command("visualize", "curves", "--history", path, "--out", path.parent)
+
+    return {
+        "model": Kind(hostile_models.model_file, load_model, use_model),
+        "checkpoint": Kind(hostile_models.checkpoint_file, load_checkpoint, use_checkpoint),
+        "notes": Kind(hostile_models.model_with_notes, load_model, use_model),
+        "text": Kind(lambda draw, _: hostile_models.network_text(draw), load_text, use_text),
+        "history": Kind(hostile_models.history_file, lambda path: len(pynet.History.load(path).rows()), use_history),
+        "idx": Kind(hostile_data.idx_folder, load_data, use_data),
+        "npz": Kind(hostile_data.npz_file, load_data, use_data),
+        "csv": Kind(hostile_data.csv_file, load_data, use_data),
+    }
+
+
+TRAINED = (
+    "--dataset",
+    "digits",
+    "--net",
+    "input(64) dense(8) batchnorm relu dropout(0.2) dense(10) softmax",
+    "--seed",
+    "9",
+)
+
+# ---- a worker -------------------------------------------------------------------------------------------------------
+
+
+class Memory:
+    """The most that this process has had since reset, in bytes; None where the system does not say."""
+
+    def reset(self) -> int | None:
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return None
+        return self.most()
+
+    def most(self) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+
+def try_case(kind: Kind, draw: random.Random, folder: Path, memory: Memory | None) -> str:
+    """What became of it: loaded or refused. Raises whatever should not be."""
+    case = kind.make(draw, folder)
+    before = memory.reset() if memory else None
+    allowed, outcome = MOST, "loaded"
+    try:
+        allowed += 4 * kind.load(case)
+    except REFUSED:
+        outcome = "refused"
+    except MemoryError:
+        if not isinstance(case, str):
+            raise
+        return "refused"  # a text may ask for more than there is
+    if memory and before is not None and (taken := memory.most() - before) > allowed:
+        raise Fault(f"{outcome}, and it took {taken >> 20} MB")
+    with contextlib.suppress(*REFUSED):
+        kind.use(draw, case)
+    return outcome
+
+
+def work(seed: int, first: int, step: int, end: float, folder: Path, only: str | None) -> int:
+    """Case after case until the time is over; writes down which one is under way, and tells of findings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    sanitized = "asan" in os.environ.get("LD_PRELOAD", "")
+    if not sanitized:
+        resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+    warnings.simplefilter("always", RuntimeWarning)
+    warnings.simplefilter("always", UserWarning)
+    found = kinds()
+    memory = None if sanitized else Memory()
+    counts = {name: {"loaded": 0, "refused": 0, "findings": 0} for name in found}
+    n = first
+    while time.time() < end or only:
+        for name in [only.split("/")[0]] if only else found:
+            number = int(only.split("/")[1]) if only else n
+            case = f"{name}/{number}"
+            Path("now").write_text(json.dumps({"case": case, "next": n + step, "counts": counts}))
+            place = Path("case")
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            signal.alarm(HANGS)
+            try:
+                counts[name][try_case(found[name], random.Random(f"{seed} {case}"), place, memory)] += 1
+            except Exception as error:
+                counts[name]["findings"] += 1
+                tell(folder, case, str(error) if isinstance(error, Fault) else last_line())
+        n += step
+        if only:
+            break
+    Path("now").write_text(json.dumps({"case": None, "next": n, "counts": counts}))
+    return 0
+
+
+def tell(folder: Path, case: str, what: str) -> None:
+    """Prints a finding, for supervise; keeps its files beside those of the next cases."""
+    kept = folder / f"kept-{case.replace('/', '-')}"
+    if not kept.exists():
+        shutil.copytree(folder / "case", kept)
+    print(json.dumps({"case": case, "what": what, "files": str(kept)}), flush=True)
+
+
+# ---- those who start the workers ------------------------------------------------------------------------------------
+
+
+def library(name: str) -> str:
+    """Where the compiler has it."""
+    compiler = os.environ.get("CC", "cc")
+    return subprocess.run(
+        [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def environment(sanitized: bool) -> dict[str, str]:
+    env = {**os.environ, "PYTHONPATH": "", "PYNET_NUM_THREADS": "2"}
+    if sanitized:
+        env["LD_PRELOAD"] = " ".join(map(library, ("libasan.so", "libstdc++.so")))  # matplotlib throws exceptions
+        env["PYTHONPATH"] = str(ROOT / "build" / "asan" / "lib")
+        env["ASAN_OPTIONS"] = (
+            "detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2048:quarantine_size_mb=16"
+        )
+        env["UBSAN_OPTIONS"] = "print_stacktrace=1"
+    return env
+
+
+class Supervisor(threading.Thread):
+    """Starts a worker, and another one where one fell."""
+
+    def __init__(self, part: Part, sanitized: bool) -> None:
+        super().__init__()
+        self.part, self.sanitized = part, sanitized
+        self.folder = part.folder / ("sanitized" if sanitized else "plain")
+        self.counts: dict[str, dict[str, int]] = {}
+        self.told: dict[str, int] = {}  # what was found, and how often
+
+    def run(self) -> None:
+        first, end = int(self.sanitized), time.time() + self.part.end - time.monotonic()
+        while time.time() < end:
+            given = [str(self.part.seed), str(first), "2", str(end), str(self.folder), self.part.only or ""]
+            command = [sys.executable, __file__, "worker", *given]
+            log = self.part.folder / f"{self.folder.name}-stderr.log"
+            with log.open("w") as err:
+                worker = subprocess.Popen(
+                    command, env=environment(self.sanitized), text=True, stdout=subprocess.PIPE, stderr=err
+                )
+                assert worker.stdout
+                for line in worker.stdout:
+                    self.note(json.loads(line), log)
+                status = worker.wait()
+            now = self.folder / "now"
+            if not now.exists():
+                self.part.finding("none", f"the worker did not begin: status {status}", log)
+                return
+            state = json.loads(now.read_text())
+            for name, counts in state["counts"].items():
+                sums = self.counts.setdefault(name, dict.fromkeys(counts, 0))
+                for what, count in counts.items():
+                    sums[what] += count
+            if status and state["case"]:
+                why = f"it hangs: {HANGS} s" if status == -signal.SIGALRM else f"the process ended with status {status}"
+                tail = [
+                    line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line or "error:" in line
+                ]
+                self.note(
+                    {"case": state["case"], "what": f"{why} {' '.join(tail[:1])}", "files": str(self.folder / "case")},
+                    log,
+                )
+            first = state["next"]
+            if self.part.only:
+                return
+
+    def note(self, found: dict[str, str], log: Path) -> None:
+        """Tells of a finding; of those that are alike, three."""
+        what = "".join(c for c in found["what"] if not c.isdigit())
+        alike = f"{found['case'].split('/')[0]} {what.partition(' at ')[2] or what[:60]}"
+        self.told[alike] = self.told.get(alike, 0) + 1
+        if self.told[alike] <= 3:
+            files = [path for path in Path(found["files"]).iterdir() if path.is_file()]
+            self.part.finding(found["case"], ("sanitized: " if self.sanitized else "") + found["what"], *files, log)
+        else:
+            self.part.findings += 1
+
+
+def main() -> int:
+    part = Part("fuzz", __doc__ or "")
+    workers = [Supervisor(part, sanitized) for sanitized in (False, True)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    parts, total = [], 0
+    for name in workers[0].counts:
+        sums = [sum(w.counts.get(name, {}).get(what, 0) for w in workers) for what in ("loaded", "refused", "findings")]
+        total += sum(sums)
+        parts.append(f"{name} {sum(sums)} ({sums[0]} loaded)")
+    return part.finish(f"{total} cases, half of them under sanitizers: {', '.join(parts)}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["worker"]:
+        given = sys.argv[2:]
+        sys.exit(work(int(given[0]), int(given[1]), int(given[2]), float(given[3]), Path(given[4]), given[5] or None))
+    sys.exit(main())

@@ -1,0 +1,332 @@
+"""Random networks against the float64 reference, and their bits by every API, kernel table and number of threads.
+
+Layers of all kinds, nested residuals, norms, paddings, strides, losses, optimizers and batch sizes are drawn at
+random. The core must come as near to the reference as float32 allows. How near that is shows in the reference itself:
+by how much its results change when its inputs, its parameters and the results of each layer get errors of float32's
+size. And all settings must give the same bits.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from part import Part, last_line
+
+from pynet import SGD, Adam, AdamW, Momentum, Nesterov, Network, RMSProp, kernels, reference
+from pynet.optim import Optimizer
+
+Array = npt.NDArray[Any]
+TABLES = [name for name in kernels.cpu_tables() if name != "portable"] or ["portable"]  # those with fused multiply-add
+THREADS = (1, 2, 3)
+ROUNDING = 2.0**-22  # relative error that the reference gets
+MARGIN = 60  # times the change of the reference that the core may be off: sums are long, three tries are few
+FLOOR = 2e-6  # of the largest number of a tensor: what is near zero because large numbers cancel
+
+# ---- random networks ------------------------------------------------------------------------------------------------
+
+
+def random_words(
+    draw: random.Random, shape: tuple[int, ...], length: int, depth: int
+) -> tuple[list[str], tuple[int, ...]]:
+    """Words of layers for samples of this shape, and the shape that comes out."""
+    words = []
+    for _ in range(length):
+        word, shape = random_word(draw, shape, depth)
+        words.append(word)
+    return words, shape
+
+
+def random_word(draw: random.Random, shape: tuple[int, ...], depth: int) -> tuple[str, tuple[int, ...]]:
+    kinds = ["dense", "dense", "activation", "activation", "norm", "dropout", "residual"]
+    if len(shape) == 3:
+        kinds = ["conv", "conv", "conv", "pool", "activation", "activation", "norm", "dropout", "residual", "rare"]
+    kind = draw.choice(kinds)
+    if kind == "residual" and depth < 2:
+        inside, out = random_words(draw, shape, draw.randint(1, 3), depth + 1)
+        computes = any(not word.startswith("flatten") for word in inside)
+        if computes and (len(out) == 1 or out[1:] == shape[1:]):  # else no projection fits
+            return f"residual({' '.join(inside)})", out
+        kind = "activation"
+    if kind == "dense" or (kind == "rare" and draw.random() < 0.3):
+        units = draw.choice([1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 100, draw.randint(1, 130)])
+        return f"dense({units}{draw.choice(['', '', ',init=he', ',init=xavier', ',bias=no'])})", (units,)
+    if kind == "conv":
+        return random_convolution(draw, shape)
+    if kind == "pool":
+        size = draw.randint(1, min(3, *shape[1:]))
+        stride = draw.choice([size, draw.randint(1, 3)])
+        out = tuple((side - size) // stride + 1 for side in shape[1:])
+        return f"{draw.choice(['maxpool', 'avgpool'])}({size},stride={stride})", (shape[0], *out)
+    if kind == "rare":
+        return draw.choice([("globalavgpool", (shape[0], 1, 1)), ("flatten", (int(np.prod(shape)),))])
+    if kind == "norm":
+        return draw.choice(
+            ["batchnorm", "batchnorm(eps=0.001,momentum=0.3)", "layernorm", "layernorm(eps=0.01)"]
+        ), shape
+    if kind == "dropout":
+        return f"dropout({draw.choice([0, 0.1, 0.5, 0.9])})", shape
+    activations = ["relu", "relu", "leaky_relu", "leaky_relu(0.2)", "gelu", "sigmoid", "tanh", "softmax"]
+    return draw.choice(activations), shape
+
+
+def random_convolution(draw: random.Random, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    channels, height, width = draw.choice([1, 2, 3, 8, 15, 16, 17, draw.randint(1, 20)]), *shape[1:]
+    kernel = draw.randint(1, min(5, height, width))
+    stride = draw.choice([1, 1, 2, 3])
+    pad = draw.choice(["0", "same", str(draw.randint(0, kernel))])
+    if pad == "same":
+        out = tuple(-(-side // stride) for side in (height, width))
+    else:
+        out = tuple((side + 2 * int(pad) - kernel) // stride + 1 for side in (height, width))
+    bias = draw.choice(["", "", ",bias=no"])
+    return f"conv({channels},{kernel},stride={stride},pad={pad}{bias})", (channels, *out)
+
+
+def random_network(draw: random.Random) -> tuple[str, str]:
+    """The text of a network, and its loss."""
+    shape: tuple[int, ...] = (draw.choice([1, 5, 16, 17, 33, 64, draw.randint(1, 200)]),)
+    if draw.random() < 0.6:
+        shape = (draw.randint(1, 3), draw.randint(3, 12), draw.randint(3, 12))
+    words, out = random_words(draw, shape, draw.randint(1, 7), 0)
+    if len(out) > 1 or draw.random() < 0.7:
+        words.append(f"dense({draw.randint(1, 12)})")
+    loss = draw.choice(["cross_entropy", "cross_entropy", "mse", "bce"])
+    closing = {"cross_entropy": ["softmax"], "bce": ["sigmoid"], "mse": []}[loss]
+    words += closing
+    if words[-1] == "softmax":
+        said = {"mse": " loss(mse)", "cross_entropy": draw.choice(["", " loss(cross_entropy,smoothing=0.1)"])}.get(
+            loss, ""
+        )
+    else:
+        said = f" loss({loss})" if loss == "bce" else ""
+    return f"input({','.join(map(str, shape))}) {' '.join(words)}{said}", loss
+
+
+def random_optimizer(draw: random.Random) -> tuple[Optimizer, reference.Optimizer]:
+    """One of the core's, and its twin."""
+    clip = draw.choice([{}, {}, {"clip_norm": 0.5}, {"clip_value": 0.1}])
+    decay = draw.choice([{}, {}, {"l2": 0.01}, {"weight_decay": 0.02}, {"l2": 0.01, "decay_all": True}])
+    given: dict[str, Any] = {**clip, **decay}
+    rate = draw.choice([0.01, 0.003])
+    kind = draw.choice([SGD, Momentum, Nesterov, RMSProp, Adam, AdamW])
+    if kind is AdamW:
+        given.setdefault("weight_decay", 0.01)
+    if kind in (RMSProp, Adam, AdamW):
+        given["epsilon"] = 0.01  # a gradient of rounding errors alone would make a whole step
+    if kind is RMSProp:
+        given["beta2"] = 0.99  # the twin's is the same for all
+    name = "adam" if kind is AdamW else kind.kind
+    return kind(rate, **given), reference.Optimizer(name, rate, **given)
+
+
+def random_samples(draw: random.Random, net: Network, n: int) -> tuple[Array, Array, Array | None]:
+    """x, many of them zero, as floats or bytes; y; weights or none."""
+    rng = np.random.default_rng(draw.randrange(1 << 63))
+    x: Array = rng.standard_normal((n, *net.in_shape)) * (rng.random((n, *net.in_shape)) < 0.7)
+    x = x.astype(np.float32)
+    if draw.random() < 0.3:
+        x = rng.integers(0, 256, x.shape, dtype=np.uint8)
+    outputs = int(np.prod(net.out_shape))
+    y: Array = rng.integers(0, outputs, n)
+    if net.loss_name != "cross_entropy":
+        y = rng.random((n, outputs), dtype=np.float32)
+    weights = rng.random(n, dtype=np.float32) if draw.random() < 0.3 else None
+    return x, y, weights
+
+
+# ---- against the reference ------------------------------------------------------------------------------------------
+
+Results = dict[str, Array]
+
+
+def results_of(net: Any, x: Array, y: Array, weights: Array | None, optimizer: Any) -> Results:
+    """What a step of training gives, of the core or of the reference."""
+    found = {"output": np.array(net.forward(x))}
+    found["loss"] = np.array(net.loss(y, weights))
+    net.backward()
+    gradients = net.gradients() if callable(net.gradients) else net.gradients
+    found |= {f"gradient of {name}": np.array(g) for name, g in gradients.items()}
+    net.update(optimizer)
+    tensors = net.parameters() if hasattr(net, "named_layers") else net.tensors
+    found |= {name: np.array(w) for name, w in tensors.items()}
+    return found
+
+
+def moved(exact: Array, rng: np.random.Generator, scale: float) -> Array:
+    """These numbers, each up to so many rounding errors off."""
+    return np.asarray(exact * (1 + scale * ROUNDING * rng.uniform(-1, 1, exact.shape)))
+
+
+def roughened(twin: reference.Network, rng: np.random.Generator, scale: float) -> reference.Network:
+    """The reference, but each layer's results are as many rounding errors off."""
+
+    def rough(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        return lambda x: moved(function(x), rng, scale)
+
+    for w in twin.parameters().values():
+        w[...] = moved(w, rng, scale)
+    for layer in twin.named_layers.values():
+        layer.forward, layer.backward = rough(layer.forward), rough(layer.backward)  # type: ignore[method-assign]
+    return twin
+
+
+def spread(net: Network, x: Array, samples: Any, optimizer: Any, exact: Results, tries: int, scale: float) -> Results:
+    """How far the reference's results move when it, too, makes rounding errors."""
+    rng = np.random.default_rng(0)
+    most = {name: np.zeros_like(value, float) for name, value in exact.items()}
+    for _ in range(tries):
+        twin = roughened(reference.Network.from_net(net), rng, scale)
+        inputs = x / 255 if x.dtype == np.uint8 else x.astype(float)
+        other = results_of(twin, moved(inputs, rng, scale), *samples, fresh(optimizer))
+        for name, value in other.items():
+            most[name] = np.maximum(most[name], abs(value - exact[name]))
+    return most
+
+
+def fresh(optimizer: reference.Optimizer) -> reference.Optimizer:
+    """The same, as it was before its first step."""
+    return reference.Optimizer(
+        optimizer.kind,
+        optimizer.learning_rate,
+        beta2=optimizer.beta2,
+        epsilon=optimizer.epsilon,
+        l2=optimizer.l2,
+        weight_decay=optimizer.weight_decay,
+        decay_all=optimizer.decay_all,
+        clip_value=optimizer.clip_value,
+        clip_norm=optimizer.clip_norm,
+    )
+
+
+def worst(found: Results, exact: Results, moves: Results) -> tuple[float, str]:
+    """By how many times what is allowed the core is off, at its worst, and where."""
+    most, place = 0.0, ""
+    largest = max((float(abs(value).max(initial=0)) for name, value in exact.items() if "gradient" in name), default=0)
+    for name, value in exact.items():
+        size = max(float(abs(value).max(initial=0)), largest)  # a gradient that is zero is the sum of some that are not
+        # A move of one number is one of all that hang together with it: the largest of the tensor counts, too.
+        allowed = MARGIN * np.maximum(moves[name], moves[name].max(initial=0) / 10) + FLOOR * size + 1e-7
+        off = float((abs(found[name].reshape(value.shape) - value) / allowed).max(initial=0))
+        if not off <= most:
+            most, place = off, name
+    return most, place
+
+
+def compare(net: Network, samples: tuple[Array, Array, Array | None], how: tuple[Optimizer, Any]) -> tuple[float, str]:
+    """See worst. A kink may be the reason for what is too far off: more and larger errors in the reference show it."""
+    x, *others = samples
+    exact = results_of(reference.Network.from_net(net), x, *others, fresh(how[1]))
+    off, place = 0.0, ""
+    with np.errstate(all="ignore"):
+        for tries, scale in ((3, 1.0), (20, 1.0), (40, 8.0)):
+            twin = net.copy()
+            moves = spread(net, x, others, how[1], exact, tries, scale)
+            off, place = worst(results_of(twin, x, *others, how[0]), exact, moves)
+            if off <= 1:
+                break
+    return off, place
+
+
+# ---- the same bits --------------------------------------------------------------------------------------------------
+
+
+def bits(
+    text: str, seed: int, samples: tuple[Array, Array, Array | None], batch: int, optimizer: Optimizer
+) -> set[Any]:
+    """What training comes to by each API, table and number of threads: one thing, if all is well."""
+    x, y, weights = samples
+    found = set()
+    for table in TABLES:
+        kernels.set_cpu(table)
+        for threads in THREADS:
+            kernels.set_threads(threads)
+            for api in (by_fit, by_train_step, by_four_steps):
+                net = Network(text, seed=seed)
+                try:
+                    api(net, x, y, weights, batch, optimizer)
+                    found.add(
+                        (net.weights_sha256(), net.predict_proba(x).tobytes(), net.input_gradient(x, y).tobytes())
+                    )
+                except FloatingPointError:  # it diverges: the step that led there is not taken
+                    found.add((net.weights_sha256(), "diverged"))
+    kernels.set_cpu(None)
+    kernels.set_threads(None)
+    return found
+
+
+def by_fit(net: Network, x: Array, y: Array, weights: Array | None, batch: int, optimizer: Optimizer) -> None:
+    net.fit(x, y, epochs=2, batch_size=batch, optimizer=optimizer, sample_weight=weights, seed=3)
+
+
+def batches(n: int, batch: int) -> list[Array]:
+    """The samples of each step of by_fit: batches as equal as can be, the larger ones first."""
+    steps = -(-n // batch)
+    rows = [np.array_split(kernels.shuffle(n, 3, epoch), steps) for epoch in range(2)]
+    return [part for epoch in rows for part in epoch]
+
+
+def by_train_step(net: Network, x: Array, y: Array, weights: Array | None, batch: int, optimizer: Optimizer) -> None:
+    for rows in batches(len(x), batch):
+        net.train_step(x[rows], y[rows], optimizer, None if weights is None else weights[rows])
+
+
+def by_four_steps(net: Network, x: Array, y: Array, weights: Array | None, batch: int, optimizer: Optimizer) -> None:
+    for rows in batches(len(x), batch):
+        net.forward(x[rows])
+        net.loss(y[rows], None if weights is None else weights[rows])
+        net.backward()
+        net.update(optimizer)
+
+
+# ---- all of it ------------------------------------------------------------------------------------------------------
+
+
+def fault_of(draw: random.Random, told: list[str]) -> str | None:
+    """Draws a network and tries it; what is wrong, None if nothing. told: the network, and how it is trained."""
+    text, _ = random_network(draw)
+    seed, n = draw.randrange(1 << 32), draw.choice([2, 3, 8, 17, draw.randint(2, 70)])
+    told.append(text)
+    net = Network(text, seed=seed)
+    samples, optimizers = random_samples(draw, net, n), random_optimizer(draw)
+    given = ", ".join(f"{name}={value}" for name, value in vars(optimizers[0]).items() if value is not None)
+    told.append(f"{n} samples, {optimizers[0].kind}({given})")
+    kernels.set_cpu(draw.choice(kernels.cpu_tables()))
+    off, place = compare(net, samples, optimizers)
+    kernels.set_cpu(None)
+    if not off <= 1:
+        return f"{place} is {off:.1f} times as far from the reference as is allowed"
+    batch = max(draw.choice([3, 7, n, draw.randint(2, n), draw.randint(2, n)]), 3)
+    batch = n if n < 2 * batch else batch  # batchnorm takes no batch of one
+    found = bits(text, seed, samples, max(batch, n // 6), optimizers[0])
+    return None if len(found) == 1 else f"{len(found)} different results in batches of {batch}"
+
+
+def main() -> int:
+    part = Part("networks", __doc__ or "")
+    case = 0
+    seen: set[str] = set()
+    while not part.is_over() or part.only:
+        name, told = part.only or str(case), list[str]()
+        try:
+            why = fault_of(part.random(name), told)
+        except Exception:
+            why = last_line()
+        if why:
+            part.finding(name, f"{why}; {', '.join(told)}")
+        seen |= {word.partition("(")[0] for word in told[0].replace("residual(", "residual ").split()}
+        case += 1
+        if part.only:
+            break
+    settings = len(TABLES) * len(THREADS) * 3
+    return part.finish(
+        f"{case} networks of {len(seen)} words against float64, each in {settings} settings for its bits"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Models whose notes are no JSON that pynet wrote: the model is sound, and the commands say so."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pynet
+from pynet.commands import evaluate, info, predict, train, visualize
+from pynet.pictures.preparation import Preparation
+from pynet.training.history import History
+
+DEEP = "[" * 100_000
+BAD = {
+    "nested too deeply": DEEP,
+    "objects nested too deeply": '{"a":' * 100_000,
+    "cut": '{"loss": [1',
+    "null": "null",
+    "a number": "3",
+    "a number of 5000 digits": "9" * 5000,
+    "a list": "[1, 2]",
+    "a list of lists": json.dumps([[1]] * 3),
+    "nothing": "",
+    "figures of lists": '{"loss": [[1]]}',
+    "figures of null": '{"loss": null}',
+    "figures beyond floats": '{"loss": [1' + "0" * 400 + "]}",
+    "figures of other lengths": '{"loss": [1, 2], "accuracy": [1]}',
+    "figures without a loss": '{"accuracy": [1]}',
+    "names of no figure": '{"rows": [1]}',
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def model(**notes: str) -> pynet.Network:
+    net = pynet.Network("input(64) dense(3) softmax")
+    net.meta.update(notes)
+    net.save("m.safetensors")
+    return net
+
+
+def run(main: Callable[[list[str]], int], *args: str) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main([*args])
+    return status, out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
+def test_a_history(text: str) -> None:
+    net = model(history=text)
+    assert History.from_note(text) == History()
+    status, out, err = run(info.main, "m.safetensors")
+    assert (status, err) == (0, "")
+    assert f"network     {net.spec}" in out
+    status, out, _ = run(info.main, "m.safetensors", "--json")
+    assert (status, json.loads(out)["history"]) == (0, [])
+    status, _, err = run(visualize.main, "curves", "--model", "m.safetensors")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "m.safetensors holds no history of its training" in err
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
+def test_classes(text: str) -> None:
+    assert model(classes=text).classes == ["0", "1", "2"]
+    Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("a.png")
+    for status, _, err in (run(info.main), run(predict.main, "a.png")):
+        assert (status, err) == (0, "")
+
+
+def test_classes_that_are_numbers_or_texts() -> None:
+    assert model(classes='[1, 2.5, "é"]').classes == ["1", "2.5", "é"]
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
+def test_pictures(text: str) -> None:
+    model(pictures=text)
+    with pytest.raises(ValueError, match="the model's note on how its pictures were prepared is damaged: '"):
+        Preparation.from_note(text)
+    assert run(info.main)[0] == 0
+    Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("a.png")
+    status, _, err = run(predict.main, "a.png")
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("pynet predict: error: the model's note on how its pictures were prepared is damaged")
+
+
+@pytest.mark.parametrize("name", ["h.json", "h.csv"])
+@pytest.mark.parametrize("text", [*BAD.values(), "epoch,loss\n1,\n", "epoch,loss\n1," + "9" * 200_000, "epoch\n\0,\n"])
+def test_a_history_file(name: str, text: str) -> None:
+    Path(name).write_text(text)
+    with pytest.raises(ValueError, match=f"{name} is no history that pynet train --history wrote"):
+        History.load(name)
+    status, _, err = run(visualize.main, "--history", name)
+    assert (status, err.count("\n")) == (1, 1)
+
+
+def test_a_training_goes_on_from_any_notes() -> None:
+    net = pynet.Network("input(64) dense(10) softmax")
+    net.meta.update({"history": DEEP, "classes": DEEP, "pictures": DEEP, "epochs": DEEP, "test_accuracy": DEEP})
+    net.save("m.safetensors")
+    options = ["--dataset", "digits", "--limit", "100", "--epochs", "2", "--quiet"]
+    status, _, err = run(train.main, *options, "--load", "m.safetensors", "--save", "n.safetensors")
+    assert (status, err) == (0, "")
+    assert len(History.from_note(pynet.load("n.safetensors").meta["history"]).loss) == 2
+    assert run(evaluate.main, "--model", "m.safetensors", "--dataset", "digits", "--json")[0] == 0
+
+
+def test_info_prints_json_whatever_a_metric_was() -> None:
+    model(history=json.dumps({"loss": [1.0], "val_odd": [math.nan]}))
+    _, out, _ = run(info.main, "--json")
+    assert json.loads(out, parse_constant=pytest.fail)["history"] == [{"loss": 1.0, "val_odd": None}]
+    assert os.listdir() == ["m.safetensors"]

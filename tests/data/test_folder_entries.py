@@ -1,0 +1,106 @@
+"""Entries of a folder of pictures that cannot be read: left out with a note, or named in the error."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pynet import data
+from pynet.commands import predict, train
+from pynet.data import DataError, folders
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, to which files of this moment are good enough."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(folders, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(folders, "RACY", -1.0)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def pictures() -> Iterator[Path]:
+    """Eight pictures of each of two classes, in a folder that an unprivileged user reaches too."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        for label, stroke in (("a", np.eye(28)), ("b", np.tri(28))):
+            Path(name, label).mkdir()
+            for i in range(8):
+                Image.fromarray((np.roll(stroke, i) * 255).astype(np.uint8)).save(Path(name, label, f"{i}.png"))
+        yield Path(name)
+
+
+def dangling(path: Path) -> str:
+    path.symlink_to("nowhere.png")
+    return "No such file or directory"
+
+
+def loop(path: Path) -> str:
+    path.symlink_to(path.name)
+    return "Too many levels of symbolic links"
+
+
+def pipe(path: Path) -> str:
+    os.mkfifo(path)
+    return "an empty file"
+
+
+def device(path: Path) -> str:
+    path.symlink_to("/dev/zero")
+    return "an empty file"
+
+
+@pytest.mark.parametrize("entry", [dangling, loop, pipe, device])
+def test_one_that_cannot_be_read_is_left_out(pictures: Path, entry: object, cache: Path) -> None:
+    place = pictures / "a" / "odd.png"
+    reason = entry(place)  # type: ignore[operator]
+    for _ in range(2):  # the second time from the cache
+        found = data.load(pictures)
+        assert (len(found.x_train) + len(found.x_test), len(found.skipped)) == (16, 1)
+        assert found.skipped[0].startswith(f"{place}: ")
+        assert reason in found.skipped[0]
+    assert len(list(cache.glob("pictures/*.npz"))) == 1
+    place.unlink()
+    Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save(place)
+    found = data.load(pictures)
+    assert (len(found.x_train) + len(found.x_test), found.skipped) == (17, ())
+
+
+def test_the_commands_go_on(pictures: Path) -> None:
+    dangling(pictures / "a" / "odd.png")
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = train.main(["--data", str(pictures), "--epochs", "1", "--quiet", "--save", "m.safetensors"])
+        named = predict.main([str(pictures / "a")])
+    assert (status, named) == (0, 1)  # a picture that was asked for is an error, though the others are named
+    reason = f"{pictures}/a/odd.png: cannot be read: No such file or directory"
+    assert err.getvalue() == f"pynet data: left out: {reason}\npynet predict: error: {reason}\n"
+    assert out.getvalue().count(".png: ") == 8
+
+
+def test_a_class_that_may_not_be_read_is_named(pictures: Path) -> None:
+    (pictures / "b").chmod(0o000)
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(DataError, match=f"^{pictures}/b: cannot be read: Permission denied$"):
+            data.load(pictures)
+    finally:
+        os.seteuid(was)
+        (pictures / "b").chmod(0o755)
+
+
+def test_links_that_are_no_classes(pictures: Path) -> None:
+    (pictures / "gone").symlink_to("nowhere")
+    (pictures / "loop").symlink_to("loop")
+    assert data.load(pictures).classes == ("a", "b")
