@@ -55,14 +55,15 @@ class Handle:
     def gradients(self) -> dict[str, Array]:
         """Copies of the gradients of the last backward(), by the same names."""
         found = {}
-        for i, (name, tensor) in enumerate(self._tensors.items()):
-            entry = self._tensor(i)
-            grad = entry.grad
-            if not entry.trained:
-                continue
-            if grad == ffi.NULL:
-                raise RuntimeError(f"the gradient of {name} is there after backward()")
-            found[name] = np.frombuffer(ffi.buffer(grad, tensor.nbytes), np.float32).reshape(tensor.shape).copy()
+        with self._lock:  # until they are copied: another thread's call may move them
+            for i, (name, tensor) in enumerate(self._tensors.items()):
+                entry = self._tensor(i)
+                if not entry.trained:
+                    continue
+                if entry.grad == ffi.NULL:
+                    raise RuntimeError(f"the gradient of {name} is there after backward()")
+                values = np.frombuffer(ffi.buffer(entry.grad, tensor.nbytes), np.float32)
+                found[name] = values.reshape(tensor.shape).copy()
         return found
 
 

@@ -262,13 +262,13 @@ class Net(Handle):
     @property
     def optimizer_state(self) -> OptimizerState:
         """What the optimizer remembers: its kind, the steps it took, its tensors as live views."""
-        info = ffi.new("pn_state_info *")
-        lib.pn_net_state(self._ptr, info)
-        tensors = {}
-        for i in range(info.tensors):
-            tensor = ffi.new("pn_tensor *")
-            self._call(lib.pn_net_state_tensor, i, tensor)
-            tensors[text(tensor.name)] = view(tensor.data, tuple(tensor.shape)[: tensor.rank], self._ptr)
+        info, tensors = ffi.new("pn_state_info *"), {}
+        with self._lock:
+            lib.pn_net_state(self._ptr, info)
+            for i in range(info.tensors):
+                tensor = ffi.new("pn_tensor *")
+                self._call(lib.pn_net_state_tensor, i, tensor)
+                tensors[text(tensor.name)] = view(tensor.data, tuple(tensor.shape)[: tensor.rank], self._ptr)
         return OptimizerState(list(OPTIMIZERS)[info.kind], int(info.steps), tensors)
 
     @optimizer_state.setter
@@ -276,15 +276,16 @@ class Net(Handle):
         """Takes over a state, of this network or one like it; OptimizerState("sgd", 0, {}) begins anew."""
         if state.kind not in OPTIMIZERS:
             raise ValueError(f"optimizer {state.kind!r}; accepted: {', '.join(OPTIMIZERS)}")
-        given, before = state.copy(), self.optimizer_state.copy()  # copies: the views may be our own
-        self._call(lib.pn_net_set_state, list(OPTIMIZERS).index(state.kind), state.steps)
-        own = self.optimizer_state.tensors
-        wanted, got = ({name: t.shape for name, t in tensors.items()} for tensors in (own, given.tensors))
-        if wanted != got:
-            self.optimizer_state = before
-            raise ValueError(f"{state.kind} takes the tensors {wanted}, got {got}")
-        for name, tensor in own.items():
-            tensor[...] = given.tensors[name]
+        with self._lock:
+            given, before = state.copy(), self.optimizer_state.copy()  # copies: the views may be our own
+            self._call(lib.pn_net_set_state, list(OPTIMIZERS).index(state.kind), state.steps)
+            own = self.optimizer_state.tensors
+            wanted, got = ({name: t.shape for name, t in tensors.items()} for tensors in (own, given.tensors))
+            if wanted != got:
+                self.optimizer_state = before
+                raise ValueError(f"{state.kind} takes the tensors {wanted}, got {got}")
+            for name, tensor in own.items():
+                tensor[...] = given.tensors[name]
 
     def copy(self) -> Self:
         """A network of its own with the same parameters, notes, optimizer state and count of updates.

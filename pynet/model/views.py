@@ -19,15 +19,19 @@ class Notes(MutableMapping[str, str]):
 
     def _items(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        while (key := lib.pn_net_meta_key(self._net._ptr, len(found))) != ffi.NULL:
-            found[text(key)] = text(lib.pn_net_meta_value(self._net._ptr, len(found)))
+        with self._net._lock:  # another thread may change what is read
+            while (key := lib.pn_net_meta_key(self._net._ptr, len(found))) != ffi.NULL:
+                found[text(key)] = text(lib.pn_net_meta_value(self._net._ptr, len(found)))
         return found
 
     def __getitem__(self, key: str) -> str:
-        value = ffi.NULL if not isinstance(key, str) or "\0" in key else lib.pn_net_meta(self._net._ptr, key.encode())
-        if value == ffi.NULL:
+        if not isinstance(key, str) or "\0" in key:
             raise KeyError(key)
-        return text(value)
+        with self._net._lock:
+            value = lib.pn_net_meta(self._net._ptr, key.encode())
+            if value == ffi.NULL:
+                raise KeyError(key)
+            return text(value)
 
     def __setitem__(self, key: str, value: str) -> None:
         for name, part in (("key", key), ("value", value)):

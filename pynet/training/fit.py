@@ -105,6 +105,8 @@ def fit(
     if y is not None:
         samples = _samples(net, x, y, sample_weight, class_weight, augment)
         feed: Feed = ArrayFeed(net, samples, batch_size, seed)
+    elif x is None:
+        raise ValueError("x is None; accepted: an array, or an iterable that gives batches (x, y)")
     elif isinstance(x, np.ndarray):
         raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
     elif sample_weight is not None or class_weight is not None:
