@@ -179,6 +179,7 @@ USED: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
     "filters": ("layer",),
     "maps": ("layer", "sample"),
     "looks": ("layer", "units"),
+    "saliency": ("sample",),
     "temperatures": ("sample",),
     "samples": ("on",),
     "confusion": ("on",),

@@ -226,9 +226,11 @@ def _targets(takes: Signature, y: npt.ArrayLike | None) -> tuple[Array | None, A
     takes_targets = takes.loss_name != "cross_entropy"
     if a.ndim == 1 and outputs == 1 and takes_targets:
         return None, np.ascontiguousarray(a, FLOAT32).reshape(-1, 1), len(a)
-    if a.ndim == 1 and (a.dtype.kind in "iu" or a.size == 0):
+    if a.ndim == 2 and a.shape[1] == 1 < outputs and a.dtype.kind in "biu":
+        a = a[:, 0]  # a column of labels
+    if a.ndim == 1 and (a.dtype.kind in "biu" or a.size == 0):
         if a.size and not (a.min() >= 0 and a.max() < outputs):
-            raise ValueError(f"labels run from {a.min()} to {a.max()}; this network takes 0 to {outputs - 1}")
+            raise ValueError(f"labels run from {int(a.min())} to {int(a.max())}; this network takes 0 to {outputs - 1}")
         return np.ascontiguousarray(a, INT32), None, len(a)
     if a.ndim > 2 and a.shape[1:] == takes.out_shape:
         a = a.reshape(len(a), outputs)

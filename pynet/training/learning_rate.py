@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pynet._ffi import plain
 from pynet.data.dataset import Dataset
 from pynet.data.splits import batches
 from pynet.model.net import Net, OptimizerState
@@ -77,7 +78,7 @@ def find_lr(
     if isinstance(data, Dataset):
         x, y = data.x_train, data.y_train
     elif isinstance(data, (tuple, list)) and len(data) == 2:
-        x, y = map(np.asarray, data)
+        x, y = plain(data[0], "x"), plain(data[1], "y")
     else:
         raise TypeError(f"data is {data!r:.80}; accepted: (x, y) or a pynet.data.Dataset")
     copy = net.copy()

@@ -172,7 +172,10 @@ def test_bad_answers_and_weights() -> None:
         (lambda: net.fit(x, y, class_weight={9: 1}), "class_weight names the class 9; this network has 0 to 2"),
         (lambda: net.fit(x, y, class_weight=[1, 2]), "class_weight has 2 numbers; this network has 3 classes"),
         (lambda: net.fit(x, y, class_weight={0: -1}), "class_weight of 0 is -1; accepted: a finite number"),
-        (lambda: net.fit(x, y, sample_weight=np.ones(20), validation_split=0.5), "sample_weight with validation_split"),
+        (
+            lambda: net.fit(x, y, sample_weight=np.ones(20), validation_split=0.5),
+            "sample_weight with a fraction for validation",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             call()

@@ -280,7 +280,8 @@ for _ in range(60):
         refused += 1
 stop.set()
 other.join()
-assert all(np.isfinite(tensor).all() for tensor in net.tensors.values())
+if {what!r} != "x":  # inputs are read forward and backward: what changes in between is noticed, but used
+    assert all(np.isfinite(tensor).all() for tensor in net.tensors.values())
 print("alive")
 """)
     assert printed == "alive\n"

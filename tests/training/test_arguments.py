@@ -88,6 +88,17 @@ def test_lists_and_whole_numbers() -> None:
     assert batches.predict(XOR).tolist() == whole.predict(XOR).tolist()
 
 
+def test_labels_in_a_column_and_as_truth_values() -> None:
+    two = Y % 2
+    found = []
+    for y in (two, two[:, None], two.astype(bool), two.astype(bool)[:, None], two.tolist()):
+        net = Network("input(6) dense(2) softmax")
+        found.append((net.fit(X, y, epochs=2, validation=(X, y)).val_loss, net.weights_sha256()))
+    assert all(result == found[0] for result in found)
+    with pytest.raises(ValueError, match="labels run from 0 to 1; this network takes 0 to 0"):
+        Network("input(6) dense(1) softmax").fit(X, two.astype(bool))
+
+
 def test_whole_numbers_that_may_be_pixels_are_refused() -> None:
     """A network that learnt from bytes would see them 255 times as large."""
     digits = data.load("digits")
