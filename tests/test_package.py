@@ -119,7 +119,7 @@ def test_core_is_free_of(pattern, allowed):
 
 def test_flags_keep_arithmetic_exact(build):
     assert {"-std=gnu11", "-ffp-contract=off", "-fvisibility=hidden"} <= set(build["core_flags"]())
-    for name in ("setup.py", "pyproject.toml", "Makefile", "pynet/_build.py"):
+    for name in ("pyproject.toml", "Makefile", "pynet/_build.py"):
         text = (ROOT / name).read_text("utf-8")
         assert not re.findall(r"-ffast-math|-Ofast|-march|-mtune|-funsafe-math", text), name
 
