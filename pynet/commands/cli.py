@@ -202,10 +202,10 @@ def _streams() -> Iterator[None]:
     there: what is printed to no stderr would go to stdout.
     """
     with contextlib.ExitStack() as stack:
-        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        for name, mode in (("stdin", "r"), ("stdout", "a"), ("stderr", "a")):
             if getattr(sys, name) is None:
                 nowhere = stack.enter_context(open(os.devnull, mode))
-                if mode == "w":
+                if mode == "a":
                     setattr(sys, name, nowhere)
                     stack.callback(setattr, sys, name, None)
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -254,6 +254,6 @@ def _abandon_stdout() -> None:
     try:
         print(end="", flush=True)
     except OSError:
-        with open(os.devnull, "w") as nowhere:
+        with open(os.devnull, "a") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         print(end="", flush=True)
