@@ -191,7 +191,13 @@ def _inputs(takes: Signature, x: npt.ArrayLike | None) -> Array:
         return np.ascontiguousarray(a)
     if a.dtype.kind != "f" and not (takes.whole_numbers and a.dtype.kind in "biu"):
         raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
-    return np.ascontiguousarray(a, FLOAT32)
+    return np.ascontiguousarray(a, FLOAT32) if a.dtype.itemsize <= 4 else _narrowed(a)
+
+
+def _narrowed(a: Array) -> Array:
+    """a as float32; the core names what becomes infinite, without a warning of NumPy's before."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(a, FLOAT32)
 
 
 def _fits(takes: tuple[int, ...], shape: tuple[int, ...]) -> bool:

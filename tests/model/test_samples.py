@@ -546,3 +546,8 @@ def test_labels_and_one_hot_rows_have_classes() -> None:
     binary = {Network("input(12) dense(1) sigmoid loss(bce)").fit(x, one, epochs=1, class_weight=[1, 2]).loss[0]
               for one in (y % 2, (y % 2).astype(float), (y % 2 == 1)[:, None])}  # fmt: skip
     assert len(binary) == 1
+
+
+def test_numbers_beyond_float32_are_named_without_a_warning() -> None:
+    with pytest.raises(ValueError, match="x holds inf in sample 0, feature 0; accepted: finite numbers"):
+        Network(SPEC).predict(np.full((5, 12), 1e300))
