@@ -108,7 +108,6 @@ def make_actions(folder: Path) -> list[Action]:
     for net in nets:
         net.meta["classes"] = '["a","b","c"]'
     histories = [pynet.History([3.0, loss], [0.1, 0.2]) for loss in (2.0, 1.0)]
-    curves = [figures.curves(history) for history in histories]
     pictures = [folder / f"{i}.png" for i in range(2)]
     for i, path in enumerate(pictures):
         glyph = np.zeros((40, 40), np.uint8)
@@ -118,6 +117,10 @@ def make_actions(folder: Path) -> list[Action]:
     for net, model in zip(nets, models, strict=True):
         net.save(model)
 
+    def curves(i: int) -> Callable[[Path], Any]:
+        """A new figure each time: drawn again, matplotlib's layout moves a little."""
+        return lambda path: figures.save(figures.curves(histories[i]), path) and None
+
     def seen(i: int) -> Callable[[Path], Any]:
         return lambda path: command(predict.main, pictures[i], "--model", models[i], "--save-seen", path) and None
 
@@ -126,8 +129,8 @@ def make_actions(folder: Path) -> list[Action]:
         "history.csv": (histories[0].save, histories[1].save),
         "history.json": (histories[0].save, histories[1].save),
         "exported.npz": (lambda p: pynet.export_npz(nets[0], p), lambda p: pynet.export_npz(nets[1], p)),
-        "curves.png": (lambda p: figures.save(curves[0], p) and None, lambda p: figures.save(curves[1], p) and None),
-        "curves.svg": (lambda p: figures.save(curves[0], p) and None, lambda p: figures.save(curves[1], p) and None),
+        "curves.png": (curves(0), curves(1)),
+        "curves.svg": (curves(0), curves(1)),
         "seen.png": (seen(0), seen(1)),
     }
     actions = []
