@@ -42,7 +42,7 @@ def test_chosen_ones(folder: Path) -> None:
     assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-figures/b-curves.pdf")
     assert run("temperatures", "--sample", "354", command=visualize).status == 0
     out = run("saliency", "--sample", "3", command=visualize).out
-    assert out.startswith("digits-figures/digits-saliency.png  why ")
+    assert out.startswith("digits-figures/digits-saliency-sample-3.png  why ")
     assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
 
 
