@@ -6,7 +6,7 @@
 static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
 {
     const int64_t classes = shape_size(&net->graph.last->out);
-    int32_t label = data->labels[i];
+    const int32_t label = __atomic_load_n(&data->labels[i], __ATOMIC_RELAXED); /* others may write to it: see batch.c */
     if (label >= 0 && label < classes)
         return PN_OK;
     return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld", (long long)i,
@@ -15,7 +15,8 @@ static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
 
 static pn_status check_weight(pn_net *net, const pn_data *data, int64_t i)
 {
-    const float weight = data->weights[i];
+    float weight;
+    __atomic_load(&data->weights[i], &weight, __ATOMIC_RELAXED);
     if (weight >= 0 && !isinf(weight))
         return PN_OK;
     return fail(net->error, PN_ERR_ARGUMENT, "weight of sample %lld is %g; accepted: a finite number, 0 or more",
@@ -79,7 +80,7 @@ pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, 
     const bool labels = needs_targets && data->labels, weights = needs_targets && data->weights,
                probabilities = needs_targets && loss == PN_BCE && data->targets;
     for (int64_t i = 0; i < n && (order || labels || weights || probabilities); i++) {
-        int64_t row = order ? order[i] : i;
+        const int64_t row = order ? __atomic_load_n(&order[i], __ATOMIC_RELAXED) : i;
         if (row < 0 || row >= data->n)
             return fail(net->error, PN_ERR_ARGUMENT, "order[%lld] is %lld; the data has samples 0 to %lld",
                         (long long)i, (long long)row, (long long)data->n - 1);
