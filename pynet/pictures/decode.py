@@ -148,17 +148,19 @@ def _small(image: Image.Image, least: int, name: str) -> Image.Image:
     with _one_at_a_time if needed > ALWAYS and not rows else contextlib.nullcontext():
         if factors == (1, 1):
             return _reduced(flat(ImageOps.exif_transpose(image)), least)
-        return _of_strips(rows or iter([image]), image.size, factors, least)
+        turned = None if rows else image.getexif().get(ORIENTATION, 1)  # before it is decoded, which may close the file
+        return _of_strips(rows or iter([image]), image.size, factors, least, turned)
 
 
 def _of_strips(
-    strips: Iterator[Image.Image], size: tuple[int, int], factors: tuple[int, int], least: int
+    strips: Iterator[Image.Image], size: tuple[int, int], factors: tuple[int, int], least: int, orientation: int | None
 ) -> Image.Image:
-    """_small() of the strips, from top to bottom, of a picture of this size."""
+    """_small() of the strips, from top to bottom, of a picture of this size; orientation None: the first strip's."""
     first = next(strips)
     reduced = shrunk(chain([first], strips), size, factors)
     small = _resized(reduced, smaller_size(size, least), (size[0] / factors[0], size[1] / factors[1]))
-    small.getexif()[ORIENTATION] = first.getexif().get(ORIENTATION, 1)
+    turned = first.getexif().get(ORIENTATION, 1) if orientation is None else orientation
+    small.getexif()[ORIENTATION] = turned
     return ImageOps.exif_transpose(small)
 
 
