@@ -216,7 +216,7 @@ typedef struct {
     int in_rank, out_rank;
     int64_t in_shape[PN_MAXRANK], out_shape[PN_MAXRANK];
     int64_t parameters;
-    int args; /* of the word, those left unsaid included: "units", 128; a choice is the index of its word */
+    int args; /* of the word, defaults included: "units", 128; a choice is the index of its word */
     const char *arg_name[PN_MAXARGS];
     double arg[PN_MAXARGS];
 } pn_layer_info;

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from threading import Barrier
 
 import numpy as np
 import pytest
+from helpers.permissions import open_folder, unprivileged
 
 import pynet
 from pynet import files
@@ -28,22 +28,8 @@ def put(path: Path, content: bytes = b"new") -> None:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that an unprivileged user reaches too, unlike tmp_path."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
-        yield Path(name)
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """root may write everywhere: be nobody for a while."""
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(was)
+    with open_folder() as path:
+        yield path
 
 
 @contextmanager

@@ -78,7 +78,7 @@ bool json_more(json *j, char close, bool *first)
     return j->status == PN_OK;
 }
 
-/* The number of "\uXXXX" at s; -1 when that is not what stands there. */
+/* The number of "\uXXXX" at s; -1 where there is none. */
 static int32_t json_hex(const char *s)
 {
     int32_t value = 0;

@@ -53,7 +53,7 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
     else
         l->dy.data = back ? cut(block, used, rows * l->dy.ld) : NULL;
     if (l->sum && l == l->sum->residual.skip &&
-        (l->wants_dx || net->work.input_gradient)) /* x has two readers: the residual adds up what they say */
+        (l->wants_dx || net->work.input_gradient)) /* two layers take x in: the residual adds their gradients */
         l->dx.data = cut(block, used, rows * l->dx.ld);
     l->copy.ld = l->dcopy.ld = padded((int64_t)l->copy_size);
     l->copy.data = cut(block, used, rows * l->copy.ld);

@@ -33,7 +33,7 @@ examples:
   pynet visualize weights mistakes --model mnist.safetensors
   pynet visualize curves --history a.csv b.json     runs beside each other
   pynet visualize looks --layer 0 --units 0,1,2     what these units of layer 0 look for
-  pynet visualize saliency --sample 8               why the network says what it says of sample 8
+  pynet visualize saliency --sample 8               which pixels of sample 8 decide its class
   pynet visualize boundary --toy spirals            trains a small network first
 """
 
@@ -166,7 +166,7 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "samples": ("some samples of each class", _samples),
     "confusion": ("which class is taken for which", _confusion),
     "mistakes": ("the wrong answers it is surest of", _mistakes),
-    "saliency": ("why it says what it says of one sample: which pixels matter", _saliency),
+    "saliency": ("which pixels of one sample decide its class", _saliency),
     "looks": ("what each class or unit looks for", _looks),
     "noise": ("what it says to random inputs", lambda t: figures.noise(t.net)),
     "temperatures": ("the softmax of one sample at several temperatures", _temperatures),

@@ -49,7 +49,7 @@ def validation_split(
 
 
 def shuffled_labels(y: npt.ArrayLike, seed: int = 0) -> Array:
-    """The labels y (n) in another order: nothing is left to learn but each sample by heart (Zhang et al. 2017)."""
+    """The labels y (n) in another order: they can only be memorised (Zhang et al. 2017)."""
     random = np.random.RandomState(np.random.MT19937(seed))
     shuffled: Array = random.permutation(plain(y, "y"))
     return shuffled

@@ -57,7 +57,7 @@ class Notes(MutableMapping[str, str]):
 class LayerView:
     """One layer of a network: what it is, and its parameters as live arrays: `.W` (n_in, n_out), `.b` (n_out).
 
-    path is its place in the text, "3" or "3.0"; options are its word's arguments, those left unsaid included."""
+    path is its place in the text, "3" or "3.0"; options are its word's arguments, defaults included."""
 
     def __init__(self, net: Handle, index: int) -> None:
         info = ffi.new("pn_layer_info *")
@@ -83,7 +83,7 @@ class LayerView:
 
     @property
     def output(self) -> Array:
-        """A copy of what this layer put out in the last forward: (n, *out_shape)."""
+        """A copy of this layer's output of the last forward: (n, *out_shape)."""
         with self._net._lock:
             out = np.empty((self._net._rows, *self.out_shape), np.float32)
             self._net._call(lib.pn_net_activation, self.index, len(out), pointer(out))

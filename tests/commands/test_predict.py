@@ -148,7 +148,7 @@ def test_save_seen(equipped: Path) -> None:
     assert run("mouse-0.png", "--save-seen", "seen.png").status == 0
     tile = np.asarray(Image.open("seen.png"))
     assert np.array_equal(tile[6:118:14, 6:118:14], predict_image("mouse-0.png").seen)  # a pixel is a square of 14
-    assert (tile[118:] < 100).any()  # the name, and what the network says
+    assert (tile[118:] < 100).any()  # the name, and the class predicted
     assert run("mouse-0.png", "mouse-6.png", "photo-3.jpg", "--save-seen", "seen.png").status == 0
     sheet = np.asarray(Image.open("seen.png"))
     height, width = tile.shape

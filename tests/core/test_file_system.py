@@ -7,13 +7,13 @@ import os
 import resource
 import stat
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from helpers.permissions import open_folder, unprivileged
 
 import pynet
 
@@ -27,22 +27,8 @@ def make_net(text: str = "input(3) dense(2) relu dense(2) softmax", seed: int = 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that an unprivileged user reaches too, unlike tmp_path."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
-        yield Path(name)
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """root may write everywhere: be nobody for a while."""
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(was)
+    with open_folder() as path:
+        yield path
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.permissions import open_folder, unprivileged
 from PIL import Image
 
 from pynet import data
@@ -30,13 +30,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def pictures() -> Iterator[Path]:
     """Eight pictures of each of two classes, in a folder that an unprivileged user reaches too."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
+    with open_folder() as path:
         for label, stroke in (("a", np.eye(28)), ("b", np.tri(28))):
-            Path(name, label).mkdir()
+            (path / label).mkdir()
             for i in range(8):
-                Image.fromarray((np.roll(stroke, i) * 255).astype(np.uint8)).save(Path(name, label, f"{i}.png"))
-        yield Path(name)
+                Image.fromarray((np.roll(stroke, i) * 255).astype(np.uint8)).save(path / label / f"{i}.png")
+        yield path
 
 
 def dangling(path: Path) -> str:
@@ -89,15 +88,9 @@ def test_the_commands_go_on(pictures: Path) -> None:
 
 def test_a_class_that_may_not_be_read_is_named(pictures: Path) -> None:
     (pictures / "b").chmod(0o000)
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65534)
-    try:
-        with pytest.raises(DataError, match=f"^{pictures}/b: cannot be read: Permission denied$"):
-            data.load(pictures)
-    finally:
-        os.seteuid(was)
-        (pictures / "b").chmod(0o755)
+    with unprivileged(), pytest.raises(DataError, match=f"^{pictures}/b: cannot be read: Permission denied$"):
+        data.load(pictures)
+    (pictures / "b").chmod(0o755)
 
 
 def test_links_that_are_no_classes(pictures: Path) -> None:

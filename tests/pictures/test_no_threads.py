@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.permissions import open_folder, unprivileged
 from PIL import Image
 
 import pynet
@@ -22,13 +22,12 @@ from pynet.pictures.decode import in_parallel, picture_files
 @pytest.fixture
 def pictures() -> Iterator[Path]:
     """Six pictures of each of two classes, in a folder that an unprivileged user reaches too."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
+    with open_folder() as path:
         for label, stroke in (("a", np.eye(28)), ("b", np.tri(28))):
-            Path(name, label).mkdir()
+            (path / label).mkdir()
             for i in range(6):
-                Image.fromarray((np.roll(stroke, i) * 255).astype(np.uint8)).save(Path(name, label, f"{i}.png"))
-        yield Path(name)
+                Image.fromarray((np.roll(stroke, i) * 255).astype(np.uint8)).save(path / label / f"{i}.png")
+        yield path
 
 
 @pytest.fixture(params=[0, 1, 3])
@@ -81,16 +80,11 @@ def test_a_folder_within_that_may_not_be_listed_is_named(
     hidden = pictures / "b" / "more"
     hidden.mkdir(mode=0o000)
     pynet.Network("input(784) dense(2) softmax").save(pictures / "m.safetensors")
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65534)
-    try:
+    with unprivileged():
         with pytest.raises(DataError, match=f"^{hidden}: cannot be read: Permission denied$"):
             pynet.data.load(pictures)
         status = predict.main(["--model", str(pictures / "m.safetensors"), str(pictures), str(pictures / "a")])
-    finally:
-        os.seteuid(was)
-        hidden.chmod(0o755)
+    hidden.chmod(0o755)
     out, err = capsys.readouterr()
     assert (status, out.count(".png: ")) == (1, 6)  # those of a/ are named all the same
     assert err == f"pynet predict: error: {hidden}: cannot be read: Permission denied\n"
