@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +16,7 @@ import numpy as np
 import pytest
 from helpers.command import DIGITS, FEW, end, results, run, sha256, start
 from helpers.data_files import write_idx, write_npz
+from helpers.terminal import terminal
 
 import pynet
 from pynet import __main__ as pynet_command
@@ -141,17 +138,9 @@ def test_facts_in_the_model() -> None:
 
 def test_progress_bar_on_a_terminal_only() -> None:
     for options, wanted in (((), True), (("--quiet",), False), (("--json",), False)):
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-        process = start(*FEW, *options, stderr=theirs)
-        end(process)
-        os.write(theirs, b"\nend")
-        seen = b""
-        while not seen.endswith(b"end"):
-            seen += os.read(ours, 4096)
-        os.close(ours)
-        os.close(theirs)
-        assert (b"epoch 2/2" in seen) == wanted
+        with terminal() as shown:
+            end(start(*FEW, *options, stderr=shown.end))
+            assert (b"epoch 2/2" in shown.printed()) == wanted
 
 
 def test_history(folder: Path) -> None:

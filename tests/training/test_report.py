@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import subprocess
 import sys
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clouds import SPEC, X, Y
+from helpers.terminal import terminal
 
 from pynet import EarlyStopping, Network
 from pynet.training.report import ending, epoch_line
@@ -106,14 +105,8 @@ SCRIPT += "x, [0, 1, 2], epochs=2)"
 
 
 def test_lines_on_a_terminal_and_none_in_a_pipe() -> None:
-    ours, theirs = pty.openpty()
     command = [sys.executable, "-c", SCRIPT]
-    subprocess.run(command, check=True, stdout=theirs, timeout=60)
-    os.write(theirs, b"\nend")
-    seen = b""
-    while not seen.endswith(b"end"):
-        seen += os.read(ours, 4096)
-    os.close(ours)
-    os.close(theirs)
-    assert seen.count(b"epoch ") == 2
+    with terminal() as shown:
+        subprocess.run(command, check=True, stdout=shown.end, timeout=60)
+        assert shown.printed().count(b"epoch ") == 2
     assert subprocess.run(command, check=True, capture_output=True, timeout=60).stdout == b""
