@@ -11,9 +11,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench import convolution, data, inference, kernels, machine, report, scaling, startup, training, variants
-from bench.arena import Plan, Workers, cores, pinned
+from bench.measurements import Rows
 from bench.peers import HEAVY, NUMPY
-from bench.rows import Rows
+from bench.runner import Plan, Workers, cores, pinned
 
 QUESTIONS = ["kernels", "training", "variants", "convolution", "inference", "startup", "scaling"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.arena import Plan, Workers, compare, meet
+from bench.measurements import Rows
 from bench.peers.lenet import LENET, flops_per_sample
-from bench.rows import Rows
+from bench.runner import Plan, Workers, compare, meet
 
 QUESTION = "convolution"
 CASE = "LeNet-like, batch 64"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench import data
-from bench.arena import Plan, Workers, c_program, compare, meet
-from bench.rows import Rows
+from bench.measurements import Rows
+from bench.runner import Plan, Workers, c_program, compare, meet
 from bench.training import W64
 
 QUESTION = "inference"

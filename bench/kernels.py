@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.arena import Plan, Workers, compare, meet
+from bench.measurements import Rows
 from bench.peers import Array
 from bench.peers.numpy_kernels import Calls
-from bench.rows import Rows
+from bench.runner import Plan, Workers, compare, meet
 
 PRODUCT, SINGLE = "matrix product", "kernels"
 SHAPES = [(64, 128, 784), (1, 128, 784), *((n, n, n) for n in (64, 128, 256, 512, 1024, 2048))]  # m, n, k

@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from bench.arena import cores
+from bench.runner import cores
 
 LIBRARIES = ["numpy", "torch", "jax", "jaxlib", "scikit-learn", "keras"]
 

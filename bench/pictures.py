@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import kernels, scaling, training
-from bench.rows import Rows
+from bench.measurements import Rows
 from bench.tables import LABELS
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import convolution, inference, kernels, scaling, startup, tables, training, variants
-from bench.rows import Rows, from_dict
+from bench.measurements import Rows, from_dict
 from bench.targets import TARGETS
 
 HEADINGS = {

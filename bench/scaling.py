@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from bench.arena import Plan, Workers, alternate
-from bench.rows import Row, Rows
+from bench.measurements import Row, Rows
+from bench.runner import Plan, Workers, alternate
 from bench.training import Case, samples_of
 
 QUESTION = "scaling"

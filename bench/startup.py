@@ -10,9 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from bench.arena import Plan, alternate, pinned
 from bench.data import ROOT
-from bench.rows import Row, Rows
+from bench.measurements import Row, Rows
+from bench.runner import Plan, alternate, pinned
 
 QUESTION = "start-up"
 EPOCHS = 10

@@ -7,9 +7,9 @@ import re
 from functools import cache
 
 from bench.data import ROOT
+from bench.measurements import Row, Rows
 from bench.peers import CONTESTANTS
 from bench.peers.lenet import LENET
-from bench.rows import Row, Rows
 from bench.targets import TARGETS
 from bench.variants import VARIANTS
 

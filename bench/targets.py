@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bench import convolution, inference, kernels, startup, training, variants
+from bench.measurements import Rows, ratio
 from bench.peers import HEAVY, NUMPY
-from bench.rows import Rows, ratio
 
 BANDWIDTH = 0.9  # of a copy's speed counts as the memory's
 

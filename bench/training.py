@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from bench import data
-from bench.arena import Plan, Workers, c_program, compare, meet
-from bench.rows import Row, Rows
+from bench.measurements import Row, Rows
+from bench.runner import Plan, Workers, c_program, compare, meet
 
 QUESTION = "training"
 PYTHON = "Python's share"

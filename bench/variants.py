@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench import data
-from bench.arena import Plan, c_program, meet
-from bench.rows import Rows
+from bench.measurements import Rows
+from bench.runner import Plan, c_program, meet
 from bench.training import W64, samples_of
 
 QUESTION = "variants"

@@ -1,4 +1,4 @@
-"""A contestant in a process of its own, whose number of threads bench.arena fixes before its library is imported.
+"""A contestant in a process of its own, whose number of threads bench.runner fixes before its library is imported.
 
     python -m bench.worker numpy-out
 

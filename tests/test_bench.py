@@ -15,11 +15,11 @@ from helpers import ROOT
 sys.path.append(str(ROOT))  # bench is no part of the package
 
 from bench import __main__ as bench
-from bench import arena, check, data, inference, tables, training
-from bench.arena import Plan, Process, Workers, alternate
+from bench import check, data, inference, runner, tables, training
+from bench.measurements import Row, Rows, from_dict, ratio
 from bench.peers import CONTESTANTS, NUMPY, initial, numpy_kernels
 from bench.peers.numpy_net import NumpyNet, NumpyOutNet
-from bench.rows import Row, Rows, from_dict, ratio
+from bench.runner import Plan, Process, Workers, alternate
 from bench.targets import TARGETS, Target
 
 
@@ -108,7 +108,7 @@ ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
 
 
 class Clock:
-    """For bench.arena's time: sleeping makes it go on."""
+    """For bench.runner's time: sleeping makes it go on."""
 
     now = 0.0
 
@@ -119,24 +119,24 @@ class Clock:
         self.now += seconds
 
 
-@pytest.mark.parametrize(("spins", "slept"), [(0.1, 0.1), (9, arena.LONGEST_SPIN)])
+@pytest.mark.parametrize(("spins", "slept"), [(0.1, 0.1), (9, runner.LONGEST_SPIN)])
 def test_turn_ends_when_the_process_sleeps_or_spins_too_long(monkeypatch, spins, slept):
     clock, process = Clock(), Process([sys.executable, "-c", ECHO], threads=1)
-    monkeypatch.setattr(arena, "time", clock)
-    monkeypatch.setattr(arena, "runs", lambda _: clock.now < spins)
+    monkeypatch.setattr(runner, "time", clock)
+    monkeypatch.setattr(runner, "runs", lambda _: clock.now < spins)
     assert process.ask("1") == "1\n"
     process.close()
     assert clock.now == pytest.approx(slept, abs=0.002)
 
 
 def test_who_runs():
-    assert arena.runs(os.getpid())
+    assert runner.runs(os.getpid())
     waits = subprocess.Popen([sys.executable, "-c", ECHO], stdin=subprocess.PIPE, text=True)
     for _ in range(60_000):  # once it is up, it waits for its input
-        if not arena.runs(waits.pid):
+        if not runner.runs(waits.pid):
             break
         time.sleep(0.001)
-    assert not arena.runs(waits.pid)
+    assert not runner.runs(waits.pid)
     waits.communicate(timeout=60)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pynet.commands import choose, cli
+from pynet.commands import cli, data_options
 from pynet.data import Dataset
 from pynet.inference import load_model
 from pynet.metrics import Report, format_confusion, format_report, measure
@@ -30,9 +30,9 @@ A network that is right in 8 of 10 cases when it says 80 % has none.
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser("pynet evaluate", "Measures a model on a data set.", EXAMPLES)
-    choose.add_model_option(parser)
-    choose.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
-    choose.add_on_option(parser)
+    data_options.add_model_option(parser)
+    data_options.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
+    data_options.add_on_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
     return parser.parse_args(argv)
 
@@ -40,15 +40,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def evaluate(options: argparse.Namespace) -> None:
     """The whole command."""
     place, net = load_model(options.model)
-    chosen = choose.suited(net, choose.dataset(options, net), f"the model {place}")
-    x, y = choose.samples(chosen, options.on)
+    chosen = data_options.suited(net, data_options.dataset(options, net), f"the model {place}")
+    x, y = data_options.samples(chosen, options.on)
     report = measure(net, x, y, chosen.classes)
     if options.json:
         on = options.on if len(chosen.x_train) else "all"
         print(json_text({"model": str(place), "dataset": chosen.name, "on": on} | _plain(report)))
     else:
         cli.say(f"model        {printable(place)}: {net.spec}")
-        cli.say(f"data         {printable(choose.named(net, chosen, options.on))}")
+        cli.say(f"data         {printable(data_options.named(net, chosen, options.on))}")
         cli.say(_text(report, net, chosen))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
-from pynet.commands import choose, cli
+from pynet.commands import cli, data_options
 from pynet.commands.cli import Parser, UsageError, number, path, whole
 from pynet.commands.outputs import check_drawn
 from pynet.errors import DataError
@@ -52,7 +52,7 @@ def _parser() -> Parser:
     parser = Parser("pynet predict", "Names pictures with a trained network: drawings, scans, photos.", EXAMPLES)
     add = parser.add_argument
     add("images", metavar="IMAGE", nargs="+", type=path, help="files, folders of pictures, or - for standard input")
-    choose.add_model_option(parser)
+    data_options.add_model_option(parser)
     inverted = "dark ink on light paper, or the other way round (default: decided from the picture)"
     add("--invert", action=argparse.BooleanOptionalAction, help=inverted)
     positive = number(1e-3, 1e6, "a number from 0.001 to below 1000000")

@@ -18,7 +18,7 @@ import numpy as np
 
 from pynet import kernels
 from pynet._ffi import VERSION, Array
-from pynet.commands import choose, cli
+from pynet.commands import cli, data_options
 from pynet.commands.cli import EXPECTED, Stopped
 from pynet.commands.outputs import save_figure
 from pynet.commands.train_options import optimizer_note, parse
@@ -144,7 +144,7 @@ class Training:
         """In the model: what it is trained on, and how."""
         task, notes = self.task, self.task.net.meta
         notes.pop("test_accuracy", None)
-        choose.remember(task.net, task.data, task.data_path)
+        data_options.remember(task.net, task.data, task.data_path)
         notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
         notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
         if more := optimizer_note(task.optimizer):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pynet._ffi import VERSION
 from pynet.augment import Augment, parse_augment
-from pynet.commands.choose import add_data_options
 from pynet.commands.cli import Parser, UsageError, number, path, refuse, whole
+from pynet.commands.data_options import add_data_options
 from pynet.commands.presets import PRESETS
 from pynet.network import load
 from pynet.optim import OPTIMIZERS, Optimizer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pynet.commands import choose
+from pynet.commands import data_options
 from pynet.commands.train_task import Task
 from pynet.inference import previous_of
 from pynet.network import Network, load
@@ -71,7 +71,7 @@ def keep_better(task: Task, target: Path, new: float | None) -> Kept | None:
 def _accuracy(net: Network, task: Task) -> float | None:
     """On the test set, or on the training samples where there is none; None: the model is for other data."""
     try:
-        chosen = choose.suited(net, task.data, "the model")
+        chosen = data_options.suited(net, task.data, "the model")
     except ValueError:
         return None
-    return net.evaluate(*choose.samples(chosen, "test" if len(chosen.x_test) else "train")).accuracy
+    return net.evaluate(*data_options.samples(chosen, "test" if len(chosen.x_test) else "train")).accuracy

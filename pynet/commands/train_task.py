@@ -12,7 +12,7 @@ from pathlib import Path
 from pynet import data, kernels
 from pynet._ffi import Array, check_environment, optimizer_struct
 from pynet.augment import Augment
-from pynet.commands import choose, cli
+from pynet.commands import cli, data_options
 from pynet.commands.cli import UsageError
 from pynet.commands.outputs import check_drawn, check_history, figures_folder
 from pynet.commands.presets import PRESETS, layers_for
@@ -94,7 +94,7 @@ def prepare(options: argparse.Namespace) -> Task:
     _check_targets(options, target)
     return Task(
         data=chosen,
-        data_path=choose.data_path(options, net),
+        data_path=data_options.data_path(options, net),
         validation=validation,
         own_validation=bool(options.val_split),
         net=net,
@@ -159,11 +159,11 @@ def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) ->
 
 
 def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
-    chosen = choose.dataset(options, like=net)
+    chosen = data_options.dataset(options, like=net)
     if options.terse and not (options.data or options.dataset or options.load) and chosen.name == "digits":
         cli.complain("train", f"using {chosen.source}")
     if options.load and net:
-        chosen = choose.suited(net, chosen, f"the model {options.load}")
+        chosen = data_options.suited(net, chosen, f"the model {options.load}")
     elif len(set(chosen.y_train.tolist())) < 2:
         raise ValueError(f"{chosen.name} has samples of one class alone for training; accepted: two classes or more")
     else:
@@ -183,7 +183,7 @@ def _warn_of_few_levels(chosen: Dataset) -> None:
 def _check_suits(options: argparse.Namespace, net: Network, chosen: Dataset) -> None:
     """The network and the data to each other, and the options to both."""
     if not options.load:
-        choose.check_suits(net, chosen, "the network", UsageError)
+        data_options.check_suits(net, chosen, "the network", UsageError)
     if options.augment and chosen.x_train.ndim < 3 and len(net.in_shape) < 3:
         raise UsageError(f"--augment changes pictures; the samples of {chosen.name} are rows of {net.in_shape[0]}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pynet import data, figures
 from pynet._ffi import Array
-from pynet.commands import choose, cli
+from pynet.commands import cli, data_options
 from pynet.commands.cli import UsageError
 from pynet.commands.outputs import check_drawn, figures_folder, save_figure
 from pynet.data import Dataset
@@ -64,12 +64,12 @@ class Task:
     @cached_property
     def data(self) -> Dataset:
         """The data set; it suits the network."""
-        return choose.suited(self.net, choose.dataset(self.options, self.net), f"the model {self.model[0]}")
+        return data_options.suited(self.net, data_options.dataset(self.options, self.net), f"the model {self.model[0]}")
 
     @property
     def samples(self) -> tuple[Array, Array]:
         """x and y of the part that --on names."""
-        return choose.samples(self.data, self.options.on)
+        return data_options.samples(self.data, self.options.on)
 
     @property
     def sample(self) -> tuple[Array, int]:
@@ -232,9 +232,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser("pynet visualize", "Draws a model, its data and its answers.", EXAMPLES.format(what=listed))
     add = parser.add_argument
     add("what", metavar="WHAT", nargs="*", help=f"{', '.join(KINDS)} (default: all that suits)")
-    choose.add_model_option(parser)
-    choose.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
-    choose.add_on_option(parser)
+    data_options.add_model_option(parser)
+    data_options.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
+    data_options.add_on_option(parser)
     add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
     add("--layer", metavar="N", help="weights, filters, maps, looks: the layer, as pynet info numbers them")
     add("--units", metavar="N,N,..", type=_units, help="looks: the units of that layer (default: the first 20)")

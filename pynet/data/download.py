@@ -8,7 +8,7 @@ Verified means: the SHA-256 of the gz file is the known one, or that of the unpa
 is MNIST). Of Fashion-MNIST only the hashes of the gz files are known, so no other compression of it can be vouched for.
 In $PYNET_DATA, where the user put it, such a file is taken if the sizes are those of Fashion-MNIST and each class has
 as many images, and the source line says that it is not verified; in the cache, where only verified files are put, it
-counts as damaged. What was unpacked is kept in the cache (unpacked.py); a copy is verified like the file itself.
+counts as damaged. What was unpacked is kept in the cache (idx_cache.py); a copy is verified like the file itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data import unpacked
+from pynet.data import idx_cache
 from pynet.data.arrays import Parts, reading
 from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx_hashed
 from pynet.errors import DataError
@@ -152,14 +152,14 @@ def _read_part(path: Path, known: NamedSet, i: int) -> tuple[Array, bool | None]
     """File i of IDX_PARTS and whether it is verified; None: its hash is another, but so it may be."""
     rank, cache = 3 if i % 2 == 0 else 1, cache_folder()
     packed, copies = _sha256(path), cache / "unpacked" if cache else None
-    copy = unpacked.find(copies, packed, rank) if copies else None
+    copy = idx_cache.find(copies, packed, rank) if copies else None
     array, content = copy or read_idx_hashed(path, rank)
     verified: bool | None = packed == known.packed[i] or None
     if known.content:
         verified = content == known.content[i]
     is_new = not copy and verified is not False and packed != content
     if copies and is_new and _sha256(path) == packed:  # it was not written meanwhile
-        unpacked.keep(copies, packed, array, content)
+        idx_cache.keep(copies, packed, array, content)
     return array, verified
 
 

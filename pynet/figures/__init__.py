@@ -8,14 +8,14 @@ No display is needed. All pictures can be read in grey and by the colour-blind. 
 command.
 """
 
-from pynet.figures.answers import confusion, mistakes, noise, temperatures
 from pynet.figures.boundary import boundary
 from pynet.figures.canvas import MissingMatplotlib, require, save
 from pynet.figures.curves import curves, learning_rates
-from pynet.figures.inputs import samples
-from pynet.figures.looks import ascend, looks_for
 from pynet.figures.maps import feature_maps, filters
+from pynet.figures.predictions import confusion, mistakes, noise, temperatures
+from pynet.figures.preferred_inputs import ascend, looks_for
 from pynet.figures.saliency import saliency
+from pynet.figures.samples import samples
 from pynet.figures.weights import weights
 
 __all__ = ["MissingMatplotlib", "require", "save"]

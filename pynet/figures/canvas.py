@@ -69,7 +69,7 @@ def in_own_style(function: Callable[P, Figure]) -> Callable[P, Figure]:
     @functools.wraps(function)
     def draw(*args: P.args, **kwargs: P.kwargs) -> Figure:
         require()
-        from pynet.figures.page import own_style
+        from pynet.figures.styled_figure import own_style
 
         with own_style():
             return function(*args, **kwargs)
@@ -79,7 +79,7 @@ def in_own_style(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
 def paper(width: float, height: float, title: str) -> Figure:
     """An empty figure of this size in inches."""
-    from pynet.figures.page import Page
+    from pynet.figures.styled_figure import Page
 
     figure = Page(figsize=(width, height), layout="constrained")
     figure.suptitle(plain(title), fontsize=11, wrap=True)
@@ -91,7 +91,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     place = Path(path)
     if place.suffix not in SUFFIXES:
         raise ValueError(f"picture file {str(place)!r}; accepted suffixes: {', '.join(SUFFIXES)}")
-    from pynet.figures.page import own_style
+    from pynet.figures.styled_figure import own_style
 
     says = {".png": {"Software": DRAWN}, ".svg": {"Creator": DRAWN, "Date": None}}
     undated = says.get(place.suffix, {"Creator": DRAWN, "CreationDate": None})

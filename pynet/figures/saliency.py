@@ -21,7 +21,7 @@ from pynet.figures.canvas import (
     show_signed,
     tile,
 )
-from pynet.figures.looks import scores_layer
+from pynet.figures.preferred_inputs import scores_layer
 from pynet.metrics import class_scores
 from pynet.network import Network
 from pynet.text import picture_shape

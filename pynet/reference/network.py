@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pynet.reference.arrays import Array, Labels, floats, rows, same
+from pynet.reference.conversion import twins
 from pynet.reference.functions import gather
 from pynet.reference.layers import Layer, Sigmoid, Softmax
 from pynet.reference.losses import as_labels, as_targets, binary_cross_entropy, cross_entropy, squared_error
 from pynet.reference.optimizers import Optimizer
-from pynet.reference.twins import twins
 
 Order = Callable[[int, int], ArrayLike]
 

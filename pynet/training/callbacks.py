@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pynet.model.net import Net
-from pynet.training.feed import Feed
+from pynet.training.batches import Feed
 from pynet.training.history import History
 
 

@@ -22,7 +22,7 @@ from pynet.files import check_writable
 from pynet.model.net import Net, OptimizerState, new_stats
 from pynet.optim import OPTIMIZERS
 from pynet.text import finite, json_text, parsed_json, printable
-from pynet.training.feed import Feed
+from pynet.training.batches import Feed
 from pynet.training.progress import Progress
 
 VERSION = 1

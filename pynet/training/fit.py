@@ -30,9 +30,9 @@ from pynet.training.arguments import (
     validation_for,
     whole,
 )
+from pynet.training.batches import ArrayFeed, BatchFeed, Feed, fingerprint, learns_from
 from pynet.training.callbacks import EarlyStopping, Run, call, check
 from pynet.training.diagnose import scaling_advice, source_of_nonfinite
-from pynet.training.feed import ArrayFeed, BatchFeed, Feed, fingerprint, learns_from
 from pynet.training.history import COLUMNS, History
 from pynet.training.progress import Progress
 

@@ -16,7 +16,7 @@ from pynet.data.splits import batches
 from pynet.model.net import Net, OptimizerState
 from pynet.optim import Optimizer
 from pynet.training.arguments import optimizer_for, whole
-from pynet.training.feed import learns_from
+from pynet.training.batches import learns_from
 
 SMOOTH = 0.9  # share of the old in the running mean of the losses
 DIVERGED = 4.0  # times the smallest loss: larger rates are worse yet

@@ -41,7 +41,7 @@ from PIL import Image  # noqa: E402
 import pynet  # noqa: E402
 from pynet import data, figures, kernels  # noqa: E402
 from pynet.commands import evaluate, info, predict, train  # noqa: E402
-from pynet.data import unpacked  # noqa: E402
+from pynet.data import idx_cache  # noqa: E402
 from pynet.data.idx import IDX_PARTS, idx_header  # noqa: E402
 from pynet.training import checkpoint as checkpoints  # noqa: E402
 
@@ -146,7 +146,7 @@ def make_actions(folder: Path) -> list[Action]:
     copy = f"{'0' * 64}-{'1' * 64}.idx"
     actions.append(
         Action(
-            "keep an unpacked copy", {}, lambda place: unpacked.keep(place, "0" * 64, x, "1" * 64), (copy,), quiet=True
+            "keep an unpacked copy", {}, lambda place: idx_cache.keep(place, "0" * 64, x, "1" * 64), (copy,), quiet=True
         )
     )
 

@@ -17,7 +17,7 @@ from pynet import data
 from pynet._ffi import Array
 from pynet.commands import evaluate, predict, visualize
 from pynet.data import folders
-from pynet.figures.answers import class_names
+from pynet.figures.predictions import class_names
 
 SMALL = ("--hidden", "8", "--quiet")
 

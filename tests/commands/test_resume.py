@@ -98,7 +98,7 @@ def test_killed_at_any_moment_it_ends_the_same(monkeypatch: pytest.MonkeyPatch, 
 
     At the second call or later: the first was written down, so that even a slow machine comes to the end.
     """
-    monkeypatch.setattr("pynet.training.feed.CALL_SECONDS", 0.0005)
+    monkeypatch.setattr("pynet.training.batches.CALL_SECONDS", 0.0005)
     path, draw = folder / "c.safetensors", random.Random(1)
     kills = seed = 0
     while kills < KILLS:

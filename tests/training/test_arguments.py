@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.clouds import SPEC, X, Y
+from helpers.clusters import SPEC, X, Y
 
 import pynet
 from pynet import Adam, Diagnosis, Network, data, find_lr

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.clouds import SPEC, Array, X, Y, clouds
+from helpers.clusters import SPEC, Array, X, Y, clouds
 
 from pynet import SGD, Adam, Callback, EarlyStopping, History, Network, data
 from pynet.schedules import Cosine

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.clouds import SPEC, X, Y, clouds
+from helpers.clusters import SPEC, X, Y, clouds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -51,7 +51,7 @@ class After:
 
 def one_step_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call of the core is a step, so that a training can end at each of them."""
-    monkeypatch.setattr("pynet.training.feed.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("pynet.training.batches.CALL_SECONDS", 0.0)
 
 
 def figures(history: History) -> str:

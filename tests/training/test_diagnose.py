@@ -12,9 +12,9 @@ from helpers.command import DIGITS, run
 
 from pynet import SGD, Adam, Diagnosis, Momentum, Network, data
 from pynet.optim import Optimizer
+from pynet.training.batches import BatchFeed
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import findings
-from pynet.training.feed import BatchFeed
 from pynet.training.history import History
 
 DATA = data.load("digits")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.clouds import SPEC, X, Y, clouds
+from helpers.clusters import SPEC, X, Y, clouds
 from numpy.testing import assert_array_equal
 
 from pynet import SGD, Network, data, kernels, reference

@@ -55,7 +55,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a training that was interrupted after the second step of its third epoch."""
     path = tmp_path_factory.mktemp("good") / "c.safetensors"
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Interrupt):
-        patch.setattr("pynet.training.feed.CALL_SECONDS", 0.0)
+        patch.setattr("pynet.training.batches.CALL_SECONDS", 0.0)
         Network(SPEC).fit(X, Y, checkpoint=Checkpoint(path, "1000s"), callbacks=[After(10)], **OPTIONS)
     state, _ = checkpoint.read(path)
     assert (len(state.rows), state.stats["samples"], state.stats["steps"], state.optimizer.steps) == (2, 26, 2, 10)

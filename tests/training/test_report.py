@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.clouds import SPEC, X, Y
+from helpers.clusters import SPEC, X, Y
 from helpers.terminal import terminal
 
 from pynet import EarlyStopping, Network

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.data import ROOT
-from bench.rows import Row
+from bench.measurements import Row
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYNET_NUM_THREADS")
 LONGEST_SPIN = 0.3  # seconds after their work that idle threads keep a core: 0.1 in OpenBLAS, 0.2 in some OpenMP

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.clouds import SPEC, X, Y
+from helpers.clusters import SPEC, X, Y
 
 from pynet import SGD, Network
 from pynet._ffi import ffi
-from pynet.training import feed, fit
-from pynet.training.feed import ArrayFeed, fingerprint
+from pynet.training import batches, fit
+from pynet.training.batches import ArrayFeed, fingerprint
 
 
 class Clock:
@@ -46,7 +46,7 @@ class FakeNet:
 def calls(monkeypatch: pytest.MonkeyPatch, step: float, n: int = 4000) -> list[int]:
     """The steps of each call in an epoch of n batches."""
     clock = Clock()
-    monkeypatch.setattr(feed, "time", clock)
+    monkeypatch.setattr(batches, "time", clock)
     net: Any = FakeNet(clock, step)
     samples = Network(SPEC)._samples(np.zeros((2 * n, 6)), np.zeros(2 * n, int))
     stats = ffi.new("pn_stats *")
@@ -61,9 +61,9 @@ def test_a_call_lasts_a_twentieth_of_a_second(monkeypatch: pytest.MonkeyPatch, s
     """A step if that takes longer; and a call is at most four times as long as the last, which may have been lucky."""
     found = calls(monkeypatch, step)
     assert found[0] == 1
-    assert all(steps * step <= feed.CALL_SECONDS or steps == 1 for steps in found)
+    assert all(steps * step <= batches.CALL_SECONDS or steps == 1 for steps in found)
     assert all(now <= 4 * last for last, now in pairwise(found))
-    full = min(feed.CALL_SECONDS / max(step, 1e-9), 4000)
+    full = min(batches.CALL_SECONDS / max(step, 1e-9), 4000)
     assert max(found) > 0.6 * full
 
 
