@@ -45,7 +45,7 @@ def _without_command(name: str) -> int:
         return 0
     near = difflib.get_close_matches(name, COMMANDS, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(COMMANDS)}"
-    cli.complain("", f"error: no command {name!r}; {hint}")
+    cli.print_stderr("", f"error: no command {name!r}; {hint}")
     return 2
 
 

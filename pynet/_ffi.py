@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
 
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
-from pynet.optim import Optimizer, described
+from pynet.optim import Optimizer, as_optimizer
 
 Array = npt.NDArray[Any]
 
@@ -112,7 +112,7 @@ def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:
 
 def optimizer_struct(given: Optimizer | str) -> Any:
     """pn_optim * of a description: the core's usual values where it says None."""
-    optimizer = described(given)
+    optimizer = as_optimizer(given)
     opt = ffi.new("pn_optim *")
     lib.pn_optim_default(opt, getattr(lib, f"PN_{optimizer.kind.upper()}"))
     for name in (field.name for field in fields(optimizer)):
@@ -126,12 +126,12 @@ def augment_struct(augment: Augment, height: int, width: int) -> Any:
     """pn_augment * of a description, for pictures of this size: the core's usual values where it says None."""
     if not isinstance(augment, Augment):
         raise TypeError(f"augment is {augment!r:.80}; accepted: pynet.Augment(...) or None")
-    how = ffi.new("pn_augment *")
-    lib.pn_augment_default(how, height, width)
+    struct = ffi.new("pn_augment *")
+    lib.pn_augment_default(struct, height, width)
     for name, value in vars(augment).items():
         if value is not None:
-            setattr(how, name, value)
-    return how
+            setattr(struct, name, value)
+    return struct
 
 
 def checked_seed(seed: int) -> int:
@@ -153,9 +153,9 @@ def cpu_tables() -> list[str]:
 
 def check_environment() -> None:
     """ValueError if PYNET_CPU or PYNET_NUM_THREADS is wrong: the core would pass over it in silence."""
-    wanted = os.environ.get("PYNET_CPU")
-    if wanted and wanted not in cpu_tables():
-        raise ValueError(f"PYNET_CPU is {wanted!r}; this CPU has {', '.join(cpu_tables())}")
+    requested = os.environ.get("PYNET_CPU")
+    if requested and requested not in cpu_tables():
+        raise ValueError(f"PYNET_CPU is {requested!r}; this CPU has {', '.join(cpu_tables())}")
     threads = os.environ.get("PYNET_NUM_THREADS")
     if threads and not (threads.isdecimal() and 1 <= int(threads) <= 64):
         raise ValueError(f"PYNET_NUM_THREADS is {threads!r}; accepted: 1 to 64")

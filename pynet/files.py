@@ -30,7 +30,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Its own `name` is that of a temporary file beside `path`. OSError, which names `path`: it cannot be written.
     """
-    with _about(path), _target(path) as target:
+    with _naming_path(path), _target(path) as target:
         with _temporary(target) as file:
             yield file
             file.flush()
@@ -43,7 +43,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """OSError, the one that replacing(path) would end with, while there is nothing to lose; a full disk aside."""
-    with _about(path), _target(path) as target, _temporary(target):
+    with _naming_path(path), _target(path) as target, _temporary(target):
         pass
 
 
@@ -57,7 +57,7 @@ class _Target(NamedTuple):
 
 
 @contextmanager
-def _about(path: str | os.PathLike[str]) -> Iterator[None]:
+def _naming_path(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -74,7 +74,7 @@ def _target(path: str | os.PathLike[str]) -> Iterator[_Target]:
     try:
         folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise _of_folder(parent, error) from None
+        raise _folder_error(parent, error) from None
     try:
         effective = os.access in os.supports_effective_ids
         if mode is not None and not os.access(name, os.W_OK, dir_fd=folder, effective_ids=effective):
@@ -111,7 +111,7 @@ def _temporary(target: _Target) -> Iterator[BinaryIO]:
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode, dir_fd=target.folder)
     except OSError as error:
-        raise _of_folder(target.parent, error) from None
+        raise _folder_error(target.parent, error) from None
     try:
         with open(os.path.join(target.parent, name), "wb", opener=lambda *_: descriptor) as file:
             if target.mode is not None:
@@ -123,5 +123,5 @@ def _temporary(target: _Target) -> Iterator[BinaryIO]:
             os.unlink(name, dir_fd=target.folder)
 
 
-def _of_folder(folder: str, error: OSError) -> OSError:
+def _folder_error(folder: str, error: OSError) -> OSError:
     return OSError(error.errno, f"folder {folder}: {error.strerror}")

@@ -30,11 +30,11 @@ from pynet.pictures.preparation import NOTE, Preparation
 
 MODEL_SUFFIX = ".safetensors"
 PREVIOUS = "-previous"  # of the name of a model that another one took the place of
-FOREIGN = "it is a safetensors file but holds no pynet network"  # what load says of other programs' files
-SURE = 0.6  # below this confidence the network is called unsure
+NOT_PYNET = "it is a safetensors file but holds no pynet network"  # what load says of other programs' files
+UNSURE_BELOW = 0.6  # below this confidence the network is called unsure
 
 # A picture's name, and what the network gets; None: no ink.
-Seen: TypeAlias = tuple[str, "npt.NDArray[np.uint8] | DataError | None"]
+PreparedPicture: TypeAlias = tuple[str, "npt.NDArray[np.uint8] | DataError | None"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def _decoded(picture: Any) -> Image.Image:
     return array_picture(values)
 
 
-def predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[Prediction]:
+def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: float) -> list[Prediction]:
     """The predictions for prepared pictures, in order; an error or no ink takes the place of what could not be."""
     inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
     outputs = iter(class_scores(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
@@ -123,7 +123,7 @@ def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: np
     classes = [f"{name} ({i})" if name in classes[:i] else name for i, name in enumerate(classes)]
     best = int(output.argmax())
     confidence = float(output[best])
-    doubt = "the network is unsure" if not confidence >= SURE else None
+    doubt = "the network is unsure" if not confidence >= UNSURE_BELOW else None
     return Prediction(name, classes[best], confidence, dict(zip(classes, output.tolist(), strict=True)), doubt, seen)
 
 
@@ -157,7 +157,7 @@ def load_model(path: Path | None = None) -> tuple[Path, Network]:
         try:
             return entry, load(entry)
         except ValueError as error:
-            if FOREIGN not in str(error):
+            if NOT_PYNET not in str(error):
                 raise ValueError(f"{error}; it is the newest model here, --model FILE names another") from None
     raise FileNotFoundError("no model in this folder: run `pynet train` here first, or name one by --model FILE")
 
@@ -165,13 +165,13 @@ def load_model(path: Path | None = None) -> tuple[Path, Network]:
 def preparation_of(net: Network) -> Preparation:
     """How a network's pictures were prepared: as its notes say, else what its input suggests. Raises ValueError."""
     note = net.meta.get(NOTE)
-    preparation = _guessed(net.in_shape) if note is None else Preparation.from_note(note)
+    preparation = _preparation_from_shape(net.in_shape) if note is None else Preparation.from_note(note)
     if math.prod(preparation.shape) != math.prod(net.in_shape):
         raise ValueError(f"the model takes {net.in_shape}, but its note says pictures of {preparation.shape}")
     return preparation
 
 
-def _guessed(shape: tuple[int, ...]) -> Preparation:
+def _preparation_from_shape(shape: tuple[int, ...]) -> Preparation:
     features = math.prod(shape)
     color = len(shape) == 3 and shape[0] == 3
     height, width = shape[-2:] if len(shape) == 3 else (math.isqrt(features),) * 2

@@ -111,10 +111,10 @@ def _rowwise(kernel: Any, *arrays: Array, numbers: tuple[float, ...] = ()) -> Ar
 
 
 def _elementwise_grad(kernel: Any, dy: npt.ArrayLike, y: npt.ArrayLike, *numbers: float) -> Array:
-    upper, a = array(dy), array(y)
-    _same_shape(**{"argument 1": upper, "argument 2": a})
+    gradient, a = array(dy), array(y)
+    _same_shape(**{"argument 1": gradient, "argument 2": a})
     out = np.empty_like(a)
-    kernel(floats(out), floats(upper), floats(a), a.size, *numbers)
+    kernel(floats(out), floats(gradient), floats(a), a.size, *numbers)
     return out
 
 
@@ -145,8 +145,8 @@ def gemm(
     flags = (_TRANS_A if trans_a else 0) | (_TRANS_B if trans_b else 0) | (_ACCUMULATE if accumulate else 0)
     if out is not None and _plain_gemm(out, a, b, flags):
         return out
-    left, place_a, lda = _rows(a, "a")
-    right, place_b, ldb = _rows(b, "b")
+    left, address_a, lda = _rows(a, "a")
+    right, address_b, ldb = _rows(b, "b")
     m, k = left.shape[::-1] if trans_a else left.shape
     k_right, n = right.shape[::-1] if trans_b else right.shape
     if k != k_right:
@@ -156,10 +156,10 @@ def gemm(
             raise ValueError("accumulate needs out, the array to add to")
         out = np.empty((m, n), FLOAT32)
     fits = out.shape == (m, n) and out.dtype == FLOAT32 and out.flags.writeable and not is_masked(out)
-    placed = _placed(out) if fits else None
-    if placed is None:
+    location = _location(out) if fits else None
+    if location is None:
         raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; accepted: writable float32 ({m}, {n}) rows")
-    lib.pn_gemm(*placed, place_a, lda, place_b, ldb, m, n, k, flags)
+    lib.pn_gemm(*location, address_a, lda, address_b, ldb, m, n, k, flags)
     return out
 
 
@@ -192,14 +192,14 @@ def _plain_gemm(out: Array, a: Any, b: Any, flags: int) -> bool:
 def _rows(x: npt.ArrayLike, name: str) -> tuple[Array, Any, int]:
     """x as a float32 array of two axes, and where it is placed; a copy if it is something else, or placed otherwise."""
     a = np.asarray(numbers(x, name), FLOAT32)
-    placed = _placed(a) if a.ndim == 2 else None
-    if placed is None:
+    location = _location(a) if a.ndim == 2 else None
+    if location is None:
         a = _matrix(a, name)
-        placed = floats(a), a.shape[1]
-    return a, *placed
+        location = floats(a), a.shape[1]
+    return a, *location
 
 
-def _placed(x: Array) -> tuple[Any, int] | None:
+def _location(x: Array) -> tuple[Any, int] | None:
     """The address of x (m,n), and the floats from row to row; None unless elements of a row lie side by side."""
     if x.flags.c_contiguous:
         return floats(x), x.shape[1]
@@ -287,12 +287,12 @@ def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, s
     if pictures.ndim not in (3, 4):
         raise ValueError(f"x has shape {a.shape}; accepted: (n, height, width) or (n, channels, height, width)")
     n, *channels, height, width = pictures.shape
-    how = augment_struct(augment or Augment(), height, width)
+    struct = augment_struct(augment or Augment(), height, width)
     out, err = np.empty(pictures.shape, FLOAT32), ffi.new("char[]", lib.PN_ERRLEN)
     dtype = lib.PN_UINT8 if a.dtype == np.uint8 else lib.PN_FLOAT32
     channel = channels[0] if channels else 1
     status = lib.pn_augmented(
-        pointer(out, True), pointer(pictures), dtype, n, channel, how, checked_seed(seed), step, err
+        pointer(out, True), pointer(pictures), dtype, n, channel, struct, checked_seed(seed), step, err
     )
     check(status, err)
     return out
@@ -351,13 +351,13 @@ def layernorm_grad(
     dy: npt.ArrayLike, x: npt.ArrayLike, stats: npt.ArrayLike, gamma: npt.ArrayLike
 ) -> tuple[Array, Array, Array]:
     """dx (m,n), dgamma (n), dbeta (n); stats are layernorm's."""
-    upper, rows, stats, gamma = _matrix(dy, "dy"), _matrix(x, "x"), array(stats), array(gamma)
-    _same_shape(dy=upper, x=rows)
+    gradient, rows, stats, gamma = _matrix(dy, "dy"), _matrix(x, "x"), array(stats), array(gamma)
+    _same_shape(dy=gradient, x=rows)
     _match(rows, gamma=gamma)
     if stats.shape != (len(rows), 2):
         raise ValueError(f"stats has shape {stats.shape}; x {rows.shape} takes {(len(rows), 2)}")
     dx, dgamma, dbeta = np.empty_like(rows), np.empty(gamma.shape, FLOAT32), np.empty(gamma.shape, FLOAT32)
-    lib.pn_layernorm_grad(*map(pointer, (dx, dgamma, dbeta, upper, rows, stats, gamma)), *rows.shape)
+    lib.pn_layernorm_grad(*map(pointer, (dx, dgamma, dbeta, gradient, rows, stats, gamma)), *rows.shape)
     return dx, dgamma, dbeta
 
 

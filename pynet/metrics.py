@@ -25,8 +25,8 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 
     ValueError: no samples, different numbers of them, or labels that are not whole numbers from 0.
     """
-    truth, answers = _pair(y_true, y_pred, None)
-    return float((truth == answers).mean())
+    labels, predicted = _pair(y_true, y_pred, None)
+    return float((labels == predicted).mean())
 
 
 def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
@@ -45,10 +45,10 @@ def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, bins: int = 1
         raise ValueError(f"probabilities run from {p.min():g} to {p.max():g}, accepted are 0 to 1")
     if bins < 1:
         raise ValueError(f"bins is {bins}, accepted are whole numbers from 1")
-    truth, answers = _pair(y_true, p.argmax(axis=1), p.shape[1])
+    labels, predicted = _pair(y_true, p.argmax(axis=1), p.shape[1])
     confidence = p.max(axis=1)
     interval = np.ceil(confidence * bins).astype(np.int64).clip(1, bins) - 1  # (0, 1/bins], (1/bins, 2/bins], ...
-    gaps = np.bincount(interval, (truth == answers) - confidence, minlength=bins)
+    gaps = np.bincount(interval, (labels == predicted) - confidence, minlength=bins)
     return float(abs(gaps).sum() / len(p))
 
 
@@ -60,8 +60,8 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> Ints
     """
     if classes < 1:
         raise ValueError(f"classes is {classes}, accepted are whole numbers from 1")
-    truth, answers = _pair(y_true, y_pred, classes)
-    return np.bincount(truth * classes + answers, minlength=classes * classes).reshape(classes, classes)
+    labels, predicted = _pair(y_true, y_pred, classes)
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def class_report(matrix: ArrayLike, names: Sequence[str] | None = None) -> list[
     counts, names = _checked(matrix, names)
     rows = []
     for name, right, support, predicted in zip(names, counts.diagonal(), counts.sum(1), counts.sum(0), strict=True):
-        precision, recall = _share(right, predicted), _share(right, support)
-        f1 = _share(2 * right, support + predicted)
+        precision, recall = _ratio(right, predicted), _ratio(right, support)
+        f1 = _ratio(2 * right, support + predicted)
         rows.append(ClassRow(name, precision, recall, f1, int(support), int(predicted)))
     return rows
 
@@ -170,15 +170,15 @@ def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> R
         raise ValueError(f"y has shape {labels.shape}; accepted: (n,) labels, n from 1")
     figures, outputs = net.evaluate(x, labels), net.predict_proba(x)
     scores = _by_class(net, outputs)
-    matrix = confusion_matrix(labels, net._decided(outputs), len(names))
-    certain = bool(((scores >= 0) & (scores <= 1)).all())
+    matrix = confusion_matrix(labels, net._labels_of(outputs), len(names))
+    are_probabilities = bool(((scores >= 0) & (scores <= 1)).all())
     return Report(
         samples=figures.samples,
         correct=figures.correct,
         accuracy=figures.accuracy,
         loss=figures.loss,
-        confidence=float(scores.max(axis=1).mean(dtype=np.float64)) if certain else None,
-        calibration_error=calibration_error(labels, scores) if certain else None,
+        confidence=float(scores.max(axis=1).mean(dtype=np.float64)) if are_probabilities else None,
+        calibration_error=calibration_error(labels, scores) if are_probabilities else None,
         classes=class_report(matrix, names),
         confusion=matrix,
     )
@@ -191,7 +191,7 @@ def _chunks(n: int, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, n, size))
 
 
-def _share(part: int, whole: int) -> float:
+def _ratio(part: int, whole: int) -> float:
     return float(part / whole) if whole else math.nan
 
 
@@ -202,12 +202,12 @@ def _cut(name: str, width: int) -> str:
 
 
 def _pair(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None) -> tuple[Ints, Ints]:
-    truth, answers = _labels("y_true", y_true, classes), _labels("y_pred", y_pred, classes)
-    if len(truth) != len(answers):
-        raise ValueError(f"y_true has {len(truth)} labels, y_pred has {len(answers)}")
-    if not len(truth):
+    labels, predicted = _labels("y_true", y_true, classes), _labels("y_pred", y_pred, classes)
+    if len(labels) != len(predicted):
+        raise ValueError(f"y_true has {len(labels)} labels, y_pred has {len(predicted)}")
+    if not len(labels):
         raise ValueError("y_true and y_pred are empty: there is nothing to measure")
-    return truth, answers
+    return labels, predicted
 
 
 def _labels(what: str, labels: ArrayLike, classes: int | None) -> Ints:

@@ -9,7 +9,7 @@ import difflib
 from dataclasses import InitVar, dataclass, field
 from typing import ClassVar
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Momentum", "Nesterov", "Optimizer", "RMSProp", "described"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Momentum", "Nesterov", "Optimizer", "RMSProp", "as_optimizer"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def described(optimizer: Optimizer | str) -> Optimizer:
+def as_optimizer(optimizer: Optimizer | str) -> Optimizer:
     """An optimizer as it is; "adam" stands for Adam(). TypeError, ValueError: it is none."""
     if isinstance(optimizer, str):
         name = optimizer.lower()

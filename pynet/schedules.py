@@ -98,9 +98,9 @@ class Exponential(Schedule):
         return np.asarray(self.factor**time)
 
 
-def _cosine(share: Floats, begin: float, end: float) -> Floats:
+def _cosine(fraction: Floats, begin: float, end: float) -> Floats:
     """From begin, where share is 0, to end, where it is 1, along half a cosine."""
-    return np.asarray(end + (begin - end) * (1 + np.cos(np.pi * np.clip(share, 0, 1))) / 2)
+    return np.asarray(end + (begin - end) * (1 + np.cos(np.pi * np.clip(fraction, 0, 1))) / 2)
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,11 @@ class OneCycle(Schedule):
 
     def shape(self, time: Floats, epochs: float) -> Floats:
         """Two halves of a cosine."""
-        share = time / epochs
-        up = _cosine(share / max(self.rise, 1e-9), self.start, 1)
-        return np.where(share < self.rise, up, _cosine((share - self.rise) / max(1 - self.rise, 1e-9), 1, self.final))
+        fraction = time / epochs
+        up = _cosine(fraction / max(self.rise, 1e-9), self.start, 1)
+        return np.where(
+            fraction < self.rise, up, _cosine((fraction - self.rise) / max(1 - self.rise, 1e-9), 1, self.final)
+        )
 
 
 @dataclass(frozen=True)

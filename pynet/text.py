@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 DRAWN = "drawn by pynet"  # what picture files say of themselves: commands overwrite no others
 SHADES = " .:-=+*#%@"
-LEAST_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
+MIN_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
 
 
 def printable(text: object) -> str:
@@ -65,7 +65,7 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, ...] | None:
     if len(shape) in (2, 3):
         return tuple(shape)
     side = math.isqrt(shape[0]) if len(shape) == 1 else 0
-    return (side, side) if side >= LEAST_SIDE and side * side == shape[0] else None
+    return (side, side) if side >= MIN_SIDE and side * side == shape[0] else None
 
 
 def drawn(seen: npt.NDArray[np.uint8]) -> str:

@@ -55,8 +55,8 @@ def test_target_is_met_missed_or_not_measured(epochs):
 def test_what_is_missed_is_listed_with_its_cause(epochs):
     assert tables.shortfalls(epochs) == ""
     epochs[0].seconds = [0.12]
-    wanted = "- **W64, 2 threads, against NumPy's best** (3 x, at least 5.8 x wanted): Of the 73 us of a step"
-    assert tables.shortfalls(epochs).startswith(wanted)
+    expected = "- **W64, 2 threads, against NumPy's best** (3 x, at least 5.8 x wanted): Of the 73 us of a step"
+    assert tables.shortfalls(epochs).startswith(expected)
 
 
 @pytest.mark.parametrize("name", ["numpy", "peers"])
@@ -68,8 +68,8 @@ def test_every_committed_shortfall_has_a_cause(name):
 
 def test_target_with_an_upper_limit():
     rows = Rows([Row(training.PYTHON, "W64", 1, "pynet", [1.0]), Row(training.PYTHON, "W64", 1, "C", [0.96])])
-    share = target("Python's share of W64, 1 thread")
-    assert (share.measure(rows), share.met(rows)) == (pytest.approx(4.0), False)
+    goal = target("Python's share of W64, 1 thread")
+    assert (goal.measure(rows), goal.met(rows)) == (pytest.approx(4.0), False)
 
 
 def test_contestant_that_did_not_learn_is_found(epochs):
@@ -81,8 +81,8 @@ def test_contestant_that_did_not_learn_is_found(epochs):
 def test_share_of_the_peak_is_not_flattered_by_a_busy_core():
     case = training.W64_STANDARDISED.name
     peaks = [row("peak", [0.1, 0.2], case, threads=1), row("peak", [0.1], case, threads=2)]
-    share = target("W64 standardised, 2 threads, of the FMA peak")
-    assert share.measure(Rows([row("pynet", [0.1], case), *peaks])) == pytest.approx(50)
+    goal = target("W64 standardised, 2 threads, of the FMA peak")
+    assert goal.measure(Rows([row("pynet", [0.1], case), *peaks])) == pytest.approx(50)
 
 
 def test_rows_survive_json(epochs):
@@ -159,8 +159,8 @@ def test_numpys_two_versions_learn_the_same():
         net.load(x, y)
         net.epoch(32, np.arange(90))  # the last batch is shorter
         found.append(net.weights())
-    wanted = check.reference_epoch(weights, x, y, np.arange(90), 32)
-    assert max(check.difference(f, wanted, weights) for f in found) < 1e-5
+    expected = check.reference_epoch(weights, x, y, np.arange(90), 32)
+    assert max(check.difference(f, expected, weights) for f in found) < 1e-5
 
 
 def test_every_contestant_has_a_file_of_its_own():

@@ -57,7 +57,7 @@ def part(module: str) -> str:
 def circle(edges: Mapping[str, set[str]]) -> list[str]:
     """The modules that are in a circle or lead to one."""
     left = dict(edges)
-    while ends := [module for module, wanted in left.items() if not wanted & left.keys()]:
+    while ends := [module for module, imported in left.items() if not imported & left.keys()]:
         for module in ends:
             del left[module]
     return sorted(left)
@@ -72,9 +72,9 @@ def faults(sources: Mapping[str, str]) -> list[str]:
         if part(module) not in HEIGHT:
             found.append(f"{module} has no place")
             continue
-        wanted = set(imports(tree, known))
-        edges[module] = {target for target, _ in wanted}
-        for target, name in wanted:
+        imported = set(imports(tree, known))
+        edges[module] = {target for target, _ in imported}
+        for target, name in imported:
             if not target and name:
                 found.append(f"{module} takes {name} from __init__")
             elif part(target) != part(module) and HEIGHT.get(part(target), 99) >= HEIGHT[part(module)]:

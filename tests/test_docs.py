@@ -58,13 +58,13 @@ def printed(command: str, names: dict[str, Any]) -> str:
 
 def wrong(text: str, names: dict[str, Any]) -> list[str]:
     """What the commands of a block print otherwise than it says."""
-    told = []
+    failures = []
     assert "".join(command + expected for command, expected in EXAMPLE.findall(text)) == text
     for command, expected in EXAMPLE.findall(text):
         got = printed(command, names)
         if not doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS | doctest.DONT_ACCEPT_BLANKLINE):
-            told.append(f"{command}expected:\n{expected}got:\n{got}")
-    return told
+            failures.append(f"{command}expected:\n{expected}got:\n{got}")
+    return failures
 
 
 def marked(part: Part) -> Any:
@@ -78,8 +78,8 @@ def test_each_part(part: Part, request: pytest.FixtureRequest, tmp_path: Path, m
         request.getfixturevalue("mnist_root")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    told = [line for _, text in BLOCK.findall(part.text) for line in wrong(text, names)]
-    assert not told, "\n".join(told)
+    failures = [line for _, text in BLOCK.findall(part.text) for line in wrong(text, names)]
+    assert not failures, "\n".join(failures)
 
 
 def test_what_is_wrong_is_noticed() -> None:

@@ -24,13 +24,13 @@ from pynet.metrics import (
 )
 
 TRUTH = [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
-ANSWERS = [0, 0, 1, 1, 0, 2, 2, 2, 1, 0]
+PREDICTED = [0, 0, 1, 1, 0, 2, 2, 2, 1, 0]
 MATRIX = [[2, 1, 0], [1, 1, 0], [1, 1, 3]]
 
 
 def test_the_example_by_hand() -> None:
-    assert accuracy(TRUTH, ANSWERS) == 0.6
-    matrix = confusion_matrix(TRUTH, ANSWERS, classes=3)
+    assert accuracy(TRUTH, PREDICTED) == 0.6
+    matrix = confusion_matrix(TRUTH, PREDICTED, classes=3)
     assert matrix.dtype == np.int64
     assert_array_equal(matrix, MATRIX)
     assert class_report(matrix, ["a", "b", "c"]) == [
@@ -41,19 +41,19 @@ def test_the_example_by_hand() -> None:
 
 
 def test_small_integer_types_do_not_overflow() -> None:
-    truth, answers = np.full(3, 99, np.uint8), np.full(3, 98, np.int8)
-    matrix = confusion_matrix(truth, answers, 100)
+    labels, predicted = np.full(3, 99, np.uint8), np.full(3, 98, np.int8)
+    matrix = confusion_matrix(labels, predicted, 100)
     assert matrix[99, 98] == matrix.sum() == 3
-    assert accuracy(truth, answers) == 0
+    assert accuracy(labels, predicted) == 0
 
 
 @given(st.integers(1, 6).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
 def test_the_matrix_counts_pairs(case: tuple[int, list[tuple[int, int]]]) -> None:
     classes, pairs = case[0], case[1] or [(0, 0)]
-    truth, answers = zip(*pairs, strict=True)
-    matrix = confusion_matrix(truth, answers, classes)
+    labels, predicted = zip(*pairs, strict=True)
+    matrix = confusion_matrix(labels, predicted, classes)
     assert matrix.tolist() == [[pairs.count((i, j)) for j in range(classes)] for i in range(classes)]
-    assert accuracy(truth, answers) == pytest.approx(np.trace(matrix) / len(pairs), rel=1e-15)
+    assert accuracy(labels, predicted) == pytest.approx(np.trace(matrix) / len(pairs), rel=1e-15)
     for row in class_report(matrix):
         if row.precision > 0 and row.recall > 0:
             assert row.f1 == pytest.approx(2 * row.precision * row.recall / (row.precision + row.recall), rel=1e-14)
@@ -96,7 +96,7 @@ def test_zero_by_zero_is_nan_and_shows_as_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("truth", "answers", "message"),
+    ("labels", "predicted", "message"),
     [
         ([0, 1], [0], "y_true has 2 labels, y_pred has 1"),
         ([], [], "y_true and y_pred are empty"),
@@ -107,9 +107,9 @@ def test_zero_by_zero_is_nan_and_shows_as_a_dash() -> None:
         ([True], [0], "type bool"),
     ],
 )
-def test_bad_labels(truth: Any, answers: Any, message: str) -> None:
+def test_bad_labels(labels: Any, predicted: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        confusion_matrix(truth, answers, 3)
+        confusion_matrix(labels, predicted, 3)
 
 
 def test_accuracy_does_not_know_the_classes_but_the_rest() -> None:

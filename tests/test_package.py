@@ -168,9 +168,9 @@ def test_a_clone_that_is_not_built_says_what_to_do(tmp_path):
     missing = "ModuleNotFoundError: No module named 'pynet._core'"
     assert last_line() == missing  # an installed package without its core is no clone
     (tmp_path / "csrc").mkdir()
-    said = last_line()
-    assert said.startswith(f"{missing}: the pynet that was found is the clone in {tmp_path},")
-    assert "`make train`" in said and f"{tmp_path}/.venv/bin/python" in said
+    message = last_line()
+    assert message.startswith(f"{missing}: the pynet that was found is the clone in {tmp_path},")
+    assert "`make train`" in message and f"{tmp_path}/.venv/bin/python" in message
 
 
 def test_a_build_names_what_is_missing(tmp_path, monkeypatch):

@@ -17,9 +17,9 @@ def test_times(shape: tuple[int, ...], text: str) -> None:
     assert times(shape) == text
 
 
-@pytest.mark.parametrize(("share", "text"), [(0, "0.00 %"), (0.97716, "97.72 %"), (1, "100.00 %")])
-def test_percent(share: float, text: str) -> None:
-    assert percent(share) == text
+@pytest.mark.parametrize(("fraction", "text"), [(0, "0.00 %"), (0.97716, "97.72 %"), (1, "100.00 %")])
+def test_percent(fraction: float, text: str) -> None:
+    assert percent(fraction) == text
 
 
 def test_printable() -> None:

@@ -19,7 +19,13 @@ from typing import NoReturn
 
 from pynet.text import printable
 
-EXPECTED = (OSError, ValueError, ArithmeticError, MemoryError, KeyboardInterrupt)  # anything else is a fault of ours
+EXPECTED_ERRORS = (
+    OSError,
+    ValueError,
+    ArithmeticError,
+    MemoryError,
+    KeyboardInterrupt,
+)  # anything else is a fault of ours
 
 SYNONYMS = {  # what options are called elsewhere
     "learning-rate": "--lr",
@@ -68,12 +74,12 @@ class Parser(argparse.ArgumentParser):
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
             name = unknown[0].partition("=")[0]
-            near = self._meant(name)
+            near = self._similar_option(name)
             kind = "option" if name.startswith("-") else "argument"
             self.error(f"there is no {kind} {name!r:.80}" + (f", did you mean {near}?" if near else ""))
         return options
 
-    def _meant(self, name: str) -> str | None:
+    def _similar_option(self, name: str) -> str | None:
         known = [option for option in self._option_string_actions if option.startswith("--")]
         plain = name.lower().replace("_", "-")
         synonym = SYNONYMS.get(plain.lstrip("-"))
@@ -128,12 +134,12 @@ def program() -> str:
     """How this pynet is called from here: "pynet", its path, or a module of its Python."""
     script = sys.argv[0]
     if os.path.basename(script) != "pynet":
-        return f"{_nearer(sys.executable)} -m pynet"
+        return f"{_relative(sys.executable)} -m pynet"
     found = shutil.which("pynet")
-    return "pynet" if found and os.path.realpath(found) == os.path.realpath(script) else _nearer(script)
+    return "pynet" if found and os.path.realpath(found) == os.path.realpath(script) else _relative(script)
 
 
-def _nearer(place: str) -> str:
+def _relative(place: str) -> str:
     """A path from the working folder, if it lies in there."""
     try:
         relative = os.path.relpath(place)
@@ -163,7 +169,7 @@ def run(name: str, body: Callable[[], int | None]) -> int:
             return status or 0
         except Stopped as stopped:
             return _fail(name, stopped.cause, stopped.note)
-        except (UsageError, *EXPECTED) as error:
+        except (UsageError, *EXPECTED_ERRORS) as error:
             return _fail(name, error)
 
 
@@ -181,16 +187,16 @@ def _signals() -> Iterator[None]:
     def handle(number: int, _: object) -> NoReturn:
         raise Terminated(number)
 
-    ours = []
+    handled = []
     if threading.current_thread() is threading.main_thread():
         known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        ours = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
-    for number in ours:
+        handled = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
+    for number in handled:
         signal.signal(number, handle)
     try:
         yield
     finally:
-        for number in ours:
+        for number in handled:
             signal.signal(number, signal.SIG_DFL)
 
 
@@ -204,9 +210,9 @@ def _streams() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for name, mode in (("stdin", "r"), ("stdout", "a"), ("stderr", "a")):
             if getattr(sys, name) is None:
-                nowhere = stack.enter_context(open(os.devnull, mode))
+                devnull = stack.enter_context(open(os.devnull, mode))
                 if mode == "a":
-                    setattr(sys, name, nowhere)
+                    setattr(sys, name, devnull)
                     stack.callback(setattr, sys, name, None)
         if isinstance(sys.stdout, io.TextIOWrapper):
             stack.callback(_set_errors, sys.stdout, sys.stdout.errors)
@@ -222,20 +228,20 @@ def _set_errors(stream: io.TextIOWrapper, errors: str | None) -> None:
 def _fail(name: str, error: BaseException, note: str = "") -> int:
     """Says in one line what went wrong; the exit status."""
     if isinstance(error, KeyboardInterrupt):
-        complain(name, f"stopped{note}")
+        print_stderr(name, f"stopped{note}")
         return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
     if isinstance(error, OSError):
-        _abandon_stdout()
+        _discard_stdout()
     message = " ".join(str(error).split()) or "out of memory"
     if isinstance(error, BrokenPipeError):
         message = "nobody reads the output any more"
     if isinstance(error, UsageError):
         note = f"{'' if message.endswith('?') else ';'} pynet {name} --help lists the options"
-    complain(name, f"error: {message}{note}")
+    print_stderr(name, f"error: {message}{note}")
     return 2 if isinstance(error, UsageError) else 1
 
 
-def say(text: object) -> None:
+def print_stdout(text: object) -> None:
     """Prints lines on stdout; all that commands print but JSON goes through here or complain().
 
     A name from a file may hold line ends, too: whoever puts one into a line makes it printable() first.
@@ -243,17 +249,17 @@ def say(text: object) -> None:
     print("\n".join(printable(line) for line in str(text).split("\n")), flush=True)
 
 
-def complain(name: str, text: str) -> None:
+def print_stderr(name: str, text: str) -> None:
     """One line on stderr."""
     with contextlib.suppress(OSError):  # a broken stderr leaves the exit status to tell
         print(f"{'pynet ' + name if name else 'pynet'}: {printable(text)}", file=sys.stderr)
 
 
-def _abandon_stdout() -> None:
+def _discard_stdout() -> None:
     """If stdout takes no more, what it still holds must not fail again when Python ends."""
     try:
         print(end="", flush=True)
     except OSError:
-        with open(os.devnull, "a") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        with open(os.devnull, "a") as devnull:
+            os.dup2(devnull.fileno(), sys.stdout.fileno())
         print(end="", flush=True)

@@ -14,7 +14,7 @@ from pynet.metrics import Report, format_confusion, format_report, measure
 from pynet.network import Network
 from pynet.text import json_text, percent, printable
 
-MOST_CLASSES = 30  # a larger confusion matrix is not printed
+MAX_CLASSES = 30  # a larger confusion matrix is not printed
 
 EXAMPLES = """\
 examples:
@@ -40,16 +40,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def evaluate(options: argparse.Namespace) -> None:
     """The whole command."""
     place, net = load_model(options.model)
-    chosen = data_options.suited(net, data_options.dataset(options, net), f"the model {place}")
-    x, y = data_options.samples(chosen, options.on)
-    report = measure(net, x, y, chosen.classes)
+    dataset = data_options.adapted(net, data_options.load_dataset(options, net), f"the model {place}")
+    x, y = data_options.samples(dataset, options.on)
+    report = measure(net, x, y, dataset.classes)
     if options.json:
-        on = options.on if len(chosen.x_train) else "all"
-        print(json_text({"model": str(place), "dataset": chosen.name, "on": on} | _plain(report)))
+        on = options.on if len(dataset.x_train) else "all"
+        print(json_text({"model": str(place), "dataset": dataset.name, "on": on} | _plain(report)))
     else:
-        cli.say(f"model        {printable(place)}: {net.spec}")
-        cli.say(f"data         {printable(data_options.named(net, chosen, options.on))}")
-        cli.say(_text(report, net, chosen))
+        cli.print_stdout(f"model        {printable(place)}: {net.spec}")
+        cli.print_stdout(f"data         {printable(data_options.describe_samples(net, dataset, options.on))}")
+        cli.print_stdout(_text(report, net, dataset))
 
 
 def _plain(report: Report) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _plain(report: Report) -> dict[str, Any]:
     return {**vars(report), "classes": [asdict(row) for row in report.classes], "confusion": report.confusion.tolist()}
 
 
-def _text(report: Report, net: Network, chosen: Dataset) -> str:
+def _text(report: Report, net: Network, dataset: Dataset) -> str:
     lines = [
         f"accuracy     {percent(report.accuracy)} ({report.correct:,}/{report.samples:,})",
         f"loss         {report.loss:.4f} ({net.loss_name})",
@@ -71,8 +71,8 @@ def _text(report: Report, net: Network, chosen: Dataset) -> str:
             f"on average, {side} than it keeps"
         )
     lines += ["", format_report(report.classes)]
-    if len(report.classes) <= MOST_CLASSES:
-        lines += ["", format_confusion(report.confusion, chosen.classes)]
+    if len(report.classes) <= MAX_CLASSES:
+        lines += ["", format_confusion(report.confusion, dataset.classes)]
     return "\n".join([*lines, "", "`pynet visualize mistakes` draws the worst of them"])
 
 

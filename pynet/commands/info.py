@@ -74,7 +74,7 @@ def info(options: argparse.Namespace) -> None:
     if options.json:
         print(json_text(found))
     else:
-        cli.say(_text(found, net))
+        cli.print_stdout(_text(found, net))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -22,7 +22,7 @@ def figures_folder(folder: Path, name: str) -> Path:
     return folder / f"{name}-figures"
 
 
-def check_drawn(place: Path) -> None:
+def check_picture_path(place: Path) -> None:
     """OSError: the picture cannot be written there, or there is a file that is none of pynet's, which carry a mark."""
     if os.path.lexists(place.parent):
         check_writable(place)

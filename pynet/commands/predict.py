@@ -17,20 +17,20 @@ from PIL.PngImagePlugin import PngInfo
 
 from pynet.commands import cli, data_options
 from pynet.commands.cli import Parser, UsageError, number, path, whole
-from pynet.commands.outputs import check_drawn
+from pynet.commands.outputs import check_picture_path
 from pynet.errors import DataError
 from pynet.files import check_writable, replacing
-from pynet.inference import Prediction, Seen, load_model, predictions, preparation_of
+from pynet.inference import Prediction, PreparedPicture, load_model, predictions, preparation_of
 from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
 from pynet.text import DRAWN, drawn, json_text, printable
 
-BATCH = 256  # pictures that go through the network at once
-MOST_SEEN = 1000  # pictures on a sheet
-MOST_STDIN = 1 << 28  # bytes of a picture from standard input
-BAR = 30  # characters of a bar for 100 %
+BATCH_SIZE = 256  # pictures that go through the network at once
+MAX_SHEET = 1000  # pictures on a sheet
+MAX_STDIN = 1 << 28  # bytes of a picture from standard input
+BAR_WIDTH = 30  # characters of a bar for 100 %
 
 EXAMPLES = """\
 examples:
@@ -56,8 +56,8 @@ def _parser() -> Parser:
     inverted = "dark ink on light paper, or the other way round (default: decided from the picture)"
     add("--invert", action=argparse.BooleanOptionalAction, help=inverted)
     positive = number(1e-3, 1e6, "a number from 0.001 to below 1000000")
-    heat = "of the softmax: above 1 the network is less sure of itself (default: 1)"
-    add("--temperature", metavar="T", type=positive, default=1.0, help=heat)
+    temperature = "of the softmax: above 1 the network is less sure of itself (default: 1)"
+    add("--temperature", metavar="T", type=positive, default=1.0, help=temperature)
     top = "the K likeliest classes of each picture (default: all of a single picture, else the best)"
     add("--top", metavar="K", type=whole(1), help=top)
     add("--show", action="store_true", help="draw what the network sees")
@@ -85,24 +85,24 @@ def predict(options: argparse.Namespace) -> int:
     if options.save_seen:
         _check_target(options.save_seen, [model, *(source for source in sources if isinstance(source, Path))])
     if not options.json:
-        cli.say(_title(model, net))
+        cli.print_stdout(_title(model, net))
     single = len(sources) == 1
-    status, kept = 0, []
+    status, objects = 0, []
     seen: list[Prediction] = []
-    for found in _named(net, preparation, sources, options):
-        if not found.readable:
+    for prediction in _predictions(net, preparation, sources, options):
+        if not prediction.readable:
             status = 1
-            cli.complain("predict", f"error: {found.warning}")
+            cli.print_stderr("predict", f"error: {prediction.warning}")
         elif not options.json:
-            cli.say(_text(found, options.top or (math.inf if single else 0)))
-            if options.show and found.seen is not None:
-                cli.say(drawn(found.seen))
+            cli.print_stdout(_text(prediction, options.top or (math.inf if single else 0)))
+            if options.show and prediction.seen is not None:
+                cli.print_stdout(drawn(prediction.seen))
         if options.json:
-            kept.append(_json(found, options.top))
-        if options.save_seen and found.seen is not None and len(seen) < MOST_SEEN:
-            seen.append(found)
+            objects.append(_json(prediction, options.top))
+        if options.save_seen and prediction.seen is not None and len(seen) < MAX_SHEET:
+            seen.append(prediction)
     if options.json:
-        print(json_text(kept))
+        print(json_text(objects))
     if options.save_seen:
         _save_sheet(options.save_seen, seen)
     return status
@@ -113,18 +113,18 @@ def _sources(given: Path) -> list[Path | DataError]:
     if not given.is_dir():
         return [given]
     try:
-        found: list[Path | DataError] = [*picture_files(given)]
+        files: list[Path | DataError] = [*picture_files(given)]
     except OSError as error:
         return [DataError(f"{error.filename}: cannot be read: {error.strerror}")]
-    return found or [DataError(f"{given}: no pictures in this folder; known by {', '.join(sorted(SUFFIXES))}")]
+    return files or [DataError(f"{given}: no pictures in this folder; known by {', '.join(sorted(SUFFIXES))}")]
 
 
-def _named(
+def _predictions(
     net: Network, preparation: Preparation, sources: list[Path | DataError], options: argparse.Namespace
 ) -> Iterator[Prediction]:
     """The predictions for the sources, in order."""
 
-    def prepared(source: Path | DataError) -> Seen:
+    def prepared(source: Path | DataError) -> PreparedPicture:
         if isinstance(source, DataError):
             return str(source).partition(": ")[0], source
         try:
@@ -134,17 +134,17 @@ def _named(
             return str(source), error
 
     stream = in_parallel(prepared, sources)
-    while batch := list(islice(stream, BATCH)):
+    while batch := list(islice(stream, BATCH_SIZE)):
         yield from predictions(net, batch, options.temperature)
 
 
 def _stdin() -> io.BytesIO:
     if sys.stdin is None:
         raise DataError("-: standard input is closed")
-    content = sys.stdin.buffer.read(MOST_STDIN + 1)
-    if not 0 < len(content) <= MOST_STDIN:
+    content = sys.stdin.buffer.read(MAX_STDIN + 1)
+    if not 0 < len(content) <= MAX_STDIN:
         raise DataError(
-            f"-: {len(content):,} bytes on standard input; accepted: a picture of up to {MOST_STDIN:,} bytes"
+            f"-: {len(content):,} bytes on standard input; accepted: a picture of up to {MAX_STDIN:,} bytes"
         )
     file = io.BytesIO(content)
     file.name = "-"
@@ -163,34 +163,34 @@ def _title(model: Path, net: Network) -> str:
     return f"model {printable(model)}" + (f": {', '.join(facts)}" if facts else "")
 
 
-def _text(found: Prediction, lines: float) -> str:
+def _text(prediction: Prediction, lines: float) -> str:
     """The answer, and below it the likeliest classes, that many; all are in the network's order."""
-    if found.prediction is None or found.confidence is None or found.probabilities is None:
-        return f"{printable(found.file)}: {found.warning}"
-    text = f"{printable(found.file)}: {_answer(found)}"
-    text += f", {found.warning}" if found.warning else ""
-    shown = found.probabilities.items() if lines == math.inf else found.best(int(lines))
+    if prediction.prediction is None or prediction.confidence is None or prediction.probabilities is None:
+        return f"{printable(prediction.file)}: {prediction.warning}"
+    text = f"{printable(prediction.file)}: {_prediction_text(prediction)}"
+    text += f", {prediction.warning}" if prediction.warning else ""
+    shown = prediction.probabilities.items() if lines == math.inf else prediction.best(int(lines))
     names = [printable(name) for name, _ in shown]
     width = max(map(len, names), default=0)
     for (name, share), name_shown in zip(shown, names, strict=True):
-        bar = "#" * round(BAR * min(max(share, 0), 1))
-        mark = ">" if name == found.prediction else " "
+        bar = "#" * round(BAR_WIDTH * min(max(share, 0), 1))
+        mark = ">" if name == prediction.prediction else " "
         text += f"\n{mark} {name_shown:>{width}} {100 * share:6.2f} %  {bar}".rstrip()
     return text
 
 
-def _answer(found: Prediction) -> str:
-    return f"{printable(found.prediction or '')} ({100 * (found.confidence or 0):.1f} %)"
+def _prediction_text(prediction: Prediction) -> str:
+    return f"{printable(prediction.prediction or '')} ({100 * (prediction.confidence or 0):.1f} %)"
 
 
-def _json(found: Prediction, top: int | None) -> dict[str, Any]:
-    shares = found.probabilities if top is None or found.probabilities is None else dict(found.best(top))
+def _json(prediction: Prediction, top: int | None) -> dict[str, Any]:
+    shares = prediction.probabilities if top is None or prediction.probabilities is None else dict(prediction.best(top))
     return {
-        "file": found.file,
-        "prediction": found.prediction,
-        "confidence": found.confidence,
+        "file": prediction.file,
+        "prediction": prediction.prediction,
+        "confidence": prediction.confidence,
         "probabilities": shares,
-        "warning": found.warning,
+        "warning": prediction.warning,
     }
 
 
@@ -200,18 +200,20 @@ def _check_target(target: Path, inputs: Iterable[Path]) -> None:
     check_writable(target)
     if target.exists() and any(target.samefile(other) for other in inputs if other.exists()):
         raise UsageError(f"argument --save-seen: {target} is one of the pictures or the model")
-    check_drawn(target)
+    check_picture_path(target)
 
 
 def _save_sheet(target: Path, seen: list[Prediction]) -> None:
     """Writes the pictures that the network got on a sheet, with files and answers; whole or not at all."""
     if not seen:
         raise ValueError(f"nothing to write to {target}: there is no picture with ink")
-    if len(seen) == MOST_SEEN:
-        cli.complain("predict", f"{target} shows the first {MOST_SEEN:,} pictures")
+    if len(seen) == MAX_SHEET:
+        cli.print_stderr("predict", f"{target} shows the first {MAX_SHEET:,} pictures")
     with replacing(target) as file:
-        names = [f"{printable(found.file)}\n{_answer(found)}" for found in seen]
-        sheet([found.seen for found in seen if found.seen is not None], names).save(file, "PNG", pnginfo=_mark())
+        names = [f"{printable(prediction.file)}\n{_prediction_text(prediction)}" for prediction in seen]
+        sheet([prediction.seen for prediction in seen if prediction.seen is not None], names).save(
+            file, "PNG", pnginfo=_mark()
+        )
 
 
 def _mark() -> PngInfo:

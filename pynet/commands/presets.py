@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEAST_STEPS = 1500  # of a training: a small data set is gone through more often
-SMALL = 20  # pixels on the shorter side: below, a window of 5 would cut off too much of a picture
-LARGE = 14  # and above, pooling goes on, else the dense layer behind it would be huge
+MIN_STEPS = 1500  # of a training: a small data set is gone through more often
+SMALL_SIDE = 20  # pixels on the shorter side: below, a window of 5 would cut off too much of a picture
+LARGE_SIDE = 14  # and above, pooling goes on, else the dense layer behind it would be huge
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Preset:
 
     def epochs_for(self, samples: int, batch_size: int) -> int:
         """More than `epochs` where the samples are so few that these would be less than LEAST_STEPS."""
-        return max(self.epochs, -(-LEAST_STEPS // max(1, -(-samples // batch_size))))
+        return max(self.epochs, -(-MIN_STEPS // max(1, -(-samples // batch_size))))
 
     @property
     def on_pictures(self) -> bool:
@@ -62,15 +62,15 @@ def layers_for(preset: Preset, height: int, width: int) -> str:
     side, words = min(height, width), []
     for word in preset.layers.split():
         if word.startswith("conv"):
-            keep = min(height, width) < SMALL
-            words.append(word.replace(")", ",pad=same)") if keep else word)
-            side -= 0 if keep else 4
+            same_size = min(height, width) < SMALL_SIDE
+            words.append(word.replace(")", ",pad=same)") if same_size else word)
+            side -= 0 if same_size else 4
         elif word == "maxpool(2)":
             if side > 1:
                 words.append(word)
                 side //= 2
         elif word.startswith("dense") and preset.on_pictures:
-            while side > LARGE:
+            while side > LARGE_SIDE:
                 words.append("maxpool(2)")
                 side //= 2
             words.append(word)

@@ -19,10 +19,10 @@ import numpy as np
 from pynet import kernels
 from pynet._ffi import VERSION, Array
 from pynet.commands import cli, data_options
-from pynet.commands.cli import EXPECTED, Stopped
+from pynet.commands.cli import EXPECTED_ERRORS, Stopped
 from pynet.commands.outputs import save_figure
 from pynet.commands.train_options import optimizer_note, parse
-from pynet.commands.train_save import Kept, keep_better, learnt_nothing
+from pynet.commands.train_save import PreviousModel, keep_better_model, learnt_nothing
 from pynet.commands.train_task import PLOTS, Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
 from pynet.network import Evaluation
@@ -31,7 +31,7 @@ from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
 from pynet.training.history import COLUMNS, History
 
-MOST_CLASSES = 30  # a larger confusion matrix is not printed
+MAX_CLASSES = 30  # a larger confusion matrix is not printed
 
 
 @dataclass
@@ -42,12 +42,12 @@ class Training:
     history: History = field(default_factory=History)
     test: Evaluation | None = None  # None: there is no test set, or the training is not over
     unsaved: str = ""  # why the model was not written, where one is that has learnt something
-    kept: Kept | None = None  # the model whose place it took, if that was better
-    begun: bool = False
-    hurried: bool = False  # Ctrl-C twice: no figures
+    previous: PreviousModel | None = None  # the model whose place it took, if that was better
+    started: bool = False
+    interrupted_twice: bool = False  # Ctrl-C twice: no figures
 
     def __post_init__(self) -> None:
-        self._kept = {name: tensor.copy() for name, tensor in self.task.net.tensors.items()}
+        self._finite_weights = {name: tensor.copy() for name, tensor in self.task.net.tensors.items()}
 
     def run(self) -> None:
         """Trains and measures."""
@@ -67,9 +67,9 @@ class Training:
             verbose=not task.terse,
             callbacks=[self] if task.terse else [self, Diagnosis(_warn)],
         )
-        self.test = self._tested()
+        self.test = self._test_figures()
 
-    def _tested(self) -> Evaluation | None:
+    def _test_figures(self) -> Evaluation | None:
         """The figures on the test set: where each epoch was measured on it, those of the last one."""
         if self.task.own_validation or not self.history.val_loss:
             return self._evaluated("test")
@@ -79,72 +79,76 @@ class Training:
     @cached_property
     def confusion(self) -> Array:
         """Of the test set."""
-        chosen = self.task.data
-        return confusion_matrix(chosen.y_test, self.task.net.predict(chosen.x_test), len(chosen.classes))
+        dataset = self.task.data
+        return confusion_matrix(dataset.y_test, self.task.net.predict(dataset.x_test), len(dataset.classes))
 
     def on_train_begin(self, run: Run) -> None:
         """Those of a checkpoint are in the history by now."""
         self.history = run.history
-        self.begun = True
+        self.started = True
         checkpoint = self.task.checkpoint
         if checkpoint and checkpoint.resume:
-            self.task.say(f"resumed from {printable(checkpoint.path)}; epochs that are over: {len(self.history.loss)}")
-        self._keep()
+            self.task.print_info(
+                f"resumed from {printable(checkpoint.path)}; epochs that are over: {len(self.history.loss)}"
+            )
+        self._store_weights()
         self._note_facts()  # checkpoints carry them, too
 
-    def _keep(self) -> None:
+    def _store_weights(self) -> None:
         for name, tensor in self.task.net.tensors.items():
-            np.copyto(self._kept[name], tensor)
+            np.copyto(self._finite_weights[name], tensor)
 
-    def _restore(self) -> None:
+    def _restore_weights(self) -> None:
         for name, tensor in self.task.net.tensors.items():
-            np.copyto(tensor, self._kept[name])
+            np.copyto(tensor, self._finite_weights[name])
 
     def on_epoch_end(self, run: Run) -> None:
         """Keeps the weights: the figures of this epoch were finite."""
-        self._keep()
+        self._store_weights()
 
-    def salvage(self, error: BaseException) -> str:
+    def save_after_error(self, error: BaseException) -> str:
         """After an error, saves the best weights there are, if any were learnt; says so, and how to go on."""
         if isinstance(error, FloatingPointError):
-            self._restore()
-        resumable = self.begun and self.task.checkpoint and not isinstance(error, FloatingPointError)
-        said = [self._saved_after_all()]
+            self._restore_weights()
+        resumable = self.started and self.task.checkpoint and not isinstance(error, FloatingPointError)
+        parts = [self._save_partial()]
         if resumable and self.task.checkpoint:
-            said.append(f"--resume goes on from {self.task.checkpoint.path}")
-        return f" ({'; '.join(filter(None, said))})" if any(said) else ""
+            parts.append(f"--resume goes on from {self.task.checkpoint.path}")
+        return f" ({'; '.join(filter(None, parts))})" if any(parts) else ""
 
-    def _saved_after_all(self) -> str:
+    def _save_partial(self) -> str:
         if not self._changed() and not self.history.loss:
             return "nothing was saved"
         try:
             self.test = self._evaluated("test")
         except KeyboardInterrupt:  # a second one: whoever cannot wait gets no figures
-            self.hurried = True
+            self.interrupted_twice = True
         except FloatingPointError:
-            self._restore()
+            self._restore_weights()
         self.save()
         if not self.task.target:
             return ""
         if self.unsaved:
             return f"nothing was learnt; {self.task.target} is as it was"
-        return f"what was learnt is in {self.task.target}" + (f"; {self.kept}" if self.kept else "")
+        return f"what was learnt is in {self.task.target}" + (f"; {self.previous}" if self.previous else "")
 
     def _evaluated(self, part: str) -> Evaluation | None:
         """On the "test" or "train" samples; None: there are none."""
-        chosen = self.task.data
-        x, y = (chosen.x_test, chosen.y_test) if part == "test" else (chosen.x_train, chosen.y_train)
+        dataset = self.task.data
+        x, y = (dataset.x_test, dataset.y_test) if part == "test" else (dataset.x_train, dataset.y_train)
         return self.task.net.evaluate(x, y) if len(x) else None
 
     def _changed(self) -> bool:
         """Since the last epoch, or the beginning?"""
-        return any(not np.array_equal(tensor, self._kept[name]) for name, tensor in self.task.net.tensors.items())
+        return any(
+            not np.array_equal(tensor, self._finite_weights[name]) for name, tensor in self.task.net.tensors.items()
+        )
 
     def _note_facts(self) -> None:
         """In the model: what it is trained on, and how."""
         task, notes = self.task, self.task.net.meta
         notes.pop("test_accuracy", None)
-        data_options.remember(task.net, task.data, task.data_path)
+        data_options.add_notes(task.net, task.data, task.data_path)
         notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
         notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
         if more := optimizer_note(task.optimizer):
@@ -173,7 +177,7 @@ class Training:
     def _save_to(self, target: Path) -> None:
         """Writes the model, but for one that has learnt nothing in the place of another."""
         if target.exists():
-            measured = None if self.hurried else self.test or self._evaluated("train")
+            measured = None if self.interrupted_twice else self.test or self._evaluated("train")
             if measured and not self.task.target_given:
                 trained = bool(self.history.loss) or self._changed()
                 accuracy = self.history.accuracy[-1] if self.history.accuracy else None
@@ -182,7 +186,7 @@ class Training:
                 self.unsaved = learnt_nothing(self.task, trained, accuracy, self.test.accuracy if self.test else None)
             if self.unsaved:
                 return
-            self.kept = keep_better(self.task, target, measured.accuracy if measured else None)
+            self.previous = keep_better_model(self.task, target, measured.accuracy if measured else None)
         self.task.net.save(target)
 
 
@@ -190,28 +194,28 @@ class Training:
 
 
 def _warn(text: str) -> None:
-    cli.complain("train", f"warning: {text}")
+    cli.print_stderr("train", f"warning: {text}")
 
 
-def _describe(task: Task) -> None:
+def _print_plan(task: Task) -> None:
     """Data, preprocessing, network and hyperparameters."""
-    chosen, net = task.data, task.net
-    names = ", ".join(chosen.classes) if len(chosen.classes) <= MOST_CLASSES else f"{len(chosen.classes)} classes"
-    sizes = f"{len(chosen.x_train):,} samples for training, "
+    dataset, net = task.data, task.net
+    names = ", ".join(dataset.classes) if len(dataset.classes) <= MAX_CLASSES else f"{len(dataset.classes)} classes"
+    sizes = f"{len(dataset.x_train):,} samples for training, "
     if task.own_validation and task.validation:
-        sizes += f"{len(task.validation[0]):,} for validation, {len(chosen.x_test):,} for testing"
+        sizes += f"{len(task.validation[0]):,} for validation, {len(dataset.x_test):,} for testing"
     else:
-        sizes += f"{len(chosen.x_test):,} for validation and testing" if task.validation else "none for testing"
-    scaled = "pixels (bytes), divided by 255" if chosen.x_train.dtype == np.uint8 else "values, taken as they are"
-    shape = chosen.x_train.shape[1:]
+        sizes += f"{len(dataset.x_test):,} for validation and testing" if task.validation else "none for testing"
+    scaled = "pixels (bytes), divided by 255" if dataset.x_train.dtype == np.uint8 else "values, taken as they are"
+    shape = dataset.x_train.shape[1:]
     layout = "" if shape == net.in_shape else f", {'flattened to' if len(net.in_shape) == 1 else 'taken as'} "
     layout += "x".join(map(str, net.in_shape)) if layout else ""
-    plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_how(task)}, loss {net.loss_name}"
-    words = " ".join(map(shlex.quote, task.as_trained))
+    plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_method_text(task)}, loss {net.loss_name}"
+    words = " ".join(map(shlex.quote, task.inherited))
     as_before = f"          as the model was trained before: {words}\n" if words else ""
-    task.say(
-        f"data      {printable(chosen.name)}: {sizes}; classes {printable(names)}\n"
-        f"source    {printable(chosen.source)}\n"
+    task.print_info(
+        f"data      {printable(dataset.name)}: {sizes}; classes {printable(names)}\n"
+        f"source    {printable(dataset.source)}\n"
         f"inputs    {'x'.join(map(str, shape))} {scaled}{layout}\n"
         f"network   {net.spec}\n\n{net.summary()}\n\n"
         f"training  {plan}, seed {task.seed}\n{as_before}"
@@ -219,7 +223,7 @@ def _describe(task: Task) -> None:
     )
 
 
-def _how(task: Task) -> str:
+def _method_text(task: Task) -> str:
     """Optimizer, unless it is plain gradient descent, learning rate and schedule in words."""
     kind = "" if task.optimizer.kind == "sgd" else f"{task.optimizer.kind}, "
     schedule = f", schedule {task.schedule}" if task.schedule else ""
@@ -232,18 +236,18 @@ def _explain(task: Task) -> None:
 
     first = int(kernels.shuffle(len(task.data.x_train), task.seed, 0)[0])
     step = explain(task.net, task.data.x_train[first], task.data.y_train[first], task.optimizer)
-    task.say(f"the first sample that will be learnt from, number {first}, alone:\n\n{step}\n")
+    task.print_info(f"the first sample that will be learnt from, number {first}, alone:\n\n{step}\n")
 
 
-def _tell(training: Training) -> None:
+def _print_result(training: Training) -> None:
     """The figures on the test set, and where the model is."""
     task, test = training.task, training.test
     accuracy = f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else ""
-    cli.say(accuracy or "no test samples")
-    if test and len(task.data.classes) <= MOST_CLASSES and not task.terse:
-        task.say(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
+    cli.print_stdout(accuracy or "no test samples")
+    if test and len(task.data.classes) <= MAX_CLASSES and not task.terse:
+        task.print_info(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
     if not training.unsaved:
-        task.say(f"saved to {printable(task.target)}" if task.target else "not saved")
+        task.print_info(f"saved to {printable(task.target)}" if task.target else "not saved")
 
 
 def _plot(training: Training) -> None:
@@ -252,22 +256,22 @@ def _plot(training: Training) -> None:
 
     task = training.task
     assert task.target
-    drawn = {}
+    drawings = {}
     if training.history.loss:
-        drawn["curves"] = figures.curves(training.history, name=task.target.stem if task.target else "")
+        drawings["curves"] = figures.curves(training.history, name=task.target.stem if task.target else "")
     if any(layer.kind == "dense" for layer in task.net.layers):
-        drawn["weights"] = figures.weights(task.net)
+        drawings["weights"] = figures.weights(task.net)
     if training.test:
-        drawn["confusion"] = figures.confusion(training.confusion, task.data.classes)
-    assert drawn.keys() <= set(PLOTS)  # what was tried before the training
-    for name, figure in drawn.items():
+        drawings["confusion"] = figures.confusion(training.confusion, task.data.classes)
+    assert drawings.keys() <= set(PLOTS)  # what was tried before the training
+    for name, figure in drawings.items():
         assert task.target
-        task.say(f"drew {printable(save_figure(figure, beside(task.target, name)))}")
+        task.print_info(f"drew {printable(save_figure(figure, beside(task.target, name)))}")
 
 
-def _results(training: Training, seconds: float) -> dict[str, Any]:
+def _json_results(training: Training, seconds: float) -> dict[str, Any]:
     """What --json prints."""
-    task, test, kept = training.task, training.test, training.kept
+    task, test, previous = training.task, training.test, training.previous
     return {
         "dataset": task.data.name,
         "train_samples": len(task.data.x_train),
@@ -281,7 +285,7 @@ def _results(training: Training, seconds: float) -> dict[str, Any]:
         "test_accuracy": test.accuracy if test else None,
         "seconds": seconds,
         "model": str(task.target) if task.target and not training.unsaved else None,
-        "previous": {"model": str(kept.place), "test_accuracy": kept.accuracy} if kept else None,
+        "previous": {"model": str(previous.place), "test_accuracy": previous.accuracy} if previous else None,
         "weights_sha256": task.net.weights_sha256(),
     }
 
@@ -298,16 +302,16 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
     if as_json:
         print(json_text({"rates": found.rates, "losses": found.losses, "suggestion": found.suggestion}))
         return
-    cli.say(f"suggestion: {found.suggestion:g}" if quiet else found)
+    cli.print_stdout(f"suggestion: {found.suggestion:g}" if quiet else found)
     if task.target:
         from pynet import figures
 
         try:
             figures.require()
         except figures.MissingMatplotlib:
-            task.say("(no picture: that needs matplotlib)")
+            task.print_info("(no picture: that needs matplotlib)")
         else:
-            task.say(f"drew {printable(save_figure(figures.learning_rates(found), beside(task.target, 'lr')))}")
+            task.print_info(f"drew {printable(save_figure(figures.learning_rates(found), beside(task.target, 'lr')))}")
 
 
 def train(argv: Sequence[str] | None, begin: float) -> int:
@@ -319,29 +323,31 @@ def train(argv: Sequence[str] | None, begin: float) -> int:
         return 0
     training = Training(task)
     try:
-        _describe(task)
+        _print_plan(task)
         if options.explain:
             _explain(task)
         training.run()
-    except EXPECTED as error:
-        raise Stopped(error, training.salvage(error)) from error
+    except EXPECTED_ERRORS as error:
+        raise Stopped(error, training.save_after_error(error)) from error
     training.save()
     if options.json:
-        print(json_text(_results(training, time.perf_counter() - begin)))
+        print(json_text(_json_results(training, time.perf_counter() - begin)))
     else:
-        _tell(training)
+        _print_result(training)
     if training.unsaved:
         what = f"{task.target} is left as it is{', and so are its pictures' if options.plot else ''}"
-        cli.complain("train", f"error: nothing was learnt: {training.unsaved}; {what}; --save FILE writes the model")
+        cli.print_stderr(
+            "train", f"error: nothing was learnt: {training.unsaved}; {what}; --save FILE writes the model"
+        )
         return 1
     if options.json:
         return 0
     if options.plot:
         _plot(training)
     if task.target:
-        task.say(f"next: {cli.program()} visualize --model {printable(task.target)}, or evaluate, or info")
-    if training.kept:
-        task.say(training.kept) if not options.quiet else cli.complain("train", str(training.kept))
+        task.print_info(f"next: {cli.program()} visualize --model {printable(task.target)}, or evaluate, or info")
+    if training.previous:
+        task.print_info(training.previous) if not options.quiet else cli.print_stderr("train", str(training.previous))
     return 0
 
 

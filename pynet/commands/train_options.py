@@ -19,11 +19,20 @@ from pynet.schedules import SCHEDULES, Constant, Schedule
 from pynet.schedules import parse as parse_schedule
 from pynet.training.checkpoint import Checkpoint
 
-BATCH_SIZE = 64
-VAL_SPLIT = 0.1  # what --patience sets aside: the test set must not choose the weights
-EPOCHS = 10
+DEFAULT_BATCH_SIZE = 64
+DEFAULT_VAL_SPLIT = 0.1  # what --patience sets aside: the test set must not choose the weights
+DEFAULT_EPOCHS = 10
 EPOCHS_DIGITS = 40  # the built-in digits are few: 10 epochs are 290 steps. After 40, 30 seeds gave 96.3 % or more
-HOW = ("momentum", "beta1", "beta2", "epsilon", "weight_decay", "l2", "clip_norm", "clip_value")  # of an optimizer
+OPTIMIZER_OPTIONS = (
+    "momentum",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "weight_decay",
+    "l2",
+    "clip_norm",
+    "clip_value",
+)  # of an optimizer
 DEFAULT_TARGET = Path("{name}.safetensors")  # {name} is the data set's
 
 
@@ -53,7 +62,7 @@ examples:
 presets:
 {_presets()}
 
-defaults: {EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits.
+defaults: {DEFAULT_EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits.
 Ctrl-C stops, saves what was learnt and exits with status 130; SIGTERM and SIGHUP do so with 143 and 129. Status 2 is an
 error in the options, 1 any other.
 """
@@ -61,7 +70,7 @@ error in the options, 1 any other.
 
 def epochs_for(dataset: str) -> int:
     """How many epochs are trained where neither --epochs nor --preset says anything."""
-    return EPOCHS_DIGITS if dataset == "digits" else EPOCHS
+    return EPOCHS_DIGITS if dataset == "digits" else DEFAULT_EPOCHS
 
 
 def _hidden(text: str) -> list[int]:
@@ -91,8 +100,8 @@ def _parser() -> Parser:
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
-    near = "if it is in $PYNET_DATA/mnist, in the cache or downloaded within 5 seconds"
-    add_data_options(group, f"mnist {near}, else digits, which are part of pynet")
+    mnist_sources = "if it is in $PYNET_DATA/mnist, in the cache or downloaded within 5 seconds"
+    add_data_options(group, f"mnist {mnist_sources}, else digits, which are part of pynet")
     add = group.add_argument
     add("--limit", metavar="N", type=whole(1), help="only the first N training samples")
     split = number(0, 1, "a number from 0 to below 1")
@@ -130,13 +139,13 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    epochs = f"times through the training samples (default: {EPOCHS}, for the digits {EPOCHS_DIGITS})"
+    epochs = f"times through the training samples (default: {DEFAULT_EPOCHS}, for the digits {EPOCHS_DIGITS})"
     add("--epochs", metavar="N", type=whole(0), help=epochs)
-    batch = f"samples in a step (default: {BATCH_SIZE})"
-    add("--batch-size", metavar="N", type=whole(1, 2**31 - 1), default=BATCH_SIZE, help=batch)
+    batch = f"samples in a step (default: {DEFAULT_BATCH_SIZE})"
+    add("--batch-size", metavar="N", type=whole(1, 2**31 - 1), default=DEFAULT_BATCH_SIZE, help=batch)
     rate = number(1e-37, 3e38, "a number from 1e-37 to 3e38")
-    usual = "learning rate (default: 0.1; momentum, nesterov: 0.01; rmsprop, adam, adamw: 0.001)"
-    add("--lr", metavar="RATE", type=rate, help=usual)
+    defaults = "learning rate (default: 0.1; momentum, nesterov: 0.01; rmsprop, adam, adamw: 0.001)"
+    add("--lr", metavar="RATE", type=rate, help=defaults)
     augment = "change the pictures at random in each step, with the usual strengths, or others, as in "
     augment += "shift=1,rotate=8,scale=0.08,shear=4,elastic=0.7 (pixels, degrees); none: as they are"
     add("--augment", metavar="TEXT", nargs="?", const="", type=_augment, help=augment)
@@ -185,7 +194,7 @@ def _add_optimizer_options(group: argparse._ArgumentGroup) -> None:
 def _add_stopping_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     stop = "stop after N epochs without a better one, and take the weights of the best; sets aside validation samples"
-    add("--patience", metavar="N", type=whole(1), help=f"{stop} (--val-split {VAL_SPLIT}) unless told how many")
+    add("--patience", metavar="N", type=whole(1), help=f"{stop} (--val-split {DEFAULT_VAL_SPLIT}) unless told how many")
     better = "with --patience: an epoch is better that gains more than this (default: 0)"
     add("--min-delta", metavar="D", type=number(0, 3e38, "a number, 0 or more"), help=better)
     monitor = "with --patience: the validation figure that counts (default: loss)"
@@ -218,7 +227,7 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
     kind = OPTIMIZERS[options.optimizer]
     known = {field.name for field in fields(kind)}
     values = {"learning_rate": options.lr}
-    for name in HOW:
+    for name in OPTIMIZER_OPTIONS:
         if getattr(options, name) is None:
             continue
         if name not in known:
@@ -251,20 +260,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     --load, and as_trained, the options that are taken over from its training. optimizer is an Optimizer, schedule a
     Schedule or None.
     """
-    given = sys.argv[1:] if argv is None else list(argv)
-    options = _parser().parse_args(given)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = _parser().parse_args(arguments)
     _check(options)
     loaded = load(options.load) if options.load else None
     preset = PRESETS[options.preset].options.split() if options.preset else []
-    as_trained = _as_trained(loaded.meta, given) if loaded and not preset else []
-    options = _parser().parse_args([*as_trained, *preset, *given])
-    options.loaded, options.as_trained = loaded, as_trained
+    inherited = _inherited(loaded.meta, arguments) if loaded and not preset else []
+    options = _parser().parse_args([*inherited, *preset, *arguments])
+    options.loaded, options.inherited = loaded, inherited
     options.terse = options.json or options.quiet
     options.optimizer = _optimizer(options)
     if options.warmup:
         options.schedule = replace(options.schedule or Constant(), warmup=options.warmup)
     if options.patience and not options.val_split:
-        options.val_split = VAL_SPLIT
+        options.val_split = DEFAULT_VAL_SPLIT
     return options
 
 
@@ -292,13 +301,13 @@ def _check(options: argparse.Namespace) -> None:
 
 def optimizer_note(optimizer: Optimizer) -> str:
     """What a model remembers of its optimizer besides kind and learning rate: "weight_decay=0.01"."""
-    given = {name: getattr(optimizer, name, None) for name in HOW}
-    return ",".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
+    arguments = {name: getattr(optimizer, name, None) for name in OPTIMIZER_OPTIONS}
+    return ",".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
 
 
-def _as_trained(notes: Mapping[str, str], given: Sequence[str]) -> list[str]:
+def _inherited(notes: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
     """How a model was trained, in options, but for those that are given now; none if its notes are no such options."""
-    named = {word.partition("=")[0] for word in given}
+    named = {word.partition("=")[0] for word in arguments}
     if named & {"--clip-norm", "--clip-value"}:  # one of them excludes the other
         named |= {"--clip-norm", "--clip-value"}
     found = {"--batch-size": notes.get("batch_size"), "--schedule": notes.get("schedule")}
@@ -307,10 +316,10 @@ def _as_trained(notes: Mapping[str, str], given: Sequence[str]) -> list[str]:
         found |= {"--optimizer": notes.get("optimizer"), "--lr": notes.get("learning_rate")}
         for part in notes.get("optimizer_options", "").split(","):
             name, _, value = part.partition("=")
-            found |= {f"--{name.replace('_', '-')}": value} if name in HOW else {}
-    usual = {"--schedule": "constant", "--augment": "none"}
+            found |= {f"--{name.replace('_', '-')}": value} if name in OPTIMIZER_OPTIONS else {}
+    defaults = {"--schedule": "constant", "--augment": "none"}
     words = [
-        f"{name}={text}" for name, text in found.items() if name not in named and text not in (None, usual.get(name))
+        f"{name}={text}" for name, text in found.items() if name not in named and text not in (None, defaults.get(name))
     ]
     try:
         _optimizer(_parser().parse_args(words))

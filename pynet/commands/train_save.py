@@ -15,7 +15,7 @@ from pynet.text import percent
 
 
 @dataclass(frozen=True)
-class Kept:
+class PreviousModel:
     """A model from before, where it is now, its accuracy on the samples that the new one was measured on, and that of
     the new one. accuracy None: it is for other data; new None: nobody waited for the figures."""
 
@@ -40,17 +40,17 @@ def learnt_nothing(task: Task, trained: bool, accuracy: float | None, test: floa
     """
     if not trained:
         return "no epoch was trained"
-    said = []
-    for kind, share, labels in (("training", accuracy, task.data.y_train), ("test", test, task.data.y_test)):
-        if share is not None:
+    reasons = []
+    for kind, accuracy_of, labels in (("training", accuracy, task.data.y_train), ("test", test, task.data.y_test)):
+        if accuracy_of is not None:
             largest = float(np.bincount(labels).max() / len(labels))
-            if share > largest:
+            if accuracy_of > largest:
                 return ""
-            said.append(f"the {kind} accuracy is {percent(share)}, the largest class has {percent(largest)}")
-    return "; ".join(said)
+            reasons.append(f"the {kind} accuracy is {percent(accuracy_of)}, the largest class has {percent(largest)}")
+    return "; ".join(reasons)
 
 
-def keep_better(task: Task, target: Path, new: float | None) -> Kept | None:
+def keep_better_model(task: Task, target: Path, new: float | None) -> PreviousModel | None:
     """Saves the model at target as NAME-previous, if it is better than the new one on the same samples, else None.
 
     So is one for other data, or any if new is None. What lies there from before gives way to a better one alone.
@@ -63,15 +63,15 @@ def keep_better(task: Task, target: Path, new: float | None) -> Kept | None:
         if accuracy is not None and accuracy <= new:
             return None
         if before is not None and before > max(new, accuracy or 0.0):
-            return Kept(place, before, new)
+            return PreviousModel(place, before, new)
     old.save(place)
-    return Kept(place, accuracy, new)
+    return PreviousModel(place, accuracy, new)
 
 
 def _accuracy(net: Network, task: Task) -> float | None:
     """On the test set, or on the training samples where there is none; None: the model is for other data."""
     try:
-        chosen = data_options.suited(net, task.data, "the model")
+        dataset = data_options.adapted(net, task.data, "the model")
     except ValueError:
         return None
-    return net.evaluate(*data_options.samples(chosen, "test" if len(chosen.x_test) else "train")).accuracy
+    return net.evaluate(*data_options.samples(dataset, "test" if len(dataset.x_test) else "train")).accuracy

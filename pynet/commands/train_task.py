@@ -14,7 +14,7 @@ from pynet._ffi import Array, check_environment, optimizer_struct
 from pynet.augment import Augment
 from pynet.commands import cli, data_options
 from pynet.commands.cli import UsageError
-from pynet.commands.outputs import check_drawn, check_history, figures_folder
+from pynet.commands.outputs import check_history, check_picture_path, figures_folder
 from pynet.commands.presets import PRESETS, layers_for
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
 from pynet.data import Dataset
@@ -46,7 +46,7 @@ class Task:
     own_validation: bool
     net: Network
     continued: bool
-    as_trained: Sequence[str]
+    inherited: Sequence[str]
     seed: int
     epochs: int
     batch_size: int
@@ -65,10 +65,10 @@ class Task:
         """Given or usual."""
         return float(optimizer_struct(self.optimizer).learning_rate)
 
-    def say(self, text: object) -> None:
+    def print_info(self, text: object) -> None:
         """Prints what is no result."""
         if not self.terse:
-            cli.say(text)
+            cli.print_stdout(text)
 
 
 def prepare(options: argparse.Namespace) -> Task:
@@ -77,31 +77,31 @@ def prepare(options: argparse.Namespace) -> Task:
     if options.threads:
         kernels.set_threads(options.threads)
     net = _given_network(options)
-    chosen = _load_data(options, net)
+    dataset = _load_data(options, net)
     seed = options.seed if options.seed is not None else net.seed if net else 0
-    validation = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
+    validation = (dataset.x_test, dataset.y_test) if len(dataset.x_test) else None
     if options.val_split:
-        x, y, *val = data.validation_split(chosen.x_train, chosen.y_train, options.val_split, seed)
-        chosen, validation = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
-    name = chosen.name
+        x, y, *val = data.validation_split(dataset.x_train, dataset.y_train, options.val_split, seed)
+        dataset, validation = replace(dataset, x_train=x, y_train=y), (val[0], val[1])
+    name = dataset.name
     if options.shuffle_labels:
-        chosen, name = replace(chosen, y_train=data.shuffled_labels(chosen.y_train, seed)), f"{name}-shuffled"
+        dataset, name = replace(dataset, y_train=data.shuffled_labels(dataset.y_train, seed)), f"{name}-shuffled"
     if net is None:
-        net = _network(_text(options, chosen.x_train.shape[1:], len(chosen.classes)), seed)
-    _check_suits(options, net, chosen)
-    net.classes = list(chosen.classes)
+        net = _network(_text(options, dataset.x_train.shape[1:], len(dataset.classes)), seed)
+    _check_suits(options, net, dataset)
+    net.classes = list(dataset.classes)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
     return Task(
-        data=chosen,
+        data=dataset,
         data_path=data_options.data_path(options, net),
         validation=validation,
         own_validation=bool(options.val_split),
         net=net,
         continued=bool(options.load),
-        as_trained=options.as_trained,
+        inherited=options.inherited,
         seed=seed,
-        epochs=_epochs(options, chosen),
+        epochs=_epochs(options, dataset),
         batch_size=options.batch_size,
         optimizer=options.optimizer,
         schedule=options.schedule,
@@ -159,42 +159,42 @@ def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) ->
 
 
 def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
-    chosen = data_options.dataset(options, like=net)
-    if options.terse and not (options.data or options.dataset or options.load) and chosen.name == "digits":
-        cli.complain("train", f"using {chosen.source}")
+    dataset = data_options.load_dataset(options, prepare_like=net)
+    if options.terse and not (options.data or options.dataset or options.load) and dataset.name == "digits":
+        cli.print_stderr("train", f"using {dataset.source}")
     if options.load and net:
-        chosen = data_options.suited(net, chosen, f"the model {options.load}")
-    elif len(set(chosen.y_train.tolist())) < 2:
-        raise ValueError(f"{chosen.name} has samples of one class alone for training; accepted: two classes or more")
+        dataset = data_options.adapted(net, dataset, f"the model {options.load}")
+    elif len(set(dataset.y_train.tolist())) < 2:
+        raise ValueError(f"{dataset.name} has samples of one class alone for training; accepted: two classes or more")
     else:
-        _warn_of_few_levels(chosen)
-    return chosen.limit(options.limit) if options.limit else chosen
+        _warn_of_few_levels(dataset)
+    return dataset.limit(options.limit) if options.limit else dataset
 
 
-def _warn_of_few_levels(chosen: Dataset) -> None:
+def _warn_of_few_levels(dataset: Dataset) -> None:
     """Pixels of 0..16 are usual, but nearly black as bytes, and too light as numbers."""
-    inputs = Inputs.of(chosen.x_train)
-    if inputs.few_levels and inputs.highest > 1 and picture_shape(chosen.x_train.shape[1:]):
+    inputs = Inputs.of(dataset.x_train)
+    if inputs.few_levels and inputs.highest > 1 and picture_shape(dataset.x_train.shape[1:]):
         taken = "divided by 255" if inputs.bytes else "taken as they are"
         remedy = f"if they are pixels, multiply them by 255/{inputs.highest:g}"
-        cli.complain("train", f"warning: the samples of {chosen.name} are {inputs}, {taken}; {remedy}")
+        cli.print_stderr("train", f"warning: the samples of {dataset.name} are {inputs}, {taken}; {remedy}")
 
 
-def _check_suits(options: argparse.Namespace, net: Network, chosen: Dataset) -> None:
+def _check_suits(options: argparse.Namespace, net: Network, dataset: Dataset) -> None:
     """The network and the data to each other, and the options to both."""
     if not options.load:
-        data_options.check_suits(net, chosen, "the network", UsageError)
-    if options.augment and chosen.x_train.ndim < 3 and len(net.in_shape) < 3:
-        raise UsageError(f"--augment changes pictures; the samples of {chosen.name} are rows of {net.in_shape[0]}")
+        data_options.check_suits(net, dataset, "the network", UsageError)
+    if options.augment and dataset.x_train.ndim < 3 and len(net.in_shape) < 3:
+        raise UsageError(f"--augment changes pictures; the samples of {dataset.name} are rows of {net.in_shape[0]}")
 
 
-def _epochs(options: argparse.Namespace, chosen: Dataset) -> int:
+def _epochs(options: argparse.Namespace, dataset: Dataset) -> int:
     """Given, or those of the preset, or the usual ones."""
     if options.epochs is not None:
         return int(options.epochs)
     if options.preset:
-        return PRESETS[options.preset].epochs_for(len(chosen.x_train), options.batch_size)
-    return epochs_for(chosen.name)
+        return PRESETS[options.preset].epochs_for(len(dataset.x_train), options.batch_size)
+    return epochs_for(dataset.name)
 
 
 def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
@@ -216,7 +216,7 @@ def beside(target: Path, name: str) -> Path:
 
 def _check_pictures(target: Path, names: Sequence[str]) -> None:
     for place in (beside(target, name) for name in names):
-        check_drawn(place)
+        check_picture_path(place)
 
 
 def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint | None:
@@ -228,10 +228,10 @@ def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint 
         if other and os.path.realpath(other) == os.path.realpath(path):
             raise UsageError(f"argument --checkpoint: {path} is what --{name} names, too")
 
-    def complain(error: OSError) -> None:
-        cli.complain("train", f"{error}; the training goes on, the last checkpoint is as it was")
+    def print_stderr(error: OSError) -> None:
+        cli.print_stderr("train", f"{error}; the training goes on, the last checkpoint is as it was")
 
-    checkpoint = Checkpoint(path, options.checkpoint_every or 1, options.resume, complain)
+    checkpoint = Checkpoint(path, options.checkpoint_every or 1, options.resume, print_stderr)
     checkpoint.check()
     return checkpoint
 

@@ -12,7 +12,7 @@ from pynet import data, figures
 from pynet._ffi import Array
 from pynet.commands import cli, data_options
 from pynet.commands.cli import UsageError
-from pynet.commands.outputs import check_drawn, figures_folder, save_figure
+from pynet.commands.outputs import check_picture_path, figures_folder, save_figure
 from pynet.data import Dataset
 from pynet.inference import load_model
 from pynet.metrics import class_scores, measure
@@ -32,7 +32,7 @@ examples:
   pynet visualize                                   all that suits the newest model
   pynet visualize weights mistakes --model mnist.safetensors
   pynet visualize curves --history a.csv b.json     runs beside each other
-  pynet visualize looks --layer 0 --units 0,1,2     what these units of layer 0 look for
+  pynet visualize preferred --layer 0 --units 0,1,2 the inputs that these units of layer 0 prefer
   pynet visualize saliency --sample 8               which pixels of sample 8 decide its class
   pynet visualize boundary --toy spirals            trains a small network first
 """
@@ -42,7 +42,7 @@ TOYS: dict[str, tuple[Callable[[], tuple[Array, Array]], str]] = {
     "spirals": (data.spirals, "input(2) dense(32) tanh dense(32) tanh dense(2) softmax"),
     "line": (data.line, "input(1) dense(1) loss(mse)"),
 }
-DOUBT = 0.7  # of a sample that shows what a temperature does: one that is all but certain stays so
+TARGET_CONFIDENCE = 0.7  # of a sample that shows what a temperature does: one that is all but certain stays so
 
 
 class Task:
@@ -64,7 +64,9 @@ class Task:
     @cached_property
     def data(self) -> Dataset:
         """The data set; it suits the network."""
-        return data_options.suited(self.net, data_options.dataset(self.options, self.net), f"the model {self.model[0]}")
+        return data_options.adapted(
+            self.net, data_options.load_dataset(self.options, self.net), f"the model {self.model[0]}"
+        )
 
     @property
     def samples(self) -> tuple[Array, Array]:
@@ -77,12 +79,12 @@ class Task:
         return self._sample(self.options.sample or 0)
 
     @property
-    def doubtful_sample(self) -> tuple[Array, int]:
+    def uncertain_sample(self) -> tuple[Array, int]:
         """The sample that --sample names, or the one that the network is nearest to DOUBT sure of, and its label."""
         if self.options.sample is not None:
             return self.sample
         confidence = class_scores(self.net, self.samples[0]).max(axis=1)
-        return self._sample(int(abs(confidence - DOUBT).argmin()))
+        return self._sample(int(abs(confidence - TARGET_CONFIDENCE).argmin()))
 
     def _sample(self, i: int) -> tuple[Array, int]:
         x, y = self.samples
@@ -97,10 +99,10 @@ class Task:
             return str(self.options.toy)
         return (self.options.history[0] if self.options.history else self.model[0]).stem
 
-    def place(self, kind: str) -> Path:
+    def picture_path(self, kind: str) -> Path:
         """Where the picture goes; options that change what is drawn are part of its name."""
         options = self.options
-        given = {name: getattr(options, name) for name in USED[kind]}
+        given = {name: getattr(options, name) for name in PICTURE_OPTIONS[kind]}
         parts = [self.stem, kind, *(f"{name}-{value}" for name, value in given.items() if value not in (None, "test"))]
         folder = options.out or figures_folder(Path(), self.stem)
         return folder / f"{'-'.join(parts)}.{options.format}"
@@ -134,7 +136,7 @@ def _saliency(task: Task) -> Figure:
 
 
 def _temperatures(task: Task) -> Figure:
-    x, y = task.doubtful_sample
+    x, y = task.uncertain_sample
     return figures.temperatures(task.net, x, classes=task.data.classes, truth=y, features=task.data.features)
 
 
@@ -148,8 +150,8 @@ def _boundary(task: Task) -> Figure:
     return figures.boundary(net, x, y)
 
 
-def _looks(task: Task) -> Figure:
-    return figures.looks_for(task.net, layer=task.options.layer, units=task.options.units)
+def _preferred(task: Task) -> Figure:
+    return figures.preferred_inputs(task.net, layer=task.options.layer, units=task.options.units)
 
 
 KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
@@ -167,18 +169,18 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "confusion": ("which class is taken for which", _confusion),
     "mistakes": ("the wrong answers it is surest of", _mistakes),
     "saliency": ("which pixels of one sample decide its class", _saliency),
-    "looks": ("what each class or unit looks for", _looks),
+    "preferred": ("the input that excites each class or unit most", _preferred),
     "noise": ("what it says to random inputs", lambda t: figures.noise(t.net)),
     "temperatures": ("the softmax of one sample at several temperatures", _temperatures),
     "boundary": ("where a network of two inputs changes its mind", _boundary),
 }
 
 # The options that change what a picture shows.
-USED: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
+PICTURE_OPTIONS: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
     "weights": ("layer",),
     "filters": ("layer",),
     "maps": ("layer", "sample"),
-    "looks": ("layer", "units"),
+    "preferred": ("layer", "units"),
     "saliency": ("sample",),
     "temperatures": ("sample",),
     "samples": ("on",),
@@ -195,25 +197,25 @@ def visualize(options: argparse.Namespace) -> None:
     task = Task(options)
     if not (options.toy or options.history):
         _ = task.model  # without one there is nothing to draw
-    wanted = options.what or (["boundary"] if options.toy else ["curves"] if options.history else list(KINDS))
+    requested = options.what or (["boundary"] if options.toy else ["curves"] if options.history else list(KINDS))
     skipped = []
-    for kind in wanted:
-        place = task.place(kind)
-        check_drawn(place)
+    for kind in requested:
+        picture_path = task.picture_path(kind)
+        check_picture_path(picture_path)
         try:
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
-            if len(wanted) < len(KINDS):  # it was asked for
+            if len(requested) < len(KINDS):  # it was asked for
                 raise
             skipped.append(f"no {kind}: {printable(error)}")
             continue
         if not figure.axes:
             skipped.append(f"no {kind}: {figure.get_suptitle()}")
             continue
-        save_figure(figure, place)
-        cli.say(f"{printable(place)}  {figure.get_suptitle()}")
+        save_figure(figure, picture_path)
+        cli.print_stdout(f"{printable(picture_path)}  {figure.get_suptitle()}")
     for line in skipped:
-        cli.say(line)
+        cli.print_stdout(line)
 
 
 class Units(list[int]):
@@ -236,8 +238,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     data_options.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
     data_options.add_on_option(parser)
     add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
-    add("--layer", metavar="N", help="weights, filters, maps, looks: the layer, as pynet info numbers them")
-    add("--units", metavar="N,N,..", type=_units, help="looks: the units of that layer (default: the first 20)")
+    add("--layer", metavar="N", help="weights, filters, maps, preferred: the layer, as pynet info numbers them")
+    add("--units", metavar="N,N,..", type=_units, help="preferred: the units of that layer (default: the first 20)")
     sample = "maps, saliency, temperatures: which sample (default: 0; temperatures: one it is not quite sure of)"
     add("--sample", metavar="N", type=cli.whole(0), help=sample)
     add("--toy", choices=list(TOYS), help="boundary: train a small network on this toy data")

@@ -18,9 +18,9 @@ import numpy as np
 from pynet._ffi import Array
 from pynet.errors import DataError
 
-MOST_LABELS = 1 << 16
+MAX_LABELS = 1 << 16
 PIECE = 1 << 20  # bytes that are read at once
-DARKEST_WHITE = 128  # whole numbers that all stay below are counts or flags, not pixels
+MIN_WHITE = 128  # whole numbers that all stay below are counts or flags, not pixels
 
 
 class Parts(NamedTuple):
@@ -69,19 +69,19 @@ def labels(y: Array, name: str) -> Array:
         y = y[:, 0]
     if y.ndim != 1 or y.dtype.kind not in "iuf":
         raise DataError(f"{name}: {y.dtype} of shape {y.shape}, labels are whole numbers of shape (n,)")
-    good = (y >= 0) & (y < MOST_LABELS)
+    good = (y >= 0) & (y < MAX_LABELS)
     if y.dtype.kind == "f":
         good &= np.floor(y) == y
     if not good.all():
         i = int(np.argmin(good))
-        raise DataError(f"{name}: label {y[i]} at index {i}, labels are whole numbers in 0..{MOST_LABELS - 1}")
+        raise DataError(f"{name}: label {y[i]} at index {i}, labels are whole numbers in 0..{MAX_LABELS - 1}")
     return y.astype(np.int32)
 
 
 def are_pixels(*parts: Array) -> bool:
     """Whether integers stand for pixels: some part is uint8, or a number is 128 or more. The parts are of one file."""
     whole = [x for x in parts if x.dtype.kind in "iu"]
-    return any(x.dtype == np.uint8 or x.max(initial=0) >= DARKEST_WHITE for x in whole)
+    return any(x.dtype == np.uint8 or x.max(initial=0) >= MIN_WHITE for x in whole)
 
 
 def pixels(x: Array, name: str, as_bytes: bool) -> Array:

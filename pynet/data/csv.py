@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import DARKEST_WHITE, MOST_LABELS, PIECE, reading
+from pynet.data.arrays import MAX_LABELS, MIN_WHITE, PIECE, reading
 from pynet.errors import DataError
 
 LAYOUT = "accepted: the label, a whole number from 0, in the first column, the features behind it"
 LABEL_NAMES = {"label", "labels", "class", "classes", "target", "targets", "y", "category", "species", "outcome"}
 MISSING = {"", "?", "na", "n/a", "null", "none"}  # what stands for a number that is not there
-MOST_CLASSES = 100  # of a column that is taken for labels against another
+MAX_CLASSES = 100  # of a column that is taken for labels against another
 EMPTY = "no line with numbers; a line is a label, then the features"
-MOST_LINE = 2 << 20  # characters: a picture of 3 x 256 x 256 numbers of ten digits
+MAX_LINE = 2 << 20  # characters: a picture of 3 x 256 x 256 numbers of ten digits
 
 
 def read_csv(path: Path) -> tuple[Array, Array]:
@@ -46,9 +46,9 @@ def read_csv(path: Path) -> tuple[Array, Array]:
         except DataError:
             raise
         except ValueError as error:
-            raise DataError(_csv_fault(path, header) or f"{path}: {error}") from None
+            raise DataError(_csv_error(path, header) or f"{path}: {error}") from None
     y = np.concatenate([labels for _, labels in tables]).astype(np.int32)
-    if x.dtype == np.uint8 and x.max() < DARKEST_WHITE:
+    if x.dtype == np.uint8 and x.max() < MIN_WHITE:
         x = x.astype(np.float32)
     return x, y
 
@@ -63,16 +63,16 @@ def _compact(x: Array) -> Array:
 
 
 def _are_labels(y: Array) -> bool:
-    return bool(((y >= 0) & (y < MOST_LABELS) & (np.floor(y) == y)).all())
+    return bool(((y >= 0) & (y < MAX_LABELS) & (np.floor(y) == y)).all())
 
 
 def _csv_lines(path: Path) -> Generator[tuple[int, str], None, None]:
     """(number of the line from 1, the line) for each line that is not blank."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         number = 1
-        while line := file.readline(MOST_LINE + 1):
-            if len(line) > MOST_LINE:
-                raise DataError(f"{path}: line {number} is longer than the {MOST_LINE:,} characters that are accepted")
+        while line := file.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise DataError(f"{path}: line {number} is longer than the {MAX_LINE:,} characters that are accepted")
             if not line.isspace():
                 yield number, line.rstrip("\r\n")
             number += 1
@@ -119,8 +119,8 @@ def _names(line: str) -> Iterator[str]:
 
 def _label_column(line: str) -> int | None:
     """The first column, from 0, that a header calls the label; y beside x is a coordinate."""
-    usual = LABEL_NAMES - ({"y"} if "x" in _names(line) else set())
-    return next((i for i, name in enumerate(_names(line)) if name in usual), None)
+    label_names = LABEL_NAMES - ({"y"} if "x" in _names(line) else set())
+    return next((i for i, name in enumerate(_names(line)) if name in label_names), None)
 
 
 def _may_be_number(name: str) -> bool:
@@ -138,16 +138,16 @@ def check_label_column(path: Path, x: Array, y: Array) -> None:
         return
     first, last = np.unique(y), np.unique(x[:, -1])
     found = f"{len(first)} different numbers from {first[0]} to {first[-1]}" if len(first) > 1 else f"{first[0]} alone"
-    if len(first) == 1 or (1 < len(last) < len(first) and _counts(last) and not _counts(first)):
+    if len(first) == 1 or (1 < len(last) < len(first) and _are_consecutive(last) and not _are_consecutive(first)):
         raise DataError(
             f"{path}: the first column holds {found}, the last one {len(last)} from {last[0]:g} to {last[-1]:g}: "
             f"which are the labels? {LAYOUT}; a header that calls the first column 'label' settles it"
         )
 
 
-def _counts(values: Array) -> bool:
+def _are_consecutive(values: Array) -> bool:
     """Whether these numbers, sorted and different, are 0, 1, 2, ... or 1, 2, 3, ..., and not too many for classes."""
-    few = len(values) <= MOST_CLASSES and values[0] in (0, 1)
+    few = len(values) <= MAX_CLASSES and values[0] in (0, 1)
     return few and np.array_equal(values, values[0] + np.arange(len(values)))
 
 
@@ -158,7 +158,7 @@ def _number(field: str) -> float | None:
         return None
 
 
-def _csv_fault(path: Path, header: int) -> str | None:
+def _csv_error(path: Path, header: int) -> str | None:
     """What is wrong with the first bad line; slow, and only called when something is."""
     width, largest = 0, float(np.finfo(np.float32).max)
     for line, text in _csv_lines(path):
@@ -173,12 +173,12 @@ def _csv_fault(path: Path, header: int) -> str | None:
         for column, field in enumerate(_fields(text), 1):
             value = _number(field)
             if value is None or not abs(value) <= largest:
-                fault = f"{path}: line {line}, field {column}: {field[:40]!r}, accepted are finite float32 numbers"
-                return f"{fault}; {LAYOUT}" if column in (1, width) else fault
+                message = f"{path}: line {line}, field {column}: {field[:40]!r}, accepted are finite float32 numbers"
+                return f"{message}; {LAYOUT}" if column in (1, width) else message
         first = text.partition(",")[0]
-        if not (0 <= float(first) < MOST_LABELS and float(first).is_integer()):
+        if not (0 <= float(first) < MAX_LABELS and float(first).is_integer()):
             return (
-                f"{path}: line {line}: label {first[:40]}, labels are whole numbers in 0..{MOST_LABELS - 1}, "
+                f"{path}: line {line}: label {first[:40]}, labels are whole numbers in 0..{MAX_LABELS - 1}, "
                 f"in the first column"
             )
     return None

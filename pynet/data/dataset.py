@@ -23,7 +23,7 @@ from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 from pynet.text import percent
 
-TEST_SHARE = 0.2  # of the samples of each class, for testing, where a data set has none for it
+TEST_FRACTION = 0.2  # of the samples of each class, for testing, where a data set has none for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,21 +47,21 @@ class Dataset:
     source: str
     pictures: Preparation | None = None
     skipped: tuple[str, ...] = ()
-    undivided: str = ""
+    samples_sha256: str = ""
     test_split: float = 0.0
     features: tuple[str, ...] = ()
 
-    def divided(self, fraction: float = TEST_SHARE) -> Dataset:
+    def with_test_set(self, fraction: float = TEST_FRACTION) -> Dataset:
         """With this fraction of each class set aside for testing, where load was told not to; else as it is.
 
         The same samples are always divided alike; 0: all are for training. Raises DataError: no class has two samples.
         """
-        if not self.undivided or len(self.x_train):
+        if not self.samples_sha256 or len(self.x_train):
             return self
         if not fraction:
             parts = Parts(self.x_test, self.y_test, self.x_test[:0], self.y_test[:0])
             return replace(self, **parts._asdict(), source=f"{self.source}, all of them for training")
-        share = "a fifth" if fraction == TEST_SHARE else percent(fraction)
+        fraction_text = "a fifth" if fraction == TEST_FRACTION else percent(fraction)
         try:
             parts = Parts(*split(self.x_test, self.y_test, fraction))
         except DataError as error:
@@ -69,7 +69,7 @@ class Dataset:
         return replace(
             self,
             **parts._asdict(),
-            source=f"{self.source}, {share} of each class set aside for testing",
+            source=f"{self.source}, {fraction_text} of each class set aside for testing",
             test_split=fraction,
         )
 
@@ -82,15 +82,15 @@ class Dataset:
         if tuple(names) == self.classes:
             return self
         counts = Counter(names)
-        place = {name: i for i, name in enumerate(names) if counts[name] == 1}
+        position = {name: i for i, name in enumerate(names) if counts[name] == 1}
         of_files = self.pictures is None and all(map(_is_number, self.classes))
         if of_files and not any(map(_is_number, names)):
-            place = {str(i): i for i in range(len(names))}
+            position = {str(i): i for i in range(len(names))}
         table, unknown = np.full(len(self.classes), -1, np.int32), []
         for label in np.union1d(self.y_train, self.y_test):
             name = self.classes[label]
-            table[label] = place.get(name, -1)
-            if name not in place:
+            table[label] = position.get(name, -1)
+            if name not in position:
                 unknown.append(name)
         if unknown:
             raise DataError(f"{self.name} has the classes {_listed(unknown)}, which are not among {_listed(names)}")
@@ -101,11 +101,11 @@ class Dataset:
 
         A class is given by its name or, where no class is called so, by its number. Raises DataError.
         """
-        wanted = [self._class_index(c) for c in classes]
-        if not wanted or len(set(wanted)) < len(wanted):
+        indices = [self._class_index(c) for c in classes]
+        if not indices or len(set(indices)) < len(indices):
             raise DataError(f"classes {list(classes)}: at least one class is needed, and each only once")
         new_label = np.full(len(self.classes), -1, np.int32)
-        new_label[wanted] = np.arange(len(wanted), dtype=np.int32)
+        new_label[indices] = np.arange(len(indices), dtype=np.int32)
         train, test = new_label[self.y_train], new_label[self.y_test]
         if any(len(labels) and not (labels >= 0).any() for labels in (train, test)):
             raise DataError(f"classes {list(classes)}: {self.name} has no samples of them for training or for testing")
@@ -115,7 +115,7 @@ class Dataset:
             y_train=train[train >= 0],
             x_test=self.x_test[test >= 0],
             y_test=test[test >= 0],
-            classes=tuple(self.classes[i] for i in wanted),
+            classes=tuple(self.classes[i] for i in indices),
         )
 
     def limit(self, n: int) -> Dataset:
@@ -145,12 +145,12 @@ def _is_number(name: str) -> bool:
 def _first_rows(y: Array, n: int) -> Array | slice:
     """Which n samples to take for all: see Dataset.limit."""
     _, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
-    due = counts * (n / len(y))
-    if n >= len(y) or (3 * np.bincount(classes[:n], minlength=len(counts)) >= due).all():
+    expected = counts * (n / len(y))
+    if n >= len(y) or (3 * np.bincount(classes[:n], minlength=len(counts)) >= expected).all():
         return slice(n)
-    place = np.empty(len(y))  # of a sample in its class, from 0 to below 1: the first one of each class comes first
-    place[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) / count for count in counts])
-    return np.sort(np.argsort(place, kind="stable")[:n])
+    position = np.empty(len(y))  # of a sample in its class, from 0 to below 1: the first one of each class comes first
+    position[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) / count for count in counts])
+    return np.sort(np.argsort(position, kind="stable")[:n])
 
 
 def load(
@@ -158,7 +158,7 @@ def load(
     pictures: Preparation | None = None,
     *,
     divide: bool = True,
-    test_split: float = TEST_SHARE,
+    test_split: float = TEST_FRACTION,
 ) -> Dataset:
     """A data set by name, or from files.
 
@@ -182,8 +182,8 @@ def load(
             return _digits()
         if name in SETS:
             return _named(name)
-    place = Path(os.path.expanduser(name_or_path))
-    return _from_path(place, str(name_or_path), pictures, divide, test_split)
+    path = Path(os.path.expanduser(name_or_path))
+    return _from_path(path, str(name_or_path), pictures, divide, test_split)
 
 
 def default(timeout: float = 5.0) -> Dataset:
@@ -226,7 +226,7 @@ def _digits() -> Dataset:
 def _from_path(path: Path, given: str, pictures: Preparation | None, divide: bool, test_split: float) -> Dataset:
     if is_picture_folder(path):
         found = _of_pictures(path, pictures or Preparation(28, 28))
-        return found.divided(test_split) if divide else found
+        return found.with_test_set(test_split) if divide else found
     if pictures:
         raise DataError(
             f"{given}: no folder of pictures with a sub-folder for each class, so that none can be prepared"
@@ -248,9 +248,9 @@ def _from_path(path: Path, given: str, pictures: Preparation | None, divide: boo
         x, y = read_csv(path)
         if divide:
             check_label_column(path, x, y)
-        found = _numbered(path.stem, _undivided(x, y), f"{path}, labels in the first column")
-        found = replace(found, undivided=_digest(x, y), features=csv_features(path))
-        return found.divided(test_split) if divide else found
+        found = _numbered(path.stem, _all_for_testing(x, y), f"{path}, labels in the first column")
+        found = replace(found, samples_sha256=_digest(x, y), features=csv_features(path))
+        return found.with_test_set(test_split) if divide else found
     raise DataError(f"{path}: not a .npz or .csv file; of IDX files, name the folder they are in")
 
 
@@ -266,12 +266,12 @@ def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
     x, y, test = found.x, found.y, found.test
     source = f"{len(x) + len(found.skipped):,} pictures in {path}{found.layout}"
     source += f", {len(found.skipped):,} of them left out" if found.skipped else ""
-    parts = _undivided(x, y) if test is None else Parts(x[~test], y[~test], x[test], y[test])
-    name, undivided = path.resolve().name or "data", _digest(x, y) if test is None else ""
-    return Dataset(name, *parts, found.classes, source, prepared, found.skipped, undivided)
+    parts = _all_for_testing(x, y) if test is None else Parts(x[~test], y[~test], x[test], y[test])
+    name, sha256 = path.resolve().name or "data", _digest(x, y) if test is None else ""
+    return Dataset(name, *parts, found.classes, source, prepared, found.skipped, sha256)
 
 
-def _undivided(x: Array, y: Array) -> Parts:
+def _all_for_testing(x: Array, y: Array) -> Parts:
     """All for testing."""
     return Parts(x[:0], y[:0], x, y)
 

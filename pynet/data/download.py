@@ -34,7 +34,7 @@ from pynet.errors import DataError
 from pynet.files import replacing
 
 STALL = 15.0  # seconds without a byte after which a mirror is given up
-MOST_BYTES = 64 << 20  # no file of a named set is as large; a mirror that sends more is given up
+MAX_BYTES = 64 << 20  # no file of a named set is as large; a mirror that sends more is given up
 
 MIRRORS: dict[str, tuple[str, ...]] = {
     "mnist": (
@@ -51,8 +51,8 @@ class NamedSet:
 
     title: str
     classes: tuple[str, ...]
-    packed: tuple[str, ...]
-    content: tuple[str, ...] = ()
+    gz_sha256: tuple[str, ...]
+    content_sha256: tuple[str, ...] = ()
     train: int = 60_000
     test: int = 10_000
 
@@ -61,13 +61,13 @@ SETS: dict[str, NamedSet] = {
     "mnist": NamedSet(
         "MNIST",
         tuple("0123456789"),
-        packed=(
+        gz_sha256=(
             "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
             "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
             "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
             "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
         ),
-        content=(
+        content_sha256=(
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
             "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
             "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -88,7 +88,7 @@ SETS: dict[str, NamedSet] = {
             "Bag",
             "Ankle boot",
         ),
-        packed=(
+        gz_sha256=(
             "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
             "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
             "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
@@ -112,24 +112,24 @@ def read_named(name: str, timeout: float | None = None) -> tuple[Parts, str]:
     timeout: seconds for all downloads together; None is no limit as long as bytes come.
     Raises UnavailableError, saying what was tried, or DataError if a file in $PYNET_DATA is damaged or missing.
     """
-    known = SETS[name]
+    named_set = SETS[name]
     tried = ["$PYNET_DATA is not set"]
     if root := os.environ.get("PYNET_DATA"):
         folder = Path(os.path.expanduser(root)) / name
         if any(find_idx(folder, part) for part in IDX_PARTS):
-            return _read_given(folder, known)
+            return _read_user_folder(folder, named_set)
         tried = [f"no data in $PYNET_DATA: {folder}"]
-    home = cache_folder()
-    if home is None:
+    cache_root = cache_folder()
+    if cache_root is None:
         tried.append("no cache folder: this user has no home, nor is XDG_CACHE_HOME set")
         raise UnavailableError(_unavailable(name, tried))
-    cache = home / name
-    arrays, faults = _read_cached(cache, known)
+    cache = cache_root / name
+    arrays, faults = _read_cached(cache, named_set)
     if all(array is not None for array in arrays):
-        source = f"{known.title} from the cache {cache}"
+        source = f"{named_set.title} from the cache {cache}"
     else:
-        _Download(name, cache, timeout, tried + faults).complete(arrays)
-        source = f"{known.title}, downloaded to {cache}"
+        _Download(name, cache, timeout, tried + faults).fetch_missing(arrays)
+        source = f"{named_set.title}, downloaded to {cache}"
     paths = [cache / f"{part}.gz" for part in IDX_PARTS]
     return idx_parts(paths, [array for array in arrays if array is not None]), source
 
@@ -148,18 +148,18 @@ def cache_folder() -> Path | None:
 # ---- verifying -------------------------------------------------------------------------------------------------------
 
 
-def _read_part(path: Path, known: NamedSet, i: int) -> tuple[Array, bool | None]:
+def _read_part(path: Path, named_set: NamedSet, i: int) -> tuple[Array, bool | None]:
     """File i of IDX_PARTS and whether it is verified; None: its hash is another, but so it may be."""
     rank, cache = 3 if i % 2 == 0 else 1, cache_folder()
-    packed, copies = _sha256(path), cache / "unpacked" if cache else None
-    copy = idx_cache.find(copies, packed, rank) if copies else None
-    array, content = copy or read_idx_hashed(path, rank)
-    verified: bool | None = packed == known.packed[i] or None
-    if known.content:
-        verified = content == known.content[i]
-    is_new = not copy and verified is not False and packed != content
-    if copies and is_new and _sha256(path) == packed:  # it was not written meanwhile
-        idx_cache.keep(copies, packed, array, content)
+    gz_sha256, copies = _sha256(path), cache / "unpacked" if cache else None
+    copy = idx_cache.find(copies, gz_sha256, rank) if copies else None
+    array, content_sha256 = copy or read_idx_hashed(path, rank)
+    verified: bool | None = gz_sha256 == named_set.gz_sha256[i] or None
+    if named_set.content_sha256:
+        verified = content_sha256 == named_set.content_sha256[i]
+    is_new = not copy and verified is not False and gz_sha256 != content_sha256
+    if copies and is_new and _sha256(path) == gz_sha256:  # it was not written meanwhile
+        idx_cache.store(copies, gz_sha256, array, content_sha256)
     return array, verified
 
 
@@ -171,12 +171,12 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _wrong_hash(path: Path, known: NamedSet, i: int) -> str:
-    content = f", nor has its content {known.content[i]}" if known.content else ""
-    return f"{path}: damaged, or not {known.title}: its SHA-256 is not {known.packed[i]}{content}"
+def _wrong_hash(path: Path, named_set: NamedSet, i: int) -> str:
+    content_sha256 = f", nor has its content {named_set.content_sha256[i]}" if named_set.content_sha256 else ""
+    return f"{path}: damaged, or not {named_set.title}: its SHA-256 is not {named_set.gz_sha256[i]}{content_sha256}"
 
 
-def _read_given(folder: Path, known: NamedSet) -> tuple[Parts, str]:
+def _read_user_folder(folder: Path, named_set: NamedSet) -> tuple[Parts, str]:
     """The set from the user's own folder."""
     paths: list[Path] = []
     arrays: list[Array] = []
@@ -184,32 +184,32 @@ def _read_given(folder: Path, known: NamedSet) -> tuple[Parts, str]:
     for i, part in enumerate(IDX_PARTS):
         path = find_idx(folder, part)
         if path is None:
-            raise DataError(f"{folder}: no {part}[.gz], but others of the four files of {known.title}; add it")
-        array, verified = _read_part(path, known, i)
+            raise DataError(f"{folder}: no {part}[.gz], but others of the four files of {named_set.title}; add it")
+        array, verified = _read_part(path, named_set, i)
         if verified is False:
-            raise DataError(_wrong_hash(path, known, i) + "; replace the file")
+            raise DataError(_wrong_hash(path, named_set, i) + "; replace the file")
         unverified |= verified is None
         paths.append(path)
         arrays.append(array)
     parts = idx_parts(paths, arrays)
     if unverified:
-        _check_outline(parts, known, folder)
+        _check_sizes(parts, named_set, folder)
     note = ", not verified: its files are not compressed as published" if unverified else ""
-    return parts, f"{known.title} from {folder}{note}"
+    return parts, f"{named_set.title} from {folder}{note}"
 
 
-def _check_outline(parts: Parts, known: NamedSet, folder: Path) -> None:
+def _check_sizes(parts: Parts, named_set: NamedSet, folder: Path) -> None:
     """Sizes and balance of a set whose content no hash vouches for."""
-    for x, y, n in ((parts.x_train, parts.y_train, known.train), (parts.x_test, parts.y_test, known.test)):
-        counts = np.bincount(y, minlength=len(known.classes)).tolist()
-        if x.shape != (n, 28, 28) or counts != [n // len(known.classes)] * len(known.classes):
+    for x, y, n in ((parts.x_train, parts.y_train, named_set.train), (parts.x_test, parts.y_test, named_set.test)):
+        counts = np.bincount(y, minlength=len(named_set.classes)).tolist()
+        if x.shape != (n, 28, 28) or counts != [n // len(named_set.classes)] * len(named_set.classes):
             raise DataError(
-                f"{folder}: images of shape {x.shape} with {counts} of each class, {known.title} has ({n}, 28, 28) "
-                f"with {n // len(known.classes)} of each"
+                f"{folder}: images of shape {x.shape} with {counts} of each class, {named_set.title} has ({n}, 28, 28) "
+                f"with {n // len(named_set.classes)} of each"
             )
 
 
-def _read_cached(cache: Path, known: NamedSet) -> tuple[list[Array | None], list[str]]:
+def _read_cached(cache: Path, named_set: NamedSet) -> tuple[list[Array | None], list[str]]:
     """The arrays that are in the cache, None for what must be fetched, and what was wrong."""
     arrays: list[Array | None] = [None] * len(IDX_PARTS)
     faults = []
@@ -220,14 +220,14 @@ def _read_cached(cache: Path, known: NamedSet) -> tuple[list[Array | None], list
             missing.append(path.name)
             continue
         try:
-            array, verified = _read_part(path, known, i)
+            array, verified = _read_part(path, named_set, i)
         except DataError as error:
             faults.append(str(error))
             continue
         if verified:
             arrays[i] = array
         else:
-            faults.append(_wrong_hash(path, known, i))
+            faults.append(_wrong_hash(path, named_set, i))
     if missing:
         what = ", ".join(missing) if len(missing) < len(IDX_PARTS) else "data"
         faults.insert(0, f"no {what} in the cache {cache}")
@@ -242,13 +242,13 @@ class _Download:
 
     def __init__(self, name: str, cache: Path, timeout: float | None, tried: list[str]) -> None:
         self.name = name
-        self.known = SETS[name]
+        self.named_set = SETS[name]
         self.cache = cache
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.mirrors = list(MIRRORS[name])
         self.tried = tried
 
-    def complete(self, arrays: list[Array | None]) -> None:
+    def fetch_missing(self, arrays: list[Array | None]) -> None:
         """Fills in the arrays that are None. Raises UnavailableError."""
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
@@ -269,9 +269,9 @@ class _Download:
                     path = Path(file.name)
                     self._copy(mirror + file_name, file, mirrors_left=len(self.mirrors) - n)
                     file.flush()
-                    array, verified = _read_part(path, self.known, i)
+                    array, verified = _read_part(path, self.named_set, i)
                     if not verified:
-                        raise DataError(_wrong_hash(path, self.known, i))
+                        raise DataError(_wrong_hash(path, self.named_set, i))
                 self.mirrors.insert(0, self.mirrors.pop(n))  # the next file comes from where this one did
                 return array
             except (_MirrorError, DataError) as error:
@@ -285,8 +285,10 @@ class _Download:
         left = None if self.deadline is None else self.deadline - time.monotonic()
         if left is not None and left <= 0:
             raise _MirrorError("not asked, the time is up")
-        patience = STALL if left is None else min(STALL, left / mirrors_left)  # a dead mirror leaves the next some time
-        pieces = _pieces(url, patience, self.deadline)
+        timeout_seconds = (
+            STALL if left is None else min(STALL, left / mirrors_left)
+        )  # a dead mirror leaves the next some time
+        pieces = _pieces(url, timeout_seconds, self.deadline)
         with (
             contextlib.closing(pieces),
             tqdm(unit="B", unit_scale=True, desc=url.rsplit("/", 1)[1], disable=None) as bar,
@@ -294,8 +296,8 @@ class _Download:
             received = 0
             for total, piece in pieces:
                 received += len(piece)
-                if received > MOST_BYTES:
-                    raise _MirrorError(f"sends more than {MOST_BYTES} bytes")
+                if received > MAX_BYTES:
+                    raise _MirrorError(f"sends more than {MAX_BYTES} bytes")
                 file.write(piece)
                 bar.total = total
                 bar.update(len(piece))
@@ -313,36 +315,40 @@ def _unavailable(name: str, tried: list[str], cache: Path | None = None) -> str:
     )
 
 
-def _pieces(url: str, patience: float, deadline: float | None) -> Generator[tuple[int | None, bytes], None, None]:
+def _pieces(
+    url: str, timeout_seconds: float, deadline: float | None
+) -> Generator[tuple[int | None, bytes], None, None]:
     """(length of the whole, if known, and the next piece) of what is at url.
 
     patience: seconds for the first piece. The request runs on a thread of its own, because looking up a name can
     block for a minute and takes no timeout.
     """
-    arrived: queue.SimpleQueue[tuple[int | None, bytes] | str] = queue.SimpleQueue()
+    received: queue.SimpleQueue[tuple[int | None, bytes] | str] = queue.SimpleQueue()
     stop = threading.Event()
     try:
-        threading.Thread(target=_request, args=(url, arrived, stop), name="pynet download", daemon=True).start()
+        threading.Thread(target=_request, args=(url, received, stop), name="pynet download", daemon=True).start()
     except RuntimeError as error:  # the system has no more threads
         raise _MirrorError(f"cannot be asked: {error}") from None
     try:
         while True:
-            left = patience if deadline is None else min(patience, deadline - time.monotonic())
+            left = timeout_seconds if deadline is None else min(timeout_seconds, deadline - time.monotonic())
             try:
-                item = arrived.get(timeout=max(left, 0.0))
+                item = received.get(timeout=max(left, 0.0))
             except queue.Empty:
-                raise _MirrorError("no answer in time" if patience < STALL else f"silent for {STALL:g} s") from None
+                raise _MirrorError(
+                    "no answer in time" if timeout_seconds < STALL else f"silent for {STALL:g} s"
+                ) from None
             if isinstance(item, str):
                 raise _MirrorError(item)
             if not item[1]:
                 return
             yield item
-            patience = STALL
+            timeout_seconds = STALL
     finally:
         stop.set()
 
 
-def _request(url: str, arrived: queue.SimpleQueue[tuple[int | None, bytes] | str], stop: threading.Event) -> None:
+def _request(url: str, received: queue.SimpleQueue[tuple[int | None, bytes] | str], stop: threading.Event) -> None:
     """Puts the content of url into arrived, then an empty piece; or, as text, the error that ended it."""
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
@@ -352,11 +358,11 @@ def _request(url: str, arrived: queue.SimpleQueue[tuple[int | None, bytes] | str
             total = response.length
             while not stop.is_set():
                 piece = response.read1(1 << 16)
-                arrived.put((total, piece))
+                received.put((total, piece))
                 if not piece:
                     return
     except HTTPError as error:
-        arrived.put(f"HTTP {error.code} {error.reason}")
+        received.put(f"HTTP {error.code} {error.reason}")
         error.close()
     except Exception as error:  # whatever it is, the waiting thread has to know
-        arrived.put(str(getattr(error, "reason", error)) or type(error).__name__)
+        received.put(str(getattr(error, "reason", error)) or type(error).__name__)

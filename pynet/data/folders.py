@@ -25,7 +25,7 @@ import numpy as np
 from PIL import __version__ as pillow_version
 
 from pynet._ffi import Array
-from pynet.data.arrays import MOST_LABELS
+from pynet.data.arrays import MAX_LABELS
 from pynet.data.download import cache_folder
 from pynet.data.npz import npz_arrays
 from pynet.errors import DataError
@@ -36,8 +36,8 @@ from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import Preparation
 from pynet.text import parsed_json
 
-MOST_WRAPPERS = 8  # folders that hold nothing but the next: a link could make them endless
-RACY = 2.0  # a file younger than these seconds may change again under the same time stamp: nothing is cached
+MAX_WRAPPERS = 8  # folders that hold nothing but the next: a link could make them endless
+MIN_AGE = 2.0  # a file younger than these seconds may change again under the same time stamp: nothing is cached
 
 
 class Pictures(NamedTuple):
@@ -92,7 +92,7 @@ class _Layout(NamedTuple):
 
     train: list[Path]
     test: list[Path]
-    remark: str
+    note: str
 
 
 def _layout(folder: Path) -> _Layout:
@@ -128,11 +128,11 @@ def _layout(folder: Path) -> _Layout:
         )
     below = {part: class_folders(_unwrapped(entry)) for part, entry in parts.items()}
     if "test" in below and "val" in below:
-        remark = f", {parts['val'].name}/ for training, too"
-        return _Layout(below["train"] + below["val"], below["test"], remark + _left_out(others))
-    held = parts.get("test") or parts.get("val")
-    remark = f", {held.name}/ for testing" if held else ""
-    return _Layout(below["train"], below.get("test") or below.get("val") or [], remark + _left_out(others))
+        note = f", {parts['val'].name}/ for training, too"
+        return _Layout(below["train"] + below["val"], below["test"], note + _left_out(others))
+    test_folder = parts.get("test") or parts.get("val")
+    note = f", {test_folder.name}/ for testing" if test_folder else ""
+    return _Layout(below["train"], below.get("test") or below.get("val") or [], note + _left_out(others))
 
 
 def _left_out(others: list[Path]) -> str:
@@ -141,7 +141,7 @@ def _left_out(others: list[Path]) -> str:
 
 def _unwrapped(folder: Path) -> Path:
     """The folder, or one inside that it does nothing but hold: the only sub-folder, with sub-folders of its own."""
-    for _ in range(MOST_WRAPPERS):
+    for _ in range(MAX_WRAPPERS):
         inside = class_folders(folder)
         if len(inside) != 1 or not class_folders(inside[0]) or _has_pictures(folder):
             break
@@ -153,31 +153,31 @@ def _has_pictures(folder: Path) -> bool:
     return any(entry.suffix.lower() in SUFFIXES and not _is_hidden(entry.name) for entry in folder.iterdir())
 
 
-def read_picture_folder(folder: Path, wanted: Preparation) -> Pictures:
+def read_picture_folder(folder: Path, options: Preparation) -> Pictures:
     """The pictures of a folder, prepared. Raises DataError: there is none, or test/ has a class that train/ lacks."""
     try:
-        files, classes, remark = _files(folder)
+        files, classes, note = _files(folder)
     except OSError as error:
         raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from None
-    key = _key(files, folder, wanted)
-    cache, name = cache_folder(), hashlib.sha256(f"{folder.resolve()} {wanted.note()}".encode()).hexdigest()
-    place = cache / "pictures" / f"{name}.npz" if cache else None
-    found = _cached(place, key) if place else None
+    key = _key(files, folder, options)
+    cache, name = cache_folder(), hashlib.sha256(f"{folder.resolve()} {options.note()}".encode()).hexdigest()
+    cache_file = cache / "pictures" / f"{name}.npz" if cache else None
+    found = _cached(cache_file, key) if cache_file else None
     if found is None:
-        found = _prepared(files, wanted)
-        if place:
-            _keep(place, key, found, files, folder, wanted)
+        found = _prepared(files, options)
+        if cache_file:
+            _store(cache_file, key, found, files, folder, options)
     x, y, test, skipped = found
     if not len(x) or test.all():
         raise DataError(
             f"{folder}: none of {len(files)} pictures can be used for training; {skipped[0] if skipped else ''}"
         )
-    return Pictures(x, y, test if any(file.test for file in files) else None, classes, tuple(skipped), remark)
+    return Pictures(x, y, test if any(file.test for file in files) else None, classes, tuple(skipped), note)
 
 
 def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:
     """All the pictures with their labels, the names of the classes, and what is to be said about the layout."""
-    train, test, remark = _layout(folder)
+    train, test, note = _layout(folder)
     if not train:
         raise DataError(
             f"{folder}: neither the four IDX files of a data set nor a sub-folder of pictures for each class"
@@ -193,38 +193,38 @@ def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:
     for label, entry in enumerate(first):
         if not any(file.label == label and not file.test for file in files):
             raise DataError(f"{entry}: no pictures in this folder, which is a class by its place")
-    if len(classes) > MOST_LABELS:
-        raise DataError(f"{folder}: {len(classes)} classes, at most {MOST_LABELS} are accepted")
-    return files, classes, remark
+    if len(classes) > MAX_LABELS:
+        raise DataError(f"{folder}: {len(classes)} classes, at most {MAX_LABELS} are accepted")
+    return files, classes, note
 
 
-def _prepared(files: list[_File], wanted: Preparation) -> tuple[Array, Array, Array, list[str]]:
+def _prepared(files: list[_File], options: Preparation) -> tuple[Array, Array, Array, list[str]]:
     """(x, y, test, skipped) of the files; the order is mixed, so that the first n are of all classes."""
 
     def work(path: Path) -> Array | str:
         try:
-            x = prepare(read_picture(path, max(decode.LONGEST, 2 * max(wanted.shape))), wanted)
+            x = prepare(read_picture(path, max(decode.LONGEST, 2 * max(options.shape))), options)
         except DataError as error:
             return str(error)
         return f"{path}: no ink in this picture" if x is None else x
 
     results = list(in_parallel(work, [file.path for file in files]))
-    good = np.array([i for i, result in enumerate(results) if not isinstance(result, str)], np.intp)
-    good = good[np.random.RandomState(np.random.MT19937(0)).permutation(len(good))]  # frozen, see data.split
-    x = np.zeros((len(good), *wanted.shape), np.uint8)
-    for row, i in enumerate(good):
+    usable = np.array([i for i, result in enumerate(results) if not isinstance(result, str)], np.intp)
+    usable = usable[np.random.RandomState(np.random.MT19937(0)).permutation(len(usable))]  # frozen, see data.split
+    x = np.zeros((len(usable), *options.shape), np.uint8)
+    for row, i in enumerate(usable):
         x[row] = results[i]
-    y = np.array([files[i].label for i in good], np.int32)
-    test = np.array([files[i].test for i in good], bool)
+    y = np.array([files[i].label for i in usable], np.int32)
+    test = np.array([files[i].test for i in usable], bool)
     return x, y, test, [result for result in results if isinstance(result, str)]
 
 
 # ---- the cache ------------------------------------------------------------------------------------------------------
 
 
-def _key(files: list[_File], folder: Path, wanted: Preparation) -> str:
+def _key(files: list[_File], folder: Path, options: Preparation) -> str:
     """A hash of all that decides the result: the files' places, sizes and times, the options, and the code."""
-    digest = hashlib.sha256(f"{wanted.note()} {pillow_version}".encode())
+    digest = hashlib.sha256(f"{options.note()} {pillow_version}".encode())
     for module in (decode, glyph, ink, preparation, shrink, sys.modules[__name__]):
         digest.update(inspect.getsource(module).encode())
     for file in files:
@@ -238,10 +238,10 @@ def _key(files: list[_File], folder: Path, wanted: Preparation) -> str:
     return digest.hexdigest()
 
 
-def _cached(place: Path, key: str) -> tuple[Array, Array, Array, list[str]] | None:
+def _cached(cache_file: Path, key: str) -> tuple[Array, Array, Array, list[str]] | None:
     """What _keep wrote under this key, if it is there and whole."""
     try:
-        found = npz_arrays(place, ("key", "x", "y", "test", "skipped"), kinds="iufbU")
+        found = npz_arrays(cache_file, ("key", "x", "y", "test", "skipped"), kinds="iufbU")
         if str(found["key"]) != key:
             return None
         skipped = parsed_json(str(found["skipped"]))
@@ -250,21 +250,21 @@ def _cached(place: Path, key: str) -> tuple[Array, Array, Array, list[str]] | No
     return found["x"], found["y"], found["test"], [str(line) for line in skipped]
 
 
-def _keep(
-    place: Path,
+def _store(
+    cache_file: Path,
     key: str,
     found: tuple[Array, Array, Array, list[str]],
     files: list[_File],
     folder: Path,
-    wanted: Preparation,
+    options: Preparation,
 ) -> None:
     """Puts the result into the cache, unless a file has changed meanwhile or may yet."""
     x, y, test, skipped = found
     with contextlib.suppress(OSError):  # a cache that cannot be written is no harm
         facts = [file.path.stat() for file in files if file.path.exists()]
-        youngest = max(max(fact.st_mtime, fact.st_ctime) for fact in facts)
-        if time.time() - youngest < RACY or _key(_files(folder)[0], folder, wanted) != key:
+        newest = max(max(fact.st_mtime, fact.st_ctime) for fact in facts)
+        if time.time() - newest < MIN_AGE or _key(_files(folder)[0], folder, options) != key:
             return
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as file:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(cache_file) as file:
             np.savez(file, key=np.array(key), x=x, y=y, test=test, skipped=np.array(json.dumps(skipped)))

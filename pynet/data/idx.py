@@ -36,17 +36,21 @@ def read_idx(path: Path, rank: int) -> Array:
         raw.seek(0)
         stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
         shape = _idx_shape(stream.read(4 + 4 * rank), rank, path)
-        promised = math.prod(shape)
-        most = unpacked_limit(size) if packed else size - 4 - 4 * rank
-        if promised > most:
-            found = f"the file of {size} bytes can hold at most {most}" if packed else f"{most} follow (truncated?)"
-            raise DataError(f"{path}: the header promises {_by(shape)} = {promised} bytes, but {found}")
-        if not packed and promised < most:
-            raise DataError(f"{path}: the header promises {_by(shape)} = {promised} bytes, but more follow")
-        content, more = read_up_to(stream, promised)
-    if len(content) != promised or more:
+        declared = math.prod(shape)
+        available = unpacked_limit(size) if packed else size - 4 - 4 * rank
+        if declared > available:
+            found = (
+                f"the file of {size} bytes can hold at most {available}"
+                if packed
+                else f"{available} follow (truncated?)"
+            )
+            raise DataError(f"{path}: the header promises {_shape_text(shape)} = {declared} bytes, but {found}")
+        if not packed and declared < available:
+            raise DataError(f"{path}: the header promises {_shape_text(shape)} = {declared} bytes, but more follow")
+        content, more = read_up_to(stream, declared)
+    if len(content) != declared or more:
         found = "more follow" if more else f"{len(content)} follow (truncated?)"
-        raise DataError(f"{path}: the header promises {_by(shape)} = {promised} bytes, but {found}")
+        raise DataError(f"{path}: the header promises {_shape_text(shape)} = {declared} bytes, but {found}")
     return content.reshape(shape)
 
 
@@ -70,11 +74,11 @@ def _idx_shape(header: bytes, rank: int, path: Path) -> tuple[int, ...]:
     if magic != IDX_UINT8 + rank:
         raise DataError(f"{path}: magic 0x{magic:08x}, an IDX{rank} file of bytes begins with 0x{IDX_UINT8 + rank:08x}")
     if 0 in shape:
-        raise DataError(f"{path}: the header says {_by(shape)}, every size must be at least 1")
+        raise DataError(f"{path}: the header says {_shape_text(shape)}, every size must be at least 1")
     return tuple(shape)
 
 
-def _by(shape: list[int] | tuple[int, ...]) -> str:
+def _shape_text(shape: list[int] | tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
@@ -97,9 +101,9 @@ def read_idx_folder(folder: Path) -> Parts:
         paths.append(path)
     arrays = []
     for images, classes in (paths[:2], paths[2:]):
-        x, promised = read_idx(images, 3), _read_shape(classes, 1)[0]
-        if promised != len(x):  # before a small file is unpacked to a great many labels
-            raise DataError(f"{images} holds {len(x)} images, {classes} holds {promised} labels: they must be as many")
+        x, declared = read_idx(images, 3), _read_shape(classes, 1)[0]
+        if declared != len(x):  # before a small file is unpacked to a great many labels
+            raise DataError(f"{images} holds {len(x)} images, {classes} holds {declared} labels: they must be as many")
         arrays += [x, read_idx(classes, 1)]
     return idx_parts(paths, arrays)
 

@@ -16,20 +16,20 @@ from pynet.errors import DataError
 from pynet.files import replacing
 
 
-def find(folder: Path, packed: str, rank: int) -> tuple[Array, str] | None:
+def find(folder: Path, gz_sha256: str, rank: int) -> tuple[Array, str] | None:
     """The content of the gz file whose SHA-256 is packed, and its hash; None: no sound copy."""
-    for path in folder.glob(f"{packed}-*.idx"):
+    for path in folder.glob(f"{gz_sha256}-*.idx"):
         with suppress(DataError):
-            array, content = read_idx_hashed(path, rank)
-            if path.stem == f"{packed}-{content}":
-                return array, content
+            array, content_sha256 = read_idx_hashed(path, rank)
+            if path.stem == f"{gz_sha256}-{content_sha256}":
+                return array, content_sha256
     return None
 
 
-def keep(folder: Path, packed: str, array: Array, content: str) -> None:
+def store(folder: Path, gz_sha256: str, array: Array, content_sha256: str) -> None:
     """Puts a copy into folder; where that cannot be written, the next run unpacks again."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / f"{packed}-{content}.idx") as file:
+        with replacing(folder / f"{gz_sha256}-{content_sha256}.idx") as file:
             file.write(idx_header(array))
             file.write(array.data)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import DARKEST_WHITE
+from pynet.data.arrays import MIN_WHITE
 from pynet.errors import DataError
 
 NOTE = "inputs"  # the key among the notes of a model file
@@ -34,10 +34,10 @@ class Inputs:
     @staticmethod
     def of(*parts: Array) -> Inputs:
         """Those of samples x (n, ...), uint8 or float32, in one part or several, of which one at least has samples."""
-        some = [x for x in parts if x.size]
-        as_bytes = some[0].dtype == np.uint8
-        lowest, highest = min(float(x.min()) for x in some), max(float(x.max()) for x in some)
-        return Inputs(as_bytes, lowest, highest, as_bytes or all(map(_are_whole, some)))
+        filled = [x for x in parts if x.size]
+        as_bytes = filled[0].dtype == np.uint8
+        lowest, highest = min(float(x.min()) for x in filled), max(float(x.max()) for x in filled)
+        return Inputs(as_bytes, lowest, highest, as_bytes or all(map(_are_whole, filled)))
 
     @staticmethod
     def from_note(text: str) -> Inputs:
@@ -73,24 +73,24 @@ class Inputs:
     @property
     def all_levels(self) -> bool:
         """Whether these may be pixels of 0..255, some of them light."""
-        return self.whole and self.lowest >= 0 and DARKEST_WHITE <= self.highest <= 255
+        return self.whole and self.lowest >= 0 and MIN_WHITE <= self.highest <= 255
 
-    def alike(self, name: str, *parts: Array) -> list[Array]:
+    def rescaled(self, name: str, *parts: Array) -> list[Array]:
         """Samples x (n, ...), uint8 or float32, as the network knows such numbers; one decision for all parts.
 
         name: what to call them in an error. Raises DataError: they are of another scale.
         """
         found = Inputs.of(*parts)
-        form = self._form_of_fractions(found) if self.fractions else self._form_of_numbers(found)
-        if form is None:
+        dtype = self._dtype_for_fractions(found) if self.fractions else self._dtype_for_numbers(found)
+        if dtype is None:
             divided = ", which were divided by 255" if self.bytes else ""
             raise DataError(f"{name} has {found}; the model was trained on {self}{divided}: scale them alike")
-        return [x.astype(form, copy=False) for x in parts]
+        return [x.astype(dtype, copy=False) for x in parts]
 
-    def _form_of_fractions(self, found: Inputs) -> type | None:
+    def _dtype_for_fractions(self, found: Inputs) -> type | None:
         """The dtype in which a network that got 0..1 takes such samples; None: there is none."""
         if self.few_levels:  # bytes that were nearly black
-            return np.uint8 if found.whole and found.lowest >= 0 and found.highest < DARKEST_WHITE else None
+            return np.uint8 if found.whole and found.lowest >= 0 and found.highest < MIN_WHITE else None
         if found.fractions and found.highest <= 1:
             return np.float32 if not (found.bytes and self.bytes and found.highest > 0) else None
         if found.whole and found.lowest >= 0 and FEW_LEVELS < found.highest <= 255:
@@ -98,14 +98,14 @@ class Inputs:
         table = not (self.bytes or found.bytes)
         return np.float32 if table and max(-found.lowest, found.highest) <= OUTLIER else None
 
-    def _form_of_numbers(self, found: Inputs) -> type | None:
+    def _dtype_for_numbers(self, found: Inputs) -> type | None:
         """The same for a network that got other numbers: float32, as they are, if they can be meant so."""
         levels = (self.few_levels and found.all_levels) or (self.all_levels and found.few_levels)
         if found.bytes:
-            meant = found.highest <= OUTLIER * self.highest
+            compatible = found.highest <= OUTLIER * self.highest
         else:
-            meant = found.whole or not (self.whole and self.lowest >= 0 and found.fractions)
-        return np.float32 if meant and not levels else None
+            compatible = found.whole or not (self.whole and self.lowest >= 0 and found.fractions)
+        return np.float32 if compatible and not levels else None
 
     def pictures(self, x: Array) -> Array:
         """Pictures x (n, ...) uint8, whose white is 255, as the network knows such. DataError: it knows none."""

@@ -26,7 +26,7 @@ from pynet.data.arrays import (
 from pynet.errors import DataError
 
 NPZ_PARTS = ("x_train", "y_train", "x_test", "y_test")
-MOST_DIRECTORY = 1 << 20  # bytes: ten thousand arrays
+MAX_DIRECTORY = 1 << 20  # bytes: ten thousand arrays
 DIRECTORY_SIZE = 5  # its place in what zipfile finds at the end of a file
 
 
@@ -51,11 +51,11 @@ class Header(NamedTuple):
 def read_npz(path: Path) -> Parts:
     """The four arrays of an .npz file in the Keras layout."""
 
-    def suits(found: dict[str, Header]) -> None:
+    def check(found: dict[str, Header]) -> None:
         for x, y in (NPZ_PARTS[:2], NPZ_PARTS[2:]):
             check_shapes(found[x].shape, found[y].shape, f"{path}: {x}", f"{path}: {y}")
 
-    arrays = npz_arrays(path, NPZ_PARTS, suits=suits)
+    arrays = npz_arrays(path, NPZ_PARTS, check=check)
     x_train, y_train, x_test, y_test = (arrays[name] for name in NPZ_PARTS)
     names = [f"{path}: {name}" for name in NPZ_PARTS]
     as_bytes = are_pixels(x_train, x_test)
@@ -68,7 +68,7 @@ def npz_arrays(
     path: Path,
     names: tuple[str, ...] | None = None,
     kinds: str = "iuf",
-    suits: Callable[[dict[str, Header]], None] | None = None,
+    check: Callable[[dict[str, Header]], None] | None = None,
 ) -> dict[str, Array]:
     """Arrays of an .npz file by name; all of them if names is None. Pickled objects are never loaded.
 
@@ -80,12 +80,12 @@ def npz_arrays(
         try:
             _check_directory(file, path)
             with zipfile.ZipFile(file) as archive:
-                wanted = names or tuple(entry.removesuffix(".npy") for entry in archive.namelist())
-                members = {name: _member(archive, name, path) for name in wanted}
+                selected = names or tuple(entry.removesuffix(".npy") for entry in archive.namelist())
+                members = {name: _member(archive, name, path) for name in selected}
                 _check_size(members, size, path)
                 headers = {name: _header(archive, info, name, kinds, path) for name, info in members.items()}
-                if suits:
-                    suits(headers)
+                if check:
+                    check(headers)
                 return {name: _content(archive, members[name], header, path) for name, header in headers.items()}
         except DataError:
             raise
@@ -96,9 +96,9 @@ def npz_arrays(
 def _check_directory(file: IO[bytes], path: Path) -> None:
     """DataError if the list of the members is long: zipfile takes a kilobyte for each entry of fifty bytes."""
     found = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private, but there since Python 2
-    if found and found[DIRECTORY_SIZE] > MOST_DIRECTORY:
+    if found and found[DIRECTORY_SIZE] > MAX_DIRECTORY:
         raise DataError(
-            f"{path}: the list of its arrays takes {found[DIRECTORY_SIZE]} bytes, at most {MOST_DIRECTORY} are accepted"
+            f"{path}: the list of its arrays takes {found[DIRECTORY_SIZE]} bytes, at most {MAX_DIRECTORY} are accepted"
         )
 
 

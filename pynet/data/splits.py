@@ -24,14 +24,14 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
     if y.ndim != 1 or y.dtype.kind not in "iu" or len(x) != len(y):
         raise DataError(f"x of shape {x.shape}, y {y.dtype} of shape {y.shape}: y must be (n,) integers, x (n, ...)")
     random = np.random.RandomState(np.random.MT19937(seed))  # its shuffle is frozen, that of a Generator is not
-    aside = np.zeros(len(y), bool)
+    set_aside = np.zeros(len(y), bool)
     for c in np.unique(y):
         members = np.flatnonzero(y == c)
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
-        aside[random.permutation(members)[:count]] = True
-    if not aside.any():
+        set_aside[random.permutation(members)[:count]] = True
+    if not set_aside.any():
         raise DataError(f"{len(y)} samples, no class with two of them: nothing can be set aside")
-    return x[~aside], y[~aside], x[aside], y[aside]
+    return x[~set_aside], y[~set_aside], x[set_aside], y[set_aside]
 
 
 def validation_split(

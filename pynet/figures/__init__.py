@@ -13,11 +13,11 @@ from pynet.figures.canvas import MissingMatplotlib, require, save
 from pynet.figures.curves import curves, learning_rates
 from pynet.figures.maps import feature_maps, filters
 from pynet.figures.predictions import confusion, mistakes, noise, temperatures
-from pynet.figures.preferred_inputs import ascend, looks_for
+from pynet.figures.preferred_inputs import gradient_ascent, preferred_inputs
 from pynet.figures.saliency import saliency
 from pynet.figures.samples import samples
 from pynet.figures.weights import weights
 
 __all__ = ["MissingMatplotlib", "require", "save"]
-__all__ += ["ascend", "boundary", "confusion", "curves", "feature_maps", "filters", "learning_rates", "looks_for"]
-__all__ += ["mistakes", "noise", "saliency", "samples", "temperatures", "weights"]
+__all__ += ["boundary", "confusion", "curves", "feature_maps", "filters", "gradient_ascent", "learning_rates"]
+__all__ += ["mistakes", "noise", "preferred_inputs", "saliency", "samples", "temperatures", "weights"]

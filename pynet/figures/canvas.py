@@ -63,26 +63,26 @@ def _import_without_backend() -> None:
             matplotlib.rcParams["backend"] = backend
 
 
-def in_own_style(function: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
     """A function that draws in matplotlib's default style and leaves the user's settings as they were."""
 
     @functools.wraps(function)
     def draw(*args: P.args, **kwargs: P.kwargs) -> Figure:
         require()
-        from pynet.figures.styled_figure import own_style
+        from pynet.figures.styled_figure import default_style
 
-        with own_style():
+        with default_style():
             return function(*args, **kwargs)
 
     return draw
 
 
-def paper(width: float, height: float, title: str) -> Figure:
+def new_figure(width: float, height: float, title: str) -> Figure:
     """An empty figure of this size in inches."""
-    from pynet.figures.styled_figure import Page
+    from pynet.figures.styled_figure import StyledFigure
 
-    figure = Page(figsize=(width, height), layout="constrained")
-    figure.suptitle(plain(title), fontsize=11, wrap=True)
+    figure = StyledFigure(figsize=(width, height), layout="constrained")
+    figure.suptitle(escaped(title), fontsize=11, wrap=True)
     return figure
 
 
@@ -91,16 +91,16 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     place = Path(path)
     if place.suffix not in SUFFIXES:
         raise ValueError(f"picture file {str(place)!r}; accepted suffixes: {', '.join(SUFFIXES)}")
-    from pynet.figures.styled_figure import own_style
+    from pynet.figures.styled_figure import default_style
 
-    says = {".png": {"Software": DRAWN}, ".svg": {"Creator": DRAWN, "Date": None}}
-    undated = says.get(place.suffix, {"Creator": DRAWN, "CreationDate": None})
-    with replacing(place) as file, own_style():
-        figure.savefig(file, dpi=120, format=place.suffix[1:], metadata=undated)
+    by_suffix = {".png": {"Software": DRAWN}, ".svg": {"Creator": DRAWN, "Date": None}}
+    metadata = by_suffix.get(place.suffix, {"Creator": DRAWN, "CreationDate": None})
+    with replacing(place) as file, default_style():
+        figure.savefig(file, dpi=120, format=place.suffix[1:], metadata=metadata)
     return place
 
 
-def plain(text: str, width: int = 160) -> str:
+def escaped(text: str, width: int = 160) -> str:
     """Text as it stands: names come from files, and a $ would begin a formula."""
     text = printable(text).replace("$", r"\$")
     return text if len(text) <= width else text[: width - 3] + "..."
@@ -109,7 +109,7 @@ def plain(text: str, width: int = 160) -> str:
 def class_names(net: Network, classes: Sequence[str] | None, width: int = 14) -> list[str]:
     """Names of what class_scores gives, of up to `width` characters."""
     single = len(net.classes) == 1 and net.loss_name == "mse"
-    return [plain(name, width) for name in (classes or (["0", "1"] if single else net.classes))]
+    return [escaped(name, width) for name in (classes or (["0", "1"] if single else net.classes))]
 
 
 def score_text(value: float | Array) -> str:
@@ -209,11 +209,11 @@ def draw_rows(axes: Sequence[Axes], rows: Array, features: Sequence[str] | None 
     k = rows.shape[1]
     few = k <= FEW_NUMBERS
     low, high = min(0.0, float(rows.min())), max(0.0, float(rows.max()))
-    reach = (high - low) or 1.0
-    room = (0.6 if low < 0 else 0.45) * reach if few else 0.05 * reach  # for the values
-    limits = (low - room if low < 0 else 0, high + room if high > 0 else 0.05 * reach)
+    span = (high - low) or 1.0
+    margin = (0.6 if low < 0 else 0.45) * span if few else 0.05 * span  # for the values
+    limits = (low - margin if low < 0 else 0, high + margin if high > 0 else 0.05 * span)
     known = features if features and len(features) == k else [f"input {i}" for i in range(k)]
-    names = [plain(name, 20) for name in known]
+    names = [escaped(name, 20) for name in known]
     for i, (one, row) in enumerate(zip(axes, rows, strict=True)):
         spec = one.get_subplotspec()
         assert spec is not None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pynet.figures.canvas import COLOURS, MARKERS, in_own_style, paper, plain
+from pynet.figures.canvas import COLOURS, MARKERS, escaped, new_figure, styled
 from pynet.text import percent
 from pynet.training.history import History
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FEW_EPOCHS = 30  # up to here each epoch gets its mark
 
 
-@in_own_style
+@styled
 def curves(histories: History | Mapping[str, History], *, name: str = "") -> Figure:
     """Loss and accuracy of each epoch: training in full lines, validation (of the command: test) in dashed ones.
 
@@ -31,7 +31,7 @@ def curves(histories: History | Mapping[str, History], *, name: str = "") -> Fig
         raise ValueError("no epoch to draw: the histories are empty")
     lines = sum(bool(history.loss) + bool(history.val_loss) for history in runs.values())
     longest = max(len(history.loss) for history in runs.values())
-    figure = paper(9, 3.8 + 0.2 * lines, _title(runs, name))
+    figure = new_figure(9, 3.8 + 0.2 * lines, _title(runs, name))
     losses, accuracies = figure.subplots(1, 2)
     for i, (run, history) in enumerate(runs.items()):
         for axes, part in ((losses, "loss"), (accuracies, "accuracy")):
@@ -61,14 +61,14 @@ def _title(runs: Mapping[str, History], name: str) -> str:
 def _best(values: list[float], part: str) -> int | None:
     """The first index of the lowest loss or the highest accuracy; None of none."""
     finite = [i for i, value in enumerate(values) if math.isfinite(value)]
-    choose = min if part == "loss" else max
-    return choose(finite, key=values.__getitem__) if finite else None
+    best_of = min if part == "loss" else max
+    return best_of(finite, key=values.__getitem__) if finite else None
 
 
-@in_own_style
+@styled
 def learning_rates(found: RateSearch) -> Figure:
     """The loss at each learning rate that find_lr tried, its running mean, and the suggestion."""
-    figure = paper(6, 3.8, "learning rates")
+    figure = new_figure(6, 3.8, "learning rates")
     axes = figure.subplots()
     axes.plot(found.rates, found.losses, ".", color=COLOURS[0], markersize=3, label="a mini-batch each")
     axes.plot(found.rates, found.smoothed, "-", color=COLOURS[0], label="running mean")
@@ -92,7 +92,7 @@ def _line(axes: Axes, values: list[float], run: int, name: str, part: str, *, va
         return f"{value:.4g}" if part == "loss" else percent(value)
 
     kind = "validation" if validation else "training"
-    label = f"{plain(f'{name} {kind}'.strip(), 40)}: {text(values[-1])} at the end"
+    label = f"{escaped(f'{name} {kind}'.strip(), 40)}: {text(values[-1])} at the end"
     colour = COLOURS[run % len(COLOURS)]
     best = _best(values, part) if validation else None
     if best is not None:

@@ -12,11 +12,11 @@ from pynet.figures.canvas import (
     as_picture,
     columns_for,
     grid,
-    in_own_style,
     layer_index,
-    paper,
+    new_figure,
     show_sample,
     show_signed,
+    styled,
 )
 from pynet.model.samples import one_sample
 from pynet.network import Network
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@in_own_style
+@styled
 def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> Figure:
     """The filters of a convolution, W (kernel, kernel, channels_in, channels_out): dark is negative, light positive.
 
@@ -47,7 +47,7 @@ def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
     channels = len(W[0])
     if channels > 1:
         title += ", zero is grey" if channels == 3 else f", the mean over {channels} channels"
-    figure = paper(max(4.5, 0.95 * columns + 1.2), 1.25 * rows + 0.6, title)
+    figure = new_figure(max(4.5, 0.95 * columns + 1.2), 1.25 * rows + 0.6, title)
     axes = grid(figure, len(shown), columns)
     for i, (one, picture) in enumerate(zip(axes, shown, strict=True)):
         largest = float(abs(picture).max()) or 1.0
@@ -58,7 +58,7 @@ def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
     return figure
 
 
-@in_own_style
+@styled
 def feature_maps(net: Network, x: npt.ArrayLike, *, layer: int | str | None = None, most: int = 40) -> Figure:
     """A sample x (*in_shape) and what a layer makes of it, (channels, height, width): one picture a channel.
 
@@ -80,7 +80,7 @@ def feature_maps(net: Network, x: npt.ArrayLike, *, layer: int | str | None = No
     columns = columns_for(n + 1)
     rows = -(-(n + 1) // columns)
     title = f"what layer {chosen.path}, {chosen.text}, makes of it: {n} of {len(maps)} maps"
-    figure = paper(max(4.5, 1.15 * columns + 1.2), 1.35 * rows + 0.6, title)
+    figure = new_figure(max(4.5, 1.15 * columns + 1.2), 1.35 * rows + 0.6, title)
     axes = grid(figure, n + 1, columns)
     shape = picture_shape(sample.shape) or net.in_shape
     show_sample(axes[0], as_picture(sample, shape))

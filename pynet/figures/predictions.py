@@ -14,12 +14,12 @@ from pynet.figures.canvas import (
     class_names,
     columns_for,
     draw_pictures,
+    escaped,
     grid,
-    in_own_style,
-    paper,
-    plain,
+    new_figure,
     score_text,
     stacked,
+    styled,
     tile,
 )
 from pynet.metrics import class_scores
@@ -29,13 +29,13 @@ from pynet.text import percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_NUMBERS = 20  # a confusion matrix of more classes shows its colours alone
-MOST_NAMES = 40  # and one of more than this names only some of them
-MOST_BARS = 12  # probabilities of more classes are those of the likeliest alone
+MAX_NUMBERS = 20  # a confusion matrix of more classes shows its colours alone
+MAX_NAMES = 40  # and one of more than this names only some of them
+MAX_BARS = 12  # probabilities of more classes are those of the likeliest alone
 LIKELIEST = 10
 
 
-@in_own_style
+@styled
 def confusion(matrix: npt.ArrayLike, classes: Sequence[str] | None = None, *, title: str = "") -> Figure:
     """A confusion matrix (classes, classes) as a map: the darker, the larger the share of its row, the true class.
 
@@ -43,26 +43,26 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str] | None = None, *, ti
     """
     counts = np.asarray(matrix)
     n = len(counts)
-    names = [str(i) for i in range(n)] if classes is None else [plain(name, 12) for name in classes]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    wrong = np.ma.masked_array(100 * shares, mask=np.eye(n, dtype=bool))
+    names = [str(i) for i in range(n)] if classes is None else [escaped(name, 12) for name in classes]
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    wrong = np.ma.masked_array(100 * fractions, mask=np.eye(n, dtype=bool))
     right = int(counts.diagonal().sum())
     side = min(9.0, max(4.0, 1.6 + 0.55 * n))
-    figure = paper(side + 1.2, side, title or f"{right:,} of {counts.sum():,} right")
+    figure = new_figure(side + 1.2, side, title or f"{right:,} of {counts.sum():,} right")
     from matplotlib import colormaps
 
     axes = figure.subplots()
     largest = float(wrong.max()) if n > 1 else 0.0
     blues = colormaps["Blues"].with_extremes(bad="#eeeeee")
     image = axes.imshow(wrong, cmap=blues, vmin=0, vmax=largest or 1.0, interpolation="nearest")
-    if n <= MOST_NUMBERS:
+    if n <= MAX_NUMBERS:
         for i, j in np.argwhere(counts):
-            dark = i != j and 100 * shares[i, j] > 0.6 * largest
+            dark = i != j and 100 * fractions[i, j] > 0.6 * largest
             weight, colour = ("bold" if i == j else "normal"), ("white" if dark else "black")
             axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", fontsize=8, color=colour, weight=weight)
-    ticks = range(0, n, max(1, -(-n // MOST_NAMES)))
-    turned = 90 if max(map(len, names)) > 3 else 0
-    axes.set_xticks(ticks, [names[i] for i in ticks], rotation=turned, fontsize=8)
+    ticks = range(0, n, max(1, -(-n // MAX_NAMES)))
+    rotation = 90 if max(map(len, names)) > 3 else 0
+    axes.set_xticks(ticks, [names[i] for i in ticks], rotation=rotation, fontsize=8)
     axes.set_yticks(ticks, [names[i] for i in ticks], fontsize=8)
     axes.set_xlabel("the network says")
     axes.set_ylabel("it is")
@@ -70,7 +70,7 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str] | None = None, *, ti
     return figure
 
 
-@in_own_style
+@styled
 def mistakes(
     net: Network,
     x: npt.ArrayLike,
@@ -88,11 +88,11 @@ def mistakes(
     pictures, labels = np.asarray(x), np.asarray(y)
     names = class_names(net, classes)
     scores = class_scores(net, pictures)
-    said = scores.argmax(axis=1)
-    wrong = np.flatnonzero(said != labels)
+    predicted = scores.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
     if not len(wrong):
-        return paper(5, 0.5, f"no mistake in {len(labels):,} samples")
-    worst = wrong[np.argsort(-scores[wrong, said[wrong]], kind="stable")][:most]
+        return new_figure(5, 0.5, f"no mistake in {len(labels):,} samples")
+    worst = wrong[np.argsort(-scores[wrong, predicted[wrong]], kind="stable")][:most]
     title = f"{len(wrong):,} mistake{'s' * (len(wrong) > 1)} in {len(labels):,} samples"
     if len(worst) < len(wrong):
         title = f"the {len(worst)} worst of {title}"
@@ -101,15 +101,16 @@ def mistakes(
     columns = columns_for(len(worst), 5)
     rows = -(-len(worst) // columns)
     width, height = tile(pictures.shape[1:], 1.75)
-    figure = paper(max(3.5, width * columns + 0.3), (height + 0.3) * rows + 0.6, title)
+    figure = new_figure(max(3.5, width * columns + 0.3), (height + 0.3) * rows + 0.6, title)
     titles = [
-        f"{_taken(names[labels[i]], names[said[i]])}\n{score_text(scores[i, said[i]])}, sample {i:,}" for i in worst
+        f"{_mistake_text(names[labels[i]], names[predicted[i]])}\n{score_text(scores[i, predicted[i]])}, sample {i:,}"
+        for i in worst
     ]
     draw_pictures(grid(figure, len(worst), columns), pictures[worst], titles, features)
     return figure
 
 
-@in_own_style
+@styled
 def noise(net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0) -> Figure:
     """What the network says to noise: `shown` pictures of random bytes, and how sure it is of n of them.
 
@@ -117,38 +118,39 @@ def noise(net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0) -> Fig
     """
     x = np.random.default_rng(seed).integers(0, 256, (n, *net.in_shape), np.uint8)
     scores = class_scores(net, x)
-    said, surest = scores.argmax(axis=1), scores.max(axis=1)
+    predicted, confidence = scores.argmax(axis=1), scores.max(axis=1)
     names = class_names(net, None)
     shown = min(shown, n)
     columns = columns_for(shown, 5)
     rows = -(-shown // columns)
-    often = int(np.bincount(said).argmax())
-    shares = bool((scores >= 0).all() and (scores <= 1).all())
-    sure = f"the largest output is {float(surest.mean()):.3g} on average"
-    if shares:
-        above_90 = percent(float((surest > 0.9).mean()))
-        sure = f"{percent(float(surest.mean()))} sure on average, {above_90} of them more than 90 %"
-    title = f"{n:,} inputs of noise: {sure}; most often {names[often]} ({percent(float((said == often).mean()))})"
+    most_frequent = int(np.bincount(predicted).argmax())
+    fractions = bool((scores >= 0).all() and (scores <= 1).all())
+    confidence_text = f"the largest output is {float(confidence.mean()):.3g} on average"
+    if fractions:
+        above_90 = percent(float((confidence > 0.9).mean()))
+        confidence_text = f"{percent(float(confidence.mean()))} sure on average, {above_90} of them more than 90 %"
+    frequency = percent(float((predicted == most_frequent).mean()))
+    title = f"{n:,} inputs of noise: {confidence_text}; most often {names[most_frequent]} ({frequency})"
     width, height = tile(net.in_shape, 1.6)
-    figure = paper(max(8.5, width * columns), (height + 0.35) * rows + 2.6, title)
+    figure = new_figure(max(8.5, width * columns), (height + 0.35) * rows + 2.6, title)
     above, below = stacked(figure, [(height + 0.35) * rows, 2.2])
-    titles = [f"{names[said[i]]}: {score_text(surest[i])}" for i in range(shown)]
+    titles = [f"{names[predicted[i]]}: {score_text(confidence[i])}" for i in range(shown)]
     draw_pictures(grid(above, shown, columns), x[:shown], titles)
-    _confidences(below, surest, scores.shape[1], shares)
+    _confidences(below, confidence, scores.shape[1], fractions)
     return figure
 
 
-def _confidences(figure: Any, surest: Array, classes: int, shares: bool) -> None:
+def _confidences(figure: Any, confidence: Array, classes: int, fractions: bool) -> None:
     """How many inputs got which confidence: from 0 to 100 %, where the largest outputs (n) are shares."""
     axes = figure.subplots()
     axes.set_ylabel("inputs")
     axes.yaxis.get_major_locator().set_params(integer=True)
-    if not shares:
-        axes.hist(surest, bins=40, color=COLOURS[0])
+    if not fractions:
+        axes.hist(confidence, bins=40, color=COLOURS[0])
         axes.ticklabel_format(axis="x", useOffset=False)
         axes.set_xlabel("largest output")
         return
-    axes.hist(100 * surest, bins=40, range=(0, 100), color=COLOURS[0])
+    axes.hist(100 * confidence, bins=40, range=(0, 100), color=COLOURS[0])
     axes.set_xlim(0, 100)
     axes.set_xlabel("confidence in the answer, %")
     if classes > 1:
@@ -156,7 +158,7 @@ def _confidences(figure: Any, surest: Array, classes: int, shares: bool) -> None
         axes.legend(fontsize=8)
 
 
-@in_own_style
+@styled
 def temperatures(
     net: Network,
     x: npt.ArrayLike,
@@ -176,34 +178,36 @@ def temperatures(
     sample = np.asarray(x)
     names = class_names(net, classes, 24)
     p = [100 * class_scores(net, sample[None], temperature)[0] for temperature in at]
-    chosen = np.arange(len(names))
+    shown = np.arange(len(names))
     title = "softmax at several temperatures: low sharpens, high evens out"
-    if len(names) > MOST_BARS:
-        chosen = np.argsort(-p[0], kind="stable")[:LIKELIEST]
+    if len(names) > MAX_BARS:
+        shown = np.argsort(-p[0], kind="stable")[:LIKELIEST]
         title += f" (the {LIKELIEST} likeliest of {len(names)} classes)"
-    figure = paper(2.4 + 1.7 * len(at), max(2.8, 0.24 * len(chosen) + 1.2), title)
+    figure = new_figure(2.4 + 1.7 * len(at), max(2.8, 0.24 * len(shown) + 1.2), title)
     left, right = np.ravel(np.asarray(figure.subfigures(1, 2, width_ratios=[2.2, 1.7 * len(at)]), dtype=object))
-    said = names[int(p[0].argmax())]
-    told = f"the network says {said}" if truth is None else f"it is {names[truth]},\nthe network says {said}"
-    draw_pictures(grid(left, 1, 1), sample[None], [told], features)
-    reach = max(float(shares.max()) for shares in p)
-    step = next(step for step in (50, 20, 10, 5, 2, 1) if step <= max(reach / 2, 1))
+    predicted = names[int(p[0].argmax())]
+    caption = (
+        f"the network says {predicted}" if truth is None else f"it is {names[truth]},\nthe network says {predicted}"
+    )
+    draw_pictures(grid(left, 1, 1), sample[None], [caption], features)
+    largest = max(float(fractions.max()) for fractions in p)
+    step = next(step for step in (50, 20, 10, 5, 2, 1) if step <= max(largest / 2, 1))
     panels = right.subplots(1, len(at), sharey=True, squeeze=False)[0]
-    for axes, temperature, shares in zip(panels, at, p, strict=True):
-        axes.barh(range(len(chosen)), shares[chosen], color=COLOURS[0])
-        for place, share in enumerate(shares[chosen]):
-            axes.text(share, place, f" {share:.1f}", va="center", fontsize=8)
+    for axes, temperature, fractions in zip(panels, at, p, strict=True):
+        axes.barh(range(len(shown)), fractions[shown], color=COLOURS[0])
+        for place, fraction in enumerate(fractions[shown]):
+            axes.text(fraction, place, f" {fraction:.1f}", va="center", fontsize=8)
         axes.set_title(f"temperature {temperature:g}", fontsize=9)
-        axes.set(xlim=(0, 1.35 * reach), xticks=range(0, int(reach) + 1, step))
+        axes.set(xlim=(0, 1.35 * largest), xticks=range(0, int(largest) + 1, step))
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set(ylim=(len(chosen) - 0.4, -0.6))
-    panels[0].set_yticks(range(len(chosen)), [names[c] for c in chosen])
+    panels[0].set(ylim=(len(shown) - 0.4, -0.6))
+    panels[0].set_yticks(range(len(shown)), [names[c] for c in shown])
     right.supxlabel("probability, %", fontsize=9)
     panels[0].set_ylabel("class", fontsize=9)
     return figure
 
 
-def _taken(truth: str, said: str) -> str:
+def _mistake_text(truth: str, predicted: str) -> str:
     """On two lines, if one would be wider than a picture."""
-    return f"{truth} taken for{' ' if len(truth + said) < 14 else chr(10)}{said}"
+    return f"{truth} taken for{' ' if len(truth + predicted) < 14 else chr(10)}{predicted}"

@@ -15,10 +15,10 @@ from pynet.figures.canvas import (
     class_names,
     draw_pictures,
     draw_rows,
-    in_own_style,
-    paper,
+    new_figure,
     score_text,
     show_signed,
+    styled,
     tile,
 )
 from pynet.figures.preferred_inputs import scores_layer
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SIDE = 2.5  # inches of a picture
 
 
-@in_own_style
+@styled
 def saliency(
     net: Network,
     x: npt.ArrayLike,
@@ -55,22 +55,24 @@ def saliency(
     sample = np.asarray(x)
     names = class_names(net, classes)
     scores = class_scores(net, sample[None])[0]
-    said = int(scores.argmax())
-    told = [said] if truth is None or truth == said else [said, truth]
-    gradients = [_score_gradient(net, sample, c) for c in told]
-    title = f"why {names[said]} ({score_text(scores[said])})? "
-    title += f"It is {names[told[1]]} ({score_text(scores[told[1]])}). " if len(told) > 1 else ""
+    predicted = int(scores.argmax())
+    shown_classes = [predicted] if truth is None or truth == predicted else [predicted, truth]
+    gradients = [_score_gradient(net, sample, c) for c in shown_classes]
+    title = f"why {names[predicted]} ({score_text(scores[predicted])})? "
+    title += (
+        f"It is {names[shown_classes[1]]} ({score_text(scores[shown_classes[1]])}). " if len(shown_classes) > 1 else ""
+    )
     title += "The gradient of the score S at the sample x"
     shape = picture_shape(sample.shape)
     width, height = tile(sample.shape, SIDE)
     columns = 3 if shape else 2
-    figure = paper(max(6.0, columns * width + 1.2), (height + 0.4) * len(told) + 0.5, title)
-    grid = figure.add_gridspec(len(told), columns)
+    figure = new_figure(max(6.0, columns * width + 1.2), (height + 0.4) * len(shown_classes) + 0.5, title)
+    grid = figure.add_gridspec(len(shown_classes), columns)
     one = figure.add_subplot(grid[:, 0])
     if shape:
         one.set(xticks=[], yticks=[])
     draw_pictures([one], sample[None], ["the sample"], features)
-    for row, (c, w) in enumerate(zip(told, gradients, strict=True)):
+    for row, (c, w) in enumerate(zip(shown_classes, gradients, strict=True)):
         if shape:
             pair = [figure.add_subplot(grid[row, column]) for column in (1, 2)]
             _maps(pair, w.reshape(shape), as_picture(sample, shape), names[c])

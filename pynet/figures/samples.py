@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pynet.figures.canvas import columns_for, draw_pictures, grid, in_own_style, paper, plain, tile
+from pynet.figures.canvas import columns_for, draw_pictures, escaped, grid, new_figure, styled, tile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@in_own_style
+@styled
 def samples(
     x: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -35,17 +35,17 @@ def samples(
     names = [str(i) for i in range(int(labels.max()) + 1)] if classes is None else list(classes)
     present = [c for c in range(len(names)) if (labels == c).any()]
     if len(present) > 12:
-        chosen = np.arange(min(len(labels), 60))
-        columns = columns_for(len(chosen))
-        what = f"the first {len(chosen)}"
+        shown = np.arange(min(len(labels), 60))
+        columns = columns_for(len(shown))
+        what = f"the first {len(shown)}"
     else:
         least = min(each, min(int((labels == c).sum()) for c in present))
-        chosen = np.concatenate([np.flatnonzero(labels == c)[:least] for c in present])
+        shown = np.concatenate([np.flatnonzero(labels == c)[:least] for c in present])
         columns = least
         what = f"the first {least} of each class"
-    rows = -(-len(chosen) // columns)
+    rows = -(-len(shown) // columns)
     width, height = tile(pictures.shape[1:], 1.05)
-    figure = paper(max(3.5, width * columns + 0.6), (height + 0.15) * rows + 0.5, f"{title or 'samples'}: {what}")
-    titles = [plain(names[labels[i]], 14) for i in chosen]
-    draw_pictures(grid(figure, len(chosen), columns), pictures[chosen], titles, features)
+    figure = new_figure(max(3.5, width * columns + 0.6), (height + 0.15) * rows + 0.5, f"{title or 'samples'}: {what}")
+    titles = [escaped(names[labels[i]], 14) for i in shown]
+    draw_pictures(grid(figure, len(shown), columns), pictures[shown], titles, features)
     return figure

@@ -10,12 +10,12 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 
-def own_style() -> AbstractContextManager[None]:
+def default_style() -> AbstractContextManager[None]:
     """matplotlib's defaults for a while, whatever a matplotlibrc says; then the settings are again what they were."""
     return style.context("default")
 
 
-class Page(Figure):
+class StyledFigure(Figure):
     """A figure that looks the same everywhere, though matplotlib makes some of its texts only as it draws.
 
     LaTeX, say, may be asked for in a matplotlibrc and not be there, and would take a "%" for a comment. Notebooks show
@@ -24,11 +24,11 @@ class Page(Figure):
 
     def draw(self, renderer: Any) -> None:
         """Draws all of it."""
-        with own_style():
+        with default_style():
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         content = io.BytesIO()
-        with own_style():
+        with default_style():
             self.savefig(content, format="png")
         return content.getvalue()

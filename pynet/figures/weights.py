@@ -10,13 +10,13 @@ from pynet._ffi import Array
 from pynet.figures.canvas import (
     COLOURS,
     as_picture,
+    escaped,
     grid,
-    in_own_style,
     layer_index,
-    paper,
-    plain,
+    new_figure,
     show_signed,
     stacked,
+    styled,
 )
 from pynet.network import LayerView, Network
 from pynet.text import picture_shape
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CLIP = 99.5  # percent of the weights are within the colours: a few far out would leave all others grey
 
 
-@in_own_style
+@styled
 def weights(net: Network, *, layer: int | str | None = None, most: int = 40) -> Figure:
     """What each unit of a dense layer multiplies its inputs with, and the histogram of these weights.
 
@@ -48,7 +48,7 @@ def weights(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
     largest = float(np.percentile(np.abs(pictures), CLIP))
     columns = min(n, 10)
     rows = -(-n // columns) if shape else 4
-    figure = paper(9, 2.6 + 0.95 * rows, title)
+    figure = new_figure(9, 2.6 + 0.95 * rows, title)
     above, below = stacked(figure, [0.95 * rows, 2.2])
     if shape:
         axes = grid(above, n, columns)
@@ -91,5 +91,5 @@ def _histogram(figure: Any, layer: LayerView, W: Array) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     mean, deviation = (float(finite.mean()), float(finite.std())) if finite.size else (0.0, 0.0)
     axes.set_title(f"all {W.size:,} weights: mean {mean:.3g}, standard deviation {deviation:.3g}", fontsize=9)
-    axes.set_xlabel(plain(f"weight in {layer.path}.W"))
+    axes.set_xlabel(escaped(f"weight in {layer.path}.W"))
     axes.set_ylabel("weights")

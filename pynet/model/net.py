@@ -16,7 +16,7 @@ from pynet.errors import LossNotFiniteError
 from pynet.files import path_bytes
 from pynet.layers import Layer
 from pynet.model.handle import Handle
-from pynet.model.samples import Samples, Signature, check_targets, inputs_alone, samples, targets_alone
+from pynet.model.samples import Samples, Signature, check_targets, inputs_only, samples, targets_only
 from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.text import parsed_json
@@ -172,7 +172,7 @@ class Net(Handle):
         training False: as predict runs it, with nothing dropped; to look at the activations, no loss can follow.
         augment: how training changes the pictures x; see pynet.Augment.
         """
-        samples = inputs_alone(self._signature, x, augment)
+        samples = inputs_only(self._signature, x, augment)
         with self._lock:
             self._call(lib.pn_net_forward if training else lib.pn_net_infer, samples.data, ffi.NULL, samples.n)
             self._rows = samples.n
@@ -180,12 +180,12 @@ class Net(Handle):
 
     def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
-        samples = targets_alone(self._signature, y, sample_weight)
+        samples = targets_only(self._signature, y, sample_weight)
         mean = ffi.new("double *")
         try:
             self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
         except LossNotFiniteError as error:
-            raise _explained(error, samples) from None
+            raise _with_bad_target(error, samples) from None
         return float(mean[0])
 
     def backward(self) -> None:
@@ -224,12 +224,14 @@ class Net(Handle):
         opt: pn_optim *; rates: the learning rate of each step, float64, in place of its own.
         """
         n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
-        each = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)  # as long as the core reads them
-        opt.rates = each
+        rates_pointer = (
+            ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)
+        )  # as long as the core reads them
+        opt.rates = rates_pointer
         try:
             self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
         except LossNotFiniteError as error:
-            raise _explained(error, samples) from None
+            raise _with_bad_target(error, samples) from None
 
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
@@ -242,19 +244,19 @@ class Net(Handle):
         """
         if (y is None) == (dy is None):
             raise ValueError("the gradient of what? Give y for the loss, or dy for the output of a layer")
-        samples, seed = inputs_alone(self._signature, x) if y is None else self._samples(x, y), ffi.NULL
+        samples, seed = inputs_only(self._signature, x) if y is None else self._samples(x, y), ffi.NULL
         check_targets(samples)
         if not -len(self.layers) <= layer < len(self.layers):
             raise ValueError(f"layer is {layer}; this network has 0 to {len(self.layers) - 1}")
         index = layer % len(self.layers)
         if dy is not None:
-            wanted = (samples.n, *self.layers[index].out_shape)
-            if np.shape(dy) != wanted:
-                raise ValueError(f"dy has shape {np.shape(dy)}; for layer {index} and these samples it is {wanted}")
-            upper = array(dy, name="dy")
-            if not np.isfinite(upper).all():
-                raise ValueError(f"dy holds {upper[~np.isfinite(upper)][0]}; accepted: finite numbers")
-            seed = pointer(upper)
+            expected = (samples.n, *self.layers[index].out_shape)
+            if np.shape(dy) != expected:
+                raise ValueError(f"dy has shape {np.shape(dy)}; for layer {index} and these samples it is {expected}")
+            gradient = array(dy, name="dy")
+            if not np.isfinite(gradient).all():
+                raise ValueError(f"dy holds {gradient[~np.isfinite(gradient)][0]}; accepted: finite numbers")
+            seed = pointer(gradient)
         dx = np.empty((samples.n, *self.in_shape), np.float32)
         self._call(lib.pn_net_input_gradient, samples.data, samples.n, index, seed, pointer(dx, writable=True))
         return dx
@@ -280,10 +282,10 @@ class Net(Handle):
             given, before = state.copy(), self.optimizer_state.copy()  # copies: the views may be our own
             self._call(lib.pn_net_set_state, list(OPTIMIZERS).index(state.kind), state.steps)
             own = self.optimizer_state.tensors
-            wanted, got = ({name: t.shape for name, t in tensors.items()} for tensors in (own, given.tensors))
-            if wanted != got:
+            expected, got = ({name: t.shape for name, t in tensors.items()} for tensors in (own, given.tensors))
+            if expected != got:
                 self.optimizer_state = before
-                raise ValueError(f"{state.kind} takes the tensors {wanted}, got {got}")
+                raise ValueError(f"{state.kind} takes the tensors {expected}, got {got}")
             for name, tensor in own.items():
                 tensor[...] = given.tensors[name]
 
@@ -292,12 +294,12 @@ class Net(Handle):
 
         Trained alike, both end with the same bits.
         """
-        twin = type(self).__new__(type(self))
-        twin._attach(lambda out, err: lib.pn_net_new(out, self.spec.encode(), self.seed, err))
+        clone = type(self).__new__(type(self))
+        clone._attach(lambda out, err: lib.pn_net_new(out, self.spec.encode(), self.seed, err))
         with self._lock:
-            twin._restore(self._tensors, self.optimizer_state, self.updates)
-            twin.meta.update(self.meta)
-        return twin
+            clone._restore(self._tensors, self.optimizer_state, self.updates)
+            clone.meta.update(self.meta)
+        return clone
 
     def _restore(self, tensors: Mapping[str, Array], state: OptimizerState, updates: int) -> None:
         """Takes over where a training has come to: parameters, optimizer state, count of updates."""
@@ -310,16 +312,16 @@ class Net(Handle):
 
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
-        given = inputs_alone(self._signature, x)
+        given = inputs_only(self._signature, x)
         out = np.empty((given.n, *self.out_shape), FLOAT32)
         self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
         return out
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """The class (n,) with the largest output for each sample; a single one: is it above 1/2?"""
-        return self._decided(self.predict_proba(x))
+        return self._labels_of(self.predict_proba(x))
 
-    def _decided(self, scores: Array) -> npt.NDArray[np.int64]:
+    def _labels_of(self, scores: Array) -> npt.NDArray[np.int64]:
         """The class (n,) that outputs (n, *out_shape) stand for."""
         if scores.ndim != 2:
             scores = scores.reshape(len(scores), self._out_features)
@@ -339,7 +341,7 @@ class Net(Handle):
             try:
                 self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
             except LossNotFiniteError as error:
-                raise _explained(error, samples) from None
+                raise _with_bad_target(error, samples) from None
         n = max(samples.n, 1)
         return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), samples.n)
 
@@ -356,18 +358,18 @@ class Net(Handle):
             entry.name, entry.data, entry.size = name, pointer(tensor), tensor.size
             entry.rank, entry.shape = tensor.ndim, tensor.shape
         chars = ffi.new("char[]", words.encode())
-        more = ffi.new("pn_checkpoint *", {"text": chars, "tensors": len(tensors), "tensor": entries})
-        self._call(lib.pn_net_save_checkpoint, more, path_bytes(path))
+        checkpoint = ffi.new("pn_checkpoint *", {"text": chars, "tensors": len(tensors), "tensor": entries})
+        self._call(lib.pn_net_save_checkpoint, checkpoint, path_bytes(path))
 
     @classmethod
     def _load_checkpoint(cls, path: str | os.PathLike[str]) -> tuple[Self, str, dict[str, Array]]:
         """What _save_checkpoint wrote: the network, the text and the other tensors."""
-        more = ffi.gc(ffi.new("pn_checkpoint *"), lib.pn_checkpoint_free)
+        checkpoint = ffi.gc(ffi.new("pn_checkpoint *"), lib.pn_checkpoint_free)
         net = cls.__new__(cls)
-        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, more, path_bytes(path), err))
-        entries = [more.tensor[i] for i in range(more.tensors)]
-        tensors = {text(t.name): view(t.data, tuple(t.shape)[: t.rank], more).copy() for t in entries}
-        return net, text(more.text), tensors
+        net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, checkpoint, path_bytes(path), err))
+        entries = [checkpoint.tensor[i] for i in range(checkpoint.tensors)]
+        tensors = {text(t.name): view(t.data, tuple(t.shape)[: t.rank], checkpoint).copy() for t in entries}
+        return net, text(checkpoint.text), tensors
 
 
 def new_stats(**numbers: float) -> Any:
@@ -375,7 +377,7 @@ def new_stats(**numbers: float) -> Any:
     return ffi.new("pn_stats *", numbers)
 
 
-def _explained(error: LossNotFiniteError, samples: Samples) -> LossNotFiniteError:
+def _with_bad_target(error: LossNotFiniteError, samples: Samples) -> LossNotFiniteError:
     """The error, with the target that is to blame if one is not finite."""
     try:
         check_targets(samples)

@@ -61,7 +61,7 @@ class Samples:
 
 
 def samples(
-    takes: Signature,
+    signature: Signature,
     x: npt.ArrayLike | None,
     y: npt.ArrayLike | None,
     sample_weight: npt.ArrayLike | None = None,
@@ -71,37 +71,37 @@ def samples(
 
     augment: how training changes x.
     """
-    inputs = _inputs(takes, x)
-    labels, targets, answers = _targets(takes, y)
+    inputs = _inputs(signature, x)
+    labels, targets, target_count = _targets(signature, y)
     n = len(inputs)
-    if n != answers:
-        raise ValueError(f"x has {n} samples, y has {answers}")
+    if n != target_count:
+        raise ValueError(f"x has {n} samples, y has {target_count}")
     weights = None if sample_weight is None else checked_weights(sample_weight, n)
-    how = None if augment is None else _augmentation(takes, inputs, augment)
-    return Samples(inputs, labels, targets, n, weights, how)
+    augmentation = None if augment is None else _augmentation(signature, inputs, augment)
+    return Samples(inputs, labels, targets, n, weights, augmentation)
 
 
-def inputs_alone(takes: Signature, x: npt.ArrayLike | None, augment: Augment | None = None) -> Samples:
+def inputs_only(signature: Signature, x: npt.ArrayLike | None, augment: Augment | None = None) -> Samples:
     """As samples, of x."""
-    inputs = _inputs(takes, x)
-    how = None if augment is None else _augmentation(takes, inputs, augment)
-    return Samples(inputs, None, None, len(inputs), augment=how)
+    inputs = _inputs(signature, x)
+    augmentation = None if augment is None else _augmentation(signature, inputs, augment)
+    return Samples(inputs, None, None, len(inputs), augment=augmentation)
 
 
-def targets_alone(takes: Signature, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None = None) -> Samples:
+def targets_only(signature: Signature, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None = None) -> Samples:
     """As samples, of y and the weights."""
-    labels, targets, n = _targets(takes, y)
+    labels, targets, n = _targets(signature, y)
     return Samples(None, labels, targets, n, None if sample_weight is None else checked_weights(sample_weight, n))
 
 
-def one_sample(takes: Signature, x: npt.ArrayLike) -> Array:
+def one_sample(signature: Signature, x: npt.ArrayLike) -> Array:
     """x, a single sample with or without the axis of the samples, as (1, ...); ValueError if it is something else."""
     a = plain(x, "x")
-    return a if _fits(takes.in_shape, a.shape) and len(a) == 1 else a[None]
+    return a if _fits(signature.in_shape, a.shape) and len(a) == 1 else a[None]
 
 
-def _augmentation(takes: Signature, x: Array, augment: Augment) -> Any:
-    return augment_struct(augment, *picture_size(takes.in_shape, x.shape))
+def _augmentation(signature: Signature, x: Array, augment: Augment) -> Any:
+    return augment_struct(augment, *picture_size(signature.in_shape, x.shape))
 
 
 def picture_size(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
@@ -109,9 +109,9 @@ def picture_size(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int
     size = shape[-2:] if len(shape) > 2 else in_shape[-2:]
     channels_last = len(shape) == 4 and shape[3] <= 4 < shape[1]  # what a network of rows would take
     if len(size) < 2 or channels_last:
-        wanted = "(n, height, width) or (n, channels, height, width)"
+        accepted = "(n, height, width) or (n, channels, height, width)"
         hint = "; np.moveaxis(x, 3, 1) puts the channels first" if channels_last else ""
-        raise ValueError(f"augment needs pictures {wanted}; x has shape {shape}{hint}")
+        raise ValueError(f"augment needs pictures {accepted}; x has shape {shape}{hint}")
     return int(size[0]), int(size[1])
 
 
@@ -183,13 +183,13 @@ def _check_finite(values: Array | None, name: str, place: str) -> None:
 # ---- what the network takes ----
 
 
-def _inputs(takes: Signature, x: npt.ArrayLike | None) -> Array:
+def _inputs(signature: Signature, x: npt.ArrayLike | None) -> Array:
     a = plain(x, "x")
-    if a.shape[1:] != takes.in_shape and not _fits(takes.in_shape, a.shape):
-        raise ValueError(f"x has shape {a.shape}, this network takes {_accepted(takes.in_shape, a.shape)}")
+    if a.shape[1:] != signature.in_shape and not _fits(signature.in_shape, a.shape):
+        raise ValueError(f"x has shape {a.shape}, this network takes {_accepted(signature.in_shape, a.shape)}")
     if a.dtype == UINT8:
         return np.ascontiguousarray(a)
-    if a.dtype.kind != "f" and not (takes.whole_numbers and a.dtype.kind in "biu"):
+    if a.dtype.kind != "f" and not (signature.whole_numbers and a.dtype.kind in "biu"):
         raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
     return np.ascontiguousarray(a, FLOAT32) if a.dtype.itemsize <= 4 else _narrowed(a)
 
@@ -200,36 +200,36 @@ def _narrowed(a: Array) -> Array:
         return np.ascontiguousarray(a, FLOAT32)
 
 
-def _fits(takes: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+def _fits(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     """Whether samples of this shape (n, ...) are those of the network, and not just of the same size.
 
     A network of rows takes any shape, flattened; a network of images also rows, and of one channel (n, height, width).
     """
-    given, size = shape[1:], math.prod(takes)
+    given, size = shape[1:], math.prod(in_shape)
     if len(shape) < 2 or math.prod(given) != size:
         return False
-    return len(takes) == 1 or given in (takes, (size,)) or (takes[0] == 1 and given == takes[1:])
+    return len(in_shape) == 1 or given in (in_shape, (size,)) or (in_shape[0] == 1 and given == in_shape[1:])
 
 
-def _accepted(takes: tuple[int, ...], shape: tuple[int, ...]) -> str:
+def _accepted(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> str:
     """The shapes that a network takes, and what to do about the one that it was given."""
-    size = math.prod(takes)
-    shapes = [takes]
-    if len(takes) > 1:
-        shapes += [takes[1:], (size,)] if takes[0] == 1 else [(size,)]
+    size = math.prod(in_shape)
+    shapes = [in_shape]
+    if len(in_shape) > 1:
+        shapes += [in_shape[1:], (size,)] if in_shape[0] == 1 else [(size,)]
     text = " or ".join(f"(n, {', '.join(map(str, one))})" for one in shapes)
-    channels_last = (*takes[1:], takes[0])
-    if len(takes) == 3 and shape[1:] == channels_last:
+    channels_last = (*in_shape[1:], in_shape[0])
+    if len(in_shape) == 3 and shape[1:] == channels_last:
         return f"{text}; np.moveaxis(x, 3, 1) puts the channels first"
-    if len(takes) == 3 and shape == channels_last:
+    if len(in_shape) == 3 and shape == channels_last:
         return f"{text}; for one sample, np.moveaxis(x, 2, 0)[None]"
-    return f"{text}; for one sample, x[None]" if math.prod(shape) == size and _fits(takes, (1, *shape)) else text
+    return f"{text}; for one sample, x[None]" if math.prod(shape) == size and _fits(in_shape, (1, *shape)) else text
 
 
-def _targets(takes: Signature, y: npt.ArrayLike | None) -> tuple[Array | None, Array | None, int]:
+def _targets(signature: Signature, y: npt.ArrayLike | None) -> tuple[Array | None, Array | None, int]:
     """y as labels or targets, the other is None; and how many there are."""
-    a, outputs = numbers(y, "y"), math.prod(takes.out_shape)
-    takes_targets = takes.loss_name != "cross_entropy"
+    a, outputs = numbers(y, "y"), math.prod(signature.out_shape)
+    takes_targets = signature.loss_name != "cross_entropy"
     if a.ndim == 1 and outputs == 1 and takes_targets:
         return None, np.ascontiguousarray(a, FLOAT32).reshape(-1, 1), len(a)
     if a.ndim == 2 and a.shape[1] == 1 < outputs and a.dtype.kind in "biu":
@@ -238,7 +238,7 @@ def _targets(takes: Signature, y: npt.ArrayLike | None) -> tuple[Array | None, A
         if a.size and not (a.min() >= 0 and a.max() < outputs):
             raise ValueError(f"labels run from {int(a.min())} to {int(a.max())}; this network takes 0 to {outputs - 1}")
         return np.ascontiguousarray(a, INT32), None, len(a)
-    if a.ndim > 2 and a.shape[1:] == takes.out_shape:
+    if a.ndim > 2 and a.shape[1:] == signature.out_shape:
         a = a.reshape(len(a), outputs)
     if a.ndim == 2 and a.shape[1] == outputs:
         if takes_targets:

@@ -45,19 +45,19 @@ def _pad(layer: Any) -> int | str:
     return "same" if layer.options["pad"] < 0 else int(layer.options["pad"])
 
 
-def twins(layers: Sequence[Any], path: str = "") -> list[Layer]:
+def converted(layers: Sequence[Any], path: str = "") -> list[Layer]:
     """The twins of those of a network's layers that stand in a row at this path: "" for the whole of it."""
     return [
-        _twin(layer, layers)
+        _converted(layer, layers)
         for layer in layers
         if layer.path.rpartition(".")[0] == path and not layer.path.endswith(".skip")
     ]
 
 
-def _twin(layer: Any, layers: Sequence[Any]) -> Layer:
+def _converted(layer: Any, layers: Sequence[Any]) -> Layer:
     if layer.kind == "residual":
         skip = [KINDS[other.kind](other) for other in layers if other.path == f"{layer.path}.skip"]
-        return Residual(twins(layers, layer.path), *skip)
+        return Residual(converted(layers, layer.path), *skip)
     if layer.kind not in KINDS:
         raise ValueError(f"unknown layer {layer.kind!r}, accepted are residual, {', '.join(KINDS)}")
     return KINDS[layer.kind](layer)

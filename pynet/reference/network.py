@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pynet.reference.arrays import Array, Labels, floats, rows, same
-from pynet.reference.conversion import twins
+from pynet.reference.conversion import converted
 from pynet.reference.functions import gather
 from pynet.reference.layers import Layer, Sigmoid, Softmax
 from pynet.reference.losses import as_labels, as_targets, binary_cross_entropy, cross_entropy, squared_error
@@ -54,7 +54,7 @@ class Network:
         options and tensors.
         """
         in_shape = tuple(net.layers[0].in_shape)
-        twin = cls(twins(net.layers), net.loss_name, smoothing=net.label_smoothing, in_shape=in_shape)
+        twin = cls(converted(net.layers), net.loss_name, smoothing=net.label_smoothing, in_shape=in_shape)
         twin.seed, twin.steps = net.seed, net.updates
         return twin
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet.optim import SGD, Optimizer, described
+from pynet.optim import SGD, Optimizer, as_optimizer
 from pynet.training.callbacks import EarlyStopping
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def one_of(value: Any, kind: type, name: str, example: str) -> None:
 
 def optimizer_for(optimizer: Optimizer | str | None) -> Optimizer:
     """None: plain gradient descent."""
-    return SGD() if optimizer is None else described(optimizer)
+    return SGD() if optimizer is None else as_optimizer(optimizer)
 
 
 def schedule_for(schedule: Schedule | str | None) -> Schedule | None:

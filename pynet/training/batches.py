@@ -20,11 +20,11 @@ from pynet.model.net import Net
 from pynet.model.samples import Samples, check_targets
 
 CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
-PROBE = 256  # samples that stand for all of them
-DARKEST_WHITE = 128  # whole numbers of 0 to 255 that reach this are most likely pixels
+PROBE_SIZE = 256  # samples that stand for all of them
+MIN_WHITE = 128  # whole numbers of 0 to 255 that reach this are most likely pixels
 
 
-class Feed(Protocol):
+class Batches(Protocol):
     """What fit asks of its data."""
 
     @property
@@ -55,7 +55,7 @@ class Feed(Protocol):
         """What decides which batches come, in words."""
 
 
-class ArrayFeed:
+class ArrayBatches:
     """All samples once in an epoch, in an order that seed and epoch decide, in calls of about CALL_SECONDS."""
 
     def __init__(self, net: Net, samples: Samples, batch_size: int, seed: int) -> None:
@@ -63,18 +63,18 @@ class ArrayFeed:
         self.samples = samples.n
         self.steps = -(-samples.n // batch_size)
         self._order = np.empty(samples.n, np.int32)
-        self._steps_a_call = 1
+        self._steps_per_call = 1
         self._size = 0
 
     def _sizes(self, step: int) -> tuple[int, int]:
         """Of the batches from this step on as many as are alike, and their size: an epoch is cut as the core would."""
-        size, larger = divmod(self.samples, self.steps)
-        return (larger - step, size + 1) if step < larger else (self.steps - step, size)
+        size, larger_batches = divmod(self.samples, self.steps)
+        return (larger_batches - step, size + 1) if step < larger_batches else (self.steps - step, size)
 
     def samples_before(self, step: int) -> int | None:
         """See Feed."""
-        size, larger = divmod(self.samples, max(self.steps, 1))
-        return step * size + min(step, larger)
+        size, larger_batches = divmod(self.samples, max(self.steps, 1))
+        return step * size + min(step, larger_batches)
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
         """See Feed."""
@@ -82,13 +82,13 @@ class ArrayFeed:
 
         self._order = shuffle(self.samples, self._seed, epoch)
         while stats.steps < self.steps:
-            alike, self._size = self._sizes(int(stats.steps))
-            steps = min(self._steps_a_call, alike)
+            same_size, self._size = self._sizes(int(stats.steps))
+            steps = min(self._steps_per_call, same_size)
             rows = self._order[stats.samples :][: steps * self._size]
             begin = time.perf_counter()
             self._net._train(self._data, rows, self._size, opt, stats, _after(rates, stats))
-            a_step = max(time.perf_counter() - begin, 1e-7) / steps
-            self._steps_a_call = max(1, min(int(CALL_SECONDS / a_step), 4 * steps))
+            seconds_per_step = max(time.perf_counter() - begin, 1e-7) / steps
+            self._steps_per_call = max(1, min(int(CALL_SECONDS / seconds_per_step), 4 * steps))
             yield steps * self._size
 
     def batch(self, stats: Any) -> Array:
@@ -102,7 +102,7 @@ class ArrayFeed:
         y = labels if labels is not None else targets
         if not self.samples or x is None or y is None:
             return None
-        rows = np.linspace(0, self.samples - 1, min(PROBE, self.samples)).astype(np.intp)  # they may lie sorted
+        rows = np.linspace(0, self.samples - 1, min(PROBE_SIZE, self.samples)).astype(np.intp)  # they may lie sorted
         return x[rows], y[rows]
 
     def facts(self) -> dict[str, str]:
@@ -115,7 +115,7 @@ class ArrayFeed:
         }
 
 
-class BatchFeed:
+class IterableBatches:
     """Batches (x, y) as they come, each a step."""
 
     samples = None
@@ -137,7 +137,7 @@ class BatchFeed:
             if rates is not None and stats.steps >= len(rates):
                 raise ValueError(f"there are more batches than their length says: {self.steps}")
             try:
-                learns_from(self._net, x)
+                accept_whole_numbers(self._net, x)
                 data = self._net._samples(x, y, augment=self._augment)
                 check_targets(data)
                 self._last = np.asarray(x), np.asarray(y)
@@ -158,7 +158,7 @@ class BatchFeed:
 
     def probe(self) -> tuple[Array, Array] | None:
         """See Feed."""
-        return self._last and (self._last[0][:PROBE], self._last[1][:PROBE])
+        return self._last and (self._last[0][:PROBE_SIZE], self._last[1][:PROBE_SIZE])
 
     def samples_before(self, step: int) -> int | None:
         """See Feed: a batch may be of any size."""
@@ -186,14 +186,14 @@ def fingerprint(data: Samples) -> str:
     return digest.hexdigest()
 
 
-def learns_from(net: Net, x: Any) -> None:
+def accept_whole_numbers(net: Net, x: Any) -> None:
     """Whole numbers are taken as they are by a network that is trained on them, and by no other: they could be pixels.
 
     ValueError: they are most likely pixels.
     """
     values = np.asarray(x)
     whole_numbers = values.dtype.kind in "bi" or (values.dtype.kind == "u" and values.dtype != np.uint8)
-    if whole_numbers and values.size and values.min() >= 0 and DARKEST_WHITE <= values.max() <= 255:
+    if whole_numbers and values.size and values.min() >= 0 and MIN_WHITE <= values.max() <= 255:
         raise ValueError(
             f"x has dtype {values.dtype} and numbers from {values.min()} to {values.max()}; are they pixels? "
             "Accepted: x.astype(np.uint8), which means x/255, or x.astype(np.float32), the numbers as they are"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pynet.model.net import Net
-from pynet.training.batches import Feed
+from pynet.training.batches import Batches
 from pynet.training.history import History
 
 
@@ -22,7 +22,7 @@ class Run:
 
     net: Net
     epochs: int
-    feed: Feed = field(repr=False)
+    batches: Batches = field(repr=False)
     learning_rate: float
     history: History = field(default_factory=History)
     epoch: int = 0
@@ -34,7 +34,7 @@ class Run:
     @property
     def steps(self) -> int | None:
         """Mini-batches of an epoch; None where that is known at its end alone."""
-        return self.feed.steps
+        return self.batches.steps
 
     def stop(self) -> None:
         """Ends the training: after this call of the core, or, from on_epoch_end, before the next epoch."""
@@ -70,14 +70,14 @@ EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
 
 def check(callbacks: Iterable[Any] | Any) -> list[Any]:
     """The callbacks, or a single one, as a list. TypeError: one has none of the methods."""
-    given = list(callbacks) if isinstance(callbacks, Iterable) and not _listens(callbacks) else [callbacks]
+    given = list(callbacks) if isinstance(callbacks, Iterable) and not _has_event_method(callbacks) else [callbacks]
     for callback in given:
-        if not _listens(callback):
+        if not _has_event_method(callback):
             raise TypeError(f"callback {callback!r:.80} has none of the methods {', '.join(EVENTS)}")
     return given
 
 
-def _listens(callback: object) -> bool:
+def _has_event_method(callback: object) -> bool:
     return any(callable(getattr(callback, name, None)) for name in EVENTS)
 
 
@@ -123,8 +123,8 @@ class EarlyStopping:
 
     def best(self, values: Sequence[float]) -> int:
         """The index of the best epoch; -1 of none."""
-        falls = self.mode == "min" or (self.mode is None and self.monitor.endswith("loss"))
-        sign = 1 if falls else -1
+        lower_is_better = self.mode == "min" or (self.mode is None and self.monitor.endswith("loss"))
+        sign = 1 if lower_is_better else -1
         best = -1
         for i, value in enumerate(values):
             if math.isfinite(value) and (best < 0 or sign * value < sign * values[best] - self.min_delta):

@@ -22,11 +22,11 @@ from pynet.files import check_writable
 from pynet.model.net import Net, OptimizerState, new_stats
 from pynet.optim import OPTIMIZERS
 from pynet.text import finite, json_text, parsed_json, printable
-from pynet.training.batches import Feed
+from pynet.training.batches import Batches
 from pynet.training.progress import Progress
 
 VERSION = 1
-MOST = 1 << 53  # of what is counted: as far as the core counts the steps of an optimizer
+MAX_COUNT = 1 << 53  # of what is counted: as far as the core counts the steps of an optimizer
 
 
 def _warn(error: OSError) -> None:
@@ -96,7 +96,7 @@ class State:
     best: dict[str, Array]
     finished: bool = False
 
-    def check_suits(self, facts: Mapping[str, str], place: str) -> None:
+    def check_suits(self, facts: Mapping[str, str], path: str) -> None:
         """ValueError, which names it, if something is not as it was."""
         for name in self.facts | dict(facts):
             was, now = self.facts.get(name, "none"), facts.get(name, "none")
@@ -106,34 +106,39 @@ class State:
                     if len(was + now) < 400 and "data" not in name
                     else ""
                 )
-                raise ValueError(f"{place} is the checkpoint of another training, with another {name}{shown}")
+                raise ValueError(f"{path} is the checkpoint of another training, with another {name}{shown}")
 
-    def check_agrees(self, net: Net, tensors: Mapping[str, Array], feed: Feed, columns: Sequence[str]) -> None:
+    def check_agrees(self, net: Net, tensors: Mapping[str, Array], batches: Batches, columns: Sequence[str]) -> None:
         """_WrongError: it cannot come from a training of this network on this feed with these columns of figures.
 
         tensors: the file's network.
         """
-        for name, own in net.tensors.items():
-            got = tensors[name].shape if name in tensors else "missing"
-            _demand(got == own.shape, f"the shape of {name}", got, f"{own.shape}, that of the network it names")
+        for name, expected in net.tensors.items():
+            found = tensors[name].shape if name in tensors else "missing"
+            _require(
+                found == expected.shape,
+                f"the shape of {name}",
+                found,
+                f"{expected.shape}, that of the network it names",
+            )
         if self.rows:
-            _demand(self.rows[0].keys() == set(columns), "rows[0]", sorted(self.rows[0]), ", ".join(columns))
+            _require(self.rows[0].keys() == set(columns), "rows[0]", sorted(self.rows[0]), ", ".join(columns))
         steps, samples = self.stats["steps"], self.stats["samples"]
-        if feed.steps is not None:
-            _demand(steps <= feed.steps, "stats.steps", steps, f"0 to {feed.steps}, the steps of an epoch")
-        before = feed.samples_before(int(steps))
+        if batches.steps is not None:
+            _require(steps <= batches.steps, "stats.steps", steps, f"0 to {batches.steps}, the steps of an epoch")
+        before = batches.samples_before(int(steps))
         if before is not None:
-            _demand(samples == before, "stats.samples", samples, f"{before}, the samples of {steps} steps")
+            _require(samples == before, "stats.samples", samples, f"{before}, the samples of {steps} steps")
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes a training to its checkpoint as it goes."""
 
     def __init__(
-        self, checkpoint: Checkpoint, net: Net, facts: dict[str, str], feed: Feed, columns: Sequence[str]
+        self, checkpoint: Checkpoint, net: Net, facts: dict[str, str], batches: Batches, columns: Sequence[str]
     ) -> None:
         self._checkpoint, self._net, self._facts = checkpoint, net, facts
-        self._feed, self._columns = feed, columns
+        self._batches, self._columns = batches, columns
         self._written = time.monotonic()
 
     def begin(self, epochs: int) -> Progress:
@@ -145,22 +150,22 @@ class Keeper:
             write(checkpoint.path, self._net, self._state(progress, False))
             return progress
         state, tensors = read(checkpoint.path)
-        place = os.fspath(checkpoint.path)
-        state.check_suits(self._facts, place)
-        with _naming(place):
-            state.check_agrees(self._net, tensors, self._feed, self._columns)
+        path = os.fspath(checkpoint.path)
+        state.check_suits(self._facts, path)
+        with _naming(path):
+            state.check_agrees(self._net, tensors, self._batches, self._columns)
         if len(state.rows) > epochs:
-            raise ValueError(f"{place} has come to the end of epoch {len(state.rows)}, of {epochs} wanted")
+            raise ValueError(f"{path} has come to the end of epoch {len(state.rows)}, of {epochs} wanted")
         self._net._restore(tensors, state.optimizer, state.updates)
         return Progress(state.rows, len(state.rows), new_stats(**state.stats), state.seconds, state.best)
 
-    def epoch_is_over(self, progress: Progress) -> None:
+    def after_epoch(self, progress: Progress) -> None:
         """Writes if that many epochs are over."""
         every = self._checkpoint.epochs
         if every and len(progress.rows) % every == 0:
             self.write(progress)
 
-    def call_is_over(self, progress: Progress) -> None:
+    def after_call(self, progress: Progress) -> None:
         """Writes if that many seconds are over."""
         every = self._checkpoint.seconds
         if every and time.monotonic() - self._written >= every:
@@ -175,8 +180,8 @@ class Keeper:
         self._written = time.monotonic()
 
     def _state(self, progress: Progress, finished: bool) -> State:
-        begun = progress.epoch == len(progress.rows)
-        stats, seconds = (progress.stats, progress.seconds) if begun else (new_stats(), 0.0)
+        is_started = progress.epoch == len(progress.rows)
+        stats, seconds = (progress.stats, progress.seconds) if is_started else (new_stats(), 0.0)
         return State(
             self._facts,
             progress.rows,
@@ -208,19 +213,19 @@ def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
             "finished": state.finished,
         }
     )
-    words = json_text({"sha256": _digest(net, training, tensors), "training": training})
-    net._save_checkpoint(path, words, tensors)
+    note = json_text({"sha256": _digest(net, training, tensors), "training": training})
+    net._save_checkpoint(path, note, tensors)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
     """The state that write wrote, and the tensors of its network. OSError, ValueError: it is damaged, or none."""
-    net, words, tensors = Net._load_checkpoint(path)
-    place = os.fspath(path)
-    with _naming(place):
-        content = _object("the text", _parsed(words), ("sha256", "training"))
+    net, note, tensors = Net._load_checkpoint(path)
+    path = os.fspath(path)
+    with _naming(path):
+        content = _object("the text", _parsed(note), ("sha256", "training"))
         training = content["training"]
         if isinstance(training, dict) and training.get("version", VERSION) != VERSION:
-            raise ValueError(f"{place} is a checkpoint of another version of pynet")
+            raise ValueError(f"{path} is a checkpoint of another version of pynet")
         if content["sha256"] != _digest(net, training, tensors):
             raise _WrongError("its SHA-256 is another")
         state = _state(net, training, tensors)
@@ -246,45 +251,45 @@ class _WrongError(ValueError):
 
 
 @contextmanager
-def _naming(place: str) -> Iterator[None]:
+def _naming(path: str) -> Iterator[None]:
     """Puts the name of the file before what is wrong with it."""
     try:
         yield
     except (_WrongError, RecursionError) as error:
-        raise ValueError(f"{place} is a damaged checkpoint: {error}") from None
+        raise ValueError(f"{path} is a damaged checkpoint: {error}") from None
 
 
-def _parsed(words: str) -> Any:
+def _parsed(note: str) -> Any:
     try:
-        return parsed_json(words)
+        return parsed_json(note)
     except ValueError as error:
-        raise _WrongError(f"its text is {words!r:.60}: {error}") from None
+        raise _WrongError(f"its text is {note!r:.60}: {error}") from None
 
 
-def _demand(good: bool, name: str, value: object, accepted: str) -> None:
-    if not good:
+def _require(valid: bool, name: str, value: object, accepted: str) -> None:
+    if not valid:
         raise _WrongError(f"{printable(name):.80} is {value!r:.60}; accepted: {accepted:.200}")
 
 
 def _object(name: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
     """value, if it is an object of these fields, no more and no less."""
     accepted = f"an object of {', '.join(fields)}"
-    _demand(isinstance(value, dict), name, value, accepted)
-    _demand(value.keys() == set(fields), f"the list of the fields of {name}", sorted(value), accepted)
+    _require(isinstance(value, dict), name, value, accepted)
+    _require(value.keys() == set(fields), f"the list of the fields of {name}", sorted(value), accepted)
     return dict(value)
 
 
-def _count(name: str, value: Any, most: int = MOST) -> int:
-    _demand(type(value) is int and 0 <= value <= most, name, value, f"a whole number, 0 to {most}")
+def _count(name: str, value: Any, largest: int = MAX_COUNT) -> int:
+    _require(type(value) is int and 0 <= value <= largest, name, value, f"a whole number, 0 to {largest}")
     return int(value)
 
 
-def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+def _number(name: str, value: Any, smallest: float = -math.inf, largest: float = math.inf) -> float:
     """value as a finite float from least to most."""
-    accepted = "a finite number" if least == -math.inf else f"a finite number, {least:g} or more"
-    accepted += "" if most == math.inf else f", to {most:g}"
-    good = type(value) in (int, float) and abs(value) <= sys.float_info.max and least <= value <= most
-    _demand(good, name, value, accepted)
+    accepted = "a finite number" if smallest == -math.inf else f"a finite number, {smallest:g} or more"
+    accepted += "" if largest == math.inf else f", to {largest:g}"
+    valid = type(value) in (int, float) and abs(value) <= sys.float_info.max and smallest <= value <= largest
+    _require(valid, name, value, accepted)
     return float(value)
 
 
@@ -292,8 +297,8 @@ def _state(net: Net, training: Any, tensors: Mapping[str, Array]) -> State:
     """The fields that write wrote, each of its type, in its range and in agreement with the others."""
     fields = ("version", "facts", "rows", "stats", "seconds", "optimizer", "steps", "finished")
     training = _object("training", training, fields)
-    _demand(type(training["version"]) is int, "version", training["version"], str(VERSION))
-    _demand(type(training["finished"]) is bool, "finished", training["finished"], "true or false")
+    _require(type(training["version"]) is int, "version", training["version"], str(VERSION))
+    _require(type(training["finished"]) is bool, "finished", training["finished"], "true or false")
     return State(
         facts=_facts(net, training["facts"]),
         rows=_rows(training["rows"]),
@@ -307,41 +312,46 @@ def _state(net: Net, training: Any, tensors: Mapping[str, Array]) -> State:
 
 
 def _facts(net: Net, value: Any) -> dict[str, str]:
-    _demand(isinstance(value, dict), "facts", value, "an object of texts")
+    _require(isinstance(value, dict), "facts", value, "an object of texts")
     for name, fact in value.items():
-        _demand(isinstance(fact, str), f"facts.{name}", fact, "a text")
-    for name, own in (("network", net.spec), ("network seed", str(net.seed))):
-        _demand(value.get(name, own) == own, f"facts.{name}", value.get(name), f"{own}, that of the file itself")
+        _require(isinstance(fact, str), f"facts.{name}", fact, "a text")
+    for name, expected in (("network", net.spec), ("network seed", str(net.seed))):
+        _require(
+            value.get(name, expected) == expected,
+            f"facts.{name}",
+            value.get(name),
+            f"{expected}, that of the file itself",
+        )
     return dict(value)
 
 
 def _rows(value: Any) -> list[dict[str, float]]:
-    _demand(isinstance(value, list), "rows", value, "a list, an object for each epoch")
+    _require(isinstance(value, list), "rows", value, "a list, an object for each epoch")
     rows = []
     for i, row in enumerate(value):
-        _demand(isinstance(row, dict), f"rows[{i}]", row, "an object of numbers")
+        _require(isinstance(row, dict), f"rows[{i}]", row, "an object of numbers")
         for name in ("loss", "accuracy", "seconds"):
-            _demand(name in row, f"rows[{i}]", sorted(row), "loss, accuracy and seconds, at least")
-        _demand(row.keys() == value[0].keys(), f"rows[{i}]", sorted(row), f"as in rows[0]: {', '.join(value[0])}")
+            _require(name in row, f"rows[{i}]", sorted(row), "loss, accuracy and seconds, at least")
+        _require(row.keys() == value[0].keys(), f"rows[{i}]", sorted(row), f"as in rows[0]: {', '.join(value[0])}")
         rows.append({name: _figure(f"rows[{i}].{name}", name, number) for name, number in row.items()})
     return rows
 
 
-def _figure(place: str, name: str, value: Any) -> float:
+def _figure(path: str, name: str, value: Any) -> float:
     """A number of the history; a metric of the user's may be NaN or infinite: files have null for it."""
     if name.startswith("val_") and name.isidentifier():
         value = math.nan if value is None else value
-        return value if isinstance(value, float) else _number(place, value)
-    _demand(name in ("loss", "accuracy", "seconds"), place, value, "loss, accuracy, seconds and names after val_")
-    return _number(place, value, -math.inf if name == "loss" else 0, 1 if name == "accuracy" else math.inf)
+        return value if isinstance(value, float) else _number(path, value)
+    _require(name in ("loss", "accuracy", "seconds"), path, value, "loss, accuracy, seconds and names after val_")
+    return _number(path, value, -math.inf if name == "loss" else 0, 1 if name == "accuracy" else math.inf)
 
 
 def _stats(value: Any) -> dict[str, float]:
     stats = _object("stats", value, ("loss", "correct", "samples", "steps"))
     samples = _count("stats.samples", stats["samples"])
-    nothing = "0, as there were no samples"
+    no_samples = "0, as there were no samples"
     loss = _number("stats.loss", stats["loss"])
-    _demand(bool(samples or not loss), "stats.loss", loss, nothing)
+    _require(bool(samples or not loss), "stats.loss", loss, no_samples)
     correct, steps = _count("stats.correct", stats["correct"], samples), _count("stats.steps", stats["steps"])
     return {"loss": loss, "correct": correct, "samples": samples, "steps": steps}
 
@@ -349,17 +359,17 @@ def _stats(value: Any) -> dict[str, float]:
 def _tensors(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
     """Those of a prefix, without it; all that is stored must be finite, and of one of the two."""
     for name, tensor in tensors.items():
-        _demand(name.startswith(("optimizer.", "best.")), "a tensor's name", name, "optimizer.NAME and best.NAME")
-        _demand(bool(np.isfinite(tensor).all()), f"tensor {name}", "not finite throughout", "finite numbers")
+        _require(name.startswith(("optimizer.", "best.")), "a tensor's name", name, "optimizer.NAME and best.NAME")
+        _require(bool(np.isfinite(tensor).all()), f"tensor {name}", "not finite throughout", "finite numbers")
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _optimizer(net: Net, kind: Any, steps: Any, tensors: dict[str, Array]) -> OptimizerState:
-    _demand(isinstance(kind, str) and kind in OPTIMIZERS, "optimizer", kind, ", ".join(OPTIMIZERS))
+    _require(isinstance(kind, str) and kind in OPTIMIZERS, "optimizer", kind, ", ".join(OPTIMIZERS))
     state = OptimizerState(kind, _count("steps", steps), tensors)
     for name, tensor in tensors.items():
-        good = not name.endswith(".square") or bool((tensor >= 0).all())  # a mean of squares, whose root is taken
-        _demand(good, f"tensor optimizer.{name}", "negative in places", "0 or more")
+        valid = not name.endswith(".square") or bool((tensor >= 0).all())  # a mean of squares, whose root is taken
+        _require(valid, f"tensor optimizer.{name}", "negative in places", "0 or more")
     try:
         net.optimizer_state = state  # the network is the file's: it says whether they fit
     except ValueError as error:
@@ -369,9 +379,9 @@ def _optimizer(net: Net, kind: Any, steps: Any, tensors: dict[str, Array]) -> Op
 
 def _best(net: Net, tensors: dict[str, Array]) -> dict[str, Array]:
     """None, or a tensor for each of the network's."""
-    own = net.tensors if tensors else {}
-    for name in tensors.keys() | own.keys():
-        got = tensors[name].shape if name in tensors else "missing"
-        accepted = own[name].shape if name in own else "no such tensor"
-        _demand(got == accepted, f"the shape of tensor best.{name}", got, str(accepted))
+    expected = net.tensors if tensors else {}
+    for name in tensors.keys() | expected.keys():
+        found = tensors[name].shape if name in tensors else "missing"
+        accepted = expected[name].shape if name in expected else "no such tensor"
+        _require(found == accepted, f"the shape of tensor best.{name}", found, str(accepted))
     return tensors

@@ -21,11 +21,11 @@ from pynet.training.callbacks import Run
 VANISHING = 0.02  # of the largest norm of a layer's gradient
 EXPLODING = 3.0  # times the weights
 DEAD = 0.5  # of a layer's units
-FEWEST = 32  # samples to judge by
+MIN_SAMPLES = 32  # samples to judge by
 UNSCALED = 5.0  # root mean square of inputs; scaled ones have about 1
-RISES = 5  # epochs in a row with a validation loss far above the lowest: large steps make it jump
+RISING_EPOCHS = 5  # epochs in a row with a validation loss far above the lowest: large steps make it jump
 NOISE = 0.02  # of what the validation loss has fallen
-FALLS = 0.01  # of itself: a loss that falls by this in an epoch is no longer that of guessing
+LEARNING_FALL = 0.01  # of itself: a loss that falls by this in an epoch is no longer that of guessing
 
 
 class GradientStats(NamedTuple):
@@ -68,33 +68,33 @@ class Diagnosis:
     warning; the usual one is warnings.warn.
     """
 
-    def __init__(self, say: Callable[[str], object] | None = None) -> None:
-        self._say = say or (lambda message: warnings.warn(message, RuntimeWarning, stacklevel=2))
-        self._said: set[str] = set()
+    def __init__(self, warn: Callable[[str], object] | None = None) -> None:
+        self._warn = warn or (lambda message: warnings.warn(message, RuntimeWarning, stacklevel=2))
+        self._reported: set[str] = set()
 
     def on_epoch_end(self, run: Run) -> None:
         """Says what is new."""
         for kind, message in findings(run):
-            if kind not in self._said:
-                self._said.add(kind)
-                self._say(f"epoch {run.epoch}: {message}")
+            if kind not in self._reported:
+                self._reported.add(kind)
+                self._warn(f"epoch {run.epoch}: {message}")
 
 
 def findings(run: Run) -> Iterator[tuple[str, str]]:
     """All that is wrong after an epoch, as (kind, message)."""
-    probe = run.feed.probe()
-    if probe is not None and len(probe[0]) >= FEWEST:
-        yield from _with_their_cause(_does_not_learn(run, *probe), scaling_advice(probe[0]))
+    probe = run.batches.probe()
+    if probe is not None and len(probe[0]) >= MIN_SAMPLES:
+        yield from _with_scaling_first(_not_learning(run, *probe), scaling_advice(probe[0]))
     yield from _over_fitting(run)
 
 
-def _does_not_learn(run: Run, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
+def _not_learning(run: Run, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
     yield from _dead_relus(run.net, x)
     yield from _gradients(run.net, x, y)
     yield from _guessing(run, y)
 
 
-def _with_their_cause(found: Iterator[tuple[str, str]], advice: str) -> Iterator[tuple[str, str]]:
+def _with_scaling_first(found: Iterator[tuple[str, str]], advice: str) -> Iterator[tuple[str, str]]:
     """Where the inputs are not scaled, that comes first, and all else is likely to come from it."""
     for kind, message in found:
         if advice:
@@ -161,7 +161,7 @@ def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
     if len(run.history.loss) < 2 or classes < 2 or labels.dtype.kind not in "iu":
         return
     loss, log = run.history.loss, math.log(classes)
-    if loss[-1] < (1 - FALLS) * loss[-2]:  # it has begun to learn: a warm-up may take some epochs
+    if loss[-1] < (1 - LEARNING_FALL) * loss[-2]:  # it has begun to learn: a warm-up may take some epochs
         return
     advice = "try another learning rate (--find-lr), check that each label belongs to its sample"
     share = np.bincount(labels.astype(np.int64)).max() / len(labels)
@@ -173,18 +173,18 @@ def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _over_fitting(run: Run) -> Iterator[tuple[str, str]]:
-    losses, own = run.history.val_loss, run.history.loss
+    losses, train_losses = run.history.val_loss, run.history.loss
     best = min(range(len(losses)), key=losses.__getitem__, default=0)
     least = max(1.2 * losses[best], losses[best] + NOISE * (losses[0] - losses[best])) if losses else 0.0
-    rises = len(losses) - best > RISES and min(losses[-RISES:]) > least
-    if rises and own[-1] < min(
-        0.9 * own[best], losses[-1]
+    rises = len(losses) - best > RISING_EPOCHS and min(losses[-RISING_EPOCHS:]) > least
+    if rises and train_losses[-1] < min(
+        0.9 * train_losses[best], losses[-1]
     ):  # with dropout or augmentation, training is the harder part
         yield (
             "over-fitting",
             f"the validation loss was lowest, {losses[best]:.4f}, after epoch {best + 1} and is {losses[-1]:.4f} now, "
-            f"while the training loss fell from {own[best]:.4f} to {own[-1]:.4f}: it over-fits; try --patience 3, "
-            "dropout, weight decay, a smaller network, more data",
+            f"while the training loss fell from {train_losses[best]:.4f} to {train_losses[-1]:.4f}: it over-fits; "
+            "try --patience 3, dropout, weight decay, a smaller network, more data",
         )
 
 

@@ -17,7 +17,7 @@ from pynet.optim import SGD, Optimizer
 from pynet.text import drawn, percent, picture_shape, printable
 from pynet.training.arguments import optimizer_for
 
-MOST_OUTPUTS = 12  # of more classes, only the likeliest and the right one are listed
+MAX_OUTPUTS = 12  # of more classes, only the likeliest and the right one are listed
 LARGEST = 3  # weight changes that are shown of each tensor
 
 FORMULAS = {
@@ -90,10 +90,10 @@ class Explanation:
             lines.append(f"   {name:<22} {size:>12}  {_range(step.output)}  {FORMULAS.get(step.kind, '')}".rstrip())
         if self.loss_name == "cross_entropy":
             lines += ["", *self._softmax()]
-        said, truth = int(self.output.argmax()), int(self.y.argmax())
+        predicted, label = int(self.output.argmax()), int(self.y.argmax())
         if self.y.size > 1:
-            verdict = "right" if said == truth else f"wrong, it is {self._name(truth)}"
-            lines += ["", f"   It says {self._name(said)}: {verdict}."]
+            result = "right" if predicted == label else f"wrong, it is {self._name(label)}"
+            lines += ["", f"   It says {self._name(predicted)}: {result}."]
         return lines
 
     def _picture(self) -> list[str]:
@@ -108,20 +108,24 @@ class Explanation:
 
     def _softmax(self) -> list[str]:
         largest = float(self.logits.max())
-        powers = np.exp(self.logits - largest)
-        lines = [f"   softmax: exp(x - {largest:.4f}), the largest x; {powers.sum():.4f} is the sum"]
+        exponentials = np.exp(self.logits - largest)
+        lines = [f"   softmax: exp(x - {largest:.4f}), the largest x; {exponentials.sum():.4f} is the sum"]
         lines.append(f"   {'class':>14} {'x':>10} {'exp':>10} {'p':>10}")
         for i in self._shown():
-            lines.append(f"   {self._name(i):>14} {self.logits[i]:>10.4f} {powers[i]:>10.4f} {self.output[i]:>10.4f}")
+            lines.append(
+                f"   {self._name(i):>14} {self.logits[i]:>10.4f} {exponentials[i]:>10.4f} {self.output[i]:>10.4f}"
+            )
         return lines
 
     def _loss(self) -> list[str]:
         lines = ["2. loss: how wrong is that, in one number?", ""]
         if self.loss_name == "cross_entropy":
-            truth = int(self.y.argmax())
-            lines.append(f"   -log p[{self._name(truth)}] = -log {self.output[truth]:.4g} = {self.loss:.4f}")
-            guess = np.log(self.y.size)
-            lines.append(f"   (who knows nothing says 1/{self.y.size} to all: -log 1/{self.y.size} = {guess:.4f})")
+            label = int(self.y.argmax())
+            lines.append(f"   -log p[{self._name(label)}] = -log {self.output[label]:.4g} = {self.loss:.4f}")
+            uniform_loss = np.log(self.y.size)
+            lines.append(
+                f"   (who knows nothing says 1/{self.y.size} to all: -log 1/{self.y.size} = {uniform_loss:.4f})"
+            )
         else:
             lines.append(f"   half the sum of (p - y)^2 = {self.loss:.4f}")
         return lines
@@ -158,9 +162,9 @@ class Explanation:
         return printable(self.classes[i])[:14]
 
     def _shown(self) -> list[int]:
-        if self.y.size <= MOST_OUTPUTS:
+        if self.y.size <= MAX_OUTPUTS:
             return list(range(self.y.size))
-        likeliest = np.argsort(-self.output, kind="stable")[: MOST_OUTPUTS - 1]
+        likeliest = np.argsort(-self.output, kind="stable")[: MAX_OUTPUTS - 1]
         return sorted({*map(int, likeliest), int(self.y.argmax())})
 
 
@@ -172,23 +176,23 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
 
     >>> print(pynet.explain(net, digits.x_train[0], digits.y_train[0]))
     """
-    sample, answer = one_sample(net._signature, x), plain(y, "y")
+    sample, target = one_sample(net._signature, x), plain(y, "y")
     if math.prod(sample.shape) != math.prod(net.in_shape):
         raise ValueError(f"x has shape {np.shape(x)}; one sample of this network is {net.in_shape}")
-    answer = answer.reshape(1) if answer.size == 1 else answer.reshape(1, -1)
+    target = target.reshape(1) if target.size == 1 else target.reshape(1, -1)
     optimizer = optimizer_for(optimizer)
     before = {name: tensor.copy() for name, tensor in net.tensors.items()}
-    twin = net.copy()
-    output = twin.forward(sample)[0].ravel()
-    layers = [LayerStep(one.path, one.text, one.kind, one.output[0]) for one in twin.layers]
-    loss = twin.loss(answer)
-    twin.backward()
-    gradients = twin.gradients
-    twin.update(optimizer)
-    changes = {name: tensor - before[name] for name, tensor in twin.tensors.items() if name in gradients}
-    output_after = twin.predict_proba(sample)[0].ravel()
-    loss_after = twin.evaluate(sample, answer).loss
-    targets = _targets(answer, output.size)
+    copy = net.copy()
+    output = copy.forward(sample)[0].ravel()
+    layers = [LayerStep(one.path, one.text, one.kind, one.output[0]) for one in copy.layers]
+    loss = copy.loss(target)
+    copy.backward()
+    gradients = copy.gradients
+    copy.update(optimizer)
+    changes = {name: tensor - before[name] for name, tensor in copy.tensors.items() if name in gradients}
+    output_after = copy.predict_proba(sample)[0].ravel()
+    loss_after = copy.evaluate(sample, target).loss
+    targets = _targets(target, output.size)
     return Explanation(
         spec=net.spec,
         loss_name=net.loss_name,
@@ -196,7 +200,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
         x=(sample / np.float32(255) if sample.dtype == np.uint8 else sample.astype(np.float32)).reshape(net.in_shape),
         y=targets,
         layers=layers,
-        logits=_before_the_last(twin.layers, layers),
+        logits=_logits(copy.layers, layers),
         output=output,
         loss=loss,
         error=output - targets,
@@ -210,16 +214,16 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
     )
 
 
-def _targets(answer: Array, outputs: int) -> Array:
+def _targets(target: Array, outputs: int) -> Array:
     """y as a row of numbers: a label becomes one-hot."""
-    if answer.ndim == 2 or outputs == 1:
-        return answer.astype(np.float32).ravel()
+    if target.ndim == 2 or outputs == 1:
+        return target.astype(np.float32).ravel()
     row = np.zeros(outputs, np.float32)
-    row[int(answer[0])] = 1
+    row[int(target[0])] = 1
     return row
 
 
-def _before_the_last(views: list[LayerView], steps: list[LayerStep]) -> Array:
+def _logits(views: list[LayerView], steps: list[LayerStep]) -> Array:
     """What the last layer takes in, of those that are within no other; the output itself if there is only one."""
     top = [step.output for view, step in zip(views, steps, strict=True) if "." not in view.path]
     return np.asarray(top[-2] if len(top) > 1 else top[-1]).ravel()

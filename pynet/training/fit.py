@@ -30,7 +30,7 @@ from pynet.training.arguments import (
     validation_for,
     whole,
 )
-from pynet.training.batches import ArrayFeed, BatchFeed, Feed, fingerprint, learns_from
+from pynet.training.batches import ArrayBatches, Batches, IterableBatches, accept_whole_numbers, fingerprint
 from pynet.training.callbacks import EarlyStopping, Run, call, check
 from pynet.training.diagnose import scaling_advice, source_of_nonfinite
 from pynet.training.history import COLUMNS, History
@@ -38,7 +38,7 @@ from pynet.training.progress import Progress
 
 if TYPE_CHECKING:
     from pynet.schedules import Schedule
-    from pynet.training.checkpoint import Checkpoint, Keeper
+    from pynet.training.checkpoint import Checkpoint, CheckpointWriter
 
 
 def fit(
@@ -90,8 +90,8 @@ def fit(
     """
     epochs, batch_size = whole(epochs, "epochs", 0), whole(batch_size, "batch_size", 1)
     seed = net.seed if seed is None else checked_seed(seed)
-    method, rates, stopping = optimizer_for(optimizer), schedule_for(schedule), early_stopping_for(early_stopping)
-    listeners, prints = check(callbacks), report.wanted(verbose, progress)
+    optimizer_, rates, stopping = optimizer_for(optimizer), schedule_for(schedule), early_stopping_for(early_stopping)
+    callback_list, prints = check(callbacks), report.is_verbose(verbose, progress)
     pair, fraction = validation_for(validation, validation_split)
     if fraction:
         if sample_weight is not None:
@@ -100,11 +100,11 @@ def fit(
             raise ValueError("a fraction for validation is for arrays; with batches, give validation=(x, y)")
         from pynet.data.splits import validation_split as split  # data sets: not needed by most who import pynet
 
-        x, y, *aside = split(cast(Any, x), y, fraction, seed)
-        pair = (aside[0], aside[1])
+        x, y, *validation_arrays = split(cast(Any, x), y, fraction, seed)
+        pair = (validation_arrays[0], validation_arrays[1])
     if y is not None:
         samples = _samples(net, x, y, sample_weight, class_weight, augment)
-        feed: Feed = ArrayFeed(net, samples, batch_size, seed)
+        batches: Batches = ArrayBatches(net, samples, batch_size, seed)
     elif x is None:
         raise ValueError("x is None; accepted: an array, or an iterable that gives batches (x, y)")
     elif isinstance(x, np.ndarray):
@@ -112,7 +112,7 @@ def fit(
     elif sample_weight is not None or class_weight is not None:
         raise ValueError("sample_weight and class_weight are for arrays, x and y")
     else:
-        feed = BatchFeed(net, cast(Any, x), augment)
+        batches = IterableBatches(net, cast(Any, x), augment)
     measured = _Validation(net, pair, metrics_for(metrics))
     columns = ("loss", "accuracy", *measured.columns)
     if stopping and stopping.monitor not in columns:
@@ -120,17 +120,17 @@ def fit(
     if stopping and stopping.guessed:
         higher = f"early stopping takes a higher {stopping.monitor} for better"
         _warn(f"{higher}; mode='max' or mode='min' says which it is", 3)
-    if rates and feed.steps is None:
+    if rates and batches.steps is None:
         raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
     return _Loop(
         net,
-        feed,
+        batches,
         measured,
-        method,
+        optimizer_,
         schedule=rates,
         early_stopping=stopping,
         checkpoint=checkpoint,
-        callbacks=listeners,
+        callbacks=callback_list,
         epochs=epochs,
         report=report.Report(prints),
     ).run()
@@ -153,15 +153,15 @@ def partial_fit(
     on how many steps it was trained before.
     """
     batch_size = whole(batch_size, "batch_size", 1)
-    feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
-    return _Loop(net, feed, _Validation(net, None, {}), optimizer_for(optimizer)).epoch(net.updates)
+    batches = ArrayBatches(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
+    return _Loop(net, batches, _Validation(net, None, {}), optimizer_for(optimizer)).epoch(net.updates)
 
 
 def _samples(
     net: Net, x: Any, y: npt.ArrayLike, weight: npt.ArrayLike | None, by_class: Any, augment: Augment | None
 ) -> Samples:
     """The training data, which must be finite, with the product of both weights."""
-    learns_from(net, x)
+    accept_whole_numbers(net, x)
     if by_class is not None:
         weights = class_weights(math.prod(net.out_shape), y, by_class)
         weight = weights if weight is None else weights * checked_weights(weight, len(weights))
@@ -188,8 +188,8 @@ class _Validation:
         """Nothing without validation data. FloatingPointError: the loss is not finite."""
         if self._data is None or self._samples is None:
             return {}
-        found = self._net._evaluate(self._samples)
-        row = {"val_loss": found.loss, "val_accuracy": found.accuracy}
+        evaluation = self._net._evaluate(self._samples)
+        row = {"val_loss": evaluation.loss, "val_accuracy": evaluation.accuracy}
         if self._metrics:
             targets, outputs = np.asarray(self._data[1]), self._net.predict_proba(self._data[0])
             row |= {f"val_{name}": _figure(name, metric(targets, outputs)) for name, metric in self._metrics.items()}
@@ -229,7 +229,7 @@ class _Loop:
     """A training from its first epoch to the last."""
 
     net: Net
-    feed: Feed
+    batches: Batches
     validation: _Validation
     optimizer: Optimizer
     schedule: Schedule | None = None
@@ -242,15 +242,15 @@ class _Loop:
 
     def __post_init__(self) -> None:
         self._opt = optimizer_struct(self.optimizer)
-        self._run = Run(self.net, self.epochs, self.feed, float(self._opt.learning_rate))
-        self._keeper: Keeper | None = None
+        self._run = Run(self.net, self.epochs, self.batches, float(self._opt.learning_rate))
+        self._checkpoint_writer: CheckpointWriter | None = None
 
     def _facts(self) -> dict[str, str]:
         """All that decides a number of this training, in words."""
         return {
             "network": self.net.spec,
             "network seed": str(self.net.seed),
-            **self.feed.facts(),
+            **self.batches.facts(),
             "optimizer": str(self.optimizer),
             "schedule": f"{self.schedule}, {self.epochs} epochs" if self.schedule else "none",
             **self.validation.facts(),
@@ -266,24 +266,24 @@ class _Loop:
         except FloatingPointError:  # to go on from here would lead there again
             raise
         except BaseException:
-            if self._keeper:
-                self._keeper.write(self.progress)
+            if self._checkpoint_writer:
+                self._checkpoint_writer.write(self.progress)
             raise
-        if self._keeper:
-            self._keeper.write(self.progress, finished=not self._run.stopped)
+        if self._checkpoint_writer:
+            self._checkpoint_writer.write(self.progress, finished=not self._run.stopped)
         for name, tensor in self.progress.best.items():
             self.net.tensors[name][...] = tensor
-        self.report.end(self.early_stopping, self.progress.rows, self._is_over())
+        self.report.end(self.early_stopping, self.progress.rows, self._is_stopped_early())
         call(self.callbacks, "on_train_end", self._run)
         return self._run.history
 
     def _begin_checkpoints(self, checkpoint: Checkpoint) -> None:
-        from pynet.training.checkpoint import Checkpoint, Keeper
+        from pynet.training.checkpoint import Checkpoint, CheckpointWriter
 
         one_of(checkpoint, Checkpoint, "checkpoint", "pynet.Checkpoint('run.safetensors')")
         columns = ("loss", "accuracy", *self.validation.columns, "seconds")
-        self._keeper = Keeper(checkpoint, self.net, self._facts(), self.feed, columns)
-        self.progress = self._keeper.begin(self.epochs)
+        self._checkpoint_writer = CheckpointWriter(checkpoint, self.net, self._facts(), self.batches, columns)
+        self.progress = self._checkpoint_writer.begin(self.epochs)
         for row in self.progress.rows:
             self._run.history.add(row)
 
@@ -291,20 +291,20 @@ class _Loop:
         run, rows = self._run, self.progress.rows
         call(self.callbacks, "on_train_begin", run)
         for epoch in range(len(rows), run.epochs):
-            if run.stopped or self._is_over():
+            if run.stopped or self._is_stopped_early():
                 break
             row = self.epoch(epoch)
             if not row:
                 break
             rows.append(row)  # from here on the epoch counts
             self._check_monitored()
-            self._keep_best()
+            self._store_best_weights()
             run.history.add(row)
             run.row = row
             self.report.epoch(run, int(self.progress.stats.samples))
             call(self.callbacks, "on_epoch_end", run)
-            if self._keeper:
-                self._keeper.epoch_is_over(self.progress)
+            if self._checkpoint_writer:
+                self._checkpoint_writer.after_epoch(self.progress)
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Every sample once; returns the figures. Nothing if a callback ends the training before the epoch is over."""
@@ -314,9 +314,9 @@ class _Loop:
         run.epoch, run.step, run.loss = epoch + 1, int(stats.steps), stats.loss / max(stats.samples, 1)
         call(self.callbacks, "on_epoch_begin", run)
         rates = self._rates(epoch)
-        with self.report.bar(self.feed.samples, f"epoch {epoch + 1}/{run.epochs}") as advance:
+        with self.report.bar(self.batches.samples, f"epoch {epoch + 1}/{run.epochs}") as advance:
             advance(int(stats.samples))
-            calls = self.feed.train(epoch, self._opt, rates, stats)
+            calls = self.batches.train(epoch, self._opt, rates, stats)
             while not run.stopped:
                 begin = time.perf_counter()
                 samples = self._next(calls)
@@ -326,13 +326,13 @@ class _Loop:
                 run.step, run.loss = int(stats.steps), stats.loss / max(stats.samples, 1)
                 advance(samples)
                 call(self.callbacks, "on_batch_end", run)
-                if self._keeper:
-                    self._keeper.call_is_over(progress)
-        if run.stopped and stats.steps != self.feed.steps:
+                if self._checkpoint_writer:
+                    self._checkpoint_writer.after_call(progress)
+        if run.stopped and stats.steps != self.batches.steps:
             return {}
         n = max(stats.samples, 1)
         row = {"loss": stats.loss / n, "accuracy": stats.correct / n}
-        return row | self._validated() | {"seconds": progress.seconds}
+        return row | self._validation_figures() | {"seconds": progress.seconds}
 
     def _next(self, calls: Iterator[int]) -> int | None:
         """Runs the next call of the core; None: the epoch is over."""
@@ -341,26 +341,26 @@ class _Loop:
         except FloatingPointError as error:
             reason, advice = str(error), ""
             if isinstance(error, LossNotFiniteError):
-                batch = self.feed.batch(self.progress.stats)
+                batch = self.batches.batch(self.progress.stats)
                 reason = f"the loss is not finite{source_of_nonfinite(self.net, batch)}"
                 advice = scaling_advice(batch)
             advice = advice or "a smaller learning rate may help"
-            raise FloatingPointError(f"{self._place(1)}: {reason}; {advice}") from None
+            raise FloatingPointError(f"{self._position(1)}: {reason}; {advice}") from None
 
-    def _place(self, after: int) -> str:
+    def _position(self, after: int) -> str:
         return f"epoch {self._run.epoch}, batch {self.progress.stats.steps + after}"
 
-    def _validated(self) -> dict[str, float]:
+    def _validation_figures(self) -> dict[str, float]:
         try:
             return self.validation.figures()
         except FloatingPointError:
             raise FloatingPointError(
-                f"{self._place(0)}: the validation loss after it is not finite; a smaller learning rate may help"
+                f"{self._position(0)}: the validation loss after it is not finite; a smaller learning rate may help"
             ) from None
 
     def _rates(self, epoch: int) -> Array | None:
         """The learning rate of each step of this epoch (steps), float64; None: always the same."""
-        steps, history = self.feed.steps, self._run.history
+        steps, history = self.batches.steps, self._run.history
         if self.schedule is None or steps is None:
             return None
         factors = self.schedule.factors(epoch, self._run.epochs, steps, history.val_loss or history.loss)
@@ -378,11 +378,11 @@ class _Loop:
                 f"epoch {self._run.epoch}: {name} is {value}; early stopping never takes such an epoch for the best", 6
             )
 
-    def _is_over(self) -> bool:
+    def _is_stopped_early(self) -> bool:
         """Has early stopping had enough?"""
         return self.early_stopping is not None and self.early_stopping.is_over(self._monitored())
 
-    def _keep_best(self) -> None:
+    def _store_best_weights(self) -> None:
         """Copies the weights if early stopping is to restore them and none were better."""
         if self.early_stopping and self.early_stopping.restore_best:
             values = self._monitored()

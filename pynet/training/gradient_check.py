@@ -74,14 +74,14 @@ def gradient_check(
 
 def _central_difference(net: Network, w: Array, i: int, x: ArrayLike, y: ArrayLike, eps: float) -> float | None:
     """Slope of the loss along number i of parameter w; None if a kink lies between the two ends."""
-    kept = w.flat[i]
-    losses, sides = [], []
-    for end in (kept + eps, kept - eps):
+    original = w.flat[i]
+    losses, branches = [], []
+    for end in (original + eps, original - eps):
         w.flat[i] = end
         net.forward(x)
         losses.append(net.loss(y))
-        sides.append(net.branches())
-    w.flat[i] = kept
-    if not all(np.array_equal(up, down) for up, down in zip(*sides, strict=True)):
+        branches.append(net.branches())
+    w.flat[i] = original
+    if not all(np.array_equal(up, down) for up, down in zip(*branches, strict=True)):
         return None
     return (losses[0] - losses[1]) / (2 * eps)

@@ -16,9 +16,9 @@ from pynet.data.splits import batches
 from pynet.model.net import Net, OptimizerState
 from pynet.optim import Optimizer
 from pynet.training.arguments import optimizer_for, whole
-from pynet.training.batches import learns_from
+from pynet.training.batches import accept_whole_numbers
 
-SMOOTH = 0.9  # share of the old in the running mean of the losses
+SMOOTHING = 0.9  # share of the old in the running mean of the losses
 DIVERGED = 4.0  # times the smallest loss: larger rates are worse yet
 
 
@@ -82,9 +82,9 @@ def find_lr(
     else:
         raise TypeError(f"data is {data!r:.80}; accepted: (x, y) or a pynet.data.Dataset")
     copy = net.copy()
-    learns_from(copy, x)
+    accept_whole_numbers(copy, x)
     copy.optimizer_state = OptimizerState("sgd", 0, {})  # what a training before left is of another rate
-    how = optimizer_for(optimizer)
+    method = optimizer_for(optimizer)
     found = RateSearch([], [], [])
     mean, epoch = 0.0, 0
     rows: Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = iter(())
@@ -98,13 +98,13 @@ def find_lr(
         if batch is None:
             raise ValueError("there are no samples to try learning rates on")
         try:
-            loss = copy.train_step(batch[0], batch[1], replace(how, learning_rate=rate))
+            loss = copy.train_step(batch[0], batch[1], replace(method, learning_rate=rate))
         except FloatingPointError:
             break
-        mean = SMOOTH * mean + (1 - SMOOTH) * loss
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
         found.rates.append(rate)
         found.losses.append(loss)
-        found.smoothed.append(mean / (1 - SMOOTH ** (step + 1)))
+        found.smoothed.append(mean / (1 - SMOOTHING ** (step + 1)))
         if step > 10 and found.smoothed[-1] > DIVERGED * min(found.smoothed):
             break
     if not found.rates:

@@ -15,14 +15,14 @@ from pynet.training.callbacks import EarlyStopping, Run
 NARROW = 80  # columns: below, the bar goes without figures beside it
 
 
-def wanted(verbose: bool | int | str, progress: bool | None) -> bool:
+def is_verbose(verbose: bool | int | str, progress: bool | None) -> bool:
     """Whether fit prints: "auto" where somebody looks on. progress, unless None, counts in place of verbose."""
-    choice = verbose if progress is None else progress
-    if choice == "auto":
+    value = verbose if progress is None else progress
+    if value == "auto":
         return _is_terminal(sys.stdout) or _is_notebook(sys.stdout)
-    if not isinstance(choice, (bool, int)):
-        raise TypeError(f"verbose is {choice!r:.80}; accepted: 'auto', 0 or 1")
-    return bool(choice)
+    if not isinstance(value, (bool, int)):
+        raise TypeError(f"verbose is {value!r:.80}; accepted: 'auto', 0 or 1")
+    return bool(value)
 
 
 def _is_terminal(stream: Any) -> bool:
@@ -68,15 +68,15 @@ def ending(stopping: EarlyStopping, rows: Sequence[Mapping[str, float]], is_over
     name = (
         f"validation {stopping.monitor[4:]}" if stopping.monitor.startswith("val_") else f"training {stopping.monitor}"
     )
-    said = []
+    lines = []
     if is_over:
         delta = f" by more than {stopping.min_delta:g}" if stopping.min_delta else ""
         often = f"{stopping.patience} epochs" if stopping.patience > 1 else "an epoch"
-        said.append(f"stopped after epoch {len(rows)}: the {name} has not improved{delta} for {often}")
+        lines.append(f"stopped after epoch {len(rows)}: the {name} has not improved{delta} for {often}")
     if restored and best >= 0:
         figure = percent(values[best]) if name.endswith("accuracy") else f"{values[best]:.4f}"
-        said.append(f"kept the weights of epoch {best + 1}, {name} {figure}")
-    return "\n".join(said)
+        lines.append(f"kept the weights of epoch {best + 1}, {name} {figure}")
+    return "\n".join(lines)
 
 
 class Report:
@@ -105,16 +105,16 @@ class Report:
 
 def _is_regression(run: Run) -> bool:
     """Are the targets other numbers than those of classes?"""
-    probe = run.feed.probe() if run.net.loss_name == "mse" else None
+    probe = run.batches.probe() if run.net.loss_name == "mse" else None
     return probe is not None and probe[1].ndim > 1 and not np.isin(probe[1], (0, 1)).all()
 
 
 class Bar:
     """A tqdm bar on stderr, or nothing; gives a function that advances it."""
 
-    def __init__(self, wanted: bool, total: int | None, title: str) -> None:
+    def __init__(self, is_verbose: bool, total: int | None, title: str) -> None:
         self._bar: Any = None
-        if wanted:
+        if is_verbose:
             from tqdm import tqdm
 
             narrow = total is not None and (_columns(sys.stderr) or NARROW) < NARROW

@@ -146,7 +146,11 @@ def make_actions(folder: Path) -> list[Action]:
     copy = f"{'0' * 64}-{'1' * 64}.idx"
     actions.append(
         Action(
-            "keep an unpacked copy", {}, lambda place: idx_cache.keep(place, "0" * 64, x, "1" * 64), (copy,), quiet=True
+            "keep an unpacked copy",
+            {},
+            lambda place: idx_cache.store(place, "0" * 64, x, "1" * 64),
+            (copy,),
+            quiet=True,
         )
     )
 

@@ -63,17 +63,17 @@ def command(name: str, *arguments: Any) -> None:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(given)
     lines = err.getvalue().split("\n")[:-1]
-    told = f"pynet {name} {' '.join(given)[:200]!r}"
+    described = f"pynet {name} {' '.join(given)[:200]!r}"
     if status not in (0, 1, 2):
-        raise Fault(f"{told}: status {status}")
+        raise Fault(f"{described}: status {status}")
     if status and (len(lines) != 1 or not lines[0].startswith(f"pynet {name}: error: ")):
-        raise Fault(f"{told}: status {status}, and on stderr {err.getvalue()[:300]!r}")
+        raise Fault(f"{described}: status {status}, and on stderr {err.getvalue()[:300]!r}")
     if any(not line.startswith(f"pynet {name}: ") for line in lines):
-        raise Fault(f"{told}: on stderr {err.getvalue()[:300]!r}")
+        raise Fault(f"{described}: on stderr {err.getvalue()[:300]!r}")
     for where, text in (("stdout", out.getvalue()), ("stderr", err.getvalue())):
         if found := STRANGE & set(text):
             at = min(map(text.index, found))
-            raise Fault(f"{told}: {text[at]!r} on {where}: {text[max(at - 60, 0) : at + 20]!r}")
+            raise Fault(f"{described}: {text[at]!r} on {where}: {text[max(at - 60, 0) : at + 20]!r}")
 
 
 def kinds() -> dict[str, Kind]:
@@ -312,7 +312,7 @@ class Supervisor(threading.Thread):
         self.part, self.sanitized = part, sanitized
         self.folder = part.folder / ("sanitized" if sanitized else "plain")
         self.counts: dict[str, dict[str, int]] = {}
-        self.told: dict[str, int] = {}  # what was found, and how often
+        self.described: dict[str, int] = {}  # what was found, and how often
 
     def run(self) -> None:
         first, end = int(self.sanitized), time.time() + self.part.end - time.monotonic()
@@ -354,8 +354,8 @@ class Supervisor(threading.Thread):
         """Tells of a finding; of those that are alike, three."""
         what = "".join(c for c in found["what"] if not c.isdigit())
         alike = f"{found['case'].split('/')[0]} {what.partition(' at ')[2] or what[:60]}"
-        self.told[alike] = self.told.get(alike, 0) + 1
-        if self.told[alike] <= 3:
+        self.described[alike] = self.described.get(alike, 0) + 1
+        if self.described[alike] <= 3:
             files = [path for path in Path(found["files"]).iterdir() if path.is_file()]
             self.part.finding(found["case"], ("sanitized: " if self.sanitized else "") + found["what"], *files, log)
         else:

@@ -203,10 +203,10 @@ def damaged_npy(draw: random.Random, file: bytes) -> bytes:
     """Another header before the same numbers; its length is right, mostly."""
     length = struct.unpack("<H", file[8:10])[0]
     header, content = file[10 : 10 + length].decode("latin-1"), file[10 + length :]
-    told = eval(header)
+    fields = eval(header)
     descr, shape, fortran = (
-        repr(told["descr"]),
-        repr(told["shape"]),
+        repr(fields["descr"]),
+        repr(fields["shape"]),
         draw.choice(("False", "False", "True", "1", "None")),
     )
     kind = draw.randrange(6)
@@ -243,12 +243,12 @@ def damaged_npy(draw: random.Random, file: bytes) -> bytes:
 
 def zipped(draw: random.Random, members: dict[str, bytes]) -> bytes:
     file = io.BytesIO()
-    how = draw.choice(
+    compression = draw.choice(
         (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     )
-    with zipfile.ZipFile(file, "w", how) as archive:
+    with zipfile.ZipFile(file, "w", compression) as archive:
         for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name.replace("\ud800", "?") or "x"), content, how)
+            archive.writestr(zipfile.ZipInfo(name.replace("\ud800", "?") or "x"), content, compression)
     return file.getvalue()
 
 

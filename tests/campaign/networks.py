@@ -99,12 +99,12 @@ def random_network(draw: random.Random) -> tuple[str, str]:
     closing = {"cross_entropy": ["softmax"], "bce": ["sigmoid"], "mse": []}[loss]
     words += closing
     if words[-1] == "softmax":
-        said = {"mse": " loss(mse)", "cross_entropy": draw.choice(["", " loss(cross_entropy,smoothing=0.1)"])}.get(
+        loss_text = {"mse": " loss(mse)", "cross_entropy": draw.choice(["", " loss(cross_entropy,smoothing=0.1)"])}.get(
             loss, ""
         )
     else:
-        said = f" loss({loss})" if loss == "bce" else ""
-    return f"input({','.join(map(str, shape))}) {' '.join(words)}{said}", loss
+        loss_text = f" loss({loss})" if loss == "bce" else ""
+    return f"input({','.join(map(str, shape))}) {' '.join(words)}{loss_text}", loss
 
 
 def random_optimizer(draw: random.Random) -> tuple[Optimizer, reference.Optimizer]:
@@ -217,16 +217,18 @@ def worst(found: Results, exact: Results, moves: Results) -> tuple[float, str]:
     return most, place
 
 
-def compare(net: Network, samples: tuple[Array, Array, Array | None], how: tuple[Optimizer, Any]) -> tuple[float, str]:
+def compare(
+    net: Network, samples: tuple[Array, Array, Array | None], optimizers: tuple[Optimizer, Any]
+) -> tuple[float, str]:
     """See worst. A kink may be the reason for what is too far off: more and larger errors in the reference show it."""
     x, *others = samples
-    exact = results_of(reference.Network.from_net(net), x, *others, fresh(how[1]))
+    exact = results_of(reference.Network.from_net(net), x, *others, fresh(optimizers[1]))
     off, place = 0.0, ""
     with np.errstate(all="ignore"):
         for tries, scale in ((3, 1.0), (20, 1.0), (40, 8.0)):
             twin = net.copy()
-            moves = spread(net, x, others, how[1], exact, tries, scale)
-            off, place = worst(results_of(twin, x, *others, how[0]), exact, moves)
+            moves = spread(net, x, others, optimizers[1], exact, tries, scale)
+            off, place = worst(results_of(twin, x, *others, optimizers[0]), exact, moves)
             if off <= 1:
                 break
     return off, place
@@ -286,15 +288,15 @@ def by_four_steps(net: Network, x: Array, y: Array, weights: Array | None, batch
 # ---- all of it ------------------------------------------------------------------------------------------------------
 
 
-def fault_of(draw: random.Random, told: list[str]) -> str | None:
+def fault_of(draw: random.Random, description: list[str]) -> str | None:
     """Draws a network and tries it; what is wrong, None if nothing. told: the network, and how it is trained."""
     text, _ = random_network(draw)
     seed, n = draw.randrange(1 << 32), draw.choice([2, 3, 8, 17, draw.randint(2, 70)])
-    told.append(text)
+    description.append(text)
     net = Network(text, seed=seed)
     samples, optimizers = random_samples(draw, net, n), random_optimizer(draw)
     given = ", ".join(f"{name}={value}" for name, value in vars(optimizers[0]).items() if value is not None)
-    told.append(f"{n} samples, {optimizers[0].kind}({given})")
+    description.append(f"{n} samples, {optimizers[0].kind}({given})")
     kernels.set_cpu(draw.choice(kernels.cpu_tables()))
     off, place = compare(net, samples, optimizers)
     kernels.set_cpu(None)
@@ -311,14 +313,14 @@ def main() -> int:
     case = 0
     seen: set[str] = set()
     while not part.is_over() or part.only:
-        name, told = part.only or str(case), list[str]()
+        name, description = part.only or str(case), list[str]()
         try:
-            why = fault_of(part.random(name), told)
+            why = fault_of(part.random(name), description)
         except Exception:
             why = last_line()
         if why:
-            part.finding(name, f"{why}; {', '.join(told)}")
-        seen |= {word.partition("(")[0] for word in told[0].replace("residual(", "residual ").split()}
+            part.finding(name, f"{why}; {', '.join(description)}")
+        seen |= {word.partition("(")[0] for word in description[0].replace("residual(", "residual ").split()}
         case += 1
         if part.only:
             break

@@ -32,17 +32,17 @@ def test_figures(model: pynet.Network) -> None:
     digits = data.load("digits")
     for on, x, y in (("test", digits.x_test, digits.y_test), ("train", digits.x_train, digits.y_train)):
         report = found("--on", on)
-        p, answers = model.predict_proba(x), model.predict(x)
-        assert report["accuracy"] == (answers == y).mean()
-        assert (report["samples"], report["correct"]) == (len(y), (answers == y).sum())
+        p, predicted = model.predict_proba(x), model.predict(x)
+        assert report["accuracy"] == (predicted == y).mean()
+        assert (report["samples"], report["correct"]) == (len(y), (predicted == y).sum())
         assert report["loss"] == pytest.approx(-np.log(p[np.arange(len(y)), y]).mean(), rel=1e-5)
         assert report["confidence"] == pytest.approx(p.max(axis=1).mean())
         for c, row in enumerate(report["classes"]):
             assert row["name"] == str(c)
-            assert row["recall"] == pytest.approx((answers == y)[y == c].mean())
-            if (answers == c).any():
-                assert row["precision"] == pytest.approx((answers == y)[answers == c].mean())
-        assert report["confusion"][3][5] == ((y == 3) & (answers == 5)).sum()
+            assert row["recall"] == pytest.approx((predicted == y)[y == c].mean())
+            if (predicted == c).any():
+                assert row["precision"] == pytest.approx((predicted == y)[predicted == c].mean())
+        assert report["confusion"][3][5] == ((y == 3) & (predicted == 5)).sum()
         assert report["calibration_error"] == pytest.approx(by_intervals(p, y))
 
 

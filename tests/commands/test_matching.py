@@ -211,8 +211,8 @@ def test_pixels_of_16_levels_are_noticed(folder: Path) -> None:
     found = measured(*DIGITS, "--model", "sixteen.safetensors")  # bytes, of which is known that 255 is white
     assert found["accuracy"] > 0.8
     net = pynet.load("sixteen.safetensors")
-    answers = [found.prediction for found in pynet.inference.predictions(net, [("", x) for x in digits.x_test], 1.0)]
-    assert np.mean([answer == str(y) for answer, y in zip(answers, digits.y_test, strict=True)]) == found["accuracy"]
+    predicted = [found.prediction for found in pynet.inference.predictions(net, [("", x) for x in digits.x_test], 1.0)]
+    assert np.mean([label == str(y) for label, y in zip(predicted, digits.y_test, strict=True)]) == found["accuracy"]
     train(*DIGITS, "--epochs", "2")
     one_line(
         run("--model", "digits.safetensors", "--data", "sixteen.csv", command=evaluate),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pynet import Network
-from pynet.commands.presets import LEAST_STEPS, PRESETS, layers_for
+from pynet.commands.presets import MIN_STEPS, PRESETS, layers_for
 from pynet.commands.train_options import parse
 
 
@@ -43,8 +43,8 @@ def test_presets_carry_over_to_the_small_digits(name: str, least: float) -> None
 def test_few_samples_get_more_epochs() -> None:
     fast = PRESETS["fast"]
     assert fast.epochs_for(60_000, 128) == fast.epochs
-    assert fast.epochs_for(1_280, 128) == LEAST_STEPS / 10
-    assert fast.epochs_for(0, 128) == LEAST_STEPS
+    assert fast.epochs_for(1_280, 128) == MIN_STEPS / 10
+    assert fast.epochs_for(0, 128) == MIN_STEPS
 
 
 def test_single_options_override() -> None:

@@ -137,10 +137,10 @@ def test_facts_in_the_model() -> None:
 
 
 def test_progress_bar_on_a_terminal_only() -> None:
-    for options, wanted in (((), True), (("--quiet",), False), (("--json",), False)):
+    for options, expected in (((), True), (("--quiet",), False), (("--json",), False)):
         with terminal() as shown:
             end(start(*FEW, *options, stderr=shown.end))
-            assert (b"epoch 2/2" in shown.printed()) == wanted
+            assert (b"epoch 2/2" in shown.printed()) == expected
 
 
 def test_history(folder: Path) -> None:
@@ -262,23 +262,23 @@ def test_load_goes_on() -> None:
 
 
 def test_load_goes_on_as_the_model_was_trained() -> None:
-    how = ("--optimizer", "adam", "--lr", "0.002", "--beta1", "0.8", "--weight-decay", "0.01", "--clip-norm", "5")
+    adam = ("--optimizer", "adam", "--lr", "0.002", "--beta1", "0.8", "--weight-decay", "0.01", "--clip-norm", "5")
     others = ("--batch-size", "32", "--schedule", "cosine(final=0.1)", "--augment", "shift=1")
-    assert run(*FEW, *how, *others).status == 0
+    assert run(*FEW, *adam, *others).status == 0
     first = pynet.load("digits.safetensors")
     on = ("--load", "digits.safetensors", "--epochs", "1", "--save", "a.safetensors")
-    said = run(*on)
-    assert (said.status, said.err) == (0, "")
+    again = run(*on)
+    assert (again.status, again.err) == (0, "")
     assert re.search(
         r"^training  1 epochs, batches of 32, adam, learning rate 0\.002, schedule cosine\(final=0\.1\), "
         r"augmentation shift=1, .*\n          as the model was trained before: --batch-size=32 "
         r"'--schedule=cosine\(final=0\.1\)' --augment=shift=1 --optimizer=adam --lr=0\.002 --beta1=0\.8 "
         r"--weight-decay=0\.01 --clip-norm=5\.0$",
-        said.out,
+        again.out,
         re.M,
     )
     went_on = pynet.load("a.safetensors")
-    assert run(*on, *DIGITS, *how, *others).status == 0
+    assert run(*on, *DIGITS, *adam, *others).status == 0
     assert pynet.load("a.safetensors").weights_sha256() == went_on.weights_sha256()
     names = ("optimizer", "learning_rate", "optimizer_options", "batch_size", "schedule", "augment")
     assert {name: went_on.meta[name] for name in names} == {name: first.meta[name] for name in names}

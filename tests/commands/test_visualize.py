@@ -23,7 +23,7 @@ def test_everything(folder: Path) -> None:
     assert run(*FEW).status == 0
     done = run("--out", "pictures", command=visualize)
     assert (done.status, done.err) == (0, "")
-    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "saliency", "looks", "noise", "temperatures"]
+    kinds = ["curves", "weights", "samples", "confusion", "mistakes", "saliency", "preferred", "noise", "temperatures"]
     assert re.findall(r"^pictures/digits-(\w+)\.png  \S", done.out, re.M) == kinds
     assert "no boundary: the samples have 64 numbers" in done.out
     assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(f"digits-{kind}.png" for kind in kinds)
@@ -32,10 +32,10 @@ def test_everything(folder: Path) -> None:
 def test_chosen_ones(folder: Path) -> None:
     assert run(*FEW, "--history", "a.csv").status == 0
     assert run(*FEW, "--history", "b.json", "--lr", "0.01").status == 0
-    done = run("looks", "weights", "--layer", "2", "--units", "0,5", "--format", "svg", command=visualize)
+    done = run("preferred", "weights", "--layer", "2", "--units", "0,5", "--format", "svg", command=visualize)
     assert (done.status, done.out.count("\n")) == (0, 2)
     assert done.out.startswith(
-        "digits-figures/digits-looks-layer-2-units-0-5.svg  what layer 2, dense(64), looks for\n"
+        "digits-figures/digits-preferred-layer-2-units-0-5.svg  preferred inputs of layer 2, dense(64)\n"
         "digits-figures/digits-weights-layer-2.svg  weights of layer 2"
     )
     assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-figures/a-curves.png")
@@ -130,7 +130,7 @@ def test_what_visualize_refuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     one_line(
         run("temperatures", "--sample", "355", *DIGITS, command=visualize), 2, "355 is not accepted; accepted: 0 to 354"
     )
-    one_line(run("looks", "--layer", "5", command=visualize), 1, "layer is 5")
+    one_line(run("preferred", "--layer", "5", command=visualize), 1, "layer is 5")
     Path("file").touch()
     one_line(run("weights", "--out", "file", command=visualize), 1, "file")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
@@ -159,8 +159,8 @@ def test_train_draws_beside_the_model(folder: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_pictures_replace_pictures_of_pynet_alone(model: pynet.Network, suffix: str) -> None:
-    drawn, other = Path(f"digits-figures/digits-weights.{suffix}"), Path(f"digits-figures/digits-looks.{suffix}")
-    what = ("weights", "looks", "--format", suffix)
+    drawn, other = Path(f"digits-figures/digits-weights.{suffix}"), Path(f"digits-figures/digits-preferred.{suffix}")
+    what = ("weights", "preferred", "--format", suffix)
     assert run(*what, command=visualize).status == 0
     other.write_bytes(b"somebody's own")
     done = run(*what, command=visualize)

@@ -110,19 +110,19 @@ def test_each_sample_and_step_is_another() -> None:
 # ---- in training ----
 
 
-def weights(spec: str, road: str, x: np.ndarray, batch_size: int = 50, augment: Augment | None = SOME) -> str:
+def weights(spec: str, api: str, x: np.ndarray, batch_size: int = 50, augment: Augment | None = SOME) -> str:
     y = np.arange(len(x)) % Network(spec).out_shape[0]
     net, optimizer = Network(spec, seed=3), pynet.SGD()
-    if road == "fit":
+    if api == "fit":
         net.fit(x, y, epochs=2, batch_size=batch_size, optimizer=optimizer, augment=augment)
         return net.weights_sha256()
     for epoch in range(2):
-        for batch, answers in pynet.data.batches(x, y, batch_size, seed=3, epoch=epoch):
-            if road == "train_step":
-                net.train_step(batch, answers, optimizer, augment=augment)
+        for batch, targets in pynet.data.batches(x, y, batch_size, seed=3, epoch=epoch):
+            if api == "train_step":
+                net.train_step(batch, targets, optimizer, augment=augment)
             else:
                 net.forward(batch, augment=augment)
-                net.loss(answers)
+                net.loss(targets)
                 net.backward()
                 net.update(optimizer)
     return net.weights_sha256()
@@ -130,10 +130,10 @@ def weights(spec: str, road: str, x: np.ndarray, batch_size: int = 50, augment: 
 
 @pytest.mark.parametrize("batch_size", [50, 100])  # a large batch of inputs is gathered twice, piece by piece
 @pytest.mark.parametrize("spec", [CONV, DENSE, COLOUR])
-def test_same_bits_by_every_road_and_number_of_threads(spec: str, batch_size: int) -> None:
+def test_same_bits_by_every_api_and_number_of_threads(spec: str, batch_size: int) -> None:
     shape = (3, 9, 7) if spec == COLOUR else (28, 28)
     x = pictures(210, *shape)
-    found = {weights(spec, road, x, batch_size) for road in ("train_step", "four steps")}
+    found = {weights(spec, api, x, batch_size) for api in ("train_step", "four steps")}
     for threads in (1, 2, 3, 4, 8):
         kernels.set_threads(threads)
         found.add(weights(spec, "fit", x, batch_size))

@@ -198,7 +198,7 @@ def test_many_savers_and_a_reader(tmp_path: Path) -> None:
     """Whoever reads meanwhile sees one whole model or another."""
     path = tmp_path / "m"
     nets = [make_net("input(50) dense(50)", seed) for seed in range(4)]
-    wanted = {net.seed: net.weights_sha256() for net in nets}
+    expected = {net.seed: net.weights_sha256() for net in nets}
     nets[0].save(path)
     errors: list[Exception] = []
 
@@ -215,7 +215,7 @@ def test_many_savers_and_a_reader(tmp_path: Path) -> None:
     reads = 0
     while reads < 20 or any(saver.is_alive() for saver in savers):
         net = pynet.load(path)
-        assert net.weights_sha256() == wanted[net.seed]
+        assert net.weights_sha256() == expected[net.seed]
         reads += 1
     for saver in savers:
         saver.join()

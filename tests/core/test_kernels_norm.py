@@ -25,8 +25,8 @@ def leaky_relu(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
 def gelu(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
     x, dy = floats(rng, m, n, scale=3), floats(rng, m, n)
     # the argument of the exponential is rounded: relative error x^2 U in the tail, which is there below 0 alone
-    share = 5e-7 + 2 * U * x.astype(np.float64) ** 2 * (x < 0)
-    yield kernels.gelu(x), reference.gelu(x), share * abs(reference.gelu(x))
+    relative = 5e-7 + 2 * U * x.astype(np.float64) ** 2 * (x < 0)
+    yield kernels.gelu(x), reference.gelu(x), relative * abs(reference.gelu(x))
     yield kernels.gelu_grad(dy, x), reference.gelu_grad(dy, x), 2e-6 * abs(dy)
 
 
@@ -115,8 +115,8 @@ def test_dropout_is_the_mask_whatever_passes_through() -> None:
 def test_dropout_is_fair_and_independent() -> None:
     """Shares within 4.5 standard deviations: by row, by column, of neighbours, of masks that differ in one thing."""
     first = masks(m=400)
-    for shares, n in ((first.mean(), first.size), (first.mean(axis=0), 400), (first.mean(axis=1), 500)):
-        assert (abs(shares - 0.7) < 4.5 * np.sqrt(0.21 / n)).all()
+    for fractions, n in ((first.mean(), first.size), (first.mean(axis=0), 400), (first.mean(axis=1), 500)):
+        assert (abs(fractions - 0.7) < 4.5 * np.sqrt(0.21 / n)).all()
     others = [masks(m=400, **change) for change in ({"seed": 2}, {"layer": 3}, {"step": 4})]
     others += [np.roll(first, 1, axis) for axis in (0, 1)]
     for other in others:

@@ -101,7 +101,7 @@ def test_gradients_against_finite_differences(spec: str) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_same_bits_by_every_road(spec: str) -> None:
+def test_same_bits_by_every_api(spec: str) -> None:
     x, y = samples(Network(spec), 90)
     found = set()
     for name in kernels.cpu_tables():
@@ -199,8 +199,8 @@ def test_statistics_are_no_parameters() -> None:
     net.layers[0].running_var = np.full(3, 4.0)
     before = net.layers[0].running_mean.copy()
     net.update(pynet.Adam(weight_decay=0.1, decay_all=True))
-    share = np.float32(0.1)
-    assert_allclose(net.layers[0].running_mean, before + share * (x.mean(axis=0) - before), rtol=1e-5, atol=1e-7)
+    fraction = np.float32(0.1)
+    assert_allclose(net.layers[0].running_mean, before + fraction * (x.mean(axis=0) - before), rtol=1e-5, atol=1e-7)
 
 
 def test_inference_goes_by_the_running_statistics_and_drops_nothing() -> None:
@@ -339,5 +339,5 @@ def test_numbers_come_back_as_they_were() -> None:
 def test_residuals_that_cannot_add(text: str, inside: str) -> None:
     with pytest.raises(ValueError) as caught:
         Network(f"input(2,8,6) {text}")
-    wanted = f"column 14: layer 0, residual, cannot add its input (2,8,6) to what is inside, {inside}"
-    assert str(caught.value) == wanted
+    expected = f"column 14: layer 0, residual, cannot add its input (2,8,6) to what is inside, {inside}"
+    assert str(caught.value) == expected

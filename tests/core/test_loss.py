@@ -22,13 +22,13 @@ def samples(spec: str, n: int = 20, seed: int = 0) -> tuple[Array, Array]:
     """Numbers, and answers that suit the loss."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 6)).astype(np.float32)
-    answers = {
+    targets = {
         SMOOTH: rng.integers(0, 4, n),
         SINGLE: rng.integers(0, 2, n),
         SEVERAL: rng.random((n, 3)).astype(np.float32),
         SQUARED: rng.normal(size=(n, 3)).astype(np.float32),
     }
-    return x, answers[spec]
+    return x, targets[spec]
 
 
 each_loss = pytest.mark.parametrize("spec", [SMOOTH, SINGLE, SEVERAL, SQUARED])
@@ -56,7 +56,7 @@ def test_gradients(spec: str) -> None:
 
 
 @each_loss
-def test_every_road_gives_the_same_bits(spec: str) -> None:
+def test_every_api_gives_the_same_bits(spec: str) -> None:
     x, y = samples(spec, 40)
     weight = np.random.default_rng(0).random(40).astype(np.float32)
     nets = [Network(spec, seed=1) for _ in range(3)]

@@ -226,7 +226,7 @@ def test_gradients_are_slopes_of_the_loss(spec: str) -> None:
 
 # ---- one result by every road ----
 
-Road = Callable[[Network, Array, Array], None]
+Api = Callable[[Network, Array, Array], None]
 
 
 def by_hand(net: Network, x: Array, y: Array) -> None:
@@ -240,26 +240,26 @@ def by_train_step(net: Network, x: Array, y: Array) -> None:
     net.train_step(x, y, SGD(0.3))
 
 
-def trained(spec: str, road: Road | None, zeros: float, kind: str = "labels") -> str:
+def trained(spec: str, api: Api | None, zeros: float, kind: str = "labels") -> str:
     """SHA-256 of the weights after two epochs of 101 samples in batches of at most 32: 26 and three of 25."""
     net = Network(spec, seed=1)
     x, y = samples(net, 101, zeros)
     x[50:70] |= 1  # samples without zeros among others
     if kind == "rows":
         y = data.one_hot(y, net.out_shape[0]) if net.out_shape[0] > 1 else y[:, None]
-    if road is None:
+    if api is None:
         net.fit(x, y, epochs=2, batch_size=32, optimizer=SGD(0.3), seed=9)
     else:
         for epoch in range(2):
             for batch in data.batches(x, y, 32, seed=9, epoch=epoch):
-                road(net, *batch)
+                api(net, *batch)
     assert net.weights_sha256() != Network(spec, seed=1).weights_sha256()
     return net.weights_sha256()
 
 
 @pytest.mark.parametrize("zeros", [0, 0.6, 0.95])
 @pytest.mark.parametrize("spec", SPECS)
-def test_every_road_gives_the_same_bits(table: str, spec: str, zeros: float) -> None:
+def test_every_api_gives_the_same_bits(table: str, spec: str, zeros: float) -> None:
     expected = trained(spec, None, zeros)
     assert trained(spec, by_hand, zeros) == expected
     assert trained(spec, by_train_step, zeros) == expected

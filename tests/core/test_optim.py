@@ -76,11 +76,11 @@ def in_float64(optimizer: Optimizer) -> reference.Optimizer:
 @pytest.mark.parametrize(("spec", "zeros"), [(SPEC, 0), (SPEC, 0.8), (LAYERS, 0.5)], ids=["dense", "zeros", "layers"])
 def test_steps_against_the_reference(table: str, optimizer: Optimizer, spec: str, zeros: float) -> None:
     net = Network(spec, seed=2)
-    twin, how = reference.Network.from_net(net), in_float64(optimizer)
+    twin, optimizer64 = reference.Network.from_net(net), in_float64(optimizer)
     start = {key: tensor.copy() for key, tensor in net.tensors.items()}
     for step in range(12):
         x, y = samples(net, 20, step, zeros)
-        twin.train_step(x, y, how)
+        twin.train_step(x, y, optimizer64)
         net.train_step(x, y, optimizer)
     for key, expected in twin.parameters().items():
         tensor = net.tensors[key]
@@ -103,7 +103,7 @@ def test_a_weight_without_input_goes_on_by_itself() -> None:
     assert_allclose(net.layers[0].W[0], before - 0.1 * 0.5 * velocity, rtol=1e-6)
 
 
-def roads(spec: str, optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Array]]]:
+def results_of_each_api(spec: str, optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Array]]]:
     """SHA-256 of the weights, and what the optimizer remembers, of three batches of different sizes, by every road."""
     nets = [Network(spec, seed=1) for _ in range(3)]
     x, y = samples(nets[0], 100)
@@ -128,13 +128,13 @@ def roads(spec: str, optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Arra
     [(WIDE, o) for o in OPTIMIZERS] + [(LAYERS, o) for o in OPTIMIZERS if o.clip_norm],
     ids=lambda value: name(value) if isinstance(value, Optimizer) else "layers" if value == LAYERS else "wide",
 )
-def test_every_road_and_every_number_of_threads_give_the_same_bits(spec: str, optimizer: Optimizer) -> None:
+def test_every_api_and_every_number_of_threads_give_the_same_bits(spec: str, optimizer: Optimizer) -> None:
     found: dict[bool, list[tuple[str, dict[str, Array]]]] = {True: [], False: []}
     for table in kernels.cpu_tables():
         kernels.set_cpu(table)
         for threads in (1, 2, 3, 4, 8):
             kernels.set_threads(threads)
-            found[table == "portable"] += roads(spec, optimizer)
+            found[table == "portable"] += results_of_each_api(spec, optimizer)
     kernels.set_cpu(None)
     for results in found.values():
         for sha256, state in results:

@@ -36,7 +36,7 @@ BLANKS = st.text(" \t\n\r\f\v", max_size=3)
 @st.composite
 def dressed_up(draw: st.DrawFn, text: str) -> str:
     """The same network written otherwise: more blanks, empty parentheses, names where they may be left out."""
-    said = ""
+    rewritten = ""
     for word in text.split():
         name, _, rest = word.partition("(")
         arguments = rest.rstrip(")").split(",") if rest else []
@@ -51,12 +51,12 @@ def dressed_up(draw: st.DrawFn, text: str) -> str:
         parts = [
             draw(BLANKS) + part.replace("=", f"{draw(BLANKS)}={draw(BLANKS)}") + draw(BLANKS) for part in arguments
         ]
-        said += draw(BLANKS) + name
-        said += f"({','.join(parts)})" if parts else draw(st.sampled_from([" ", "()", "( )"]))
+        rewritten += draw(BLANKS) + name
+        rewritten += f"({','.join(parts)})" if parts else draw(st.sampled_from([" ", "()", "( )"]))
     if not text.endswith("loss(mse)"):
         usual = "cross_entropy" if text.endswith("softmax") else "mse"
-        said += draw(st.sampled_from(["", f" loss({usual})", f"loss(name={usual})"]))
-    return said + draw(BLANKS)
+        rewritten += draw(st.sampled_from(["", f" loss({usual})", f"loss(name={usual})"]))
+    return rewritten + draw(BLANKS)
 
 
 @given(st.data())
@@ -149,8 +149,8 @@ def test_initialisation(init: str, deviation: float) -> None:
 def test_initialisation_left_unsaid() -> None:
     net = Network("input(50) dense(40) relu dense(40) sigmoid dense(40) dense(40) softmax", seed=5)
     words = "dense(40,init=he) relu dense(40,init=xavier) sigmoid dense(40,init=xavier) dense(40,init=xavier) softmax"
-    said = Network("input(50) " + words, seed=5)
-    assert net.weights_sha256() == said.weights_sha256()
+    rewritten = Network("input(50) " + words, seed=5)
+    assert net.weights_sha256() == rewritten.weights_sha256()
     assert not np.array_equal(net.layers[2].W, net.layers[4].W)
 
 

@@ -353,19 +353,19 @@ def test_the_good_file_is_good(kind: str, tmp_path: Path) -> None:
 def test_damaged_bytes(kind: str, draw: st.DataObject) -> None:
     content = bytearray(good_file(kind))
     for _ in range(draw.draw(st.integers(1, 3))):
-        how = draw.draw(st.sampled_from(["flip", "set", "truncate", "extend", "insert", "remove"]))
+        change = draw.draw(st.sampled_from(["flip", "set", "truncate", "extend", "insert", "remove"]))
         i = draw.draw(st.integers(0, max(len(content) - 1, 0)))
-        if how == "flip" and content:
+        if change == "flip" and content:
             content[i] ^= 1 << draw.draw(st.integers(0, 7))
-        elif how == "set" and content:
+        elif change == "set" and content:
             content[i] = draw.draw(st.sampled_from([0, 1, 10, 13, 34, 44, 45, 46, 48, 57, 127, 128, 255]))
-        elif how == "truncate":
+        elif change == "truncate":
             del content[i:]
-        elif how == "extend":
+        elif change == "extend":
             content += draw.draw(st.binary(min_size=1, max_size=20))
-        elif how == "insert":
+        elif change == "insert":
             content[i:i] = draw.draw(st.binary(min_size=1, max_size=4))
-        elif how == "remove":
+        elif change == "remove":
             del content[i : i + 4]
     load_or_refuse(kind, bytes(content))
 

@@ -20,8 +20,8 @@ ROOT = Path(data.__file__).parent.parent
 
 def assert_same(found: Dataset, arrays: tuple[Array, ...] = ARRAYS) -> None:
     assert_sound(found)
-    for got, wanted in zip((found.x_train, found.y_train, found.x_test, found.y_test), arrays, strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    for got, expected in zip((found.x_train, found.y_train, found.x_test, found.y_test), arrays, strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 # ---- the built-in digits ---------------------------------------------------------------------------------------------
@@ -360,19 +360,19 @@ def test_labels_without_names_count_them(tmp_path: Path) -> None:
         digits.with_classes([f"number {i}" for i in range(10)])
 
 
-def test_undivided(tmp_path: Path) -> None:
+def test_without_a_test_set(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(csv_text())
     whole, found = data.load(path, divide=False), data.load(path)
     assert (len(whole.x_train), len(whole.x_test)) == (0, 12)
-    assert_same(whole.divided(), (found.x_train, found.y_train, found.x_test, found.y_test))
-    assert whole.undivided == found.undivided != ""
-    assert whole.divided().source == found.source
+    assert_same(whole.with_test_set(), (found.x_train, found.y_train, found.x_test, found.y_test))
+    assert whole.samples_sha256 == found.samples_sha256 != ""
+    assert whole.with_test_set().source == found.source
     path.write_text(csv_text().replace("255", "254", 1))
-    assert data.load(path, divide=False).undivided != whole.undivided
+    assert data.load(path, divide=False).samples_sha256 != whole.samples_sha256
     path.write_text("0,1\n1,200\n")  # no class with two samples
     assert len(data.load(path, divide=False).y_test) == 2
-    assert data.load(write_npz(tmp_path / "b.npz"), divide=False).undivided == ""
+    assert data.load(write_npz(tmp_path / "b.npz"), divide=False).samples_sha256 == ""
 
 
 # ---- split, one_hot, batches -----------------------------------------------------------------------------------------

@@ -55,14 +55,14 @@ class Mirror:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.responses: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
         mirror = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 name = self.path.rsplit("/", 1)[1]
                 mirror.asked.append(name)
-                mirror.answers.get(name, mirror.send(dict(zip(FILES, PACKED, strict=True))[name]))(self)
+                mirror.responses.get(name, mirror.send(dict(zip(FILES, PACKED, strict=True))[name]))(self)
 
             def log_message(self, *_: object) -> None:
                 """Says nothing."""
@@ -75,13 +75,13 @@ class Mirror:
 
     @staticmethod
     def send(content: bytes, status: int = 200, promise: int | None = None) -> Callable[[BaseHTTPRequestHandler], None]:
-        def answer(request: BaseHTTPRequestHandler) -> None:
+        def response(request: BaseHTTPRequestHandler) -> None:
             request.send_response(status)
             request.send_header("Content-Length", str(len(content) if promise is None else promise))
             request.end_headers()
             request.wfile.write(content)
 
-        return answer
+        return response
 
 
 @pytest.fixture
@@ -141,13 +141,13 @@ def test_fashion_mnist(tmp_path: Path, mirrors: list[Mirror]) -> None:
 
 def test_recompressed_mirror_is_taken(tmp_path: Path, mirrors: list[Mirror]) -> None:
     other = gzip.compress(CONTENT[0], 1, mtime=5)
-    mirrors[0].answers[IMAGES] = Mirror.send(other)
+    mirrors[0].responses[IMAGES] = Mirror.send(other)
     assert_small(data.load("mnist"))
     assert (tmp_path / "cache/mnist" / IMAGES).read_bytes() == other
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         Mirror.send(b"gone", 404),
         Mirror.send(b"<html>log in first</html>"),
@@ -160,9 +160,9 @@ def test_recompressed_mirror_is_taken(tmp_path: Path, mirrors: list[Mirror]) -> 
     ],
 )
 def test_the_next_mirror_helps(
-    tmp_path: Path, mirrors: list[Mirror], answer: Callable[[BaseHTTPRequestHandler], None]
+    tmp_path: Path, mirrors: list[Mirror], response: Callable[[BaseHTTPRequestHandler], None]
 ) -> None:
-    mirrors[0].answers[IMAGES] = answer
+    mirrors[0].responses[IMAGES] = response
     assert_small(data.load("mnist"))
     assert mirrors[0].asked == [IMAGES]
     assert mirrors[1].asked == FILES  # which then goes on with the rest
@@ -170,8 +170,8 @@ def test_the_next_mirror_helps(
 
 
 def test_no_mirror_helps(tmp_path: Path, mirrors: list[Mirror]) -> None:
-    mirrors[0].answers[FILES[1]] = Mirror.send(b"gone", 404)
-    mirrors[1].answers[FILES[1]] = Mirror.send(gzip.compress(idx_bytes(X_TRAIN)))
+    mirrors[0].responses[FILES[1]] = Mirror.send(b"gone", 404)
+    mirrors[1].responses[FILES[1]] = Mirror.send(gzip.compress(idx_bytes(X_TRAIN)))
     with pytest.raises(DataError) as caught:
         data.load("mnist")
     message = str(caught.value)
@@ -187,7 +187,7 @@ def test_no_mirror_helps(tmp_path: Path, mirrors: list[Mirror]) -> None:
 def test_endless_mirror(mirrors: list[Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "MOST_BYTES", 1000)
     for mirror in mirrors:
-        mirror.answers[IMAGES] = Mirror.send(bytes(5000))
+        mirror.responses[IMAGES] = Mirror.send(bytes(5000))
     with pytest.raises(UnavailableError, match="sends more than 1000 bytes"):
         data.load("mnist")
 
@@ -422,18 +422,18 @@ def test_default_with_silent_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_default_with_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real clock: nobody waits for the answer."""
-    answer, answered = threading.Event(), threading.Event()
+    response, request_ended = threading.Event(), threading.Event()
 
     def lookup(*_: object, **__: object) -> None:
-        answer.wait(60)
-        answered.set()
+        response.wait(60)
+        request_ended.set()
         raise socket.gaierror(socket.EAI_AGAIN, "no name server")
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     use(monkeypatch, "http://pynet.invalid/")
     assert_digits(0.3)
-    assert not answered.is_set()
-    answer.set()
+    assert not request_ended.is_set()
+    response.set()
 
 
 def test_default_after_one_dead_mirror(monkeypatch: pytest.MonkeyPatch, clock: Clock, mirrors: list[Mirror]) -> None:
@@ -467,8 +467,8 @@ def test_the_real_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_known(monkeypatch: pytest.MonkeyPatch, name: str, contents: int) -> None:
     monkeypatch.undo()
     known = download.SETS[name]
-    assert (len(known.packed), len(known.content)) == (4, contents)
-    assert all(len(digest) == 64 and int(digest, 16) for digest in known.packed + known.content)
+    assert (len(known.gz_sha256), len(known.content_sha256)) == (4, contents)
+    assert all(len(digest) == 64 and int(digest, 16) for digest in known.gz_sha256 + known.content_sha256)
     assert len(known.classes) == 10
     assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in download.MIRRORS[name])
     assert download.MIRRORS[name]

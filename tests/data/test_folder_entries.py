@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, to which files of this moment are good enough."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(folders, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(folders, "RACY", -1.0)
+    monkeypatch.setattr(folders, "MIN_AGE", -1.0)
     return tmp_path / "cache"
 
 

@@ -34,7 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, to which files of this moment are good enough."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(folders, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(folders, "RACY", -1.0)
+    monkeypatch.setattr(folders, "MIN_AGE", -1.0)
     return tmp_path / "cache" / "pictures"
 
 
@@ -205,7 +205,7 @@ def test_order_of_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "shape"),
+    ("preparation", "shape"),
     [
         (Preparation(16, 16), (16, 16)),
         (Preparation(32, 32, color=True), (3, 32, 32)),
@@ -213,11 +213,11 @@ def test_order_of_classes(tmp_path: Path) -> None:
         (Preparation(12, 12, color=True, style=None), (3, 12, 12)),
     ],
 )
-def test_preparations(shapes: Path, wanted: Preparation, shape: tuple[int, ...]) -> None:
-    found = data.load(shapes, wanted)
+def test_preparations(shapes: Path, preparation: Preparation, shape: tuple[int, ...]) -> None:
+    found = data.load(shapes, preparation)
     assert found.x_train.shape[1:] == shape
     assert found.x_train.dtype == np.uint8
-    assert found.pictures == wanted
+    assert found.pictures == preparation
 
 
 def test_bad_files_are_left_out_and_counted(shapes: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_damaged_cache_is_made_again(shapes: Path, cache: Path) -> None:
 
 
 def test_young_files_are_not_cached(shapes: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "RACY", 60.0)
+    monkeypatch.setattr(folders, "MIN_AGE", 60.0)
     data.load(shapes)
     assert not cache.exists()
 

@@ -64,16 +64,16 @@ def copies(tmp_path: Path) -> list[Path]:
 
 def assert_loads(folder: Path) -> None:
     found = data.load(folder.name)
-    for array, wanted in zip((found.x_train, found.y_train, found.x_test, found.y_test), ARRAYS, strict=True):
-        np.testing.assert_array_equal(array, wanted)
+    for array, expected in zip((found.x_train, found.y_train, found.x_test, found.y_test), ARRAYS, strict=True):
+        np.testing.assert_array_equal(array, expected)
     assert found.source == f"This from {folder}"
 
 
 def test_second_run_unpacks_nothing(folder: Path, tmp_path: Path, unpacks: Callable[[], int]) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    for wanted in (4, 0, 0):
+    for expected in (4, 0, 0):
         assert_loads(folder)
-        assert unpacks() == wanted
+        assert unpacks() == expected
     assert {path.read_bytes() for path in copies(tmp_path)} == {idx_bytes(array) for array in ARRAYS}
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 

@@ -65,7 +65,7 @@ TAKEN: list[tuple[Inputs, Array, type]] = [
 
 @pytest.mark.parametrize(("inputs", "x", "dtype"), TAKEN)
 def test_taken(inputs: Inputs, x: Array, dtype: type) -> None:
-    [found] = inputs.alike("new", x)
+    [found] = inputs.rescaled("new", x)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, x)
 
@@ -98,13 +98,13 @@ REFUSED: list[tuple[Inputs, Array]] = [
 @pytest.mark.parametrize(("inputs", "x"), REFUSED)
 def test_refused(inputs: Inputs, x: Array) -> None:
     with pytest.raises(DataError, match=f"^new has .*; the model was trained on {inputs}.*: scale them alike$"):
-        inputs.alike("new", x)
+        inputs.rescaled("new", x)
 
 
 def test_one_decision_for_all_parts() -> None:
     for parts in ((as_bytes(0, 9), as_bytes(0, 200)), (numbers(0, 200), numbers(0, 9))):
-        assert {part.dtype for part in BYTES.alike("new", *parts)} == {np.dtype(np.uint8)}
-    empty, full = BYTES.alike("new", numbers(1, 2)[:0], numbers(0, 90))
+        assert {part.dtype for part in BYTES.rescaled("new", *parts)} == {np.dtype(np.uint8)}
+    empty, full = BYTES.rescaled("new", numbers(1, 2)[:0], numbers(0, 90))
     assert (empty.dtype, empty.shape, full.dtype) == (np.uint8, (0, 2), np.uint8)
 
 

@@ -14,7 +14,7 @@ from helpers.memory import MB, REFUSED, taken
 
 from pynet import data
 from pynet._ffi import Array
-from pynet.data.csv import MOST_LINE
+from pynet.data.csv import MAX_LINE
 
 LOAD = """
 import sys, tempfile
@@ -54,10 +54,10 @@ def refused(path: Path, message: str, most: int = REFUSED) -> None:
         ("", " ", 100 * MB, "line 1 is longer than"),
         ("", "\0", 100 * MB, "line 1 is longer than"),
         ("", "1,\U0001f600", 10 * MB, "line 1 is longer than"),
-        ("1,2\n", ",", MOST_LINE, "line 2 has 2097153 fields, the lines before have 2"),
-        ("", "1,", MOST_LINE // 2, "line 1, field 1048577: ''"),
-        ("1", ",2", MOST_LINE // 2 - 1, "the first column holds 1 alone"),
-        ("x", ",x", MOST_LINE // 2 - 1, "no line with numbers"),
+        ("1,2\n", ",", MAX_LINE, "line 2 has 2097153 fields, the lines before have 2"),
+        ("", "1,", MAX_LINE // 2, "line 1, field 1048577: ''"),
+        ("1", ",2", MAX_LINE // 2 - 1, "the first column holds 1 alone"),
+        ("x", ",x", MAX_LINE // 2 - 1, "no line with numbers"),
         ("", "1,255\n", MB, "line 1000002, field 1: 'x'"),
     ],
 )
@@ -73,9 +73,9 @@ def test_csv(tmp_path: Path, start: str, piece: str, times: int, message: str) -
 
 
 def test_a_long_line_is_read(tmp_path: Path) -> None:
-    line = ",".join(["255"] * (MOST_LINE // 4 - 1))
+    line = ",".join(["255"] * (MAX_LINE // 4 - 1))
     (tmp_path / "a.csv").write_text(f"0,{line}\n" * 2 + f"1,{line}\n" * 2)
-    assert data.load(tmp_path / "a.csv").x_train.shape == (2, MOST_LINE // 4 - 1)
+    assert data.load(tmp_path / "a.csv").x_train.shape == (2, MAX_LINE // 4 - 1)
 
 
 @pytest.mark.parametrize("last", ["0.5", "256", "-1", "3"])

@@ -148,22 +148,22 @@ def test_confusion_is_the_matrix(net: pynet.Network, digits: data.Dataset) -> No
         j, i = text.get_position()
         written[int(i), int(j)] = int(text.get_text().replace(",", ""))
     assert_array_equal(written, report.confusion)
-    shares = np.ma.getdata(axes.images[0].get_array())
-    assert_allclose(shares, 100 * report.confusion / report.confusion.sum(axis=1, keepdims=True))
+    fractions = np.ma.getdata(axes.images[0].get_array())
+    assert_allclose(fractions, 100 * report.confusion / report.confusion.sum(axis=1, keepdims=True))
     assert_array_equal(np.ma.getmaskarray(axes.images[0].get_array()), np.eye(10, dtype=bool))
     assert figure.get_suptitle() == f"{report.correct} of 355 right"
 
 
 def test_mistakes_are_the_worst(net: pynet.Network, digits: data.Dataset) -> None:
     p = net.predict_proba(digits.x_test)
-    said = p.argmax(axis=1)
-    wrong = [i for i in range(len(p)) if said[i] != digits.y_test[i]]
+    predicted = p.argmax(axis=1)
+    wrong = [i for i in range(len(p)) if predicted[i] != digits.y_test[i]]
     wrong.sort(key=lambda i: -p[i].max())
     figure = drawn(figures.mistakes(net, digits.x_test, digits.y_test, most=6))
     for picture, title, i in zip(pictures(figure), titles(figure), wrong[:6], strict=True):
         assert_array_equal(picture, digits.x_test[i])
-        assert title == f"{digits.y_test[i]} taken for {said[i]}\n{100 * p[i].max():.2f} %, sample {i}"
-    right = said == digits.y_test
+        assert title == f"{digits.y_test[i]} taken for {predicted[i]}\n{100 * p[i].max():.2f} %, sample {i}"
+    right = predicted == digits.y_test
     assert figure.get_suptitle() == f"the 6 worst of {len(wrong)} mistakes in 355 samples"
     all_of_them = figures.mistakes(net, digits.x_test[wrong], digits.y_test[wrong], most=len(wrong))
     assert all_of_them.get_suptitle() == f"{len(wrong)} mistakes in {len(wrong)} samples, the worst first"
@@ -232,13 +232,15 @@ def test_the_axis_of_noise_runs_from_0_to_100(digits: data.Dataset) -> None:
 
 
 def test_temperatures_are_the_probabilities(net: pynet.Network, digits: data.Dataset) -> None:
-    figure = drawn(figures.temperatures(net, digits.x_test[7], at=(0.5, 2), truth=3))
+    figure = drawn(figures.temperatures(net, digits.x_test[7], at=(0.5, 2), label=3))
     assert_array_equal(pictures(figure)[0], digits.x_test[7])
     assert titles(figure) == [f"it is 3,\nthe network says {net.predict(digits.x_test[7:8])[0]}", *BOTH_TEMPERATURES]
     for axes, temperature in zip(figure.axes[1:], (0.5, 2), strict=True):
         p = 100 * net.predict_proba(digits.x_test[7:8], temperature)[0]
         assert_allclose([bar.get_width() for bar in axes.patches], p, rtol=1e-5)
-        assert [text.get_text() for text in axes.texts] == [f" {share:.1f}" for share in p]  # none looks forgotten
+        assert [text.get_text() for text in axes.texts] == [
+            f" {fraction:.1f}" for fraction in p
+        ]  # none looks forgotten
     many = pynet.Network("input(64) dense(60) softmax")
     figure = drawn(figures.temperatures(many, digits.x_test[7]))
     likeliest = np.argsort(-many.predict_proba(digits.x_test[7:8])[0])[:10]
@@ -255,7 +257,7 @@ def test_no_convolution(net: pynet.Network, digits: data.Dataset) -> None:
 
 
 def test_ascent_climbs(net: pynet.Network) -> None:
-    x = figures.ascend(net, 2, range(10))
+    x = figures.gradient_ascent(net, 2, range(10))
     assert (x.shape, x.dtype) == ((10, 64), np.float32)
     assert x.min() >= 0
     assert x.max() <= 1
@@ -264,23 +266,23 @@ def test_ascent_climbs(net: pynet.Network) -> None:
     climbed, grey = np.diag(outputs[:10]), np.diag(outputs[10:])
     assert (climbed > grey).all()
     assert (net.predict(x) == range(10)).all()
-    assert_array_equal(figures.ascend(net, 2, [3]), x[3:4])  # each on its own
-    figure = drawn(figures.looks_for(net))
+    assert_array_equal(figures.gradient_ascent(net, 2, [3]), x[3:4])  # each on its own
+    figure = drawn(figures.preferred_inputs(net))
     for unit, (picture, title) in enumerate(zip(pictures(figure), titles(figure), strict=True)):
         assert_array_equal(picture, x[unit].reshape(8, 8))
         assert title == f"{unit}: output {climbed[unit]:.1f}"
-    assert_array_equal(figures.ascend(net, 1, [4]), figures.ascend(net, 0, [4]))  # through the ReLU
+    assert_array_equal(figures.gradient_ascent(net, 1, [4]), figures.gradient_ascent(net, 0, [4]))  # through the ReLU
     for layer, units, message in ((9, [0], "layer is 9"), (2, [10], "unit is 10; layer 2 has 0 to 9")):
         with pytest.raises(ValueError, match=message):
-            figures.looks_for(net, layer=layer, units=units)
+            figures.preferred_inputs(net, layer=layer, units=units)
 
 
 def test_saliency_is_the_gradient_of_the_score(digits: data.Dataset) -> None:
     net = pynet.Network("input(1,8,8) conv(4,3) tanh dense(10) softmax", seed=3)
     x = digits.x_test[5].astype(np.float64) / 255
-    said = int(net.predict(digits.x_test[5:6])[0])
-    truth = (said + 1) % 10
-    figure = drawn(figures.saliency(net, digits.x_test[5], truth=truth))
+    predicted = int(net.predict(digits.x_test[5:6])[0])
+    label = (predicted + 1) % 10
+    figure = drawn(figures.saliency(net, digits.x_test[5], label=label))
     sample, magnitude, signed, magnitude_of_truth, signed_of_truth = pictures(figure)[:5]
     assert_array_equal(sample, digits.x_test[5])
 
@@ -292,12 +294,12 @@ def test_saliency_is_the_gradient_of_the_score(digits: data.Dataset) -> None:
 
     for place in ((0, 0), (3, 4), (7, 2)):  # the slope of the scores before the softmax, from their differences
         slope = (scores(place, 0.01) - scores(place, -0.01)) / 0.02
-        assert_allclose([signed[place], signed_of_truth[place]], slope[[said, truth]], atol=2e-3)
+        assert_allclose([signed[place], signed_of_truth[place]], slope[[predicted, label]], atol=2e-3)
     assert_array_equal(magnitude, abs(signed))
     assert_array_equal(magnitude_of_truth, abs(signed_of_truth))
-    assert figure.get_suptitle().startswith(f"why {said} (")
-    assert f"It is {truth} (" in figure.get_suptitle()
-    assert len(pictures(figures.saliency(net, digits.x_test[5], truth=said))) == 3
+    assert figure.get_suptitle().startswith(f"why {predicted} (")
+    assert f"It is {label} (" in figure.get_suptitle()
+    assert len(pictures(figures.saliency(net, digits.x_test[5], label=predicted))) == 3
 
 
 def test_saliency_of_colours_rows_and_single_outputs() -> None:
@@ -354,9 +356,9 @@ def test_boundary_is_where_the_answers_change() -> None:
 def test_layers_within_others() -> None:
     net = pynet.Network("input(30) dense(8) residual(dense(8) relu) relu dense(3) softmax")
     assert_array_equal(pictures(figures.weights(net, layer="1.0"))[0], net.layers[2].W.T)
-    assert_array_equal(figures.ascend(net, 2, [4]), figures.ascend(net, 1, [4]))
-    assert_array_equal(figures.ascend(net, "1.1", [4]), figures.ascend(net, "1.0", [4]))
-    drawn(figures.looks_for(net))
+    assert_array_equal(figures.gradient_ascent(net, 2, [4]), figures.gradient_ascent(net, 1, [4]))
+    assert_array_equal(figures.gradient_ascent(net, "1.1", [4]), figures.gradient_ascent(net, "1.0", [4]))
+    drawn(figures.preferred_inputs(net))
 
 
 @pytest.mark.parametrize(
@@ -383,7 +385,7 @@ def test_any_network(spec: str, classes: int) -> None:
         figures.samples(x[:6] / np.float32(255), y[:6], names, each=2),
         figures.confusion(matrix, names),
         figures.mistakes(net, x, y, names, most=5),
-        figures.looks_for(net, most=6),
+        figures.preferred_inputs(net, most=6),
         figures.noise(net, n=50, shown=3),
     ):
         drawn(figure)

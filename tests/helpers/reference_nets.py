@@ -29,10 +29,10 @@ def dense(n_in: int, n_out: int, seed: int = 0) -> Dense:
 
 def fake_net(*layers: tuple[str, str], loss: str = "cross_entropy", in_shape: tuple[int, ...] = (4,)) -> Any:
     """As much of a pynet.Network as from_net looks at, with float32 weights (n_in, 3)."""
-    described = [SimpleNamespace(path=path, kind=kind, in_shape=in_shape, out_shape=(3,)) for path, kind in layers]
+    as_optimizer = [SimpleNamespace(path=path, kind=kind, in_shape=in_shape, out_shape=(3,)) for path, kind in layers]
     n_in = math.prod(in_shape)
-    for layer in described:
+    for layer in as_optimizer:
         if layer.kind == "dense":
             weights = dense(n_in, 3).params
             layer.tensors, n_in = {name: w.astype(np.float32) for name, w in weights.items()}, 3
-    return SimpleNamespace(layers=described, loss_name=loss, label_smoothing=0.0, seed=0, updates=0)
+    return SimpleNamespace(layers=as_optimizer, loss_name=loss, label_smoothing=0.0, seed=0, updates=0)

@@ -12,7 +12,7 @@ from helpers.clusters import SPEC, X, Y
 from pynet import SGD, Network
 from pynet._ffi import ffi
 from pynet.training import batches, fit
-from pynet.training.batches import ArrayFeed, fingerprint
+from pynet.training.batches import ArrayBatches, fingerprint
 
 
 class Clock:
@@ -50,7 +50,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, step: float, n: int = 4000) -> list[i
     net: Any = FakeNet(clock, step)
     samples = Network(SPEC)._samples(np.zeros((2 * n, 6)), np.zeros(2 * n, int))
     stats = ffi.new("pn_stats *")
-    taken = list(ArrayFeed(net, samples, 2, 0).train(0, ffi.new("pn_optim *"), None, stats))
+    taken = list(ArrayBatches(net, samples, 2, 0).train(0, ffi.new("pn_optim *"), None, stats))
     assert (sum(taken), stats.steps, stats.samples) == (2 * n, n, 2 * n)
     assert sum(net.calls) == n
     return net.calls

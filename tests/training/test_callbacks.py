@@ -236,10 +236,10 @@ def after(epochs: int) -> str:
 def test_an_epoch_whose_metric_is_not_finite_is_never_the_best(values: list[float], epochs: int, best: int) -> None:
     with pytest.warns(
         RuntimeWarning, match=r"^epoch \d: val_metric is (nan|inf); early stopping never takes such"
-    ) as said:
+    ) as caught:
         net, history = fit_with_metric(values, mode="max")
-    assert len(said) == 1
-    assert said[0].filename == __file__
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert len(history.loss) == epochs
     assert net.weights_sha256() == after(best)
 
@@ -249,9 +249,9 @@ def test_which_way_a_metric_is_better() -> None:
     net, _ = fit_with_metric(values, mode="min")
     assert net.weights_sha256() == after(3)
     message = r"early stopping takes a higher val_metric for better; mode='max' or mode='min' says which it is"
-    with pytest.warns(RuntimeWarning, match=message) as said:
+    with pytest.warns(RuntimeWarning, match=message) as caught:
         net, history = fit_with_metric(values)
-    assert said[0].filename == __file__
+    assert caught[0].filename == __file__
     assert len(history.loss) == 4
     assert net.weights_sha256() == after(2)
 

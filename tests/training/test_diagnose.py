@@ -12,7 +12,7 @@ from helpers.command import DIGITS, run
 
 from pynet import SGD, Adam, Diagnosis, Momentum, Network, data
 from pynet.optim import Optimizer
-from pynet.training.batches import BatchFeed
+from pynet.training.batches import IterableBatches
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import findings
 from pynet.training.history import History
@@ -23,10 +23,10 @@ PLAIN = "input(64) dense(128) relu dense(64) relu dense(10) softmax"
 
 
 def warnings_of(spec: str, **options: Any) -> list[str]:
-    said: list[str] = []
-    usual: dict[str, Any] = {"epochs": 4, "callbacks": [Diagnosis(said.append)]}
+    messages: list[str] = []
+    usual: dict[str, Any] = {"epochs": 4, "callbacks": [Diagnosis(messages.append)]}
     Network(spec).fit(X, Y, **(usual | options))
-    return said
+    return messages
 
 
 SICK = [
@@ -56,9 +56,9 @@ SICK = [
 
 @pytest.mark.parametrize(("layers", "options", "message"), SICK)
 def test_what_is_wrong_is_said_once(layers: str, options: dict[str, Any], message: str) -> None:
-    said = warnings_of(f"input(64) {layers} dense(10) softmax", **options)
-    assert len([line for line in said if re.match(rf"epoch \d: {message}", line)]) == 1, said
-    assert all("; try " in line for line in said)
+    messages = warnings_of(f"input(64) {layers} dense(10) softmax", **options)
+    assert len([line for line in messages if re.match(rf"epoch \d: {message}", line)]) == 1, messages
+    assert all("; try " in line for line in messages)
 
 
 @pytest.mark.parametrize(
@@ -85,20 +85,20 @@ def test_it_changes_nothing() -> None:
 
 
 def test_over_fitting() -> None:
-    def said(val_loss: list[float], loss: list[float]) -> list[str]:
+    def messages(val_loss: list[float], loss: list[float]) -> list[str]:
         net = Network(PLAIN)
         history = History(loss, [0.9] * len(loss), val_loss, [0.9] * len(loss))
-        feed = BatchFeed(net, [], None)
+        feed = IterableBatches(net, [], None)
         run = Run(net, 9, feed, 0.1, history, len(loss), row=history.rows()[-1])
         return [message for _, message in findings(run)]
 
     falls = [1.0, 0.9, 0.8, 0.7, 0.65, 0.6, 0.55]
-    (message,) = said([0.9, 0.5, 0.65, 0.7, 0.65, 0.7, 0.8], falls)
+    (message,) = messages([0.9, 0.5, 0.65, 0.7, 0.65, 0.7, 0.8], falls)
     assert message.startswith(
         "the validation loss was lowest, 0.5000, after epoch 2 and is 0.8000 now, while the training"
     )
-    assert said([0.9, 0.5, 0.65, 0.7, 0.55, 0.7, 0.8], falls) == said([0.9, 0.8, 0.5, *[0.9] * 4], falls) == []
-    assert said([0.9, 0.5, 0.65, 0.7, 0.65, 0.7, 0.8], falls[::-1]) == []
+    assert messages([0.9, 0.5, 0.65, 0.7, 0.55, 0.7, 0.8], falls) == messages([0.9, 0.8, 0.5, *[0.9] * 4], falls) == []
+    assert messages([0.9, 0.5, 0.65, 0.7, 0.65, 0.7, 0.8], falls[::-1]) == []
 
 
 def test_the_usual_way_is_a_python_warning() -> None:
@@ -125,17 +125,17 @@ def test_training_that_is_harder_than_validation_is_no_over_fitting() -> None:
     net = Network(PLAIN)
     for loss, warned in (([0.5, 0.2, *[0.17] * 5], 0), ([0.5, 0.06, *[0.03] * 5], 1)):
         history = History(loss, [0.9] * 7, [0.4, 0.05, *[0.08] * 5], [0.9] * 7)
-        run = Run(net, 9, BatchFeed(net, [], None), 0.1, history, 7, row=history.rows()[-1])
+        run = Run(net, 9, IterableBatches(net, [], None), 0.1, history, 7, row=history.rows()[-1])
         assert len(list(findings(run))) == warned
 
 
 def test_inputs_that_are_not_scaled_are_named_first() -> None:
     x = X.astype(np.float32)
-    said: list[str] = []
-    Network(PLAIN).fit(x, Y, epochs=3, callbacks=Diagnosis(said.append))
-    assert len(said) == 1, said
+    messages: list[str] = []
+    Network(PLAIN).fit(x, Y, epochs=3, callbacks=Diagnosis(messages.append))
+    assert len(messages) == 1, messages
     assert re.match(
-        r"epoch \d: the inputs run from 0 to 255: scale them first, to 0\.\.1 .*; layer \d, relu: \d+ of", said[0]
+        r"epoch \d: the inputs run from 0 to 255: scale them first, to 0\.\.1 .*; layer \d, relu: \d+ of", messages[0]
     )
     with pytest.raises(FloatingPointError, match=r"the loss .*; the inputs run from 0 to 255: scale them first"):
         Network("input(64) dense(10) loss(mse)").fit(x, Y, epochs=3, optimizer=SGD(10.0))

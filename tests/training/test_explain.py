@@ -61,11 +61,11 @@ def test_story(digits: data.Dataset) -> None:
     net = Network(SPECS[0], seed=3)
     found = pynet.explain(net, digits.x_train[5], digits.y_train[5])
     text = str(found)
-    truth, said = int(digits.y_train[5]), int(found.output.argmax())
+    label, predicted = int(digits.y_train[5]), int(found.output.argmax())
     assert re.search(r"^   0 dense\(9\) +9 +-?\d+\.\d+ to \d+\.\d+ +mean .* y = x W \+ b$", text, re.M)
-    assert f"-log p[{truth}] = -log {found.output[truth]:.4g} = {found.loss:.4f}" in text
-    assert re.search(rf"^ +{truth} +{found.output[truth]:.4f} +1 +-{1 - found.output[truth]:.4f}$", text, re.M)
-    assert f"It says {said}: {'right' if said == truth else f'wrong, it is {truth}'}." in text
+    assert f"-log p[{label}] = -log {found.output[label]:.4g} = {found.loss:.4f}" in text
+    assert re.search(rf"^ +{label} +{found.output[label]:.4f} +1 +-{1 - found.output[label]:.4f}$", text, re.M)
+    assert f"It says {predicted}: {'right' if predicted == label else f'wrong, it is {label}'}." in text
     place = np.unravel_index(abs(found.changes["0.W"]).argmax(), (64, 9))
     change = found.parameters["0.W"][place] + found.changes["0.W"][place]
     assert f"0.W[{place[0]},{place[1]}]" in text
