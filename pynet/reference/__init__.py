@@ -1,26 +1,24 @@
-"""The whole of pynet again in plain float64 NumPy: slow, short, and written to be read.
+"""A second implementation of pynet in plain float64 NumPy: slow, short, and written to be read.
 
-Here a network is what the textbooks draw: a list of layers, each of which can do two things. `forward` turns its input
-x into its output y; `backward` is given dy, the gradient of the loss with respect to that output, and answers with dx,
-the gradient with respect to its input, by the chain rule. A layer with parameters keeps their gradients on the way.
-Learning is four steps, over and over (Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating
-errors", Nature 323):
+A network is a list of layers with two methods. `forward` computes the output y of an input x; `backward` takes dy, the
+gradient of the loss with respect to y, and returns dx, the gradient with respect to x, by the chain rule. Layers with
+parameters store the gradients of these, too. Training repeats four steps (Rumelhart, Hinton & Williams 1986, "Learning
+representations by back-propagating errors", Nature 323):
 
-    p = net.forward(x)        what does the network say?
-    loss = net.loss(y)        how wrong is that, in one number?
-    net.backward()            which way would each parameter make it worse?
-    net.update(0.1)           a small step the other way
+    p = net.forward(x)        compute the prediction
+    loss = net.loss(y)        measure its error
+    net.backward()            compute the gradient of the loss for each parameter
+    net.update(0.1)           take a small step against the gradient
 
     >>> rng = np.random.default_rng(0)
     >>> net = Network([Dense(*init(784, 64, "he", rng)), ReLU(), Dense(*init(64, 10, "xavier", rng)), Softmax()])
     >>> losses = net.fit(x, y, epochs=10, batch_size=64, learning_rate=0.1)
 
-Shapes: a batch holds one sample a row. m is the number of samples, n the numbers in a row, k the length of an inner
-product; a leading d is a gradient. The functions carry the names and arguments of `pynet.kernels`.
+Shapes: a batch has one sample in each row. m is the number of samples, n the length of a row, k the length of an inner
+product; a leading d is a gradient. The functions have the names and arguments of those in `pynet.kernels`.
 
-The rooms: `functions` on arrays, `images` for those on images, `augment` for
-their random changes, `layers` made of them, `losses`, `optimizers`, and the
-`network` that holds them together.
+Modules: `functions` on arrays, `images` with convolution and pooling, `augment`, `layers`, `norms` with normalisation
+and dropout, `losses`, `optimizers`, `network`, and `conversion` from a pynet.Network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes through the functions: float64 arrays, labels, rows; and errors that name what was wrong."""
+"""Array types and argument checks of the reference."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Labels = NDArray[np.int64]
 
 
 def floats(x: ArrayLike) -> Array:
-    """x as float64; the same array if it is that already."""
+    """x as float64, without a copy if it is float64 already."""
     return np.asarray(x, dtype=np.float64)
 
 
 def rows(x: Array) -> Array:
-    """x (m, ...) as (m, n): every sample one flat row. Spelled out, because reshape's -1 fails on an empty batch."""
+    """x (m, ...) as (m, n), each sample flattened. reshape(m, -1) would fail for an empty batch."""
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def labels_below(labels: ArrayLike, n: int) -> Labels:
-    """Labels (m) as int64. ValueError unless they are whole numbers in [0, n): NumPy would count -1 from the end."""
+    """Labels (m) as int64. ValueError unless they are whole numbers in [0, n): NumPy would index -1 from the end."""
     array = np.asarray(labels)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ValueError(f"labels have shape {array.shape} and type {array.dtype}, expected whole numbers in one row")
@@ -33,6 +33,6 @@ def labels_below(labels: ArrayLike, n: int) -> Labels:
 
 
 def same(what: str, actual: object, expected: object) -> None:
-    """ValueError that says what, unless both are equal."""
+    """ValueError unless actual and expected are equal; what: for the message."""
     if actual != expected:
         raise ValueError(f"{what}: {actual}, expected {expected}")

@@ -1,4 +1,4 @@
-"""Layers of this package like those of a pynet.Network, with copies of their parameters."""
+"""Converts the layers of a pynet.Network to layers of this package, with copies of their parameters."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _pad(layer: Any) -> int | str:
 
 
 def converted(layers: Sequence[Any], path: str = "") -> list[Layer]:
-    """The twins of those of a network's layers that stand in a row at this path: "" for the whole of it."""
+    """The converted layers at this path of the network: "" for the top level, else those inside a residual."""
     return [
         _converted(layer, layers)
         for layer in layers

@@ -1,4 +1,4 @@
-"""The kernels as plain functions on arrays, by the names and arguments of `pynet.kernels`."""
+"""The kernels as plain NumPy functions, with the names and arguments of `pynet.kernels`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def gemm(
 ) -> NDArray[Any]:
     """C (m,n) = op(A) (m,k) op(B) (k,n): C[i,j] = sum over p of A[i,p] B[p,j].
 
-    trans_a: a lies as (k,m); trans_b: b lies as (n,k). out takes the result; accumulate adds to what is in it.
+    trans_a: a is (k,m); trans_b: b is (n,k). out: array for the result; accumulate: add to its values.
     """
     a, b = floats(a), floats(b)
     c = (a.T if trans_a else a) @ (b.T if trans_b else b)
@@ -41,23 +41,23 @@ def bias(x: ArrayLike, b: ArrayLike) -> Array:
 
 
 def bias_grad(dy: ArrayLike) -> Array:
-    """db (n) = column sums of dy (m,n): b went into every row, so every row has its say."""
+    """db (n) = column sums of dy (m,n): b was added to every row."""
     return np.asarray(floats(dy).sum(axis=0))
 
 
 def relu(x: ArrayLike) -> Array:
     """y = max(x, 0), the rectified linear unit (Nair & Hinton 2010; Glorot, Bordes & Bengio 2011). NaN stays NaN."""
     x = floats(x)
-    return np.where(x <= 0, 0.0, x)  # not x > 0: no comparison with NaN is true, and NaN must come through
+    return np.where(x <= 0, 0.0, x)  # not x > 0, which is False for NaN and would lose it
 
 
 def relu_grad(dy: ArrayLike, y: ArrayLike) -> Array:
-    """dx = dy where y > 0, else 0. At the kink itself the slope is anything from 0 to 1; we say 0."""
+    """dx = dy where y > 0, else 0. The derivative at 0 is undefined; 0 is used."""
     return np.where(floats(y) > 0, floats(dy), 0.0)
 
 
 def leaky_relu(x: ArrayLike, slope: float) -> Array:
-    """y = x where x > 0, else slope x: a ReLU that lets a little through (Maas, Hannun & Ng 2013)."""
+    """y = x where x > 0, else slope x: with a small gradient for x < 0 (Maas, Hannun & Ng 2013)."""
     x = floats(x)
     return np.where(x <= 0, slope * x, x)
 
@@ -68,27 +68,27 @@ def leaky_relu_grad(dy: ArrayLike, y: ArrayLike, slope: float) -> Array:
 
 
 def gelu(x: ArrayLike) -> Array:
-    """y = x P(x), P(x) the share of a normal distribution below x (Hendrycks & Gimpel 2016): a ReLU without a kink."""
+    """y = x P(x), P the standard normal distribution function: a smooth ReLU (Hendrycks & Gimpel 2016)."""
     x = floats(x)
-    return x * _below(x)
+    return x * _normal_cdf(x)
 
 
 def gelu_grad(dy: ArrayLike, x: ArrayLike) -> Array:
-    """dx = dy (P(x) + x p(x)), p the density; from x, not from y, which two of them share."""
+    """dx = dy (P(x) + x p(x)), p the density. Takes x, as two values of x can have the same y."""
     x = floats(x)
-    return floats(dy) * (_below(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi))
+    return floats(dy) * (_normal_cdf(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi))
 
 
-def _below(x: Array) -> Array:
-    """P(x) = erfc(-x / sqrt 2) / 2, number by number: NumPy has no erfc."""
-    shares = [math.erfc(-number / math.sqrt(2)) / 2 for number in x.flat]
-    return np.array(shares, dtype=np.float64).reshape(x.shape)
+def _normal_cdf(x: Array) -> Array:
+    """P(x) = erfc(-x / sqrt 2) / 2; a loop, as NumPy has no erfc."""
+    values = [math.erfc(-number / math.sqrt(2)) / 2 for number in x.flat]
+    return np.array(values, dtype=np.float64).reshape(x.shape)
 
 
 def sigmoid(x: ArrayLike) -> Array:
     """y = 1 / (1 + exp(-x)), the logistic function (Rumelhart, Hinton & Williams 1986)."""
     x = floats(x)
-    z = np.exp(-np.abs(x))  # never exp of something positive: it overflows above 709
+    z = np.exp(-np.abs(x))  # the argument is never positive: exp overflows above 709
     return np.where(x >= 0, 1 / (1 + z), z / (1 + z))
 
 
@@ -99,7 +99,7 @@ def sigmoid_grad(dy: ArrayLike, y: ArrayLike) -> Array:
 
 
 def tanh(x: ArrayLike) -> Array:
-    """y = tanh(x) = 2 sigmoid(2x) - 1: a sigmoid around zero, which trains faster (LeCun et al. 1998)."""
+    """y = tanh(x) = 2 sigmoid(2x) - 1: a sigmoid centred at zero, which trains faster (LeCun et al. 1998)."""
     return np.tanh(floats(x))
 
 
@@ -109,14 +109,16 @@ def tanh_grad(dy: ArrayLike, y: ArrayLike) -> Array:
 
 
 def softmax(x: ArrayLike, temperature: float = 1.0) -> Array:
-    """p (m,n) = exp(x / temperature), each row divided by its sum: any numbers become probabilities (Bridle 1990).
+    """p (m,n) = exp(x / temperature), each row divided by its sum: probabilities (Bridle 1990).
 
-    A high temperature evens the probabilities out, a low one sharpens them (Hinton, Vinyals & Dean 2015).
+    A high temperature flattens the probabilities, a low one sharpens them (Hinton, Vinyals & Dean 2015).
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}, accepted are numbers above 0")
     z = floats(x) / temperature
-    z = np.exp(z - z.max(axis=-1, keepdims=True))  # a common factor cancels; this one keeps exp from overflowing
+    z = np.exp(
+        z - z.max(axis=-1, keepdims=True)
+    )  # subtracting the maximum keeps exp from overflowing; the factor cancels
     return np.asarray(z / z.sum(axis=-1, keepdims=True))
 
 
@@ -135,5 +137,5 @@ def one_hot(labels: ArrayLike, n: int) -> Array:
 
 
 def gather(x: NDArray[np.uint8], index: ArrayLike | None = None) -> Array:
-    """y (m,n) = rows index (m) of x (.., n) / 255, pixels as numbers from 0 to 1; index None is every row in turn."""
+    """y (m,n) = rows index (m) of x (.., n) / 255, pixels as numbers from 0 to 1; index None is all rows."""
     return floats(x if index is None else x[np.asarray(index)]) / 255

@@ -1,7 +1,7 @@
 """Convolution and pooling, on images (m, channels, height, width).
 
-Place (i, j) of a kernel sees one shifted picture: the numbers that lie under it wherever the kernel stands. All
-functions below are sums over these shifted pictures.
+As the kernel slides over x, its element (i, j) meets a shifted copy of x. All functions are sums or maxima over these
+shifted copies, see shifted().
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ Frame = tuple[tuple[int, int], tuple[int, int]]
 
 
 def same_frame(height: int, width: int, kernel: int, stride: int) -> Frame:
-    """((top, bottom), (left, right)): the zeros that make the output ceil(in / stride) long and wide.
+    """((top, bottom), (left, right)): the padding for an output size of ceil(size / stride).
 
-    Both sides share them; an odd one goes to the bottom and the right.
+    It is divided evenly; an odd zero goes to the bottom or the right.
     """
 
-    def share(size: int) -> tuple[int, int]:
+    def padding(size: int) -> tuple[int, int]:
         zeros = max((-(-size // stride) - 1) * stride + kernel - size, 0)
         return zeros // 2, zeros - zeros // 2
 
-    return share(height), share(width)
+    return padding(height), padding(width)
 
 
 def frame_of(pad: int | str, height: int, width: int, kernel: int, stride: int) -> Frame:
-    """The zeros around an image for pad "same", or for the same number on all sides."""
+    """The padding of an image: for "same", or the same number of zeros on all sides."""
     return same_frame(height, width, kernel, stride) if pad == "same" else ((int(pad),) * 2, (int(pad),) * 2)
 
 
 def outputs(size: int, window: int, stride: int) -> int:
-    """At how many places a window fits; those that the border would cut are left out."""
+    """The number of positions of a window along one axis, without those that cross the border."""
     return (size - window) // stride + 1
 
 
 def shifted(x: Array, window: tuple[int, int], stride: int) -> Iterator[tuple[tuple[int, int], Array]]:
-    """(i, j) and a view of x (m, c, h, w), the picture (m, c, out_height, out_width) that place (i, j) sees."""
+    """For each element (i, j) of the window, the view (m, c, out_height, out_width) of x (m, c, h, w) that it meets."""
     height, width = (outputs(size, n, stride) for size, n in zip(x.shape[2:], window, strict=True))
     for i in range(window[0]):
         for j in range(window[1]):
@@ -53,8 +53,8 @@ def conv(x: ArrayLike, W: ArrayLike, b: ArrayLike, stride: int = 1, pad: int | s
     """y (m,n,out_height,out_width) = x (m,c,h,w) * W (kernel,kernel,c,n) + b (n), as LeCun et al. 1989.
 
     y[:, n, r, s] = b[n] + sum over i, j, c of x[:, c, r stride + i, s stride + j] W[i, j, c, n]: the kernel is not
-    turned over, signal processing calls this cross-correlation. pad: zeros around x, a number, or "same" for
-    ceil(size / stride) outputs.
+    flipped, so signal processing calls this cross-correlation. pad: number of zeros around x, or "same" for an output
+    size of ceil(size / stride).
     """
     W = floats(W)
     x = padded(x, len(W), stride, pad)
@@ -66,7 +66,7 @@ def conv(x: ArrayLike, W: ArrayLike, b: ArrayLike, stride: int = 1, pad: int | s
 
 
 def padded(x: ArrayLike, kernel: int, stride: int, pad: int | str) -> Array:
-    """x (m,c,h,w) with its zeros around."""
+    """x (m,c,h,w) with padding."""
     x = floats(x)
     rows, columns = frame_of(pad, x.shape[2], x.shape[3], kernel, stride)
     return np.pad(x, ((0, 0), (0, 0), rows, columns))
@@ -75,7 +75,7 @@ def padded(x: ArrayLike, kernel: int, stride: int, pad: int | str) -> Array:
 def conv_grad(
     dy: ArrayLike, x: ArrayLike, W: ArrayLike, stride: int = 1, pad: int | str = 0
 ) -> tuple[Array, Array, Array]:
-    """(dx, dW, db), shaped as x, W, b: each number of a patch had its say in y, so dy comes back the same ways."""
+    """(dx, dW, db), shaped as x, W, b: the sums of dy over all uses of each number in y."""
     dy, x, W = floats(dy), floats(x), floats(W)
     (top, _), (left, _) = frame_of(pad, x.shape[2], x.shape[3], len(W), stride)
     framed = padded(x, len(W), stride, pad)
@@ -88,15 +88,15 @@ def conv_grad(
 
 
 def maxpool(x: ArrayLike, size: int, stride: int | None = None) -> Array:
-    """y (m,c,out_height,out_width): the largest number of each window, size by size; NaN where there is one.
+    """y (m,c,out_height,out_width): the largest number of each window (size, size), or NaN if it has one.
 
-    stride None is size: windows side by side.
+    stride None is size, windows without overlap.
     """
     return np.asarray(np.max([picture for _, picture in shifted(floats(x), (size, size), stride or size)], axis=0))
 
 
 def maxpool_grad(dy: ArrayLike, x: ArrayLike, size: int, stride: int | None = None) -> Array:
-    """dx: dy goes to the largest number of its window, the first of equals row by row."""
+    """dx: dy is passed to the largest number of its window, the first one in row order if several are equal."""
     dy, x, window = floats(dy), floats(x), (size, size)
     dx, best = np.zeros_like(x), largest(x, size, stride)
     for place, (_, picture) in enumerate(shifted(dx, window, stride or size)):
@@ -105,12 +105,12 @@ def maxpool_grad(dy: ArrayLike, x: ArrayLike, size: int, stride: int | None = No
 
 
 def largest(x: Array, size: int, stride: int | None = None) -> Array:
-    """Which place of each window, counted row by row, holds its largest number; the first of equals."""
+    """The index, in row order, of the largest number of each window; the first one if several are equal."""
     return np.asarray(np.argmax([picture for _, picture in shifted(x, (size, size), stride or size)], axis=0))
 
 
 def avgpool(x: ArrayLike, size: int | tuple[int, int], stride: int | None = None) -> Array:
-    """y (m,c,out_height,out_width): the mean of each window, size by size or (height, width)."""
+    """y (m,c,out_height,out_width): the mean of each window (size, size) or (height, width)."""
     window = (size, size) if isinstance(size, int) else size
     return np.asarray(np.mean([picture for _, picture in shifted(floats(x), window, stride or window[0])], axis=0))
 
@@ -118,7 +118,7 @@ def avgpool(x: ArrayLike, size: int | tuple[int, int], stride: int | None = None
 def avgpool_grad(
     dy: ArrayLike, shape: tuple[int, ...], size: int | tuple[int, int], stride: int | None = None
 ) -> Array:
-    """dx of this shape: every number of a window gets the same share of dy."""
+    """dx (shape): dy is divided evenly over its window."""
     window = (size, size) if isinstance(size, int) else size
     dx = np.zeros(shape)
     for _, picture in shifted(dx, window, stride or window[0]):

@@ -1,4 +1,4 @@
-"""The layers: each turns its input into its output, and the gradient of its output into that of its input."""
+"""The layers, with their forward and backward passes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from pynet.reference.functions import (
 
 
 class Layer:
-    """One step of a network. `backward` belongs to the last `forward`; params and grads have the same keys.
+    """A layer. `backward` uses values of the last `forward`; params and grads have the same keys.
 
-    training: what is asked for, training or inference. seed, step: of the network, and how many updates there were.
+    training: False for inference. seed, step: the network's seed and number of updates, for dropout.
     """
 
     training, seed, step = True, 0, 0
@@ -41,21 +41,21 @@ class Layer:
     def __init__(self) -> None:
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
-        self.inside: dict[str, Layer] = {}  # layers nested in this one, by the end of their path
+        self.inside: dict[str, Layer] = {}  # nested layers by name
 
     def forward(self, x: Array) -> Array:
-        """y of x; keeps what backward will need."""
+        """The output y for x; stores what backward needs."""
         raise NotImplementedError
 
     def backward(self, dy: Array) -> Array:
-        """dx of dy; a layer with parameters fills grads."""
+        """dx for dy; sets grads if there are parameters."""
         raise NotImplementedError
 
     def after_step(self) -> None:
-        """What an update changes besides the parameters."""
+        """Called after an update, for state that is not trained."""
 
     def branch(self) -> NDArray[Any] | None:
-        """Which side of its kinks each number of the last forward fell on; None for a smooth layer."""
+        """Which linear piece of the layer each number of the last forward was in; None for a smooth layer."""
         return None
 
 
@@ -79,11 +79,11 @@ class Dense(Layer):
 
     def backward(self, dy: Array) -> Array:
         """dW = x^T dy, db = column sums of dy, dx = dy W^T."""
-        # W[p,j] carries x[i,p] to y[i,j] in every row i, so dW[p,j] = sum over i of x[i,p] dy[i,j]
+        # W[p,j] multiplies x[i,p] in y[i,j] for every row i, so dW[p,j] = sum over i of x[i,p] dy[i,j]
         self.grads["W"] = gemm(self.x, dy, trans_a=True)
         if "b" in self.params:
             self.grads["b"] = bias_grad(dy)
-        # x[i,p] reaches every y[i,j] through W[p,j], so dx[i,p] = sum over j of dy[i,j] W[p,j]
+        # x[i,p] is multiplied by W[p,j] in every y[i,j], so dx[i,p] = sum over j of dy[i,j] W[p,j]
         return gemm(dy, self.params["W"], trans_b=True).reshape(self.shape)
 
 
@@ -110,7 +110,7 @@ class Conv(Layer):
 
 
 class MaxPool(Layer):
-    """The largest number of each window, size by size; stride None: windows side by side."""
+    """The largest number of each window (size, size); stride None: size, windows without overlap."""
 
     def __init__(self, size: int, stride: int | None = None) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class MaxPool(Layer):
         return images.maxpool(x, self.size, self.stride)
 
     def backward(self, dy: Array) -> Array:
-        """dy goes to the largest number of its window, the first of equals."""
+        """Passes dy to the largest number of its window, the first one if several are equal."""
         return images.maxpool_grad(dy, self.x, self.size, self.stride)
 
     def branch(self) -> NDArray[Any]:
@@ -131,7 +131,7 @@ class MaxPool(Layer):
 
 
 class AvgPool(Layer):
-    """The mean of each window, size by size, side by side if stride is None; size None: of the whole image."""
+    """The mean of each window (size, size); stride None: size, without overlap; size None: of the whole image."""
 
     def __init__(self, size: int | None, stride: int | None = None) -> None:
         super().__init__()
@@ -143,12 +143,12 @@ class AvgPool(Layer):
         return images.avgpool(x, self.size or x.shape[2:], self.stride)
 
     def backward(self, dy: Array) -> Array:
-        """Every number of a window gets the same share of dy."""
+        """Divides dy evenly over its window."""
         return images.avgpool_grad(dy, self.shape, self.size or self.shape[2:], self.stride)
 
 
 class Activation(Layer):
-    """y = f(x), number by number, for an f whose derivative can be told from y alone."""
+    """y = f(x) elementwise, for an f whose derivative is a function of y."""
 
     f: Callable[[Array], Array]
     f_grad: Callable[[Array, Array], Array]
@@ -169,7 +169,7 @@ class ReLU(Activation):
     f, f_grad = staticmethod(relu), staticmethod(relu_grad)
 
     def branch(self) -> NDArray[np.bool_]:
-        """Where the unit is on."""
+        """Where the unit is active."""
         return self.y > 0
 
 
@@ -190,7 +190,7 @@ class LeakyReLU(Layer):
         return leaky_relu_grad(dy, self.y, self.slope)
 
     def branch(self) -> NDArray[np.bool_]:
-        """Where the unit is on."""
+        """Where the unit is active."""
         return self.y > 0
 
 
@@ -203,7 +203,7 @@ class GELU(Layer):
         return gelu(x)
 
     def backward(self, dy: Array) -> Array:
-        """dx = dy times the slope at x."""
+        """dx = dy f'(x)."""
         return gelu_grad(dy, self.x)
 
 
@@ -220,7 +220,7 @@ class Tanh(Activation):
 
 
 class Softmax(Layer):
-    """p = exp(x), every sample divided by its sum. As the last layer under cross-entropy its backward is not used."""
+    """p = exp(x), every sample divided by its sum. Cross-entropy after a final softmax does not use its backward."""
 
     def forward(self, x: Array) -> Array:
         """p = softmax(x)."""
@@ -233,22 +233,22 @@ class Softmax(Layer):
 
 
 class Flatten(Layer):
-    """(channels, height, width) as one row."""
+    """(channels, height, width) as (features)."""
 
     def forward(self, x: Array) -> Array:
-        """The same numbers, flat."""
+        """x as rows."""
         self.shape = x.shape
         return rows(x)
 
     def backward(self, dy: Array) -> Array:
-        """The same numbers, in their old shape."""
+        """dy in the shape of x."""
         return dy.reshape(self.shape)
 
 
 class Residual(Layer):
     """y = x + f(x), f the layers inside, one after another; y = x P + f(x) with a projection (He et al. 2016).
 
-    The identity lets the gradient past f unchanged, so that deep networks train.
+    The gradient also passes through the identity unchanged, so that deep networks can be trained.
     """
 
     def __init__(self, layers: list[Layer], skip: Layer | None = None) -> None:
@@ -264,7 +264,7 @@ class Residual(Layer):
         return y + (self.skip.forward(x) if self.skip else x)
 
     def backward(self, dy: Array) -> Array:
-        """dx = dy + what comes back through f."""
+        """dx = dy + the gradient through f."""
         dx = dy
         for layer in reversed(self.layers):
             dx = layer.backward(dx)
@@ -272,13 +272,12 @@ class Residual(Layer):
 
 
 def init(n_in: int, n_out: int, scheme: str, rng: np.random.Generator) -> tuple[Array, Array]:
-    """First weights and biases of a dense layer: W (n_in,n_out) normally distributed around zero, b (n_out) zeros.
+    """Initial parameters of a dense layer: W (n_in,n_out) normal with mean zero, b (n_out) zero.
 
-    "he": standard deviation sqrt(2 / n_in), which keeps the size of signals through ReLUs (He et al. 2015);
-    "xavier": sqrt(2 / (n_in + n_out)), for everything else (Glorot & Bengio 2010);
-    "normal": 1, as the older tutorials have it.
+    "he": standard deviation sqrt(2 / n_in), which preserves the variance of activations after ReLU (He et al. 2015);
+    "xavier": sqrt(2 / (n_in + n_out)), for other activations (Glorot & Bengio 2010); "normal": 1.
     """
-    spread = {"he": math.sqrt(2 / n_in), "xavier": math.sqrt(2 / (n_in + n_out)), "normal": 1.0}
-    if scheme not in spread:
-        raise ValueError(f"unknown initialisation {scheme!r}, accepted are {', '.join(spread)}")
-    return rng.normal(0, spread[scheme], (n_in, n_out)), np.zeros(n_out)
+    deviations = {"he": math.sqrt(2 / n_in), "xavier": math.sqrt(2 / (n_in + n_out)), "normal": 1.0}
+    if scheme not in deviations:
+        raise ValueError(f"unknown initialisation {scheme!r}, accepted are {', '.join(deviations)}")
+    return rng.normal(0, deviations[scheme], (n_in, n_out)), np.zeros(n_out)

@@ -1,4 +1,4 @@
-"""The losses: what each sample costs, and the gradient of the mean."""
+"""The losses: the loss of each sample, and the gradient of the mean."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def cross_entropy(
 ) -> tuple[Array, Array]:
     """Softmax and cross-entropy in one: loss (m) = -log softmax(x)[label], dx (m,n) = (softmax(x) - one-hot) scale.
 
-    x (m,n) are logits, the numbers before the softmax; labels (m) in [0, n). scale None is 1/m, which makes dx the
-    gradient of the mean loss. Together the two derivatives shrink to p - y (Bridle 1990), and the logarithm never sees
-    a probability that was rounded to 0: log softmax(x) = x - log sum exp(x), with the row's maximum taken out first
-    (Blanchard, Higham & Higham 2021). smoothing takes that share of the one in y and gives it to all outputs alike, so
-    that the network is never asked for certainty (Szegedy et al. 2016).
+    x (m,n) are logits, the input of the softmax; labels (m) in [0, n). scale None is 1/m, which makes dx the gradient
+    of the mean loss. The combined derivative is p - y (Bridle 1990), and the logarithm is never taken of a probability
+    that was rounded to 0: log softmax(x) = x - log sum exp(x), with the row's maximum subtracted first (Blanchard,
+    Higham & Higham 2021). smoothing spreads this fraction of the target evenly over all outputs, so that the loss does
+    not push the logits to infinity (Szegedy et al. 2016).
     """
     x = floats(x)
     m, n = x.shape
@@ -32,9 +32,9 @@ def cross_entropy(
 
 
 def binary_cross_entropy(x: ArrayLike, y: ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
-    """Sigmoid and cross-entropy in one, for outputs that are each a yes or a no: p = sigmoid(x), x (m,n) logits.
+    """Sigmoid and cross-entropy in one, for independent binary outputs: p = sigmoid(x), x (m,n) logits.
 
-    loss (m) = the sum over each row of -y log p - (1 - y) log(1 - p); dx (m,n) = (p - y) scale, as simple as with
+    loss (m) = the sum over each row of -y log p - (1 - y) log(1 - p); dx (m,n) = (p - y) scale, as with
     softmax; y (m,n) in [0, 1]; scale None is 1/m. -log p = log(1 + exp(-x)) is finite where p is rounded to 0.
     """
     x, y = floats(x), floats(y)
@@ -46,7 +46,7 @@ def binary_cross_entropy(x: ArrayLike, y: ArrayLike, scale: float | None = None)
 def squared_error(p: ArrayLike, y: ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
     """loss (m) = half the sum over each row of (p - y)^2; dp (m,n) = (p - y) scale. p, y (m,n); scale None is 1/m.
 
-    The half is there for the derivative's sake (Rumelhart, Hinton & Williams 1986).
+    The factor 1/2 cancels in the derivative (Rumelhart, Hinton & Williams 1986).
     """
     p, y = floats(p), floats(y)
     same("shape of the targets", y.shape, p.shape)
@@ -58,7 +58,7 @@ def _mean_scale(scale: float | None, m: int) -> float:
 
 
 def as_labels(y: ArrayLike, n: int) -> Labels:
-    """Labels (m) as they are, one-hot rows (m,n) as the labels they stand for."""
+    """Labels (m) of labels (m) or one-hot rows (m,n)."""
     y = np.asarray(y)
     if y.ndim != 2:
         return labels_below(y, n)
@@ -70,6 +70,6 @@ def as_labels(y: ArrayLike, n: int) -> Labels:
 
 
 def as_targets(y: ArrayLike, n: int) -> Array:
-    """Labels (m) as one-hot rows (m,n), rows as they are."""
+    """Rows (m,n) of labels (m), as one-hot, or of rows, unchanged."""
     y = np.asarray(y)
     return one_hot(y, n) if y.ndim == 1 else rows(floats(y))

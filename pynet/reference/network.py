@@ -1,4 +1,4 @@
-"""Layers in a row and a loss: the four steps of learning, and loops around them."""
+"""A network: the four steps of training, and loops over batches and epochs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ Order = Callable[[int, int], ArrayLike]
 
 
 class Network:
-    """Layers in a row and a loss: "cross_entropy" (the last layer must be Softmax), "bce" (Sigmoid) or "mse".
+    """A list of layers and a loss: "cross_entropy" (the last layer must be Softmax), "bce" (Sigmoid) or "mse".
 
-    smoothing is that of the labels, for cross_entropy. in_shape is the shape of one sample, where it matters.
-    Layers are named "0", "1", ..., nested ones "1.0", ...
-    ValueError: a loss that is unknown, or without the closing layer it belongs to.
+    smoothing: of the labels, for cross_entropy. in_shape: the shape of a sample, needed for images. Layers are named
+    "0", "1", ..., nested ones "1.0", ... ValueError: an unknown loss, or one that needs another last layer.
     """
 
     def __init__(
@@ -42,16 +41,16 @@ class Network:
             raise ValueError(f"{loss} needs {closing.__name__} as the last layer")
         self.layers, self.loss_name, self.smoothing, self.in_shape = layers, loss, smoothing, in_shape
         self.named_layers = _named({str(i): layer for i, layer in enumerate(layers)})
-        self.seed = self.steps = 0  # of dropout; updates so far
+        self.seed = self.steps = 0  # seed of dropout; number of updates
         self.output: Array | None = None
         self._dy: Array | None = None
 
     @classmethod
     def from_net(cls, net: Any) -> Network:
-        """The float64 twin of a pynet.Network: a copy of its parameters as they are now.
+        """A float64 copy of a pynet.Network with its current parameters.
 
-        Of net it uses loss_name, label_smoothing, seed, updates and, of each of its layers, kind, path, in_shape,
-        options and tensors.
+        Uses loss_name, label_smoothing, seed and updates of net, and kind, path, in_shape, options and tensors of its
+        layers.
         """
         in_shape = tuple(net.layers[0].in_shape)
         twin = cls(converted(net.layers), net.loss_name, smoothing=net.label_smoothing, in_shape=in_shape)
@@ -61,15 +60,15 @@ class Network:
     def forward(self, x: ArrayLike, training: bool = True) -> Array:
         """The output (m, ...) for samples x (m, ...): probabilities, if the last layer is Softmax.
 
-        uint8 means x/255. Every layer keeps what backward needs, until the next forward. training: dropout drops, and
-        batchnorm looks at this batch; otherwise it is inference.
+        uint8 means x/255. Layers store what backward needs until the next forward. training: with dropout, and
+        batchnorm uses the statistics of this batch; False is inference.
         """
         for layer in self.named_layers.values():
             layer.training, layer.seed, layer.step = training, self.seed, self.steps
         x = np.asarray(x)
         y = self._shaped(gather(x) if x.dtype == np.uint8 else floats(x))
         for layer in self.layers:
-            self._logits, y = y, layer.forward(y)  # what the last layer takes in are the logits
+            self._logits, y = y, layer.forward(y)  # the input of the last layer
         self.output, self._dy = y, None
         return y
 
@@ -83,11 +82,12 @@ class Network:
     def loss(self, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean loss of the last forward, against labels y (m) or rows y (m, outputs); prepares backward.
 
-        Rows must be one-hot for cross-entropy and may be anything for squared error, which turns labels into one-hot
-        rows. sample_weight (m) is what each sample's loss counts in the mean over m. RuntimeError: no forward yet.
+        Rows must be one-hot for cross-entropy and may be any numbers for squared error, which converts labels to
+        one-hot rows. sample_weight (m): a factor for each sample's loss; the mean divides by m. RuntimeError: no
+        forward yet.
         """
         if self.output is None:
-            raise RuntimeError("loss before forward: there is no output to judge")
+            raise RuntimeError("loss before forward: there is no output yet")
         output = rows(self.output)
         if self.loss_name == "cross_entropy":
             losses, dy = cross_entropy(rows(self._logits), as_labels(y, output.shape[1]), None, self.smoothing)
@@ -106,21 +106,21 @@ class Network:
         if self._dy is None:
             raise RuntimeError("backward before loss: call forward, then loss")
         dy = self._dy
-        # the cross-entropies went back through the closing softmax or sigmoid already
+        # the gradient of the cross-entropies already includes the final softmax or sigmoid
         layers = self.layers if self.loss_name == "mse" else self.layers[:-1]
         for layer in reversed(layers):
             dy = layer.backward(dy)
 
     def update(self, optimizer: Optimizer | float) -> None:
-        """One step of the optimizer; a number is gradient descent at that rate. RuntimeError: no backward yet."""
-        how = optimizer if isinstance(optimizer, Optimizer) else Optimizer("sgd", optimizer)
-        how.step(self.parameters(), self.gradients())
+        """One step of the optimizer; a number is SGD with that learning rate. RuntimeError: no backward yet."""
+        optimizer = optimizer if isinstance(optimizer, Optimizer) else Optimizer("sgd", optimizer)
+        optimizer.step(self.parameters(), self.gradients())
         for layer in self.named_layers.values():
             layer.after_step()
         self.steps += 1
 
     def parameters(self) -> dict[str, Array]:
-        """Every parameter by name, "0.W", "0.b", ...: the arrays themselves, so that writing changes the network."""
+        """Every parameter by name, "0.W", "0.b", ...: the arrays themselves, not copies."""
         return {f"{path}.{name}": w for path, layer in self.named_layers.items() for name, w in layer.params.items()}
 
     def gradients(self) -> dict[str, Array]:
@@ -132,13 +132,13 @@ class Network:
         return gradients
 
     def branches(self) -> list[NDArray[Any]]:
-        """Which side of every kink the last forward fell on, layer by layer."""
+        """For each layer with kinks, the linear pieces in which the last forward was; see Layer.branch."""
         return [branch for branch in (layer.branch() for layer in self.named_layers.values()) if branch is not None]
 
     def train_step(
         self, x: ArrayLike, y: ArrayLike, optimizer: Optimizer | float, sample_weight: ArrayLike | None = None
     ) -> float:
-        """The four steps on one batch; the mean loss before the update."""
+        """The four steps on one batch; returns the mean loss before the update."""
         self.forward(x)
         loss = self.loss(y, sample_weight)
         self.backward()
@@ -157,13 +157,13 @@ class Network:
         seed: int = 0,
         order: Order | None = None,
     ) -> list[float]:
-        """Goes epochs times through all samples, batch by batch; the mean loss of each epoch.
+        """Trains for `epochs` epochs of mini-batches; returns the mean loss of each.
 
-        order(n, epoch) says in which order, for instance `lambda n, epoch: pynet.kernels.shuffle(n, seed, epoch)`;
-        None shuffles with NumPy's generator and seed.
+        order(n, epoch): the order of the samples, as in `lambda n, epoch: pynet.kernels.shuffle(n, seed, epoch)`; None
+        shuffles with NumPy's generator and seed.
         """
         x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
-        same("number of answers", len(y), len(x))
+        same("number of labels or targets", len(y), len(x))
         history = []
         for epoch in range(epochs):
             indices = rng.permutation(len(x)) if order is None else np.asarray(order(len(x), epoch))
@@ -175,12 +175,12 @@ class Network:
         return history
 
     def predict(self, x: ArrayLike) -> Labels:
-        """The class (m) with the largest output for each sample; the first one of equals."""
+        """The class (m) with the largest output for each sample; the first one if several are equal."""
         return np.asarray(rows(self.forward(x, training=False)).argmax(axis=1), dtype=np.int64)
 
 
 def _named(layers: dict[str, Layer]) -> dict[str, Layer]:
-    """These layers by their path, and those inside them."""
+    """These layers and those nested in them, by path."""
     named = {}
     for path, layer in layers.items():
         named[path] = layer

@@ -1,4 +1,4 @@
-"""Layers that keep a network trainable: normalisation and dropout. They differ in training and inference."""
+"""Normalisation and dropout: layers that can differ between training and inference."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def normalise(x: ArrayLike, mean: ArrayLike, variance: ArrayLike, epsilon: float
 
 
 def normalise_grad(dn: ArrayLike, x: ArrayLike, axes: tuple[int, ...], epsilon: float) -> Array:
-    """dx for a gradient dn at x normalised by its own mean and variance along axes.
+    """dx for the gradient dn with respect to n, x normalised by its own mean and variance along axes.
 
-    Moving all of x together, or away from their mean together, changes nothing: what dn has of that is taken out.
+    n does not change if all x are shifted or scaled together, so these two components of dn are subtracted.
     """
     x, dn = floats(x), floats(dn)
     variance = x.var(axis=axes, keepdims=True)
@@ -31,10 +31,10 @@ def normalise_grad(dn: ArrayLike, x: ArrayLike, axes: tuple[int, ...], epsilon: 
 
 
 class BatchNorm(Layer):
-    """y = gamma n + beta, n each channel of x (m, channels, ...) shifted and scaled (Ioffe & Szegedy 2015).
+    """y = gamma n + beta, n each channel of x (m, channels, ...) normalised (Ioffe & Szegedy 2015).
 
-    In training to mean 0 and variance 1 over the batch, in inference by running means of those figures; the running
-    variance is the samples' estimate, with a divisor one smaller.
+    Training uses mean and variance of the batch, inference their running means; the running variance is the unbiased
+    estimate, divided by count - 1.
     """
 
     def __init__(
@@ -58,34 +58,34 @@ class BatchNorm(Layer):
             if x.size // x.shape[1] < 2:
                 raise ValueError(f"batchnorm trains on at least 2 samples, x has shape {x.shape}")
             self.mean, self.variance = x.mean(axis=self.axes), x.var(axis=self.axes)
-            return self._out(self.mean, self.variance)
-        return self._out(self.running_mean, self.running_var)
+            return self._normalised(self.mean, self.variance)
+        return self._normalised(self.running_mean, self.running_var)
 
-    def _out(self, mean: Array, variance: Array) -> Array:
-        self.n = normalise(self.x, self._wide(mean), self._wide(variance), self.eps)
-        return self._wide(self.params["gamma"]) * self.n + self._wide(self.params["beta"])
+    def _normalised(self, mean: Array, variance: Array) -> Array:
+        self.n = normalise(self.x, self._per_channel(mean), self._per_channel(variance), self.eps)
+        return self._per_channel(self.params["gamma"]) * self.n + self._per_channel(self.params["beta"])
 
-    def _wide(self, channels: Array) -> Array:
-        """One number a channel, in the shape that goes with x."""
+    def _per_channel(self, channels: Array) -> Array:
+        """One number for each channel, in a shape that broadcasts with x."""
         return channels.reshape(1, -1, *[1] * (self.x.ndim - 2))
 
     def backward(self, dy: Array) -> Array:
         """dgamma = sums of dy n, dbeta = sums of dy; dx through n, mean and variance."""
         self.grads = {"gamma": (dy * self.n).sum(axis=self.axes), "beta": dy.sum(axis=self.axes)}
-        dn = dy * self._wide(self.params["gamma"])
+        dn = dy * self._per_channel(self.params["gamma"])
         if self.training:
             return normalise_grad(dn, self.x, self.axes, self.eps)
-        return np.asarray(dn / np.sqrt(self._wide(self.running_var) + self.eps))
+        return np.asarray(dn / np.sqrt(self._per_channel(self.running_var) + self.eps))
 
     def after_step(self) -> None:
-        """running += momentum (the batch's - running)."""
+        """Updates the running statistics: running += momentum (batch - running)."""
         count = self.x.size // self.x.shape[1]
         self.running_mean += self.momentum * (self.mean - self.running_mean)
         self.running_var += self.momentum * (self.variance * count / (count - 1) - self.running_var)
 
 
 class LayerNorm(Layer):
-    """y = gamma n + beta, n each sample shifted and scaled to mean 0 and variance 1 (Ba, Kiros & Hinton 2016)."""
+    """y = gamma n + beta, n each sample normalised to mean 0 and variance 1 (Ba, Kiros & Hinton 2016)."""
 
     def __init__(self, gamma: ArrayLike, beta: ArrayLike, eps: float = 1e-5) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class LayerNorm(Layer):
 class Dropout(Layer):
     """In training each number is 0 with probability p, the others x / (1 - p) (Srivastava et al. 2014); else y = x.
 
-    layer is its index among the layers of the pynet.Network it is to be like.
+    layer: index of the layer in the pynet.Network with the same masks.
     """
 
     def __init__(self, p: float, layer: int = 0) -> None:
@@ -130,14 +130,14 @@ class Dropout(Layer):
 
 
 def dropout(x: ArrayLike, p: float, seed: int, layer: int = 0, step: int = 0) -> Array:
-    """y (m,n) = x / (1 - p) where the mask lets it pass, else 0."""
+    """y (m,n) = x / (1 - p) where the mask is True, else 0."""
     x = floats(x)
     m, n = x.shape
     return x * dropout_mask(m, n, p, seed, layer, step) / (1 - p)
 
 
 def dropout_mask(m: int, n: int, p: float, seed: int, layer: int = 0, step: int = 0) -> NDArray[np.bool_]:
-    """(m,n): which numbers pass, the same ones as in the core: a random key a row, 32 random bits a number from it."""
+    """(m,n): False with probability p, with the core's random numbers: a key for each row, 32 bits for each number."""
     if not 0 <= p < 1:
         raise ValueError(f"p is {p}, accepted are numbers from 0 to below 1")
     keys = random_bits(seed, 0x64726F706F7574 + layer, (step << 32) + np.arange(m, dtype=np.uint64))[:, None]
@@ -149,10 +149,10 @@ def dropout_mask(m: int, n: int, p: float, seed: int, layer: int = 0, step: int 
 
 
 def random_bits(seed: int, stream: int, counter: Bits) -> Bits:
-    """64 bits for each number of a counter: SplitMix64 (Steele, Lea & Flood 2014) with a key for seed and stream."""
-    golden, whole = 0x9E3779B97F4A7C15, 2**64
-    first = _mix(np.array([(seed + golden) % whole], np.uint64))
-    key = _mix(first + np.uint64(golden * (stream + 1) % whole))
+    """64 random bits for each counter: SplitMix64 (Steele, Lea & Flood 2014) with a key from seed and stream."""
+    golden, modulus = 0x9E3779B97F4A7C15, 2**64
+    first = _mix(np.array([(seed + golden) % modulus], np.uint64))
+    key = _mix(first + np.uint64(golden * (stream + 1) % modulus))
     return _mix(key + np.uint64(golden) * (counter + np.uint64(1)))
 
 

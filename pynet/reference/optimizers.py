@@ -1,4 +1,4 @@
-"""The optimizers: how a parameter moves, given its gradient."""
+"""The optimizers: updates of parameters by their gradients."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def momentum(
     momentum: float = 0.9,
     nesterov: bool = False,
 ) -> None:
-    """A heavy ball that rolls on (Polyak 1964).
+    """Momentum, the heavy ball method (Polyak 1964).
 
     velocity = momentum velocity + dw, w -= learning_rate velocity, in place.
 
-    nesterov: the step looks ahead to where the velocity will lead, momentum velocity + dw (Nesterov 1983; in this form
-    Sutskever et al. 2013).
+    nesterov: the step is momentum velocity + dw, which looks one step ahead (Nesterov 1983; in this form Sutskever et
+    al. 2013).
     """
     dw = floats(dw)
     velocity[...] = momentum * velocity + dw
@@ -44,7 +44,7 @@ def rmsprop(
     beta2: float = 0.99,
     epsilon: float = 1e-8,
 ) -> None:
-    """Steps in units of the gradient's usual size, the root of a running mean of its square (Tieleman & Hinton 2012).
+    """Divides the gradient by the root of a running mean of its square (Tieleman & Hinton 2012).
 
     square = beta2 square + (1 - beta2) dw^2, w -= learning_rate dw / (sqrt(square) + epsilon), in place.
     """
@@ -65,10 +65,10 @@ def adam(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> None:
-    """A running mean of the gradient in units of the root of a running mean of its square, in place (Kingma & Ba 2015).
+    """A running mean of the gradient, divided by the root of a running mean of its square, in place (Kingma & Ba 2015).
 
-    Both means begin at 0; the division by 1 - beta^step, step counting from 1, makes them means from the first step on.
-    weight_decay pulls w towards 0 past the means (AdamW, Loshchilov & Hutter 2019).
+    Both means start at 0, a bias that division by 1 - beta^step corrects, with step from 1. weight_decay is decoupled
+    from the means (AdamW, Loshchilov & Hutter 2019).
     """
     dw = floats(dw)
     mean[...] = beta1 * mean + (1 - beta1) * dw
@@ -78,11 +78,11 @@ def adam(
 
 
 class Optimizer:
-    """One of "sgd", "momentum", "nesterov", "rmsprop", "adam" for all parameters of a network, and what it remembers.
+    """One of "sgd", "momentum", "nesterov", "rmsprop", "adam" for all parameters of a network, with its state.
 
-    In a step the gradients are clipped first: each number to [-clip_value, clip_value], or all together by one factor
-    until their norm is at most clip_norm (Pascanu, Mikolov & Bengio 2013). l2 adds l2 w to a gradient; weight_decay
-    takes learning_rate weight_decay w from w. Both are for tensors of two axes and more, unless decay_all.
+    Gradients are clipped first: each element to [-clip_value, clip_value], or all scaled by one factor so that their
+    norm is at most clip_norm (Pascanu, Mikolov & Bengio 2013). l2 adds l2 w to a gradient; weight_decay subtracts
+    learning_rate weight_decay w from w. Both apply to tensors of two axes or more, unless decay_all.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Optimizer:
         self.l2, self.weight_decay, self.decay_all = l2, weight_decay, decay_all
         self.clip_value, self.clip_norm = clip_value, clip_norm
         self.steps = 0
-        self.memory: dict[str, tuple[Array, Array]] = {}
+        self.state: dict[str, tuple[Array, Array]] = {}
 
     def step(self, parameters: dict[str, Array], gradients: dict[str, Array]) -> None:
         """One step for all parameters, in place."""
@@ -121,9 +121,9 @@ class Optimizer:
             g = np.clip(gradients[name] * scale, -self.clip_value, self.clip_value) + (self.l2 * w if decays else 0)
             if decays:
                 w *= 1 - self.learning_rate * self.weight_decay
-            self._move(w, g, *self.memory.setdefault(name, (np.zeros_like(w), np.zeros_like(w))))
+            self._update(w, g, *self.state.setdefault(name, (np.zeros_like(w), np.zeros_like(w))))
 
-    def _move(self, w: Array, g: Array, a: Array, b: Array) -> None:
+    def _update(self, w: Array, g: Array, a: Array, b: Array) -> None:
         if self.kind == "sgd":
             sgd(w, g, self.learning_rate)
         elif self.kind == "rmsprop":

@@ -340,7 +340,7 @@ def test_bad_networks_and_bad_calls() -> None:
         net.loss(np.full((8, 4), 0.25))
     with pytest.raises(ValueError, match="width of the one-hot rows: 3, expected 4"):
         net.loss(np.zeros((8, 3)))
-    with pytest.raises(ValueError, match="number of answers: 8, expected 7"):
+    with pytest.raises(ValueError, match="number of labels or targets: 8, expected 7"):
         net.fit(x[:7], y)
     for rate in (0, -1, math.nan, math.inf):
         with pytest.raises(ValueError, match=f"learning_rate is {rate}"):
