@@ -69,7 +69,7 @@ __all__ += ["data", "figures", "kernels", "layers", "metrics", "optim", "referen
 
 __version__ = VERSION
 
-# Imported when they are first used: a program that loads a model and predicts needs none of them.
+# Imported on first use: a program that only loads a model and predicts needs none of them.
 _MODULES = {"data", "figures", "kernels", "metrics", "reference", "schedules"}
 _FUNCTIONS = {
     "Callback": "training.callbacks",

@@ -1,4 +1,4 @@
-"""The `pynet` command, also `python -m pynet`: a name for each thing it does, each in a module of its own."""
+"""The `pynet` command, also `python -m pynet`: each subcommand is a module of pynet.commands."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pynet.commands import cli
 
 COMMANDS = {  # each is pynet.commands.<name> with a main(argv) -> status
     "train": "train a network on a data set and save it",
-    "predict": "name pictures with a trained network",
+    "predict": "classify pictures with a trained network",
     "evaluate": "measure a model on a data set, class by class",
-    "visualize": "draw a model, its data and its answers",
-    "info": "say what a model file holds",
+    "visualize": "draw a model, its data and its predictions",
+    "info": "show what a model file holds",
 }
 
 
 def usage() -> str:
-    """What there is to choose from."""
+    """The help text: all subcommands."""
     lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]
     return "\n".join(
         ["usage: pynet COMMAND [options]", "", *lines, "", "pynet COMMAND --help lists its options; pynet --version"]
@@ -28,7 +28,7 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; argv None is the process's own. Returns the exit status."""
+    """Runs a subcommand; argv None means sys.argv. Returns the exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
     name = given[0] if given else "--help"
     if name in COMMANDS:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The kernels name each fused multiply-add. Which ones a compiler would add depends on the code around it, and with them
-# the bits: contraction is off. With errno, sqrtf does not vectorise.
+# Contraction is off because the compiler would choose which products to fuse by the surrounding code, which changes
+# the last bits; the kernels name each fused multiply-add instead. math-errno would keep sqrtf from being vectorised.
 CFLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
 LIBS = ["m"]
 
 
 def version() -> str:
-    """The version of pynet; pyproject.toml is its one home."""
+    """The version of pynet, which only pyproject.toml contains."""
     found = re.search(r'^version = "([^"]+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     if not found:
         raise RuntimeError(f'{ROOT / "pyproject.toml"} has no line version = "..."')
@@ -37,16 +37,16 @@ def core_flags() -> list[str]:
 
 
 def declarations() -> str:
-    """The part of pynet.h between its two marks: what Python may call."""
+    """The part of pynet.h between its two markers, which cffi reads."""
     header = (ROOT / "csrc" / "pynet.h").read_text("utf-8")
     begin, end = "/* [cffi */", "/* cffi] */"
     if header.count(begin) != 1 or header.count(end) != 1:
-        raise RuntimeError(f"csrc/pynet.h must have the marks {begin} and {end} once each")
+        raise RuntimeError(f"csrc/pynet.h must have the markers {begin} and {end} once each")
     return header.partition(begin)[2].partition(end)[0]
 
 
 def recipe() -> FFI:
-    """What setuptools' cffi_modules asks for. Paths are relative: it runs in the project's folder.
+    """The FFI for cffi_modules in setup.py. Paths are relative to the project's folder.
 
     PYNET_CFLAGS adds flags for instrumented builds (sanitizers, coverage), which are not stripped.
     """
@@ -70,6 +70,6 @@ def recipe() -> FFI:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 10):  # noqa: UP036, make asks before pip can
+    if sys.version_info < (3, 10):  # noqa: UP036  (make runs this before pip can check it)
         sys.exit(f"pynet needs Python 3.10 or newer, and {sys.executable} is {sys.version.split()[0]}")
     print(shlex.join(core_flags()))

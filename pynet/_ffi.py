@@ -1,4 +1,4 @@
-"""The only importer of the compiled core: status -> exception, arrays <-> pointers, views of the core's memory."""
+"""The interface to the compiled core: status -> exception, arrays <-> pointers, views of the core's memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ except ModuleNotFoundError as error:
     if not (clone / "csrc").is_dir():
         raise
     raise ModuleNotFoundError(
-        f"{error.msg}: the pynet that was found is the clone in {clone}, which is not built for {sys.executable}; "
-        f"run `make train` there and take {clone}/.venv/bin/python, or leave that folder to import an installed pynet",
+        f"{error.msg}: pynet was imported from the clone in {clone}, which is not built for {sys.executable}; "
+        f"run `make train` there and use {clone}/.venv/bin/python, or start Python in another folder to import an "
+        "installed pynet",
         name=error.name,
     ) from None
 
@@ -41,13 +42,13 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     lib.PN_ERR_FORMAT: ValueError,
 }
 
-# Looked up once: names of dtypes and of C types take a quarter of a microsecond each time.
+# Looked up once: each lookup of a dtype or C type by name takes a quarter of a microsecond.
 FLOAT32, INT32, UINT8 = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.uint8)
 _CTYPES = {FLOAT32: ffi.typeof("float[]"), INT32: ffi.typeof("int32_t[]"), UINT8: ffi.typeof("uint8_t[]")}
 
 
 def text(chars: Any) -> str:
-    """A C string as a Python one; a byte that is no UTF-8, as in a message that quotes bad input, becomes a mark."""
+    """A C string as str; bytes that are not UTF-8, as in a message that quotes bad input, become U+FFFD."""
     return str(ffi.string(chars).decode("utf-8", "replace"))
 
 
@@ -55,7 +56,7 @@ VERSION = text(lib.pn_version())
 
 
 def check(status: int, message: Any) -> None:
-    """Raises the exception that belongs to a status, with the core's message (char *)."""
+    """Raises the exception for a status other than PN_OK, with the core's message (char *)."""
     if status == lib.PN_OK:
         return
     if status == lib.PN_ERR_IO:
@@ -64,23 +65,23 @@ def check(status: int, message: Any) -> None:
 
 
 def plain(x: npt.ArrayLike | None, name: str) -> Array:
-    """x as an array. ValueError, with the name: it is None, or a masked array, whose mask would be lost."""
+    """x as an array. ValueError: it is None, or a masked array, whose mask would be ignored. name: for the message."""
     if type(x) is np.ndarray:
         return x
     if x is None:
         raise ValueError(f"{name} is None; accepted: an array")
     if any(map(is_masked, x if isinstance(x, (list, tuple)) else (x,))):
-        raise ValueError(f"{name} is a masked array; accepted: arrays without a mask: drop or fill what is masked")
+        raise ValueError(f"{name} is a masked array; accepted: arrays without a mask; drop or fill the masked values")
     return np.asarray(x)
 
 
 def is_masked(x: object) -> bool:
-    """Is x one of numpy.ma's? Imports that, which NumPy itself does not, only where it can be."""
+    """Whether x is a masked array. Avoids the import of numpy.ma for all other arrays."""
     return isinstance(x, np.ndarray) and type(x) is not np.ndarray and isinstance(x, np.ma.MaskedArray)
 
 
 def numbers(x: npt.ArrayLike | None, name: str) -> Array:
-    """x as an array of real numbers. ValueError, with the name: dates, text, complex numbers, objects, or as plain."""
+    """As plain, for real numbers. ValueError: dates, text, complex numbers or objects."""
     a = x if type(x) is np.ndarray else plain(x, name)
     if a.dtype.kind not in "biuf":
         raise ValueError(f"{name} has dtype {a.dtype}; accepted: real numbers")
@@ -88,18 +89,50 @@ def numbers(x: npt.ArrayLike | None, name: str) -> Array:
 
 
 def array(x: npt.ArrayLike, dtype: npt.DTypeLike = FLOAT32, name: str = "an argument") -> Array:
-    """x as a C-ordered array of this dtype: itself if it is one, else a copy. ValueError: it holds no real numbers."""
-    if type(x) is np.ndarray and x.dtype is dtype:  # most often, and quicker
+    """x as a C-ordered array of this dtype, without a copy if it is one. ValueError: it does not hold real numbers."""
+    if type(x) is np.ndarray and x.dtype is dtype:  # the common case, and faster
         return np.ascontiguousarray(x)
     return np.ascontiguousarray(numbers(x, name), dtype)
 
 
+def matrix(x: npt.ArrayLike, name: str) -> Array:
+    """x as a C-ordered float32 array with two axes. ValueError: it has another number of axes."""
+    a = array(x, name=name)
+    if a.ndim != 2:
+        raise ValueError(f"{name} has shape {a.shape}; accepted: two axes")
+    return a
+
+
+def check_same_shape(**arrays: Array) -> None:
+    """ValueError unless all arrays have the same shape."""
+    shapes = [a.shape for a in arrays.values()]
+    if shapes.count(shapes[0]) < len(shapes):
+        raise ValueError("shapes differ: " + ", ".join(f"{name} {a.shape}" for name, a in arrays.items()))
+
+
+def check_vectors(x: Array, **vectors: Array) -> None:
+    """ValueError unless each vector is as long as the last axis of x."""
+    for name, vector in vectors.items():
+        if vector.shape != x.shape[-1:]:
+            raise ValueError(f"{name} has shape {vector.shape}; x {x.shape} takes {x.shape[-1:]}")
+
+
+def int_labels(labels: npt.ArrayLike, m: int, n: int) -> Array:
+    """labels (m) as int32. ValueError: another shape or dtype, or not all in 0..n-1."""
+    given = plain(labels, "labels")
+    if given.shape != (m,) or (given.size and not np.issubdtype(given.dtype, np.integer)):
+        raise ValueError(f"labels have shape {given.shape} and dtype {given.dtype}; accepted: integers ({m},)")
+    if given.size and not (given.min() >= 0 and given.max() < n):
+        raise ValueError(f"labels run from {given.min()} to {given.max()}; accepted: 0 to {n - 1}")
+    return array(given, np.int32)
+
+
 def pointer(x: Array, writable: bool = False) -> Any:
-    """The address of a C-ordered array, which stays alive as long as the answer does."""
+    """The address of a C-ordered array; the pointer keeps the array alive."""
     return ffi.from_buffer(_CTYPES[x.dtype], x, writable)
 
 
-# pointer(x, writable) of an array that is known to be float32, in two thirds of the time
+# pointer(x, writable) for float32 arrays, a third faster
 floats = partial(ffi.from_buffer, _CTYPES[FLOAT32])
 
 
@@ -111,7 +144,7 @@ def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:
 
 
 def optimizer_struct(given: Optimizer | str) -> Any:
-    """pn_optim * of a description: the core's usual values where it says None."""
+    """pn_optim * for an optimizer; the core's defaults where a field is None."""
     optimizer = as_optimizer(given)
     opt = ffi.new("pn_optim *")
     lib.pn_optim_default(opt, getattr(lib, f"PN_{optimizer.kind.upper()}"))
@@ -123,7 +156,7 @@ def optimizer_struct(given: Optimizer | str) -> Any:
 
 
 def augment_struct(augment: Augment, height: int, width: int) -> Any:
-    """pn_augment * of a description, for pictures of this size: the core's usual values where it says None."""
+    """pn_augment * for pictures of this size; the core's defaults where a field is None."""
     if not isinstance(augment, Augment):
         raise TypeError(f"augment is {augment!r:.80}; accepted: pynet.Augment(...) or None")
     struct = ffi.new("pn_augment *")
@@ -135,8 +168,8 @@ def augment_struct(augment: Augment, height: int, width: int) -> Any:
 
 
 def checked_seed(seed: int) -> int:
-    """The seed, if the core can take it: 64 bits."""
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):  # whole numbers of NumPy have it, too
+    """The seed as int. TypeError, ValueError: it is not a whole number of 64 bits."""
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):  # NumPy integers have __index__ too
         raise TypeError(f"seed is {seed!r:.80}; accepted: a whole number, 0 to 2^64 - 1")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed is {seed}; accepted: 0 to 2^64 - 1")
@@ -152,7 +185,7 @@ def cpu_tables() -> list[str]:
 
 
 def check_environment() -> None:
-    """ValueError if PYNET_CPU or PYNET_NUM_THREADS is wrong: the core would pass over it in silence."""
+    """ValueError if PYNET_CPU or PYNET_NUM_THREADS is invalid: the core would ignore it silently."""
     requested = os.environ.get("PYNET_CPU")
     if requested and requested not in cpu_tables():
         raise ValueError(f"PYNET_CPU is {requested!r}; this CPU has {', '.join(cpu_tables())}")

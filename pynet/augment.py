@@ -1,5 +1,5 @@
-"""Augmentation, as a small description: the core changes the pictures on their way into training, and knows the usual
-strengths, which None stands for. pynet.data.augmented shows what comes out.
+"""Data augmentation, as a description: the core transforms the pictures of each training step, and has the default
+strengths that None stands for. pynet.data.augmented shows the transformed pictures.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ __all__ = ["Augment", "parse_augment"]
 
 @dataclass(frozen=True)
 class Augment:
-    """Each sample of each step is a picture drawn anew: moved, turned, stretched and bent at random, with zeros around.
+    """Shifts, rotates, scales, shears and distorts each picture at random in each training step; the border is zero.
 
-    shift: up to so many pixels on each axis (usually a 28th of the side); rotate: degrees either way (8); scale: the
-    share by which each axis grows or shrinks (0.08); shear: degrees by which it leans (4); elastic: pixels by which its
-    places are moved in waves, their standard deviation (a 40th of the side; Simard, Steinkraus and Platt 2003). 0 is
-    none.
+    shift: at most this many pixels on each axis (default: a 28th of the side); rotate: at most this many degrees (8);
+    scale: largest relative change of each axis (0.08); shear: degrees (4); elastic: standard deviation in pixels of a
+    smooth random displacement (a 40th of the side; Simard, Steinkraus and Platt 2003). 0 turns one off.
 
-    The same for every number of threads; training that goes on from a file goes on with it.
+    The result does not depend on the number of threads, and training that is resumed or continued repeats no picture.
     """
 
     shift: float | None = None
@@ -32,7 +31,7 @@ class Augment:
 
 
 def parse_augment(text: str) -> Augment:
-    """What str() of an Augment gives, "shift=2,rotate=10"; "usual" or "" for the usual strengths. ValueError."""
+    """The Augment of a text such as "shift=2,rotate=10"; "usual" or "" means the default strengths. ValueError."""
     names, values = [field.name for field in fields(Augment)], {}
     for part in text.split(",") if text not in ("", "usual") else []:
         name, _, value = (word.strip() for word in part.partition("="))

@@ -6,12 +6,12 @@ from pynet.text import printable
 
 
 class DataError(ValueError):
-    """A data set that cannot be had, or a file that is damaged or not of an accepted form; the message is one line."""
+    """A data set is not available, or a file is damaged or not of an accepted format; the message is one line."""
 
     def __init__(self, message: str) -> None:
-        # Names and fields out of a damaged file can hold line ends and terminal commands.
+        # Text from a damaged file may contain line ends and terminal escapes.
         super().__init__(printable(message))
 
 
 class LossNotFiniteError(FloatingPointError):
-    """The loss of a batch is infinite or NaN; its step was not taken."""
+    """The loss of a batch is infinite or NaN; the parameters were not updated by it."""

@@ -1,8 +1,8 @@
-"""Files that are written whole or not at all: what the core promises of model files (csrc/file/disk.c), for all others.
+"""Atomic writes: a file is written whole or not at all. csrc/file/disk.c does the same for model files.
 
-Only a regular file is replaced: a folder is refused, and so are a pipe and a device, which no name can be given to. A
-link stays a link, and the file it leads to is replaced. A file that may not be written is not replaced either, although
-renaming asks the folder alone. What is there is on the disk before it takes the name, with the mode of the old file.
+The content goes to a temporary file, is synced to disk, gets the mode of the old file and is renamed to the target.
+Only regular files are replaced, not folders, pipes or devices. A symbolic link stays, and the file it points to is
+replaced. A write-protected file is refused, although a rename would need only permission for the folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 
 def path_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The path as the system takes it. ValueError: it holds NUL, where C would take the name to end."""
+    """The path as bytes for the operating system. ValueError: it contains NUL, which would end the name in C."""
     encoded = os.fsencode(path)
     if b"\0" in encoded:
         raise ValueError(f"embedded null byte in the path {os.fsdecode(encoded)!r:.200}; accepted: names without NUL")
@@ -26,29 +26,29 @@ def path_bytes(path: str | os.PathLike[str]) -> bytes:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file; what was written to it takes the name `path` at the end, if all went well.
+    """A temporary binary file beside `path`, renamed to `path` when the block ends without an exception.
 
-    Its own `name` is that of a temporary file beside `path`. OSError, which names `path`: it cannot be written.
+    OSError, with `path` in the message: it cannot be written.
     """
     with _naming_path(path), _target(path) as target:
         with _temporary(target) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            file.close()  # NFS may refuse as late as here
+            file.close()  # NFS may report a write error only now
             os.rename(os.path.basename(file.name), target.name, src_dir_fd=target.folder, dst_dir_fd=target.folder)
-        with contextlib.suppress(OSError):  # not every file system can; the name then reaches the disk a little later
+        with contextlib.suppress(OSError):  # not every file system can sync a folder
             os.fsync(target.folder)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """OSError, the one that replacing(path) would end with, while there is nothing to lose; a full disk aside."""
+    """Raises the OSError that replacing(path) would raise later, except for a full disk."""
     with _naming_path(path), _target(path) as target, _temporary(target):
         pass
 
 
 class _Target(NamedTuple):
-    """folder: a descriptor of `parent`; mode: of the file that is there, None if there is none."""
+    """folder: a file descriptor of `parent`; mode: of the existing file, None if there is none."""
 
     parent: str
     folder: int
@@ -67,7 +67,7 @@ def _naming_path(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def _target(path: str | os.PathLike[str]) -> Iterator[_Target]:
-    """The file that is meant, checked as far as one can without writing."""
+    """The file to replace, checked as far as possible without writing."""
     place, mode = _resolved(os.fsdecode(path_bytes(path)))
     parent, name = os.path.split(place)
     parent = parent or os.curdir
@@ -85,7 +85,7 @@ def _target(path: str | os.PathLike[str]) -> Iterator[_Target]:
 
 
 def _resolved(path: str) -> tuple[str, int | None]:
-    """Where links lead, and the mode of the file there, if there is one."""
+    """The path with links resolved, and the mode of the file, None if it does not exist."""
     try:
         place = os.path.realpath(path, strict=True)
         mode = os.stat(place).st_mode
@@ -102,9 +102,9 @@ def _resolved(path: str) -> tuple[str, int | None]:
 
 @contextmanager
 def _temporary(target: _Target) -> Iterator[BinaryIO]:
-    """A new file that nobody else has, gone at the end unless it was renamed.
+    """A new file with a random name, removed at the end unless it was renamed.
 
-    Nobody can put a link under its name first, and what killed processes left behind is in nobody's way.
+    The random name keeps others from placing a link there first, and leftovers of killed processes do not collide.
     """
     name = f".pynet-{os.getpid()}-{os.urandom(8).hex()}.tmp"
     mode = 0o666 if target.mode is None else target.mode
@@ -115,7 +115,7 @@ def _temporary(target: _Target) -> Iterator[BinaryIO]:
     try:
         with open(os.path.join(target.parent, name), "wb", opener=lambda *_: descriptor) as file:
             if target.mode is not None:
-                with contextlib.suppress(OSError):  # what the umask took; not every file system has modes
+                with contextlib.suppress(OSError):  # undoes the umask; not every file system has modes
                     os.fchmod(descriptor, target.mode)
             yield file
     finally:

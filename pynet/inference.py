@@ -1,4 +1,4 @@
-"""What a trained network says to pictures, prepared as those of its data set were.
+"""Predictions for pictures, which are prepared like those of the model's data set.
 
 found = predict_image("three.jpg")           with the newest model in the working folder
 found.prediction, found.confidence           ("3", 0.987)
@@ -29,22 +29,22 @@ from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import NOTE, Preparation
 
 MODEL_SUFFIX = ".safetensors"
-PREVIOUS = "-previous"  # of the name of a model that another one took the place of
-NOT_PYNET = "it is a safetensors file but holds no pynet network"  # what load says of other programs' files
-UNSURE_BELOW = 0.6  # below this confidence the network is called unsure
+PREVIOUS = "-previous"  # suffix of the name of a better model that was replaced
+NOT_PYNET = "it is a safetensors file but holds no pynet network"  # error of load for files of other programs
+UNSURE_BELOW = 0.6  # lower confidences get a warning
 
-# A picture's name, and what the network gets; None: no ink.
+# A picture's name, and the network's input, an error, or None if the picture has no ink.
 PreparedPicture: TypeAlias = tuple[str, "npt.NDArray[np.uint8] | DataError | None"]
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network says to one picture.
+    """The prediction for one picture.
 
-    prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink.
-    probabilities: by class name, and where several have one, also by number, as in "a (2)"; of a network without
-    softmax, its outputs as they are. warning: what is doubtful, or
-    what is wrong. seen: uint8, the input that the network got. readable: False where there was no picture to look at.
+    prediction and confidence are None if the file cannot be read or the picture has no ink. probabilities: by class
+    name, with a number where several classes have the same name, as in "a (2)"; without a softmax, the raw outputs.
+    warning: an error, or why the prediction is doubtful. seen: uint8, the network's input. readable: False if the
+    picture could not be read.
     """
 
     file: str
@@ -56,7 +56,7 @@ class Prediction:
     readable: bool = True
 
     def best(self, count: int) -> list[tuple[str, float]]:
-        """The likeliest classes with their probabilities, best first."""
+        """The `count` likeliest classes with their probabilities, best first."""
         return sorted((self.probabilities or {}).items(), key=lambda item: -item[1])[:count]
 
 
@@ -67,14 +67,14 @@ def predict_image(
     invert: bool | None = None,
     temperature: float = 1.0,
 ) -> Prediction:
-    """What a model says to a picture, prepared as the pictures of its data set were.
+    """The prediction of a model for a picture, which is prepared like those of the model's data set.
 
     picture: a file by its name, its content as bytes or an open binary file; a Pillow image; or an array (h, w),
-    (h, w, channels) with 1, 3 or 4, or (channels, h, w) with 1 or 3, of uint8, uint16, or floats in 0..1. All give the
-    same for the same picture.
+    (h, w, channels) with 1, 3 or 4, or (channels, h, w) with 1 or 3, of uint8, uint16, or floats in 0..1. The same
+    picture gives the same result in any of these forms.
     model: a Network, a file, or None for the newest model in the working folder. invert: True: dark ink on light paper,
-    False: light on dark, None: decided from the picture. temperature: of the softmax, above 1 is flatter.
-    Raises DataError (a ValueError) if there is no such picture, OSError or ValueError if there is no such model.
+    False: light on dark, None: detected. temperature: of the softmax; above 1 lowers the confidence.
+    Raises DataError (a ValueError) for the picture, OSError or ValueError for the model.
     """
     net = model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
     preparation = preparation_of(net)
@@ -92,13 +92,13 @@ def _decoded(picture: Any) -> Image.Image:
         return opened_picture(picture)
     try:
         values = plain(picture, "the picture")
-    except ValueError as error:  # None, as OpenCV gives it for a file that is not there; a masked array; uneven rows
+    except ValueError as error:  # None, as OpenCV returns for a missing file; a masked array; rows of unequal length
         raise DataError(str(error)) from None
     return array_picture(values)
 
 
 def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: float) -> list[Prediction]:
-    """The predictions for prepared pictures, in order; an error or no ink takes the place of what could not be."""
+    """The predictions for prepared pictures, in order; errors and pictures without ink become warnings."""
     inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
     outputs = iter(class_scores(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
     found = []
@@ -113,7 +113,7 @@ def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: floa
 
 
 def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-    """Pictures x (n, ...) in the scale of the model's training, where that is known. Raises DataError."""
+    """Pictures x (n, ...) in the input scale of the model's training, if the model has a note on it. DataError."""
     note = net.meta.get(INPUTS)
     return x if note is None else Inputs.from_note(note).pictures(x)
 
@@ -131,7 +131,7 @@ def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: np
 
 
 def previous_of(path: Path) -> Path:
-    """Where the model at path is kept when a worse one takes its place."""
+    """The path where the model at path is kept when a worse one replaces it."""
     return path.with_name(f"{path.stem}{PREVIOUS}{path.suffix}")
 
 
@@ -140,11 +140,10 @@ def _is_previous(path: Path) -> bool:
 
 
 def load_model(path: Path | None = None) -> tuple[Path, Network]:
-    """The model at path, or the one in the working folder that was saved last, and its place.
+    """The path and network of the model at path, or of the newest model in the working folder.
 
-    OSError, ValueError: there is none, or it is damaged; the message says how to get one. Passed over are other
-    programs' safetensors files, and models that worse ones took the place of. Damaged ones are not: an older model in
-    their place would be a surprise.
+    The newest one is looked for among all safetensors files but those of other programs and NAME-previous. A damaged
+    file is an error rather than skipped: using an older model instead would be a surprise. OSError, ValueError.
     """
     if path is not None:
         return path, load(path)
@@ -158,16 +157,18 @@ def load_model(path: Path | None = None) -> tuple[Path, Network]:
             return entry, load(entry)
         except ValueError as error:
             if NOT_PYNET not in str(error):
-                raise ValueError(f"{error}; it is the newest model here, --model FILE names another") from None
-    raise FileNotFoundError("no model in this folder: run `pynet train` here first, or name one by --model FILE")
+                raise ValueError(
+                    f"{error}; it is the newest model in this folder; --model FILE names another"
+                ) from None
+    raise FileNotFoundError("no model in this folder: run `pynet train` first, or name a model by --model FILE")
 
 
 def preparation_of(net: Network) -> Preparation:
-    """How a network's pictures were prepared: as its notes say, else what its input suggests. Raises ValueError."""
+    """How a network's pictures were prepared: from its notes, else guessed from its input shape. Raises ValueError."""
     note = net.meta.get(NOTE)
     preparation = _preparation_from_shape(net.in_shape) if note is None else Preparation.from_note(note)
     if math.prod(preparation.shape) != math.prod(net.in_shape):
-        raise ValueError(f"the model takes {net.in_shape}, but its note says pictures of {preparation.shape}")
+        raise ValueError(f"the model takes {net.in_shape}, but its notes describe pictures of {preparation.shape}")
     return preparation
 
 
@@ -176,5 +177,5 @@ def _preparation_from_shape(shape: tuple[int, ...]) -> Preparation:
     color = len(shape) == 3 and shape[0] == 3
     height, width = shape[-2:] if len(shape) == 3 else (math.isqrt(features),) * 2
     if features != (3 if color else 1) * height * width or min(height, width) < 4:
-        raise ValueError(f"the model takes {features} inputs in the shape {shape}, which is no picture")
+        raise ValueError(f"the model takes {features} inputs of shape {shape}, which is not a picture")
     return Preparation(height, width, color, None if color else "digits" if features == 64 else "mnist")

@@ -1,7 +1,7 @@
 """Every kernel of the C core as a function on NumPy arrays.
 
-Arrays go in as float32 (others are copied to it) and come back as new float32 arrays. m, n, k are sizes, a leading d
-is a gradient. pynet.reference has the same functions, by the same names, in readable float64 NumPy.
+Arrays of other dtypes are converted to float32; results are new float32 arrays. m, n, k are sizes, a leading d is a
+gradient. pynet.reference has functions of the same names in readable float64 NumPy.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ from pynet._ffi import (
     array,
     augment_struct,
     check,
+    check_same_shape,
+    check_vectors,
     checked_seed,
     cpu_tables,
     ffi,
     floats,
+    int_labels,
     is_masked,
     lib,
+    matrix,
     numbers,
     plain,
     pointer,
@@ -32,12 +36,11 @@ from pynet._ffi import (
 from pynet.augment import Augment
 
 __all__ = ["cpu", "cpu_tables", "set_cpu", "set_threads", "threads"]
-__all__ += ["bias", "bias_grad", "gather", "gemm", "one_hot", "shuffle"]
+__all__ += ["bias", "bias_grad", "gather", "gemm", "one_hot", "shuffle", "adam", "momentum", "rmsprop", "sgd"]
 __all__ += ["gelu", "gelu_grad", "leaky_relu", "leaky_relu_grad", "relu", "relu_grad"]
 __all__ += ["sigmoid", "sigmoid_grad", "softmax", "softmax_grad", "tanh", "tanh_grad"]
 __all__ += ["augmented", "batchnorm", "batchnorm_grad", "dropout", "layernorm", "layernorm_grad"]
 __all__ += ["binary_cross_entropy", "cross_entropy", "squared_error"]
-__all__ += ["adam", "momentum", "rmsprop", "sgd"]
 
 # ---- which table, how many threads ----
 
@@ -48,52 +51,23 @@ def cpu() -> str:
 
 
 def set_cpu(name: str | None) -> None:
-    """Changes the kernel table of the process; None is the best, or the one that PYNET_CPU names."""
+    """Selects the kernel table of the process; None: the one that PYNET_CPU names, or the best for this CPU."""
     if lib.pn_set_cpu(ffi.NULL if name is None else name.encode()):
         raise ValueError(f"kernel table {name!r}; this CPU has {', '.join(cpu_tables())}")
 
 
 def threads() -> int:
-    """How many threads a call of the core may use."""
+    """The largest number of threads that a call of the core may use."""
     return int(lib.pn_threads())
 
 
 def set_threads(n: int | None) -> None:
-    """Sets how many threads (1 to 64) a call may use; None is the default again. No result depends on it."""
+    """Sets the largest number of threads (1 to 64) for a call; None: the default. Results do not depend on it."""
     if (n is not None and not 1 <= n <= 64) or lib.pn_set_threads(n or 0):
         raise ValueError(f"threads is {n}; accepted: 1 to 64, or None for the default")
 
 
-# ---- checks and calls that several kernels share ----
-
-
-def _matrix(x: npt.ArrayLike, name: str) -> Array:
-    a = array(x, name=name)
-    if a.ndim != 2:
-        raise ValueError(f"{name} has shape {a.shape}; accepted: two axes")
-    return a
-
-
-def _same_shape(**arrays: Array) -> None:
-    shapes = [a.shape for a in arrays.values()]
-    if shapes.count(shapes[0]) < len(shapes):
-        raise ValueError("shapes differ: " + ", ".join(f"{name} {a.shape}" for name, a in arrays.items()))
-
-
-def _match(x: Array, **vectors: Array) -> None:
-    """A vector has a number for each of the last axis of x."""
-    for name, vector in vectors.items():
-        if vector.shape != x.shape[-1:]:
-            raise ValueError(f"{name} has shape {vector.shape}; x {x.shape} takes {x.shape[-1:]}")
-
-
-def _labels(labels: npt.ArrayLike, m: int, n: int) -> Array:
-    given = plain(labels, "labels")
-    if given.shape != (m,) or (given.size and not np.issubdtype(given.dtype, np.integer)):
-        raise ValueError(f"labels have shape {given.shape} and dtype {given.dtype}; accepted: integers ({m},)")
-    if given.size and not (given.min() >= 0 and given.max() < n):
-        raise ValueError(f"labels run from {given.min()} to {given.max()}; accepted: 0 to {n - 1}")
-    return array(given, np.int32)
+# ---- calls that several kernels share ----
 
 
 def _elementwise(kernel: Any, x: npt.ArrayLike, *numbers: float) -> Array:
@@ -104,7 +78,7 @@ def _elementwise(kernel: Any, x: npt.ArrayLike, *numbers: float) -> Array:
 
 
 def _rowwise(kernel: Any, *arrays: Array, numbers: tuple[float, ...] = ()) -> Array:
-    """What a kernel makes of rows (m,n), the first of these arrays; numbers follow the sizes."""
+    """Calls a kernel(out, *arrays, m, n, *numbers) for rows (m,n), the first of these arrays; returns out."""
     out = np.empty_like(arrays[0])
     kernel(*map(pointer, (out, *arrays)), *out.shape, *numbers)
     return out
@@ -112,7 +86,7 @@ def _rowwise(kernel: Any, *arrays: Array, numbers: tuple[float, ...] = ()) -> Ar
 
 def _elementwise_grad(kernel: Any, dy: npt.ArrayLike, y: npt.ArrayLike, *numbers: float) -> Array:
     gradient, a = array(dy), array(y)
-    _same_shape(**{"argument 1": gradient, "argument 2": a})
+    check_same_shape(**{"argument 1": gradient, "argument 2": a})
     out = np.empty_like(a)
     kernel(floats(out), floats(gradient), floats(a), a.size, *numbers)
     return out
@@ -140,7 +114,7 @@ def gemm(
 ) -> Array:
     """C (m,n) = op(a) op(b); op is the transpose where trans_ says so.
 
-    out: a float32 array (m,n) to write to, whose rows may be apart; accumulate: each sum starts from what is in it.
+    out: a float32 array (m,n) for the result, whose rows need not be contiguous; accumulate: add to its values.
     """
     flags = (_TRANS_A if trans_a else 0) | (_TRANS_B if trans_b else 0) | (_ACCUMULATE if accumulate else 0)
     if out is not None and _plain_gemm(out, a, b, flags):
@@ -163,13 +137,13 @@ def gemm(
     return out
 
 
-_TRANS_A, _TRANS_B, _ACCUMULATE = lib.PN_TRANS_A, lib.PN_TRANS_B, lib.PN_ACCUMULATE  # looked up once
+_TRANS_A, _TRANS_B, _ACCUMULATE = lib.PN_TRANS_A, lib.PN_TRANS_B, lib.PN_ACCUMULATE  # looked up once, for speed
 
 
 def _plain_gemm(out: Array, a: Any, b: Any, flags: int) -> bool:
-    """gemm of what most calls give it, C-ordered float32 arrays that fit, in half the time of all its checks.
+    """A fast path of gemm for C-ordered float32 arrays of matching shapes; half the time of the full checks.
 
-    False, and nothing done: they are something else.
+    Returns False, without doing anything, for other arguments.
     """
     try:
         if not a.dtype is b.dtype is out.dtype is FLOAT32 or not type(a) is type(b) is type(out) is np.ndarray:
@@ -182,7 +156,7 @@ def _plain_gemm(out: Array, a: Any, b: Any, flags: int) -> bool:
             k_right, n = n, k_right
         if k != k_right or out.shape != (m, n):
             return False
-        to, left, right = floats(out, True), floats(a), floats(b)  # which see to the order
+        to, left, right = floats(out, True), floats(a), floats(b)  # floats() raises unless the array is C-ordered
     except (AttributeError, TypeError, ValueError, BufferError):
         return False
     lib.pn_gemm(to, n, left, lda, right, ldb, m, n, k, flags)
@@ -190,17 +164,17 @@ def _plain_gemm(out: Array, a: Any, b: Any, flags: int) -> bool:
 
 
 def _rows(x: npt.ArrayLike, name: str) -> tuple[Array, Any, int]:
-    """x as a float32 array of two axes, and where it is placed; a copy if it is something else, or placed otherwise."""
+    """x as a float32 matrix, its address and row distance in floats; copied if its layout does not allow that."""
     a = np.asarray(numbers(x, name), FLOAT32)
     location = _location(a) if a.ndim == 2 else None
     if location is None:
-        a = _matrix(a, name)
+        a = matrix(a, name)
         location = floats(a), a.shape[1]
     return a, *location
 
 
 def _location(x: Array) -> tuple[Any, int] | None:
-    """The address of x (m,n), and the floats from row to row; None unless elements of a row lie side by side."""
+    """The address of x (m,n) and its row distance in floats; None unless each row is contiguous."""
     if x.flags.c_contiguous:
         return floats(x), x.shape[1]
     (rows, columns), (row, column) = x.shape, x.strides
@@ -214,14 +188,14 @@ def _location(x: Array) -> tuple[Any, int] | None:
 
 def bias(x: npt.ArrayLike, b: npt.ArrayLike) -> Array:
     """y (m,n) = x (m,n) + b (n) in every row."""
-    rows, vector = _matrix(x, "x"), array(b)
-    _match(rows, b=vector)
+    rows, vector = matrix(x, "x"), array(b)
+    check_vectors(rows, b=vector)
     return _rowwise(lib.pn_bias, rows, vector)
 
 
 def bias_grad(dy: npt.ArrayLike) -> Array:
     """db (n) = column sums of dy (m,n)."""
-    rows = _matrix(dy, "dy")
+    rows = matrix(dy, "dy")
     out = np.empty(rows.shape[1], FLOAT32)
     lib.pn_bias_grad(pointer(out), pointer(rows), *rows.shape)
     return out
@@ -254,18 +228,18 @@ def _slope(slope: float) -> float:
 
 
 def gelu(x: npt.ArrayLike) -> Array:
-    """y = x P(x), any shape; P(x) is the share of a normal distribution below x."""
+    """y = x P(x), any shape; P is the cumulative distribution function of the standard normal distribution."""
     return _elementwise(lib.pn_gelu, x)
 
 
 def gelu_grad(dy: npt.ArrayLike, x: npt.ArrayLike) -> Array:
-    """dx = dy (P(x) + x exp(-x^2 / 2) / sqrt(2 pi)), from x, not from y."""
+    """dx = dy (P(x) + x exp(-x^2 / 2) / sqrt(2 pi)); takes the input x, not the output."""
     return _elementwise_grad(lib.pn_gelu_grad, dy, x)
 
 
 def dropout(x: npt.ArrayLike, p: float, seed: int, layer: int = 0, step: int = 0) -> Array:
-    """y (m,n) = x / (1 - p), or 0 with probability p, which depends on seed, layer and step alone; also dx from dy."""
-    rows = _matrix(x, "x")
+    """y (m,n) = x / (1 - p), or 0 with probability p, a function of seed, layer and step; gives dx from dy too."""
+    rows = matrix(x, "x")
     if not 0 <= p < 1:
         raise ValueError(f"p is {p}; accepted: 0 to below 1")
     return _rowwise(lib.pn_dropout, rows, numbers=(p, checked_seed(seed), layer, step))
@@ -275,10 +249,10 @@ def dropout(x: npt.ArrayLike, p: float, seed: int, layer: int = 0, step: int = 0
 
 
 def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, step: int = 0) -> Array:
-    """What a step of training sees of the batch x (n, height, width) or (n, channels, height, width), in its shape.
+    """The batch x (n, height, width) or (n, channels, height, width) as a training step augments it; the same shape.
 
-    x is uint8, which means x/255, or taken as float32. augment: None has the usual strengths. seed: of the network;
-    step: how often it was updated before. ValueError: x or a strength is not accepted.
+    x: uint8, which means x/255, or floats. augment: None means the default strengths. seed: of the network; step: the
+    number of updates before. ValueError: x or a strength is not accepted.
     """
     a = plain(x, "x")
     if a.dtype != UINT8 and a.dtype.kind != "f":
@@ -290,10 +264,8 @@ def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, s
     struct = augment_struct(augment or Augment(), height, width)
     out, err = np.empty(pictures.shape, FLOAT32), ffi.new("char[]", lib.PN_ERRLEN)
     dtype = lib.PN_UINT8 if a.dtype == np.uint8 else lib.PN_FLOAT32
-    channel = channels[0] if channels else 1
-    status = lib.pn_augmented(
-        pointer(out, True), pointer(pictures), dtype, n, channel, struct, checked_seed(seed), step, err
-    )
+    channel, seed = channels[0] if channels else 1, checked_seed(seed)
+    status = lib.pn_augmented(pointer(out, True), pointer(pictures), dtype, n, channel, struct, seed, step, err)
     check(status, err)
     return out
 
@@ -304,7 +276,7 @@ def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, s
 def batchnorm(
     x: npt.ArrayLike, gamma: npt.ArrayLike, beta: npt.ArrayLike, epsilon: float = 1e-5
 ) -> tuple[Array, Array, Array]:
-    """y, mean (c), variance (c): channels of x (m, places, c) to mean 0 and variance 1, then times gamma plus beta."""
+    """y, mean (c), variance (c): normalises each channel of x (m, places, c), then y = gamma x + beta."""
     x, gamma, beta = array(x), array(gamma), array(beta)
     m, places, c = _batch_of_channels(x, gamma=gamma, beta=beta)
     y, mean, variance = np.empty_like(x), np.empty(c, FLOAT32), np.empty(c, FLOAT32)
@@ -322,7 +294,7 @@ def batchnorm_grad(
 ) -> tuple[Array, Array, Array]:
     """dx (m, places, c), dgamma (c), dbeta (c); mean and variance are batchnorm's."""
     dy, x, mean, variance, gamma = map(array, (dy, x, mean, variance, gamma))
-    _same_shape(dy=dy, x=x)
+    check_same_shape(dy=dy, x=x)
     m, places, c = _batch_of_channels(x, mean=mean, variance=variance, gamma=gamma)
     dx, dgamma, dbeta = np.empty_like(x), np.empty(c, FLOAT32), np.empty(c, FLOAT32)
     lib.pn_batchnorm_grad(*map(pointer, (dx, dgamma, dbeta, dy, x, mean, variance, gamma)), m, places, c, epsilon)
@@ -332,16 +304,16 @@ def batchnorm_grad(
 def _batch_of_channels(x: Array, **vectors: Array) -> tuple[int, int, int]:
     if x.ndim != 3 or not x.size:
         raise ValueError(f"x has shape {x.shape}; accepted: (samples, places, channels), at least one of each")
-    _match(x, **vectors)
+    check_vectors(x, **vectors)
     return x.shape
 
 
 def layernorm(
     x: npt.ArrayLike, gamma: npt.ArrayLike, beta: npt.ArrayLike, epsilon: float = 1e-5
 ) -> tuple[Array, Array]:
-    """y (m,n): rows of x to mean 0, variance 1, times gamma (n) plus beta (n); stats (m,2) for layernorm_grad."""
-    rows, gamma, beta = _matrix(x, "x"), array(gamma), array(beta)
-    _match(rows, gamma=gamma, beta=beta)
+    """y (m,n): rows of x (m,n) to mean 0, variance 1, times gamma (n) plus beta (n); stats (m,2) for its gradient."""
+    rows, gamma, beta = matrix(x, "x"), array(gamma), array(beta)
+    check_vectors(rows, gamma=gamma, beta=beta)
     y, stats = np.empty_like(rows), np.empty((len(rows), 2), FLOAT32)
     lib.pn_layernorm(*map(pointer, (y, stats, rows, gamma, beta)), *rows.shape, epsilon)
     return y, stats
@@ -351,9 +323,9 @@ def layernorm_grad(
     dy: npt.ArrayLike, x: npt.ArrayLike, stats: npt.ArrayLike, gamma: npt.ArrayLike
 ) -> tuple[Array, Array, Array]:
     """dx (m,n), dgamma (n), dbeta (n); stats are layernorm's."""
-    gradient, rows, stats, gamma = _matrix(dy, "dy"), _matrix(x, "x"), array(stats), array(gamma)
-    _same_shape(dy=gradient, x=rows)
-    _match(rows, gamma=gamma)
+    gradient, rows, stats, gamma = matrix(dy, "dy"), matrix(x, "x"), array(stats), array(gamma)
+    check_same_shape(dy=gradient, x=rows)
+    check_vectors(rows, gamma=gamma)
     if stats.shape != (len(rows), 2):
         raise ValueError(f"stats has shape {stats.shape}; x {rows.shape} takes {(len(rows), 2)}")
     dx, dgamma, dbeta = np.empty_like(rows), np.empty(gamma.shape, FLOAT32), np.empty(gamma.shape, FLOAT32)
@@ -388,13 +360,13 @@ def softmax(x: npt.ArrayLike, temperature: float = 1.0) -> Array:
     """p (m,n) = softmax of each row of x (m,n) / temperature (Bridle 1990); the row maximum is subtracted first."""
     if not 1e-38 <= temperature <= 3e38:
         raise ValueError(f"temperature is {temperature}; accepted: 1e-38 to 3e38, a float32 with a float32 inverse")
-    return _rowwise(lib.pn_softmax, _matrix(x, "x"), numbers=(temperature,))
+    return _rowwise(lib.pn_softmax, matrix(x, "x"), numbers=(temperature,))
 
 
 def softmax_grad(dp: npt.ArrayLike, p: npt.ArrayLike) -> Array:
     """dx (m,n) = p (dp - sum over the row of dp p) for p = softmax(x)."""
-    grad, rows = _matrix(dp, "dp"), _matrix(p, "p")
-    _same_shape(dp=grad, p=rows)
+    grad, rows = matrix(dp, "dp"), matrix(p, "p")
+    check_same_shape(dp=grad, p=rows)
     return _rowwise(lib.pn_softmax_grad, grad, rows)
 
 
@@ -407,13 +379,13 @@ def cross_entropy(
     """Loss (m) of softmax(x) against labels (m), and dx (m,n) = (softmax(x) - one-hot) * scale.
 
     The loss is -log p[label], computed from x so that it is finite where p is 0. scale None is 1/m: dx is then the
-    gradient of the mean loss. smoothing gives that share of the one in one-hot to all outputs alike (Szegedy et al.
-    2016).
+    gradient of the mean loss. smoothing: label smoothing, this fraction of the target is spread evenly over all
+    outputs (Szegedy et al. 2016).
     """
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing is {smoothing}; accepted: a number from 0 to below 1")
-    rows = _matrix(x, "x")
-    return _loss(lib.pn_cross_entropy, rows, _labels(labels, *rows.shape), scale, smoothing)
+    rows = matrix(x, "x")
+    return _loss(lib.pn_cross_entropy, rows, int_labels(labels, *rows.shape), scale, smoothing)
 
 
 def binary_cross_entropy(x: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
@@ -421,15 +393,15 @@ def binary_cross_entropy(x: npt.ArrayLike, y: npt.ArrayLike, scale: float | None
 
     x (m,n), y (m,n) in [0, 1]; computed from x so that it is finite where p is 0 or 1. scale None is 1/m.
     """
-    rows, target = _matrix(x, "x"), _matrix(y, "y")
-    _same_shape(x=rows, y=target)
+    rows, target = matrix(x, "x"), matrix(y, "y")
+    check_same_shape(x=rows, y=target)
     return _loss(lib.pn_binary_cross_entropy, rows, target, scale)
 
 
 def squared_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
     """Loss (m): half the sum over each row of (p - y)^2, and dp (m,n) = (p - y) * scale; scale None is 1/m."""
-    rows, target = _matrix(p, "p"), _matrix(y, "y")
-    _same_shape(p=rows, y=target)
+    rows, target = matrix(p, "p"), matrix(y, "y")
+    check_same_shape(p=rows, y=target)
     return _loss(lib.pn_squared_error, rows, target, scale)
 
 
@@ -437,7 +409,7 @@ def squared_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None
 
 
 def _in_place(dw: npt.ArrayLike, **changed: Array) -> list[Any]:
-    """Pointers to arrays of dw's shape that are changed in place, then to dw."""
+    """Pointers to writable arrays of dw's shape, then to dw."""
     grad, pointers, same = array(dw), [], True
     for name, x in changed.items():
         fits = isinstance(x, np.ndarray) and x.dtype == FLOAT32 and x.flags.c_contiguous and x.flags.writeable
@@ -446,7 +418,7 @@ def _in_place(dw: npt.ArrayLike, **changed: Array) -> list[Any]:
         same = same and x.shape == grad.shape
         pointers.append(floats(x, True))
     if not same:
-        _same_shape(**changed, dw=grad)
+        check_same_shape(**changed, dw=grad)
     return [*pointers, floats(grad)]
 
 
@@ -502,10 +474,9 @@ def adam(
 
 def one_hot(labels: npt.ArrayLike, n: int) -> Array:
     """y (m,n) = 1 at each row's label, else 0."""
-    m = np.size(labels)
-    truth = _labels(labels, m, n)
-    out = np.empty((m, n), FLOAT32)
-    lib.pn_one_hot(pointer(out), pointer(truth), m, n)
+    classes = int_labels(labels, np.size(labels), n)
+    out = np.empty((len(classes), n), FLOAT32)
+    lib.pn_one_hot(pointer(out), pointer(classes), *out.shape)
     return out
 
 
@@ -515,14 +486,14 @@ def gather(x: npt.ArrayLike, index: npt.ArrayLike | None = None) -> Array:
     if rows.ndim != 2 or rows.dtype != np.uint8:
         raise ValueError(f"x has shape {rows.shape} and dtype {rows.dtype}; accepted: uint8 with two axes")
     chosen = np.arange(len(rows)) if index is None else plain(index, "index")
-    which = _labels(chosen, chosen.size, len(rows))
+    which = int_labels(chosen, chosen.size, len(rows))
     out = np.empty((len(which), rows.shape[1]), FLOAT32)
     lib.pn_gather(pointer(out), pointer(rows), pointer(which), *out.shape)
     return out
 
 
 def shuffle(n: int, seed: int = 0, epoch: int = 0) -> Array:
-    """0..n-1 (int32) in the order in which training visits the samples in this epoch (Fisher and Yates 1938)."""
+    """0..n-1 (int32) in the order of the samples in this training epoch (Fisher and Yates 1938)."""
     out = np.empty(n, np.int32)
     lib.pn_shuffle(pointer(out), n, checked_seed(seed), epoch)
     return out

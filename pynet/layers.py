@@ -1,8 +1,8 @@
-"""Layers as objects, for those who would rather not write a network as text.
+"""Layers as objects, an alternative to writing a network as text.
 
 `Network([Input(784), Dense(128), ReLU(), Dense(10), Softmax()])` is the same as
-`Network("input(784) dense(128) relu dense(10) softmax")`: each object only renders to its word, and the core, which
-reads the text, knows the defaults and what is accepted.
+`Network("input(784) dense(128) relu dense(10) softmax")`: each object only produces its part of the text. The core
+reads the text; defaults and accepted values are defined there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ += ["LayerNorm", "LeakyReLU", "Loss", "MaxPool", "ReLU", "Residual", "Si
 
 
 class Layer:
-    """A word of a network's text with its arguments; str() is that text."""
+    """One layer of a network's text, with its arguments; str() is that text."""
 
     word: str
 
@@ -87,7 +87,7 @@ class LeakyReLU(Layer):
 
 
 class GELU(Layer):
-    """y = x times the share of a normal distribution below x."""
+    """y = x P(x), with P the cumulative distribution function of the standard normal distribution."""
 
     word = "gelu"
 
@@ -105,7 +105,7 @@ class Tanh(Layer):
 
 
 class Softmax(Layer):
-    """Probabilities; as the last layer it makes cross-entropy the loss."""
+    """Probabilities of the classes; as the last layer it makes cross-entropy the default loss."""
 
     word = "softmax"
 
@@ -123,13 +123,13 @@ class Dropout(Layer):
 
 
 class BatchNorm(Layer):
-    """Each channel normalised over the batch: BatchNorm(eps=None, momentum=None)."""
+    """Normalises each channel over the batch: BatchNorm(eps=None, momentum=None)."""
 
     word = "batchnorm"
 
 
 class LayerNorm(Layer):
-    """Each sample normalised over its features: LayerNorm(eps=None)."""
+    """Normalises each sample over its features: LayerNorm(eps=None)."""
 
     word = "layernorm"
 
@@ -137,7 +137,7 @@ class LayerNorm(Layer):
 class Residual(Layer):
     """y = x + f(x), f the layers inside: Residual(Dense(64), ReLU(), Dense(64)).
 
-    Where they change the shape, y = x P + f(x).
+    If f changes the shape, the input is projected: y = x P + f(x).
     """
 
     word = "residual"
@@ -147,6 +147,6 @@ class Residual(Layer):
 
 
 class Loss(Layer):
-    """Names the loss, as the last of a list: Loss("mse"), Loss("bce"), Loss("cross_entropy", smoothing=0.1)."""
+    """The loss, at the end of the list: Loss("mse"), Loss("bce"), Loss("cross_entropy", smoothing=0.1)."""
 
     word = "loss"

@@ -1,4 +1,4 @@
-"""How good are the answers: accuracy, the confusion matrix, and precision, recall and F1 for each class."""
+"""Classification metrics: accuracy, confusion matrix, precision, recall, F1, calibration error."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from pynet.text import printable
 
 Ints = NDArray[np.int64]
 
-NAME_WIDTH = 12  # a class name is cut to this in front of its row: "Ankle boot" and "T-shirt/top" fit
-HEAD_WIDTH = 8  # and to this above its column: ten columns and the names still fit into 120 characters
+NAME_WIDTH = 12  # characters of a class name at the start of a row: "Ankle boot" and "T-shirt/top" fit
+HEAD_WIDTH = 8  # characters of a class name above a column: a table of ten classes fits into 120 characters
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """The share of right answers, 0 to 1, for true and predicted labels (n).
+    """The fraction of correct predictions, 0 to 1, for true and predicted labels (n).
 
-    ValueError: no samples, different numbers of them, or labels that are not whole numbers from 0.
+    ValueError: no samples, arrays of different lengths, or labels that are not whole numbers from 0.
     """
     labels, predicted = _pair(y_true, y_pred, None)
     return float((labels == predicted).mean())
 
 
 def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
-    """How far confidence and accuracy are apart, 0 to 1: the expected calibration error (Guo et al. 2017).
+    """The expected calibration error, 0 to 1 (Guo et al. 2017): the mean gap between confidence and accuracy.
 
-    Each answer, the largest of a row, falls into one of `bins` equal intervals of confidence; the error is the mean
-    over the samples of |accuracy - mean confidence| of their interval. Who is right in 8 of 10 cases when saying 80 %
-    has none. y_true (n) labels; probabilities (n, classes).
+    The confidence of a sample is its largest probability. Samples are grouped into `bins` equal intervals of
+    confidence; the error is the mean over the samples of |accuracy - mean confidence| of their interval. It is 0 if,
+    for example, 8 of 10 predictions with a confidence of 80 % are correct. y_true (n) labels; probabilities (n,
+    classes).
 
     ValueError: no samples, labels out of range, numbers that are not within 0 to 1, or fewer than one bin.
     """
@@ -53,10 +54,10 @@ def calibration_error(y_true: ArrayLike, probabilities: ArrayLike, bins: int = 1
 
 
 def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> Ints:
-    """int64 (classes, classes): entry [i, j] counts the samples of class i that were taken for j.
+    """int64 (classes, classes): entry [i, j] counts the samples of class i that were predicted as j.
 
-    So the rows are the truth, and right answers lie on the diagonal. y_true, y_pred (n) labels in [0, classes).
-    ValueError: no samples, different numbers of them, or labels out of range.
+    Rows are true classes, columns predictions; the diagonal counts the correct ones. y_true, y_pred (n) labels in [0,
+    classes). ValueError: no samples, different numbers of them, or labels out of range.
     """
     if classes < 1:
         raise ValueError(f"classes is {classes}, accepted are whole numbers from 1")
@@ -66,12 +67,12 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> Ints
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class in figures from 0 to 1; NaN is a quotient of 0 by 0 and so undefined.
+    """The metrics of one class, 0 to 1; NaN where undefined (0 / 0).
 
-    precision: of the samples taken for this class, the share that is of it; NaN if none was taken for it.
-    recall: of the samples of this class, the share that was found; NaN if there are none.
-    f1: harmonic mean of the two, 2 right / (support + predicted) (van Rijsbergen 1979); NaN if both are NaN.
-    support, predicted: samples of this class, and samples taken for it.
+    precision: fraction of the samples predicted as this class that belong to it; NaN if there are none.
+    recall: fraction of the samples of this class that were predicted as it; NaN if there are none.
+    f1: harmonic mean of the two, 2 correct / (support + predicted) (van Rijsbergen 1979); NaN if both are NaN.
+    support, predicted: number of samples of this class, and number predicted as it.
     """
 
     name: str
@@ -97,7 +98,7 @@ def class_report(matrix: ArrayLike, names: Sequence[str] | None = None) -> list[
 
 
 def format_report(rows: Sequence[ClassRow]) -> str:
-    """class_report as a table for the terminal; what is undefined shows as "-"."""
+    """class_report as a table for the terminal; "-" is undefined."""
     names = [_cut(row.name, NAME_WIDTH) for row in rows]
     width = max([len("class"), *map(len, names)])
     lines = [f"{'class':>{width}}  precision  recall     F1  samples"]
@@ -110,16 +111,16 @@ def format_report(rows: Sequence[ClassRow]) -> str:
 
 
 def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, width: int = 120) -> str:
-    """A confusion matrix as a table for the terminal: rows are the truth, columns the answers, 0 shows as ".".
+    """A confusion matrix as a table for the terminal: rows are true classes, columns predictions, "." is 0.
 
-    Long names are cut, and a table wider than `width` characters comes in several parts, one below the other.
+    Long names are shortened; a table wider than `width` characters is split into several, one below the other.
     names None is "0", "1", ... ValueError: a matrix that is not square, or not one name for each class.
     """
     counts, names = _checked(matrix, names)
     sides = [_cut(name, NAME_WIDTH) for name in names]
     heads = [_cut(name, HEAD_WIDTH) for name in names]
     cells = [["." if count == 0 else str(count) for count in row] for row in counts]
-    corner = "true \\ said"
+    corner = "true \\ pred"
     side = max(map(len, [corner, *sides]))
     cell = 2 + max(len(text) for row in [heads, *cells] for text in row)
     parts = []
@@ -134,7 +135,7 @@ def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, w
 
 
 def class_scores(net: Net, x: Array, temperature: float = 1.0) -> Array:
-    """What the network gives each class, (n, classes) float32: its outputs; of a single one p, the columns 1 - p, p."""
+    """The score of each class, (n, classes) float32: the outputs; for a single output p, the columns 1 - p and p."""
     return _by_class(net, net.predict_proba(x, temperature))
 
 
@@ -147,20 +148,20 @@ def _by_class(net: Net, outputs: Array) -> Array:
 
 @dataclass(frozen=True)
 class Report:
-    """How good a network is on a set of samples. Shares are 0 to 1; None is undefined."""
+    """The metrics of a network on a set of samples, 0 to 1; None is undefined."""
 
     samples: int
     correct: int
     accuracy: float
     loss: float
-    confidence: float | None  # mean of the largest outputs, where those are within 0 to 1
+    confidence: float | None  # mean of the largest outputs, if all outputs are within 0 to 1
     calibration_error: float | None
     classes: list[ClassRow]
-    confusion: Ints  # (classes, classes): rows are the truth
+    confusion: Ints  # (classes, classes): rows are true classes
 
 
 def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> Report:
-    """All figures of a network on samples x (n, ...) with labels y (n); classes: their names, None is net.classes.
+    """All metrics of a network on samples x (n, ...) with labels y (n); classes: their names, None is net.classes.
 
     ValueError: no samples, or they do not fit the network.
     """
@@ -196,7 +197,7 @@ def _ratio(part: int, whole: int) -> float:
 
 
 def _cut(name: str, width: int) -> str:
-    """name in at most width printable characters; ".." stands for the rest."""
+    """name, shortened to width printable characters with ".." at the end."""
     name = printable(name)
     return name if len(name) <= width else name[: width - 2] + ".."
 

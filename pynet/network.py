@@ -1,4 +1,4 @@
-"""The network with its training."""
+"""pynet.Network: a network with its training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Network(Net):
 
     >>> net = Network("input(784) dense(128) relu dense(10) softmax", seed=0)
 
-    x is (n, features), (n, channels, height, width) or, of one channel, (n, height, width), as the input has it; a
-    network of rows flattens what it is given. uint8 means x/255, float32 and float64 are taken as they are. y is (n,)
-    integer labels, or (n, outputs): one-hot rows for cross-entropy, any targets for squared error. What does not fit
-    raises ValueError with the shape at hand and the one wanted.
+    x is (n, features), (n, channels, height, width) or, of one channel, (n, height, width), depending on input(...);
+    with input(features), samples of any shape are flattened. uint8 means x/255; float32 and float64 are used unchanged.
+    y is (n,) integer labels, or (n, outputs): one-hot rows for cross-entropy, any targets for squared error. Wrong
+    shapes raise ValueError, with the shape that is accepted.
     """
 
     fit = training.fit
@@ -29,5 +29,5 @@ class Network(Net):
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """Reads a model that save wrote. OSError: it cannot be read; ValueError: it is no pynet model, or damaged."""
+    """Reads a model that save wrote. OSError: it cannot be read; ValueError: it is not a pynet model, or damaged."""
     return Network._load(path)

@@ -1,4 +1,4 @@
-"""Optimizers, as small descriptions: the core does the arithmetic and knows the usual values, which None stands for.
+"""Optimizers, as descriptions: the core does the arithmetic, and has the defaults that None stands for.
 
 The state (velocities, means of gradients, the number of steps) belongs to the network: see Network.optimizer_state.
 """
@@ -14,13 +14,13 @@ __all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Momentum", "Nesterov", "Optimi
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What all optimizers take, w being a parameter and g its gradient.
+    """Options of all optimizers. w is a parameter and g its gradient.
 
-    In this order: clip_value cuts each g to [-clip_value, clip_value], or clip_norm scales all gradients down together
-    until the root of the sum of their squares is at most clip_norm (Pascanu, Mikolov and Bengio 2013); l2 adds l2 * w
-    to g; weight_decay takes learning_rate * weight_decay * w from w, past the optimizer (Loshchilov and Hutter 2019).
-    Decay is for weights; decay_all takes in biases and norms. PyTorch's weight_decay is l2 here, but for its AdamW.
-    lr may be written for learning_rate.
+    Applied in this order: clip_value clips each element of g to [-clip_value, clip_value], or clip_norm scales all
+    gradients together so that their global L2 norm is at most clip_norm (Pascanu, Mikolov and Bengio 2013); l2 adds l2
+    * w to g; weight_decay subtracts learning_rate * weight_decay * w from w, decoupled from the optimizer (Loshchilov
+    and Hutter 2019). l2 and weight_decay apply to weights only; with decay_all also to biases and the parameters of
+    normalisation. PyTorch's weight_decay is l2 here, except in its AdamW. lr is another name for learning_rate.
     """
 
     kind: ClassVar[str]
@@ -41,7 +41,10 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent: w -= learning_rate * g (Robbins and Monro 1951). Learning rate 0.1."""
+    """Stochastic gradient descent: w -= learning_rate * g (Robbins and Monro 1951).
+
+    Defaults: learning rate 0.1.
+    """
 
     kind = "sgd"
 
@@ -50,7 +53,7 @@ class SGD(Optimizer):
 class Momentum(Optimizer):
     """velocity = momentum * velocity + g; w -= learning_rate * velocity (Polyak 1964).
 
-    Learning rate 0.01, momentum 0.9.
+    Defaults: learning rate 0.01, momentum 0.9.
     """
 
     kind = "momentum"
@@ -68,7 +71,7 @@ class Nesterov(Momentum):
 class RMSProp(Optimizer):
     """square = beta2 * square + (1 - beta2) * g^2; w -= learning_rate * g / (sqrt(square) + epsilon).
 
-    Tieleman and Hinton 2012. Learning rate 0.001, beta2 0.99, epsilon 1e-8.
+    Tieleman and Hinton 2012. Defaults: learning rate 0.001, beta2 0.99, epsilon 1e-8.
     """
 
     kind = "rmsprop"
@@ -80,8 +83,9 @@ class RMSProp(Optimizer):
 class Adam(Optimizer):
     """w -= learning_rate * mean / (sqrt(square) + epsilon), with running means of g and g^2 (Kingma and Ba 2015).
 
-    mean = beta1 * mean + (1 - beta1) * g; square = beta2 * square + (1 - beta2) * g^2; in step t both are divided by
-    what they lack for having begun at zero, 1 - beta^t. Learning rate 0.001, beta1 0.9, beta2 0.999, epsilon 1e-8.
+    mean = beta1 * mean + (1 - beta1) * g; square = beta2 * square + (1 - beta2) * g^2; both start at
+    zero, which step t corrects by dividing them by 1 - beta^t. Defaults: learning rate 0.001, beta1 0.9, beta2 0.999,
+    epsilon 1e-8.
     """
 
     kind = "adam"
@@ -92,7 +96,7 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with a weight_decay of 0.01 (Loshchilov and Hutter 2019)."""
+    """Adam with a default weight_decay of 0.01 (Loshchilov and Hutter 2019)."""
 
     kind = "adamw"
 
@@ -103,7 +107,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def as_optimizer(optimizer: Optimizer | str) -> Optimizer:
-    """An optimizer as it is; "adam" stands for Adam(). TypeError, ValueError: it is none."""
+    """An optimizer unchanged, or that of a name: "adam" is Adam(). TypeError, ValueError: it is neither."""
     if isinstance(optimizer, str):
         name = optimizer.lower()
         if name not in OPTIMIZERS:

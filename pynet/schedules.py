@@ -1,8 +1,9 @@
-"""Learning-rate schedules, as small descriptions: what the optimizer's learning rate is multiplied by, step by step.
+"""Learning-rate schedules: the factor for the optimizer's learning rate in each step.
 
 >>> net.fit(x, y, epochs=10, optimizer=Adam(), schedule=Cosine(warmup=1))
 
-Time is counted in epochs and runs on within them; per_epoch holds the rate still until the next one begins.
+Time is measured in epochs, with fractions for the steps within an epoch; per_epoch changes the rate only between
+epochs.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Schedule:
-    """What all schedules take.
+    """Options of all schedules.
 
-    warmup: epochs in which the rate first grows in a line (Goyal et al. 2017), before the schedule itself begins.
+    warmup: epochs of linear warm-up (Goyal et al. 2017) before the schedule itself starts. per_epoch: keep the rate
+    constant within an epoch.
     """
 
     name: ClassVar[str]
-    _accepted: ClassVar[dict[str, tuple[float, float]]] = {}  # the least and the most of each field
+    _accepted: ClassVar[dict[str, tuple[float, float]]] = {}  # accepted range of each field
     warmup: float = field(default=0.0, kw_only=True)
     per_epoch: bool = field(default=False, kw_only=True)
 
@@ -41,7 +43,7 @@ class Schedule:
                 raise ValueError(f"{name} of the schedule {self.name} is {value}; accepted: {numbers}")
 
     def factors(self, epoch: int, epochs: int, steps: int, losses: Sequence[float] = ()) -> Floats:
-        """The factor of each step (steps,) of an epoch, counted from 0, of so many; losses of the epochs before it."""
+        """The factor of each step (steps,) of epoch number `epoch`, from 0; losses: of the epochs before it."""
         step = np.arange(steps)
         time = epoch + (np.zeros(steps) if self.per_epoch else step / steps)
         after = np.maximum(time - self.warmup, 0)
@@ -51,11 +53,11 @@ class Schedule:
         return factors
 
     def shape(self, time: Floats, epochs: float) -> Floats:
-        """The factor at these times, in epochs since the warm-up, of so many."""
+        """The factor at these times, in epochs since the warm-up; epochs: those after the warm-up in all."""
         return np.ones_like(time)
 
     def plateau(self, losses: Sequence[float]) -> float:
-        """The factor that the losses so far call for."""
+        """The factor that depends on the losses so far."""
         return 1.0
 
     def __str__(self) -> str:
@@ -66,14 +68,14 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The learning rate as it is."""
+    """A constant learning rate."""
 
     name = "constant"
 
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """Multiplied by factor every so many epochs."""
+    """Multiplied by factor once every `every` epochs."""
 
     name = "step"
     _accepted: ClassVar = {"every": (1e-6, math.inf), "factor": (0, 1)}
@@ -99,13 +101,13 @@ class Exponential(Schedule):
 
 
 def _cosine(fraction: Floats, begin: float, end: float) -> Floats:
-    """From begin, where share is 0, to end, where it is 1, along half a cosine."""
+    """From begin, where fraction is 0, to end, where it is 1, along half a cosine."""
     return np.asarray(end + (begin - end) * (1 + np.cos(np.pi * np.clip(fraction, 0, 1))) / 2)
 
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Down to the share `final` along half a cosine (Loshchilov and Hutter 2017)."""
+    """Falls from 1 to `final` along half a cosine (Loshchilov and Hutter 2017)."""
 
     name = "cosine"
     _accepted: ClassVar = {"final": (0, 1)}
@@ -118,9 +120,9 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up from the share `start` in the first `rise` of the time, then down to the share `final` (Smith and Topin 2019).
+    """Rises from `start` to 1 in the fraction `rise` of the time, then falls to `final` (Smith and Topin 2019).
 
-    Both along half a cosine.
+    Both parts follow half a cosine.
     """
 
     name = "onecycle"
@@ -130,7 +132,7 @@ class OneCycle(Schedule):
     final: float = 0.0
 
     def shape(self, time: Floats, epochs: float) -> Floats:
-        """Two halves of a cosine."""
+        """Half a cosine up, then half a cosine down."""
         fraction = time / epochs
         up = _cosine(fraction / max(self.rise, 1e-9), self.start, 1)
         return np.where(
@@ -140,8 +142,10 @@ class OneCycle(Schedule):
 
 @dataclass(frozen=True)
 class ReduceOnPlateau(Schedule):
-    """Multiplied by factor whenever the loss, on the validation data if there are any, has not fallen for more than
-    `patience` epochs: by `threshold` of itself or more."""
+    """Multiplied by factor when the loss has not improved for more than `patience` epochs.
+
+    The loss is that of the validation set if there is one; an improvement is a relative fall by more than `threshold`.
+    """
 
     name = "plateau"
     _accepted: ClassVar = {"factor": (0, 1), "patience": (0, math.inf), "threshold": (0, 1)}
@@ -150,7 +154,7 @@ class ReduceOnPlateau(Schedule):
     threshold: float = 1e-4
 
     def plateau(self, losses: Sequence[float]) -> float:
-        """factor^(how often the losses stopped falling)."""
+        """factor^(number of plateaus so far)."""
         best, bad, factor = math.inf, 0, 1.0
         for loss in losses:
             if loss < best * (1 - self.threshold):
@@ -168,7 +172,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
 
 
 def parse(text: str) -> Schedule:
-    """The schedule of a text such as "cosine" or "step(every=5,factor=0.5)". ValueError: it is none."""
+    """The schedule of a text such as "cosine" or "step(every=5,factor=0.5)". ValueError: it is not a schedule."""
     found = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
     kind = SCHEDULES.get(found[1]) if found else None
     if not found or not kind:

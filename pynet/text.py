@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-DRAWN = "drawn by pynet"  # what picture files say of themselves: commands overwrite no others
+DRAWN = "drawn by pynet"  # metadata of our picture files; commands overwrite no picture without it
 SHADES = " .:-=+*#%@"
-MIN_SIDE = 5  # a row of 25 numbers or more, a square number of them, is taken for a picture
+MIN_SIDE = 5  # a sample of n*n numbers, n this or more, is treated as a square picture
 
 
 def printable(text: object) -> str:
-    """What others wrote, as one line that cannot steer a terminal: names, notes, the messages of errors.
+    """Untrusted text (names, notes, error messages) as one line that is safe to print on a terminal.
 
-    Line ends, escape sequences, C1 controls and marks that turn the direction of writing are shown as Python writes
-    them in a string, "\\x1b[31m"; so are bytes of a file name that are no text.
+    Line ends, escape sequences, C1 controls and characters that change the writing direction are escaped as in a
+    Python string, "\\x1b[31m"; so are bytes of a file name that are not text.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def parsed_json(text: str) -> Any:
-    """What a JSON text holds. ValueError: it is none, or is nested too deeply."""
+    """What a JSON text holds. ValueError: it is not JSON, or nested too deeply."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -33,12 +33,12 @@ def parsed_json(text: str) -> Any:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """value as JSON, which has no word for NaN and infinity: they become null."""
+    """value as JSON text; NaN and infinity, which JSON does not have, become null."""
     return json.dumps(finite(value), indent=indent, allow_nan=False)
 
 
 def finite(value: Any) -> Any:
-    """value, made of what JSON has, with None for each number that is not finite."""
+    """A copy of a JSON value with None in place of numbers that are not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -53,14 +53,14 @@ def times(shape: tuple[int, ...]) -> str:
 
 
 def percent(share: float) -> str:
-    """A share from 0 to 1: "97.72 %"."""
+    """A fraction from 0 to 1 as text: "97.72 %"."""
     return f"{100 * share:.2f} %"
 
 
 def picture_shape(shape: Sequence[int]) -> tuple[int, ...] | None:
-    """The picture that samples of this shape are: (height, width) or (channels, height, width); None if they are none.
+    """(height, width) or (channels, height, width) of samples of this shape; None if they are not pictures.
 
-    A row of numbers is taken for a square picture if it is long enough and their number is a square.
+    A row of numbers is treated as a square picture if its length is a square number and large enough.
     """
     if len(shape) in (2, 3):
         return tuple(shape)
@@ -69,7 +69,7 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, ...] | None:
 
 
 def drawn(seen: npt.NDArray[np.uint8]) -> str:
-    """A picture as characters, two a pixel: the denser, the lighter. seen: (h, w) or (3, h, w)."""
+    """A picture as text, two characters for a pixel, denser ones for lighter pixels. seen: (h, w) or (3, h, w)."""
     grey = seen if seen.ndim == 2 else seen.mean(axis=0)
     shades = np.array(list(SHADES))[(grey.astype(np.intp) * len(SHADES)) // 256]
     return "\n".join("".join(np.repeat(row, 2)).rstrip() for row in shades)

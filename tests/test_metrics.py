@@ -134,7 +134,7 @@ def test_bad_matrices() -> None:
 
 def test_a_small_table() -> None:
     assert format_confusion([[980, 3], [0, 12]], ["yes", "no"]).splitlines() == [
-        "true \\ said  yes   no",
+        "true \\ pred  yes   no",
         "        yes  980    3",
         "         no    .   12",
     ]
@@ -143,7 +143,7 @@ def test_a_small_table() -> None:
 def test_long_names_are_cut_and_line_breaks_do_not_break_the_table() -> None:
     lines = format_confusion([[1, 0], [0, 1]], ["Ankle boot with laces", "a\n\x1b[2Jb"]).splitlines()
     assert lines == [
-        r" true \ said  Ankle ..  a\n\x1..",
+        r" true \ pred  Ankle ..  a\n\x1..",
         "Ankle boot..         1         .",
         r" a\n\x1b[2Jb         .         1",
     ]
@@ -161,7 +161,7 @@ def test_any_table_fits_and_loses_nothing(classes: int, largest: int, width: int
         assert len(part) == classes + 1
         assert len({len(line) for line in part}) == 1
         assert len(part[0]) <= width
-    side = len("true \\ said")
+    side = len("true \\ pred")
     cells = [[text for part in parts for text in part[i][side:].split()] for i in range(classes + 1)]
     assert cells[0] == [str(i) for i in range(classes)]
     assert [[0 if text == "." else int(text) for text in row] for row in cells[1:]] == matrix.tolist()

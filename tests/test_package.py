@@ -169,7 +169,7 @@ def test_a_clone_that_is_not_built_says_what_to_do(tmp_path):
     assert last_line() == missing  # an installed package without its core is no clone
     (tmp_path / "csrc").mkdir()
     message = last_line()
-    assert message.startswith(f"{missing}: the pynet that was found is the clone in {tmp_path},")
+    assert message.startswith(f"{missing}: pynet was imported from the clone in {tmp_path},")
     assert "`make train`" in message and f"{tmp_path}/.venv/bin/python" in message
 
 

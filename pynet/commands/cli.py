@@ -19,15 +19,10 @@ from typing import NoReturn
 
 from pynet.text import printable
 
-EXPECTED_ERRORS = (
-    OSError,
-    ValueError,
-    ArithmeticError,
-    MemoryError,
-    KeyboardInterrupt,
-)  # anything else is a fault of ours
+# Printed as one line; any other exception is a bug in pynet and shows its traceback.
+EXPECTED_ERRORS = (OSError, ValueError, ArithmeticError, MemoryError, KeyboardInterrupt)
 
-SYNONYMS = {  # what options are called elsewhere
+SYNONYMS = {  # names of these options in other programs
     "learning-rate": "--lr",
     "rate": "--lr",
     "validation-split": "--val-split",
@@ -38,11 +33,11 @@ SYNONYMS = {  # what options are called elsewhere
 
 
 class UsageError(Exception):
-    """What was asked for cannot be: exit status 2."""
+    """The options are wrong or do not go together: exit status 2."""
 
 
 class Stopped(Exception):
-    """A command ended early, for `cause`; `note` says what became of its work."""
+    """A command ended early because of `cause`; `note`, for the message, is what was saved."""
 
     def __init__(self, cause: BaseException, note: str) -> None:
         self.cause, self.note = cause, note
@@ -52,7 +47,7 @@ class Stopped(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UsageError, takes no abbreviations and prints its epilog as it stands."""
+    """An ArgumentParser that raises UsageError, accepts no abbreviations and prints its epilog unchanged."""
 
     def __init__(self, prog: str, description: str, epilog: str) -> None:
         super().__init__(
@@ -70,7 +65,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
-        """As usual, but for an option that there is not it names the one that was meant, if it can tell."""
+        """As argparse does, but an unknown option is an error that suggests a similar one."""
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
             name = unknown[0].partition("=")[0]
@@ -89,7 +84,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def refuse(text: str, accepted: str) -> NoReturn:
-    """Says that an option's value is not accepted, and what is."""
+    """Raises argparse's error for an option's value, with what is accepted."""
     raise argparse.ArgumentTypeError(f"{text!r:.80} is not accepted; accepted: {accepted}")
 
 
@@ -124,14 +119,14 @@ def number(least: float, below: float, accepted: str) -> Callable[[str], float]:
 
 
 def path(text: str) -> Path:
-    """An option's type: the name of a file or folder."""
+    """An option's type: a path that is not empty."""
     if not text:
         refuse(text, "the name of a file")
     return Path(text)
 
 
 def program() -> str:
-    """How this pynet is called from here: "pynet", its path, or a module of its Python."""
+    """The words that start this pynet in a shell: "pynet", its path, or "PYTHON -m pynet"."""
     script = sys.argv[0]
     if os.path.basename(script) != "pynet":
         return f"{_relative(sys.executable)} -m pynet"
@@ -140,10 +135,10 @@ def program() -> str:
 
 
 def _relative(place: str) -> str:
-    """A path from the working folder, if it lies in there."""
+    """The path relative to the working folder, if it is inside that folder."""
     try:
         relative = os.path.relpath(place)
-    except OSError:  # the working folder is gone
+    except OSError:  # the working folder was deleted
         return place
     return place if relative.startswith("..") else relative
 
@@ -154,18 +149,18 @@ def _relative(place: str) -> str:
 def run(name: str, body: Callable[[], int | None]) -> int:
     """Runs the body of `pynet name`, or of pynet itself where name is "".
 
-    Returns the exit status: its own or 0, 1 (error), 2 (options), 130 (Ctrl-C), 143 (SIGTERM), 129 (SIGHUP). What is
-    set in the process for it is put back.
+    Returns the exit status: that of the body or 0, 1 (error), 2 (options), 130 (Ctrl-C), 143 (SIGTERM), 129 (SIGHUP).
+    Signal handlers, warning filters and streams are restored afterwards.
     """
     with _streams(), _signals(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # what it thinks of pictures is not for who trains
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # its warnings about pictures are of no use to the user
         try:
             try:
                 status = body()
-            except SystemExit:  # --help ends so
+            except SystemExit:  # raised by --help
                 print(end="", flush=True)
                 raise
-            print(end="", flush=True)  # what cannot be written shall fail here
+            print(end="", flush=True)  # a full disk or closed pipe must fail here, not when Python exits
             return status or 0
         except Stopped as stopped:
             return _fail(name, stopped.cause, stopped.note)
@@ -174,7 +169,7 @@ def run(name: str, body: Callable[[], int | None]) -> int:
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal that asks the process to end, which is to be as good as Ctrl-C."""
+    """SIGTERM or SIGHUP: handled like Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -182,7 +177,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise Terminated, where nobody else handles or ignores them."""
+    """Makes SIGTERM and SIGHUP raise Terminated, unless the process already handles or ignores them."""
 
     def handle(number: int, _: object) -> NoReturn:
         raise Terminated(number)
@@ -202,10 +197,10 @@ def _signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _streams() -> Iterator[None]:
-    """Standard streams that take all there is to print.
+    """Makes sure that all three standard streams exist and that stdout can print any file name.
 
-    Where the process was started without one, no file that is opened may get its number, and a stream to print to is
-    there: what is printed to no stderr would go to stdout.
+    A process can be started with a stream closed. Then the next file to be opened would get the stream's number, and
+    what is printed to a missing stderr would go to stdout; devnull takes its place.
     """
     with contextlib.ExitStack() as stack:
         for name, mode in (("stdin", "r"), ("stdout", "a"), ("stderr", "a")):
@@ -216,17 +211,17 @@ def _streams() -> Iterator[None]:
                     stack.callback(setattr, sys, name, None)
         if isinstance(sys.stdout, io.TextIOWrapper):
             stack.callback(_set_errors, sys.stdout, sys.stdout.errors)
-            _set_errors(sys.stdout, "backslashreplace")  # a file name may be no text
+            _set_errors(sys.stdout, "backslashreplace")  # a file name may hold bytes that are not text
         yield
 
 
 def _set_errors(stream: io.TextIOWrapper, errors: str | None) -> None:
-    with contextlib.suppress(OSError, ValueError):  # it can be broken or closed
+    with contextlib.suppress(OSError, ValueError):  # the stream may be broken or closed
         stream.reconfigure(errors=errors)
 
 
 def _fail(name: str, error: BaseException, note: str = "") -> int:
-    """Says in one line what went wrong; the exit status."""
+    """Prints the error in one line; returns the exit status."""
     if isinstance(error, KeyboardInterrupt):
         print_stderr(name, f"stopped{note}")
         return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
@@ -234,7 +229,7 @@ def _fail(name: str, error: BaseException, note: str = "") -> int:
         _discard_stdout()
     message = " ".join(str(error).split()) or "out of memory"
     if isinstance(error, BrokenPipeError):
-        message = "nobody reads the output any more"
+        message = "the output pipe was closed"
     if isinstance(error, UsageError):
         note = f"{'' if message.endswith('?') else ';'} pynet {name} --help lists the options"
     print_stderr(name, f"error: {message}{note}")
@@ -242,21 +237,21 @@ def _fail(name: str, error: BaseException, note: str = "") -> int:
 
 
 def print_stdout(text: object) -> None:
-    """Prints lines on stdout; all that commands print but JSON goes through here or complain().
+    """Prints lines on stdout. Everything that commands print, except JSON, goes through this function or print_stderr.
 
-    A name from a file may hold line ends, too: whoever puts one into a line makes it printable() first.
+    A name from a file may contain line ends: the caller passes it through printable() first.
     """
     print("\n".join(printable(line) for line in str(text).split("\n")), flush=True)
 
 
 def print_stderr(name: str, text: str) -> None:
-    """One line on stderr."""
-    with contextlib.suppress(OSError):  # a broken stderr leaves the exit status to tell
+    """Prints one line on stderr."""
+    with contextlib.suppress(OSError):  # without stderr, the exit status alone reports the error
         print(f"{'pynet ' + name if name else 'pynet'}: {printable(text)}", file=sys.stderr)
 
 
 def _discard_stdout() -> None:
-    """If stdout takes no more, what it still holds must not fail again when Python ends."""
+    """If stdout is broken, discards its buffer: flushing it would fail again when Python exits."""
     try:
         print(end="", flush=True)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a command works on: a model, a data set, and whether the two suit each other."""
+"""The options that name a model and a data set, and checks that the two fit together."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ from pynet.pictures.preparation import NOTE as PICTURES_NOTE
 from pynet.pictures.preparation import Preparation
 from pynet.text import times
 
-PATH_NOTE = "data"  # the key of the path of own data, as it was typed
-SPLIT_NOTE = "test_split"  # and of the fraction of them that was set aside, unless the usual one
-HASH_NOTE = "data_sha256"  # the key of Dataset.undivided among the notes of a model file
+# Keys of notes in a model file.
+PATH_NOTE = "data"  # the path given to --data
+SPLIT_NOTE = "test_split"  # the fraction set aside for testing, if it was not the default
+HASH_NOTE = "data_sha256"  # Dataset.samples_sha256 of each data set that the model was trained on
+
 SIDE = 28
-MAX_SKIPPED = 10  # pictures that could not be used; of more, the number alone is printed
+MAX_SKIPPED = 10  # unusable pictures that are listed one by one; the rest are only counted
 NAMED_SETS = ("mnist", "fashion-mnist", "digits")
 
 
@@ -36,7 +38,7 @@ NAMED_SETS = ("mnist", "fashion-mnist", "digits")
 
 
 def add_model_option(add: argparse._ActionsContainer) -> None:
-    """--model FILE, for load_model."""
+    """Adds --model FILE; load_model reads it."""
     newest = f"default: the newest *{MODEL_SUFFIX} in the working folder"
     add.add_argument("--model", metavar="FILE", type=cli.path, help=f"a model that pynet saved ({newest})")
 
@@ -45,9 +47,9 @@ def add_model_option(add: argparse._ActionsContainer) -> None:
 
 
 def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
-    """What dataset() takes: --dataset, --data, --classes, and how pictures are prepared.
+    """Adds the options of load_dataset: --dataset, --data, --classes, and those for preparing pictures.
 
-    default says what is taken without them.
+    default: the default data set, for the help text.
     """
     add = group.add_mutually_exclusive_group().add_argument
     add(
@@ -55,16 +57,18 @@ def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
         metavar="NAME",
         type=lambda name: name.lower().replace("_", "-"),
         choices=NAMED_SETS,
-        help=f"mnist, fashion-mnist or digits, never replaced by another; default: {default}",
+        help=f"mnist, fashion-mnist or digits, an error if it is not available; default: {default}",
     )
-    own = "own data: a folder with a sub-folder of pictures a class, or of IDX files; a .npz (Keras layout), a .csv"
+    own = (
+        "own data: a folder of IDX files, or with a sub-folder of pictures for each class, .npz (Keras layout) or .csv"
+    )
     add("--data", metavar="PATH", type=cli.path, help=own)
-    only = "only the samples of these classes; they keep their names"
+    only = "only the samples of these classes; class names stay the same"
     group.add_argument("--classes", metavar="A,B,..", type=_names, help=only)
-    size = f"pixels that pictures of --data are scaled to on each side (default: {SIDE})"
+    size = f"width and height in pixels that pictures of --data are scaled to (default: {SIDE})"
     group.add_argument("--size", metavar="N", type=cli.whole(4, 1024), help=size)
-    group.add_argument("--color", action="store_true", help="keep the colours of these pictures: 3 channels")
-    whole = "take them whole; without it what is written is found, fitted and centred"
+    group.add_argument("--color", action="store_true", help="keep the colours of pictures: 3 channels")
+    whole = "scale whole pictures; without it the glyph is found, cropped and centred"
     group.add_argument("--no-center", action="store_true", help=whole)
 
 
@@ -78,11 +82,11 @@ def _names(text: str) -> list[str]:
 def load_dataset(
     options: argparse.Namespace, net: Network | None = None, prepare_like: Network | None = None
 ) -> Dataset:
-    """The data set that the options name; without one that of the model's training, or else the default.
+    """The data set that the options name; else the one that the model was trained on; else the default.
 
-    For a model net, own data are not divided, see Dataset.undivided, unless they are those of its training; of those,
-    and of the named set that it was trained on, only the classes that it knows. Pictures are prepared as those of net,
-    or like, were, unless the options say otherwise. Raises DataError, UsageError.
+    net: a model to be measured. Own data get no test set then, unless the model was trained on them; and of data that
+    it was trained on, only the classes that it knows are loaded. prepare_like: a model to be trained further. Pictures
+    are prepared as for net or prepare_like, unless options say otherwise. Raises DataError, UsageError.
     """
     trained = net or prepare_like
     path = data_path(options, trained)
@@ -104,10 +108,10 @@ def load_dataset(
         dataset = data.default()
     else:
         name = net.meta.get("dataset", "")
-        reason = f"the model was trained on {name!r}" if name else "the model does not say what it was trained on"
-        raise UsageError(f"{reason}; name data by --data PATH or --dataset NAME")
+        reason = f"the model was trained on {name!r}" if name else "the model has no note of its data set"
+        raise UsageError(f"{reason}; give --data PATH or --dataset NAME")
     if getattr(options, "test_split", None) is not None and not dataset.samples_sha256:
-        raise UsageError(f"--test-split is for data without a test set of their own; {dataset.name} has one")
+        raise UsageError(f"--test-split is for data without a test set; {dataset.name} has one")
     classes = options.classes
     if (
         net is not None
@@ -125,15 +129,14 @@ def load_dataset(
 
 
 def data_path(options: argparse.Namespace, trained: Network | None) -> Path | None:
-    """Where own data lie: as --data says, or as the model remembers; None: they are none. FileNotFoundError."""
+    """The path of own data, from --data or from the model's notes; None: a named data set. FileNotFoundError."""
     given: Path | None = options.data
     if given or options.dataset or trained is None or PATH_NOTE not in trained.meta:
         return given
     path = Path(trained.meta[PATH_NOTE])
     if not path.expanduser().exists():
         raise FileNotFoundError(
-            f"{path}, which the model was trained on, is not there, seen from this folder; "
-            "--data PATH says where it is now"
+            f"{path}, which the model was trained on, does not exist in this folder; --data PATH names its new place"
         )
     return path
 
@@ -141,8 +144,8 @@ def data_path(options: argparse.Namespace, trained: Network | None) -> Path | No
 def _test_split(
     options: argparse.Namespace, trained: Network | None, path: Path, requested: Preparation | None
 ) -> float:
-    """The fraction of own data for testing: given, or that of the model's training on them, or the usual one."""
-    given = getattr(options, "test_split", None)  # an option of pynet train alone
+    """The fraction of own data for testing: from --test-split, from the model's training on them, or the default."""
+    given = getattr(options, "test_split", None)  # only `pynet train` has this option
     if given is not None:
         return float(given)
     if trained is None or SPLIT_NOTE not in trained.meta:
@@ -161,18 +164,18 @@ def _same_name(net: Network, dataset: Dataset) -> bool:
 
 
 def is_training_data(net: Network, dataset: Dataset) -> bool:
-    """Whether the model was trained on a part of these samples, for all that it remembers."""
+    """Whether the model was trained on a part of these samples, according to its notes."""
     if not dataset.samples_sha256:
         return _same_name(net, dataset)
     if INPUTS_NOTE in net.meta:
         return dataset.samples_sha256 in net.meta.get(HASH_NOTE, "").split()
-    return _same_name(net, dataset)  # a model of an earlier version knows but the name
+    return _same_name(net, dataset)  # models of earlier versions only have the name
 
 
 def add_notes(net: Network, dataset: Dataset, path: Path | None) -> None:
-    """Notes in the model what its data are, and where, for those to be given to it later: see docs/how-to.md.
+    """Writes notes on the data set into the model: later commands find and scale data by them; see docs/how-to.md.
 
-    A model that was trained before keeps what its inputs were, and which data it has learnt from.
+    A model that is trained further keeps its note on the input scale and the hashes of earlier data.
     """
     notes = net.meta
     notes["dataset"] = dataset.name.encode(errors="replace").decode()
@@ -193,7 +196,7 @@ def add_notes(net: Network, dataset: Dataset, path: Path | None) -> None:
 
 
 def _note_text(path: Path | None) -> str:
-    """A path as a note can hold it, which is text; "" if it is none."""
+    """A path as the text of a note; "" for no path, or one that is not valid text."""
     try:
         return path.as_posix().encode().decode() if path else ""
     except UnicodeEncodeError:
@@ -201,10 +204,10 @@ def _note_text(path: Path | None) -> str:
 
 
 def _picture_preparation(options: argparse.Namespace, path: Path | None, net: Network | None) -> Preparation | None:
-    """How pictures of own data are prepared: as the options say, else as the model's were; None: nothing is said."""
+    """How pictures of own data are prepared: by the options, else as for the model; None: by default."""
     if options.size or options.color or options.no_center:
         if not path:
-            raise UsageError("--size, --color and --no-center are for --data FOLDER, a folder of pictures")
+            raise UsageError("--size, --color and --no-center need --data FOLDER, a folder of pictures")
         side = options.size or SIDE
         return Preparation(side, side, options.color, None if options.no_center else "mnist")
     if path and data.is_picture_folder(path) and net is not None and PICTURES_NOTE in net.meta:
@@ -213,7 +216,10 @@ def _picture_preparation(options: argparse.Namespace, path: Path | None, net: Ne
 
 
 def check_suits(net: Network, dataset: Dataset, name: str, error_type: type[Exception]) -> None:
-    """Raises `wrong`, with `what` for the network's name, unless it takes the samples and has an output a class."""
+    """Raises error_type unless the network takes the samples and has an output for each class.
+
+    name: of the network, for the message.
+    """
     _check_shape(net, dataset, name, error_type)
     outputs = math.prod(net.out_shape)
     if outputs != len(dataset.classes) and not _has_binary_output(net, dataset):
@@ -228,15 +234,15 @@ def _check_shape(net: Network, dataset: Dataset, name: str, error_type: type[Exc
 
 
 def _has_binary_output(net: Network, dataset: Dataset) -> bool:
-    """Whether it has one output for two classes: above 1/2, or not."""
+    """Whether a single output tells two classes apart: above 1/2 or not."""
     return math.prod(net.out_shape) == 1 and len(dataset.classes) == 2 and net.loss_name == "mse"
 
 
 def adapted(net: Network, dataset: Dataset, name: str) -> Dataset:
-    """The data set as a model takes it: its labels are the model's outputs, by name, its numbers in the model's scale.
+    """The data set with labels matched to the model's classes by name, and inputs in the scale of its training.
 
-    what: the model's name in errors. A model without names for its classes takes as many as it has outputs, by their
-    order. Raises ValueError: shapes, classes or numbers do not suit.
+    name: of the model, for messages. Without class names in the model, labels are matched by order. Raises ValueError:
+    shapes, classes or the scale of the inputs do not fit.
     """
     _check_shape(net, dataset, name, ValueError)
     if "classes" in net.meta:
@@ -249,7 +255,7 @@ def adapted(net: Network, dataset: Dataset, name: str) -> Dataset:
                 if outputs != requested
                 else ""
             )
-            raise ValueError(f"{counts}{error}, the classes of {name}; --classes takes some") from None
+            raise ValueError(f"{counts}{error}, the classes of {name}; --classes selects some") from None
     elif dataset.pictures is None and len(dataset.classes) < len(net.classes):
         dataset = dataset.with_classes(net.classes)
     else:
@@ -258,7 +264,7 @@ def adapted(net: Network, dataset: Dataset, name: str) -> Dataset:
 
 
 def _scaled(net: Network, dataset: Dataset) -> Dataset:
-    """With its samples as the model's were. A model of an earlier version that says nothing takes them as they come."""
+    """The data set in the input scale of the model's training; unchanged if the model has no note on it."""
     note = net.meta.get(INPUTS_NOTE)
     if note is None:
         return dataset
@@ -270,12 +276,12 @@ def _scaled(net: Network, dataset: Dataset) -> Dataset:
     return replace(dataset, x_train=x_train, x_test=x_test)
 
 
-PARTS = ("test", "train", "all")  # which samples --on names
+PARTS = ("test", "train", "all")  # values of --on
 
 
 def add_on_option(add: argparse._ActionsContainer) -> None:
-    """--on, for samples()."""
-    usual = "default: test, or all of own data that are not those of the training"
+    """Adds --on, which samples() takes."""
+    usual = "default: test; all samples of own data that the model was not trained on"
     add.add_argument("--on", choices=PARTS, default="test", help=f"which samples ({usual})")
 
 
@@ -285,25 +291,25 @@ def samples(dataset: Dataset, on: str) -> tuple[Array, Array]:
     if on == "all":
         return np.concatenate([dataset.x_train, dataset.x_test]), np.concatenate([dataset.y_train, dataset.y_test])
     if on == "test" and not len(dataset.x_test) and dataset.samples_sha256:
-        on = "train"  # where nothing was set aside
+        on = "train"  # no test set was split off
     x, y = parts[on]
     if not len(x):
-        reason = ", as it is not the data of the training" if dataset.samples_sha256 else ""
-        raise ValueError(f"{dataset.name} has no samples for {on}ing{reason}; --on names the other ones")
+        reason = ", as the model was not trained on it" if dataset.samples_sha256 else ""
+        raise ValueError(f"{dataset.name} has no samples for {on}ing{reason}; accepted: another --on")
     return x, y
 
 
 def describe_samples(net: Network, dataset: Dataset, on: str) -> str:
-    """Which samples of the data set these are, and how many, in words."""
+    """One line on which samples of the data set are used, and how many."""
     count = len(samples(dataset, on)[1])
     if on == "all" or not len(dataset.x_train):
-        words = f"{count:,} samples, all there are"
+        words = f"all {count:,} samples"
     elif not len(dataset.x_test):
-        words = f"{count:,} samples, those it was trained on: none were set aside"
+        words = f"{count:,} training samples: there is no test set"
     else:
-        words = f"{count:,} samples for {on}ing"
+        words = f"{count:,} {on} samples"
     if dataset.samples_sha256 and len(dataset.x_train) and len(dataset.x_test) and on == "test":
-        words += ", those that the training set aside"
+        words += ", split off before the training"
     if dataset.samples_sha256 and not len(dataset.x_train) and _same_name(net, dataset):
-        words += "; not the same as in the training, but called so: some may have been learnt from"
+        words += "; another data set of this name was used in training: some of these samples may have been seen"
     return f"{dataset.name}: {words}"

@@ -1,4 +1,4 @@
-"""The command that measures a model on a data set: `pynet evaluate`."""
+"""`pynet evaluate`: measures a model on a data set."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MAX_CLASSES = 30  # a larger confusion matrix is not printed
 EXAMPLES = """\
 examples:
   pynet evaluate                                       the newest model, on the test samples of its data set
-  pynet evaluate --model mnist.safetensors --on train  on what it has learnt from
-  pynet evaluate --data more.csv                       on other data of the same classes, all of them
+  pynet evaluate --model mnist.safetensors --on train  on its training samples
+  pynet evaluate --data more.csv                       on other data with the same classes, all samples
   pynet evaluate --data own.npz --json > report.json
 
-calibration error: the mean distance between confidence and accuracy, in 15 intervals of confidence (Guo et al. 2017).
-A network that is right in 8 of 10 cases when it says 80 % has none.
+calibration error: the mean gap between confidence and accuracy, over 15 intervals of confidence (Guo et al. 2017).
+A network is well calibrated if 8 of 10 predictions with a confidence of 80 % are right.
 """
 
 
@@ -38,7 +38,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """The whole command."""
+    """Runs the command with parsed options."""
     place, net = load_model(options.model)
     dataset = data_options.adapted(net, data_options.load_dataset(options, net), f"the model {place}")
     x, y = data_options.samples(dataset, options.on)
@@ -53,7 +53,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def _plain(report: Report) -> dict[str, Any]:
-    """The report in what JSON has: no arrays."""
+    """The report as JSON values, without NumPy arrays."""
     return {**vars(report), "classes": [asdict(row) for row in report.classes], "confusion": report.confusion.tolist()}
 
 
@@ -63,19 +63,19 @@ def _text(report: Report, net: Network, dataset: Dataset) -> str:
         f"loss         {report.loss:.4f} ({net.loss_name})",
     ]
     if report.confidence is None or report.calibration_error is None:
-        lines.append("calibration  not defined: the outputs are not within 0 to 1")
+        lines.append("calibration  undefined: the outputs are not between 0 and 1")
     else:
-        side = "more" if report.confidence > report.accuracy else "less"
+        tendency = "overconfident" if report.confidence > report.accuracy else "underconfident"
         lines.append(
-            f"calibration  error {percent(report.calibration_error)}: it says {percent(report.confidence)} "
-            f"on average, {side} than it keeps"
+            f"calibration  error {percent(report.calibration_error)}; "
+            f"mean confidence {percent(report.confidence)}: {tendency}"
         )
     lines += ["", format_report(report.classes)]
     if len(report.classes) <= MAX_CLASSES:
         lines += ["", format_confusion(report.confusion, dataset.classes)]
-    return "\n".join([*lines, "", "`pynet visualize mistakes` draws the worst of them"])
+    return "\n".join([*lines, "", "`pynet visualize mistakes` draws the most confident mistakes"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
     return cli.run("evaluate", lambda: evaluate(_parse(argv)))

@@ -1,4 +1,4 @@
-"""The command that says what a model file holds: `pynet info FILE`."""
+"""`pynet info FILE`: shows what a model file holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIRST_NOTES = ("dataset", "epochs", "batch_size", "learning_rate", "seed", "test
 
 
 def facts(path: Path, net: Network) -> dict[str, Any]:
-    """What there is to say about a model file, in what JSON has."""
+    """Everything known about a model file, as JSON values."""
     notes = dict(net.meta)
     notes.pop("classes", None)
     rows = History.from_note(notes.pop("history", "")).rows()
@@ -64,11 +64,11 @@ def _text(found: dict[str, Any], net: Network) -> str:
     ]
     width = max([len(name) for name in found["notes"]], default=0)
     lines += [f"{printable(name):<{width}}  {printable(value)}" for name, value in found["notes"].items()]
-    return "\n".join(lines if found["notes"] else [*lines, "no notes on its training"])
+    return "\n".join(lines if found["notes"] else [*lines, "no notes on the training"])
 
 
 def info(options: argparse.Namespace) -> None:
-    """The whole command."""
+    """Runs the command with parsed options."""
     path, net = load_model(options.file)
     found = facts(path, net)
     if options.json:
@@ -78,7 +78,7 @@ def info(options: argparse.Namespace) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = cli.Parser("pynet info", "Says what a model file holds: network, sizes, training, sums.", EXAMPLES)
+    parser = cli.Parser("pynet info", "Shows what a model file holds: network, sizes, training, checksums.", EXAMPLES)
     newest = "default: the newest in the working folder"
     parser.add_argument("file", metavar="FILE", nargs="?", type=cli.path, help=f"a model that pynet saved ({newest})")
     parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
@@ -86,5 +86,5 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
     return cli.run("info", lambda: info(_parse(argv)))

@@ -1,4 +1,4 @@
-"""Where commands put pictures, and what they do not overwrite."""
+"""Where commands write pictures and histories, and which files they never overwrite."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-NAME_MAX = 255  # bytes of a file name on all usual file systems
+NAME_MAX = 255  # bytes: the longest file name on the usual file systems
 
 
 def figures_folder(folder: Path, name: str) -> Path:
-    """The folder of a model's pictures, or of a history's: mnist-figures."""
+    """The folder for pictures of a model or a history, as in mnist-figures."""
     return folder / f"{name}-figures"
 
 
 def check_picture_path(place: Path) -> None:
-    """OSError: the picture cannot be written there, or there is a file that is none of pynet's, which carry a mark."""
+    """OSError: the picture cannot be written, or would replace a file that pynet did not draw.
+
+    Pictures of pynet contain the text DRAWN.
+    """
     if os.path.lexists(place.parent):
         check_writable(place)
     else:  # save_figure makes the folder
@@ -31,20 +34,20 @@ def check_picture_path(place: Path) -> None:
         if len(os.fsencode(place.name)) > NAME_MAX:
             raise OSError(errno.ENAMETOOLONG, f"cannot write {place}: {os.strerror(errno.ENAMETOOLONG)}")
     if place.is_file() and DRAWN.encode() not in place.read_bytes():
-        raise OSError(f"{place} is no picture that pynet drew; it is left as it is")
+        raise OSError(f"{place} is not a picture drawn by pynet; it is not overwritten")
 
 
 def save_figure(figure: Figure, place: Path) -> Path:
-    """Draws into the folder, which is made if there is none; returns the place."""
-    from pynet import figures  # and NumPy's friends: not needed by most commands
+    """Writes a figure, making its folder if needed; returns the path."""
+    from pynet import figures  # imported here: most commands do not need matplotlib
 
     place.parent.mkdir(parents=True, exist_ok=True)
     return figures.save(figure, place)
 
 
 def check_history(place: Path) -> None:
-    """OSError: there is a file that is no history of pynet's."""
+    """OSError: there is a file that is not a history of pynet."""
     if place.is_file() and place.stat().st_size:
         with place.open("rb") as file:
             if not file.read(6).startswith((b"epoch,", b"[")):
-                raise OSError(f"{place} is no history that pynet wrote; it is left as it is")
+                raise OSError(f"{place} is not a history written by pynet; it is not overwritten")

@@ -1,4 +1,4 @@
-"""The command that names pictures: `pynet predict`."""
+"""`pynet predict`: classifies pictures."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
 from pynet.text import DRAWN, drawn, json_text, printable
 
-BATCH_SIZE = 256  # pictures that go through the network at once
-MAX_SHEET = 1000  # pictures on a sheet
+BATCH_SIZE = 256  # pictures in one call of the network
+MAX_SHEET = 1000  # pictures drawn by --save-seen
 MAX_STDIN = 1 << 28  # bytes of a picture from standard input
 BAR_WIDTH = 30  # characters of a bar for 100 %
 
 EXAMPLES = """\
 examples:
-  pynet predict three.jpg                            with the newest model that pynet train saved here
-  pynet predict three.jpg --show                     draw what the network sees, too
-  pynet predict photos/ more/*.png --top 2           a line for each picture, and its two likeliest classes
-  pynet predict - --json < three.png                 an array for programs: file, prediction, confidence, ...
+  pynet predict three.jpg                            with the newest model in this folder
+  pynet predict three.jpg --show                     also draw the network's input
+  pynet predict photos/ more/*.png --top 2           for each picture the two likeliest classes
+  pynet predict - --json < three.png                 a JSON array: file, prediction, confidence, ...
   pynet predict --model letters.safetensors a.png
 
-A picture is prepared as the model's data set was: the ink found, fitted, centred; --save-seen shows the result.
-Status 0: every picture could be read; 1: one could not, the others were named all the same, or another error;
-2: wrong options; 130: Ctrl-C.
+A picture is prepared like those of the model's data set: the ink is found, cropped and centred; --save-seen shows the
+result. Exit status 0: all pictures were read; 1: some were not (the others are classified), or another error; 2: wrong
+options; 130: Ctrl-C.
 """
 
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
 def _parser() -> Parser:
-    parser = Parser("pynet predict", "Names pictures with a trained network: drawings, scans, photos.", EXAMPLES)
+    parser = Parser("pynet predict", "Classifies pictures with a trained network: drawings, scans, photos.", EXAMPLES)
     add = parser.add_argument
     add("images", metavar="IMAGE", nargs="+", type=path, help="files, folders of pictures, or - for standard input")
     data_options.add_model_option(parser)
-    inverted = "dark ink on light paper, or the other way round (default: decided from the picture)"
+    inverted = "dark ink on light paper, or with --no-invert light on dark (default: detected)"
     add("--invert", action=argparse.BooleanOptionalAction, help=inverted)
     positive = number(1e-3, 1e6, "a number from 0.001 to below 1000000")
-    temperature = "of the softmax: above 1 the network is less sure of itself (default: 1)"
+    temperature = "of the softmax; above 1 lowers the confidence (default: 1)"
     add("--temperature", metavar="T", type=positive, default=1.0, help=temperature)
-    top = "the K likeliest classes of each picture (default: all of a single picture, else the best)"
+    top = "print the K likeliest classes (default: all for a single picture, else the best)"
     add("--top", metavar="K", type=whole(1), help=top)
-    add("--show", action="store_true", help="draw what the network sees")
-    add("--save-seen", metavar="FILE", type=_png, help="draw what the network sees, enlarged, with names, as a .png")
+    add("--show", action="store_true", help="draw the network's input as text")
+    add("--save-seen", metavar="FILE", type=_png, help="draw the network's inputs with their predictions as a .png")
     add("--json", action="store_true", help="print an array of {file, prediction, confidence, probabilities, warning}")
     return parser
 
@@ -73,12 +73,12 @@ def _png(text: str) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
     return cli.run("predict", lambda: predict(_parser().parse_args(argv)))
 
 
 def predict(options: argparse.Namespace) -> int:
-    """The whole run; 1 if a picture could not be read."""
+    """Runs the command with parsed options; returns 1 if a picture could not be read."""
     model, net = load_model(options.model)
     preparation = preparation_of(net)
     sources = [source for given in options.images for source in _sources(given)]
@@ -109,14 +109,16 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def _sources(given: Path) -> list[Path | DataError]:
-    """The files that an argument stands for."""
+    """The picture files of an argument: a file, or those in a folder."""
     if not given.is_dir():
         return [given]
     try:
         files: list[Path | DataError] = [*picture_files(given)]
     except OSError as error:
         return [DataError(f"{error.filename}: cannot be read: {error.strerror}")]
-    return files or [DataError(f"{given}: no pictures in this folder; known by {', '.join(sorted(SUFFIXES))}")]
+    return files or [
+        DataError(f"{given}: no pictures in this folder; accepted suffixes: {', '.join(sorted(SUFFIXES))}")
+    ]
 
 
 def _predictions(
@@ -158,13 +160,13 @@ def _title(model: Path, net: Network) -> str:
     facts = []
     if name := net.meta.get("dataset"):
         facts.append(f"trained on {printable(name)}")
-    with contextlib.suppress(KeyError, ValueError):  # a note may be missing, or not ours
+    with contextlib.suppress(KeyError, ValueError):  # the note may be missing or not a number
         facts.append(f"test accuracy {100 * float(net.meta['test_accuracy']):.2f} %")
     return f"model {printable(model)}" + (f": {', '.join(facts)}" if facts else "")
 
 
 def _text(prediction: Prediction, lines: float) -> str:
-    """The answer, and below it the likeliest classes, that many; all are in the network's order."""
+    """The predicted class, and below it the probabilities of that many classes; all (inf) in the network's order."""
     if prediction.prediction is None or prediction.confidence is None or prediction.probabilities is None:
         return f"{printable(prediction.file)}: {prediction.warning}"
     text = f"{printable(prediction.file)}: {_prediction_text(prediction)}"
@@ -204,7 +206,7 @@ def _check_target(target: Path, inputs: Iterable[Path]) -> None:
 
 
 def _save_sheet(target: Path, seen: list[Prediction]) -> None:
-    """Writes the pictures that the network got on a sheet, with files and answers; whole or not at all."""
+    """Writes one picture of all network inputs, with file names and predictions; whole or not at all."""
     if not seen:
         raise ValueError(f"nothing to write to {target}: there is no picture with ink")
     if len(seen) == MAX_SHEET:

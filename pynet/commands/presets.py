@@ -1,20 +1,20 @@
-"""Presets of `pynet train`: options that go together, by name. Those that are given besides override them one by one.
+"""Presets of `pynet train`: named sets of options. Options given on the command line override those of the preset.
 
-They were tuned on MNIST by --val-split 0.1, a part of the training samples; nothing was chosen by the test set.
+They were tuned on MNIST with a validation set (--val-split 0.1), never on the test set.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-MIN_STEPS = 1500  # of a training: a small data set is gone through more often
-SMALL_SIDE = 20  # pixels on the shorter side: below, a window of 5 would cut off too much of a picture
-LARGE_SIDE = 14  # and above, pooling goes on, else the dense layer behind it would be huge
+MIN_STEPS = 1500  # mini-batches in all: a small data set is trained for more epochs to reach this
+SMALL_SIDE = 20  # pixels on the shorter side: smaller pictures are padded, as a 5x5 window would cut off too much
+LARGE_SIDE = 14  # larger feature maps are pooled again, or the dense layer after them would be huge
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What it is for, the layers between input and the last dense one, epochs, and options, as one would type them."""
+    """Its purpose, the layers between the input and the last dense layer, epochs, and options as typed."""
 
     about: str
     layers: str
@@ -22,31 +22,31 @@ class Preset:
     options: str
 
     def epochs_for(self, samples: int, batch_size: int) -> int:
-        """More than `epochs` where the samples are so few that these would be less than LEAST_STEPS."""
+        """`epochs`, or more where a small data set needs them for MIN_STEPS steps."""
         return max(self.epochs, -(-MIN_STEPS // max(1, -(-samples // batch_size))))
 
     @property
     def on_pictures(self) -> bool:
-        """Does the network have convolutions?"""
+        """Whether the network has convolutions."""
         return self.layers.startswith("conv")
 
 
 PRESETS = {
-    "tutorial": Preset("the plain network of the tutorials", "dense(128) relu dense(64) relu", 10, "--lr 0.1"),
+    "tutorial": Preset("the simple network of the tutorials", "dense(128) relu dense(64) relu", 10, "--lr 0.1"),
     "fast": Preset(
-        "98 % of MNIST as soon as possible",
+        "98 % accuracy on MNIST in the shortest time",
         "dense(192) relu",
         5,
         "--optimizer adam --lr 0.005 --schedule onecycle --batch-size 128",
     ),
     "best": Preset(
-        "the most that a dense network learns in half a minute",
+        "the best accuracy of a dense network in half a minute",
         "dense(512) relu dropout(0.3) dense(256) relu dropout(0.3)",
         20,
         "--optimizer adam --lr 0.002 --schedule onecycle --batch-size 64 --augment",
     ),
     "cnn": Preset(
-        "the most that convolutions learn in a minute",
+        "the best accuracy of a convolutional network in a minute",
         "conv(16,5) relu maxpool(2) conv(32,5) relu maxpool(2) dense(128) batchnorm relu dropout(0.3)",
         18,
         "--optimizer adam --lr 0.004 --schedule onecycle --batch-size 100 --augment",
@@ -55,9 +55,10 @@ PRESETS = {
 
 
 def layers_for(preset: Preset, height: int, width: int) -> str:
-    """The preset's layers for pictures of this size: convolutions keep small ones as large, large ones are pooled on.
+    """The preset's layers for pictures of this size.
 
-    Where a side has come down to one pixel, pooling is left out.
+    Convolutions on small pictures are padded to keep the size. Large feature maps are pooled again before the dense
+    layer; those with a side of one pixel are not pooled.
     """
     side, words = min(height, width), []
     for word in preset.layers.split():

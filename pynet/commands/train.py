@@ -1,7 +1,7 @@
-"""The command that trains: `pynet train`, also `python -m pynet.train`. The loop itself is pynet.training.fit.
+"""`pynet train`, also `python -m pynet.train`: trains and saves a network. The loop is pynet.training.fit.
 
-Whatever stops a run, the weights are not lost: Ctrl-C saves what was learnt so far, a loss that is not finite saves
-the last epoch whose figures were. What could only fail at the end, such as the target of --save, is tried first.
+A run that is stopped does not lose its weights: Ctrl-C saves them as they are; a loss that is not finite saves those
+of the last epoch with a finite loss. What could fail after the training, such as writing to --save, is checked first.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ MAX_CLASSES = 30  # a larger confusion matrix is not printed
 
 @dataclass
 class Training:
-    """A run of a task: its figures, and the weights after its last epoch with finite ones."""
+    """A run of a task: its figures, and the weights of the last epoch with a finite loss."""
 
     task: Task
     history: History = field(default_factory=History)
-    test: Evaluation | None = None  # None: there is no test set, or the training is not over
-    unsaved: str = ""  # why the model was not written, where one is that has learnt something
-    previous: PreviousModel | None = None  # the model whose place it took, if that was better
+    test: Evaluation | None = None  # None: there is no test set, or the training has not ended
+    unsaved: str = ""  # why the model was not saved; "": it was
+    previous: PreviousModel | None = None  # the model that it replaced, if that was better
     started: bool = False
-    interrupted_twice: bool = False  # Ctrl-C twice: no figures
+    interrupted_twice: bool = False  # a second Ctrl-C: skip the evaluation
 
     def __post_init__(self) -> None:
         self._finite_weights = {name: tensor.copy() for name, tensor in self.task.net.tensors.items()}
 
     def run(self) -> None:
-        """Trains and measures."""
+        """Trains, then evaluates on the test set."""
         task = self.task
         task.net.fit(
             task.data.x_train,
@@ -70,7 +70,7 @@ class Training:
         self.test = self._test_figures()
 
     def _test_figures(self) -> Evaluation | None:
-        """The figures on the test set: where each epoch was measured on it, those of the last one."""
+        """Loss and accuracy on the test set; if it was the validation set too, those of the last epoch."""
         if self.task.own_validation or not self.history.val_loss:
             return self._evaluated("test")
         accuracy, samples = self.history.val_accuracy[-1], len(self.task.data.x_test)
@@ -78,21 +78,21 @@ class Training:
 
     @cached_property
     def confusion(self) -> Array:
-        """Of the test set."""
+        """The confusion matrix of the test set."""
         dataset = self.task.data
         return confusion_matrix(dataset.y_test, self.task.net.predict(dataset.x_test), len(dataset.classes))
 
     def on_train_begin(self, run: Run) -> None:
-        """Those of a checkpoint are in the history by now."""
+        """Prints where a resumed training continues, and writes the notes that checkpoints contain."""
         self.history = run.history
         self.started = True
         checkpoint = self.task.checkpoint
         if checkpoint and checkpoint.resume:
             self.task.print_info(
-                f"resumed from {printable(checkpoint.path)}; epochs that are over: {len(self.history.loss)}"
+                f"resumed from {printable(checkpoint.path)}; epochs completed: {len(self.history.loss)}"
             )
         self._store_weights()
-        self._note_facts()  # checkpoints carry them, too
+        self._note_facts()
 
     def _store_weights(self) -> None:
         for name, tensor in self.task.net.tensors.items():
@@ -103,17 +103,17 @@ class Training:
             np.copyto(tensor, self._finite_weights[name])
 
     def on_epoch_end(self, run: Run) -> None:
-        """Keeps the weights: the figures of this epoch were finite."""
+        """Stores the weights: the loss of this epoch was finite."""
         self._store_weights()
 
     def save_after_error(self, error: BaseException) -> str:
-        """After an error, saves the best weights there are, if any were learnt; says so, and how to go on."""
+        """After an error, saves the model if it has learnt anything; returns a note for the message."""
         if isinstance(error, FloatingPointError):
             self._restore_weights()
         resumable = self.started and self.task.checkpoint and not isinstance(error, FloatingPointError)
         parts = [self._save_partial()]
         if resumable and self.task.checkpoint:
-            parts.append(f"--resume goes on from {self.task.checkpoint.path}")
+            parts.append(f"--resume continues from {self.task.checkpoint.path}")
         return f" ({'; '.join(filter(None, parts))})" if any(parts) else ""
 
     def _save_partial(self) -> str:
@@ -121,7 +121,7 @@ class Training:
             return "nothing was saved"
         try:
             self.test = self._evaluated("test")
-        except KeyboardInterrupt:  # a second one: whoever cannot wait gets no figures
+        except KeyboardInterrupt:
             self.interrupted_twice = True
         except FloatingPointError:
             self._restore_weights()
@@ -129,23 +129,23 @@ class Training:
         if not self.task.target:
             return ""
         if self.unsaved:
-            return f"nothing was learnt; {self.task.target} is as it was"
-        return f"what was learnt is in {self.task.target}" + (f"; {self.previous}" if self.previous else "")
+            return f"nothing was learnt; {self.task.target} is unchanged"
+        return f"the model so far was saved to {self.task.target}" + (f"; {self.previous}" if self.previous else "")
 
     def _evaluated(self, part: str) -> Evaluation | None:
-        """On the "test" or "train" samples; None: there are none."""
+        """Evaluates on the "test" or "train" samples; None: there are none."""
         dataset = self.task.data
         x, y = (dataset.x_test, dataset.y_test) if part == "test" else (dataset.x_train, dataset.y_train)
         return self.task.net.evaluate(x, y) if len(x) else None
 
     def _changed(self) -> bool:
-        """Since the last epoch, or the beginning?"""
+        """Whether the weights changed since the last completed epoch, or since the start."""
         return any(
             not np.array_equal(tensor, self._finite_weights[name]) for name, tensor in self.task.net.tensors.items()
         )
 
     def _note_facts(self) -> None:
-        """In the model: what it is trained on, and how."""
+        """Writes notes on data set and hyperparameters into the model."""
         task, notes = self.task, self.task.net.meta
         notes.pop("test_accuracy", None)
         data_options.add_notes(task.net, task.data, task.data_path)
@@ -159,9 +159,9 @@ class Training:
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
 
     def save(self) -> None:
-        """Writes the model with the figures of its training, and the history.
+        """Writes the model, with the history of its training, and the --history file.
 
-        Not the model, if it has learnt nothing and there is one that nobody said to overwrite.
+        A model that has learnt nothing does not replace another one unless --save names it.
         """
         task, notes = self.task, self.task.net.meta
         before = notes.get("epochs", "") if task.continued else ""
@@ -175,7 +175,7 @@ class Training:
             self.history.save(task.history)
 
     def _save_to(self, target: Path) -> None:
-        """Writes the model, but for one that has learnt nothing in the place of another."""
+        """See save."""
         if target.exists():
             measured = None if self.interrupted_twice else self.test or self._evaluated("train")
             if measured and not self.task.target_given:
@@ -198,7 +198,7 @@ def _warn(text: str) -> None:
 
 
 def _print_plan(task: Task) -> None:
-    """Data, preprocessing, network and hyperparameters."""
+    """Prints data set, preprocessing, network and hyperparameters."""
     dataset, net = task.data, task.net
     names = ", ".join(dataset.classes) if len(dataset.classes) <= MAX_CLASSES else f"{len(dataset.classes)} classes"
     sizes = f"{len(dataset.x_train):,} samples for training, "
@@ -212,7 +212,7 @@ def _print_plan(task: Task) -> None:
     layout += "x".join(map(str, net.in_shape)) if layout else ""
     plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_method_text(task)}, loss {net.loss_name}"
     words = " ".join(map(shlex.quote, task.inherited))
-    as_before = f"          as the model was trained before: {words}\n" if words else ""
+    as_before = f"          options of the loaded model: {words}\n" if words else ""
     task.print_info(
         f"data      {printable(dataset.name)}: {sizes}; classes {printable(names)}\n"
         f"source    {printable(dataset.source)}\n"
@@ -224,7 +224,7 @@ def _print_plan(task: Task) -> None:
 
 
 def _method_text(task: Task) -> str:
-    """Optimizer, unless it is plain gradient descent, learning rate and schedule in words."""
+    """Optimizer (unless plain SGD), learning rate, schedule and augmentation as text."""
     kind = "" if task.optimizer.kind == "sgd" else f"{task.optimizer.kind}, "
     schedule = f", schedule {task.schedule}" if task.schedule else ""
     augment = f", augmentation {task.augment}" if task.augment else ""
@@ -236,11 +236,11 @@ def _explain(task: Task) -> None:
 
     first = int(kernels.shuffle(len(task.data.x_train), task.seed, 0)[0])
     step = explain(task.net, task.data.x_train[first], task.data.y_train[first], task.optimizer)
-    task.print_info(f"the first sample that will be learnt from, number {first}, alone:\n\n{step}\n")
+    task.print_info(f"one step on the first training sample, number {first}:\n\n{step}\n")
 
 
 def _print_result(training: Training) -> None:
-    """The figures on the test set, and where the model is."""
+    """Prints the test accuracy and where the model was saved."""
     task, test = training.task, training.test
     accuracy = f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else ""
     cli.print_stdout(accuracy or "no test samples")
@@ -263,14 +263,14 @@ def _plot(training: Training) -> None:
         drawings["weights"] = figures.weights(task.net)
     if training.test:
         drawings["confusion"] = figures.confusion(training.confusion, task.data.classes)
-    assert drawings.keys() <= set(PLOTS)  # what was tried before the training
+    assert drawings.keys() <= set(PLOTS)  # these paths were checked before the training
     for name, figure in drawings.items():
         assert task.target
         task.print_info(f"drew {printable(save_figure(figure, beside(task.target, name)))}")
 
 
 def _json_results(training: Training, seconds: float) -> dict[str, Any]:
-    """What --json prints."""
+    """The object that --json prints."""
     task, test, previous = training.task, training.test, training.previous
     return {
         "dataset": task.data.name,
@@ -294,7 +294,7 @@ def _json_results(training: Training, seconds: float) -> dict[str, Any]:
 
 
 def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
-    """Prints and draws what find_lr finds."""
+    """Runs the learning-rate range test, prints and draws the result."""
     from pynet.training.learning_rate import find_lr
 
     pair = (task.data.x_train, task.data.y_train)
@@ -309,13 +309,13 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
         try:
             figures.require()
         except figures.MissingMatplotlib:
-            task.print_info("(no picture: that needs matplotlib)")
+            task.print_info("(no picture: matplotlib is not installed)")
         else:
             task.print_info(f"drew {printable(save_figure(figures.learning_rates(found), beside(task.target, 'lr')))}")
 
 
 def train(argv: Sequence[str] | None, begin: float) -> int:
-    """The whole run; begin: when it began, by time.perf_counter. Returns the exit status."""
+    """Runs the command; begin: start time by time.perf_counter. Returns the exit status."""
     options = parse(argv)
     task = prepare(options)
     if options.find_lr:
@@ -335,10 +335,8 @@ def train(argv: Sequence[str] | None, begin: float) -> int:
     else:
         _print_result(training)
     if training.unsaved:
-        what = f"{task.target} is left as it is{', and so are its pictures' if options.plot else ''}"
-        cli.print_stderr(
-            "train", f"error: nothing was learnt: {training.unsaved}; {what}; --save FILE writes the model"
-        )
+        what = f"{task.target} is unchanged{', and so are its pictures' if options.plot else ''}"
+        cli.print_stderr("train", f"error: nothing was learnt: {training.unsaved}; {what}; --save FILE saves it anyway")
         return 1
     if options.json:
         return 0
@@ -352,6 +350,6 @@ def train(argv: Sequence[str] | None, begin: float) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
     begin = time.perf_counter()
     return cli.run("train", lambda: train(argv, begin))

@@ -1,4 +1,4 @@
-"""What becomes of a trained model, and of the one whose place it takes: nothing that was better gets lost."""
+"""Saving a trained model without losing a better one: the model that it replaces may be kept as NAME-previous."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from pynet.text import percent
 
 @dataclass(frozen=True)
 class PreviousModel:
-    """A model from before, where it is now, its accuracy on the samples that the new one was measured on, and that of
-    the new one. accuracy None: it is for other data; new None: nobody waited for the figures."""
+    """The model that was replaced: its new path, its accuracy, and the new model's accuracy on the same samples.
+
+    accuracy None: it was trained for other data. new None: the new model was not measured, after a second Ctrl-C.
+    """
 
     place: Path
     accuracy: float | None
@@ -25,18 +27,18 @@ class PreviousModel:
 
     def __str__(self) -> str:
         if self.new is None:
-            return f"{self.place} keeps the model that was there before"
+            return f"the previous model is kept as {self.place}"
         if self.accuracy is None:
-            return f"{self.place} keeps the model that was there before, for other data"
-        figures = f"{percent(self.accuracy)} of the same samples against {percent(self.new)}"
-        return f"{self.place} keeps a better model from before: {figures}"
+            return f"the previous model, for other data, is kept as {self.place}"
+        figures = f"accuracy {percent(self.accuracy)} against {percent(self.new)} on the same samples"
+        return f"the previous model was better and is kept as {self.place}: {figures}"
 
 
 def learnt_nothing(task: Task, trained: bool, accuracy: float | None, test: float | None) -> str:
-    """Why there is nothing that the network has learnt; "" if there is.
+    """Why the network counts as untrained, or "" if it has learnt something.
 
-    trained: did the weights change at all? accuracy: that on the training samples in the last epoch; test: that on the
-    test set; None where there is none.
+    trained: whether the weights changed. accuracy: on the training samples in the last epoch. test: accuracy on the
+    test set. None: not measured.
     """
     if not trained:
         return "no epoch was trained"
@@ -51,9 +53,10 @@ def learnt_nothing(task: Task, trained: bool, accuracy: float | None, test: floa
 
 
 def keep_better_model(task: Task, target: Path, new: float | None) -> PreviousModel | None:
-    """Saves the model at target as NAME-previous, if it is better than the new one on the same samples, else None.
+    """Saves the model at target as NAME-previous if it is better than the new one on the same samples; else None.
 
-    So is one for other data, or any if new is None. What lies there from before gives way to a better one alone.
+    A model for other data is saved too, and any model if new is None. An existing NAME-previous is replaced only by a
+    better model.
     """
     old, place = load(target), previous_of(target)
     accuracy = before = None
@@ -69,7 +72,7 @@ def keep_better_model(task: Task, target: Path, new: float | None) -> PreviousMo
 
 
 def _accuracy(net: Network, task: Task) -> float | None:
-    """On the test set, or on the training samples where there is none; None: the model is for other data."""
+    """Accuracy on the test set, or on the training samples if there is none; None: the model is for other data."""
     try:
         dataset = data_options.adapted(net, task.data, "the model")
     except ValueError:

@@ -1,4 +1,4 @@
-"""The options of `pynet train` as a Task, with all that can be wrong about data, network and files found at once."""
+"""Turns the options of `pynet train` into a Task, and checks data, network and files before the training starts."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ PLOTS = ("curves", "weights", "confusion")  # what --plot draws
 
 @dataclass
 class Task:
-    """A training: of what, on what, how, and where its results go.
+    """Everything that a training needs: network, data, hyperparameters, and where its results go.
 
-    validation: what each epoch is measured on, which data is without, but for the test set unless own_validation.
-    continued: the network was trained before; as_trained: options taken over from that. terse: nothing but results is
-    printed.
+    validation: the validation set, which is the test set unless own_validation. continued: the network was trained
+    before; inherited: options taken over from that training. terse: print only results.
     """
 
     data: Dataset
@@ -62,17 +61,17 @@ class Task:
 
     @property
     def learning_rate(self) -> float:
-        """Given or usual."""
+        """The given or default learning rate."""
         return float(optimizer_struct(self.optimizer).learning_rate)
 
     def print_info(self, text: object) -> None:
-        """Prints what is no result."""
+        """Prints a line unless terse."""
         if not self.terse:
             cli.print_stdout(text)
 
 
 def prepare(options: argparse.Namespace) -> Task:
-    """Data, network and targets, checked."""
+    """The task that the options describe, with its data and files checked."""
     check_environment()
     if options.threads:
         kernels.set_threads(options.threads)
@@ -119,7 +118,7 @@ def prepare(options: argparse.Namespace) -> Task:
 
 
 def _given_network(options: argparse.Namespace) -> Network | None:
-    """The network of --load or --net; None where its text depends on the data."""
+    """The network of --load or --net; None if its text depends on the data."""
     if options.load:
         loaded: Network = options.loaded
         return loaded
@@ -143,7 +142,7 @@ def _network(text: str, seed: int) -> Network:
 
 
 def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) -> str:
-    """The text that --preset, or --hidden, --activation, --init, and --loss stand for."""
+    """The network's text from --preset, or from --hidden, --activation, --init, and --loss."""
     features, closing = math.prod(sample), "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
     if options.preset and (options.hidden, options.activation, options.init) == (None, None, None):
         preset = PRESETS[options.preset]
@@ -165,14 +164,14 @@ def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
     if options.load and net:
         dataset = data_options.adapted(net, dataset, f"the model {options.load}")
     elif len(set(dataset.y_train.tolist())) < 2:
-        raise ValueError(f"{dataset.name} has samples of one class alone for training; accepted: two classes or more")
+        raise ValueError(f"{dataset.name} has training samples of only one class; accepted: two classes or more")
     else:
         _warn_of_few_levels(dataset)
     return dataset.limit(options.limit) if options.limit else dataset
 
 
 def _warn_of_few_levels(dataset: Dataset) -> None:
-    """Pixels of 0..16 are usual, but nearly black as bytes, and too light as numbers."""
+    """Warns of pixels in 0..16: common in data sets, but divided by 255 they are nearly 0, and undivided too large."""
     inputs = Inputs.of(dataset.x_train)
     if inputs.few_levels and inputs.highest > 1 and picture_shape(dataset.x_train.shape[1:]):
         taken = "divided by 255" if inputs.bytes else "taken as they are"
@@ -181,7 +180,7 @@ def _warn_of_few_levels(dataset: Dataset) -> None:
 
 
 def _check_suits(options: argparse.Namespace, net: Network, dataset: Dataset) -> None:
-    """The network and the data to each other, and the options to both."""
+    """Raises UsageError unless network, data and options fit together."""
     if not options.load:
         data_options.check_suits(net, dataset, "the network", UsageError)
     if options.augment and dataset.x_train.ndim < 3 and len(net.in_shape) < 3:
@@ -189,7 +188,7 @@ def _check_suits(options: argparse.Namespace, net: Network, dataset: Dataset) ->
 
 
 def _epochs(options: argparse.Namespace, dataset: Dataset) -> int:
-    """Given, or those of the preset, or the usual ones."""
+    """The number of epochs: given, of the preset, or the default."""
     if options.epochs is not None:
         return int(options.epochs)
     if options.preset:
@@ -198,7 +197,7 @@ def _epochs(options: argparse.Namespace, dataset: Dataset) -> int:
 
 
 def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
-    """What --patience, --min-delta and --monitor ask for."""
+    """Early stopping by --patience, --min-delta and --monitor."""
     if not options.patience:
         return None
     return EarlyStopping(options.patience, options.min_delta or 0.0, f"val_{options.monitor or 'loss'}")
@@ -206,11 +205,9 @@ def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
 
 # ---- files ----
 
-PLOTS = ("curves", "weights", "confusion")  # what --plot draws
-
 
 def beside(target: Path, name: str) -> Path:
-    """The picture of this name beside a model."""
+    """The path of a picture beside a model."""
     return figures_folder(target.parent, target.stem) / f"{target.stem}-{name}.png"
 
 
@@ -220,16 +217,16 @@ def _check_pictures(target: Path, names: Sequence[str]) -> None:
 
 
 def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint | None:
-    """What --checkpoint and --resume ask for, checked."""
+    """The checkpoint of --checkpoint and --resume, checked; None without."""
     path = options.checkpoint
     if path is None:
         return None
     for name, other in (("save", target), ("load", options.load), ("data", options.data), ("history", options.history)):
         if other and os.path.realpath(other) == os.path.realpath(path):
-            raise UsageError(f"argument --checkpoint: {path} is what --{name} names, too")
+            raise UsageError(f"argument --checkpoint: --{name} names {path}, too")
 
     def print_stderr(error: OSError) -> None:
-        cli.print_stderr("train", f"{error}; the training goes on, the last checkpoint is as it was")
+        cli.print_stderr("train", f"{error}; the training continues, the last checkpoint is unchanged")
 
     checkpoint = Checkpoint(path, options.checkpoint_every or 1, options.resume, print_stderr)
     checkpoint.check()
@@ -237,7 +234,7 @@ def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint 
 
 
 def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
-    """Finds what would otherwise fail after the training, or cost a file that is not ours."""
+    """Finds errors that would otherwise come after the training, and refuses to overwrite other programs' files."""
     if target:
         if os.path.lexists(target):
             _check_replaceable(target)
@@ -252,7 +249,7 @@ def _check_targets(options: argparse.Namespace, target: Path | None) -> None:
         check_history(options.history)
     if options.plot:
         if target is None:
-            raise UsageError("--plot draws beside the model, and --save none makes none")
+            raise UsageError("--plot draws into a folder beside the model, and --save none writes no model")
         from pynet import figures
 
         figures.require()
@@ -265,5 +262,5 @@ def _check_replaceable(target: Path) -> None:
     try:
         load(target)
     except (OSError, ValueError) as error:
-        reason = f"{target} is no pynet model, so it is not overwritten ({error}); name another file by --save"
+        reason = f"{target} is not a pynet model, so it is not overwritten ({error}); --save names another file"
         raise ValueError(reason) from None

@@ -1,4 +1,4 @@
-"""The command that draws: `pynet visualize`. The figures are pynet.figures'."""
+"""`pynet visualize`: draws the figures of pynet.figures."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ what can be drawn:
 {what}
 
 examples:
-  pynet visualize                                   all that suits the newest model
+  pynet visualize                                   all figures that fit the newest model
   pynet visualize weights mistakes --model mnist.safetensors
-  pynet visualize curves --history a.csv b.json     runs beside each other
-  pynet visualize preferred --layer 0 --units 0,1,2 the inputs that these units of layer 0 prefer
+  pynet visualize curves --history a.csv b.json     compare several trainings
+  pynet visualize preferred --layer 0 --units 0,1  the inputs that excite these units most
   pynet visualize saliency --sample 8               which pixels of sample 8 decide its class
   pynet visualize boundary --toy spirals            trains a small network first
 """
@@ -42,18 +42,18 @@ TOYS: dict[str, tuple[Callable[[], tuple[Array, Array]], str]] = {
     "spirals": (data.spirals, "input(2) dense(32) tanh dense(32) tanh dense(2) softmax"),
     "line": (data.line, "input(1) dense(1) loss(mse)"),
 }
-TARGET_CONFIDENCE = 0.7  # of a sample that shows what a temperature does: one that is all but certain stays so
+TARGET_CONFIDENCE = 0.7  # of the sample for `temperatures`: a near certain prediction hardly changes with temperature
 
 
 class Task:
-    """What is to be drawn, and of what: model and data are looked for when a figure needs them."""
+    """The options, and the model and data they name, which are loaded when a figure needs them."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
 
     @cached_property
     def model(self) -> tuple[Path, Network]:
-        """The model and its place."""
+        """The model's path and network."""
         return load_model(self.options.model)
 
     @property
@@ -63,7 +63,7 @@ class Task:
 
     @cached_property
     def data(self) -> Dataset:
-        """The data set; it suits the network."""
+        """The data set, matched to the network."""
         return data_options.adapted(
             self.net, data_options.load_dataset(self.options, self.net), f"the model {self.model[0]}"
         )
@@ -80,7 +80,7 @@ class Task:
 
     @property
     def uncertain_sample(self) -> tuple[Array, int]:
-        """The sample that --sample names, or the one that the network is nearest to DOUBT sure of, and its label."""
+        """The sample of --sample, or the one with a confidence nearest to TARGET_CONFIDENCE, and its label."""
         if self.options.sample is not None:
             return self.sample
         confidence = class_scores(self.net, self.samples[0]).max(axis=1)
@@ -94,13 +94,13 @@ class Task:
 
     @property
     def stem(self) -> str:
-        """How the names of the pictures begin."""
+        """The beginning of the pictures' names."""
         if self.options.toy:
             return str(self.options.toy)
         return (self.options.history[0] if self.options.history else self.model[0]).stem
 
     def picture_path(self, kind: str) -> Path:
-        """Where the picture goes; options that change what is drawn are part of its name."""
+        """The path of a picture; options that change its content are part of the name."""
         options = self.options
         given = {name: getattr(options, name) for name in PICTURE_OPTIONS[kind]}
         parts = [self.stem, kind, *(f"{name}-{value}" for name, value in given.items() if value not in (None, "test"))]
@@ -113,7 +113,7 @@ def _curves(task: Task) -> Figure:
         return figures.curves({str(path): History.load(path) for path in task.options.history})
     history = History.from_note(task.net.meta.get("history", ""))
     if not history.loss:
-        raise ValueError(f"{task.model[0]} holds no history of its training; --history names files of one")
+        raise ValueError(f"{task.model[0]} holds no training history; --history names a file")
     return figures.curves(history, name=task.stem)
 
 
@@ -157,25 +157,25 @@ def _preferred(task: Task) -> Figure:
 KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "curves": ("loss and accuracy over the epochs", _curves),
     "weights": (
-        "what each unit of a layer multiplies its inputs with",
+        "the weights of each unit of a layer",
         lambda t: figures.weights(t.net, layer=t.options.layer),
     ),
     "filters": ("the filters of a convolution", lambda t: figures.filters(t.net, layer=t.options.layer)),
     "maps": (
-        "what a convolution makes of one sample",
+        "the feature maps of a convolution for one sample",
         lambda t: figures.feature_maps(t.net, t.sample[0], layer=t.options.layer),
     ),
     "samples": ("some samples of each class", _samples),
-    "confusion": ("which class is taken for which", _confusion),
-    "mistakes": ("the wrong answers it is surest of", _mistakes),
+    "confusion": ("the confusion matrix", _confusion),
+    "mistakes": ("the most confident mistakes", _mistakes),
     "saliency": ("which pixels of one sample decide its class", _saliency),
     "preferred": ("the input that excites each class or unit most", _preferred),
-    "noise": ("what it says to random inputs", lambda t: figures.noise(t.net)),
+    "noise": ("predictions for random inputs", lambda t: figures.noise(t.net)),
     "temperatures": ("the softmax of one sample at several temperatures", _temperatures),
-    "boundary": ("where a network of two inputs changes its mind", _boundary),
+    "boundary": ("the decision boundary of a network with two inputs", _boundary),
 }
 
-# The options that change what a picture shows.
+# The options that change the content of a picture.
 PICTURE_OPTIONS: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
     "weights": ("layer",),
     "filters": ("layer",),
@@ -190,13 +190,13 @@ PICTURE_OPTIONS: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
 
 
 def visualize(options: argparse.Namespace) -> None:
-    """The whole command."""
+    """Runs the command with parsed options."""
     figures.require()
     if options.toy and options.what not in ([], ["boundary"]):
-        raise UsageError("--toy trains a network to draw its boundary; it goes with `boundary` alone")
+        raise UsageError("--toy trains a network and draws its boundary; it can be used only with `boundary`")
     task = Task(options)
     if not (options.toy or options.history):
-        _ = task.model  # without one there is nothing to draw
+        _ = task.model  # fails early if there is none
     requested = options.what or (["boundary"] if options.toy else ["curves"] if options.history else list(KINDS))
     skipped = []
     for kind in requested:
@@ -205,7 +205,7 @@ def visualize(options: argparse.Namespace) -> None:
         try:
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
-            if len(requested) < len(KINDS):  # it was asked for
+            if len(requested) < len(KINDS):  # named by the user
                 raise
             skipped.append(f"no {kind}: {printable(error)}")
             continue
@@ -219,7 +219,7 @@ def visualize(options: argparse.Namespace) -> None:
 
 
 class Units(list[int]):
-    """Numbers of units, as one would type them."""
+    """Indices of units; str() joins them for a file name."""
 
     def __str__(self) -> str:
         return "-".join(map(str, self))
@@ -231,20 +231,20 @@ def _units(text: str) -> Units:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     listed = "\n".join(f"  {name:<14}{what}" for name, (what, _) in KINDS.items())
-    parser = cli.Parser("pynet visualize", "Draws a model, its data and its answers.", EXAMPLES.format(what=listed))
+    parser = cli.Parser("pynet visualize", "Draws a model, its data and its predictions.", EXAMPLES.format(what=listed))
     add = parser.add_argument
-    add("what", metavar="WHAT", nargs="*", help=f"{', '.join(KINDS)} (default: all that suits)")
+    add("what", metavar="WHAT", nargs="*", help=f"{', '.join(KINDS)} (default: all that fit)")
     data_options.add_model_option(parser)
     data_options.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
     data_options.add_on_option(parser)
-    add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: what pynet train --history wrote")
+    add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: files written by pynet train --history")
     add("--layer", metavar="N", help="weights, filters, maps, preferred: the layer, as pynet info numbers them")
     add("--units", metavar="N,N,..", type=_units, help="preferred: the units of that layer (default: the first 20)")
-    sample = "maps, saliency, temperatures: which sample (default: 0; temperatures: one it is not quite sure of)"
+    sample = "maps, saliency, temperatures: which sample (default: 0; temperatures: one of medium confidence)"
     add("--sample", metavar="N", type=cli.whole(0), help=sample)
     add("--toy", choices=list(TOYS), help="boundary: train a small network on this toy data")
-    add("--out", metavar="FOLDER", type=cli.path, help="where to (default: MODEL-figures in the working folder)")
-    add("--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures (default: png)")
+    add("--out", metavar="FOLDER", type=cli.path, help="output folder (default: MODEL-figures in the working folder)")
+    add("--format", choices=["png", "svg", "pdf"], default="png", help="file format (default: png)")
     options = parser.parse_args(argv)
     for name in options.what:
         if name not in KINDS:
@@ -253,5 +253,5 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None is the process's own. Returns the exit status: 0, 1, 2 or 130."""
+    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
     return cli.run("visualize", lambda: visualize(_parse(argv)))

@@ -4,7 +4,7 @@
     data.x_train                                 (60000, 28, 28) uint8: pixels stay bytes, uint8 means x/255 everywhere
     for x, y in pynet.data.batches(data.x_train, data.y_train, batch_size=64, seed=0, epoch=0): ...
 
-Each format has a module of its own in here; named sets come from download, toy data from toys.
+Each file format has its own module; download has the named sets, toys the toy data.
 """
 
 from pynet.data.dataset import Dataset, default, is_picture_folder, load

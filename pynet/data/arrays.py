@@ -1,7 +1,7 @@
-"""What holds for data of every format: nothing a file says about itself is trusted.
+"""Checks of data files, common to all formats: nothing that a file declares is trusted.
 
-A reader answers with pixels, uint8 (0..255) or finite float32, and labels, int32 in 0..65535; anything else in a file
-is a DataError of one line that names the file, the offending value and what is accepted.
+Readers return pixels, uint8 (0..255) or finite float32, and labels, int32 in 0..65535. Anything else in a file raises a
+DataError of one line that names the file, the offending value and what is accepted.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pynet._ffi import Array
 from pynet.errors import DataError
 
 MAX_LABELS = 1 << 16
-PIECE = 1 << 20  # bytes that are read at once
-MIN_WHITE = 128  # whole numbers that all stay below are counts or flags, not pixels
+PIECE = 1 << 20  # bytes in one read
+MIN_WHITE = 128  # integers with a smaller maximum are counts or flags, not pixels
 
 
 class Parts(NamedTuple):
@@ -33,14 +33,14 @@ class Parts(NamedTuple):
 
 
 def checked(parts: Parts, names: list[str] | tuple[str, ...]) -> Parts:
-    """parts, if the four arrays go together; names (4) says what to call them in an error."""
+    """parts, if the four arrays are consistent. names (4): of the arrays, for messages. Raises DataError."""
     for x, y, x_name, y_name in ((*parts[:2], *names[:2]), (*parts[2:], *names[2:])):
         check_shapes(x.shape, y.shape, x_name, y_name)
     train, test = parts.x_train, parts.x_test
     if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
         raise DataError(
             f"{names[2]} holds {test.dtype} samples of shape {test.shape[1:]}, "
-            f"{names[0]} holds {train.dtype} samples of shape {train.shape[1:]}: they must be alike"
+            f"{names[0]} holds {train.dtype} samples of shape {train.shape[1:]}: these must be the same"
         )
     known, highest = int(parts.y_train.max()), int(parts.y_test.max())
     if highest > known:
@@ -52,13 +52,13 @@ def check_shapes(x: tuple[int, ...], y: tuple[int, ...], x_name: str, y_name: st
     """DataError if pictures of shape x cannot have labels of shape y."""
     check_pictures(x, x_name)
     if y and x[0] != y[0]:
-        raise DataError(f"{x_name} holds {x[0]} images, {y_name} holds {y[0]} labels: they must be as many")
+        raise DataError(f"{x_name} holds {x[0]} images, {y_name} holds {y[0]} labels: these numbers must be equal")
     if 0 in x:
         raise DataError(f"{x_name} has shape {x}, at least one sample with one feature is needed")
 
 
 def check_pictures(shape: tuple[int, ...], name: str) -> None:
-    """DataError if these are neither pictures nor rows of features."""
+    """DataError unless this is the shape of pictures or rows of features."""
     if len(shape) not in (2, 3) and not (len(shape) == 4 and shape[3] == 1):
         raise DataError(f"{name}: shape {shape}, accepted are (n, height, width) and (n, features)")
 
@@ -79,7 +79,7 @@ def labels(y: Array, name: str) -> Array:
 
 
 def are_pixels(*parts: Array) -> bool:
-    """Whether integers stand for pixels: some part is uint8, or a number is 128 or more. The parts are of one file."""
+    """Whether the integers of a file are pixels: some part is uint8, or has a number of 128 or more."""
     whole = [x for x in parts if x.dtype.kind in "iu"]
     return any(x.dtype == np.uint8 or x.max(initial=0) >= MIN_WHITE for x in whole)
 
@@ -87,8 +87,8 @@ def are_pixels(*parts: Array) -> bool:
 def pixels(x: Array, name: str, as_bytes: bool) -> Array:
     """x as uint8 or float32, C order. x: (n, h, w), (n, h, w, 1) or (n, features), integers or floats.
 
-    as_bytes, see are_pixels: integers, in 0..255, become uint8, which means x/255. Otherwise they are taken as they
-    are, like floats, which must be finite.
+    as_bytes (see are_pixels): integers, which must be in 0..255, become uint8, meaning x/255; else float32 with the
+    same values. Floats must be finite.
     """
     check_pictures(x.shape, name)
     if x.ndim == 4:
@@ -118,7 +118,7 @@ def _first_bad(x: Array, good: Array) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what the operating system and the decompressor raise into a DataError about path."""
+    """Converts errors of the operating system and of decompression to a DataError that names path."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -128,17 +128,17 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def unpacked_limit(packed: int) -> int:
-    """How many bytes a compressed file of this size may unpack to: 16 MB, or 200 times its size if that is more.
+    """The accepted unpacked size in bytes of a compressed file of this size: 16 MB, or 200 times its size if larger.
 
-    Pictures shrink 5 to 50 times; deflate can reach 1,000 times, but only on a file made to fill the memory.
+    Pictures compress by factors of 5 to 50. deflate can reach 1,000, but only in a file made to exhaust memory.
     """
     return max(16 << 20, 200 * packed)
 
 
 def read_up_to(stream: IO[bytes], size: int) -> tuple[Array, bool]:
-    """The next bytes of a stream, as many as there are but no more than size: (n) uint8; and whether more follow.
+    """Up to `size` bytes of a stream as (n) uint8, and whether more follow.
 
-    Memory is taken as they come, not for what was promised.
+    Memory pages are used only as bytes arrive, even if size is much too large.
     """
     content, n = np.empty(size, np.uint8), 0
     while piece := stream.read(min(PIECE, size - n)):

@@ -1,6 +1,6 @@
 """Data sets in .csv files of the Kaggle layout: label first, header optional.
 
-A label elsewhere is not learnt: where the header names one, or the numbers look so, the file is refused.
+If the header or the numbers suggest that the labels are in another column, the file is refused.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pynet._ffi import Array
 from pynet.data.arrays import MAX_LABELS, MIN_WHITE, PIECE, reading
 from pynet.errors import DataError
 
-LAYOUT = "accepted: the label, a whole number from 0, in the first column, the features behind it"
+LAYOUT = "accepted: the label, a whole number from 0, in the first column, then the features"
 LABEL_NAMES = {"label", "labels", "class", "classes", "target", "targets", "y", "category", "species", "outcome"}
-MISSING = {"", "?", "na", "n/a", "null", "none"}  # what stands for a number that is not there
-MAX_CLASSES = 100  # of a column that is taken for labels against another
+MISSING = {"", "?", "na", "n/a", "null", "none"}  # texts for a missing number
+MAX_CLASSES = 100  # distinct values of a column that looks like labels
 EMPTY = "no line with numbers; a line is a label, then the features"
-MAX_LINE = 2 << 20  # characters: a picture of 3 x 256 x 256 numbers of ten digits
+MAX_LINE = 2 << 20  # characters: enough for 3 x 256 x 256 numbers of ten digits
 
 
 def read_csv(path: Path) -> tuple[Array, Array]:
-    """(x, y) from a .csv: a line is a label, then the features, separated by commas.
+    """(x, y) from a .csv: each line has a label, then the features, separated by commas.
 
-    A first line without any number, or with a usual name for labels, is a header. If every feature is a whole number in
-    0..255, and one is 128 or more, they are pixels, x (n, features) is uint8 and means x/255; otherwise x is float32,
-    taken as it is.
+    The first line is a header if it has no number, or a common name for labels. If all features are integers in 0..255,
+    and one is 128 or more, they are pixels: x (n, features) is uint8 and means x/255; otherwise x is float32, used
+    unchanged.
     """
     with reading(path):
         header = _csv_header(path)
@@ -54,7 +54,7 @@ def read_csv(path: Path) -> tuple[Array, Array]:
 
 
 def _compact(x: Array) -> Array:
-    """x (n, features) float32 in its own memory, as uint8 where each number is a whole one in 0..255."""
+    """A copy of x (n, features) float32, as uint8 if all numbers are integers in 0..255."""
     if x.min() >= 0 and x.max() <= 255:
         small = x.astype(np.uint8)
         if np.array_equal(small, x):
@@ -67,7 +67,7 @@ def _are_labels(y: Array) -> bool:
 
 
 def _csv_lines(path: Path) -> Generator[tuple[int, str], None, None]:
-    """(number of the line from 1, the line) for each line that is not blank."""
+    """(line number from 1, line) for each line that is not blank."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         number = 1
         while line := file.readline(MAX_LINE + 1):
@@ -79,7 +79,7 @@ def _csv_lines(path: Path) -> Generator[tuple[int, str], None, None]:
 
 
 def _pieces(path: Path, header: int) -> Iterator[list[str]]:
-    """The lines behind the header, a million characters at a time or a few more."""
+    """The lines after the header, in lists of about PIECE characters."""
     lines, size = [], 0
     for number, line in _csv_lines(path):
         if number > header:
@@ -93,9 +93,9 @@ def _pieces(path: Path, header: int) -> Iterator[list[str]]:
 
 
 def _csv_header(path: Path) -> int:
-    """How many lines to skip: up to the header, or none. DataError: it calls another column than the first the label.
+    """The line number of the header, 0 if there is none. DataError: it names another column than the first as label.
 
-    A first line that could be a damaged sample is no header, so that it is refused, not dropped.
+    A first line that could be a damaged sample is not a header, so that it is refused rather than skipped.
     """
     number, line = _first_line(path)
     if not number:
@@ -103,7 +103,7 @@ def _csv_header(path: Path) -> int:
     title = _label_column(line)
     if title:
         name = next(islice(_names(line), title, None))
-        raise DataError(f"{path}: by its header, the label is in column {title + 1}, {name!r:.40}; {LAYOUT}")
+        raise DataError(f"{path}: according to the header, the label is in column {title + 1}, {name!r:.40}; {LAYOUT}")
     return number if title == 0 or not any(map(_may_be_number, _names(line))) else 0
 
 
@@ -118,21 +118,21 @@ def _names(line: str) -> Iterator[str]:
 
 
 def _label_column(line: str) -> int | None:
-    """The first column, from 0, that a header calls the label; y beside x is a coordinate."""
+    """The first column, from 0, whose name in the header is one for labels; y beside x is a coordinate."""
     label_names = LABEL_NAMES - ({"y"} if "x" in _names(line) else set())
     return next((i for i, name in enumerate(_names(line)) if name in label_names), None)
 
 
 def _may_be_number(name: str) -> bool:
-    """Whether this stands where a number should: one in some notation, a missing one, or no word at all."""
+    """Whether this could be a number: in any notation, missing, or without letters."""
     return _number(name) is not None or name in MISSING or name.startswith("0x") or not any(map(str.isalpha, name))
 
 
 def check_label_column(path: Path, x: Array, y: Array) -> None:
-    """DataError where the first column does not look like labels: it is constant, or has gaps and the last has none.
+    """DataError if the first column does not look like labels: it is constant, or has gaps while the last has none.
 
-    x (n, features), y (n): what read_csv found, to be learnt; a few samples to be measured may have any labels. A
-    header that calls the first column the label settles it.
+    x (n, features), y (n): training data from read_csv; a few samples to be evaluated may have any labels. There is no
+    check if a header names the first column as label.
     """
     if _label_column(_first_line(path)[1]) == 0:
         return
@@ -141,12 +141,12 @@ def check_label_column(path: Path, x: Array, y: Array) -> None:
     if len(first) == 1 or (1 < len(last) < len(first) and _are_consecutive(last) and not _are_consecutive(first)):
         raise DataError(
             f"{path}: the first column holds {found}, the last one {len(last)} from {last[0]:g} to {last[-1]:g}: "
-            f"which are the labels? {LAYOUT}; a header that calls the first column 'label' settles it"
+            f"which are the labels? {LAYOUT}, with the header 'label' to confirm it"
         )
 
 
 def _are_consecutive(values: Array) -> bool:
-    """Whether these numbers, sorted and different, are 0, 1, 2, ... or 1, 2, 3, ..., and not too many for classes."""
+    """Whether these sorted, distinct numbers are 0, 1, 2, ... or 1, 2, 3, ..., and few enough for classes."""
     few = len(values) <= MAX_CLASSES and values[0] in (0, 1)
     return few and np.array_equal(values, values[0] + np.arange(len(values)))
 
@@ -159,7 +159,7 @@ def _number(field: str) -> float | None:
 
 
 def _csv_error(path: Path, header: int) -> str | None:
-    """What is wrong with the first bad line; slow, and only called when something is."""
+    """The error of the first bad line; slow, so called only if reading failed."""
     width, largest = 0, float(np.finfo(np.float32).max)
     for line, text in _csv_lines(path):
         if line <= header:
@@ -185,7 +185,7 @@ def _csv_error(path: Path, header: int) -> str | None:
 
 
 def _fields(line: str) -> Iterator[str]:
-    """One after another: a million of them as objects take a hundred times the line's memory."""
+    """The fields of a line, one at a time: a list of a million strings would take 100 times the memory of the line."""
     end = -1
     while end < len(line):
         start, end = end + 1, line.find(",", end + 1)
@@ -194,6 +194,6 @@ def _fields(line: str) -> Iterator[str]:
 
 
 def csv_features(path: Path) -> tuple[str, ...]:
-    """The names of the features, from the header of a .csv that read_csv can read; without a header none."""
+    """The names of the features from the header of a .csv that read_csv accepts; empty without a header."""
     header = _csv_header(path)
     return tuple(field.strip().strip('"') for field in _fields(_first_line(path)[1]))[1:] if header else ()

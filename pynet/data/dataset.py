@@ -23,19 +23,19 @@ from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 from pynet.text import percent
 
-TEST_FRACTION = 0.2  # of the samples of each class, for testing, where a data set has none for it
+TEST_FRACTION = 0.2  # of each class, for the test set of data that have none
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Samples with labels, for training and for testing.
+    """A training set and a test set.
 
-    x_train, x_test: (n, height, width), (n, features) or, pictures in colour, (n, 3, height, width); uint8, which means
-    x/255, or float32, taken as it is. y_train, y_test: (n) int32, index into classes. source: one line on where the
-    data came from. pictures: how its pictures were prepared, where that is known. skipped: a line for each file that
-    was left out. undivided: where there was no test set, the SHA-256 of all samples in their order, else "";
-    test_split: the fraction of them that was set aside for testing. features: names of the numbers of a sample, from
-    the header of a .csv; empty if there are none.
+    x_train, x_test: (n, height, width), (n, features) or, for colour pictures, (n, 3, height, width); uint8, which
+    means x/255, or float32, used unchanged. y_train, y_test: (n) int32, index into classes. source: one line on the
+    origin of the data. pictures: how the pictures were prepared, if known. skipped: a line for each file that was left
+    out. samples_sha256: for data without a test set of their own, the SHA-256 of all samples in order, else "".
+    test_split: the fraction of them in the test set. features: names of the inputs, from the header of a .csv, or
+    empty.
     """
 
     name: str
@@ -52,15 +52,15 @@ class Dataset:
     features: tuple[str, ...] = ()
 
     def with_test_set(self, fraction: float = TEST_FRACTION) -> Dataset:
-        """With this fraction of each class set aside for testing, where load was told not to; else as it is.
+        """With this fraction of each class as the test set, for data loaded with divide=False; others are unchanged.
 
-        The same samples are always divided alike; 0: all are for training. Raises DataError: no class has two samples.
+        The same samples always give the same split; 0: all are for training. DataError: no class has two samples.
         """
         if not self.samples_sha256 or len(self.x_train):
             return self
         if not fraction:
             parts = Parts(self.x_test, self.y_test, self.x_test[:0], self.y_test[:0])
-            return replace(self, **parts._asdict(), source=f"{self.source}, all of them for training")
+            return replace(self, **parts._asdict(), source=f"{self.source}, all for training")
         fraction_text = "a fifth" if fraction == TEST_FRACTION else percent(fraction)
         try:
             parts = Parts(*split(self.x_test, self.y_test, fraction))
@@ -69,15 +69,15 @@ class Dataset:
         return replace(
             self,
             **parts._asdict(),
-            source=f"{self.source}, {fraction_text} of each class set aside for testing",
+            source=f"{self.source}, {fraction_text} of each class for testing",
             test_split=fraction,
         )
 
     def with_classes(self, names: Sequence[str]) -> Dataset:
-        """The same samples, their labels numbered as these names are: matched by name, whatever the order.
+        """The same samples with labels that are indices into names; classes are matched by name.
 
-        The labels of files that know only numbers count names that are none from 0. A class without samples need not be
-        among the names. Raises DataError: one with samples is not, or its name is there twice.
+        If the data set has only numbers as class names and `names` has none, numbers are indices into names. DataError:
+        a class with samples is missing in names, or is there twice.
         """
         if tuple(names) == self.classes:
             return self
@@ -97,9 +97,9 @@ class Dataset:
         return replace(self, y_train=table[self.y_train], y_test=table[self.y_test], classes=tuple(names))
 
     def only(self, classes: Sequence[str]) -> Dataset:
-        """The samples of these classes alone, relabelled 0, 1, ... in the given order; the names stay.
+        """Only the samples of these classes, relabelled 0, 1, ... in the given order, with their names.
 
-        A class is given by its name or, where no class is called so, by its number. Raises DataError.
+        A class is given by name or, if there is no such name, by index. Raises DataError.
         """
         indices = [self._class_index(c) for c in classes]
         if not indices or len(set(indices)) < len(indices):
@@ -119,10 +119,10 @@ class Dataset:
         )
 
     def limit(self, n: int) -> Dataset:
-        """n training samples (all of them if there are fewer), and the whole test set. Raises DataError.
+        """The first n training samples (or all, if there are fewer) and the whole test set. Raises DataError.
 
-        The first n; where those are of fewer than all classes, or hardly of one, as in a sorted file, the first ones of
-        each class, in proportion.
+        If a class is missing or rare among the first n, as in a sorted file, the first samples of each class are taken
+        instead, in proportion to the classes.
         """
         if n < 1:
             raise DataError(f"limit {n}: at least 1 training sample is needed")
@@ -143,12 +143,12 @@ def _is_number(name: str) -> bool:
 
 
 def _first_rows(y: Array, n: int) -> Array | slice:
-    """Which n samples to take for all: see Dataset.limit."""
+    """The indices of Dataset.limit."""
     _, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
     expected = counts * (n / len(y))
     if n >= len(y) or (3 * np.bincount(classes[:n], minlength=len(counts)) >= expected).all():
         return slice(n)
-    position = np.empty(len(y))  # of a sample in its class, from 0 to below 1: the first one of each class comes first
+    position = np.empty(len(y))  # of a sample within its class, from 0 to below 1
     position[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) / count for count in counts])
     return np.sort(np.argsort(position, kind="stable")[:n])
 
@@ -165,16 +165,16 @@ def load(
     name_or_path: "mnist", "fashion-mnist" or "digits"; or a folder of pictures, with a sub-folder for each class; a
     folder of IDX files (train|t10k-images-idx3-ubyte[.gz] and -labels-idx1-ubyte[.gz]), a .npz in the Keras layout
     (x_train, y_train, x_test, y_test), or a .csv with the label first (header optional). Write "./mnist" or a Path for
-    a folder that is called like a named set. pictures: how those of a folder are prepared; None: glyphs of 28 x 28.
+    a folder with the name of a named set. pictures: how those of a folder are prepared; None: 28 x 28, grey, cropped to
+    the ink.
 
-    A named set is looked for in $PYNET_DATA/<name>/, then in the cache, then downloaded; it is not replaced by another.
-    The classes of a file are "0", "1", ... up to the highest training label, those of a folder of pictures its
-    sub-folders; train/ and test/, or such names, may be above them, see pynet.data.folders. Where there is no test set,
-    as in a .csv, a fifth of the samples of each class, drawn with a fixed seed, becomes one, or another fraction,
-    test_split, from 0 to below 1; divide False: all of them are for testing. Pictures that cannot be used are left out
-    and listed in skipped.
+    A named set is looked for in $PYNET_DATA/<name>/, then in the cache, then downloaded. The classes of a file are "0",
+    "1", ... up to the highest training label; those of a folder of pictures are its sub-folders, which may be in train/
+    and test/, see pynet.data.folders. If there is no test set, as in a .csv, it is split off: the fraction test_split,
+    from 0 to below 1, of each class, with a fixed seed; with divide False, all samples are in the test set. Pictures
+    that cannot be used are left out and listed in skipped.
 
-    Raises DataError, one line, if the set cannot be had or a file is damaged.
+    Raises DataError, one line, if the set is not available or a file is damaged.
     """
     if isinstance(name_or_path, str):
         name = name_or_path.lower().replace("_", "-")
@@ -187,10 +187,10 @@ def load(
 
 
 def default(timeout: float = 5.0) -> Dataset:
-    """MNIST if it is at hand or can be downloaded within timeout seconds in all, otherwise the built-in digits.
+    """MNIST if it is on this machine or can be downloaded within timeout seconds, otherwise the built-in digits.
 
-    The source line says which, and how to get the other. What was downloaded in time stays in the cache, so that the
-    next call goes on from there. Raises DataError if $PYNET_DATA/mnist is there but damaged.
+    The source line says which, and how to load the other. Files that were downloaded in time stay in the cache for the
+    next call. Raises DataError if $PYNET_DATA/mnist is damaged.
     """
     try:
         mnist = _named("mnist", timeout)
@@ -209,7 +209,7 @@ def _named(name: str, timeout: float | None = None) -> Dataset:
 
 
 def _digits() -> Dataset:
-    """The digits in the package; datasets/README.txt tells their authors, licence and how they are divided."""
+    """The built-in digits; datasets/README.txt names authors and licence, and describes the split."""
     from importlib.resources import as_file, files
 
     folder = files("pynet") / "datasets"
@@ -229,7 +229,7 @@ def _from_path(path: Path, given: str, pictures: Preparation | None, divide: boo
         return found.with_test_set(test_split) if divide else found
     if pictures:
         raise DataError(
-            f"{given}: no folder of pictures with a sub-folder for each class, so that none can be prepared"
+            f"{given}: not a folder of pictures with a sub-folder for each class, so pictures= cannot be used"
         )
     if path.is_dir():
         return _numbered(path.resolve().name, read_idx_folder(path), f"IDX files in {path}")
@@ -255,7 +255,7 @@ def _from_path(path: Path, given: str, pictures: Preparation | None, divide: boo
 
 
 def is_picture_folder(path: Path) -> bool:
-    """Whether load would take this for a folder of pictures: one without IDX files."""
+    """Whether load treats this as a folder of pictures: a folder without IDX files."""
     return path.is_dir() and not any(find_idx(path, part) for part in IDX_PARTS)
 
 
@@ -272,7 +272,7 @@ def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
 
 
 def _all_for_testing(x: Array, y: Array) -> Parts:
-    """All for testing."""
+    """All samples as the test set."""
     return Parts(x[:0], y[:0], x, y)
 
 

@@ -1,14 +1,14 @@
-"""The named data sets: where their files are looked for, how they are fetched and how they are verified.
+"""The named data sets: finding, downloading and verifying their files.
 
 A set is looked for in $PYNET_DATA/<name>/, then in the cache folder, then on its mirrors. Files in $PYNET_DATA belong
-to the user: they are never written, and a damaged one is an error. A damaged file in the cache is fetched again. A
-download goes to a temporary file and takes its name only when its content has been verified.
+to the user: they are never written, and a damaged one is an error. A damaged file in the cache is downloaded again. A
+download goes to a temporary file and is renamed after its content has been verified.
 
-Verified means: the SHA-256 of the gz file is the known one, or that of the unpacked content is (a re-compressed MNIST
-is MNIST). Of Fashion-MNIST only the hashes of the gz files are known, so no other compression of it can be vouched for.
-In $PYNET_DATA, where the user put it, such a file is taken if the sizes are those of Fashion-MNIST and each class has
-as many images, and the source line says that it is not verified; in the cache, where only verified files are put, it
-counts as damaged. What was unpacked is kept in the cache (idx_cache.py); a copy is verified like the file itself.
+Verified means that the SHA-256 of the gz file is known, or that of the unpacked content (a re-compressed MNIST is
+MNIST). For Fashion-MNIST only the hashes of the gz files are known, so other compressions cannot be verified: in
+$PYNET_DATA they are accepted if sizes and class counts are those of Fashion-MNIST, and the source line says that they
+are not verified; in the cache they count as damaged. Unpacked files are cached too (idx_cache.py), and verified like
+the gz files.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx_hashed
 from pynet.errors import DataError
 from pynet.files import replacing
 
-STALL = 15.0  # seconds without a byte after which a mirror is given up
-MAX_BYTES = 64 << 20  # no file of a named set is as large; a mirror that sends more is given up
+STALL = 15.0  # seconds without data, after which the next mirror is tried
+MAX_BYTES = 64 << 20  # larger than any file of a named set; more from a mirror is an error
 
 MIRRORS: dict[str, tuple[str, ...]] = {
     "mnist": (
@@ -47,7 +47,7 @@ MIRRORS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class NamedSet:
-    """What is known about a set: the SHA-256 of its gz files, and of their content where known, as in IDX_PARTS."""
+    """A named set: the SHA-256 of its four gz files, and of their contents if known, in the order of IDX_PARTS."""
 
     title: str
     classes: tuple[str, ...]
@@ -99,18 +99,18 @@ SETS: dict[str, NamedSet] = {
 
 
 class _MirrorError(Exception):
-    """Why a mirror did not deliver."""
+    """A download from a mirror failed; the message is the reason."""
 
 
 class UnavailableError(DataError):
-    """A named set that is neither on this machine nor can be downloaded now."""
+    """A named set is not on this machine and cannot be downloaded now."""
 
 
 def read_named(name: str, timeout: float | None = None) -> tuple[Parts, str]:
-    """The arrays of a named set and one line on where they came from.
+    """The arrays of a named set and one line on their origin.
 
-    timeout: seconds for all downloads together; None is no limit as long as bytes come.
-    Raises UnavailableError, saying what was tried, or DataError if a file in $PYNET_DATA is damaged or missing.
+    timeout: seconds for all downloads together; None: no limit while data arrive. Raises UnavailableError, whose
+    message lists what was tried, or DataError if a file in $PYNET_DATA is damaged or missing.
     """
     named_set = SETS[name]
     tried = ["$PYNET_DATA is not set"]
@@ -121,7 +121,7 @@ def read_named(name: str, timeout: float | None = None) -> tuple[Parts, str]:
         tried = [f"no data in $PYNET_DATA: {folder}"]
     cache_root = cache_folder()
     if cache_root is None:
-        tried.append("no cache folder: this user has no home, nor is XDG_CACHE_HOME set")
+        tried.append("no cache folder: this user has no home folder, and XDG_CACHE_HOME is not set")
         raise UnavailableError(_unavailable(name, tried))
     cache = cache_root / name
     arrays, faults = _read_cached(cache, named_set)
@@ -135,21 +135,21 @@ def read_named(name: str, timeout: float | None = None) -> tuple[Parts, str]:
 
 
 def cache_folder() -> Path | None:
-    """The folder for downloads, ~/.cache/pynet or what this system uses for it; None: the user has no home."""
+    """The folder for downloads, ~/.cache/pynet or the system's equivalent; None: the user has no home folder."""
     import platformdirs
 
     try:
         path = platformdirs.user_cache_path("pynet")
     except RuntimeError:
         return None
-    return path if path.is_absolute() else None  # ~ without a home is left as it is by some versions
+    return path if path.is_absolute() else None  # some versions return "~/..." unexpanded
 
 
 # ---- verifying -------------------------------------------------------------------------------------------------------
 
 
 def _read_part(path: Path, named_set: NamedSet, i: int) -> tuple[Array, bool | None]:
-    """File i of IDX_PARTS and whether it is verified; None: its hash is another, but so it may be."""
+    """File i of IDX_PARTS and whether it is verified; None: unknown, it could be another compression."""
     rank, cache = 3 if i % 2 == 0 else 1, cache_folder()
     gz_sha256, copies = _sha256(path), cache / "unpacked" if cache else None
     copy = idx_cache.find(copies, gz_sha256, rank) if copies else None
@@ -158,7 +158,7 @@ def _read_part(path: Path, named_set: NamedSet, i: int) -> tuple[Array, bool | N
     if named_set.content_sha256:
         verified = content_sha256 == named_set.content_sha256[i]
     is_new = not copy and verified is not False and gz_sha256 != content_sha256
-    if copies and is_new and _sha256(path) == gz_sha256:  # it was not written meanwhile
+    if copies and is_new and _sha256(path) == gz_sha256:  # it was not changed meanwhile
         idx_cache.store(copies, gz_sha256, array, content_sha256)
     return array, verified
 
@@ -177,14 +177,14 @@ def _wrong_hash(path: Path, named_set: NamedSet, i: int) -> str:
 
 
 def _read_user_folder(folder: Path, named_set: NamedSet) -> tuple[Parts, str]:
-    """The set from the user's own folder."""
+    """The set from the user's folder in $PYNET_DATA."""
     paths: list[Path] = []
     arrays: list[Array] = []
     unverified = False
     for i, part in enumerate(IDX_PARTS):
         path = find_idx(folder, part)
         if path is None:
-            raise DataError(f"{folder}: no {part}[.gz], but others of the four files of {named_set.title}; add it")
+            raise DataError(f"{folder}: no {part}[.gz], but some of the four files of {named_set.title}; add it")
         array, verified = _read_part(path, named_set, i)
         if verified is False:
             raise DataError(_wrong_hash(path, named_set, i) + "; replace the file")
@@ -199,7 +199,7 @@ def _read_user_folder(folder: Path, named_set: NamedSet) -> tuple[Parts, str]:
 
 
 def _check_sizes(parts: Parts, named_set: NamedSet, folder: Path) -> None:
-    """Sizes and balance of a set whose content no hash vouches for."""
+    """DataError unless sizes and class counts are those of the set, whose content could not be verified."""
     for x, y, n in ((parts.x_train, parts.y_train, named_set.train), (parts.x_test, parts.y_test, named_set.test)):
         counts = np.bincount(y, minlength=len(named_set.classes)).tolist()
         if x.shape != (n, 28, 28) or counts != [n // len(named_set.classes)] * len(named_set.classes):
@@ -210,7 +210,7 @@ def _check_sizes(parts: Parts, named_set: NamedSet, folder: Path) -> None:
 
 
 def _read_cached(cache: Path, named_set: NamedSet) -> tuple[list[Array | None], list[str]]:
-    """The arrays that are in the cache, None for what must be fetched, and what was wrong."""
+    """The arrays from the cache, None for those to download, and the reasons."""
     arrays: list[Array | None] = [None] * len(IDX_PARTS)
     faults = []
     missing = []
@@ -238,7 +238,7 @@ def _read_cached(cache: Path, named_set: NamedSet) -> tuple[list[Array | None], 
 
 
 class _Download:
-    """Fetches the missing files of a set into the cache, all within one deadline."""
+    """Downloads the missing files of a set into the cache, with one deadline for all."""
 
     def __init__(self, name: str, cache: Path, timeout: float | None, tried: list[str]) -> None:
         self.name = name
@@ -249,7 +249,7 @@ class _Download:
         self.tried = tried
 
     def fetch_missing(self, arrays: list[Array | None]) -> None:
-        """Fills in the arrays that are None. Raises UnavailableError."""
+        """Downloads the arrays that are None. Raises UnavailableError."""
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
             for i, array in enumerate(arrays):
@@ -259,7 +259,7 @@ class _Download:
             raise self._unavailable(f"{self.cache}: cannot be written: {error.strerror or error}") from None
 
     def _fetch(self, i: int) -> Array:
-        """File i of IDX_PARTS from the first mirror that has it, verified and put into the cache."""
+        """Downloads file i of IDX_PARTS from the first mirror that has it, and stores it, verified, in the cache."""
         file_name = f"{IDX_PARTS[i]}.gz"
         faults = []
         for n, mirror in enumerate(list(self.mirrors)):
@@ -272,22 +272,20 @@ class _Download:
                     array, verified = _read_part(path, self.named_set, i)
                     if not verified:
                         raise DataError(_wrong_hash(path, self.named_set, i))
-                self.mirrors.insert(0, self.mirrors.pop(n))  # the next file comes from where this one did
+                self.mirrors.insert(0, self.mirrors.pop(n))  # try this mirror first for the next file
                 return array
             except (_MirrorError, DataError) as error:
                 faults.append(f"{mirror}{file_name}: {str(error).removeprefix(f'{path}: ')}")
         raise self._unavailable(*faults)
 
     def _copy(self, url: str, file: Any, mirrors_left: int) -> None:
-        """Downloads url into file, with a progress bar on stderr if that is a terminal."""
+        """Downloads url into file, with a progress bar if stderr is a terminal."""
         from tqdm import tqdm
 
         left = None if self.deadline is None else self.deadline - time.monotonic()
         if left is not None and left <= 0:
-            raise _MirrorError("not asked, the time is up")
-        timeout_seconds = (
-            STALL if left is None else min(STALL, left / mirrors_left)
-        )  # a dead mirror leaves the next some time
+            raise _MirrorError("not tried, the time limit is reached")
+        timeout_seconds = STALL if left is None else min(STALL, left / mirrors_left)  # leave time for the other mirrors
         pieces = _pieces(url, timeout_seconds, self.deadline)
         with (
             contextlib.closing(pieces),
@@ -309,26 +307,26 @@ class _Download:
 def _unavailable(name: str, tried: list[str], cache: Path | None = None) -> str:
     places = f"$PYNET_DATA/{name}" + (f" or {cache}" if cache else "")
     return (
-        f"{SETS[name].title} cannot be had: {'; '.join(tried)}. Put its four files "
+        f"{SETS[name].title} is not available: {'; '.join(tried)}. Put its four files "
         f"(train|t10k-images-idx3-ubyte.gz, train|t10k-labels-idx1-ubyte.gz) into {places}, "
-        f'or take the built-in data set "digits"'
+        f'or use the built-in data set "digits"'
     )
 
 
 def _pieces(
     url: str, timeout_seconds: float, deadline: float | None
 ) -> Generator[tuple[int | None, bytes], None, None]:
-    """(length of the whole, if known, and the next piece) of what is at url.
+    """Yields (total length if known, next piece) of the content at url.
 
-    patience: seconds for the first piece. The request runs on a thread of its own, because looking up a name can
-    block for a minute and takes no timeout.
+    timeout_seconds: for the first piece. The request runs in a thread, because a name lookup can block for a minute and
+    has no timeout.
     """
     received: queue.SimpleQueue[tuple[int | None, bytes] | str] = queue.SimpleQueue()
     stop = threading.Event()
     try:
         threading.Thread(target=_request, args=(url, received, stop), name="pynet download", daemon=True).start()
-    except RuntimeError as error:  # the system has no more threads
-        raise _MirrorError(f"cannot be asked: {error}") from None
+    except RuntimeError as error:  # no more threads available
+        raise _MirrorError(f"no request possible: {error}") from None
     try:
         while True:
             left = timeout_seconds if deadline is None else min(timeout_seconds, deadline - time.monotonic())
@@ -336,7 +334,7 @@ def _pieces(
                 item = received.get(timeout=max(left, 0.0))
             except queue.Empty:
                 raise _MirrorError(
-                    "no answer in time" if timeout_seconds < STALL else f"silent for {STALL:g} s"
+                    "no response in time" if timeout_seconds < STALL else f"no data for {STALL:g} s"
                 ) from None
             if isinstance(item, str):
                 raise _MirrorError(item)
@@ -349,7 +347,7 @@ def _pieces(
 
 
 def _request(url: str, received: queue.SimpleQueue[tuple[int | None, bytes] | str], stop: threading.Event) -> None:
-    """Puts the content of url into arrived, then an empty piece; or, as text, the error that ended it."""
+    """Puts the pieces of the content of url into a queue, then an empty piece; or a str, the error."""
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
@@ -364,5 +362,5 @@ def _request(url: str, received: queue.SimpleQueue[tuple[int | None, bytes] | st
     except HTTPError as error:
         received.put(f"HTTP {error.code} {error.reason}")
         error.close()
-    except Exception as error:  # whatever it is, the waiting thread has to know
+    except Exception as error:  # any error must reach the waiting thread
         received.put(str(getattr(error, "reason", error)) or type(error).__name__)

@@ -1,11 +1,10 @@
-"""A folder of pictures as a data set: a sub-folder for each class, and train/ and test/ above them if you like.
+"""A folder of pictures as a data set: a sub-folder for each class, optionally inside train/ and test/.
 
-Those are known by their usual spellings: training/ and testing/, Train/ and Test/, seg_train/ and seg_test/, and val/,
-which is for testing where there is no test/, else for training. Hidden folders and __MACOSX are left out. A folder
-round the folder, as unzipping makes it, is refused: it would be a class, and the only one.
+Common spellings are accepted: training/ and testing/, Train/ and Test/, seg_train/ and seg_test/, and val/, which is
+the test set if there is no test/, else training data. Hidden folders and __MACOSX are left out. An additional folder
+around the data, as unzipping makes it, is refused: it would be the only class.
 
-What was prepared is kept in the cache, and taken from there as long as no file, no option and no line of the code that
-prepares has changed.
+Prepared pictures are cached until a file, an option or the preparing code changes.
 """
 
 from __future__ import annotations
@@ -36,15 +35,14 @@ from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import Preparation
 from pynet.text import parsed_json
 
-MAX_WRAPPERS = 8  # folders that hold nothing but the next: a link could make them endless
-MIN_AGE = 2.0  # a file younger than these seconds may change again under the same time stamp: nothing is cached
+MAX_WRAPPERS = 8  # nested folders that hold only one folder; a link could make an endless chain
+MIN_AGE = 2.0  # seconds: a newer file could change again within the same time stamp, so nothing is cached
 
 
 class Pictures(NamedTuple):
-    """x (n, *shape) uint8 and y (n) int32, in a fixed random order; test: which of them (n) bool are from test/.
+    """x (n, *shape) uint8 and y (n) int32, in a fixed random order; test: (n) bool, True for those in test/, or None.
 
-    skipped: a line for each file that was left out. test is None where there is no test/. layout: how the folder was
-    read, where that needs a word, to be put behind its name.
+    skipped: a line for each file that was left out. layout: a note on how the folder was read, to follow its name.
     """
 
     x: Array
@@ -62,7 +60,7 @@ class _File(NamedTuple):
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """The sub-folders, hidden ones left out, whole numbers in their order before other names."""
+    """The sub-folders without hidden ones, numbers first, in numerical order."""
     found = [entry for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry.name)]
     return sorted(
         found, key=lambda entry: (not entry.name.isdecimal(), len(entry.name) * entry.name.isdecimal(), entry.name)
@@ -73,7 +71,7 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-# A folder's name that says what its samples are for, as in train, Testing, seg_train, training_set, validation.
+# Names of folders for parts of a data set, as in train, Testing, seg_train, training_set, validation.
 _PART = re.compile(
     r"(?:.*[ _.-])?(?:(train)(?:ing)?|(test)(?:ing)?|(val)(?:id|idation)?|dev|eval(?:uation)?)"
     r"(?:[ _.-]?(?:set|data|dataset|split|images|pictures|samples))?",
@@ -82,13 +80,13 @@ _PART = re.compile(
 
 
 def part_of(name: str) -> str | None:
-    """ "train", "test" or "val", for a folder whose name says one of them in a usual spelling; else None."""
+    """ "train", "test" or "val" for a folder with a name of this kind, else None."""
     found = _PART.fullmatch(name)
     return None if found is None else "train" if found[1] else "test" if found[2] else "val"
 
 
 class _Layout(NamedTuple):
-    """The class folders for training, and for testing (none where there is no test set), and how that is said."""
+    """The class folders of the training set and of the test set (empty without one), and a note for the source line."""
 
     train: list[Path]
     test: list[Path]
@@ -96,7 +94,7 @@ class _Layout(NamedTuple):
 
 
 def _layout(folder: Path) -> _Layout:
-    """Where the classes of a folder are. Raises DataError where that cannot be told."""
+    """Finds the classes of a folder. Raises DataError if it is ambiguous."""
     parts: dict[str, Path] = {}
     others: list[Path] = []
     entries = class_folders(folder)
@@ -113,11 +111,13 @@ def _layout(folder: Path) -> _Layout:
     if "train" not in parts and _unwrapped(folder) != folder:
         inner = _unwrapped(folder)
         names = ", ".join(entry.name for entry in class_folders(inner))[:200]
-        raise DataError(f"{folder}: this is a folder round the one with the classes {names}; accepted: {inner}")
+        raise DataError(
+            f"{folder}: this folder only contains another one, which has the classes {names}; accepted: {inner}"
+        )
     if not parts:
         if entries and all(part_of(entry.name) for entry in entries):
             names = " and ".join(f"{entry.name}/" for entry in entries)
-            raise DataError(f"{folder}: {names} hold no sub-folder of pictures for each class, which is accepted")
+            raise DataError(f"{folder}: {names} have no sub-folders; accepted: a sub-folder of pictures for each class")
         return _Layout(entries, [], "")
     nested = [entry.name for entry in others if class_folders(entry)]
     if "train" not in parts or nested:
@@ -128,7 +128,7 @@ def _layout(folder: Path) -> _Layout:
         )
     below = {part: class_folders(_unwrapped(entry)) for part, entry in parts.items()}
     if "test" in below and "val" in below:
-        note = f", {parts['val'].name}/ for training, too"
+        note = f", {parts['val'].name}/ also for training"
         return _Layout(below["train"] + below["val"], below["test"], note + _left_out(others))
     test_folder = parts.get("test") or parts.get("val")
     note = f", {test_folder.name}/ for testing" if test_folder else ""
@@ -140,7 +140,7 @@ def _left_out(others: list[Path]) -> str:
 
 
 def _unwrapped(folder: Path) -> Path:
-    """The folder, or one inside that it does nothing but hold: the only sub-folder, with sub-folders of its own."""
+    """Follows folders that only contain one folder with sub-folders; returns the last."""
     for _ in range(MAX_WRAPPERS):
         inside = class_folders(folder)
         if len(inside) != 1 or not class_folders(inside[0]) or _has_pictures(folder):
@@ -176,11 +176,11 @@ def read_picture_folder(folder: Path, options: Preparation) -> Pictures:
 
 
 def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:
-    """All the pictures with their labels, the names of the classes, and what is to be said about the layout."""
+    """All pictures with their labels, the class names, and a note on the layout."""
     train, test, note = _layout(folder)
     if not train:
         raise DataError(
-            f"{folder}: neither the four IDX files of a data set nor a sub-folder of pictures for each class"
+            f"{folder}: has neither the four IDX files of a data set nor a sub-folder of pictures for each class"
         )
     first = [entry for entry in train if entry.parent == train[0].parent]
     classes = tuple(entry.name for entry in first)
@@ -192,14 +192,14 @@ def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:
         files += [_File(path, label, is_test) for path in picture_files(entry)]
     for label, entry in enumerate(first):
         if not any(file.label == label and not file.test for file in files):
-            raise DataError(f"{entry}: no pictures in this folder, which is a class by its place")
+            raise DataError(f"{entry}: no pictures in this folder, which would be a class")
     if len(classes) > MAX_LABELS:
         raise DataError(f"{folder}: {len(classes)} classes, at most {MAX_LABELS} are accepted")
     return files, classes, note
 
 
 def _prepared(files: list[_File], options: Preparation) -> tuple[Array, Array, Array, list[str]]:
-    """(x, y, test, skipped) of the files; the order is mixed, so that the first n are of all classes."""
+    """(x, y, test, skipped) of the files, shuffled, so that the first n have all classes."""
 
     def work(path: Path) -> Array | str:
         try:
@@ -210,7 +210,7 @@ def _prepared(files: list[_File], options: Preparation) -> tuple[Array, Array, A
 
     results = list(in_parallel(work, [file.path for file in files]))
     usable = np.array([i for i, result in enumerate(results) if not isinstance(result, str)], np.intp)
-    usable = usable[np.random.RandomState(np.random.MT19937(0)).permutation(len(usable))]  # frozen, see data.split
+    usable = usable[np.random.RandomState(np.random.MT19937(0)).permutation(len(usable))]  # fixed, as in data.split
     x = np.zeros((len(usable), *options.shape), np.uint8)
     for row, i in enumerate(usable):
         x[row] = results[i]
@@ -223,7 +223,7 @@ def _prepared(files: list[_File], options: Preparation) -> tuple[Array, Array, A
 
 
 def _key(files: list[_File], folder: Path, options: Preparation) -> str:
-    """A hash of all that decides the result: the files' places, sizes and times, the options, and the code."""
+    """A hash of everything that determines the result: paths, sizes and times of the files, options, and code."""
     digest = hashlib.sha256(f"{options.note()} {pillow_version}".encode())
     for module in (decode, glyph, ink, preparation, shrink, sys.modules[__name__]):
         digest.update(inspect.getsource(module).encode())
@@ -231,7 +231,7 @@ def _key(files: list[_File], folder: Path, options: Preparation) -> str:
         name, part = os.fsencode(file.path.relative_to(folder)), (file.label, file.test)
         try:
             facts = file.path.stat()
-        except OSError as error:  # it is listed among those left out
+        except OSError as error:  # it will be listed as skipped
             digest.update(b"%s\0%d %d %s\n" % (name, *part, str(error.errno).encode()))
             continue
         digest.update(b"%s\0%d %d %d %d %d\n" % (name, *part, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))
@@ -239,7 +239,7 @@ def _key(files: list[_File], folder: Path, options: Preparation) -> str:
 
 
 def _cached(cache_file: Path, key: str) -> tuple[Array, Array, Array, list[str]] | None:
-    """What _keep wrote under this key, if it is there and whole."""
+    """The cached result, if it has this key and is valid."""
     try:
         found = npz_arrays(cache_file, ("key", "x", "y", "test", "skipped"), kinds="iufbU")
         if str(found["key"]) != key:
@@ -258,9 +258,9 @@ def _store(
     folder: Path,
     options: Preparation,
 ) -> None:
-    """Puts the result into the cache, unless a file has changed meanwhile or may yet."""
+    """Writes the result to the cache, unless a file changed meanwhile or is so new that it may still change."""
     x, y, test, skipped = found
-    with contextlib.suppress(OSError):  # a cache that cannot be written is no harm
+    with contextlib.suppress(OSError):  # writing the cache may fail
         facts = [file.path.stat() for file in files if file.path.exists()]
         newest = max(max(fact.st_mtime, fact.st_ctime) for fact in facts)
         if time.time() - newest < MIN_AGE or _key(_files(folder)[0], folder, options) != key:

@@ -20,7 +20,7 @@ IDX_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-
 
 
 def _read_shape(path: Path, rank: int) -> tuple[int, ...]:
-    """What the header of an IDX file promises."""
+    """The shape in the header of an IDX file."""
     with reading(path), path.open("rb") as raw:
         packed = raw.read(2) == GZIP_MAGIC
         raw.seek(0)
@@ -44,23 +44,23 @@ def read_idx(path: Path, rank: int) -> Array:
                 if packed
                 else f"{available} follow (truncated?)"
             )
-            raise DataError(f"{path}: the header promises {_shape_text(shape)} = {declared} bytes, but {found}")
+            raise DataError(f"{path}: the header declares {_shape_text(shape)} = {declared} bytes, but {found}")
         if not packed and declared < available:
-            raise DataError(f"{path}: the header promises {_shape_text(shape)} = {declared} bytes, but more follow")
+            raise DataError(f"{path}: the header declares {_shape_text(shape)} = {declared} bytes, but more follow")
         content, more = read_up_to(stream, declared)
     if len(content) != declared or more:
         found = "more follow" if more else f"{len(content)} follow (truncated?)"
-        raise DataError(f"{path}: the header promises {_shape_text(shape)} = {declared} bytes, but {found}")
+        raise DataError(f"{path}: the header declares {_shape_text(shape)} = {declared} bytes, but {found}")
     return content.reshape(shape)
 
 
 def idx_header(array: Array) -> bytes:
-    """The bytes that go before a uint8 array in an IDX file."""
+    """The header of an IDX file for a uint8 array."""
     return struct.pack(f">{1 + array.ndim}I", IDX_UINT8 + array.ndim, *array.shape)
 
 
 def read_idx_hashed(path: Path, rank: int) -> tuple[Array, str]:
-    """read_idx, and the SHA-256 of the file unpacked."""
+    """read_idx, and the SHA-256 of the unpacked file."""
     array = read_idx(path, rank)
     digest = hashlib.sha256(idx_header(array))
     digest.update(array.data)
@@ -102,8 +102,10 @@ def read_idx_folder(folder: Path) -> Parts:
     arrays = []
     for images, classes in (paths[:2], paths[2:]):
         x, declared = read_idx(images, 3), _read_shape(classes, 1)[0]
-        if declared != len(x):  # before a small file is unpacked to a great many labels
-            raise DataError(f"{images} holds {len(x)} images, {classes} holds {declared} labels: they must be as many")
+        if declared != len(x):  # before unpacking, as a small file can hold a huge array
+            raise DataError(
+                f"{images} holds {len(x)} images, {classes} holds {declared} labels: these numbers must be equal"
+            )
         arrays += [x, read_idx(classes, 1)]
     return idx_parts(paths, arrays)
 

@@ -1,8 +1,8 @@
-"""Unpacked copies of the gz files of named sets, so that a second run does not gunzip.
+"""A cache of unpacked gz files of named sets, which saves a third of a second on each run.
 
-A copy lies in the cache folder and is called <SHA-256 of the gz file>-<SHA-256 of the content>.idx. It is used only if
-its content still has that hash, so a damaged one counts as missing and is replaced, and a gz file that changes gets
-another copy. Deleting them costs the next run a third of a second.
+A copy in the cache folder is named <SHA-256 of the gz file>-<SHA-256 of the content>.idx. It is used only if its
+content has that hash, so a damaged copy is replaced, and a changed gz file gets a new one. Copies may be deleted at any
+time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pynet.files import replacing
 
 
 def find(folder: Path, gz_sha256: str, rank: int) -> tuple[Array, str] | None:
-    """The content of the gz file whose SHA-256 is packed, and its hash; None: no sound copy."""
+    """The content of the gz file with this SHA-256, and its own SHA-256; None: there is no valid copy."""
     for path in folder.glob(f"{gz_sha256}-*.idx"):
         with suppress(DataError):
             array, content_sha256 = read_idx_hashed(path, rank)
@@ -27,7 +27,7 @@ def find(folder: Path, gz_sha256: str, rank: int) -> tuple[Array, str] | None:
 
 
 def store(folder: Path, gz_sha256: str, array: Array, content_sha256: str) -> None:
-    """Puts a copy into folder; where that cannot be written, the next run unpacks again."""
+    """Writes a copy into folder; if that fails, the next run unpacks again."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / f"{gz_sha256}-{content_sha256}.idx") as file:

@@ -1,7 +1,7 @@
-"""What the samples of a training were, bytes or numbers, and other samples given to the model in the same scale.
+"""The scale of a model's inputs, bytes or numbers, and conversion of other samples to it.
 
-A file does not always say: whole numbers are taken for pixels if one of them is 128 or more, which a few dark samples
-may lack. So a model keeps what its training had, and that decides.
+A file does not always tell the scale: integers are treated as pixels if one is 128 or more, which a few dark samples
+may lack. So a model stores the scale of its training data, and other data are converted to that.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pynet._ffi import Array
 from pynet.data.arrays import MIN_WHITE
 from pynet.errors import DataError
 
-NOTE = "inputs"  # the key among the notes of a model file
-FEW_LEVELS = 16  # pixels of 17 levels, 0..16, are usual, too; as bytes they would be nearly black
-OUTLIER = 4  # times the largest number of the training: more is another scale
-ROWS = 4096  # samples that are looked at together, to save memory
+NOTE = "inputs"  # key of the note in a model file
+FEW_LEVELS = 16  # some data sets have pixels in 0..16; divided by 255 they would be nearly 0
+OUTLIER = 4  # numbers larger than this multiple of the training maximum are of another scale
+ROWS = 4096  # samples checked at once, to save memory
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Samples in short: bytes, which mean x/255, or numbers taken as they are; the range; whether all are whole."""
+    """The scale of samples: bytes (x/255) or numbers used unchanged; their range; whether all are integers."""
 
     bytes: bool
     lowest: float
@@ -33,7 +33,7 @@ class Inputs:
 
     @staticmethod
     def of(*parts: Array) -> Inputs:
-        """Those of samples x (n, ...), uint8 or float32, in one part or several, of which one at least has samples."""
+        """The scale of samples x (n, ...), uint8 or float32, in one or more parts, at least one of them not empty."""
         filled = [x for x in parts if x.size]
         as_bytes = filled[0].dtype == np.uint8
         lowest, highest = min(float(x.min()) for x in filled), max(float(x.max()) for x in filled)
@@ -41,7 +41,7 @@ class Inputs:
 
     @staticmethod
     def from_note(text: str) -> Inputs:
-        """The inputs of a note(). Raises ValueError, which names the text, if it is none."""
+        """The inputs of a note(). ValueError: the text is not one."""
         try:
             found = Inputs(**json.loads(text))
             good = type(found.bytes) is bool and type(found.whole) is bool
@@ -49,11 +49,11 @@ class Inputs:
         except (TypeError, ValueError):
             good = False
         if not good:
-            raise ValueError(f"the model's note on what its inputs were is damaged: {text!r:.80}")
+            raise ValueError(f"the model's note on its inputs is damaged: {text!r:.80}")
         return found
 
     def note(self) -> str:
-        """The text that a model file carries."""
+        """The text for a note in a model file."""
         return json.dumps(asdict(self))
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Inputs:
 
     @property
     def fractions(self) -> bool:
-        """Whether all lay within 0..1 for the network."""
+        """Whether all were within 0..1 as inputs of the network."""
         return self.bytes or (self.lowest >= 0 and self.highest <= 1)
 
     @property
@@ -76,20 +76,20 @@ class Inputs:
         return self.whole and self.lowest >= 0 and MIN_WHITE <= self.highest <= 255
 
     def rescaled(self, name: str, *parts: Array) -> list[Array]:
-        """Samples x (n, ...), uint8 or float32, as the network knows such numbers; one decision for all parts.
+        """Samples x (n, ...), uint8 or float32, converted to the scale of the network; all parts in the same way.
 
-        name: what to call them in an error. Raises DataError: they are of another scale.
+        name: of the data, for the message. DataError: their scale does not fit.
         """
         found = Inputs.of(*parts)
         dtype = self._dtype_for_fractions(found) if self.fractions else self._dtype_for_numbers(found)
         if dtype is None:
             divided = ", which were divided by 255" if self.bytes else ""
-            raise DataError(f"{name} has {found}; the model was trained on {self}{divided}: scale them alike")
+            raise DataError(f"{name} has {found}; the model was trained on {self}{divided}; scale both in the same way")
         return [x.astype(dtype, copy=False) for x in parts]
 
     def _dtype_for_fractions(self, found: Inputs) -> type | None:
-        """The dtype in which a network that got 0..1 takes such samples; None: there is none."""
-        if self.few_levels:  # bytes that were nearly black
+        """The dtype of the samples for a network trained on 0..1; None: they do not fit."""
+        if self.few_levels:  # trained on bytes in 0..16
             return np.uint8 if found.whole and found.lowest >= 0 and found.highest < MIN_WHITE else None
         if found.fractions and found.highest <= 1:
             return np.float32 if not (found.bytes and self.bytes and found.highest > 0) else None
@@ -99,7 +99,7 @@ class Inputs:
         return np.float32 if table and max(-found.lowest, found.highest) <= OUTLIER else None
 
     def _dtype_for_numbers(self, found: Inputs) -> type | None:
-        """The same for a network that got other numbers: float32, as they are, if they can be meant so."""
+        """The dtype for a network trained on other numbers: float32, unchanged, if they are compatible; else None."""
         levels = (self.few_levels and found.all_levels) or (self.all_levels and found.few_levels)
         if found.bytes:
             compatible = found.highest <= OUTLIER * self.highest
@@ -108,14 +108,14 @@ class Inputs:
         return np.float32 if compatible and not levels else None
 
     def pictures(self, x: Array) -> Array:
-        """Pictures x (n, ...) uint8, whose white is 255, as the network knows such. DataError: it knows none."""
+        """Pictures x (n, ...), uint8 with white 255, in the network's scale. DataError: not trained on pixels."""
         if self.few_levels:
             return x * np.float32(self.highest / 255 / (255 if self.bytes else 1))
         if self.fractions:
             return x
         if self.all_levels:
             return x.astype(np.float32)
-        raise DataError(f"the model was trained on {self}, which are not the pixels of pictures: 0..1, 0..16 or 0..255")
+        raise DataError(f"the model was trained on {self}, which are not pixels; accepted: 0..1, 0..16 or 0..255")
 
 
 def _are_whole(x: Array) -> bool:

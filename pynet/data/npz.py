@@ -1,4 +1,4 @@
-"""Arrays in .npz files, and data sets in those of the Keras layout: x_train, y_train, x_test, y_test."""
+"""Reads .npz files, and data sets in the Keras layout: x_train, y_train, x_test, y_test."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from pynet.data.arrays import (
 from pynet.errors import DataError
 
 NPZ_PARTS = ("x_train", "y_train", "x_test", "y_test")
-MAX_DIRECTORY = 1 << 20  # bytes: ten thousand arrays
-DIRECTORY_SIZE = 5  # its place in what zipfile finds at the end of a file
+MAX_DIRECTORY = 1 << 20  # bytes, for about ten thousand arrays
+DIRECTORY_SIZE = 5  # index of that size in zipfile's end record
 
 
 class Header(NamedTuple):
-    """What an .npy file says of its array, and the byte at which that begins."""
+    """The header of an .npy file, and the offset of its data in bytes."""
 
     name: str
     shape: tuple[int, ...]
@@ -41,11 +41,11 @@ class Header(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Of the array."""
+        """The size of the array."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __str__(self) -> str:
-        return f"{self.name} promises shape {self.shape} of {self.dtype}"
+        return f"{self.name} declares shape {self.shape} of {self.dtype}"
 
 
 def read_npz(path: Path) -> Parts:
@@ -72,8 +72,8 @@ def npz_arrays(
 ) -> dict[str, Array]:
     """Arrays of an .npz file by name; all of them if names is None. Pickled objects are never loaded.
 
-    kinds: NumPy's letters of the dtypes that are accepted. suits: raises DataError if the arrays are none that it
-    takes, before they are read.
+    kinds: accepted dtypes, as NumPy's letters. check: called with the headers before the arrays are read; raises
+    DataError if they are not acceptable.
     """
     with reading(path), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -89,13 +89,13 @@ def npz_arrays(
                 return {name: _content(archive, members[name], header, path) for name, header in headers.items()}
         except DataError:
             raise
-        except Exception as error:  # zipfile and numpy raise a dozen kinds on damaged bytes, not all documented
+        except Exception as error:  # damaged bytes raise many kinds of errors in zipfile and numpy
             raise DataError(f"{path}: not an .npz file, or damaged: {error or type(error).__name__}") from None
 
 
 def _check_directory(file: IO[bytes], path: Path) -> None:
-    """DataError if the list of the members is long: zipfile takes a kilobyte for each entry of fifty bytes."""
-    found = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private, but there since Python 2
+    """DataError if the zip directory is large: zipfile needs a kilobyte of memory for an entry of fifty bytes."""
+    found = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private, but unchanged since Python 2
     if found and found[DIRECTORY_SIZE] > MAX_DIRECTORY:
         raise DataError(
             f"{path}: the list of its arrays takes {found[DIRECTORY_SIZE]} bytes, at most {MAX_DIRECTORY} are accepted"
@@ -111,7 +111,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
 
 
 def _check_size(members: dict[str, zipfile.ZipInfo], size: int, path: Path) -> None:
-    """DataError if the members are too large together; zipfile never unpacks more of one than its file_size."""
+    """DataError if the total unpacked size is too large; zipfile never unpacks more than file_size of a member."""
     total, limit = 0, unpacked_limit(size)
     for name, info in members.items():
         total += info.file_size

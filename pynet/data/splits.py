@@ -1,4 +1,4 @@
-"""Samples set aside, put into another order, and in mini-batches."""
+"""Splitting, shuffling and batching of samples."""
 
 from __future__ import annotations
 
@@ -13,43 +13,45 @@ from pynet.kernels import shuffle
 
 
 def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) -> tuple[Array, Array, Array, Array]:
-    """(x_train, y_train, x_val, y_val): x and y with this fraction of each class set aside, the order kept.
+    """(x_train, y_train, x_val, y_val): splits off this fraction of each class; the order is kept.
 
-    x: (n, ...), y: (n) integer labels, 0 < fraction < 1. A class of two samples or more keeps at least one on each
-    side, a class of one goes to training. The same seed gives the same split with every NumPy. Raises DataError.
+    x: (n, ...), y: (n) integer labels, 0 < fraction < 1. A class with two samples or more has at least one on each
+    side; a single sample goes to training. The same seed gives the same split with every NumPy. Raises DataError.
     """
     x, y = plain(x, "x"), plain(y, "y")
     if not 0 < fraction < 1:
         raise DataError(f"fraction {fraction}: must lie between 0 and 1, for example 0.1")
     if y.ndim != 1 or y.dtype.kind not in "iu" or len(x) != len(y):
         raise DataError(f"x of shape {x.shape}, y {y.dtype} of shape {y.shape}: y must be (n,) integers, x (n, ...)")
-    random = np.random.RandomState(np.random.MT19937(seed))  # its shuffle is frozen, that of a Generator is not
+    random = np.random.RandomState(
+        np.random.MT19937(seed)
+    )  # the same numbers with every NumPy version, unlike a Generator
     set_aside = np.zeros(len(y), bool)
     for c in np.unique(y):
         members = np.flatnonzero(y == c)
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         set_aside[random.permutation(members)[:count]] = True
     if not set_aside.any():
-        raise DataError(f"{len(y)} samples, no class with two of them: nothing can be set aside")
+        raise DataError(f"{len(y)} samples, no class has two of them: nothing can be split off")
     return x[~set_aside], y[~set_aside], x[set_aside], y[set_aside]
 
 
 def validation_split(
     x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0
 ) -> tuple[Array, Array, Array, Array]:
-    """As split, but DataError if a class has no sample left to validate it with."""
+    """As split, but DataError if a class has no sample in the validation set."""
     parts = split(x, y, fraction, seed)
     missing = np.setdiff1d(parts[1], parts[3])
     if len(missing):
         raise DataError(
-            f"class {missing[0]} has a single sample, so that the validation set would have none of it"
-            f"{f' (and {len(missing) - 1:,} more such classes)' if len(missing) > 1 else ''}; leave such classes out"
+            f"class {missing[0]} has a single sample, so the validation set would have none of it"
+            f"{f' (and {len(missing) - 1:,} more classes)' if len(missing) > 1 else ''}; leave such classes out"
         )
     return parts
 
 
 def shuffled_labels(y: npt.ArrayLike, seed: int = 0) -> Array:
-    """The labels y (n) in another order: they can only be memorised (Zhang et al. 2017)."""
+    """The labels y (n) in random order: they can only be memorised (Zhang et al. 2017)."""
     random = np.random.RandomState(np.random.MT19937(seed))
     shuffled: Array = random.permutation(plain(y, "y"))
     return shuffled
@@ -74,13 +76,13 @@ def batches(
 ) -> Iterator[tuple[Array, Array]]:
     """The samples of one epoch in mini-batches (x (m, ...), y (m, ...)), in the order that fit uses.
 
-    x: (n, ...), y: (n) labels or (n, outputs) targets; the batches are copies in the same dtype. There are
-    ceil(n / batch_size) of them; where batch_size does not divide n, they are made as equal as can be, the larger ones
-    first. Raises DataError.
+    x: (n, ...), y: (n) labels or (n, outputs) targets; the batches are copies in the same dtype. There are ceil(n /
+    batch_size) of them; where batch_size does not divide n, their sizes differ by at most 1, larger ones first. Raises
+    DataError.
     """
     x, y = plain(x, "x"), plain(y, "y")
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
-        raise DataError(f"x has shape {x.shape}, y has shape {y.shape}: they must be of one length")
+        raise DataError(f"x has shape {x.shape}, y has shape {y.shape}: these must have the same length")
     if batch_size < 1:
         raise DataError(f"batch_size {batch_size}: must be at least 1")
     order = shuffle(len(x), seed, epoch)

@@ -1,6 +1,6 @@
-"""Toy data sets: small enough to see all of it in one picture. Also pynet.data.line, moons and spirals.
+"""Toy data sets that can be drawn in one picture: pynet.data.line, moons and spirals.
 
-The numbers are drawn with a generator of NumPy whose stream is frozen: the same seed gives the same set everywhere.
+They use a NumPy generator whose numbers never change: the same seed gives the same data with every version.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def line(
 
 
 def moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[Array, Array]:
-    """Two half circles that reach into each other: points (n, 2), labels (n) 0 above and 1 below, half of each.
+    """Two interleaved half circles: points (n, 2), labels (n) 0 above and 1 below, half of each.
 
-    noise: standard deviation of what is added to each coordinate; the circles have radius 1.
+    noise: standard deviation of the noise added to each coordinate; the circles have radius 1.
     """
     random = _generator(n, noise, seed)
     label = _labels(n, 2)
@@ -38,15 +38,15 @@ def moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[Array, Ar
 def spirals(
     n: int = 300, *, arms: int = 2, turns: float = 1.0, noise: float = 0.02, seed: int = 0
 ) -> tuple[Array, Array]:
-    """Arms that wind out of the middle, one class each: points (n, 2) within about 1 of it, labels (n).
+    """Spiral arms, one for each class: points (n, 2) within a radius of about 1, labels (n).
 
-    turns: how often an arm goes round. noise: standard deviation of what is added to each coordinate.
+    turns: revolutions of each arm. noise: standard deviation of the noise added to each coordinate.
     """
     if arms < 1:
         raise ValueError(f"arms is {arms}; accepted: 1 or more")
     random = _generator(n, noise, seed)
     label = _labels(n, arms)
-    radius = np.sqrt(random.random_sample(n))  # evenly along the arm, which is longer outside
+    radius = np.sqrt(random.random_sample(n))  # a uniform density of points in the plane
     angle = 2 * math.pi * (turns * radius + label / arms)
     x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
     return (x + noise * random.standard_normal((n, 2))).astype(np.float32), label

@@ -1,11 +1,10 @@
-"""Pictures of networks, of what they learn and of what they get wrong; each function returns a matplotlib figure.
+"""Figures of networks, their training and their mistakes; each function returns a matplotlib figure.
 
 >>> figure = pynet.figures.weights(net)
 >>> pynet.figures.save(figure, "weights.png")
 
-No display is needed. All pictures can be read in grey and by the colour-blind. matplotlib is an extra of pynet
-(`pip install ".[plot]"` in a clone) and imported when the first figure is drawn. `pynet visualize` is the same as a
-command.
+No display is needed. All figures are readable in grey and with colour blindness. matplotlib is an optional dependency
+(`pip install ".[plot]"` in a clone), imported when the first figure is drawn. The command is `pynet visualize`.
 """
 
 from pynet.figures.boundary import boundary

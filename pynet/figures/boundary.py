@@ -1,4 +1,4 @@
-"""Where a network with one or two inputs changes its mind."""
+"""The decision boundary of a network with two inputs, or the curve of one with one input."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pynet.text import percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-POINTS = 200  # of the map, along each side
+POINTS = 200  # of the grid, along each side
 
 
 @styled
 def boundary(
     net: Network, x: npt.ArrayLike, y: npt.ArrayLike, *, title: str = "", features: Sequence[str] | None = None
 ) -> Figure:
-    """Two inputs: the class a network gives each place, lighter where it is less sure, and the samples on top.
+    """Two inputs: the predicted class at each point, lighter for a lower confidence, and the samples on top.
 
-    One input: its output as a line through the samples. x (n, 1 or 2); y (n) labels, or (n, 1) targets for one input.
+    One input: the output as a curve, and the samples. x (n, 1 or 2); y (n) labels, or (n, 1) targets for one input.
     features: names of the inputs. ValueError: another number of inputs.
     """
     points, labels = np.asarray(x, dtype=np.float32), np.asarray(y)
@@ -36,7 +36,7 @@ def boundary(
     elif points.shape[1] == 1:
         figure = _line(net, points, labels, title)
     else:
-        raise ValueError(f"the samples have {points.shape[1]} numbers; a map can be drawn of 1 or 2")
+        raise ValueError(f"the samples have {points.shape[1]} inputs; accepted: 1 or 2")
     if features:
         figure.axes[0].set_xlabel(escaped(features[0], 40))
     if features and len(features) == 2:
@@ -48,7 +48,7 @@ def _plane(net: Network, x: Array, y: Array, title: str) -> Figure:
     from matplotlib.colors import to_rgb
 
     accuracy = net.evaluate(x, y).accuracy
-    figure = new_figure(6, 5.2, title or f"where the network changes its mind: {percent(accuracy)} right")
+    figure = new_figure(6, 5.2, title or f"decision boundary: accuracy {percent(accuracy)}")
     axes = figure.subplots()
     low, high = x.min(axis=0), x.max(axis=0)
     edge = 0.1 * np.maximum(high - low, 1e-6)
@@ -87,7 +87,7 @@ def _plane(net: Network, x: Array, y: Array, title: str) -> Figure:
 
 def _line(net: Network, x: Array, y: Array, title: str) -> Figure:
     loss = net.evaluate(x, y).loss
-    figure = new_figure(6, 4.4, title or f"what the network says: loss {loss:.4g}")
+    figure = new_figure(6, 4.4, title or f"output of the network: loss {loss:.4g}")
     axes = figure.subplots()
     x_axis = np.linspace(x.min(), x.max(), POINTS, dtype=np.float32)[:, None]
     axes.scatter(x[:, 0], y.reshape(len(y), -1)[:, 0], s=18, color=COLOURS[5], marker="o", label="samples")

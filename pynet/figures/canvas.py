@@ -1,4 +1,4 @@
-"""What all figures share: paper, colours, grids of small pictures, saving."""
+"""Helpers of all figures: style, colours, grids of small pictures, saving."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
 
     from pynet.network import Network
 
-# Okabe and Ito 2008: colours that the colour-blind can tell apart. In grey, markers and line styles do.
+# Okabe and Ito 2008: distinguishable with colour blindness. In grey, markers and line styles differ.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-SIGNED = "cividis"  # grows lighter all the way, so that it says the same in grey; zero is in the middle
+SIGNED = "cividis"  # its lightness increases steadily, so that it is readable in grey; zero is in the middle
 SUFFIXES = (".png", ".svg", ".pdf")
-FEW_NUMBERS = 12  # a row of up to so many is drawn with names and values
+FEW_NUMBERS = 12  # rows of up to this many numbers are drawn with names and values
 
 P = ParamSpec("P")
 
 
 class MissingMatplotlib(ImportError, ValueError):
-    """matplotlib is not installed; the message says how to get it."""
+    """matplotlib is not installed; the message shows the command that installs it."""
 
 
 def require() -> None:
     """Raises MissingMatplotlib unless figures can be drawn."""
     if importlib.util.find_spec("matplotlib") is None:
         command = f"{sys.executable} -m pip install matplotlib"
-        raise MissingMatplotlib(f"pictures need matplotlib, which is not installed; this installs it: {command}")
+        raise MissingMatplotlib(f"figures need matplotlib, which is not installed; this installs it: {command}")
     if "matplotlib" not in sys.modules:
         _import_without_backend()
 
 
 def _import_without_backend() -> None:
-    """Imports matplotlib, and takes $MPLBACKEND over only if there is such a backend.
+    """Imports matplotlib, and uses $MPLBACKEND only if that backend exists.
 
-    The import fails if there is none, and a notebook sets one of its own, which `!pynet visualize` may not have.
+    With an unknown backend the import would fail: a notebook sets its own, which may be missing for `!pynet visualize`.
     """
     backend = os.environ.pop("MPLBACKEND", None)
     try:
@@ -64,7 +64,7 @@ def _import_without_backend() -> None:
 
 
 def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A function that draws in matplotlib's default style and leaves the user's settings as they were."""
+    """A decorator: draws in matplotlib's default style, without changing the user's settings."""
 
     @functools.wraps(function)
     def draw(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -101,24 +101,24 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 
 def escaped(text: str, width: int = 160) -> str:
-    """Text as it stands: names come from files, and a $ would begin a formula."""
+    """Text that is safe in a figure: printable, at most width characters, $ escaped, which would start a formula."""
     text = printable(text).replace("$", r"\$")
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def class_names(net: Network, classes: Sequence[str] | None, width: int = 14) -> list[str]:
-    """Names of what class_scores gives, of up to `width` characters."""
+    """Names for the columns of class_scores, of up to `width` characters."""
     single = len(net.classes) == 1 and net.loss_name == "mse"
     return [escaped(name, width) for name in (classes or (["0", "1"] if single else net.classes))]
 
 
 def score_text(value: float | Array) -> str:
-    """An output as a confidence, if it can be one."""
+    """An output as text: in percent if it is within 0 to 1."""
     return percent(float(value)) if 0 <= value <= 1 else f"{float(value):.3g}"
 
 
 def layer_index(net: Network, layer: int | str) -> int:
-    """Which of net.layers has this number, "1", or, within another, "1.0". ValueError: none has."""
+    """The index in net.layers of the layer with this number, "1" or, nested, "1.0". ValueError: there is none."""
     paths = [one.path for one in net.layers]
     if str(layer) not in paths:
         raise ValueError(f"layer is {layer}; this network has {', '.join(paths)}")
@@ -129,7 +129,7 @@ def layer_index(net: Network, layer: int | str) -> int:
 
 
 def as_picture(values: Array, shape: tuple[int, ...]) -> Array:
-    """Numbers in the order of a sample as (height, width), of three channels as (height, width, 3); others' mean."""
+    """A sample as (height, width); three channels as (height, width, 3), other numbers of channels as their mean."""
     picture = values.reshape(shape)
     if picture.ndim == 2:
         return picture
@@ -137,17 +137,17 @@ def as_picture(values: Array, shape: tuple[int, ...]) -> Array:
 
 
 def stacked(figure: Figure, heights: Sequence[float]) -> list[Any]:
-    """Parts of a figure, one below the other."""
+    """Sub-figures with these heights, one below the other."""
     return list(np.ravel(np.asarray(figure.subfigures(len(heights), 1, height_ratios=heights), dtype=object)))
 
 
 def columns_for(n: int, most: int = 10) -> int:
-    """How many of n pictures go side by side: about twice as many as go one below the other."""
+    """The number of columns of a grid of n pictures: about twice the number of rows."""
     return max(1, min(most, n, math.ceil(math.sqrt(2 * n))))
 
 
 def grid(figure: Figure | Any, n: int, columns: int) -> list[Axes]:
-    """Axes for n pictures, row by row, without ticks; what is left of the last row stays empty."""
+    """Axes for n pictures, row by row, without ticks; the rest of the last row stays empty."""
     rows = -(-n // columns)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for one in axes[n:]:
@@ -159,7 +159,7 @@ def grid(figure: Figure | Any, n: int, columns: int) -> list[Axes]:
 
 
 def show_signed(axes: Axes, picture: Array, largest: float) -> Any:
-    """Draws numbers around zero: -largest dark, zero in the middle, largest light."""
+    """Draws signed numbers: -largest dark, zero in the middle of the scale, largest light."""
     largest = largest if largest > 0 else 1.0
     if picture.ndim == 3:  # three channels: red, green and blue, zero a middle grey
         return axes.imshow(((picture / largest + 1) / 2).clip(0, 1), interpolation="nearest")
@@ -167,7 +167,7 @@ def show_signed(axes: Axes, picture: Array, largest: float) -> Any:
 
 
 def show_sample(axes: Axes, picture: Array) -> Any:
-    """Draws a sample: bytes from black to white, other numbers from the least to the largest."""
+    """Draws a sample: bytes 0 to 255 from black to white, other numbers from their minimum to their maximum."""
     if picture.dtype == np.uint8:
         return axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     if picture.ndim == 3:
@@ -176,7 +176,7 @@ def show_sample(axes: Axes, picture: Array) -> Any:
 
 
 def tile(shape: tuple[int, ...], side: float) -> tuple[float, float]:
-    """(width, height) in inches of one sample of this shape in a grid: a picture of this side, or a row of numbers."""
+    """(width, height) in inches of a sample of this shape in a grid; side: of a picture."""
     if picture_shape(shape):
         return side, side
     n = math.prod(shape)
@@ -184,9 +184,9 @@ def tile(shape: tuple[int, ...], side: float) -> tuple[float, float]:
 
 
 def draw_pictures(axes: Sequence[Axes], x: Array, titles: Sequence[str], features: Sequence[str] | None = None) -> None:
-    """Samples x (n, ...), each as a picture, or as bars where they are none; titles as plain() gives them.
+    """Draws samples x (n, ...) as pictures, or as bars if they are not pictures; titles: already escaped().
 
-    features: names of the numbers of a row. Bars are on one scale for all; bytes mean x/255.
+    features: names of the inputs. All bars have the same scale; bytes are drawn as x/255.
     """
     shape = picture_shape(x.shape[1:])
     if shape:
@@ -200,9 +200,9 @@ def draw_pictures(axes: Sequence[Axes], x: Array, titles: Sequence[str], feature
 
 
 def draw_rows(axes: Sequence[Axes], rows: Array, features: Sequence[str] | None = None) -> None:
-    """Rows of numbers (n, k), each as bars from zero, all on one scale; a few lie on their side, with names and values.
+    """Draws rows of numbers (n, k) as bars, on one common scale; up to FEW_NUMBERS horizontally, with names and values.
 
-    The names stand beside the first of each row of axes, the scale below the last of each column.
+    The names are beside the first axes of each row of the grid, the scale is below the last of each column.
     """
     from matplotlib.ticker import MaxNLocator
 

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from pynet.training.learning_rate import RateSearch
 
-FEW_EPOCHS = 30  # up to here each epoch gets its mark
+FEW_EPOCHS = 30  # up to this number, each epoch has a marker
 
 
 @styled
 def curves(histories: History | Mapping[str, History], *, name: str = "") -> Figure:
-    """Loss and accuracy of each epoch: training in full lines, validation (of the command: test) in dashed ones.
+    """Loss and accuracy of each epoch: training as solid lines, validation as dashed lines.
 
-    histories: one, or several by name. name: of the model, for the title. The legends give the values after the last
-    epoch; a star marks the best epoch of the validation. ValueError: there is none, or none has an epoch.
+    histories: one, or several by name. name: of the model, for the title. The legends give the values of the last
+    epoch; a star marks the best validation epoch. ValueError: there are no epochs.
     """
     runs = {"": histories} if isinstance(histories, History) else dict(histories)
     if not any(history.loss for history in runs.values()):
@@ -37,7 +37,7 @@ def curves(histories: History | Mapping[str, History], *, name: str = "") -> Fig
         for axes, part in ((losses, "loss"), (accuracies, "accuracy")):
             _line(axes, getattr(history, part), i, run, part)
             _line(axes, getattr(history, f"val_{part}"), i, run, part, validation=True)
-    for axes, label in ((losses, "mean loss of a sample"), (accuracies, "right answers, %")):
+    for axes, label in ((losses, "mean loss of a sample"), (accuracies, "accuracy, %")):
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -59,7 +59,7 @@ def _title(runs: Mapping[str, History], name: str) -> str:
 
 
 def _best(values: list[float], part: str) -> int | None:
-    """The first index of the lowest loss or the highest accuracy; None of none."""
+    """The first index of the lowest loss or the highest accuracy; None if no value is finite."""
     finite = [i for i, value in enumerate(values) if math.isfinite(value)]
     best_of = min if part == "loss" else max
     return best_of(finite, key=values.__getitem__) if finite else None
@@ -70,7 +70,7 @@ def learning_rates(found: RateSearch) -> Figure:
     """The loss at each learning rate that find_lr tried, its running mean, and the suggestion."""
     figure = new_figure(6, 3.8, "learning rates")
     axes = figure.subplots()
-    axes.plot(found.rates, found.losses, ".", color=COLOURS[0], markersize=3, label="a mini-batch each")
+    axes.plot(found.rates, found.losses, ".", color=COLOURS[0], markersize=3, label="one mini-batch")
     axes.plot(found.rates, found.smoothed, "-", color=COLOURS[0], label="running mean")
     axes.axvline(found.suggestion, color=COLOURS[1], linestyle="--", label=f"suggestion: {found.suggestion:g}")
     axes.set_xscale("log")
@@ -83,7 +83,7 @@ def learning_rates(found: RateSearch) -> Figure:
 
 
 def _line(axes: Axes, values: list[float], run: int, name: str, part: str, *, validation: bool = False) -> None:
-    """The values of all epochs; of the validation dashed, and the best one with a star."""
+    """Draws a line of values; for validation dashed, with a star at the best epoch."""
     if not values:
         return
     factor = 1.0 if part == "loss" else 100.0

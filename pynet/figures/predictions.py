@@ -1,4 +1,4 @@
-"""What a network answers, rightly and wrongly, and how sure it is."""
+"""Figures of predictions: confusion matrix, mistakes, confidence on noise, softmax temperatures."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from pynet.text import percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_NUMBERS = 20  # a confusion matrix of more classes shows its colours alone
-MAX_NAMES = 40  # and one of more than this names only some of them
-MAX_BARS = 12  # probabilities of more classes are those of the likeliest alone
+MAX_NUMBERS = 20  # classes of a confusion matrix; with more, no numbers are written
+MAX_NAMES = 40  # classes of a confusion matrix; with more, only some are named
+MAX_BARS = 12  # classes in a bar chart; with more, only the LIKELIEST are drawn
 LIKELIEST = 10
 
 
 @styled
 def confusion(matrix: npt.ArrayLike, classes: Sequence[str] | None = None, *, title: str = "") -> Figure:
-    """A confusion matrix (classes, classes) as a map: the darker, the larger the share of its row, the true class.
+    """A confusion matrix (classes, classes) as a heat map: darker for a larger fraction of the row, the true class.
 
-    Right answers, on the diagonal, would outshine all: the mistakes are drawn on a scale of their own.
+    The diagonal, the correct predictions, is left out of the colour scale, or the mistakes would be too light to see.
     """
     counts = np.asarray(matrix)
     n = len(counts)
@@ -48,7 +48,7 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str] | None = None, *, ti
     wrong = np.ma.masked_array(100 * fractions, mask=np.eye(n, dtype=bool))
     right = int(counts.diagonal().sum())
     side = min(9.0, max(4.0, 1.6 + 0.55 * n))
-    figure = new_figure(side + 1.2, side, title or f"{right:,} of {counts.sum():,} right")
+    figure = new_figure(side + 1.2, side, title or f"{right:,} of {counts.sum():,} correct")
     from matplotlib import colormaps
 
     axes = figure.subplots()
@@ -64,8 +64,8 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str] | None = None, *, ti
     rotation = 90 if max(map(len, names)) > 3 else 0
     axes.set_xticks(ticks, [names[i] for i in ticks], rotation=rotation, fontsize=8)
     axes.set_yticks(ticks, [names[i] for i in ticks], fontsize=8)
-    axes.set_xlabel("the network says")
-    axes.set_ylabel("it is")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
     figure.colorbar(image, ax=axes, label="mistakes: % of the true class", shrink=0.8)
     return figure
 
@@ -80,10 +80,10 @@ def mistakes(
     most: int = 20,
     features: Sequence[str] | None = None,
 ) -> Figure:
-    """The worst mistakes on samples x (n, ...) with labels y (n): where the network is wrong and surest of it.
+    """The most confident mistakes on samples x (n, ...) with labels y (n).
 
-    Where there is none, the figure says so and has no axes. features: names of the numbers of a sample that is no
-    picture.
+    Without mistakes, the figure has only a title and no axes. features: names of the inputs, if samples are not
+    pictures.
     """
     pictures, labels = np.asarray(x), np.asarray(y)
     names = class_names(net, classes)
@@ -95,9 +95,9 @@ def mistakes(
     worst = wrong[np.argsort(-scores[wrong, predicted[wrong]], kind="stable")][:most]
     title = f"{len(wrong):,} mistake{'s' * (len(wrong) > 1)} in {len(labels):,} samples"
     if len(worst) < len(wrong):
-        title = f"the {len(worst)} worst of {title}"
+        title = f"the {len(worst)} most confident of {title}"
     elif len(wrong) > 1:
-        title += ", the worst first"
+        title += ", the most confident first"
     columns = columns_for(len(worst), 5)
     rows = -(-len(worst) // columns)
     width, height = tile(pictures.shape[1:], 1.75)
@@ -112,9 +112,9 @@ def mistakes(
 
 @styled
 def noise(net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0) -> Figure:
-    """What the network says to noise: `shown` pictures of random bytes, and how sure it is of n of them.
+    """Predictions for noise: `shown` pictures of random bytes, and a histogram of the confidence on n of them.
 
-    A softmax has no word for "none of these": confident nonsense (Nguyen, Yosinski and Clune 2015).
+    A softmax has no class for "none of these", so it is often confident on noise (Nguyen, Yosinski and Clune 2015).
     """
     x = np.random.default_rng(seed).integers(0, 256, (n, *net.in_shape), np.uint8)
     scores = class_scores(net, x)
@@ -128,9 +128,9 @@ def noise(net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0) -> Fig
     confidence_text = f"the largest output is {float(confidence.mean()):.3g} on average"
     if fractions:
         above_90 = percent(float((confidence > 0.9).mean()))
-        confidence_text = f"{percent(float(confidence.mean()))} sure on average, {above_90} of them more than 90 %"
+        confidence_text = f"mean confidence {percent(float(confidence.mean()))}, above 90 % for {above_90}"
     frequency = percent(float((predicted == most_frequent).mean()))
-    title = f"{n:,} inputs of noise: {confidence_text}; most often {names[most_frequent]} ({frequency})"
+    title = f"{n:,} random inputs: {confidence_text}; most often predicted: {names[most_frequent]} ({frequency})"
     width, height = tile(net.in_shape, 1.6)
     figure = new_figure(max(8.5, width * columns), (height + 0.35) * rows + 2.6, title)
     above, below = stacked(figure, [(height + 0.35) * rows, 2.2])
@@ -141,7 +141,7 @@ def noise(net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0) -> Fig
 
 
 def _confidences(figure: Any, confidence: Array, classes: int, fractions: bool) -> None:
-    """How many inputs got which confidence: from 0 to 100 %, where the largest outputs (n) are shares."""
+    """A histogram of the largest outputs (n), from 0 to 100 % if they are fractions."""
     axes = figure.subplots()
     axes.set_ylabel("inputs")
     axes.yaxis.get_major_locator().set_params(integer=True)
@@ -152,9 +152,9 @@ def _confidences(figure: Any, confidence: Array, classes: int, fractions: bool) 
         return
     axes.hist(100 * confidence, bins=40, range=(0, 100), color=COLOURS[0])
     axes.set_xlim(0, 100)
-    axes.set_xlabel("confidence in the answer, %")
+    axes.set_xlabel("confidence, %")
     if classes > 1:
-        axes.axvline(100 / classes, color="black", linestyle="--", label="all classes alike")
+        axes.axvline(100 / classes, color="black", linestyle="--", label="equal probabilities")
         axes.legend(fontsize=8)
 
 
@@ -170,25 +170,23 @@ def temperatures(
 ) -> Figure:
     """One sample x (*in_shape) and its probabilities at several temperatures (Hinton, Vinyals and Dean 2015).
 
-    Of more than MOST_BARS classes the likeliest are drawn. truth: its label, for the title. features: names of the
-    numbers of a sample that is no picture. ValueError: the network does not end in softmax.
+    Of more than MAX_BARS classes, the likeliest are drawn. truth: its label, for the title. features: names of the
+    inputs, if the sample is not a picture. ValueError: the network does not end in softmax.
     """
     if net.layers[-1].kind != "softmax":
-        raise ValueError(f"{net.spec} does not end in softmax: its outputs have no temperature")
+        raise ValueError(f"{net.spec} does not end in softmax: there is no temperature")
     sample = np.asarray(x)
     names = class_names(net, classes, 24)
     p = [100 * class_scores(net, sample[None], temperature)[0] for temperature in at]
     shown = np.arange(len(names))
-    title = "softmax at several temperatures: low sharpens, high evens out"
+    title = "softmax at several temperatures: low sharpens, high flattens"
     if len(names) > MAX_BARS:
         shown = np.argsort(-p[0], kind="stable")[:LIKELIEST]
         title += f" (the {LIKELIEST} likeliest of {len(names)} classes)"
     figure = new_figure(2.4 + 1.7 * len(at), max(2.8, 0.24 * len(shown) + 1.2), title)
     left, right = np.ravel(np.asarray(figure.subfigures(1, 2, width_ratios=[2.2, 1.7 * len(at)]), dtype=object))
     predicted = names[int(p[0].argmax())]
-    caption = (
-        f"the network says {predicted}" if truth is None else f"it is {names[truth]},\nthe network says {predicted}"
-    )
+    caption = f"predicted: {predicted}" if truth is None else f"label: {names[truth]}\npredicted: {predicted}"
     draw_pictures(grid(left, 1, 1), sample[None], [caption], features)
     largest = max(float(fractions.max()) for fractions in p)
     step = next(step for step in (50, 20, 10, 5, 2, 1) if step <= max(largest / 2, 1))
@@ -209,5 +207,5 @@ def temperatures(
 
 
 def _mistake_text(truth: str, predicted: str) -> str:
-    """On two lines, if one would be wider than a picture."""
-    return f"{truth} taken for{' ' if len(truth + predicted) < 14 else chr(10)}{predicted}"
+    """The title of a mistake, on two lines if it is wider than a picture."""
+    return f"{truth} predicted as{' ' if len(truth + predicted) < 12 else chr(10)}{predicted}"

@@ -1,4 +1,4 @@
-"""What a unit looks for: the input that makes it answer most, found by climbing its gradient."""
+"""The input that maximises the output of a unit, found by gradient ascent (activation maximisation)."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from pynet.text import picture_shape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# layers that have a unit for each unit of the layer below
+# layers that compute each output from one input, so that their units are those of the layer below
 ELEMENTWISE = {"relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "dropout"}
 
 
 def gradient_ascent(
     net: Network, layer: int | str, units: Sequence[int], *, steps: int = 200, rate: float = 0.05, decay: float = 0.1
 ) -> Array:
-    """Inputs (len(units), *in_shape), numbers from 0 to 1, that make these units of a layer answer strongly.
+    """Inputs (len(units), *in_shape), numbers from 0 to 1, for which these units of a layer have a large output.
 
-    Gradient ascent on the input (Erhan, Bengio, Courville and Vincent 2009): from black, each step adds the gradient of
-    the unit's output, its root mean square made `rate`, and takes away the share `decay` of what is there, so that only
-    what matters stays bright (Simonyan, Vedaldi and Zisserman 2014). Pictures are smoothed a little after each step
-    (Yosinski et al. 2015): single pixels are noise to us, whatever they are to the network. Of an activation the input
-    is climbed, since a ReLU that is off has no slope; of a layer of maps, a unit is a map, its output the sum over it.
-    ValueError: no such layer or unit.
+    Gradient ascent on the input (Erhan, Bengio, Courville and Vincent 2009), starting from zeros: each step adds the
+    gradient of the unit's output, scaled to a root mean square of `rate`, and multiplies the input by 1 - decay, which
+    removes what does not matter (Simonyan, Vedaldi and Zisserman 2014). Pictures are smoothed a little after each step
+    (Yosinski et al. 2015), as the result would otherwise look like noise. For an activation function its input is
+    maximised, since the gradient of an inactive ReLU is 0. In a layer of feature maps a unit is a channel, its output
+    the sum over the map. ValueError: no such layer or unit.
     """
     index = activation_input(net, layer_index(net, layer))
     shape = net.layers[index].out_shape
@@ -61,7 +61,7 @@ def gradient_ascent(
 
 
 def activation_input(net: Network, layer: int) -> int:
-    """The layer itself, or the one below it if it only bends each of its inputs."""
+    """The layer itself, or the nearest layer below that is not elementwise."""
     first = net.layers[layer]
     row = [i for i, one in enumerate(net.layers) if _parent(one) == _parent(first)]  # nested ones stand among them
     index = row.index(layer)
@@ -71,7 +71,7 @@ def activation_input(net: Network, layer: int) -> int:
 
 
 def scores_layer(net: Network) -> int:
-    """The layer whose output is the scores of the classes, before a closing softmax or other activation."""
+    """The layer whose outputs are the scores of the classes, before a final softmax or other activation."""
     return activation_input(net, max(i for i, one in enumerate(net.layers) if not _parent(one)))
 
 
@@ -90,10 +90,10 @@ def _smooth(x: Array, centre: float = 0.8) -> Array:
 def preferred_inputs(
     net: Network, *, layer: int | str | None = None, units: Sequence[int] | None = None, most: int = 20
 ) -> Figure:
-    """What each class, or each unit of a layer, looks for; see ascend.
+    """The input that maximises each class, or each unit of a layer; see gradient_ascent.
 
-    layer None: the outputs, before a closing softmax; units None: the first `most`. Where the inputs are no picture,
-    the numbers are drawn as bars. The lightest place of a picture is white. ValueError: no such layer or unit.
+    layer None: the outputs, before a final softmax; units None: the first `most`. Inputs that are not pictures are
+    drawn as bars. The largest value of a picture is white. ValueError: no such layer or unit.
     """
     last = scores_layer(net)
     index = last if layer is None else activation_input(net, layer_index(net, layer))
@@ -122,7 +122,7 @@ def preferred_inputs(
 
 
 def _outputs(net: Network, x: Array, layer: int) -> Array:
-    """What the units of a layer say to x: (n, units); of maps, the sum."""
+    """The outputs of a layer's units for x, (n, units); for feature maps, their sums."""
     net.forward(x, training=False)
     out = net.layers[layer].output
     return np.asarray(out.reshape(len(x), out.shape[1], -1).sum(axis=2))

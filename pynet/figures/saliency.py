@@ -1,4 +1,4 @@
-"""Why a network gives its answer on one sample: which numbers of the input matter, and which way."""
+"""Saliency maps: the gradient of a class score with respect to the input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIDE = 2.5  # inches of a picture
+SIDE = 2.5  # inches, of a picture
 
 
 @styled
@@ -42,15 +42,15 @@ def saliency(
     truth: int | None = None,
     features: Sequence[str] | None = None,
 ) -> Figure:
-    """One sample x (*in_shape), and the gradient of its class's score at it: why this answer?
+    """A sample x (*in_shape) and the gradient of the score of its predicted class.
 
-    With S_c the score of class c before a closing softmax, w = dS_c/dx at x. A picture shows the saliency map
-    M_ij = |w_ij|, of several channels the largest |w| of a pixel (Simonyan, Vedaldi and Zisserman 2014), and w itself:
-    yellow where more light raises the score, blue where it lowers it, both with the outline of a sample in grey. Where
-    the inputs are no picture, w is drawn as bars. For bytes w is the gradient with respect to x/255.
+    With S_c the score of class c before a final softmax, w = dS_c/dx at x. For a picture, the saliency map M_ij =
+    |w_ij| is drawn, with several channels the largest |w| of a pixel (Simonyan, Vedaldi and Zisserman 2014), and w
+    itself: yellow where a lighter pixel raises the score, blue where it lowers it, both with the outline of a grey
+    sample. Other inputs are drawn as bars of w. For bytes w is the gradient with respect to x/255.
 
-    truth: the sample's label; where the network says something else, the gradient for the right class is drawn below.
-    features: names of the numbers of a sample that is no picture.
+    truth: the sample's label; if the prediction differs, the gradient for the true class is drawn below. features:
+    names of the inputs, if the sample is not a picture.
     """
     sample = np.asarray(x)
     names = class_names(net, classes)
@@ -58,11 +58,10 @@ def saliency(
     predicted = int(scores.argmax())
     shown_classes = [predicted] if truth is None or truth == predicted else [predicted, truth]
     gradients = [_score_gradient(net, sample, c) for c in shown_classes]
-    title = f"why {names[predicted]} ({score_text(scores[predicted])})? "
-    title += (
-        f"It is {names[shown_classes[1]]} ({score_text(scores[shown_classes[1]])}). " if len(shown_classes) > 1 else ""
-    )
-    title += "The gradient of the score S at the sample x"
+    title = f"predicted {names[predicted]} ({score_text(scores[predicted])}); "
+    if len(shown_classes) > 1:
+        title += f"label {names[shown_classes[1]]} ({score_text(scores[shown_classes[1]])}); "
+    title += "gradient of the score S at the sample x"
     shape = picture_shape(sample.shape)
     width, height = tile(sample.shape, SIDE)
     columns = 3 if shape else 2
@@ -80,14 +79,14 @@ def saliency(
             bars = figure.add_subplot(grid[row, 1])
             draw_rows([bars], w.reshape(1, -1), features)
             bars.tick_params(labelleft=True)
-            bars.set_title(f"what raises or lowers {names[c]}: dS/dx", fontsize=8)
+            bars.set_title(f"gradient for {names[c]}: dS/dx", fontsize=8)
     return figure
 
 
 def _score_gradient(net: Network, sample: Array, c: int) -> Array:
-    """dS_c/dx (*in_shape): S_c is the output of class c before a closing activation.
+    """dS_c/dx (*in_shape): S_c is the output of class c before a final activation.
 
-    A single output speaks for class 1 and against class 0.
+    A single output is the score of class 1; its negative is that of class 0.
     """
     layer = scores_layer(net)
     dy = np.zeros((1, *net.layers[layer].out_shape), np.float32)
@@ -99,26 +98,26 @@ def _score_gradient(net: Network, sample: Array, c: int) -> Array:
 
 
 def _maps(pair: Sequence[Axes], w: Array, picture: Array, name: str) -> None:
-    """How much and which way each pixel matters; w (height, width) or (channels, height, width)."""
+    """Draws |w| and w; w (height, width) or (channels, height, width)."""
     matters, way = pair
     for axes in pair:
         axes.set(xticks=[], yticks=[])
     magnitude = abs(w) if w.ndim == 2 else abs(w).max(axis=0)
     matters.imshow(magnitude, cmap="gray", vmin=0, vmax=float(magnitude.max()) or 1.0, interpolation="nearest")
-    matters.set_title(f"what matters for {name}: |dS/dx|", fontsize=8)
+    matters.set_title(f"saliency for {name}: |dS/dx|", fontsize=8)
     signed = w if w.ndim == 2 else w.mean(axis=0)
     image = show_signed(way, signed, float(abs(signed).max()))
-    way.set_title(f"what raises or lowers {name}: dS/dx", fontsize=8)
+    way.set_title(f"gradient for {name}: dS/dx", fontsize=8)
     figure = way.get_figure()
     assert figure
-    figure.colorbar(image, ax=way, shrink=0.8).set_label("more light raises (+) or lowers (-)", fontsize=8)
+    figure.colorbar(image, ax=way, shrink=0.8).set_label("a lighter pixel raises (+) or lowers (-) S", fontsize=8)
     if picture.ndim == 2:
         _outline(matters, picture, COLOURS[4])
         _outline(way, picture, "white")
 
 
 def _outline(axes: Axes, picture: Array, colour: str) -> None:
-    """Where a picture (height, width) passes the middle of its range; closed where it touches the edge."""
+    """Draws the contour at the middle of the range of a picture (height, width), closed at the edges."""
     grey = picture.astype(np.float64)
     middle = (grey.min() + grey.max()) / 2
     if not grey.min() < middle < grey.max():

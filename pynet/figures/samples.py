@@ -1,4 +1,4 @@
-"""Samples as pictures, with what they are called."""
+"""A figure of samples with their classes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def samples(
     title: str = "",
     features: Sequence[str] | None = None,
 ) -> Figure:
-    """The first samples of each class, one class a row: x (n, ...), y (n) labels, `each` samples a row.
+    """The first samples of each class, a row for each class: x (n, ...), y (n) labels, `each` samples in a row.
 
-    classes: names of the labels, None is "0", "1", ... With more than 12 classes simply the first samples.
-    features: names of the numbers of a sample that is no picture. ValueError: there are none.
+    classes: names of the labels, None is "0", "1", ... With more than 12 classes, the first samples of the
+    data set are drawn. features: names of the inputs, if samples are not pictures. ValueError: there are no samples.
     """
     pictures, labels = np.asarray(x), np.asarray(y)
     if not len(pictures):

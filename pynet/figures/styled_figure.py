@@ -1,4 +1,4 @@
-"""What every figure is drawn on. Imported when the first one is drawn: this needs matplotlib."""
+"""The Figure class of all figures. Imported with the first figure, as it needs matplotlib."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from matplotlib.figure import Figure
 
 
 def default_style() -> AbstractContextManager[None]:
-    """matplotlib's defaults for a while, whatever a matplotlibrc says; then the settings are again what they were."""
+    """A context with matplotlib's default settings, whatever a matplotlibrc sets; restores the settings at the end."""
     return style.context("default")
 
 
 class StyledFigure(Figure):
-    """A figure that looks the same everywhere, though matplotlib makes some of its texts only as it draws.
+    """A figure that is drawn with default settings, so that it looks the same everywhere.
 
-    LaTeX, say, may be asked for in a matplotlibrc and not be there, and would take a "%" for a comment. Notebooks show
-    a page as a picture without pyplot.
+    matplotlib lays out some texts only when drawing: with LaTeX set in a matplotlibrc, "%" would start a comment.
+    Notebooks show the figure as PNG, without pyplot.
     """
 
     def draw(self, renderer: Any) -> None:
-        """Draws all of it."""
+        """Draws the figure with default settings."""
         with default_style():
             super().draw(renderer)
 

@@ -1,4 +1,4 @@
-"""The weights of a layer: one picture a unit, and how they are distributed."""
+"""A figure of the weights of a layer: a picture for each unit, and a histogram."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from pynet.text import picture_shape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CLIP = 99.5  # percent of the weights are within the colours: a few far out would leave all others grey
+CLIP = 99.5  # percent of the weights within the colour scale: a few outliers would make all others grey
 
 
 @styled
 def weights(net: Network, *, layer: int | str | None = None, most: int = 40) -> Figure:
-    """What each unit of a dense layer multiplies its inputs with, and the histogram of these weights.
+    """The weights of each unit of a dense layer, and their histogram.
 
-    layer: its number, as in net.summary(); None is the first that has weights W (n_in, units). The first `most` units
-    are drawn, as pictures where the inputs are one (dark is negative, light positive, one scale for all), else as the
-    rows of one map. ValueError: there is no such layer.
+    layer: its number, as in net.summary(); None: the first with weights W (n_in, units). The first `most` units are
+    drawn, as pictures if the inputs are a picture (dark is negative, light positive, one scale for all), else as the
+    rows of a heat map. ValueError: there is no such layer.
     """
     chosen = _with_weights(net, layer)
     W: Array = np.asarray(chosen.W)
@@ -73,12 +73,12 @@ def _with_weights(net: Network, layer: int | str | None) -> LayerView:
     found = [one for one in net.layers if one.kind == "dense"]
     if layer is None:
         if not found:
-            raise ValueError(f"{net.spec} has no dense layer whose weights could be drawn")
+            raise ValueError(f"{net.spec} has no dense layer")
         return found[0]
     chosen = net.layers[layer_index(net, layer)]
     if chosen not in found:
         accepted = ", ".join(one.path for one in found) or "none in this network"
-        raise ValueError(f"layer {layer} has no weights to draw; accepted: {accepted}")
+        raise ValueError(f"layer {layer} is not a dense layer; accepted: {accepted}")
     return chosen
 
 

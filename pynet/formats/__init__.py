@@ -1,1 +1,1 @@
-"""Models in the formats of others."""
+"""Models in file formats of other programs."""

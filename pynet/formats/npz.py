@@ -1,4 +1,4 @@
-"""Models as .npz files, for programs that know NumPy and nothing else. No pickle in either direction."""
+"""Models as .npz files, for programs that only have NumPy. Files never contain pickles."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def import_npz(path: str | os.PathLike[str], spec: str | None = None) -> Network
     """A network with the parameters of an .npz file.
 
     The arrays are named as export_npz names them, or W1, b1, W2, b2, ... for the first, second, ... layer that has
-    parameters, as hand-written NumPy programs like to. spec: the network's text, where the file does not hold it.
+    parameters, as in hand-written NumPy programs. spec: the network's text, if the file does not contain it.
     W is (n_in, n_out); b may be (n_out), (1, n_out) or (n_out, 1).
 
-    ValueError: the file cannot be read, is no .npz, its arrays do not fit the network, or hold a number
+    ValueError: the file cannot be read, is not a .npz, its arrays do not fit the network, or hold a number
     that is not finite in float32.
     """
     from pynet.network import Network
@@ -41,7 +41,7 @@ def import_npz(path: str | os.PathLike[str], spec: str | None = None) -> Network
     arrays = npz_arrays(Path(path), kinds="iufU")
     text = spec if spec is not None else str(arrays.pop(TEXT_KEY, ""))
     if not text:
-        raise ValueError(f'{name}: has no text of a network under "{TEXT_KEY}"; give it as spec')
+        raise ValueError(f'{name}: has no network text under "{TEXT_KEY}"; give it as spec')
     arrays.pop(TEXT_KEY, None)
     net = Network(text)
     _fill(net, arrays, name)
@@ -66,7 +66,7 @@ def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
         if not (abs(value) <= np.finfo(np.float32).max).all():
             raise ValueError(f"{file}: {key} holds {_first_bad(value)}; accepted: finite float32 numbers")
     if arrays:
-        raise ValueError(f"{file}: {', '.join(sorted(arrays))} belong to no parameter of {net.spec}")
+        raise ValueError(f"{file}: {', '.join(sorted(arrays))} are not parameters of {net.spec}")
     for name, value in found.items():
         net.tensors[name][...] = value.reshape(net.tensors[name].shape)
 

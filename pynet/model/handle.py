@@ -1,4 +1,4 @@
-"""The hold on a network of the core: calls, one at a time, and its numbers as arrays."""
+"""Owns a pn_net of the core: locked calls, and its parameters and gradients as arrays."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pynet._ffi import Array, check, check_environment, ffi, lib, text, view
 
 
 class Handle:
-    """A pn_net and the lock that keeps its calls apart."""
+    """A pn_net and the lock that allows one call at a time."""
 
     def _attach(self, create: Callable[[Any, Any], int]) -> None:
-        """Takes hold of the net that create(pn_net **, err) makes."""
+        """Takes ownership of the net that create(pn_net **, err) makes."""
         check_environment()
         out, err = ffi.new("pn_net **"), ffi.new("char[]", lib.PN_ERRLEN)
         check(create(out, err), err)
@@ -28,7 +28,7 @@ class Handle:
         _alive.add(self)
 
     def _call(self, function: Any, *args: Any) -> None:
-        """A call on the core's net: one at a time, status checked."""
+        """Calls function(pn_net *, *args) with the lock held; raises if the status is an error."""
         with self._lock:
             status = function(self._ptr, *args)
             if status:
@@ -48,20 +48,20 @@ class Handle:
     @property
     def tensors(self) -> dict[str, Array]:
         """The parameters by name, {"0.W": (784, 128), "0.b": (128,), ...}, then the running statistics, which are not
-        trained: live views, writing changes the network."""
+        trained. Live views: writing to them changes the network."""
         return dict(self._tensors)
 
     @property
     def gradients(self) -> dict[str, Array]:
-        """Copies of the gradients of the last backward(), by the same names."""
+        """Copies of the gradients of the last backward(), by the names of the parameters."""
         found = {}
-        with self._lock:  # until they are copied: another thread's call may move them
+        with self._lock:  # another thread's call may move them before they are copied
             for i, (name, tensor) in enumerate(self._tensors.items()):
                 entry = self._tensor(i)
                 if not entry.trained:
                     continue
                 if entry.grad == ffi.NULL:
-                    raise RuntimeError(f"the gradient of {name} is there after backward()")
+                    raise RuntimeError(f"{name} has no gradient yet; call backward() first")
                 values = np.frombuffer(ffi.buffer(entry.grad, tensor.nbytes), np.float32)
                 found[name] = values.reshape(tensor.shape).copy()
         return found
@@ -71,7 +71,7 @@ _alive: weakref.WeakSet[Handle] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    """In a forked child no thread is left that could release a lock taken before the fork."""
+    """A forked child has only one thread, so a lock that another thread held at the fork is never released."""
     for net in _alive:
         net._lock = threading.RLock()
 

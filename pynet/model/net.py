@@ -1,4 +1,4 @@
-"""A network over the C core: a thin, checked hold on it. All arithmetic happens there."""
+"""A network of the C core: checks arguments and calls the core, which does all arithmetic."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LOSSES = {lib.PN_CROSS_ENTROPY: "cross_entropy", lib.PN_MSE: "mse", lib.PN_BCE: "bce"}
-EVALUATE_ROWS = 512  # samples in one call: 50 ms for 784-2048-2048-10 on one thread
+EVALUATE_ROWS = 512  # samples in one call of the core: 50 ms for 784-2048-2048-10 on one thread
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and share of right answers on a data set."""
+    """Mean loss and accuracy (0 to 1) on a data set, and the numbers of correct and all samples."""
 
     loss: float
     accuracy: float
@@ -38,19 +38,19 @@ class Evaluation(NamedTuple):
 
 
 class OptimizerState(NamedTuple):
-    """The optimizer's kind ("adam"), the steps it took, and what it remembers: {"0.W.mean": (784, 128), ...}."""
+    """The optimizer's kind ("adam"), its number of steps, and its state tensors: {"0.W.mean": (784, 128), ...}."""
 
     kind: str
     steps: int
     tensors: dict[str, Array]
 
     def copy(self) -> OptimizerState:
-        """Of its own, no view of a network."""
+        """A copy that is not a view of a network."""
         return self._replace(tensors={name: np.array(tensor) for name, tensor in self.tensors.items()})
 
 
 class Net(Handle):
-    """A network without its training, which Network adds; see there."""
+    """The base of Network, without fit and partial_fit; see Network."""
 
     def __init__(self, spec: str | Iterable[Layer | str], seed: int = 0) -> None:
         words = spec if isinstance(spec, str) else " ".join(_text(layer) for layer in spec)
@@ -81,7 +81,7 @@ class Net(Handle):
         self.layers = [LayerView(self, i) for i in range(info.layers)]
         self._last = [layer for layer in self.layers if "." not in layer.path][-1]
 
-    # ---- what it is ----
+    # ---- description ----
 
     @property
     def spec(self) -> str:
@@ -96,19 +96,19 @@ class Net(Handle):
 
     @property
     def updates(self) -> int:
-        """How many steps it was trained so far, by whatever optimizer; which units dropout drops depends on it."""
+        """The number of training steps so far, by any optimizer; dropout masks depend on it."""
         info = ffi.new("pn_net_info *")
         lib.pn_net_describe(self._ptr, info)
         return int(info.updates)
 
     @property
     def meta(self) -> Notes:
-        """Notes that travel in the model file, text by key: change it like a dict."""
+        """Notes that are saved in the model file, text by key; a mutable mapping."""
         return Notes(self)
 
     @property
     def classes(self) -> list[str]:
-        """Names of the outputs; "0", "1", ... unless set. A single output may have two: below 1/2, and above."""
+        """Names of the classes; "0", "1", ... unless set. A single output may have two: below and above 1/2."""
         try:
             names = parsed_json(self.meta.get("classes", "null"))
         except ValueError:
@@ -123,17 +123,19 @@ class Net(Handle):
         given = [str(name) for name in names]
         if len(given) not in self._class_counts:
             raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
-        no_text = any("\ud800" <= c <= "\udfff" for name in given for c in name)  # bytes of a folder's name
+        no_text = any(
+            "\ud800" <= c <= "\udfff" for name in given for c in name
+        )  # a folder's name may not be valid UTF-8
         self.meta["classes"] = json.dumps(given, ensure_ascii=no_text)
 
     @property
     def _class_counts(self) -> tuple[int, ...]:
-        """How many classes the outputs can tell."""
+        """The accepted numbers of class names."""
         two = self._out_features == 1 and self.loss_name != "cross_entropy"
         return (1, 2) if two else (self._out_features,)
 
     def weights_sha256(self) -> str:
-        """SHA-256 of all parameters, float32 little-endian in network order: equal for equal training."""
+        """SHA-256 of all parameters, float32 little-endian in network order: equal after equal trainings."""
         import hashlib
 
         digest = hashlib.sha256()
@@ -153,7 +155,7 @@ class Net(Handle):
         lines = [f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows]
         return "\n".join(line.rstrip() for line in lines)
 
-    # ---- what goes in ----
+    # ---- input ----
 
     def _samples(
         self,
@@ -167,10 +169,10 @@ class Net(Handle):
     # ---- training ----
 
     def forward(self, x: npt.ArrayLike, training: bool = True, augment: Augment | None = None) -> Array:
-        """The outputs (n, *out_shape) for a batch; keeps the activations, and what loss and backward need.
+        """The outputs (n, *out_shape) for a batch; stores the activations, which loss and backward need.
 
-        training False: as predict runs it, with nothing dropped; to look at the activations, no loss can follow.
-        augment: how training changes the pictures x; see pynet.Augment.
+        training False: inference, without dropout and augmentation, for looking at activations; loss cannot follow.
+        augment: see pynet.Augment.
         """
         samples = inputs_only(self._signature, x, augment)
         with self._lock:
@@ -179,7 +181,7 @@ class Net(Handle):
             return self._last.output
 
     def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
+        """Mean loss of the last forward's batch for labels or targets y; sample_weight (n,): factor of each loss."""
         samples = targets_only(self._signature, y, sample_weight)
         mean = ffi.new("double *")
         try:
@@ -219,9 +221,9 @@ class Net(Handle):
         stats: Any = ffi.NULL,
         rates: Array | None = None,
     ) -> None:
-        """Steps on the samples `rows` (int32; None: all) in batches of this size, in that order; adds to stats.
+        """Trains on the samples `rows` (int32; None: all), in that order, in batches of this size; adds to stats.
 
-        opt: pn_optim *; rates: the learning rate of each step, float64, in place of its own.
+        opt: pn_optim *; rates: the learning rate of each step, float64, instead of that of opt.
         """
         n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
         rates_pointer = (
@@ -236,14 +238,14 @@ class Net(Handle):
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
     ) -> Array:
-        """The gradient with respect to the inputs, (n, *in_shape): which way each number of x would raise something.
+        """The gradient with respect to the inputs, (n, *in_shape).
 
-        With y that is the mean loss on these samples; with dy (n, *out_shape of that layer) it is the sum of dy times
-        the output of layers[layer]: 1 for one unit of it and 0 for the others asks what that unit looks for.
-        For bytes it is the gradient with respect to x/255. The network is the one that predict uses.
+        With y: of the mean loss on these samples. With dy (n, *out_shape of layers[layer]): of the sum of dy times that
+        layer's output, so that dy = 1 for one unit and 0 for the others gives the gradient of that unit. For bytes:
+        with respect to x/255. The network runs as in predict, without dropout.
         """
         if (y is None) == (dy is None):
-            raise ValueError("the gradient of what? Give y for the loss, or dy for the output of a layer")
+            raise ValueError("accepted: y, for the gradient of the loss, or dy, for that of a layer's output")
         samples, seed = inputs_only(self._signature, x) if y is None else self._samples(x, y), ffi.NULL
         check_targets(samples)
         if not -len(self.layers) <= layer < len(self.layers):
@@ -263,7 +265,7 @@ class Net(Handle):
 
     @property
     def optimizer_state(self) -> OptimizerState:
-        """What the optimizer remembers: its kind, the steps it took, its tensors as live views."""
+        """The optimizer state: its kind, number of steps, and tensors as live views."""
         info, tensors = ffi.new("pn_state_info *"), {}
         with self._lock:
             lib.pn_net_state(self._ptr, info)
@@ -275,11 +277,11 @@ class Net(Handle):
 
     @optimizer_state.setter
     def optimizer_state(self, state: OptimizerState) -> None:
-        """Takes over a state, of this network or one like it; OptimizerState("sgd", 0, {}) begins anew."""
+        """Sets the state, of this network or one with the same layers; OptimizerState("sgd", 0, {}) resets it."""
         if state.kind not in OPTIMIZERS:
             raise ValueError(f"optimizer {state.kind!r}; accepted: {', '.join(OPTIMIZERS)}")
         with self._lock:
-            given, before = state.copy(), self.optimizer_state.copy()  # copies: the views may be our own
+            given, before = state.copy(), self.optimizer_state.copy()  # copies, as state may hold views of this network
             self._call(lib.pn_net_set_state, list(OPTIMIZERS).index(state.kind), state.steps)
             own = self.optimizer_state.tensors
             expected, got = ({name: t.shape for name, t in tensors.items()} for tensors in (own, given.tensors))
@@ -290,9 +292,9 @@ class Net(Handle):
                 tensor[...] = given.tensors[name]
 
     def copy(self) -> Self:
-        """A network of its own with the same parameters, notes, optimizer state and count of updates.
+        """An independent network with the same parameters, notes, optimizer state and count of updates.
 
-        Trained alike, both end with the same bits.
+        Equal training of both gives the same bits.
         """
         clone = type(self).__new__(type(self))
         clone._attach(lambda out, err: lib.pn_net_new(out, self.spec.encode(), self.seed, err))
@@ -302,7 +304,7 @@ class Net(Handle):
         return clone
 
     def _restore(self, tensors: Mapping[str, Array], state: OptimizerState, updates: int) -> None:
-        """Takes over where a training has come to: parameters, optimizer state, count of updates."""
+        """Sets the state of a training: parameters, optimizer state, count of updates."""
         for name, tensor in tensors.items():
             self._tensors[name][...] = tensor
         self.optimizer_state = state
@@ -311,18 +313,18 @@ class Net(Handle):
     # ---- use ----
 
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
-        """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
+        """The outputs (n, *out_shape), float32. temperature: of a final softmax; above 1 flattens it."""
         given = inputs_only(self._signature, x)
         out = np.empty((given.n, *self.out_shape), FLOAT32)
         self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
         return out
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The class (n,) with the largest output for each sample; a single one: is it above 1/2?"""
+        """The class (n,) with the largest output for each sample; for a single output, 1 if it is above 1/2."""
         return self._labels_of(self.predict_proba(x))
 
     def _labels_of(self, scores: Array) -> npt.NDArray[np.int64]:
-        """The class (n,) that outputs (n, *out_shape) stand for."""
+        """The class (n,) of each row of outputs (n, *out_shape)."""
         if scores.ndim != 2:
             scores = scores.reshape(len(scores), self._out_features)
         if self._out_features == 1 and self.loss_name != "cross_entropy":
@@ -331,13 +333,15 @@ class Net(Handle):
         return classes
 
     def evaluate(self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Evaluation:
-        """Mean loss and accuracy on a data set; changes nothing. Weights (n,) are for the loss alone."""
+        """Mean loss and accuracy on a data set, without training. sample_weight (n,) applies only to the loss."""
         return self._evaluate(self._samples(x, y, sample_weight))
 
     def _evaluate(self, samples: Samples) -> Evaluation:
         stats = new_stats()
         order = np.arange(samples.n, dtype=np.int32)
-        for rows in np.split(order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)):  # Ctrl-C waits for a call to end
+        for rows in np.split(
+            order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)
+        ):  # short calls: Ctrl-C waits for the current one
             try:
                 self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
             except LossNotFiniteError as error:
@@ -352,7 +356,7 @@ class Net(Handle):
         self._call(lib.pn_net_save, path_bytes(path))
 
     def _save_checkpoint(self, path: str | os.PathLike[str], words: str, tensors: Mapping[str, Array]) -> None:
-        """Writes a model file that holds a text and other tensors besides, whole or not at all."""
+        """Writes a model file with an additional text and tensors, whole or not at all."""
         entries, names = ffi.new("pn_tensor[]", len(tensors)), [ffi.new("char[]", name.encode()) for name in tensors]
         for entry, name, tensor in zip(entries, names, tensors.values(), strict=True):
             entry.name, entry.data, entry.size = name, pointer(tensor), tensor.size
@@ -363,7 +367,7 @@ class Net(Handle):
 
     @classmethod
     def _load_checkpoint(cls, path: str | os.PathLike[str]) -> tuple[Self, str, dict[str, Array]]:
-        """What _save_checkpoint wrote: the network, the text and the other tensors."""
+        """Reads what _save_checkpoint wrote: the network, the text and the additional tensors."""
         checkpoint = ffi.gc(ffi.new("pn_checkpoint *"), lib.pn_checkpoint_free)
         net = cls.__new__(cls)
         net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, checkpoint, path_bytes(path), err))
@@ -378,7 +382,7 @@ def new_stats(**numbers: float) -> Any:
 
 
 def _with_bad_target(error: LossNotFiniteError, samples: Samples) -> LossNotFiniteError:
-    """The error, with the target that is to blame if one is not finite."""
+    """The error; if a target is not finite, with the message that names it."""
     try:
         check_targets(samples)
     except ValueError as reason:
@@ -388,7 +392,7 @@ def _with_bad_target(error: LossNotFiniteError, samples: Samples) -> LossNotFini
 
 def _text(layer: Layer | str) -> str:
     if isinstance(layer, type):
-        raise TypeError(f"a layer is the class {layer.__name__}; accepted: an object of it, {layer.__name__}(...)")
+        raise TypeError(f"a layer is the class {layer.__name__}; accepted: an instance, {layer.__name__}(...)")
     return str(layer)
 
 

@@ -1,4 +1,4 @@
-"""Data in the form the core takes: what users give is checked and converted here."""
+"""Checks users' data and converts them to the form that the core takes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import numpy.typing as npt
 from pynet._ffi import FLOAT32, INT32, UINT8, Array, augment_struct, ffi, lib, numbers, plain, pointer
 from pynet.augment import Augment
 
-# Looked up once: that takes a good part of the time of a prediction.
+# Looked up once: the lookups would take a good part of the time of a prediction.
 _PN_DATA, _UINT8, _FLOAT32 = ffi.typeof("pn_data *"), lib.PN_UINT8, lib.PN_FLOAT32
 
 
 class Signature(NamedTuple):
-    """What a network takes and gives: the shapes of a sample and its output; the loss decides what targets may be.
+    """The shapes of a network's input and output, and its loss, which decides what targets are accepted.
 
-    whole_numbers: fit was given some, so that others are taken as they are, too; else they could be pixels.
+    whole_numbers: it was trained on integers other than uint8, so it accepts them; otherwise they could be pixels that
+    should be divided by 255.
     """
 
     in_shape: tuple[int, ...]
@@ -30,7 +31,7 @@ class Signature(NamedTuple):
 
 
 class Samples:
-    """A data set for the core; keeps the arrays alive that it points to."""
+    """A pn_data for the core; keeps alive the arrays that it points to."""
 
     def __init__(
         self,
@@ -67,9 +68,9 @@ def samples(
     sample_weight: npt.ArrayLike | None = None,
     augment: Augment | None = None,
 ) -> Samples:
-    """x, y and, if given, the weights of the samples (n,); ValueError if they do not suit the network.
+    """Samples of x, y and, optionally, the weight of each (n,). ValueError: they do not fit the network.
 
-    augment: how training changes x.
+    augment: the augmentation of x in training.
     """
     inputs = _inputs(signature, x)
     labels, targets, target_count = _targets(signature, y)
@@ -82,20 +83,20 @@ def samples(
 
 
 def inputs_only(signature: Signature, x: npt.ArrayLike | None, augment: Augment | None = None) -> Samples:
-    """As samples, of x."""
+    """As samples, with x only."""
     inputs = _inputs(signature, x)
     augmentation = None if augment is None else _augmentation(signature, inputs, augment)
     return Samples(inputs, None, None, len(inputs), augment=augmentation)
 
 
 def targets_only(signature: Signature, y: npt.ArrayLike | None, sample_weight: npt.ArrayLike | None = None) -> Samples:
-    """As samples, of y and the weights."""
+    """As samples, with y and weights only."""
     labels, targets, n = _targets(signature, y)
     return Samples(None, labels, targets, n, None if sample_weight is None else checked_weights(sample_weight, n))
 
 
 def one_sample(signature: Signature, x: npt.ArrayLike) -> Array:
-    """x, a single sample with or without the axis of the samples, as (1, ...); ValueError if it is something else."""
+    """x, a single sample with or without the batch axis, as (1, ...)."""
     a = plain(x, "x")
     return a if _fits(signature.in_shape, a.shape) and len(a) == 1 else a[None]
 
@@ -105,9 +106,9 @@ def _augmentation(signature: Signature, x: Array, augment: Augment) -> Any:
 
 
 def picture_size(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width of pictures x (n, ..., height, width), or of those the network takes; else ValueError."""
+    """Height and width of pictures x (n, ..., height, width), or of the network's input. ValueError: no pictures."""
     size = shape[-2:] if len(shape) > 2 else in_shape[-2:]
-    channels_last = len(shape) == 4 and shape[3] <= 4 < shape[1]  # what a network of rows would take
+    channels_last = len(shape) == 4 and shape[3] <= 4 < shape[1]  # a network without convolutions would accept it
     if len(size) < 2 or channels_last:
         accepted = "(n, height, width) or (n, channels, height, width)"
         hint = "; np.moveaxis(x, 3, 1) puts the channels first" if channels_last else ""
@@ -116,7 +117,7 @@ def picture_size(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int
 
 
 def class_weights(outputs: int, y: npt.ArrayLike, weights: Mapping[int, float] | Sequence[float]) -> Array:
-    """The weight of each sample (n,) from that of its class: a number for each class, or {class: weight}, others 1."""
+    """The weight of each sample (n,) by its class. weights: a number for each class, or {class: weight}, default 1."""
     classes = max(2, outputs)
     if isinstance(weights, (str, bytes)) or not isinstance(weights, (Mapping, Sequence, np.ndarray)):
         raise ValueError(f"class_weight is {weights!r:.80}; accepted: a number for each class, or {{class: weight}}")
@@ -137,7 +138,7 @@ def class_weights(outputs: int, y: npt.ArrayLike, weights: Mapping[int, float] |
 
 
 def _classes(y: npt.ArrayLike) -> Array:
-    """The class of each sample (n,) of y: labels, or one-hot rows; ValueError if y is something else."""
+    """The class of each sample (n,) of y, labels or one-hot rows. ValueError: y is neither."""
     labels = numbers(y, "y")
     if labels.ndim > 1:
         rows = labels.reshape(len(labels), math.prod(labels.shape[1:]))
@@ -155,13 +156,13 @@ def _is_one_hot(rows: Array) -> bool:
 
 
 def check_finite(samples: Samples, name: str = "") -> None:
-    """ValueError if there is NaN or infinity in x or among the targets; name comes before "x" or "y"."""
+    """ValueError if x or the targets hold NaN or infinity. name: prefix of "x" and "y" in the message."""
     _check_finite(samples.x, f"{name}x", "feature")
     check_targets(samples, name)
 
 
 def check_targets(samples: Samples, name: str = "") -> None:
-    """As check_finite, of the targets."""
+    """As check_finite, for the targets only."""
     _check_finite(samples.targets, f"{name}y", "output")
 
 
@@ -169,10 +170,10 @@ def _check_finite(values: Array | None, name: str, place: str) -> None:
     if values is None or values.dtype == UINT8:
         return
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):  # a fifth of the time of looking at each; a sum that overflows proves nothing
+        if np.isfinite(values.sum()):  # five times as fast as checking each; a sum may overflow, so check on
             return
     rows = values.reshape(len(values), -1)
-    for start in range(0, len(rows), 4096):  # a part at a time: no mask as large as the data
+    for start in range(0, len(rows), 4096):  # in parts: saves the memory of a mask as large as the data
         bad = np.argwhere(~np.isfinite(rows[start : start + 4096]))
         if len(bad):
             sample, at = int(bad[0, 0]) + start, int(bad[0, 1])
@@ -180,7 +181,7 @@ def _check_finite(values: Array | None, name: str, place: str) -> None:
             raise ValueError(f"{found}; accepted: finite numbers")
 
 
-# ---- what the network takes ----
+# ---- conversion of x and y ----
 
 
 def _inputs(signature: Signature, x: npt.ArrayLike | None) -> Array:
@@ -195,15 +196,16 @@ def _inputs(signature: Signature, x: npt.ArrayLike | None) -> Array:
 
 
 def _narrowed(a: Array) -> Array:
-    """a as float32; the core names what becomes infinite, without a warning of NumPy's before."""
+    """a as float32, without NumPy's overflow warning: the core reports numbers that become infinite."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(a, FLOAT32)
 
 
 def _fits(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether samples of this shape (n, ...) are those of the network, and not just of the same size.
+    """Whether a network of this in_shape accepts samples of this shape (n, ...).
 
-    A network of rows takes any shape, flattened; a network of images also rows, and of one channel (n, height, width).
+    input(features) accepts any shape of that size, flattened; input(channels, height, width) also accepts rows and,
+    with one channel, (n, height, width).
     """
     given, size = shape[1:], math.prod(in_shape)
     if len(shape) < 2 or math.prod(given) != size:
@@ -212,7 +214,7 @@ def _fits(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _accepted(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """The shapes that a network takes, and what to do about the one that it was given."""
+    """The accepted shapes, for a message, and how to convert the given shape if that is obvious."""
     size = math.prod(in_shape)
     shapes = [in_shape]
     if len(in_shape) > 1:
@@ -227,7 +229,7 @@ def _accepted(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> str:
 
 
 def _targets(signature: Signature, y: npt.ArrayLike | None) -> tuple[Array | None, Array | None, int]:
-    """y as labels or targets, the other is None; and how many there are."""
+    """(labels, targets, n) of y; one of labels and targets is None."""
     a, outputs = numbers(y, "y"), math.prod(signature.out_shape)
     takes_targets = signature.loss_name != "cross_entropy"
     if a.ndim == 1 and outputs == 1 and takes_targets:
@@ -252,7 +254,7 @@ def _targets(signature: Signature, y: npt.ArrayLike | None) -> tuple[Array | Non
 
 
 def checked_weights(sample_weight: npt.ArrayLike, n: int) -> Array:
-    """The weights of n samples, float32 (n,); ValueError if they are something else."""
+    """The weights of n samples as float32 (n,). ValueError: another shape, or not numbers."""
     weights = numbers(sample_weight, "sample_weight")
     if weights.shape != (n,):
         raise ValueError(f"sample_weight has shape {weights.shape}; these samples take ({n},)")

@@ -1,4 +1,4 @@
-"""What one sees of a network: its layers with their live parameters, and its notes."""
+"""Views of a network: its layers with live parameters, and its notes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pynet.model.handle import Handle
 
 
 class Notes(MutableMapping[str, str]):
-    """The notes that travel in the model file: text by key, kept by the core."""
+    """A dict of the notes in a model file, text by key; the core stores them."""
 
     def __init__(self, net: Handle) -> None:
         self._net = net
 
     def _items(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        with self._net._lock:  # another thread may change what is read
+        with self._net._lock:  # another thread may change the notes meanwhile
             while (key := lib.pn_net_meta_key(self._net._ptr, len(found))) != ffi.NULL:
                 found[text(key)] = text(lib.pn_net_meta_value(self._net._ptr, len(found)))
         return found
@@ -55,9 +55,10 @@ class Notes(MutableMapping[str, str]):
 
 
 class LayerView:
-    """One layer of a network: what it is, and its parameters as live arrays: `.W` (n_in, n_out), `.b` (n_out).
+    """One layer of a network, with its parameters as live arrays: `.W` (n_in, n_out), `.b` (n_out).
 
-    path is its place in the text, "3" or "3.0"; options are its word's arguments, defaults included."""
+    path: its number in the text, "3" or, nested, "3.0"; options: its arguments, defaults included.
+    """
 
     def __init__(self, net: Handle, index: int) -> None:
         info = ffi.new("pn_layer_info *")
@@ -74,7 +75,7 @@ class LayerView:
 
     @property
     def tensors(self) -> dict[str, Array]:
-        """Live views of this layer's parameters by their short name, "W"."""
+        """Live views of this layer's parameters by short name, "W"."""
         return {
             name.rpartition(".")[2]: tensor
             for name, tensor in self._net.tensors.items()
@@ -83,7 +84,7 @@ class LayerView:
 
     @property
     def output(self) -> Array:
-        """A copy of this layer's output of the last forward: (n, *out_shape)."""
+        """A copy of this layer's output in the last forward: (n, *out_shape)."""
         with self._net._lock:
             out = np.empty((self._net._rows, *self.out_shape), np.float32)
             self._net._call(lib.pn_net_activation, self.index, len(out), pointer(out))
@@ -99,7 +100,7 @@ class LayerView:
         raise AttributeError(f"layer {self.path} ({self.text}) has no {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if "index" in self.__dict__ and name not in self.__dict__:  # what __init__ set are plain attributes
+        if "index" in self.__dict__ and name not in self.__dict__:  # attributes set by __init__ are ordinary ones
             tensor = getattr(self, name)
             if name not in self.tensors or np.shape(value) != tensor.shape:
                 raise ValueError(f"{name} of layer {self.path} takes {tensor.shape}, got {np.shape(value)}")

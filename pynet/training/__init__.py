@@ -1,1 +1,1 @@
-"""Training: the loop over epochs, what may look in and end it, and what is told of it."""
+"""Training: the loop over epochs, callbacks, checkpoints, history, diagnosis."""

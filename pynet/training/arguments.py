@@ -1,4 +1,4 @@
-"""What fit and its kin accept: short forms made into what the loop takes, and errors that name what would do."""
+"""Checks the arguments of fit and find_lr, and converts their short forms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Pair = tuple[npt.ArrayLike, npt.ArrayLike]
 
 
 def whole(value: Any, name: str, least: int) -> int:
-    """A whole number of this size or more; TypeError, ValueError."""
+    """value as int. TypeError: it is not a whole number; ValueError: it is below least."""
     accepted = f"{name} is {value!r:.80}; accepted: a whole number, {least} or more"
     try:
         if isinstance(value, bool):
@@ -35,40 +35,40 @@ def whole(value: Any, name: str, least: int) -> int:
 
 
 def one_of(value: Any, kind: type, name: str, example: str) -> None:
-    """TypeError unless the value is of this kind, or None."""
+    """TypeError unless the value is of this type, or None. example: for the message."""
     if value is not None and not isinstance(value, kind):
         raise TypeError(f"{name} is {value!r:.80}; accepted: {example}")
 
 
 def optimizer_for(optimizer: Optimizer | str | None) -> Optimizer:
-    """None: plain gradient descent."""
+    """An optimizer, or that of a name; None is SGD()."""
     return SGD() if optimizer is None else as_optimizer(optimizer)
 
 
 def schedule_for(schedule: Schedule | str | None) -> Schedule | None:
-    """A schedule, or the text of one. TypeError, ValueError."""
+    """A schedule, or that of a text such as "cosine". TypeError, ValueError."""
     if schedule is None:
         return None
-    from pynet.schedules import Schedule, parse  # not needed by most who import pynet
+    from pynet.schedules import Schedule, parse  # imported here: most programs do not need it
 
     if isinstance(schedule, str):
         return parse(schedule)
-    one_of(schedule, Schedule, "schedule", "pynet.schedules.Cosine() and its like, or a text such as 'cosine'")
+    one_of(schedule, Schedule, "schedule", "a pynet.schedules.Schedule, or a text such as 'cosine'")
     return schedule
 
 
 def early_stopping_for(stopping: EarlyStopping | None) -> EarlyStopping | None:
-    """TypeError: a bare number, say."""
+    """TypeError unless it is an EarlyStopping or None, for example for a number."""
     patience = stopping if isinstance(stopping, int) and not isinstance(stopping, bool) else 5
     one_of(stopping, EarlyStopping, "early_stopping", f"pynet.EarlyStopping(patience={patience})")
     return stopping
 
 
 def validation_for(validation: Any, fraction: Any) -> tuple[Pair | None, float]:
-    """The validation data (x, y), or the fraction of the samples to set aside as such: 0 for none."""
+    """(validation data (x, y) or None, fraction of the samples to use for validation or 0)."""
     given = validation is not None
     if given and fraction:
-        raise ValueError("validation and validation_split are both given; one of them sets the validation data")
+        raise ValueError("validation and validation_split are both given; accepted: one of them")
     if given and isinstance(validation, (tuple, list)) and len(validation) == 2:
         return (validation[0], validation[1]), 0.0
     share = validation if given else fraction
@@ -82,7 +82,7 @@ def validation_for(validation: Any, fraction: Any) -> tuple[Pair | None, float]:
 
 
 def metrics_for(metrics: Any) -> dict[str, Metric]:
-    """The metrics by name: a function, or those of a list, are called as Python calls them."""
+    """The metrics by name; a function without a name gets its __name__."""
     if metrics is None:
         return {}
     functions = [metrics] if callable(metrics) else metrics
@@ -91,6 +91,6 @@ def metrics_for(metrics: Any) -> dict[str, Metric]:
     if not isinstance(functions, Mapping) or not all(map(callable, functions.values())):
         raise TypeError(
             f"metrics is {metrics!r:.80}; accepted: {{'f1': f}} or [f], with functions f(y, p) that give a number; "
-            "loss and accuracy are measured anyway"
+            "loss and accuracy are always measured"
         )
     return dict(functions)

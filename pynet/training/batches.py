@@ -1,7 +1,7 @@
-"""Where a training gets its mini-batches from: arrays, shuffled, or batches that somebody else makes.
+"""The mini-batches of a training: from arrays, shuffled, or from an iterable of batches.
 
-A feed runs one epoch in calls of the core. What a call learnt is in `stats` (pn_stats *), which is also the position in
-the epoch: an epoch that begins with the stats of an interrupted one goes on where that ended.
+Each class trains an epoch in several calls of the core. `stats` (pn_stats *) sums their results and is also the
+position in the epoch: with the stats of an interrupted epoch, train() continues where that stopped.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ from pynet.augment import Augment
 from pynet.model.net import Net
 from pynet.model.samples import Samples, check_targets
 
-CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
-PROBE_SIZE = 256  # samples that stand for all of them
-MIN_WHITE = 128  # whole numbers of 0 to 255 that reach this are most likely pixels
+CALL_SECONDS = 0.05  # duration of one call of the core: Ctrl-C, callbacks and the progress bar wait for it
+PROBE_SIZE = 256  # samples in probe()
+MIN_WHITE = 128  # integers in 0..255 with a maximum of at least this are most likely pixels
 
 
 class Batches(Protocol):
-    """What fit asks of its data."""
+    """The interface that fit needs."""
 
     @property
     def steps(self) -> int | None:
-        """Of an epoch; None: nobody knows before its end."""
+        """Mini-batches in an epoch; None: unknown before its end."""
 
     @property
     def samples(self) -> int | None:
-        """Of an epoch; None: as steps."""
+        """Samples in an epoch; None: unknown before its end."""
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
-        """Trains for the rest of an epoch; after each call of the core yields how many samples that was.
+        """Trains for the rest of an epoch; after each call of the core, yields its number of samples.
 
-        opt: pn_optim *. rates: the learning rate of each step (steps) float64, None: that of opt. LossNotFiniteError:
-        stats tells before which step.
+        opt: pn_optim *. rates: the learning rate of each step, (steps) float64; None: that of opt. LossNotFiniteError:
+        the loss of the batch after stats is not finite.
         """
 
     def probe(self) -> tuple[Array, Array] | None:
-        """A few samples, x and y, for a look at the network; None: there are none yet."""
+        """A few samples, x and y, for diagnosis; None: there are none yet."""
 
     def batch(self, stats: Any) -> Array:
-        """The inputs of the batch after stats, which train() ran into an error with."""
+        """The inputs of the batch after stats, for which train() raised an error."""
 
     def samples_before(self, step: int) -> int | None:
-        """How many samples of an epoch come before this step, from 0; None: nobody knows."""
+        """Number of samples in an epoch before this step, counted from 0; None: unknown."""
 
     def facts(self) -> dict[str, str]:
-        """What decides which batches come, in words."""
+        """What determines the batches, as text; a resumed training must have the same."""
 
 
 class ArrayBatches:
-    """All samples once in an epoch, in an order that seed and epoch decide, in calls of about CALL_SECONDS."""
+    """Every sample once in an epoch, in an order determined by seed and epoch, in calls of about CALL_SECONDS."""
 
     def __init__(self, net: Net, samples: Samples, batch_size: int, seed: int) -> None:
         self._net, self._data, self._seed = net, samples, seed
@@ -67,18 +67,18 @@ class ArrayBatches:
         self._size = 0
 
     def _sizes(self, step: int) -> tuple[int, int]:
-        """Of the batches from this step on as many as are alike, and their size: an epoch is cut as the core would."""
+        """(number of following batches of equal size, that size): the core splits an epoch in the same way."""
         size, larger_batches = divmod(self.samples, self.steps)
         return (larger_batches - step, size + 1) if step < larger_batches else (self.steps - step, size)
 
     def samples_before(self, step: int) -> int | None:
-        """See Feed."""
+        """See Batches."""
         size, larger_batches = divmod(self.samples, max(self.steps, 1))
         return step * size + min(step, larger_batches)
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
-        """See Feed."""
-        from pynet.kernels import shuffle  # with all the kernels: not needed by most who import pynet
+        """See Batches."""
+        from pynet.kernels import shuffle  # imported here: most programs do not need it
 
         self._order = shuffle(self.samples, self._seed, epoch)
         while stats.steps < self.steps:
@@ -92,21 +92,23 @@ class ArrayBatches:
             yield steps * self._size
 
     def batch(self, stats: Any) -> Array:
-        """See Feed."""
+        """See Batches."""
         assert self._data.x is not None
         return self._data.x[self._order[stats.samples : stats.samples + self._size]]
 
     def probe(self) -> tuple[Array, Array] | None:
-        """See Feed."""
+        """See Batches."""
         x, labels, targets, _ = self._data.arrays
         y = labels if labels is not None else targets
         if not self.samples or x is None or y is None:
             return None
-        rows = np.linspace(0, self.samples - 1, min(PROBE_SIZE, self.samples)).astype(np.intp)  # they may lie sorted
+        rows = np.linspace(0, self.samples - 1, min(PROBE_SIZE, self.samples)).astype(
+            np.intp
+        )  # evenly spaced, as they may be sorted by class
         return x[rows], y[rows]
 
     def facts(self) -> dict[str, str]:
-        """See Feed."""
+        """See Batches."""
         return {
             "data": fingerprint(self._data),
             "augmentation": self._data.augmentation,
@@ -116,7 +118,7 @@ class ArrayBatches:
 
 
 class IterableBatches:
-    """Batches (x, y) as they come, each a step."""
+    """The batches (x, y) of an iterable, in its order, one step for each."""
 
     samples = None
 
@@ -128,14 +130,14 @@ class IterableBatches:
         self._last: tuple[Array, Array] | None = None
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
-        """See Feed."""
+        """See Batches."""
         for pair in islice(self._batches, int(stats.steps), None):
             try:
                 x, y = pair
             except (TypeError, ValueError):
                 raise ValueError(f"batch {stats.steps + 1} is a {type(pair).__name__}; accepted: (x, y)") from None
             if rates is not None and stats.steps >= len(rates):
-                raise ValueError(f"there are more batches than their length says: {self.steps}")
+                raise ValueError(f"there are more batches than len() gave: {self.steps}")
             try:
                 accept_whole_numbers(self._net, x)
                 data = self._net._samples(x, y, augment=self._augment)
@@ -145,32 +147,32 @@ class IterableBatches:
             except ValueError as error:
                 raise ValueError(f"batch {stats.steps + 1}: {error}") from None
             yield data.n
-        if rates is not None and stats.steps < len(rates):  # the schedule would never come to its end
-            raise ValueError(f"there were {stats.steps} batches in epoch {epoch + 1}, their length says {self.steps}")
+        if rates is not None and stats.steps < len(rates):  # the schedule would end too early
+            raise ValueError(f"there were {stats.steps} batches in epoch {epoch + 1}, but len() gave {self.steps}")
         if not stats.steps:
-            again = "a generator gives them once: for several epochs, pass a list" if epoch else "there is none"
+            again = "a generator can be used only once: for several epochs, pass a list" if epoch else "there is none"
             raise ValueError(f"no batches in epoch {epoch + 1}; {again}")
 
     def batch(self, stats: Any) -> Array:
-        """See Feed."""
+        """See Batches."""
         assert self._last
         return self._last[0]
 
     def probe(self) -> tuple[Array, Array] | None:
-        """See Feed."""
+        """See Batches."""
         return self._last and (self._last[0][:PROBE_SIZE], self._last[1][:PROBE_SIZE])
 
     def samples_before(self, step: int) -> int | None:
-        """See Feed: a batch may be of any size."""
+        """See Batches; unknown, as batches can have any size."""
         return None
 
     def facts(self) -> dict[str, str]:
-        """See Feed; the batches are not looked at before they come."""
+        """See Batches; the contents are not known in advance."""
         return {"data": "batches", "augmentation": str(self._augment or "none")}
 
 
 def _after(rates: Array | None, stats: Any) -> Array | None:
-    """The learning rates of the steps that are still to be taken."""
+    """The learning rates of the remaining steps."""
     return None if rates is None else rates[stats.steps :]
 
 
@@ -187,9 +189,10 @@ def fingerprint(data: Samples) -> str:
 
 
 def accept_whole_numbers(net: Net, x: Any) -> None:
-    """Whole numbers are taken as they are by a network that is trained on them, and by no other: they could be pixels.
+    """Lets the network accept integers other than uint8 if x, its training data, holds such integers.
 
-    ValueError: they are most likely pixels.
+    Other networks refuse them, as they could be pixels that should be divided by 255. ValueError: x most likely holds
+    pixels.
     """
     values = np.asarray(x)
     whole_numbers = values.dtype.kind in "bi" or (values.dtype.kind == "u" and values.dtype != np.uint8)

@@ -1,4 +1,4 @@
-"""What may look into a training while it runs, and end it: callbacks, and stopping early."""
+"""Callbacks and early stopping."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pynet.training.history import History
 
 @dataclass
 class Run:
-    """A training as it stands: what callbacks are given.
+    """The state of a running training, passed to callbacks.
 
-    net: the network, to look at and to change. epoch: the one that runs, from 1, of `epochs`. step: the mini-batches it
-    has had so far, of `steps`; loss: their mean. history: the epochs that are over. row: the figures of the last one.
+    net: the network, which callbacks may change. epoch: the current one, from 1, of `epochs`. step: mini-batches of
+    this epoch so far, of `steps`; loss: their mean loss. history: the completed epochs. row: metrics of the last one.
     """
 
     net: Net
@@ -33,43 +33,45 @@ class Run:
 
     @property
     def steps(self) -> int | None:
-        """Mini-batches of an epoch; None where that is known at its end alone."""
+        """Mini-batches in an epoch; None: unknown before its end."""
         return self.batches.steps
 
     def stop(self) -> None:
-        """Ends the training: after this call of the core, or, from on_epoch_end, before the next epoch."""
+        """Stops the training after the current call of the core, or, in on_epoch_end, before the next epoch."""
         self.stopped = True
 
 
 class Callback:
-    """Derive from this, or not: any object with some of these methods can be one of fit's callbacks.
+    """The methods of callbacks. Any object with some of them can be a callback; it need not be a subclass.
 
-    `run.stop()` in any of them ends the training. An error that one of them raises ends it, too: it reaches the
-    caller of fit, the network keeps what it has learnt, and the checkpoint, if there is one, is written first.
+    `run.stop()` in any method stops the training. So does an exception: it reaches the caller of fit, the network keeps
+    its current weights, and the checkpoint, if there is one, is written first.
     """
 
     def on_train_begin(self, run: Run) -> None:
-        """Before the first epoch; run.history holds those of a checkpoint that is resumed."""
+        """Before the first epoch; after a resume, run.history holds the epochs of the checkpoint."""
 
     def on_epoch_begin(self, run: Run) -> None:
         """Before each epoch."""
 
     def on_batch_end(self, run: Run) -> None:
-        """After each call of the core: one trains many mini-batches, for a twentieth of a second, or a single one that
-        takes longer. run.step tells how many the epoch has had. With an iterable each batch is a call."""
+        """After each call of the core, which trains mini-batches for about 50 ms, at least one.
+
+        run.step counts the mini-batches of the epoch. With an iterable of batches, each batch is one call.
+        """
 
     def on_epoch_end(self, run: Run) -> None:
-        """After each epoch, validation and all: run.row holds its figures."""
+        """After each epoch and its validation; run.row holds the metrics."""
 
     def on_train_end(self, run: Run) -> None:
-        """At the end, unless an error was it; the best weights are restored by then."""
+        """After the training, with the best weights restored; not after an exception."""
 
 
 EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
 
 
 def check(callbacks: Iterable[Any] | Any) -> list[Any]:
-    """The callbacks, or a single one, as a list. TypeError: one has none of the methods."""
+    """Callbacks, or a single one, as a list. TypeError: one has none of the methods."""
     given = list(callbacks) if isinstance(callbacks, Iterable) and not _has_event_method(callbacks) else [callbacks]
     for callback in given:
         if not _has_event_method(callback):
@@ -82,7 +84,7 @@ def _has_event_method(callback: object) -> bool:
 
 
 def call(callbacks: Iterable[Any], event: str, run: Run) -> None:
-    """Calls this method of those that have it."""
+    """Calls the method `event` of each callback that has it."""
     for callback in callbacks:
         method = getattr(callback, event, None)
         if method:
@@ -91,12 +93,12 @@ def call(callbacks: Iterable[Any], event: str, run: Run) -> None:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stops when `patience` epochs in a row were not better than the best one before, by more than min_delta.
+    """Stops after `patience` epochs in a row without an improvement by more than min_delta (Prechelt 1998).
 
-    monitor: a column of the history. mode: "min" or "max", which way it is better; None: a loss when it is lower,
-    anything else when it is higher, which fit says where neither the name nor mode tells. An epoch whose figure is not
-    finite is never the best. At the end, however it comes, the network gets back the weights of the best epoch
-    (Prechelt 1998), unless restore_best is False.
+    monitor: a column of the history. mode: "min" if lower is better, "max" if higher is; None: lower for names that end
+    in "loss", else higher, with a warning from fit unless the name ends in "accuracy". A value that is not finite is
+    never the best. At the end of any training, the weights of the best epoch are restored, unless restore_best is
+    False.
     """
 
     patience: int = 5
@@ -111,18 +113,20 @@ class EarlyStopping:
         if not 0 <= self.min_delta < float("inf"):
             raise ValueError(f"min_delta is {self.min_delta}; accepted: a finite number, 0 or more")
         if self.mode not in (None, "min", "max"):
-            raise ValueError(f"mode is {self.mode!r:.40}; accepted: 'min', 'max', or None: decided by the name")
+            raise ValueError(f"mode is {self.mode!r:.40}; accepted: 'min', 'max', or None, which depends on the name")
 
     def __str__(self) -> str:
-        return repr(self) if self.mode else repr(self).replace(", mode=None", "")  # as in checkpoints of before
+        return (
+            repr(self) if self.mode else repr(self).replace(", mode=None", "")
+        )  # the same text as in older checkpoints
 
     @property
     def guessed(self) -> bool:
-        """Does neither mode nor the name tell which way the figure is better?"""
+        """Whether neither mode nor the name tells if lower or higher is better."""
         return self.mode is None and not self.monitor.endswith(("loss", "accuracy"))
 
     def best(self, values: Sequence[float]) -> int:
-        """The index of the best epoch; -1 of none."""
+        """The index of the best epoch; -1 if there is none."""
         lower_is_better = self.mode == "min" or (self.mode is None and self.monitor.endswith("loss"))
         sign = 1 if lower_is_better else -1
         best = -1
@@ -132,5 +136,5 @@ class EarlyStopping:
         return best
 
     def is_over(self, values: Sequence[float]) -> bool:
-        """Has it been long enough since the best epoch?"""
+        """Whether the best epoch was `patience` epochs ago."""
         return len(values) - 1 - self.best(values) >= self.patience

@@ -1,4 +1,4 @@
-"""Checkpoints: a training saved while it runs, so that it can go on from there as if nothing had happened."""
+"""Checkpoints: the complete state of a training, from which it can be resumed with the same results."""
 
 from __future__ import annotations
 
@@ -26,28 +26,31 @@ from pynet.training.batches import Batches
 from pynet.training.progress import Progress
 
 VERSION = 1
-MAX_COUNT = 1 << 53  # of what is counted: as far as the core counts the steps of an optimizer
+MAX_COUNT = 1 << 53  # of samples and steps; the core limits the steps of an optimizer to this
 
 
 def _warn(error: OSError) -> None:
     warnings.warn(
-        f"{printable(str(error))}; the training goes on, the last checkpoint is as it was", RuntimeWarning, stacklevel=2
+        f"{printable(str(error))}; the training continues, the last checkpoint is unchanged",
+        RuntimeWarning,
+        stacklevel=2,
     )
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often fit saves a training, and whether it goes on from what is there.
+    """Where and how often fit saves a training, and whether it resumes from that file.
 
-    The file is a model file that holds besides, in full, what the rest of the training depends on; it is written whole
-    or not at all. every: epochs, as a number, or seconds, as in "30s". It is also written before the first epoch, at
-    the end, and when an error or Ctrl-C ends the training.
+    The file is a model file that also holds the complete state of the training; it is written whole or not at all.
+    every: a number of epochs, or seconds as in "30s". It is also written before the first epoch, at the end, and when
+    an exception or Ctrl-C ends the training.
 
-    resume: go on from the file. The network, the data and all options must be those it was made with, as far as they
-    change a number; epochs may be more, unless there is a schedule. The weights then end up the same to the last bit.
-    Without resume, what lies at path is replaced only if it is the checkpoint of a training that came to its end.
+    resume: continue from the file. Network, data and options must be the same, as far as they change the results;
+    epochs may be increased, unless there is a schedule. The final weights are the same, bit for bit, as without
+    interruption. Without resume, an existing file is replaced only if it is the checkpoint of a finished training.
 
-    on_error: told when it cannot be written, because the disk is full, say; the training goes on.
+    on_error: called with the OSError if a checkpoint cannot be written, for example on a full disk; the training
+    continues.
     """
 
     path: str | os.PathLike[str]
@@ -68,23 +71,23 @@ class Checkpoint:
         object.__setattr__(self, "seconds", seconds)
 
     def check(self) -> None:
-        """ValueError, OSError: what lies at path is nothing to go on from or to be replaced, or cannot be written."""
+        """ValueError, OSError: the file at path cannot be resumed from, replaced or written."""
         check_writable(self.path)
         if self.resume or Path(self.path).exists():
             state, _ = read(self.path)
             if not self.resume and not state.finished:
                 raise ValueError(
-                    f"{os.fspath(self.path)} holds a training that has come to epoch {len(state.rows) + 1}; "
+                    f"{os.fspath(self.path)} holds an unfinished training, in epoch {len(state.rows) + 1}; "
                     "resume it, or remove the file"
                 )
 
 
 @dataclass
 class State:
-    """A training as it stands between two calls of the core: what its rest depends on, besides the network.
+    """The state of a training between two calls of the core, without the network.
 
-    facts: what must be the same to go on, in words; rows: the history. stats: loss, correct, samples and steps of the
-    epoch that has begun. best: the weights that early stopping may restore.
+    facts: options and data that must be the same on resume, as text; rows: the history. stats: loss, correct, samples
+    and steps of the current epoch. best: the weights that early stopping may restore.
     """
 
     facts: dict[str, str]
@@ -97,21 +100,19 @@ class State:
     finished: bool = False
 
     def check_suits(self, facts: Mapping[str, str], path: str) -> None:
-        """ValueError, which names it, if something is not as it was."""
+        """ValueError if an option or the data differ from those of the checkpoint."""
         for name in self.facts | dict(facts):
             was, now = self.facts.get(name, "none"), facts.get(name, "none")
             if was != now:
                 shown = (
-                    f": {printable(was)} then, {printable(now)} now"
-                    if len(was + now) < 400 and "data" not in name
-                    else ""
+                    f": {printable(was)}, now {printable(now)}" if len(was + now) < 400 and "data" not in name else ""
                 )
-                raise ValueError(f"{path} is the checkpoint of another training, with another {name}{shown}")
+                raise ValueError(f"{path} is the checkpoint of a training with another {name}{shown}")
 
     def check_agrees(self, net: Net, tensors: Mapping[str, Array], batches: Batches, columns: Sequence[str]) -> None:
-        """_WrongError: it cannot come from a training of this network on this feed with these columns of figures.
+        """_WrongError: the state does not match this network, its batches, and the columns of its history.
 
-        tensors: the file's network.
+        tensors: the parameters in the file.
         """
         for name, expected in net.tensors.items():
             found = tensors[name].shape if name in tensors else "missing"
@@ -132,7 +133,7 @@ class State:
 
 
 class CheckpointWriter:
-    """Writes a training to its checkpoint as it goes."""
+    """Writes the checkpoints of a training."""
 
     def __init__(
         self, checkpoint: Checkpoint, net: Net, facts: dict[str, str], batches: Batches, columns: Sequence[str]
@@ -142,7 +143,7 @@ class CheckpointWriter:
         self._written = time.monotonic()
 
     def begin(self, epochs: int) -> Progress:
-        """Takes up the training that the file holds, or writes the first: what cannot be written fails here."""
+        """Resumes from the file, or writes a first checkpoint, so that write errors come before the training."""
         checkpoint = self._checkpoint
         checkpoint.check()
         if not checkpoint.resume:
@@ -155,24 +156,26 @@ class CheckpointWriter:
         with _naming(path):
             state.check_agrees(self._net, tensors, self._batches, self._columns)
         if len(state.rows) > epochs:
-            raise ValueError(f"{path} has come to the end of epoch {len(state.rows)}, of {epochs} wanted")
+            raise ValueError(
+                f"{path} has completed {len(state.rows)} epochs; accepted: epochs from {len(state.rows)}, not {epochs}"
+            )
         self._net._restore(tensors, state.optimizer, state.updates)
         return Progress(state.rows, len(state.rows), new_stats(**state.stats), state.seconds, state.best)
 
     def after_epoch(self, progress: Progress) -> None:
-        """Writes if that many epochs are over."""
+        """Writes a checkpoint if one is due by the number of epochs."""
         every = self._checkpoint.epochs
         if every and len(progress.rows) % every == 0:
             self.write(progress)
 
     def after_call(self, progress: Progress) -> None:
-        """Writes if that many seconds are over."""
+        """Writes a checkpoint if one is due by time."""
         every = self._checkpoint.seconds
         if every and time.monotonic() - self._written >= every:
             self.write(progress)
 
     def write(self, progress: Progress, finished: bool = False) -> None:
-        """Writes now; the training goes on if that cannot be done."""
+        """Writes a checkpoint; a write error is passed to on_error."""
         try:
             write(self._checkpoint.path, self._net, self._state(progress, finished))
         except OSError as error:
@@ -198,7 +201,7 @@ class CheckpointWriter:
 
 
 def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
-    """Writes the network and the state of its training, whole or not at all; OSError if that cannot be done."""
+    """Writes the network and the state of its training, whole or not at all. OSError."""
     tensors = {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     training = finite(
@@ -218,7 +221,7 @@ def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
-    """The state that write wrote, and the tensors of its network. OSError, ValueError: it is damaged, or none."""
+    """The state that write wrote, and the parameters. OSError, ValueError: damaged, or not a checkpoint."""
     net, note, tensors = Net._load_checkpoint(path)
     path = os.fspath(path)
     with _naming(path):
@@ -227,13 +230,13 @@ def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
         if isinstance(training, dict) and training.get("version", VERSION) != VERSION:
             raise ValueError(f"{path} is a checkpoint of another version of pynet")
         if content["sha256"] != _digest(net, training, tensors):
-            raise _WrongError("its SHA-256 is another")
+            raise _WrongError("its SHA-256 does not match its content")
         state = _state(net, training, tensors)
     return state, {name: tensor.copy() for name, tensor in net.tensors.items()}
 
 
 def _digest(net: Net, training: Any, tensors: Mapping[str, Array]) -> str:
-    """SHA-256 of all that the rest of a training depends on."""
+    """SHA-256 of everything in a checkpoint."""
     import hashlib
 
     digest = hashlib.sha256(json.dumps([net.spec, net.seed, net.updates, training], sort_keys=True).encode())
@@ -243,16 +246,16 @@ def _digest(net: Net, training: Any, tensors: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-# ---- what the file says, checked: anybody can make one whose SHA-256 is right ----------------------------------------
+# ---- checks of the content: a manipulated file can have a matching SHA-256 ------------------------------------------
 
 
 class _WrongError(ValueError):
-    """A field of a checkpoint is not what it can be; the message names it, and what is accepted."""
+    """A field of a checkpoint has an invalid value; the message names it, and what is accepted."""
 
 
 @contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Puts the name of the file before what is wrong with it."""
+    """Adds the file name to the message of _WrongError."""
     try:
         yield
     except (_WrongError, RecursionError) as error:
@@ -272,10 +275,10 @@ def _require(valid: bool, name: str, value: object, accepted: str) -> None:
 
 
 def _object(name: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
-    """value, if it is an object of these fields, no more and no less."""
+    """value, which must be an object with exactly these fields."""
     accepted = f"an object of {', '.join(fields)}"
     _require(isinstance(value, dict), name, value, accepted)
-    _require(value.keys() == set(fields), f"the list of the fields of {name}", sorted(value), accepted)
+    _require(value.keys() == set(fields), f"the field names of {name}", sorted(value), accepted)
     return dict(value)
 
 
@@ -294,7 +297,7 @@ def _number(name: str, value: Any, smallest: float = -math.inf, largest: float =
 
 
 def _state(net: Net, training: Any, tensors: Mapping[str, Array]) -> State:
-    """The fields that write wrote, each of its type, in its range and in agreement with the others."""
+    """The state from the JSON of a checkpoint, with all types, ranges and relations checked."""
     fields = ("version", "facts", "rows", "stats", "seconds", "optimizer", "steps", "finished")
     training = _object("training", training, fields)
     _require(type(training["version"]) is int, "version", training["version"], str(VERSION))
@@ -320,7 +323,7 @@ def _facts(net: Net, value: Any) -> dict[str, str]:
             value.get(name, expected) == expected,
             f"facts.{name}",
             value.get(name),
-            f"{expected}, that of the file itself",
+            f"{expected}, as in the file's network",
         )
     return dict(value)
 
@@ -338,7 +341,7 @@ def _rows(value: Any) -> list[dict[str, float]]:
 
 
 def _figure(path: str, name: str, value: Any) -> float:
-    """A number of the history; a metric of the user's may be NaN or infinite: files have null for it."""
+    """A number of the history; a validation metric may be null in files, for NaN or infinity."""
     if name.startswith("val_") and name.isidentifier():
         value = math.nan if value is None else value
         return value if isinstance(value, float) else _number(path, value)
@@ -349,7 +352,7 @@ def _figure(path: str, name: str, value: Any) -> float:
 def _stats(value: Any) -> dict[str, float]:
     stats = _object("stats", value, ("loss", "correct", "samples", "steps"))
     samples = _count("stats.samples", stats["samples"])
-    no_samples = "0, as there were no samples"
+    no_samples = "0, as there are no samples"
     loss = _number("stats.loss", stats["loss"])
     _require(bool(samples or not loss), "stats.loss", loss, no_samples)
     correct, steps = _count("stats.correct", stats["correct"], samples), _count("stats.steps", stats["steps"])
@@ -357,10 +360,10 @@ def _stats(value: Any) -> dict[str, float]:
 
 
 def _tensors(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Those of a prefix, without it; all that is stored must be finite, and of one of the two."""
+    """The tensors with this prefix, without it. All additional tensors must be finite and have a known prefix."""
     for name, tensor in tensors.items():
         _require(name.startswith(("optimizer.", "best.")), "a tensor's name", name, "optimizer.NAME and best.NAME")
-        _require(bool(np.isfinite(tensor).all()), f"tensor {name}", "not finite throughout", "finite numbers")
+        _require(bool(np.isfinite(tensor).all()), f"tensor {name}", "not finite everywhere", "finite numbers")
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -368,17 +371,19 @@ def _optimizer(net: Net, kind: Any, steps: Any, tensors: dict[str, Array]) -> Op
     _require(isinstance(kind, str) and kind in OPTIMIZERS, "optimizer", kind, ", ".join(OPTIMIZERS))
     state = OptimizerState(kind, _count("steps", steps), tensors)
     for name, tensor in tensors.items():
-        valid = not name.endswith(".square") or bool((tensor >= 0).all())  # a mean of squares, whose root is taken
+        valid = not name.endswith(".square") or bool(
+            (tensor >= 0).all()
+        )  # a mean of squares; Adam takes its square root
         _require(valid, f"tensor optimizer.{name}", "negative in places", "0 or more")
     try:
-        net.optimizer_state = state  # the network is the file's: it says whether they fit
+        net.optimizer_state = state  # the setter checks the shapes
     except ValueError as error:
         raise _WrongError(f"its optimizer: {error!s:.300}") from None
     return state
 
 
 def _best(net: Net, tensors: dict[str, Array]) -> dict[str, Array]:
-    """None, or a tensor for each of the network's."""
+    """Best weights: none at all, or a tensor for each of the network's."""
     expected = net.tensors if tensors else {}
     for name in tensors.keys() | expected.keys():
         found = tensors[name].shape if name in tensors else "missing"

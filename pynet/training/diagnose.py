@@ -1,4 +1,4 @@
-"""What goes wrong in a training, in words: where it comes from, and what to try."""
+"""Detects common problems of a training, and names their layer and a remedy."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from pynet.model.views import LayerView
 from pynet.text import percent
 from pynet.training.callbacks import Run
 
-# Where to draw the line, tried on dense networks of 1 to 10 layers, healthy and sick, on digits. The norms of the
-# gradients of two layers differed by a factor of up to 6 where the network learnt, of 80 and more where deep sigmoids
-# did not; gradients reached half of the weights in healthy networks, nine times the weights in exploding ones.
-VANISHING = 0.02  # of the largest norm of a layer's gradient
-EXPLODING = 3.0  # times the weights
-DEAD = 0.5  # of a layer's units
-MIN_SAMPLES = 32  # samples to judge by
-UNSCALED = 5.0  # root mean square of inputs; scaled ones have about 1
-RISING_EPOCHS = 5  # epochs in a row with a validation loss far above the lowest: large steps make it jump
-NOISE = 0.02  # of what the validation loss has fallen
-LEARNING_FALL = 0.01  # of itself: a loss that falls by this in an epoch is no longer that of guessing
+# Thresholds, chosen by experiments with dense networks of 1 to 10 layers on digits. Gradient norms of two layers
+# differed by a factor of up to 6 in networks that learnt, and of 80 or more in deep sigmoid networks that did not.
+# Gradients were at most half as large as the weights in healthy networks, and nine times as large where they exploded.
+VANISHING = 0.02  # gradient norm relative to that of the layer with the largest one
+EXPLODING = 3.0  # root mean square of a gradient relative to that of the weights
+DEAD = 0.5  # fraction of a layer's units
+MIN_SAMPLES = 32  # no diagnosis with fewer
+UNSCALED = 5.0  # root mean square of the inputs; scaled inputs have about 1
+RISING_EPOCHS = 5  # in a row with a validation loss far above the lowest; single ones may be noise
+NOISE = 0.02  # fraction of the fall of the validation loss that counts as noise
+LEARNING_FALL = 0.01  # relative fall of the loss in an epoch that shows learning
 
 
 class GradientStats(NamedTuple):
-    """The gradient of one tensor of parameters: norm (root of the sum of squares), root mean square, largest magnitude,
-    share of zeros, and the root mean square relative to that of the parameters (inf if they are all zero)."""
+    """The gradient of a parameter tensor: L2 norm, root mean square, largest magnitude, fraction of zeros.
+
+    relative: root mean square relative to that of the parameters; inf if these are all zero.
+    """
 
     norm: float
     rms: float
@@ -42,7 +44,7 @@ class GradientStats(NamedTuple):
 def gradient_stats(
     net: Net, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None
 ) -> dict[str, GradientStats]:
-    """For each tensor of parameters, {"0.W": GradientStats(...), ...}: of the last backward, or of these samples."""
+    """{"0.W": GradientStats(...), ...} for all parameters, from the last backward or for these samples."""
     if x is not None and y is not None:
         net.forward(x)
         net.loss(y)
@@ -61,11 +63,11 @@ def _rms(a: npt.NDArray[np.float32]) -> float:
 
 
 class Diagnosis:
-    """A callback that says what goes wrong, each thing at most once.
+    """A callback that warns of problems in a training, of each kind once.
 
-    That is: dead ReLUs, gradients that vanish or explode, a loss or an accuracy that is still that of guessing, and
-    over-fitting. It looks at up to 256 of the training samples after each epoch and changes nothing. say gets each
-    warning; the usual one is warnings.warn.
+    It detects dead ReLUs, vanishing and exploding gradients, loss or accuracy at chance level, and overfitting. After
+    each epoch it runs up to 256 training samples and does not change the training. warn: called with each message; the
+    default is warnings.warn.
     """
 
     def __init__(self, warn: Callable[[str], object] | None = None) -> None:
@@ -73,7 +75,7 @@ class Diagnosis:
         self._reported: set[str] = set()
 
     def on_epoch_end(self, run: Run) -> None:
-        """Says what is new."""
+        """Warns of new findings."""
         for kind, message in findings(run):
             if kind not in self._reported:
                 self._reported.add(kind)
@@ -81,11 +83,11 @@ class Diagnosis:
 
 
 def findings(run: Run) -> Iterator[tuple[str, str]]:
-    """All that is wrong after an epoch, as (kind, message)."""
+    """All problems after an epoch, as (kind, message)."""
     probe = run.batches.probe()
     if probe is not None and len(probe[0]) >= MIN_SAMPLES:
         yield from _with_scaling_first(_not_learning(run, *probe), scaling_advice(probe[0]))
-    yield from _over_fitting(run)
+    yield from _overfitting(run)
 
 
 def _not_learning(run: Run, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
@@ -95,7 +97,7 @@ def _not_learning(run: Run, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterato
 
 
 def _with_scaling_first(found: Iterator[tuple[str, str]], advice: str) -> Iterator[tuple[str, str]]:
-    """Where the inputs are not scaled, that comes first, and all else is likely to come from it."""
+    """If the inputs are not scaled, names that as the likely cause, and only the first finding."""
     for kind, message in found:
         if advice:
             yield "unscaled", f"{advice}; {message}"
@@ -104,12 +106,12 @@ def _with_scaling_first(found: Iterator[tuple[str, str]], advice: str) -> Iterat
 
 
 def scaling_advice(x: npt.NDArray[Any]) -> str:
-    """What to say first of inputs (n, ...) that are far from 0..1 and from deviation 1; "" of others, and of bytes."""
+    """Advice for inputs (n, ...) that are far from 0..1 and from standard deviation 1; "" for others and bytes."""
     if x.dtype == np.uint8 or not x.size or not np.isfinite(x).all():
         return ""
     if _rms(x) < UNSCALED:
         return ""
-    return f"the inputs run from {x.min():g} to {x.max():g}: scale them first, to 0..1 or to mean 0 and deviation 1"
+    return f"the inputs run from {x.min():g} to {x.max():g}: scale them first, to 0..1 or to mean 0 and variance 1"
 
 
 def _dead_relus(net: Net, x: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
@@ -121,8 +123,8 @@ def _dead_relus(net: Net, x: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
             if silent > DEAD * units:
                 yield (
                     "dead",
-                    f"layer {layer.path}, relu: {silent} of {units} units put out 0 for each of {len(x)} samples "
-                    "and learn no more; try a smaller learning rate, or leaky_relu",
+                    f"layer {layer.path}, relu: {silent} of {units} units output 0 for each of {len(x)} samples "
+                    "and no longer learn (dead ReLUs); try a smaller learning rate, or leaky_relu",
                 )
                 return
 
@@ -130,7 +132,7 @@ def _dead_relus(net: Net, x: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
 def _gradients(net: Net, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
     try:
         stats = gradient_stats(net, x, y)
-    except FloatingPointError:  # the training itself will notice
+    except FloatingPointError:  # the training raises it too
         return
     weights = {name: s for name, s in stats.items() if net.tensors[name].ndim > 1 and math.isfinite(s.relative)}
     if not weights:
@@ -155,51 +157,54 @@ def _gradients(net: Net, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[t
 
 
 def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
-    """After two epochs the network should do better than one that has learnt nothing but how many classes there are."""
+    """After two epochs, loss and accuracy should be better than those of guessing."""
     classes = math.prod(run.net.out_shape)
     labels = y if y.ndim == 1 else y.reshape(len(y), -1).argmax(axis=1)
     if len(run.history.loss) < 2 or classes < 2 or labels.dtype.kind not in "iu":
         return
     loss, log = run.history.loss, math.log(classes)
-    if loss[-1] < (1 - LEARNING_FALL) * loss[-2]:  # it has begun to learn: a warm-up may take some epochs
+    if loss[-1] < (1 - LEARNING_FALL) * loss[-2]:  # it has started to learn: a warm-up may take some epochs
         return
     advice = "try another learning rate (--find-lr), check that each label belongs to its sample"
     share = np.bincount(labels.astype(np.int64)).max() / len(labels)
     if run.net.loss_name == "cross_entropy" and abs(loss[-1] - log) < 0.02 * log:
-        yield "guessing", f"the loss is {loss[-1]:.4f}, log({classes}), as if the network guessed; {advice}"
+        yield "guessing", f"the loss is {loss[-1]:.4f}, log({classes}), that of guessing; {advice}"
     elif run.row["accuracy"] < 1.2 * share and share < 0.8:
         right, largest = percent(run.row["accuracy"]), percent(float(share))
-        yield "guessing", f"the training accuracy is {right}, and the largest class has {largest}: it guesses; {advice}"
+        yield (
+            "guessing",
+            f"the training accuracy is {right}, the largest class has {largest} of the samples: chance level; {advice}",
+        )
 
 
-def _over_fitting(run: Run) -> Iterator[tuple[str, str]]:
+def _overfitting(run: Run) -> Iterator[tuple[str, str]]:
     losses, train_losses = run.history.val_loss, run.history.loss
     best = min(range(len(losses)), key=losses.__getitem__, default=0)
     least = max(1.2 * losses[best], losses[best] + NOISE * (losses[0] - losses[best])) if losses else 0.0
     rises = len(losses) - best > RISING_EPOCHS and min(losses[-RISING_EPOCHS:]) > least
     if rises and train_losses[-1] < min(
         0.9 * train_losses[best], losses[-1]
-    ):  # with dropout or augmentation, training is the harder part
+    ):  # with dropout or augmentation, the training loss is often the higher one
         yield (
-            "over-fitting",
+            "overfitting",
             f"the validation loss was lowest, {losses[best]:.4f}, after epoch {best + 1} and is {losses[-1]:.4f} now, "
-            f"while the training loss fell from {train_losses[best]:.4f} to {train_losses[-1]:.4f}: it over-fits; "
+            f"while the training loss fell from {train_losses[best]:.4f} to {train_losses[-1]:.4f}: overfitting; "
             "try --patience 3, dropout, weight decay, a smaller network, more data",
         )
 
 
 def source_of_nonfinite(net: Net, x: npt.ArrayLike) -> str:
-    """Where a loss that is not finite comes from, for these inputs (n, ...): ": layer 2, dense(64), puts out inf"."""
+    """Which layer first gives a number that is not finite, for inputs (n, ...): ": layer 2, dense(64), outputs inf"."""
     net.forward(x)
     found = [layer for layer in net.layers if not np.isfinite(layer.output).all()]
     if not found:
-        return ": the outputs are finite, the loss of them is not"
+        return ": the outputs are finite, but their loss is not"
     first = min(found, key=_order)
     output = first.output
     value = "nan" if np.isnan(output).any() else "inf"
-    return f": layer {first.path}, {first.text}, puts out {value}"
+    return f": layer {first.path}, {first.text}, outputs {value}"
 
 
 def _order(layer: LayerView) -> list[float]:
-    """Sorts layers as they are computed: a residual comes after those in it."""
+    """The sort key for the order of computation: a residual comes after the layers inside it."""
     return [*(float(part) if part.isdigit() else 1e9 for part in layer.path.split(".")), 1e9 + 1]

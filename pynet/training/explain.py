@@ -1,4 +1,4 @@
-"""One step of learning on one sample, with all its numbers, told as one would work it out by hand: pynet.explain."""
+"""pynet.explain: one training step on one sample, with all its numbers, as in a calculation by hand."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pynet.optim import SGD, Optimizer
 from pynet.text import drawn, percent, picture_shape, printable
 from pynet.training.arguments import optimizer_for
 
-MAX_OUTPUTS = 12  # of more classes, only the likeliest and the right one are listed
-LARGEST = 3  # weight changes that are shown of each tensor
+MAX_OUTPUTS = 12  # with more classes, only the likeliest and the correct one are listed
+LARGEST = 3  # weight changes that are shown for each tensor
 
 FORMULAS = {
     "dense": "y = x W + b",
@@ -30,19 +30,19 @@ FORMULAS = {
     "softmax": "p = exp(x) / sum of exp(x)",
     "maxpool": "the largest of each patch",
     "avgpool": "the mean of each patch",
-    "gelu": "y = x times the normal distribution up to x",
-    "batchnorm": "each unit to mean 0, deviation 1 over the batch",
-    "layernorm": "each sample to mean 0, deviation 1",
-    "dropout": "some at random to 0",
-    "globalavgpool": "the mean of each map",
-    "flatten": "the same numbers in one row",
-    "residual": "y = x + what is inside",
+    "gelu": "y = x P(x), P the normal distribution function",
+    "batchnorm": "each unit to mean 0, variance 1 over the batch",
+    "layernorm": "each sample to mean 0, variance 1",
+    "dropout": "some set to 0 at random",
+    "globalavgpool": "the mean of each channel",
+    "flatten": "the same numbers as one row",
+    "residual": "y = x + f(x), f the layers inside",
 }
 
 
 @dataclass(frozen=True)
 class LayerStep:
-    """What a layer put out for the sample: its number and text, and its output (*out_shape)."""
+    """A layer's number, text and kind, and its output for the sample (*out_shape)."""
 
     path: str
     text: str
@@ -52,11 +52,11 @@ class LayerStep:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The numbers of one step. print() tells them as a story.
+    """The numbers of one training step; print() shows them with the formulas.
 
-    x (*in_shape) is what the first layer sees; y the label, or the targets (outputs). logits are what the closing
-    softmax takes in, output what the network says, error = output - y the gradient at the logits, or, for squared
-    error, at the output. gradients and changes are by name of parameter, changes as the optimizer made them.
+    x (*in_shape): the input, scaled; y (outputs): the target, one-hot for a label. logits: the input of the final
+    softmax; output: that of the network; error = output - y: the gradient with respect to the logits, or, for squared
+    error, to the output. gradients, changes: by name of the parameter; changes are those of the optimizer's step.
     """
 
     spec: str
@@ -81,7 +81,7 @@ class Explanation:
         return "\n".join([*self._forward(), "", *self._loss(), "", *self._backward(), "", *self._update()])
 
     def _forward(self) -> list[str]:
-        lines = ["1. forward: what does the network say?", ""]
+        lines = ["1. forward: compute the prediction", ""]
         size = "x".join(map(str, self.x.shape))
         lines += [*self._picture(), f"   {'input':<22} {size:>12}  {_range(self.x)}"]
         for step in self.layers:
@@ -92,13 +92,12 @@ class Explanation:
             lines += ["", *self._softmax()]
         predicted, label = int(self.output.argmax()), int(self.y.argmax())
         if self.y.size > 1:
-            result = "right" if predicted == label else f"wrong, it is {self._name(label)}"
-            lines += ["", f"   It says {self._name(predicted)}: {result}."]
+            result = "correct" if predicted == label else f"wrong, the label is {self._name(label)}"
+            lines += ["", f"   Predicted class {self._name(predicted)}: {result}."]
         return lines
 
     def _picture(self) -> list[str]:
-        """The sample drawn in characters, if it is a picture of bytes."""
-
+        """The sample as text art, if it is a picture with values in 0..1."""
         shape = picture_shape(self.x.shape)
         if shape is None or self.x.min() < 0 or self.x.max() > 1:
             return []
@@ -118,44 +117,47 @@ class Explanation:
         return lines
 
     def _loss(self) -> list[str]:
-        lines = ["2. loss: how wrong is that, in one number?", ""]
+        lines = ["2. loss: measure the error of the prediction", ""]
         if self.loss_name == "cross_entropy":
             label = int(self.y.argmax())
             lines.append(f"   -log p[{self._name(label)}] = -log {self.output[label]:.4g} = {self.loss:.4f}")
             uniform_loss = np.log(self.y.size)
             lines.append(
-                f"   (who knows nothing says 1/{self.y.size} to all: -log 1/{self.y.size} = {uniform_loss:.4f})"
+                f"   (equal probabilities, 1/{self.y.size}, would give -log 1/{self.y.size} = {uniform_loss:.4f})"
             )
         else:
             lines.append(f"   half the sum of (p - y)^2 = {self.loss:.4f}")
         return lines
 
     def _backward(self) -> list[str]:
-        lines = ["3. backward: which way would each number make it worse?", ""]
+        lines = ["3. backward: compute the gradient of the loss", ""]
         at = "the logits" if self.loss_name == "cross_entropy" else "the output"
         lines.append(f"   the gradient at {at} is p - y:")
         lines.append(f"   {'class':>14} {'p':>10} {'y':>10} {'p - y':>10}")
         for i in self._shown():
             lines.append(f"   {self._name(i):>14} {self.output[i]:>10.4f} {self.y[i]:>10.4g} {self.error[i]:>+10.4f}")
-        lines += ["", "   from there the chain rule goes down, layer by layer:"]
+        lines += ["", "   backpropagation applies the chain rule, layer by layer, to the parameters:"]
         for name, gradient in reversed(self.gradients.items()):
             shape = "x".join(map(str, gradient.shape))
             size = float(np.sqrt((gradient.astype(np.float64) ** 2).sum()))
             zeros = percent(float((gradient == 0).mean()))
-            lines.append(f"   d{name:<10} {shape:>12}  length {size:<10.4g} {zeros:>9} are zero")
+            lines.append(f"   d{name:<10} {shape:>12}  norm {size:<10.4g} {zeros:>9} are zero")
         return lines
 
     def _update(self) -> list[str]:
         name, rate = type(self.optimizer).__name__, f"{self.learning_rate:.3g}"
         rule = f"w = w - {rate} dw" if self.optimizer in (SGD(), SGD(self.optimizer.learning_rate)) else name
-        lines = [f"4. update: a small step the other way, {rule}", "", "   the largest changes:"]
+        lines = [f"4. update: a small step against the gradient, {rule}", "", "   the largest changes:"]
         for name, change in self.changes.items():
             for place in _largest(change):
                 before, after = self.parameters[name][place], self.parameters[name][place] + change[place]
                 where = f"{name}[{','.join(map(str, place))}]"
                 gradient = self.gradients[name][place]
                 lines.append(f"   {where:<16} {before:>+10.5f} -> {after:>+10.5f}  (dw {gradient:+.5f})")
-        lines += ["", f"   The same sample again: the loss would be {self.loss_after:.4f} instead of {self.loss:.4f}."]
+        lines += [
+            "",
+            f"   After the step, the loss of this sample is {self.loss_after:.4f} instead of {self.loss:.4f}.",
+        ]
         return lines
 
     def _name(self, i: int) -> str:
@@ -169,10 +171,10 @@ class Explanation:
 
 
 def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer | str | None = None) -> Explanation:
-    """What one step of learning from one sample does; the network stays as it is.
+    """Shows one training step on one sample; works on a copy of the network.
 
     x: one sample, (*in_shape) or (1, ...). y: its label, or its targets (outputs). optimizer: None is SGD(0.1).
-    ValueError: they do not fit, or are more than one sample; batchnorm cannot learn from one alone.
+    ValueError: they do not fit, or are more than one sample, or the network has batchnorm, which needs several.
 
     >>> print(pynet.explain(net, digits.x_train[0], digits.y_train[0]))
     """
@@ -215,7 +217,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
 
 
 def _targets(target: Array, outputs: int) -> Array:
-    """y as a row of numbers: a label becomes one-hot."""
+    """The target as a row of numbers; a label becomes one-hot."""
     if target.ndim == 2 or outputs == 1:
         return target.astype(np.float32).ravel()
     row = np.zeros(outputs, np.float32)
@@ -224,7 +226,7 @@ def _targets(target: Array, outputs: int) -> Array:
 
 
 def _logits(views: list[LayerView], steps: list[LayerStep]) -> Array:
-    """What the last layer takes in, of those that are within no other; the output itself if there is only one."""
+    """The input of the last layer, nested ones aside; the output if there is only one layer."""
     top = [step.output for view, step in zip(views, steps, strict=True) if "." not in view.path]
     return np.asarray(top[-2] if len(top) > 1 else top[-1]).ravel()
 
@@ -236,7 +238,7 @@ def _range(values: Array) -> str:
 
 
 def _largest(change: Array) -> Iterable[tuple[int, ...]]:
-    """The places of the largest numbers, largest first, without those that are zero."""
+    """The indices of the largest changes, largest first, without zeros."""
     order = np.argsort(-abs(change), axis=None, kind="stable")[:LARGEST]
     places = [tuple(int(i) for i in np.unravel_index(flat, change.shape)) for flat in order]
     return [place for place in places if change[place] != 0]

@@ -1,4 +1,4 @@
-"""The training loop: epochs of mini-batches, what is measured after each, and what ends it."""
+"""The training loop: epochs of mini-batches, validation, early stopping, checkpoints, callbacks."""
 
 from __future__ import annotations
 
@@ -65,28 +65,26 @@ def fit(
 ) -> History:
     """Trains for whole epochs of shuffled mini-batches and returns the History.
 
-    x, y: all samples, arrays or lists; or x alone, anything that gives the batches (x, y) of an epoch each time it is
-    iterated: each is a step then, in that order, whatever batch_size says. Whole numbers in x are taken as they are,
-    but for uint8, which means x/255. optimizer: "adam" is Adam(), None SGD(). schedule: of the learning rate, over
-    these epochs, or its text, "cosine"; see pynet.schedules. seed: of the order of the samples; None is the network's
-    own.
+    x, y: all samples, arrays or lists; or only x, an iterable that yields the batches (x, y) of an epoch each time it
+    is iterated: then each batch is a step, and batch_size is ignored. uint8 means x/255; other numbers are used
+    unchanged. optimizer: "adam" is Adam(), None is SGD(). schedule: of the learning rate over these epochs, or its
+    text, "cosine"; see pynet.schedules. seed: for the order of the samples; None is that of the network.
 
-    validation: (x, y) whose loss and accuracy are measured after each epoch; or the fraction of the samples to set
-    aside for it, evenly from each class, also called validation_split. metrics: {"f1": f} adds val_f1 to the history,
-    the number that f(y, p) gives for the targets of the validation data and the network's outputs (n, *out_shape); [f]
-    goes by the function's name; the history's own loss and accuracy keep theirs. early_stopping: see
-    pynet.EarlyStopping. checkpoint: a file to save the training in, and to go on from; see pynet.Checkpoint. callbacks:
-    one or more; see pynet.Callback.
+    validation: (x, y), whose loss and accuracy are measured after each epoch; or the fraction of the samples to split
+    off for it, from each class, also called validation_split. metrics: {"f1": f} adds f(y, p) to the history as val_f1,
+    with the validation targets y and the network's outputs p (n, *out_shape); [f] uses the function's name.
+    early_stopping: see pynet.EarlyStopping. checkpoint: a file to save the training in, and to resume from; see
+    pynet.Checkpoint. callbacks: one or more; see pynet.Callback.
 
-    verbose: 1 prints a line for each epoch and, on a terminal, shows a bar; 0 does not; "auto" does where somebody
-    looks on, in a terminal or a notebook. progress is another name for it.
+    verbose: 1 prints a line for each epoch and, on a terminal, a progress bar; 0 does not; "auto" does in a terminal or
+    a notebook. progress is another name for it.
 
-    sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for each of them or
-    {class: weight}; the mean is still over all samples. augment: how training changes the pictures x in each step,
-    never those of the validation; see pynet.Augment.
+    sample_weight (n,): a factor for each sample's loss; class_weight: a factor for each class, a sequence or
+    {class: weight}. The mean loss still divides by the number of samples. augment: transforms the training pictures at
+    random in each step, but not those of the validation; see pynet.Augment.
 
-    FloatingPointError if a loss is not finite, naming epoch, batch and layer; that batch's step is not taken. Ctrl-C
-    raises KeyboardInterrupt within a tenth of a second, and what was learnt so far stays in the network.
+    FloatingPointError: a loss is not finite; the message names epoch, batch and layer, and the network is not updated
+    by that batch. Ctrl-C raises KeyboardInterrupt within a tenth of a second; the network keeps its current weights.
     """
     epochs, batch_size = whole(epochs, "epochs", 0), whole(batch_size, "batch_size", 1)
     seed = net.seed if seed is None else checked_seed(seed)
@@ -95,10 +93,10 @@ def fit(
     pair, fraction = validation_for(validation, validation_split)
     if fraction:
         if sample_weight is not None:
-            raise ValueError("sample_weight with a fraction for validation: split the data yourself, and give (x, y)")
+            raise ValueError("sample_weight cannot be used with a validation fraction; accepted: validation=(x, y)")
         if y is None:
-            raise ValueError("a fraction for validation is for arrays; with batches, give validation=(x, y)")
-        from pynet.data.splits import validation_split as split  # data sets: not needed by most who import pynet
+            raise ValueError("a validation fraction needs arrays; accepted with batches: validation=(x, y)")
+        from pynet.data.splits import validation_split as split  # imported here: most programs do not need it
 
         x, y, *validation_arrays = split(cast(Any, x), y, fraction, seed)
         pair = (validation_arrays[0], validation_arrays[1])
@@ -110,7 +108,7 @@ def fit(
     elif isinstance(x, np.ndarray):
         raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
     elif sample_weight is not None or class_weight is not None:
-        raise ValueError("sample_weight and class_weight are for arrays, x and y")
+        raise ValueError("sample_weight and class_weight need arrays x and y, not batches")
     else:
         batches = IterableBatches(net, cast(Any, x), augment)
     measured = _Validation(net, pair, metrics_for(metrics))
@@ -118,10 +116,12 @@ def fit(
     if stopping and stopping.monitor not in columns:
         raise ValueError(f"early stopping monitors {stopping.monitor!r}; this training has {', '.join(columns)}")
     if stopping and stopping.guessed:
-        higher = f"early stopping takes a higher {stopping.monitor} for better"
-        _warn(f"{higher}; mode='max' or mode='min' says which it is", 3)
+        higher = f"early stopping assumes that a higher {stopping.monitor} is better"
+        _warn(f"{higher}; give mode='max' or mode='min'", 3)
     if rates and batches.steps is None:
-        raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
+        raise ValueError(
+            "a schedule needs the number of steps in an epoch; accepted: batches with a length, such as a list"
+        )
     return _Loop(
         net,
         batches,
@@ -147,10 +147,10 @@ def partial_fit(
     class_weight: Mapping[int, float] | Sequence[float] | None = None,
     augment: Augment | None = None,
 ) -> dict[str, float]:
-    """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds.
+    """Trains one epoch on these samples, for data that arrive in parts; returns loss, accuracy and seconds.
 
-    What the optimizer remembers goes on from call to call. The order within a piece depends on the network's seed and
-    on how many steps it was trained before.
+    The optimizer state is kept from call to call. The order of the samples depends on the network's seed and its number
+    of updates before.
     """
     batch_size = whole(batch_size, "batch_size", 1)
     batches = ArrayBatches(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
@@ -160,13 +160,13 @@ def partial_fit(
 def _samples(
     net: Net, x: Any, y: npt.ArrayLike, weight: npt.ArrayLike | None, by_class: Any, augment: Augment | None
 ) -> Samples:
-    """The training data, which must be finite, with the product of both weights."""
+    """The training samples, checked for finite numbers, with the product of both weights."""
     accept_whole_numbers(net, x)
     if by_class is not None:
         weights = class_weights(math.prod(net.out_shape), y, by_class)
         weight = weights if weight is None else weights * checked_weights(weight, len(weights))
     samples = net._samples(x, y, weight, augment)
-    check_finite(samples)  # the core would name them when their batch comes, after steps with others
+    check_finite(samples)  # now, as the core would find them only in their batch
     return samples
 
 
@@ -182,10 +182,10 @@ class _Validation:
         if self._samples:
             check_finite(self._samples, "validation ")
         elif metrics:
-            raise ValueError(f"metrics {', '.join(metrics)}: they need validation data")
+            raise ValueError(f"metrics {', '.join(metrics)} need validation data")
 
     def figures(self) -> dict[str, float]:
-        """Nothing without validation data. FloatingPointError: the loss is not finite."""
+        """Loss and metrics; empty without validation data. FloatingPointError: the loss is not finite."""
         if self._data is None or self._samples is None:
             return {}
         evaluation = self._net._evaluate(self._samples)
@@ -196,16 +196,16 @@ class _Validation:
         return row
 
     def facts(self) -> dict[str, str]:
-        """What it measures, in words."""
+        """What determines the metrics, as text."""
         if self._samples is None:
             return {}
         return {"validation data": fingerprint(self._samples), "metrics": ", ".join(self._metrics) or "none"}
 
 
 def _check_metric(name: str, metric: Metric) -> None:
-    """ValueError, TypeError: the history could not hold it, or holds another under this name."""
+    """ValueError, TypeError: the name is not accepted in the history, or the metric is not a function."""
     if f"val_{name}" in COLUMNS:
-        raise ValueError(f"metrics has {name!r}, but the history has a val_{name} of its own; accepted: another name")
+        raise ValueError(f"metrics has {name!r}, but the history already has val_{name}; accepted: another name")
     if not isinstance(name, str) or not f"val_{name}".isidentifier():
         raise ValueError(f"metrics has {name!r:.40}; accepted: names of letters, digits and _, as in val_f1")
     if not callable(metric):
@@ -213,20 +213,20 @@ def _check_metric(name: str, metric: Metric) -> None:
 
 
 def _figure(name: str, value: Any) -> float:
-    """What a metric gave. ValueError: it is no number."""
+    """The value of a metric as float. ValueError: it is not a number."""
     figure = np.asarray(value)
     if figure.ndim or figure.dtype.kind not in "biuf" or is_masked(value):
-        raise ValueError(f"metric {name} gave {value!r:.40}; accepted: a number")
+        raise ValueError(f"metric {name} returned {value!r:.40}; accepted: a number")
     return float(figure)
 
 
 def _warn(message: str, level: int) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=level)  # where fit was called
+    warnings.warn(message, RuntimeWarning, stacklevel=level)  # the level of the caller of fit
 
 
 @dataclass
 class _Loop:
-    """A training from its first epoch to the last."""
+    """A training with all its parts; run() trains all epochs."""
 
     net: Net
     batches: Batches
@@ -246,7 +246,7 @@ class _Loop:
         self._checkpoint_writer: CheckpointWriter | None = None
 
     def _facts(self) -> dict[str, str]:
-        """All that decides a number of this training, in words."""
+        """Everything that determines the results of this training, as text, for checkpoints."""
         return {
             "network": self.net.spec,
             "network seed": str(self.net.seed),
@@ -258,12 +258,12 @@ class _Loop:
         }
 
     def run(self) -> History:
-        """All epochs, or as many as early stopping and callbacks let run."""
+        """Trains until the last epoch, early stopping, or a callback that stops."""
         if self.checkpoint:
             self._begin_checkpoints(self.checkpoint)
         try:
             self._epochs()
-        except FloatingPointError:  # to go on from here would lead there again
+        except FloatingPointError:  # no checkpoint: a resumed training would fail again
             raise
         except BaseException:
             if self._checkpoint_writer:
@@ -296,7 +296,7 @@ class _Loop:
             row = self.epoch(epoch)
             if not row:
                 break
-            rows.append(row)  # from here on the epoch counts
+            rows.append(row)  # now the epoch is complete
             self._check_monitored()
             self._store_best_weights()
             run.history.add(row)
@@ -307,7 +307,7 @@ class _Loop:
                 self._checkpoint_writer.after_epoch(self.progress)
 
     def epoch(self, epoch: int) -> dict[str, float]:
-        """Every sample once; returns the figures. Nothing if a callback ends the training before the epoch is over."""
+        """Trains one epoch; returns its metrics, empty if a callback stops the training within it."""
         run, progress = self._run, self.progress
         progress.begin(epoch)
         stats = progress.stats
@@ -335,7 +335,7 @@ class _Loop:
         return row | self._validation_figures() | {"seconds": progress.seconds}
 
     def _next(self, calls: Iterator[int]) -> int | None:
-        """Runs the next call of the core; None: the epoch is over."""
+        """Runs the next call of the core; returns its number of samples, None at the end of the epoch."""
         try:
             return next(calls, None)
         except FloatingPointError as error:
@@ -359,7 +359,7 @@ class _Loop:
             ) from None
 
     def _rates(self, epoch: int) -> Array | None:
-        """The learning rate of each step of this epoch (steps), float64; None: always the same."""
+        """The learning rate of each step of this epoch (steps), float64; None without a schedule."""
         steps, history = self.batches.steps, self._run.history
         if self.schedule is None or steps is None:
             return None
@@ -370,20 +370,20 @@ class _Loop:
         return [row[self.early_stopping.monitor] for row in self.progress.rows] if self.early_stopping else []
 
     def _check_monitored(self) -> None:
-        """Says once that an epoch is never the best."""
+        """Warns once if the monitored value is not finite."""
         *before, value = self._monitored() or [0.0]
         if self.early_stopping and not math.isfinite(value) and all(map(math.isfinite, before)):
             name = self.early_stopping.monitor
             _warn(
-                f"epoch {self._run.epoch}: {name} is {value}; early stopping never takes such an epoch for the best", 6
+                f"epoch {self._run.epoch}: {name} is {value}; early stopping never selects such an epoch as the best", 6
             )
 
     def _is_stopped_early(self) -> bool:
-        """Has early stopping had enough?"""
+        """Whether early stopping ends the training now."""
         return self.early_stopping is not None and self.early_stopping.is_over(self._monitored())
 
     def _store_best_weights(self) -> None:
-        """Copies the weights if early stopping is to restore them and none were better."""
+        """Copies the weights if this is the best epoch and early stopping will restore them."""
         if self.early_stopping and self.early_stopping.restore_best:
             values = self._monitored()
             if self.early_stopping.best(values) == len(values) - 1:

@@ -1,4 +1,4 @@
-"""Gradient checking: is backward really the gradient of the loss?"""
+"""Gradient checking: compares backward with finite differences of the loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pynet.reference import Array, Network
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """What gradient_check found, by name of parameter: largest relative error, numbers checked, numbers on a kink."""
+    """By name of parameter: the largest relative error, and how many elements were checked, and skipped at a kink."""
 
     errors: dict[str, float]
     checked: dict[str, int]
@@ -23,7 +23,7 @@ class GradientCheck:
 
     @property
     def worst(self) -> float:
-        """The largest error of all; NaN if a gradient was NaN or a tensor could not be checked at all."""
+        """The largest error; NaN if a gradient was NaN or no element of a tensor could be checked."""
         return float(np.max(list(self.errors.values())))
 
     def __str__(self) -> str:
@@ -33,19 +33,19 @@ class GradientCheck:
 def gradient_check(
     net: Any, x: ArrayLike, y: ArrayLike, *, eps: float = 3e-5, floor: float = 1e-5, samples: int = 100, seed: int = 0
 ) -> GradientCheck:
-    """Compares backward with what the word gradient means: nudge one parameter, see how much the loss moves.
+    """Compares the gradients of backward with central differences of the loss.
 
-    net is a Network of pynet.reference, or of pynet, which goes through from_net; it is not changed. For each tensor up
-    to `samples` parameters w, all of them if there are no more, otherwise drawn with seed, are put against the central
-    difference (loss(w + eps) - loss(w - eps)) / (2 eps). Its error is of the order eps^2 (Bengio 2012, "Practical
-    recommendations for gradient-based training of deep architectures"). The relative error is
-    |a - b| / max(|a| + |b|, floor max(loss, 1)): right gradients stay under 1e-5.
+    net: a Network of pynet.reference, or of pynet, which is converted by from_net; it is not changed. In each parameter
+    tensor, up to `samples` elements w, drawn at random with seed, are compared with (loss(w + eps) - loss(w - eps)) /
+    (2 eps), whose error is of the order eps^2 (Bengio 2012, "Practical recommendations for gradient-based training of
+    deep architectures"). The relative error is |a - b| / max(|a| + |b|, floor max(loss, 1)); it stays below 1e-5 for
+    correct gradients.
 
-    floor: both losses are rounded to some 16 digits, so b cannot be trusted beyond about 1e-16 loss / eps; against a
-    gradient that happens to be nearly 0 that would look like a large relative error. eps is as small as that allows.
+    floor: losses are rounded to about 16 digits, so b has an absolute error of about 1e-16 loss / eps, which would be a
+    large relative error of a gradient near 0. eps is as small as that rounding allows.
 
-    Kinks: where a ReLU is on at w + eps and off at w - eps, or the other way round, the loss has no derivative to
-    compare with. Such a w is skipped and another drawn. ValueError: the network has no parameters.
+    Kinks: if a ReLU is active at w + eps and inactive at w - eps, or vice versa, the loss may have no derivative there;
+    such a w is skipped and another one drawn. ValueError: the network has no parameters.
     """
     net = copy.deepcopy(net) if isinstance(net, Network) else Network.from_net(net)
     net.forward(x)
@@ -73,7 +73,7 @@ def gradient_check(
 
 
 def _central_difference(net: Network, w: Array, i: int, x: ArrayLike, y: ArrayLike, eps: float) -> float | None:
-    """Slope of the loss along number i of parameter w; None if a kink lies between the two ends."""
+    """The slope of the loss along element i of parameter w; None if there is a kink between the two points."""
     original = w.flat[i]
     losses, branches = [], []
     for end in (original + eps, original - eps):

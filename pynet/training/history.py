@@ -1,4 +1,4 @@
-"""The figures of a training, epoch by epoch, and their file."""
+"""The metrics of a training, epoch by epoch, and their file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
 class History:
-    """A list of each figure, one number an epoch; val_ lists are empty without validation data. Seconds are training
-    alone. Each metric that fit was given has a list besides these, `history.val_f1`; columns() names all."""
+    """Lists of metrics with one number for each epoch; val_ lists are empty without validation data.
+
+    seconds: of training, without validation. Each metric passed to fit has a list too, as in `history.val_f1`;
+    columns() gives all.
+    """
 
     loss: list[float]
     accuracy: list[float]
@@ -40,14 +43,14 @@ class History:
             self._column(name).extend(map(_number, values))
 
     def _column(self, name: str) -> list[float]:
-        """The list of this name; ValueError if there can be none."""
+        """The list of this name, created if needed. ValueError: the name is not accepted."""
         if name not in vars(self) and not (name.startswith("val_") and name.isidentifier()):
-            raise ValueError(f"a history has no {name!r}; a metric begins with val_")
+            raise ValueError(f"a history has no {name!r}; names of metrics begin with val_")
         column: list[float] = vars(self).setdefault(name, [])
         return column
 
     def columns(self) -> dict[str, list[float]]:
-        """All lists by name, the empty ones, too."""
+        """All lists by name, including empty ones."""
         return vars(self)
 
     def __eq__(self, other: object) -> bool:
@@ -59,30 +62,30 @@ class History:
         return f"History({', '.join(f'{name}={values}' for name, values in vars(self).items())})"
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Appends the figures of one epoch."""
+        """Appends the metrics of one epoch."""
         for name, value in row.items():
             self._column(name).append(value)
 
     def rows(self) -> list[dict[str, float]]:
-        """One dict an epoch."""
+        """One dict for each epoch."""
         columns = {name: values for name, values in vars(self).items() if values}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def then(self, later: History) -> History:
-        """Both, one after the other; the later one alone if it has other columns."""
+        """Both histories, one after the other; only the later one if it has other columns."""
         mine, others = dict(vars(self)), vars(later)
-        mine["seconds"] = mine["seconds"] or [0.0] * len(self.loss)  # notes have none
+        mine["seconds"] = mine["seconds"] or [0.0] * len(self.loss)  # histories from notes have no seconds
         if any(bool(mine.get(name)) != bool(others.get(name)) for name in mine | others):
             return later
         return History(**{name: mine[name] + others[name] for name in mine})
 
     def note(self) -> str:
-        """The figures of the epochs but for the seconds, as JSON: equal for equal training."""
+        """All columns except seconds as JSON: equal trainings give equal text."""
         return json_text({name: values for name, values in vars(self).items() if values and name != "seconds"})
 
     @classmethod
     def from_note(cls, text: str) -> History:
-        """What note() gave; empty if the text is something else."""
+        """The history of a note(); empty if the text is not one."""
         try:
             history = cls(**parsed_json(text))
         except (ValueError, TypeError, AttributeError, OverflowError):
@@ -90,12 +93,12 @@ class History:
         return history if history._is_even() else cls()
 
     def _is_even(self) -> bool:
-        """Whether each epoch has a loss, and all that any other has."""
+        """Whether all columns in use have the same length as loss."""
         return {len(values) for values in vars(self).values() if values} == {len(self.loss)}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
-        """Reads a .csv or .json that save() wrote. ValueError: it is none; OSError: it cannot be read."""
+        """Reads a .csv or .json that save() wrote. ValueError: it is not a history; OSError: it cannot be read."""
         content = Path(path).read_text("utf-8", errors="replace")
         history = cls()
         try:
@@ -103,13 +106,13 @@ class History:
             for row in rows:
                 history.add({name: _number(value) for name, value in row.items() if name != "epoch"})
         except (ValueError, TypeError, AttributeError, OverflowError, csv.Error):
-            raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote") from None
+            raise ValueError(f"{os.fspath(path)} is not a history written by pynet train --history") from None
         if not history._is_even():
-            raise ValueError(f"{os.fspath(path)} is no history that pynet train --history wrote, or has no epoch")
+            raise ValueError(f"{os.fspath(path)} is not a history written by pynet train --history, or has no epochs")
         return history
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the epochs as .csv or .json, by the suffix; ValueError for another."""
+        """Writes a .csv or .json file. ValueError: another suffix."""
         rows = self.rows()
         if Path(path).suffix == ".json":
             content = json_text(rows, indent=1) + "\n"
@@ -126,5 +129,5 @@ class History:
 
 
 def _number(value: float | str | None) -> float:
-    """A figure as files have it: null is one that was not finite."""
+    """A number from a file; null stands for one that was not finite."""
     return math.nan if value is None else float(value)

@@ -1,4 +1,4 @@
-"""Which learning rate? The range test: train with rates that grow step by step, and see where the loss falls."""
+"""The learning-rate range test (Smith 2017): trains with growing rates to see where the loss falls."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from pynet.optim import Optimizer
 from pynet.training.arguments import optimizer_for, whole
 from pynet.training.batches import accept_whole_numbers
 
-SMOOTHING = 0.9  # share of the old in the running mean of the losses
-DIVERGED = 4.0  # times the smallest loss: larger rates are worse yet
+SMOOTHING = 0.9  # decay of the running mean of the losses
+DIVERGED = 4.0  # stop at this multiple of the lowest loss: larger rates would be worse still
 
 
 @dataclass(frozen=True)
 class RateSearch:
-    """Learning rates, in the order they were tried, the loss of the batch at each, and its running mean.
+    """Learning rates in the order they were tried, the loss of the batch at each, and its running mean.
 
-    suggestion: a tenth of the rate at which that mean was lowest, since training longer asks for smaller steps than a
-    short test does (after Smith 2017), but no more than the rate at which half of the fall was done, and none that was
-    not tried.
+    suggestion: a tenth of the rate at which the mean was lowest, as a long training needs smaller steps than a short
+    test (after Smith 2017), but at most the rate at which the mean had fallen half-way, and within the range tried.
     """
 
     rates: list[float]
@@ -37,7 +36,7 @@ class RateSearch:
 
     @property
     def suggestion(self) -> float:
-        """Rounded to one digit, unless that is outside of what was tried."""
+        """The suggested rate, rounded to one digit and limited to the range tried."""
         lowest = int(np.argmin(self.smoothed))
         middle = (self.smoothed[0] + self.smoothed[lowest]) / 2
         above = [i for i in range(lowest) if self.smoothed[i] > middle]
@@ -52,7 +51,7 @@ class RateSearch:
         for rate, loss in list(zip(self.rates, self.smoothed, strict=True))[::step]:
             rows.append(f"{rate:>13.2e}  {loss:>6.3f}  {'#' * round(40 * loss / top)}")
         if min(self.smoothed) == self.smoothed[0]:
-            rows.append("the loss fell at none of these rates: try others, and look at the data and the network")
+            rows.append("the loss fell at none of these rates: try others, or check the data and the network")
         return "\n".join([*rows, f"suggestion: {self.suggestion:g}"])
 
 
@@ -67,13 +66,15 @@ def find_lr(
     steps: int = 150,
     seed: int | None = None,
 ) -> RateSearch:
-    """Tries `steps` learning rates from lowest to highest, each in one mini-batch, on a copy: net stays as it is.
+    """Tries `steps` learning rates from lowest to highest, one mini-batch each, on a copy of net.
 
-    data: a Dataset, of which the training samples count, or (x, y). optimizer: the one to be used, SGD() if None. Ends
-    early when the loss is far above its minimum. ValueError: rates that do not grow, fewer than 10 steps, no samples.
+    data: a Dataset, for its training samples, or (x, y). optimizer: None is SGD(). Stops early when the loss is far
+    above its minimum. ValueError: rates that do not grow, fewer than 10 steps, no samples.
     """
     if not 0 < lowest < highest < math.inf or steps < 10:
-        raise ValueError(f"{steps} rates from {lowest} to {highest}; accepted: 10 or more that grow, above 0")
+        raise ValueError(
+            f"{steps} rates from {lowest} to {highest}; accepted: 10 or more, from a rate above 0 to a larger one"
+        )
     batch_size = whole(batch_size, "batch_size", 1)
     if isinstance(data, Dataset):
         x, y = data.x_train, data.y_train
@@ -83,7 +84,7 @@ def find_lr(
         raise TypeError(f"data is {data!r:.80}; accepted: (x, y) or a pynet.data.Dataset")
     copy = net.copy()
     accept_whole_numbers(copy, x)
-    copy.optimizer_state = OptimizerState("sgd", 0, {})  # what a training before left is of another rate
+    copy.optimizer_state = OptimizerState("sgd", 0, {})  # without the state of earlier training
     method = optimizer_for(optimizer)
     found = RateSearch([], [], [])
     mean, epoch = 0.0, 0

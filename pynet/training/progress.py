@@ -1,4 +1,4 @@
-"""How far a training has come."""
+"""The position of a training."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pynet.model.net import new_stats
 
 @dataclass
 class Progress:
-    """Where a training is, between two calls of the core.
+    """The position and results of a training between two calls of the core.
 
-    rows: the figures of the epochs that are over. epoch: the one that stats (pn_stats *) and seconds are of, from 0;
-    -1: none has begun. best: the weights that early stopping may restore.
+    rows: metrics of the completed epochs. epoch: the current one, from 0, of which stats (pn_stats *) and seconds are;
+    -1: not started. best: the weights that early stopping may restore.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -24,6 +24,6 @@ class Progress:
     best: dict[str, Array] = field(default_factory=dict)
 
     def begin(self, epoch: int) -> None:
-        """An epoch begins; nothing changes if the training was resumed within it."""
+        """Starts an epoch, unless the training was resumed within it."""
         if self.epoch != epoch:
             self.epoch, self.stats, self.seconds = epoch, new_stats(), 0.0

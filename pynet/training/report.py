@@ -1,4 +1,4 @@
-"""What fit prints while it trains: a bar within an epoch, a line after it, and at the end which weights it kept."""
+"""What fit prints: a progress bar within an epoch, a line after it, and at the end what early stopping did."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from pynet.text import percent
 from pynet.training.callbacks import EarlyStopping, Run
 
-NARROW = 80  # columns: below, the bar goes without figures beside it
+NARROW = 80  # columns: on narrower terminals the progress bar has no numbers
 
 
 def is_verbose(verbose: bool | int | str, progress: bool | None) -> bool:
-    """Whether fit prints: "auto" where somebody looks on. progress, unless None, counts in place of verbose."""
+    """Whether fit prints; "auto": in a terminal or notebook. progress replaces verbose unless None."""
     value = verbose if progress is None else progress
     if value == "auto":
         return _is_terminal(sys.stdout) or _is_notebook(sys.stdout)
@@ -34,14 +34,14 @@ def _is_notebook(stream: Any) -> bool:
 
 
 def _columns(stream: Any) -> int | None:
-    """The width of a terminal; None: it is none."""
+    """The width of a terminal; None if the stream is not one."""
     return shutil.get_terminal_size().columns if _is_terminal(stream) else None
 
 
 def epoch_line(row: Mapping[str, float], epoch: int, epochs: int, samples: int, regression: bool, width: int) -> str:
-    """An epoch's figures in this many columns: the speed goes first where there are too few.
+    """An epoch's metrics in at most `width` columns, left out from the right if there are too many.
 
-    regression: the targets are no classes, so that there is no accuracy to speak of.
+    regression: the targets are not classes, so no accuracy is shown.
     """
     parts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", f"loss {row['loss']:.4f}"]
     if not regression:
@@ -62,7 +62,7 @@ _USUAL = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
 def ending(stopping: EarlyStopping, rows: Sequence[Mapping[str, float]], is_over: bool, restored: bool) -> str:
-    """Why early stopping ended a training, if it did, and the weights of which epoch were kept."""
+    """Whether early stopping ended a training and why, and the epoch whose weights were restored."""
     values = [row[stopping.monitor] for row in rows]
     best = stopping.best(values)
     name = (
@@ -75,42 +75,42 @@ def ending(stopping: EarlyStopping, rows: Sequence[Mapping[str, float]], is_over
         lines.append(f"stopped after epoch {len(rows)}: the {name} has not improved{delta} for {often}")
     if restored and best >= 0:
         figure = percent(values[best]) if name.endswith("accuracy") else f"{values[best]:.4f}"
-        lines.append(f"kept the weights of epoch {best + 1}, {name} {figure}")
+        lines.append(f"restored the weights of epoch {best + 1}, {name} {figure}")
     return "\n".join(lines)
 
 
 class Report:
-    """Prints, or keeps quiet."""
+    """Prints the progress of a training, or nothing."""
 
     def __init__(self, prints: bool) -> None:
         self._prints = prints
 
     def epoch(self, run: Run, samples: int) -> None:
-        """A line of figures."""
+        """Prints the line of an epoch."""
         if self._prints:
             width = _columns(sys.stdout) or 1000
             line = epoch_line(run.row, run.epoch, run.epochs, samples, _is_regression(run), width)
             print(line, flush=True)
 
     def end(self, stopping: EarlyStopping | None, rows: Sequence[Mapping[str, float]], is_over: bool) -> None:
-        """What early stopping did."""
+        """Prints what early stopping did."""
         text = ending(stopping, rows, is_over, stopping.restore_best) if stopping and self._prints else ""
         if text:
             print(text, flush=True)
 
     def bar(self, total: int | None, title: str) -> Bar:
-        """For an epoch of so many samples."""
+        """The progress bar for an epoch of `total` samples."""
         return Bar(self._prints and _is_terminal(sys.stderr), total, title)
 
 
 def _is_regression(run: Run) -> bool:
-    """Are the targets other numbers than those of classes?"""
+    """Whether the targets are real numbers rather than classes."""
     probe = run.batches.probe() if run.net.loss_name == "mse" else None
     return probe is not None and probe[1].ndim > 1 and not np.isin(probe[1], (0, 1)).all()
 
 
 class Bar:
-    """A tqdm bar on stderr, or nothing; gives a function that advances it."""
+    """A context manager with a tqdm bar on stderr, or none; its value is a function that advances the bar."""
 
     def __init__(self, is_verbose: bool, total: int | None, title: str) -> None:
         self._bar: Any = None

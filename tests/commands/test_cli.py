@@ -106,7 +106,7 @@ def test_signals_save_what_was_learnt(folder: Path, name: str, status: int) -> N
     process.send_signal(getattr(signal, name))
     _, err = end(process)
     assert process.returncode == status
-    assert err == "pynet train: stopped (what was learnt is in m.safetensors)\n"
+    assert err == "pynet train: stopped (the model so far was saved to m.safetensors)\n"
     assert int(pynet.load("m.safetensors").meta["epochs"]) >= 2
 
 
@@ -200,7 +200,7 @@ def test_without_a_home_nothing_is_cached(
             ImageDraw.Draw(image).line([(10, 8 + i), (28, 30)], 0, 5)
             image.save(place)
     assert len(pynet.data.load("data").x_train) == 8
-    with pytest.raises(DataError, match="no cache folder: this user has no home, nor is XDG_CACHE_HOME set"):
+    with pytest.raises(DataError, match="no cache folder: this user has no home folder, and XDG_CACHE_HOME is not set"):
         pynet.data.load("mnist")
     assert pynet.data.default().name == "digits"
     assert [entry.name for entry in folder.iterdir()] == ["data"]

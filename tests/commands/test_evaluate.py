@@ -65,7 +65,9 @@ def test_text(model: pynet.Network) -> None:
     figures = model.evaluate(digits.x_test, digits.y_test)
     assert f"accuracy     {100 * figures.accuracy:.2f} % ({figures.correct}/355)" in done.out
     assert f"loss         {figures.loss:.4f} (cross_entropy)" in done.out
-    assert re.search(r"^calibration  error \d+\.\d\d %: it says \d+\.\d\d % on average, (more|less)", done.out, re.M)
+    assert re.search(
+        r"^calibration  error \d+\.\d\d %; mean confidence \d+\.\d\d %: (over|under)confident$", done.out, re.M
+    )
     assert (
         pynet.metrics.format_confusion(pynet.metrics.confusion_matrix(digits.y_test, model.predict(digits.x_test), 10))
         in done.out
@@ -114,7 +116,7 @@ def test_own_data(folder: Path) -> None:
     net = pynet.load("own.safetensors")
     del net.meta["data"]
     net.save("own.safetensors")
-    one_line(run(command=evaluate), 2, "the model was trained on 'own'; name data by --data PATH or --dataset NAME")
+    one_line(run(command=evaluate), 2, "the model was trained on 'own'; give --data PATH or --dataset NAME")
 
 
 def test_function(model: pynet.Network) -> None:
@@ -135,7 +137,7 @@ def test_what_evaluate_refuses(folder: Path) -> None:
     one_line(run(command=evaluate), 1, "cannot read damaged.safetensors")
     save_model("m.safetensors", "input(9) dense(10) softmax")
     one_line(run(*DIGITS, command=evaluate), 1, "takes 9 inputs, the samples of digits have 8x8 = 64")
-    one_line(run(command=evaluate), 2, "does not say what it was trained on")
+    one_line(run(command=evaluate), 2, "has no note of its data set")
     one_line(run("--on", "moon", command=evaluate), 2, "pynet evaluate --help lists the options")
     one_line(run(*DIGITS, "--classes", "x", command=evaluate), 2, "argument --classes")
 

@@ -46,4 +46,4 @@ def test_what_info_refuses(folder: Path) -> None:
     one_line(run("x", command=info), 1, "x")
     one_line(run("a", "b", command=info), 2, "pynet info --help")
     save_model("m.safetensors")
-    assert "no notes on its training" in run(command=info).out
+    assert "no notes on the training" in run(command=info).out

@@ -69,7 +69,7 @@ def test_the_order_of_the_classes_is_the_model_s(folder: Path) -> None:
     assert [row["name"] for row in found["classes"]] == list(backwards.replace(",", ""))
     assert [row["support"] for row in found["classes"]] == np.bincount(digits.y_test).tolist()
     done = run("confusion", command=visualize)
-    assert f"{found['correct']} of 355 right" in done.out
+    assert f"{found['correct']} of 355 correct" in done.out
     assert measured("--classes", "3,7")["samples"] == 71
 
 
@@ -154,7 +154,7 @@ def test_classes_of_one_name(folder: Path) -> None:
 
 def test_one_class_is_not_learnt(folder: Path) -> None:
     for args in (("--data", pictures("rings", o=True)), (*DIGITS, "--classes", "3")):
-        one_line(run(*args, "--epochs", "1"), 1, "has samples of one class alone for training; accepted: two classes")
+        one_line(run(*args, "--epochs", "1"), 1, "has training samples of only one class; accepted: two classes")
     one_line(run("--data", table("a.csv", np.arange(20), 0 * np.arange(20))), 1, "the first column holds 0 alone")
     assert not list(folder.glob("*.safetensors"))
 
@@ -230,7 +230,7 @@ def test_pictures_are_nothing_for_a_model_of_other_numbers(folder: Path) -> None
     train("--data", "n.npz", "--epochs", "1")
     pictures("p", o=True)
     one_line(run("p/o/0.png", "--json", command=predict), 1, "the model was trained on numbers from -")
-    one_line(run(*DIGITS, "--classes", "0,1", command=evaluate), 1, "which are not the pixels of pictures")
+    one_line(run(*DIGITS, "--classes", "0,1", command=evaluate), 1, "which are not pixels")
 
 
 def test_a_damaged_note_is_named(folder: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_damaged_note_is_named(folder: Path) -> None:
     net = pynet.load("digits.safetensors")
     net.meta["inputs"] = "all sorts"
     net.save("digits.safetensors")
-    one_line(run(command=evaluate), 1, "the model's note on what its inputs were is damaged: 'all sorts'")
+    one_line(run(command=evaluate), 1, "the model's note on its inputs is damaged: 'all sorts'")
 
 
 # ---- which samples ---------------------------------------------------------------------------------------------------
@@ -253,20 +253,20 @@ def test_other_data_are_measured_whole(folder: Path) -> None:
     assert report["loss"] == net.evaluate(found.x_test, found.y_test).loss
     assert measured("--data", "a.csv", "--on", "train")["samples"] == 320
     assert measured("--data", "a.csv", "--on", "all")["samples"] == 400
-    assert (
-        "a: 80 samples for testing, those that the training set aside\n" in run("--data", "a.csv", command=evaluate).out
-    )
+    assert "a: 80 test samples, split off before the training\n" in run("--data", "a.csv", command=evaluate).out
     report = measured("--data", table("b.csv", x[:10], y[:10]))
     assert (report["samples"], report["on"]) == (10, "all")
-    assert "b: 10 samples, all there are\n" in run("--data", "b.csv", command=evaluate).out
+    assert "b: all 10 samples\n" in run("--data", "b.csv", command=evaluate).out
     one_line(
-        run("--data", "b.csv", "--on", "train", command=evaluate), 1, "b has no samples for training, as it is not"
+        run("--data", "b.csv", "--on", "train", command=evaluate),
+        1,
+        "b has no samples for training, as the model was not",
     )
     assert measured("--data", table("one.csv", x[:1], y[:1]))["samples"] == 1
     Path("a.csv").rename("moved.csv")
     assert measured("--data", "moved.csv")["samples"] == 80  # known by its content
     done = run("--data", table("a.csv", x[:300], y[:300]), command=evaluate)
-    assert "a: 300 samples, all there are; not the same as in the training, but called so: some may" in done.out
+    assert "a: all 300 samples; another data set of this name was used in training: some" in done.out
 
 
 def test_other_folders_are_measured_whole(folder: Path) -> None:
@@ -328,5 +328,5 @@ def test_a_damaged_newest_model_is_named(folder: Path) -> None:
         for command in (evaluate, predict, visualize):
             done = run(*(["a.png"] if command is predict else []), command=command)  # type: ignore[arg-type]
             one_line(done, 1, "cannot read newest.safetensors: ")
-            assert "it is the newest model here, --model FILE names another" in done.err
+            assert "it is the newest model in this folder; --model FILE names another" in done.err
     assert measured("--model", "digits.safetensors")["samples"] == 355

@@ -27,10 +27,10 @@ def test_all_four_rows_are_learnt_from(xor: Path) -> None:
     done = run(*XOR, *LEARN)
     assert (done.status, done.err) == (0, "")
     assert "4 samples for training, none for testing" in done.out
-    assert "xor.csv, labels in the first column, all of them for training" in done.out
+    assert "xor.csv, labels in the first column, all for training" in done.out
     assert "no test samples" in done.out
     report = run(command=evaluate).out
-    assert "data         xor: 4 samples, those it was trained on: none were set aside\n" in report
+    assert "data         xor: 4 training samples: there is no test set\n" in report
     assert "accuracy     100.00 % (4/4)" in report
     assert run("confusion", command=visualize).out.endswith("4 of 4 right\n")
     on = results("--load", "xor.safetensors", "--epochs", "1", "--save", "none")
@@ -44,9 +44,9 @@ def test_another_fraction(folder: Path) -> None:
     (folder / "a.csv").write_text("\n".join(rows))
     found = results("--data", "a.csv", "--test-split", "0.4", "--epochs", "1")
     assert (found["train_samples"], found["test_samples"]) == (60, 40)
-    assert "data         a: 40 samples for testing, those that the training set aside" in run(command=evaluate).out
-    assert "40.00 % of each class set aside" in run("--data", "a.csv", "--test-split", "0.4", "--epochs", "1").out
-    one_line(run(*DIGITS, "--test-split", "0"), 2, "--test-split is for data without a test set of their own; digits")
+    assert "data         a: 40 test samples, split off before the training" in run(command=evaluate).out
+    assert "40.00 % of each class for testing" in run("--data", "a.csv", "--test-split", "0.4", "--epochs", "1").out
+    one_line(run(*DIGITS, "--test-split", "0"), 2, "--test-split is for data without a test set; digits")
 
 
 @pytest.mark.parametrize("typed", ["data/own.npz", "./data/own.npz", "{folder}/data/own.npz"])
@@ -60,7 +60,7 @@ def test_the_path_is_remembered_as_it_was_typed(folder: Path, typed: str) -> Non
     assert run("samples", command=visualize).status == 0
     assert results("--load", "own.safetensors", "--epochs", "1")["dataset"] == "own"
     os.rename("data", "elsewhere")
-    gone = "own.npz, which the model was trained on, is not there, seen from this folder; --data PATH says where"
+    gone = "own.npz, which the model was trained on, does not exist in this folder; --data PATH names its"
     one_line(run(command=evaluate), 1, gone)
     one_line(run("--load", "own.safetensors"), 1, gone)
     assert run("--data", "elsewhere/own.npz", command=evaluate).status == 0

@@ -162,7 +162,7 @@ def test_save_seen(equipped: Path) -> None:
     own = sha256("mouse-6.png")
     refused = run("mouse-0.png", "--save-seen", "mouse-6.png")
     assert (refused.status, refused.out) == (1, "")
-    assert "mouse-6.png is no picture that pynet drew; it is left as it is" in refused.err
+    assert "mouse-6.png is not a picture drawn by pynet; it is not overwritten" in refused.err
     assert sha256("mouse-6.png") == own
     assert Path("mouse-0.png").read_bytes() == before
     Image.new("L", (90, 90), 250).save("blank.png")
@@ -304,7 +304,7 @@ def test_no_model() -> None:
     done = run("a.png")
     assert (done.status, done.out) == (1, "")
     assert done.err == (
-        "pynet predict: error: no model in this folder: run `pynet train` here first, or name one by --model FILE\n"
+        "pynet predict: error: no model in this folder: run `pynet train` first, or name a model by --model FILE\n"
     )
     assert "cannot read away" in run("a.png", "--model", "away").err
 
@@ -318,7 +318,7 @@ def test_models_without_a_note(text: str, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("text", ["input(13)", "input(4)", "input(2,9,9)"])
 def test_models_that_take_no_pictures(text: str) -> None:
-    with pytest.raises(ValueError, match="which is no picture"):
+    with pytest.raises(ValueError, match="which is not a picture"):
         preparation_of(pynet.Network(f"{text} dense(10) softmax"))
 
 
@@ -329,7 +329,7 @@ def test_the_note_of_a_model_decides(equipped: Path) -> None:
     assert np.array_equal(predict_image(Image.new("L", (80, 80), 77), net).seen, np.full((8, 8), 77, np.uint8))
     assert predict_image("mouse-0.png", net).prediction in ("cat", "dog")
     net.meta["pictures"] = Preparation(9, 8).note()
-    with pytest.raises(ValueError, match="note says pictures of"):
+    with pytest.raises(ValueError, match="notes describe pictures of"):
         predict_image("mouse-0.png", net)
 
 

@@ -178,7 +178,7 @@ def test_resumed_output() -> None:
     assert run(*DIGITS, "--epochs", "2", *KEEP).status == 0
     done = run(*DIGITS, "--epochs", "4", *KEEP, "--resume")
     assert (done.status, done.err) == (0, "")
-    assert "resumed from c.safetensors; epochs that are over: 2\nepoch 3/4" in done.out
+    assert "resumed from c.safetensors; epochs completed: 2\nepoch 3/4" in done.out
     assert pynet.load("digits.safetensors").meta["epochs"] == "4"
     assert len(History.from_note(pynet.load("digits.safetensors").meta["history"]).loss) == 4
 
@@ -220,22 +220,22 @@ def test_shuffled_labels_are_memorised_and_nothing_else() -> None:
         ("--monitor loss", 2, "--monitor needs --patience"),
         ("--patience 0", 2, "argument --patience: '0' is not accepted"),
         ("--checkpoint-every 0 --checkpoint x", 2, "accepted: epochs, 1 or more, or seconds, as in 30s"),
-        ("--checkpoint digits.safetensors", 2, "digits.safetensors is what --save names, too"),
-        ("--checkpoint m --load m", 2, "m is what --load names, too"),
+        ("--checkpoint digits.safetensors", 2, "--save names digits.safetensors, too"),
+        ("--checkpoint m --load m", 2, "--load names m, too"),
         ("--checkpoint none --resume", 1, "cannot read none: No such file or directory"),
         ("--checkpoint away/c", 1, "cannot write away/c: folder"),
         ("--checkpoint m", 1, "cannot read m: it is a model, but no checkpoint"),
         ("--checkpoint m --resume", 1, "cannot read m: it is a model, but no checkpoint"),
         ("--checkpoint text", 1, "cannot read text: "),
-        ("--checkpoint half", 1, "half holds a training that has come to epoch 2; resume it, or remove the file"),
+        ("--checkpoint half", 1, "half holds an unfinished training, in epoch 2; resume it, or remove the file"),
         ("--checkpoint half --resume --lr 0.2", 1, "another optimizer: "),
-        ("--checkpoint half --resume --seed 1", 1, "another network seed: 0 then, 1 now"),
+        ("--checkpoint half --resume --seed 1", 1, "another network seed: 0, now 1"),
         ("--checkpoint half --resume --limit 99", 1, "another data"),
         ("--checkpoint half --resume --classes 1,2", 1, "another network"),
         ("--checkpoint half --resume --shuffle-labels", 1, "another data"),
         ("--checkpoint half --resume --hidden 9", 1, "another network"),
         ("--checkpoint half --resume --patience 3", 1, "with another "),
-        ("--checkpoint half --resume --batch-size 9", 1, "another batches: 23 then, 161 now"),
+        ("--checkpoint half --resume --batch-size 9", 1, "another batches: 23, now 161"),
         ("--checkpoint cut --resume", 1, "cannot read cut: "),
         ("--checkpoint flipped --resume", 1, "flipped is a damaged checkpoint"),
     ],
@@ -297,6 +297,6 @@ def test_disk_full_later(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.out.startswith("test accuracy")
     lines = done.err.splitlines()
     assert len(lines) == 3
-    assert lines[0].endswith("No space left on device; the training goes on, the last checkpoint is as it was")
+    assert lines[0].endswith("No space left on device; the training continues, the last checkpoint is unchanged")
     expected = results(*DIGITS, "--epochs", "3", "--save", "whole.safetensors")
     assert figures(results(*DIGITS, "--epochs", "3", *KEEP, "--resume", "--save", "m.safetensors")) == figures(expected)

@@ -103,7 +103,7 @@ def test_names_of_classes_and_files() -> None:
     for line in (f"data      d{SHOWN}: ", f"classes a{SHOWN}, b", f"saved to m{SHOWN}.safetensors", f"gone{SHOWN}.png"):
         assert line in out
     status, out = run(train.main, *options, "--save", model, "--checkpoint", f"c{EVIL}", "--resume", "--epochs", "3")
-    assert (status, f"resumed from c{SHOWN}; epochs that are over: 2" in out) == (0, True)
+    assert (status, f"resumed from c{SHOWN}; epochs completed: 2" in out) == (0, True)
     picture = data / f"a{EVIL}" / f"1{EVIL}.png"
     status, out = run(predict.main, "--model", model, picture, "--show")
     assert status == 0

@@ -271,7 +271,7 @@ def test_load_goes_on_as_the_model_was_trained() -> None:
     assert (again.status, again.err) == (0, "")
     assert re.search(
         r"^training  1 epochs, batches of 32, adam, learning rate 0\.002, schedule cosine\(final=0\.1\), "
-        r"augmentation shift=1, .*\n          as the model was trained before: --batch-size=32 "
+        r"augmentation shift=1, .*\n          options of the loaded model: --batch-size=32 "
         r"'--schedule=cosine\(final=0\.1\)' --augment=shift=1 --optimizer=adam --lr=0\.002 --beta1=0\.8 "
         r"--weight-decay=0\.01 --clip-norm=5\.0$",
         again.out,
@@ -292,7 +292,7 @@ def test_what_is_given_besides_load_counts() -> None:
         (["--clip-value", "1", "--batch-size", "64"], "--optimizer=adam --lr=0.001"),
     ):
         out = run("--load", "digits.safetensors", "--epochs", "1", "--save", "none", *options).out
-        assert f"as the model was trained before: {words}\n" in out
+        assert f"options of the loaded model: {words}\n" in out
     out = run("--load", "digits.safetensors", "--epochs", "1", "--save", "none", "--preset", "fast").out
     assert "as the model was trained" not in out
     assert "batches of 128, adam, learning rate 0.005, schedule onecycle" in out
@@ -323,7 +323,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         val-split test-split classes limit label-smoothing optimizer momentum beta1 beta2 epsilon weight-decay l2
         clip-norm clip-value schedule warmup save load history explain plot json quiet version"""
     assert [name for name in options.split() if f"  --{name}" not in text] == []
-    assert "default: 10, for the digits 40" in " ".join(text.split())
+    assert "default: 10, for digits 40" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 120
     pynet.Network("input(784) dense(10) softmax").save("mnist.safetensors")  # an example goes on from it
     examples = re.findall(r"^  pynet train(.*?)(?:   .*)?$", text, re.M)

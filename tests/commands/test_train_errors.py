@@ -90,11 +90,11 @@ def prepare_other_errors(folder: Path) -> None:
 
 
 OTHER = [
-    ("--dataset digits --save notes.txt", "notes.txt is no pynet model, so it is not overwritten"),
-    ("--dataset digits --save other.safetensors", "other.safetensors is no pynet model"),
+    ("--dataset digits --save notes.txt", "notes.txt is not a pynet model, so it is not overwritten"),
+    ("--dataset digits --save other.safetensors", "other.safetensors is not a pynet model"),
     ("--dataset digits --save damaged.safetensors", "it was cut short"),
     ("--dataset digits --save sub.json", "it is a folder"),
-    ("--dataset digits --save link", "link is no pynet model"),
+    ("--dataset digits --save link", "link is not a pynet model"),
     ("--dataset digits --save away/m.safetensors", "away: No such file or directory"),
     ("--dataset digits --save notes.txt/m", "Not a directory"),
     ("--dataset digits --history away/h.csv", "cannot write away/h.csv"),
@@ -126,7 +126,7 @@ def test_history_is_not_written_over_something_else(folder: Path) -> None:
     done = run(*DIGITS, "--epochs", "1", "--history", "notes.csv")
     assert (done.status, done.err) == (
         1,
-        "pynet train: error: notes.csv is no history that pynet wrote; it is left as it is\n",
+        "pynet train: error: notes.csv is not a history written by pynet; it is not overwritten\n",
     )
     assert (folder / "notes.csv").read_text() == "precious,data\n"
     for _ in range(2):
@@ -176,7 +176,7 @@ def test_loss_not_finite_in_the_first_epoch() -> None:
     done = run(*DIGITS, "--lr", "1e30")
     assert done.status == 1
     assert re.fullmatch(
-        r"pynet train: error: epoch 1, batch \d+: the loss is not finite: layer \d, dense\(\d+\), puts out (inf|nan); "
+        r"pynet train: error: epoch 1, batch \d+: the loss is not finite: layer \d, dense\(\d+\), outputs (inf|nan); "
         r"a smaller learning rate may help \(nothing was saved\)\n",
         done.err,
     )
@@ -187,7 +187,7 @@ def test_loss_not_finite_later() -> None:
     options = (*DIGITS, "--net", "input(64) dense(10)", "--lr", "0.4", "--history", "h.json")
     done = run(*options, "--save", "a.safetensors", "--quiet")
     found = re.fullmatch(
-        r"pynet train: error: epoch (\d+), batch \d+: .* \(what was learnt is in a.safetensors\)\n", done.err
+        r"pynet train: error: epoch (\d+), batch \d+: .* \(the model so far was saved to a.safetensors\)\n", done.err
     )
     assert done.status == 1
     assert found and int(found[1]) > 1
@@ -225,7 +225,7 @@ def test_ctrl_c() -> None:
     wait_for(process, "epoch   ")
     process.send_signal(signal.SIGINT)
     _, err = end(process)
-    assert (process.returncode, err) == (130, "pynet train: stopped (what was learnt is in m.safetensors)\n")
+    assert (process.returncode, err) == (130, "pynet train: stopped (the model so far was saved to m.safetensors)\n")
     assert sha256("m.safetensors") != old
     assert len(json.loads(Path("h.json").read_text())) == int(pynet.load("m.safetensors").meta["epochs"]) > 0
 
@@ -243,7 +243,7 @@ def test_ctrl_c_within_an_epoch(monkeypatch: pytest.MonkeyPatch, output: str) ->
         return stats
 
     monkeypatch.setattr(pynet.Network, "_train", interrupted)
-    stopped = "pynet train: stopped (what was learnt is in digits.safetensors)\n"
+    stopped = "pynet train: stopped (the model so far was saved to digits.safetensors)\n"
     assert run(*DIGITS, output) == (130, "", stopped)
     net = pynet.load("digits.safetensors")
     assert net.meta["epochs"] == "0"
@@ -268,7 +268,7 @@ def test_reader_goes_away() -> None:
     wait_for(process, "epoch   ")
     stream(process.stdout).close()
     assert process.wait(GUARD) == 1
-    problem = "nobody reads the output any more (what was learnt is in m.safetensors)"
+    problem = "the output pipe was closed (the model so far was saved to m.safetensors)"
     assert stream(process.stderr).read() == f"pynet train: error: {problem}\n"
     assert int(pynet.load("m.safetensors").meta["epochs"]) > 0
     stream(process.stderr).close()

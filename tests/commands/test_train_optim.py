@@ -60,8 +60,8 @@ def test_binary_cross_entropy_for_each_class() -> None:
     ("options", "message"),
     [
         ("--optimizer adagrad", "choose from"),
-        ("--optimizer adam --momentum 0.9", "--momentum is for another optimizer than adam"),
-        ("--beta1 0.9", "--beta1 is for another optimizer than sgd"),
+        ("--optimizer adam --momentum 0.9", "--momentum does not apply to the optimizer adam"),
+        ("--beta1 0.9", "--beta1 does not apply to the optimizer sgd"),
         ("--optimizer adam --beta2 1", "'1' is not accepted; accepted: a number from 0 to below 1"),
         ("--weight-decay -1", "'-1' is not accepted; accepted: a number, 0 or more"),
         ("--clip-norm 0", "'0' is not accepted; accepted: a number above 0"),

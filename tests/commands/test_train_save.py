@@ -47,7 +47,7 @@ def test_a_run_that_learnt_nothing_replaces_no_model(
     last = done.err.splitlines()[-1]
     assert last.startswith(f"pynet train: error: nothing was learnt: {why}")
     assert "; digits.safetensors is left as it is" in last
-    assert last.endswith("; --save FILE writes the model")
+    assert last.endswith("; --save FILE saves it anyway")
     assert sha256("digits.safetensors") == good
     assert os.listdir() == ["digits.safetensors"]
     assert "saved to" not in done.out
@@ -73,8 +73,8 @@ def test_a_better_model_is_kept(good: str) -> None:
     now = accuracy("digits.safetensors")
     assert (done.status, done.err) == (0, "")
     assert done.out.splitlines()[-1] == (
-        f"digits-previous.safetensors keeps a better model from before: "
-        f"{100 * before:.2f} % of the same samples against {100 * now:.2f} %"
+        "the previous model was better and is kept as digits-previous.safetensors: "
+        f"accuracy {100 * before:.2f} % against {100 * now:.2f} % on the same samples"
     )
     assert sha256("digits-previous.safetensors") == good
     assert load_model()[0] == Path("digits.safetensors")
@@ -85,25 +85,26 @@ def test_a_better_model_is_kept(good: str) -> None:
     assert sha256("digits-previous.safetensors") == good
     quiet = run(*DIGITS, "--epochs", "1", "--lr", "0.05", "--quiet")
     assert quiet.out.startswith("test accuracy ")
-    assert "pynet train: digits-previous.safetensors keeps a better model from before: " in quiet.err
+    assert "pynet train: the previous model was better and is kept as digits-previous.safetensors: " in quiet.err
     # and a better one than all leaves none behind
     best = run(*DIGITS, "--epochs", "60", "--optimizer", "adam")
     assert accuracy("digits.safetensors") >= before
-    assert "keeps" not in best.out
+    assert "previous" not in best.out
 
 
 def test_a_model_for_other_data_is_kept(folder: Path) -> None:
     assert run(*FEW, "--classes", "0,1,2").status == 0
     before = sha256("digits.safetensors")
     done = run(*FEW)
-    last = "digits-previous.safetensors keeps the model that was there before, for other data"
+    last = "the previous model, for other data, is kept as digits-previous.safetensors"
     assert done.out.splitlines()[-1] == last
     assert sha256("digits-previous.safetensors") == before
 
 
 def test_a_model_of_more_classes_is_measured_on_those_of_the_new_one(good: str) -> None:
     done = run(*FEW, "--classes", "0,1,2")
-    assert done.out.splitlines()[-1].startswith("digits-previous.safetensors keeps a better model from before: ")
+    last = done.out.splitlines()[-1]
+    assert last.startswith("the previous model was better and is kept as digits-previous.safetensors: ")
     assert sha256("digits-previous.safetensors") == good
 
 
@@ -115,14 +116,15 @@ def test_without_a_test_set_the_training_samples_are_measured(folder: Path) -> N
     assert run(*xor, "--epochs", "1", *SLOW).status == 1
     assert sha256("xor.safetensors") == before
     three = run(*xor, "--epochs", "1", "--seed", "5", "--save", "xor.safetensors")
-    assert "keeps a better model from before: 100.00 % of the same samples against" in three.out
+    kept = "the previous model was better and is kept as xor-previous.safetensors: accuracy 100.00 % against"
+    assert kept in three.out
 
 
 def test_what_lies_under_the_other_name_is_no_model(good: str) -> None:
     Path("digits-previous.safetensors").write_text("own")
     done = run(*FEW)
     assert (done.status, sha256("digits.safetensors")) == (1, good)
-    assert "digits-previous.safetensors is no pynet model, so it is not overwritten" in done.err
+    assert "digits-previous.safetensors is not a pynet model, so it is not overwritten" in done.err
 
 
 def test_previous_models_are_passed_over_unless_they_are_alone(good: str) -> None:
@@ -145,7 +147,7 @@ def test_ctrl_c_says_where_things_are_and_how_to_go_on(good: str) -> None:
     last = err.splitlines()[-1]
     assert last.startswith("pynet train: stopped (")
     assert "digits.safetensors" in last
-    assert last.endswith("; --resume goes on from run.safetensors)")
+    assert last.endswith("; --resume continues from run.safetensors)")
 
 
 def test_ctrl_c_without_a_checkpoint(folder: Path) -> None:
@@ -153,4 +155,5 @@ def test_ctrl_c_without_a_checkpoint(folder: Path) -> None:
     wait_for(process, "epoch      2/")
     process.send_signal(signal.SIGINT)
     _, err = end(process)
-    assert (process.returncode, err) == (130, "pynet train: stopped (what was learnt is in digits.safetensors)\n")
+    assert process.returncode == 130
+    assert err == "pynet train: stopped (the model so far was saved to digits.safetensors)\n"

@@ -42,7 +42,7 @@ def test_chosen_ones(folder: Path) -> None:
     assert run("--history", "b.json", "--format", "pdf", command=visualize).out.startswith("b-figures/b-curves.pdf")
     assert run("temperatures", "--sample", "354", command=visualize).status == 0
     out = run("saliency", "--sample", "3", command=visualize).out
-    assert out.startswith("digits-figures/digits-saliency-sample-3.png  why ")
+    assert out.startswith("digits-figures/digits-saliency-sample-3.png  predicted ")
     assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
 
 
@@ -105,7 +105,7 @@ def test_history_files_come_back(folder: Path) -> None:
 def test_what_is_no_history(folder: Path, content: str) -> None:
     for name in ("a.csv", "a.json"):
         Path(name).write_text(content)
-        with pytest.raises(ValueError, match=rf"{name} is no history that pynet train --history wrote"):
+        with pytest.raises(ValueError, match=rf"{name} is not a history written by pynet train --history"):
             History.load(name)
 
 
@@ -113,10 +113,8 @@ def test_what_is_no_history(folder: Path, content: str) -> None:
 def test_toys(toy: str) -> None:
     done = run("boundary", "--toy", toy, command=visualize)
     assert (done.status, done.err) == (0, "")
-    assert re.match(
-        rf"{toy}-figures/{toy}-boundary.png  (where .*: (9[5-9]|100)\.\d\d % right|what the network says: loss 0\.00)",
-        done.out,
-    )
+    title = r"(decision boundary: accuracy (9[5-9]|100)\.\d\d %|output of the network: loss 0\.00)"
+    assert re.match(f"{toy}-figures/{toy}-boundary.png  {title}", done.out)
 
 
 def test_what_visualize_refuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +123,7 @@ def test_what_visualize_refuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     one_line(run("noise", "--toy", "moons", command=visualize), 2, "--toy trains a network")
     one_line(run("--history", "x.csv", command=visualize), 1, "x.csv")
     save_model("m.safetensors")
-    one_line(run("curves", command=visualize), 1, "m.safetensors holds no history of its training")
+    one_line(run("curves", command=visualize), 1, "m.safetensors holds no training history")
     one_line(run("boundary", *DIGITS, command=visualize), 1, "the samples have 64 numbers")
     one_line(
         run("temperatures", "--sample", "355", *DIGITS, command=visualize), 2, "355 is not accepted; accepted: 0 to 354"
@@ -148,7 +146,7 @@ def test_train_draws_beside_the_model(folder: Path) -> None:
         with Image.open(f"models/a-figures/a-{kind}.png") as picture:
             assert min(picture.size) > 400
     assert re.search(r"^next: .*pynet visualize --model models/a.safetensors", done.out, re.M)
-    one_line(run(*FEW, "--plot", "--save", "none"), 2, "--plot draws beside the model")
+    one_line(run(*FEW, "--plot", "--save", "none"), 2, "--plot draws into a folder beside the model")
     assert run(*DIGITS, "--plot", "--epochs", "0", "--quiet").status == 0
     assert sorted(map(str, Path().glob("digits*"))) == ["digits-figures", "digits.safetensors"]
     assert sorted(path.name for path in Path("digits-figures").iterdir()) == [
@@ -165,7 +163,7 @@ def test_pictures_replace_pictures_of_pynet_alone(model: pynet.Network, suffix: 
     other.write_bytes(b"somebody's own")
     done = run(*what, command=visualize)
     assert (done.status, done.out.count("\n")) == (1, 1)  # the weights were drawn over the weights
-    assert done.err == f"pynet visualize: error: {other} is no picture that pynet drew; it is left as it is\n"
+    assert done.err == f"pynet visualize: error: {other} is not a picture drawn by pynet; it is not overwritten\n"
     assert other.read_bytes() == b"somebody's own"
     assert b"drawn by pynet" in drawn.read_bytes()
 
@@ -175,7 +173,7 @@ def test_what_training_draws_replaces_no_picture_of_somebody_else(folder: Path) 
         place = Path(f"digits-figures/digits-{name}.png")
         place.parent.mkdir(exist_ok=True)
         place.write_text("own")
-        one_line(run(*FEW, *options), 1, f"{place} is no picture that pynet drew")
+        one_line(run(*FEW, *options), 1, f"{place} is not a picture drawn by pynet")
         assert place.read_text() == "own"
 
 

@@ -174,7 +174,7 @@ def test_bad_answers_and_weights() -> None:
         (lambda: net.fit(x, y, class_weight={0: -1}), "class_weight of 0 is -1; accepted: a finite number"),
         (
             lambda: net.fit(x, y, sample_weight=np.ones(20), validation_split=0.5),
-            "sample_weight with a fraction for validation",
+            "sample_weight cannot be used with a validation fraction",
         ),
     ):
         with pytest.raises(ValueError, match=message):

@@ -268,10 +268,13 @@ def test_npz_pickle_is_never_run(tmp_path: Path) -> None:
         ("1,2\n1.5,3\n", "line 2: label 1.5"),
         ("1,2\n65536,3\n", "line 2: label 65536"),
         ("nan,2\n1,3\n", "line 1, field 1: 'nan'"),
-        ("0,2\n1,3\n", "no test set can be split off: 2 samples, no class with two of them"),
-        ("a,b,Label\n1,2,0\n2,3,1\n", "by its header, the label is in column 3, 'label'; accepted: the label, a whole"),
-        ('"x1","x2","y"\n1,2,0\n', "by its header, the label is in column 3, 'y'"),
-        ("0,1,2,target\n1,2,3,0\n", "by its header, the label is in column 4, 'target'"),
+        ("0,2\n1,3\n", "no test set can be split off: 2 samples, no class has two of them"),
+        (
+            "a,b,Label\n1,2,0\n2,3,1\n",
+            "according to the header, the label is in column 3, 'label'; accepted: the label, a whole",
+        ),
+        ('"x1","x2","y"\n1,2,0\n', "according to the header, the label is in column 3, 'y'"),
+        ("0,1,2,target\n1,2,3,0\n", "according to the header, the label is in column 4, 'target'"),
         ("5.1,3.5,0\n4.9,3,1\n", "line 1: label 5.1, labels are whole numbers in 0..65535, in the first column"),
         ("5,3,setosa\n4,3,virginica\n", r"line 1, field 3: 'setosa', accepted .*; accepted: the label, a whole number"),
         ("0,3,0\n0,4,1\n0,5,1\n", "the first column holds 0 alone, the last one 2 from 0 to 1: which are the labels"),
@@ -390,13 +393,13 @@ def test_every_byte_of_a_header(tmp_path: Path) -> None:
 
 
 def test_a_small_file_of_many_labels_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    """30 MB of labels in 30 kB: what the header promises is compared with the images first."""
+    """30 MB of labels in 30 kB: what the header declares is compared with the images first."""
     images = np.zeros((3, 4, 4), np.uint8)
     for part in ("train", "t10k"):
         (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(images))
         content = idx_bytes(np.zeros(30_000_000, np.uint8))
         (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(content, 1))
-    with pytest.raises(DataError, match=r"holds 3 images, .* holds 30000000 labels: they must be as many"):
+    with pytest.raises(DataError, match=r"holds 3 images, .* holds 30000000 labels: these numbers must be equal"):
         data.load(tmp_path)
     tracemalloc.start()
     with pytest.raises(DataError):

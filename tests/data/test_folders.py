@@ -62,7 +62,7 @@ def test_classes_are_the_sub_folders(shapes: Path) -> None:
     assert found.x_train.shape == (24, 28, 28)
     assert np.bincount(found.y_test).tolist() == [2, 2, 2]
     assert found.name == "shapes"
-    assert found.source == f"30 pictures in {shapes}, a fifth of each class set aside for testing"
+    assert found.source == f"30 pictures in {shapes}, a fifth of each class for testing"
     assert found.pictures == Preparation(28, 28)
     assert found.skipped == ()
     assert len(set(found.y_train[:8].tolist())) == 3  # mixed: the first n are of all classes
@@ -126,7 +126,7 @@ def test_validation_beside_a_test_set_is_for_training(tmp_path: Path) -> None:
     found = data.load(tmp_path / "set")
     assert found.classes == ("bar", "ring")
     assert (len(found.x_train), len(found.x_test)) == (10, 2)
-    assert "val/ for training, too" in found.source
+    assert "val/ also for training" in found.source
     draw(tmp_path / "set" / "val" / "vee" / "a.png", "vee")
     with pytest.raises(DataError, match=r"vee: a class that is not in .*train, which has bar, ring"):
         data.load(tmp_path / "set")
@@ -148,7 +148,9 @@ def test_a_folder_round_the_folder(tmp_path: Path, around: str) -> None:
     draw(tmp_path / "unzipped" / ".thumbnails" / "a.png", "bar")
     (tmp_path / "unzipped" / "readme.txt").write_text("about it")
     inner = tmp_path / "unzipped" / around
-    with pytest.raises(DataError, match=f"a folder round the one with the classes bar, ring; accepted: {inner}$"):
+    with pytest.raises(
+        DataError, match=f"this folder only contains another one, which has the classes bar, ring; accepted: {inner}$"
+    ):
         data.load(tmp_path / "unzipped")
     (inner / "__MACOSX").mkdir()
     (inner / ".DS_Store").mkdir()
@@ -173,7 +175,9 @@ def test_classes_that_are_called_like_parts(tmp_path: Path) -> None:
 def test_divisions_that_cannot_be_told(tmp_path: Path) -> None:
     for part in ("train", "test"):
         draw(tmp_path / "unlabelled" / part / "a.png", "bar")
-    with pytest.raises(DataError, match="test/ and train/ hold no sub-folder of pictures for each class"):
+    with pytest.raises(
+        DataError, match="test/ and train/ have no sub-folders; accepted: a sub-folder of pictures for each class"
+    ):
         data.load(tmp_path / "unlabelled")
     for part in ("test", "val"):
         draw_classes(tmp_path / "untrained" / part)
@@ -192,7 +196,7 @@ def test_divisions_that_cannot_be_told(tmp_path: Path) -> None:
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "circle").mkdir()
     (tmp_path / "circle" / "again").symlink_to(tmp_path / "circle")
-    with pytest.raises(DataError, match="circle: this is a folder round the one with the classes again"):
+    with pytest.raises(DataError, match="circle: this folder only contains another one, which has the classes again"):
         data.load(tmp_path / "circle")
 
 
@@ -238,7 +242,7 @@ def test_refusals(tmp_path: Path, shapes: Path) -> None:
     with pytest.raises(DataError, match="neither the four IDX files of a data set nor a sub-folder of pictures"):
         data.load(tmp_path / "empty")
     (shapes / "star").mkdir()
-    with pytest.raises(DataError, match="star: no pictures in this folder, which is a class by its place"):
+    with pytest.raises(DataError, match="star: no pictures in this folder, which would be a class"):
         data.load(shapes)
     (shapes / "star" / "a.png").write_text("no picture")
     assert data.load(shapes).classes == ("bar", "ring", "star", "vee")
@@ -246,7 +250,7 @@ def test_refusals(tmp_path: Path, shapes: Path) -> None:
     (tmp_path / "bad" / "a" / "a.png").write_text("no picture")
     with pytest.raises(DataError, match="none of 1 pictures can be used"):
         data.load(tmp_path / "bad")
-    with pytest.raises(DataError, match="no folder of pictures"):
+    with pytest.raises(DataError, match="not a folder of pictures"):
         data.load(write_idx(tmp_path / "idx"), Preparation(28, 28))
 
 

@@ -97,7 +97,9 @@ REFUSED: list[tuple[Inputs, Array]] = [
 
 @pytest.mark.parametrize(("inputs", "x"), REFUSED)
 def test_refused(inputs: Inputs, x: Array) -> None:
-    with pytest.raises(DataError, match=f"^new has .*; the model was trained on {inputs}.*: scale them alike$"):
+    with pytest.raises(
+        DataError, match=f"^new has .*; the model was trained on {inputs}.*; scale both in the same way$"
+    ):
         inputs.rescaled("new", x)
 
 
@@ -156,5 +158,5 @@ GOOD: dict[str, Any] = {"bytes": False, "lowest": 0.0, "highest": 1.0, "whole": 
 )
 def test_damaged_notes(note: str) -> None:
     text = note.replace("'", '"').replace("False", "false").replace("True", "true")
-    with pytest.raises(ValueError, match="the model's note on what its inputs were is damaged"):
+    with pytest.raises(ValueError, match="the model's note on its inputs is damaged"):
         Inputs.from_note(text)

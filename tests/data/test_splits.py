@@ -45,7 +45,7 @@ def test_split_refuses_a_fraction(fraction: float) -> None:
 
 
 def test_split_refuses() -> None:
-    with pytest.raises(DataError, match="3 samples, no class with two of them"):
+    with pytest.raises(DataError, match="3 samples, no class has two of them"):
         data.split(np.arange(3), np.arange(3), 0.5)
     with pytest.raises(DataError, match=r"x of shape \(3,\), y int64 of shape \(2,\)"):
         data.split(np.arange(3), np.arange(2, dtype=np.int64), 0.5)

@@ -53,7 +53,7 @@ def test_short_forms(short: dict[str, Any], full: dict[str, Any]) -> None:
         ({"batch_size": True}, "batch_size is True; accepted: a whole number, 1 or more"),
         ({"epochs": "3"}, "epochs is '3'; accepted: a whole number, 0 or more"),
         ({"seed": 1.5}, "seed is 1.5; accepted: a whole number, 0 to 2^64 - 1"),
-        ({"schedule": 3}, "schedule is 3; accepted: pynet.schedules.Cosine() and its like, or a text such as 'cosine'"),
+        ({"schedule": 3}, "schedule is 3; accepted: a pynet.schedules.Schedule, or a text such as 'cosine'"),
         ({"optimizer": 0.1}, "optimizer is 0.1; accepted: SGD(), "),
         ({"validation": X}, "accepted: (x, y), or a fraction of the samples from 0 to below 1"),
         ({"metrics": ["accuracy"]}, "metrics is ['accuracy']; accepted: {'f1': f} or [f], with functions f(y, p)"),
@@ -121,5 +121,5 @@ def test_find_lr_takes_lists_and_names() -> None:
 def test_seed_and_layers() -> None:
     with pytest.raises(TypeError, match="seed is None; accepted: a whole number"):
         Network(SPEC, seed=None)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"a layer is the class ReLU; accepted: an object of it, ReLU\(\.\.\.\)"):
+    with pytest.raises(TypeError, match=r"a layer is the class ReLU; accepted: an instance, ReLU\(\.\.\.\)"):
         Network([pynet.Input(3), pynet.ReLU, pynet.Dense(2)])  # type: ignore[list-item]

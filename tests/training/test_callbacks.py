@@ -235,7 +235,7 @@ def after(epochs: int) -> str:
 )
 def test_an_epoch_whose_metric_is_not_finite_is_never_the_best(values: list[float], epochs: int, best: int) -> None:
     with pytest.warns(
-        RuntimeWarning, match=r"^epoch \d: val_metric is (nan|inf); early stopping never takes such"
+        RuntimeWarning, match=r"^epoch \d: val_metric is (nan|inf); early stopping never selects such"
     ) as caught:
         net, history = fit_with_metric(values, mode="max")
     assert len(caught) == 1
@@ -248,7 +248,7 @@ def test_which_way_a_metric_is_better() -> None:
     values = [0.5, 0.7, 0.3, 0.4, 0.35]
     net, _ = fit_with_metric(values, mode="min")
     assert net.weights_sha256() == after(3)
-    message = r"early stopping takes a higher val_metric for better; mode='max' or mode='min' says which it is"
+    message = r"early stopping assumes that a higher val_metric is better; give mode='max' or mode='min'"
     with pytest.warns(RuntimeWarning, match=message) as caught:
         net, history = fit_with_metric(values)
     assert caught[0].filename == __file__
@@ -303,7 +303,7 @@ def test_a_list_of_batches_has_a_length_that_a_schedule_can_use() -> None:
     [
         (X, {}, "y is missing: fit takes x and y, or an iterable"),
         ([], {}, "no batches in epoch 1; there is none"),
-        (data.batches(X, Y), {"epochs": 2}, "no batches in epoch 2; a generator gives them once"),
+        (data.batches(X, Y), {"epochs": 2}, "no batches in epoch 2; a generator can be used only once"),
         ([X], {}, r"batch 1 is a ndarray; accepted: \(x, y\)"),
         ([(X, Y), 3], {}, r"batch 2 is a int; accepted: \(x, y\)"),
         ([(X, Y), (X, Y + 1)], {}, "batch 2: labels run from 1 to 3; this network takes 0 to 2"),
@@ -314,10 +314,10 @@ def test_a_list_of_batches_has_a_length_that_a_schedule_can_use() -> None:
             "batch 1: y holds -inf in sample 0, output 0",
         ),
         ([(X, Y), (None, Y)], {}, "batch 2: x is None"),
-        (Batches(), {"schedule": Cosine()}, "a schedule counts the steps of an epoch"),
-        ([(X, Y)], {"sample_weight": [1]}, "sample_weight and class_weight are for arrays"),
-        ([(X, Y)], {"validation_split": 0.5}, "a fraction for validation is for arrays"),
-        ([(X, Y)], {"metrics": {"f1": max}}, "metrics f1: they need validation data"),
+        (Batches(), {"schedule": Cosine()}, "a schedule needs the number of steps in an epoch"),
+        ([(X, Y)], {"sample_weight": [1]}, "sample_weight and class_weight need arrays"),
+        ([(X, Y)], {"validation_split": 0.5}, "a validation fraction needs arrays"),
+        ([(X, Y)], {"metrics": {"f1": max}}, "metrics f1 need validation data"),
     ],
 )
 def test_batches_that_are_refused(x: Any, options: dict[str, Any], message: str) -> None:
@@ -339,10 +339,10 @@ class Promised(Batches):
 def test_a_length_that_is_wrong() -> None:
     """A schedule would never come to its end, or end too early; nothing else depends on it."""
     Network(SPEC).fit(Promised(4), epochs=2, schedule=Cosine())
-    with pytest.raises(ValueError, match="there were 4 batches in epoch 1, their length says 5"):
+    with pytest.raises(ValueError, match=r"there were 4 batches in epoch 1, but len\(\) gave 5"):
         Network(SPEC).fit(Promised(5), epochs=2, schedule=Cosine())
     for length in (0, 3):
-        with pytest.raises(ValueError, match=f"there are more batches than their length says: {length}"):
+        with pytest.raises(ValueError, match=rf"there are more batches than len\(\) gave: {length}"):
             Network(SPEC).fit(Promised(length), epochs=2, schedule=Cosine())
     net, twin = Network(SPEC), Network(SPEC)
     net.fit(Promised(9), epochs=2)
@@ -377,8 +377,8 @@ def test_metrics_are_measured_on_the_validation_data_after_each_epoch() -> None:
 @pytest.mark.parametrize(
     ("metrics", "error", "message"),
     [
-        ({"accuracy": max}, ValueError, "metrics has 'accuracy', but the history has a val_accuracy of its own"),
-        ({"f1": max, "loss": max}, ValueError, "metrics has 'loss', but the history has a val_loss of its own"),
+        ({"accuracy": max}, ValueError, "metrics has 'accuracy', but the history already has val_accuracy"),
+        ({"f1": max, "loss": max}, ValueError, "metrics has 'loss', but the history already has val_loss"),
         ({"f1-score": max}, ValueError, "metrics has 'f1-score'; accepted: names of letters, digits and _"),
         ({3.5: max}, ValueError, r"metrics has 3\.5; accepted: names"),
         ({"f1": 0.5}, TypeError, r"metrics is \{'f1': 0\.5\}; accepted: "),
@@ -393,7 +393,7 @@ def test_metrics_that_are_refused_before_the_training(metrics: Any, error: type[
 
 @pytest.mark.parametrize("value", [None, "0.5", 1j, [0.5], np.ones(3), np.ma.masked, np.datetime64("2020-01-01")])
 def test_what_is_no_figure(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"metric f1 gave .*; accepted: a number"):
+    with pytest.raises(ValueError, match=r"metric f1 returned .*; accepted: a number"):
         Network(SPEC).fit(X, Y, epochs=1, validation=(XV, YV), metrics={"f1": lambda y, p: value})
 
 
@@ -425,6 +425,6 @@ def test_partial_fit_goes_on_from_piece_to_piece() -> None:
 def test_a_loss_that_is_not_finite_names_the_layer() -> None:
     net = Network("input(6) dense(8) relu residual(dense(8) relu dense(8)) dense(3) softmax")
     net.tensors["2.2.W"][...] = 3e38
-    message = r"epoch 1, batch 1: the loss is not finite: layer 2\.2, dense\(8\), puts out inf; a smaller learning rate"
+    message = r"epoch 1, batch 1: the loss is not finite: layer 2\.2, dense\(8\), outputs inf; a smaller learning rate"
     with pytest.raises(FloatingPointError, match=message):
         net.fit(X, Y, epochs=1)

@@ -142,7 +142,7 @@ def test_more_epochs_may_follow(tmp_path: Path) -> None:
     history = again.fit(X, Y, epochs=5, optimizer=Adam(), checkpoint=Checkpoint(tmp_path / "c", resume=True))
     assert len(history.loss) == 5
     assert again.weights_sha256() == whole.weights_sha256()
-    with pytest.raises(ValueError, match="has come to the end of epoch 5, of 3 wanted"):
+    with pytest.raises(ValueError, match="has completed 5 epochs; accepted: epochs from 5, not 3"):
         again.fit(X, Y, epochs=3, optimizer=Adam(), checkpoint=Checkpoint(tmp_path / "c", resume=True))
 
 
@@ -251,7 +251,7 @@ def test_full_disk(tmp_path: Path) -> None:
     whole.fit(X, Y, epochs=4)
     with (
         ExitStack() as stack,
-        pytest.warns(RuntimeWarning, match=r"cannot write .*/c: File too large; the training goes on"),
+        pytest.warns(RuntimeWarning, match=r"cannot write .*/c: File too large; the training continues"),
     ):
         net.fit(X, Y, epochs=4, checkpoint=Checkpoint(path), callbacks=[Fill()])
     assert path.read_bytes() == old
@@ -273,11 +273,11 @@ def test_a_disk_that_is_full_from_the_beginning(tmp_path: Path) -> None:
 # ---- what is refused ----
 
 OTHERS: list[tuple[dict[str, Any], str]] = [
-    ({"optimizer": Adam(0.01)}, r"another optimizer: Adam\(learning_rate=None.* then, Adam\(learning_rate=0\.01"),
+    ({"optimizer": Adam(0.01)}, r"another optimizer: Adam\(learning_rate=None.*, now Adam\(learning_rate=0\.01"),
     ({"optimizer": SGD()}, "another optimizer: "),
-    ({"batch_size": 10}, "another batches: 4 then, 20 now"),
-    ({"seed": 1}, "another seed of the order: 0 then, 1 now"),
-    ({"schedule": Cosine()}, "another schedule: none then, cosine, 3 epochs now"),
+    ({"batch_size": 10}, "another batches: 4, now 20"),
+    ({"seed": 1}, "another seed of the order: 0, now 1"),
+    ({"schedule": Cosine()}, "another schedule: none, now cosine, 3 epochs"),
     ({"early_stopping": EarlyStopping(2)}, "another early stopping"),
     ({"early_stopping": None}, "another early stopping"),
     ({"validation": (XV[:50], YV[:50])}, "another validation data$"),
@@ -287,9 +287,9 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"sample_weight": np.full(200, 0.5)}, "another data$"),
     (
         {"net": Network("input(6) dense(17) relu dense(3) softmax")},
-        r"another network: .*dense\(16\).* then, .*dense\(17\)",
+        r"another network: .*dense\(16\).*, now .*dense\(17\)",
     ),
-    ({"net": Network(SPEC, seed=8), "seed": 0}, "another network seed: 0 then, 8 now"),
+    ({"net": Network(SPEC, seed=8), "seed": 0}, "another network seed: 0, now 8"),
 ]
 
 
@@ -302,7 +302,7 @@ def test_another_training_is_refused(tmp_path: Path, options: dict[str, Any], me
     net = (usual | options).pop("net")
     weights = net.weights_sha256()
     given = {name: value for name, value in (usual | options).items() if name != "net"}
-    with pytest.raises(ValueError, match=f"c.safetensors is the checkpoint of another training, with {message}"):
+    with pytest.raises(ValueError, match=f"c.safetensors is the checkpoint of a training with {message}"):
         net.fit(checkpoint=Checkpoint(path, resume=True), **given)
     assert (path.read_bytes(), net.weights_sha256()) == (before, weights)
 
@@ -310,14 +310,14 @@ def test_another_training_is_refused(tmp_path: Path, options: dict[str, Any], me
 def test_a_schedule_fixes_the_epochs(tmp_path: Path) -> None:
     path = written(tmp_path, schedule=Cosine())
     options: dict[str, Any] = {"optimizer": Adam(), "validation": (XV, YV), "early_stopping": EarlyStopping()}
-    with pytest.raises(ValueError, match="another schedule: cosine, 3 epochs then, cosine, 4 epochs now"):
+    with pytest.raises(ValueError, match="another schedule: cosine, 3 epochs, now cosine, 4 epochs"):
         Network(SPEC).fit(X, Y, epochs=4, schedule=Cosine(), checkpoint=Checkpoint(path, resume=True), **options)
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     path = written(tmp_path)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="holds a training that has come to epoch 2; resume it, or remove the file"):
+    with pytest.raises(ValueError, match="holds an unfinished training, in epoch 2; resume it, or remove the file"):
         Network(SPEC).fit(X, Y, checkpoint=Checkpoint(path))
     assert path.read_bytes() == before
     for name, write in (("text", lambda p: p.write_text("mine")), ("model", Network(SPEC).save)):

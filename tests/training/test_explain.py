@@ -65,13 +65,15 @@ def test_story(digits: data.Dataset) -> None:
     assert re.search(r"^   0 dense\(9\) +9 +-?\d+\.\d+ to \d+\.\d+ +mean .* y = x W \+ b$", text, re.M)
     assert f"-log p[{label}] = -log {found.output[label]:.4g} = {found.loss:.4f}" in text
     assert re.search(rf"^ +{label} +{found.output[label]:.4f} +1 +-{1 - found.output[label]:.4f}$", text, re.M)
-    assert f"It says {predicted}: {'right' if predicted == label else f'wrong, it is {label}'}." in text
+    assert (
+        f"Predicted class {predicted}: {'correct' if predicted == label else f'wrong, the label is {label}'}." in text
+    )
     place = np.unravel_index(abs(found.changes["0.W"]).argmax(), (64, 9))
     change = found.parameters["0.W"][place] + found.changes["0.W"][place]
     assert f"0.W[{place[0]},{place[1]}]" in text
     assert f"{found.parameters['0.W'][place]:+.5f} ->" in text
     assert f"-> {change:>+10.5f}" in text
-    assert f"the loss would be {found.loss_after:.4f} instead of {found.loss:.4f}" in text
+    assert f"the loss of this sample is {found.loss_after:.4f} instead of {found.loss:.4f}" in text
     assert "w = w - 0.1 dw" in text
     assert max(map(len, text.splitlines())) <= 120
     assert any(set(line) <= set(" .:-=+*#%@") and line.strip() for line in text.splitlines())  # the digit itself
@@ -90,7 +92,7 @@ def test_other_networks() -> None:
     text = str(pynet.explain(many, np.ones(5), 299, Adam(0.01)))
     assert re.search(r"^ +299 .*-0\.99", text, re.M)
     assert text.count("\n") < 70
-    assert "step the other way, Adam" in text
+    assert "step against the gradient, Adam" in text
     assert str(pynet.explain(Network("input(4) softmax"), np.zeros(4), 1)).count("1.3863") == 4
 
 
@@ -114,5 +116,5 @@ def test_train_explains_first() -> None:
     assert "test accuracy" in rest
     adam = run(*DIGITS, "--epochs", "0", "--explain", "--optimizer", "adam", "--save", "none")
     assert (adam.status, adam.err) == (0, "")
-    assert "a small step the other way, Adam" in adam.out
+    assert "a small step against the gradient, Adam" in adam.out
     assert "1. forward" not in run(*DIGITS, "--epochs", "1", "--explain", "--quiet", "--save", "none").out

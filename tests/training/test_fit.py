@@ -191,7 +191,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch(bad_batch: int) -> None
     targets = np.eye(3, dtype=np.float32)[Y]
     order = kernels.shuffle(200, 0, 0)
     targets[order[(bad_batch - 1) * 50]] = 3e38  # its square is infinite
-    message = f"epoch 1, batch {bad_batch}: the loss is not finite: the outputs are finite, the loss of them"
+    message = f"epoch 1, batch {bad_batch}: the loss is not finite: the outputs are finite, but their loss"
     with pytest.raises(FloatingPointError, match=message):
         net.fit(X, targets, epochs=2, batch_size=50)
     for start in range(0, (bad_batch - 1) * 50, 50):

@@ -153,8 +153,12 @@ HOSTILE: list[tuple[str, Callable[[Training, Tensors], object], str]] = [
     ),
     ("stats a list", put("stats", [1, 2]), r"stats is \[1, 2\]; accepted: an object of loss, correct, samples, steps"),
     ("stats null", put("stats", None), r"stats is None; accepted: an object of loss"),
-    ("stats without steps", drop("stats", "steps"), r"fields of stats is \['correct', 'loss', 'samples'\]; accepted"),
-    ("stats with more", put("stats", "more", 1), r"the list of the fields of stats is .*; accepted: an object of loss"),
+    (
+        "stats without steps",
+        drop("stats", "steps"),
+        r"field names of stats is \['correct', 'loss', 'samples'\]; accepted",
+    ),
+    ("stats with more", put("stats", "more", 1), r"the field names of stats is .*; accepted: an object of loss"),
     ("rows null", put("rows", None), r"rows is None; accepted: a list, an object for each epoch"),
     ("rows a text", put("rows", "ab"), r"rows is 'ab'; accepted: a list"),
     ("a row of a number", put("rows", 1, 3), r"rows\[1\] is 3; accepted: an object of numbers"),
@@ -178,7 +182,7 @@ HOSTILE: list[tuple[str, Callable[[Training, Tensors], object], str]] = [
     ("a fact of a number", put("facts", "optimizer", 3), r"facts.optimizer is 3; accepted: a text"),
     ("a fact of a list", put("facts", "data", []), r"facts.data is \[\]; accepted: a text"),
     ("another network", put("facts", "network", "input(2)"), r"facts.network is 'input\(2\)'; accepted: input\(6\)"),
-    ("another seed", put("facts", "network seed", "9"), r"facts.network seed is '9'; accepted: 0, that of the file"),
+    ("another seed", put("facts", "network seed", "9"), r"facts.network seed is '9'; accepted: 0, as in the file"),
     ("seconds null", put("seconds", None), r"seconds is None; accepted: a finite number, 0 or more"),
     ("seconds a text", put("seconds", "1"), r"seconds is '1'; accepted: a finite number, 0 or more"),
     ("seconds of NaN", put("seconds", math.nan), r"seconds is nan; accepted: a finite number, 0 or more"),
@@ -194,17 +198,17 @@ HOSTILE: list[tuple[str, Callable[[Training, Tensors], object], str]] = [
     ("finished maybe", put("finished", "no"), r"finished is 'no'; accepted: true or false"),
     ("finished 1", put("finished", 1), r"finished is 1; accepted: true or false"),
     ("a version of true", put("version", True), r"version is True; accepted: 1"),
-    ("no steps", drop("steps"), r"the list of the fields of training is .*; accepted: an object of version, facts"),
-    ("more than there is", put("more", 1), r"the list of the fields of training is .*; accepted: an object of version"),
+    ("no steps", drop("steps"), r"the field names of training is .*; accepted: an object of version, facts"),
+    ("more than there is", put("more", 1), r"the field names of training is .*; accepted: an object of version"),
     ("another's tensors", put("optimizer", "rmsprop"), r"its optimizer: rmsprop takes the tensors"),
     ("tensors of none", put("optimizer", "sgd"), r"its optimizer: sgd takes the tensors \{\}, got"),
     ("a tensor less", tensor("optimizer.0.W.mean", None), r"its optimizer: adam takes the tensors"),
     ("a tensor more", tensor("optimizer.9.W.mean", [1]), r"its optimizer: adam takes the tensors"),
     ("a tensor's shape", tensor("optimizer.0.b.mean", [1]), r"its optimizer: adam takes the tensors"),
     ("a tensor of no part", tensor("other.0.W", [1]), r"a tensor's name is 'other.0.W'; accepted: optimizer.NAME and"),
-    ("a memory of NaN", tensor("optimizer.0.b.mean", [math.nan] * 5), r"tensor optimizer.0.b.mean is 'not finite th"),
+    ("a memory of NaN", tensor("optimizer.0.b.mean", [math.nan] * 5), r"tensor optimizer.0.b.mean is 'not finite ev"),
     ("squares below zero", tensor("optimizer.0.b.square", [-1] * 5), r"optimizer.0.b.square is 'negative in places'"),
-    ("infinite best weights", tensor("best.0.b", [math.inf] * 5), r"tensor best.0.b is 'not finite throughout'; accep"),
+    ("infinite best weights", tensor("best.0.b", [math.inf] * 5), r"tensor best.0.b is 'not finite everywhere'; accep"),
     ("no best weights", tensor("best.0.b", None), r"the shape of tensor best.0.b is 'missing'; accepted: \(5,\)"),
     ("short best weights", tensor("best.0.b", [1]), r"the shape of tensor best.0.b is \(1,\); accepted: \(5,\)"),
     ("scalar best weights", tensor("best.0.b", 1), r"the shape of tensor best.0.b is \(\); accepted: \(5,\)"),
@@ -259,7 +263,7 @@ def test_the_network_of_the_file_is_another(good: Path, tmp_path: Path, spec: st
         del training["facts"]["network"]
 
     forge(good, tmp_path / "c", unnamed, Network(spec))
-    with pytest.raises(ValueError, match="another training, with another network: none then"):
+    with pytest.raises(ValueError, match="a training with another network: none, now"):
         resume(tmp_path / "c")
 
 

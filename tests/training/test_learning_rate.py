@@ -55,7 +55,7 @@ def test_find_lr_leaves_the_network_alone() -> None:
     "options", [{"lowest": 0.0}, {"lowest": 1.0, "highest": 0.1}, {"steps": 9}, {"highest": math.inf}]
 )
 def test_bad_rates(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="accepted: 10 or more that grow, above 0"):
+    with pytest.raises(ValueError, match="accepted: 10 or more, from a rate above 0 to a larger one"):
         find_lr(Network(PLAIN), DATA, **options)
 
 
@@ -79,7 +79,7 @@ def test_find_lr_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(figures, "require", missing)
     done = run(*DIGITS, "--find-lr")
-    assert (done.status, done.out.splitlines()[-1]) == (0, "(no picture: that needs matplotlib)")
+    assert (done.status, done.out.splitlines()[-1]) == (0, "(no picture: matplotlib is not installed)")
 
 
 def test_no_rate_is_suggested_that_was_not_tried() -> None:

@@ -86,13 +86,13 @@ def test_early_stopping_says_why_and_what_it_kept(capsys: pytest.CaptureFixture[
     assert last == best + 2 < 200
     assert capsys.readouterr().out.splitlines()[-2:] == [
         f"stopped after epoch {last}: the training accuracy has not improved for 2 epochs",
-        f"kept the weights of epoch {best}, training accuracy {100 * max(history.accuracy):.2f} %",
+        f"restored the weights of epoch {best}, training accuracy {100 * max(history.accuracy):.2f} %",
     ]
 
 
 def test_what_ending_says() -> None:
     rows = [{"val_loss": 0.5}, {"val_loss": 0.25}, {"val_loss": 0.3}]
-    kept = "kept the weights of epoch 2, validation loss 0.2500"
+    kept = "restored the weights of epoch 2, validation loss 0.2500"
     assert ending(EarlyStopping(5), rows, False, True) == kept
     why = "stopped after epoch 3: the validation loss has not improved by more than 0.01 for an epoch"
     assert ending(EarlyStopping(1, 0.01), rows, True, True) == f"{why}\n{kept}"
