@@ -7,7 +7,7 @@
 /* ---- elementwise.c ------------------------------------------------------------------------------------------------ */
 
 /* All of a batch of m samples, ld floats apart, whose places hold n channels each. */
-channel_rows rows_of_channels(int m, size_t ld, int places, int n);
+channel_rows rows_of_channels(int m, size_t ld, int positions, int n);
 
 /* ---- optimizers.c -------------------------------------------------------------------------------------------------- */
 
@@ -35,12 +35,12 @@ optim_step optim_step_of(const pn_optim *opt, int64_t taken, int64_t t, float sc
 typedef struct augmenter augmenter;
 
 /* For samples of this shape and so many threads; *made is NULL if `options` is. Free with augmenter_free. */
-pn_status augmenter_new(augmenter **made, const pn_augment *options, const shape *sample, int threads, char *err);
+pn_status augmenter_new(augmenter **out, const pn_augment *options, const shape *sample, int threads, char *err);
 void augmenter_free(augmenter *a);
 
 /* What training sees of a sample x (channels, height, width) as row `row` of the batch of step `when`; it lies in work memory of
    this thread until its next call. */
 const float *augmented_sample(const augmenter *a, int thread, const void *x, pn_dtype dtype, uint64_t seed,
-                              uint64_t when, uint32_t row);
+                              uint64_t step, uint32_t row);
 
 #endif

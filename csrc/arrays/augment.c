@@ -24,18 +24,19 @@ struct augmenter {
 
 /* The pieces of a thread's scratch. */
 typedef struct {
-    float *made, *framed, *random, *half, *dx, *dy;
+    float *out, *bordered, *random, *half, *dx, *dy;
 } pieces;
 
 static pieces pieces_of(const augmenter *a, int thread, size_t *size)
 {
-    const size_t places = (size_t)a->height * (size_t)a->width, nodes = (size_t)a->nodes_down * (size_t)a->nodes_across;
-    const size_t sizes[] = {(size_t)a->channels * places,
-                            (size_t)(a->height + FRAME) * (size_t)(a->width + FRAME),
+    const size_t positions = (size_t)a->height * (size_t)a->width,
+                 nodes = (size_t)a->nodes_down * (size_t)a->nodes_across;
+    const size_t sizes[] = {(size_t)a->channels * positions,
+                            (size_t)(a->height + BORDER) * (size_t)(a->width + BORDER),
                             AFFINE + 2 * nodes,
                             (size_t)a->height * (size_t)a->nodes_across,
-                            places,
-                            places};
+                            positions,
+                            positions};
     float *piece[sizeof sizes / sizeof *sizes];
     size_t used = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -77,7 +78,7 @@ static pn_status check(const pn_augment *options, const shape *sample, int *heig
 
 /* Weight of node j at place i: the bell curve of deviation `spacing`, the distance from node to node; to[i * place + j * node].
    The squares of a place's weights sum up to 1, so that it moves as far as a node does. */
-static void weigh_nodes(float *to, int size, int nodes, double spacing, size_t place, size_t node)
+static void smoothing_weights(float *to, int size, int nodes, double spacing, size_t place, size_t node)
 {
     for (int i = 0; i < size; i++) {
         double squares = 0;
@@ -89,10 +90,10 @@ static void weigh_nodes(float *to, int size, int nodes, double spacing, size_t p
     }
 }
 
-pn_status augmenter_new(augmenter **made, const pn_augment *options, const shape *sample, int threads, char *err)
+pn_status augmenter_new(augmenter **out, const pn_augment *options, const shape *sample, int threads, char *err)
 {
     int height = 0, width = 0;
-    *made = NULL;
+    *out = NULL;
     pn_status status = options ? check(options, sample, &height, &width, err) : PN_OK;
     if (status || !options)
         return status;
@@ -114,9 +115,9 @@ pn_status augmenter_new(augmenter **made, const pn_augment *options, const shape
     a->scratch = aligned_zeros((size_t)threads * a->scratch_size, sizeof *a->scratch);
     if (!a->down || !a->across || !a->scratch)
         goto fail;
-    weigh_nodes(a->down, height, a->nodes_down, spacing, (size_t)a->nodes_down, 1);
-    weigh_nodes(a->across, width, a->nodes_across, spacing, 1, (size_t)width);
-    *made = a;
+    smoothing_weights(a->down, height, a->nodes_down, spacing, (size_t)a->nodes_down, 1);
+    smoothing_weights(a->across, width, a->nodes_across, spacing, 1, (size_t)width);
+    *out = a;
     return PN_OK;
 fail:
     augmenter_free(a);
@@ -150,7 +151,7 @@ static void smooth_product(float *C, const float *A, const float *B, int m, int 
 }
 
 /* d (height, width): how far each place is moved, from random numbers at the nodes of the grid. */
-static void bend(const augmenter *a, float *d, float *half, const float *nodes)
+static void elastic_offsets(const augmenter *a, float *d, float *half, const float *nodes)
 {
     const float deviation = 1.7320508f; /* numbers from -1 to 1 times that have deviation 1 */
     smooth_product(half, a->down, nodes, a->height, a->nodes_across, a->nodes_down);
@@ -159,13 +160,14 @@ static void bend(const augmenter *a, float *d, float *half, const float *nodes)
 }
 
 /* The affine part of the map; see pn_augment. */
-static resampling map_of(const augmenter *a, const float *u)
+static resampling affine_map(const augmenter *a, const float *u)
 {
     const double degree = 3.14159265358979323846 / 180;
-    const double turn = a->options.rotate * degree * (double)u[2], lean = tan(a->options.shear * degree * (double)u[5]);
+    const double angle = a->options.rotate * degree * (double)u[2],
+                 shear = tan(a->options.shear * degree * (double)u[5]);
     const double across = 1 / (1 + a->options.scale * (double)u[3]), down = 1 / (1 + a->options.scale * (double)u[4]);
-    const double xx = cos(turn) * across, xy = (cos(turn) * lean - sin(turn)) * down;
-    const double yx = sin(turn) * across, yy = (sin(turn) * lean + cos(turn)) * down;
+    const double xx = cos(angle) * across, xy = (cos(angle) * shear - sin(angle)) * down;
+    const double yx = sin(angle) * across, yy = (sin(angle) * shear + cos(angle)) * down;
     const double middle_x = (a->width - 1) / 2.0, middle_y = (a->height - 1) / 2.0;
     return (resampling){
         .height = a->height,
@@ -180,31 +182,31 @@ static resampling map_of(const augmenter *a, const float *u)
 }
 
 const float *augmented_sample(const augmenter *a, int thread, const void *x, pn_dtype dtype, uint64_t seed,
-                              uint64_t when, uint32_t row)
+                              uint64_t step, uint32_t row)
 {
-    const size_t height = (size_t)a->height, width = (size_t)a->width, places = height * width;
+    const size_t height = (size_t)a->height, width = (size_t)a->width, positions = height * width;
     const size_t nodes = a->options.elastic > 0 ? (size_t)a->nodes_down * (size_t)a->nodes_across : 0;
     const pieces p = pieces_of(a, thread, NULL);
-    random_uniform(p.random, AFFINE + 2 * nodes, seed, when, row);
-    resampling r = map_of(a, p.random);
+    random_uniform(p.random, AFFINE + 2 * nodes, seed, step, row);
+    resampling r = affine_map(a, p.random);
     if (nodes) {
-        bend(a, p.dx, p.half, p.random + AFFINE);
-        bend(a, p.dy, p.half, p.random + AFFINE + nodes);
+        elastic_offsets(a, p.dx, p.half, p.random + AFFINE);
+        elastic_offsets(a, p.dy, p.half, p.random + AFFINE + nodes);
         r.dx = p.dx;
         r.dy = p.dy;
     }
     for (size_t c = 0; c < (size_t)a->channels; c++) {
         for (size_t i = 0; i < height; i++) {
-            float *to = p.framed + (i + 1) * (width + FRAME) + 1;
-            const size_t at = c * places + i * width;
+            float *to = p.bordered + (i + 1) * (width + BORDER) + 1;
+            const size_t at = c * positions + i * width;
             if (dtype == PN_UINT8)
                 kernels()->scale_u8(to, (const uint8_t *)x + at, width);
             else
                 memcpy(to, (const float *)x + at, width * sizeof *to);
         }
-        kernels()->resample(p.made + c * places, p.framed, &r);
+        kernels()->resample(p.out + c * positions, p.bordered, &r);
     }
-    return p.made;
+    return p.out;
 }
 
 void pn_augment_default(pn_augment *options, int height, int width)
@@ -220,7 +222,7 @@ void pn_augment_default(pn_augment *options, int height, int width)
 }
 
 pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int channels, const pn_augment *options,
-                       uint64_t seed, uint64_t when, char err[PN_ERRLEN])
+                       uint64_t seed, uint64_t step, char err[PN_ERRLEN])
 {
     char unused[PN_ERRLEN];
     err = err ? err : unused;
@@ -248,7 +250,7 @@ pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int c
     const size_t size = (size_t)shape_size(&picture), bytes = size * (dtype == PN_UINT8 ? 1 : sizeof(float));
     const unsigned long fp = fp_enter();
     for (size_t i = 0; i < (size_t)n; i++)
-        memcpy(y + i * size, augmented_sample(a, 0, (const char *)x + i * bytes, dtype, seed, when, (uint32_t)i),
+        memcpy(y + i * size, augmented_sample(a, 0, (const char *)x + i * bytes, dtype, seed, step, (uint32_t)i),
                size * sizeof *y);
     fp_leave(fp);
     augmenter_free(a);

@@ -160,35 +160,35 @@ void pn_sigmoid_grad(float *dx, const float *dy, const float *y, size_t n)
     each_element((elements){.of_two = kernels()->sigmoid_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = MOVES});
 }
 
-void pn_dropout(float *y, const float *x, int m, int n, double p, uint64_t seed, int layer_number, uint64_t when)
+void pn_dropout(float *y, const float *x, int m, int n, double p, uint64_t seed, int layer_number, uint64_t step)
 {
     for (int i = 0; i < m && n > 0; i++) {
-        const dropout_mask mask = dropout_row(p, seed, layer_number, when, i);
+        const dropout_mask mask = dropout_row(p, seed, layer_number, step, i);
         CALL(dropout(y + (size_t)i * (size_t)n, x + (size_t)i * (size_t)n, (size_t)n, &mask));
     }
 }
 
-channel_rows rows_of_channels(int m, size_t ld, int places, int n)
+channel_rows rows_of_channels(int m, size_t ld, int positions, int n)
 {
-    if (places == 1) /* samples are as good as places: one long run */
+    if (positions == 1) /* samples are as good as places: one long run */
         return (channel_rows){.runs = 1, .count = m, .row_stride = ld, .n = n};
-    return (channel_rows){.runs = m, .run_stride = ld, .count = places, .row_stride = (size_t)n, .n = n};
+    return (channel_rows){.runs = m, .run_stride = ld, .count = positions, .row_stride = (size_t)n, .n = n};
 }
 
 void pn_batchnorm(float *restrict y, float *restrict mean, float *restrict variance, const float *x, const float *gamma,
-                  const float *beta, int m, int places, int c, float epsilon)
+                  const float *beta, int m, int positions, int c, float epsilon)
 {
-    const channel_rows r = rows_of_channels(m, (size_t)places * (size_t)c, places, c);
+    const channel_rows r = rows_of_channels(m, (size_t)positions * (size_t)c, positions, c);
     const channel_norm norm = {mean, variance, gamma, beta, epsilon};
     CALL(channel_moments(mean, variance, x, &r));
     CALL(channel_normalise(y, x, &norm, &r));
 }
 
 void pn_batchnorm_grad(float *restrict dx, float *restrict dgamma, float *restrict dbeta, const float *dy,
-                       const float *x, const float *mean, const float *variance, const float *gamma, int m, int places,
-                       int c, float epsilon)
+                       const float *x, const float *mean, const float *variance, const float *gamma, int m,
+                       int positions, int c, float epsilon)
 {
-    const channel_rows r = rows_of_channels(m, (size_t)places * (size_t)c, places, c);
+    const channel_rows r = rows_of_channels(m, (size_t)positions * (size_t)c, positions, c);
     const channel_norm norm = {mean, variance, gamma, gamma, epsilon};
     CALL(channel_sums(dgamma, dbeta, dy, x, &norm, &r));
     CALL(channel_grad(dx, dy, x, &norm, dgamma, dbeta, &r));

@@ -138,14 +138,14 @@ static void dots_part(void *arg, int id, int threads)
     dots_args mine = *(const dots_args *)arg;
     int from, to;
     partition(id, threads, mine.m, 16, &from, &to);
-    mine.y += (size_t)from * mine.step_y;
+    mine.y += (size_t)from * mine.stride_y;
     mine.A += (size_t)from * mine.lda;
     mine.m = to - from;
     kernels()->dots(&mine);
 }
 
 /* C' = op(B)' op(A)' for a product of one column: it is then one of one row, if C lies like one. */
-static product turned(const product *p)
+static product transposed_product(const product *p)
 {
     product q = *p;
     q.g.A = p->g.B;
@@ -186,20 +186,20 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
     const bool row = m == 1 && p.trans_b, column = n == 1 && !(flags & PN_TRANS_A);
     if (row || column) { /* both factors lie along the sums. Shape and flags alone decide, for the sake of the bits */
         dots_args d = {.y = C,
-                       .step_y = row ? 1 : p.g.ldc,
+                       .stride_y = row ? 1 : p.g.ldc,
                        .A = row ? B : A,
                        .lda = row ? p.g.ldb : p.g.row_a,
                        .x = row ? A : B,
-                       .step_x = row         ? p.g.col_a
-                                 : p.trans_b ? 1
-                                             : p.g.ldb,
+                       .stride_x = row         ? p.g.col_a
+                                   : p.trans_b ? 1
+                                               : p.g.ldb,
                        .m = row ? n : m,
                        .k = k,
                        .accumulate = flags & PN_ACCUMULATE};
         pool_run_if_worth(dots_part, &d, length);
     } else {
         if (n == 1 && ldc == 1)
-            p = turned(&p);
+            p = transposed_product(&p);
         pool_run_if_worth(multiply_part, &p, length);
     }
     fp_leave(fp);

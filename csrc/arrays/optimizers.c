@@ -11,7 +11,7 @@ typedef struct {
     update_kind update;
     int states;
     const char *state[MAX_STATES];
-    pn_optim usual;
+    pn_optim defaults;
 } optimizer_rule;
 
 static const optimizer_rule optimizers[KINDS] = {
@@ -38,7 +38,7 @@ pn_status pn_optim_default(pn_optim *opt, pn_optim_kind kind)
 {
     if (!is_kind(kind))
         return PN_ERR_ARGUMENT;
-    *opt = optimizers[kind].usual;
+    *opt = optimizers[kind].defaults;
     opt->kind = kind;
     return PN_OK;
 }
@@ -145,7 +145,7 @@ static update_rule rule_of(const pn_optim *opt, double rate, int64_t t)
     return r;
 }
 
-static void note_plain(update_rule *r)
+static void set_plain(update_rule *r)
 {
     r->plain = r->scale == 1 && isinf(r->clip) && r->l2 == 0 && r->keep == 1;
 }
@@ -159,8 +159,8 @@ optim_step optim_step_of(const pn_optim *opt, int64_t taken, int64_t t, float sc
         s.others.l2 = 0;
         s.others.keep = 1;
     }
-    note_plain(&s.decayed);
-    note_plain(&s.others);
+    set_plain(&s.decayed);
+    set_plain(&s.others);
     return s;
 }
 

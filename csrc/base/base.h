@@ -59,10 +59,10 @@ size_t json_size(const char *s);
 uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter);
 
 /* Row `row` of the mask of layer number `number` in step `when`. */
-dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t when, int row);
+dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t step, int row);
 
 /* u[0..n) = numbers from -1 to below 1, all equally likely, for row `row` of the batch of step `when`: augmentation's */
-void random_uniform(float *u, size_t n, uint64_t seed, uint64_t when, uint32_t row);
+void random_uniform(float *u, size_t n, uint64_t seed, uint64_t step, uint32_t row);
 
 /* w[0..n) = normal numbers of this standard deviation */
 void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t stream);

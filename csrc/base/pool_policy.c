@@ -27,13 +27,13 @@ enum {
 static struct {
     atomic_llong waited; /* by all threads of this call, beyond spinning */
     atomic_llong ended;  /* the last call of pool_run_if_worth */
-    long long begun;     /* this call; this and the following belong to the pool's owner */
+    long long started;   /* this call; this and the following belong to the pool's owner */
     long long alone_until;
     long long lost;
     long long pause;
 } policy;
 
-static atomic_int wanted_threads; /* by pn_set_threads; 0: not asked yet */
+static atomic_int configured_threads; /* by pn_set_threads; 0: not asked yet */
 
 long long microseconds(void)
 {
@@ -46,9 +46,9 @@ long long microseconds(void)
 
 bool policy_begin(void)
 {
-    policy.begun = microseconds();
+    policy.started = microseconds();
     atomic_store_explicit(&policy.waited, 0, memory_order_relaxed);
-    return policy.begun >= policy.alone_until;
+    return policy.started >= policy.alone_until;
 }
 
 void policy_add_wait(long long length)
@@ -56,12 +56,12 @@ void policy_add_wait(long long length)
     atomic_fetch_add_explicit(&policy.waited, length, memory_order_relaxed);
 }
 
-bool pool_is_held_up(int threads)
+bool pool_is_preempted(int threads)
 {
     if (threads == 1)
         return false;
     const long long waited = atomic_load_explicit(&policy.waited, memory_order_relaxed);
-    return waited > PATIENCE && 3 * waited / (threads - 1) > microseconds() - policy.begun;
+    return waited > PATIENCE && 3 * waited / (threads - 1) > microseconds() - policy.started;
 }
 
 static long long next_pause(void)
@@ -75,11 +75,11 @@ static long long next_pause(void)
 
 void policy_end(int threads, long long part_done)
 {
-    const long long now = microseconds(), length = now - policy.begun;
-    policy.lost += (now - part_done) - (part_done - policy.begun); /* who waits as long as it works loses nothing */
+    const long long now = microseconds(), length = now - policy.started;
+    policy.lost += (now - part_done) - (part_done - policy.started); /* who waits as long as it works loses nothing */
     if (policy.lost < 0)
         policy.lost = 0;
-    if (policy.lost > LOST || pool_is_held_up(threads)) {
+    if (policy.lost > LOST || pool_is_preempted(threads)) {
         policy.pause = next_pause();
         policy.alone_until = now + policy.pause;
         policy.lost = 0;
@@ -102,7 +102,7 @@ void pool_run_if_worth(pool_job job, void *arg, double length)
 
 /* ---- how many threads ---------------------------------------------------------------------------------------------- */
 
-static int from_environment(const char *name)
+static int environment_number(const char *name)
 {
     const char *text = getenv(name);
     return text ? (int)strtol(text, NULL, 10) : 0; /* OMP_NUM_THREADS may be a list: its first number counts */
@@ -110,15 +110,15 @@ static int from_environment(const char *name)
 
 int pn_threads(void)
 {
-    int n = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
+    int n = atomic_load_explicit(&configured_threads, memory_order_relaxed);
     if (n == 0) {
-        n = from_environment("PYNET_NUM_THREADS");
+        n = environment_number("PYNET_NUM_THREADS");
         if (n <= 0)
-            n = from_environment("OMP_NUM_THREADS");
+            n = environment_number("OMP_NUM_THREADS");
         if (n <= 0)
             n = usable_cores();
         n = n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
-        atomic_store_explicit(&wanted_threads, n, memory_order_relaxed);
+        atomic_store_explicit(&configured_threads, n, memory_order_relaxed);
     }
     return n;
 }
@@ -127,6 +127,6 @@ pn_status pn_set_threads(int n)
 {
     if (n < 0 || n > MAX_THREADS)
         return PN_ERR_ARGUMENT;
-    atomic_store_explicit(&wanted_threads, n, memory_order_relaxed);
+    atomic_store_explicit(&configured_threads, n, memory_order_relaxed);
     return PN_OK;
 }

@@ -160,12 +160,12 @@ static void stop_workers(void)
 /* A fork copies only the calling thread: the workers are ended before, and both sides start it anew when they need it. */
 static pthread_mutex_t fork_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-void fork_hold(void)
+void fork_lock(void)
 {
     pthread_mutex_lock(&fork_mutex);
 }
 
-void fork_release(void)
+void fork_unlock(void)
 {
     pthread_mutex_unlock(&fork_mutex);
 }
@@ -173,13 +173,13 @@ void fork_release(void)
 static void before_fork(void)
 {
     pthread_mutex_lock(&pool.owner);
-    fork_hold();
+    fork_lock();
     stop_workers();
 }
 
 static void after_fork(void)
 {
-    fork_release();
+    fork_unlock();
     pthread_mutex_unlock(&pool.owner);
 }
 
@@ -223,9 +223,9 @@ static int start_workers(int threads)
     return pool.workers + 1 < threads ? pool.workers + 1 : threads;
 }
 
-void pool_run(pool_job job, void *arg, int wanted)
+void pool_run(pool_job job, void *arg, int most)
 {
-    int threads = wanted < pn_threads() ? wanted : pn_threads();
+    int threads = most < pn_threads() ? most : pn_threads();
     if (threads <= 1 || pthread_mutex_trylock(&pool.owner) != 0) {
         job(arg, 0, 1);
         return;

@@ -11,7 +11,7 @@ typedef void (*pool_job)(void *arg, int id, int threads);
 
 /* Runs the job on up to `wanted` threads and returns when all are done. It gets fewer, down to the caller's own alone,
    when another call uses the pool or no thread can be started: the job must give the same bits with any number. */
-void pool_run(pool_job job, void *arg, int wanted);
+void pool_run(pool_job job, void *arg, int most);
 
 /* Runs on as many threads as pay a job that takes one thread about `length` microseconds. */
 void pool_run_if_worth(pool_job job, void *arg, double length);
@@ -21,14 +21,14 @@ bool workers_awake(void);
 
 /* Inside a job, for thread 0: do the others keep this call waiting, because their cores are busy with something else? The
    job had better end soon; run again, it gets one thread. */
-bool pool_is_held_up(int threads);
+bool pool_is_preempted(int threads);
 
 /* Inside a job: waits until all its threads are here. */
 void pool_barrier(int threads);
 
 /* Between these two no other thread forks the process: a child would see what is changed half done. */
-void fork_hold(void);
-void fork_release(void);
+void fork_lock(void);
+void fork_unlock(void);
 
 /* Part id of `threads` of n things, in multiples of `grain`: [from, to). */
 void partition(int id, int threads, int n, int grain, int *from, int *to);

@@ -100,15 +100,15 @@ typedef struct {
 typedef struct {
     float *y;
     const float *A, *x;
-    size_t step_y, lda, step_x;
+    size_t stride_y, lda, stride_x;
     int m, k;
     bool accumulate;
 } dots_args;
 
 /* A new picture (height, width): place (row, column) shows place y = yx column + yy row + y0, x = xx column + xy row + x0
-   of the old one, moved by dy and dx there (height, width), unless these are NULL. The old one lies in a frame of FRAME - 1
+   of the old one, moved by dy and dx there (height, width), unless these are NULL. The old one lies in a frame of BORDER - 1
    zeros on the right and at the bottom, one on the left and at the top, which is what is seen outside of it. */
-enum { FRAME = 3 };
+enum { BORDER = 3 };
 typedef struct {
     int height, width;
     float xx, xy, x0, yx, yy, y0;
@@ -150,7 +150,7 @@ typedef struct {
     /* dgamma NULL: mean and variance are constants */
     void (*channel_grad)(float *dx, const float *dy, const float *x, const channel_norm *c, const float *dgamma,
                          const float *dbeta, const channel_rows *r);
-    void (*blend)(float *y, const float *x, size_t n, float share, float factor); /* y += share (factor x - y) */
+    void (*blend)(float *y, const float *x, size_t n, float weight, float factor); /* y += share (factor x - y) */
     /* stats (m,2): mean and inverse deviation of each row, out of layernorm, into the others */
     void (*layernorm)(float *y, size_t ldy, const float *x, size_t ldx, const float *gamma, const float *beta,
                       float *stats, int m, int n, float epsilon);
@@ -166,7 +166,7 @@ typedef struct {
     void (*maxpool_grad)(float *dx, const float *dy, const float *x, const float *y, const windows *w, bool relu);
     void (*avgpool)(float *y, const float *x, const windows *w);
     void (*avgpool_grad)(float *dx, const float *dy, const windows *w);
-    void (*resample)(float *y, const float *framed,
+    void (*resample)(float *y, const float *bordered,
                      const resampling *r);                     /* between the four pixels around each place */
     void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */
     void (*nonzero)(uint64_t *mask, const float *x, size_t n); /* bit i: x[i] is not 0; NaN is not */

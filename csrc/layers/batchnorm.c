@@ -8,15 +8,15 @@ enum { RUNNING_MEAN = BETA + 1, RUNNING_VARIANCE }; /* parameters */
 /* Work memory: of the batch in training. */
 typedef struct {
     float *mean, *variance, *dgamma, *dbeta;
-} batch_figures;
+} batch_statistics;
 
-static batch_figures figures_of(const layer *l)
+static batch_statistics statistics_of(const layer *l)
 {
     const size_t n = padded(l->in.dim[0]);
-    return (batch_figures){l->scratch.data, l->scratch.data + n, l->scratch.data + 2 * n, l->scratch.data + 3 * n};
+    return (batch_statistics){l->scratch.data, l->scratch.data + n, l->scratch.data + 2 * n, l->scratch.data + 3 * n};
 }
 
-static int places_of(const layer *l)
+static int positions_of(const layer *l)
 {
     return (int)(shape_size(&l->in) / l->in.dim[0]);
 }
@@ -37,7 +37,7 @@ static pn_status batchnorm_shape(layer *l, char *err)
 
 static pn_status batchnorm_check(const layer *l, int64_t rows, char *err)
 {
-    if (rows * places_of(l) > 1)
+    if (rows * positions_of(l) > 1)
         return PN_OK;
     return fail(err, PN_ERR_ARGUMENT,
                 "column %d: layer %s, batchnorm, trains on batches of at least 2 samples; this one has %lld",
@@ -68,16 +68,16 @@ typedef struct {
 
 static channel_part own_channels(const layer *l, const pass *p)
 {
-    const batch_figures f = figures_of(l);
+    const batch_statistics f = statistics_of(l);
     const size_t ld = l->y.ld;
-    const int channels = (int)l->in.dim[0], places = places_of(l);
+    const int channels = (int)l->in.dim[0], positions = positions_of(l);
     int row = 0, rows = p->rows, from = 0, to = channels;
     if (p->training)
         my_part(p, channels, PAD, &from, &to);
     else
         my_part(p, p->rows, 1, &row, &rows);
     channel_part own = {.offset = (size_t)row * ld + (size_t)from, .channel = (size_t)from};
-    own.rows = rows_of_channels(rows - row, ld, places, channels);
+    own.rows = rows_of_channels(rows - row, ld, positions, channels);
     own.rows.n = to - from;
     own.norm = (channel_norm){
         .mean = (p->training ? f.mean : l->param[RUNNING_MEAN].data) + from,
@@ -92,7 +92,7 @@ static channel_part own_channels(const layer *l, const pass *p)
 /* dgamma = the sum of dy normal, dbeta = the sum of dy, over the rows of each channel. */
 static void sum_gradients(layer *l, const pass *p, const channel_part *own)
 {
-    const batch_figures f = figures_of(l);
+    const batch_statistics f = statistics_of(l);
     kernels()->channel_sums(f.dgamma + own->channel, f.dbeta + own->channel, l->dy.data + own->offset,
                             layer_input(l, p).data + own->offset, &own->norm, &own->rows);
 }
@@ -101,7 +101,7 @@ static void sum_gradients(layer *l, const pass *p, const channel_part *own)
 static void batchnorm_forward(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
-    const batch_figures f = figures_of(l);
+    const batch_statistics f = statistics_of(l);
     const float *x = layer_input(l, p).data + own.offset;
     if (p->rows == 0)
         return;
@@ -115,7 +115,7 @@ static void batchnorm_forward(layer *l, const pass *p)
 static void batchnorm_backward(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
-    const batch_figures f = figures_of(l);
+    const batch_statistics f = statistics_of(l);
     if (p->training)
         sum_gradients(l, p, &own);
     kernels()->channel_grad(l->dx.data + own.offset, l->dy.data + own.offset, layer_input(l, p).data + own.offset,
@@ -126,8 +126,8 @@ static void batchnorm_backward(layer *l, const pass *p)
 static void batchnorm_update(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
-    const batch_figures f = figures_of(l);
-    if (!l->wants_dx) /* then backward has not been called */
+    const batch_statistics f = statistics_of(l);
+    if (!l->needs_dx) /* then backward has not been called */
         sum_gradients(l, p, &own);
     const int from = (int)own.channel, to = from + own.rows.n;
     parameter_take_gradient(&l->param[GAMMA], p, f.dgamma, from, to);
@@ -137,15 +137,15 @@ static void batchnorm_update(layer *l, const pass *p)
 /* Running mean and variance: what inference goes by. The variance as the samples estimate it, with n - 1. */
 static void batchnorm_after_step(layer *l, const pass *p)
 {
-    const batch_figures f = figures_of(l);
-    const double n = (double)p->rows * places_of(l);
-    const float share = (float)l->word.arg[BATCHNORM_MOMENTUM].number;
+    const batch_statistics f = statistics_of(l);
+    const double n = (double)p->rows * positions_of(l);
+    const float momentum = (float)l->word.arg[BATCHNORM_MOMENTUM].number;
     int from, to;
     my_part(p, (int)l->in.dim[0], PAD, &from, &to);
     if (p->rows == 0)
         return;
-    kernels()->blend(l->param[RUNNING_MEAN].data + from, f.mean + from, (size_t)(to - from), share, 1);
-    kernels()->blend(l->param[RUNNING_VARIANCE].data + from, f.variance + from, (size_t)(to - from), share,
+    kernels()->blend(l->param[RUNNING_MEAN].data + from, f.mean + from, (size_t)(to - from), momentum, 1);
+    kernels()->blend(l->param[RUNNING_VARIANCE].data + from, f.variance + from, (size_t)(to - from), momentum,
                      (float)(n / (n - 1)));
 }
 

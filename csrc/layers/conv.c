@@ -13,7 +13,7 @@ enum { CONV_GRAIN = 4 }; /* rows of W that a thread owns: half a tile's */
 /* Sizes of the image with its frame, in places, and of the sums. */
 typedef struct {
     int kernel, stride, width, channels;
-    int out_height, out_width, places; /* places = out_height out_width */
+    int out_height, out_width, positions; /* places = out_height out_width */
     int k, n;
 } sizes;
 
@@ -22,13 +22,13 @@ static sizes sizes_of(const layer *l)
     sizes s = {
         .kernel = (int)l->word.arg[CONV_KERNEL].number,
         .stride = (int)l->word.arg[CONV_STRIDE].number,
-        .width = (int)l->in.dim[2] + l->frame.left + l->frame.right,
+        .width = (int)l->in.dim[2] + l->padding.left + l->padding.right,
         .channels = (int)l->in.dim[0],
         .out_height = (int)l->out.dim[1],
         .out_width = (int)l->out.dim[2],
         .n = (int)l->out.dim[0],
     };
-    s.places = s.out_height * s.out_width;
+    s.positions = s.out_height * s.out_width;
     s.k = s.kernel * s.kernel * s.channels;
     return s;
 }
@@ -52,13 +52,13 @@ static pn_status conv_shape(layer *l, char *err)
     if (padding.is_choice) { /* pad=same */
         const int rows = same_padding(l->in.dim[1], kernel, stride),
                   columns = same_padding(l->in.dim[2], kernel, stride);
-        l->frame = (frame){rows / 2, rows - rows / 2, columns / 2, columns - columns / 2};
+        l->padding = (image_padding){rows / 2, rows - rows / 2, columns / 2, columns - columns / 2};
     } else {
         const int pad = (int)padding.number;
-        l->frame = (frame){pad, pad, pad, pad};
+        l->padding = (image_padding){pad, pad, pad, pad};
     }
-    const int64_t height = l->in.dim[1] + l->frame.top + l->frame.bottom;
-    const int64_t width = l->in.dim[2] + l->frame.left + l->frame.right;
+    const int64_t height = l->in.dim[1] + l->padding.top + l->padding.bottom;
+    const int64_t width = l->in.dim[2] + l->padding.left + l->padding.right;
     status = window_shape(l, channels, height, width, kernel, kernel, stride, err);
     if (status)
         return status;
@@ -100,21 +100,21 @@ static int32_t *tap_offsets(const layer *l)
     return (int32_t *)(conv_bias_gradient(l) + padded(l->out.dim[0]));
 }
 
-static int32_t *place_offsets(const layer *l)
+static int32_t *position_offsets(const layer *l)
 {
     return tap_offsets(l) + padded(sizes_of(l).k);
 }
 
-static void conv_place(layer *l)
+static void conv_fill_tables(layer *l)
 {
     const sizes s = sizes_of(l);
-    int32_t *tap = tap_offsets(l), *place = place_offsets(l);
+    int32_t *tap = tap_offsets(l), *fill_tables = position_offsets(l);
     for (int y = 0; y < s.kernel; y++)
         for (int i = 0; i < s.kernel * s.channels; i++)
             *tap++ = y * s.width * s.channels + i;
     for (int y = 0; y < s.out_height; y++)
         for (int x = 0; x < s.out_width; x++)
-            *place++ = (y * s.width + x) * s.stride * s.channels;
+            *fill_tables++ = (y * s.width + x) * s.stride * s.channels;
 }
 
 /* b, or zeros. */
@@ -139,10 +139,10 @@ static void conv_forward(layer *l, const pass *p)
         .ldc = (size_t)s.n,
         .B = l->param[WEIGHTS].data,
         .ldb = (size_t)s.n,
-        .m = s.places,
+        .m = s.positions,
         .n = s.n,
         .k = s.k,
-        .row_at = place_offsets(l),
+        .row_at = position_offsets(l),
         .col_at = tap_offsets(l),
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = conv_biases(l)},
     };
@@ -206,9 +206,9 @@ static void conv_update(layer *l, const pass *p)
         .ldb = n,
         .m = to - from,
         .n = s.n,
-        .k = s.places,
+        .k = s.positions,
         .row_at = tap_offsets(l) + from,
-        .col_at = place_offsets(l),
+        .col_at = position_offsets(l),
     };
     memset(dW, 0, (size_t)(to - from) * n * sizeof *dW);
     for (size_t i = 0; i < (size_t)p->rows; i++) {
@@ -225,7 +225,7 @@ static void conv_update(layer *l, const pass *p)
     float *db = (p->opt ? conv_bias_gradient(l) : b->grad) + from;
     memset(db, 0, (size_t)(to - from) * sizeof *db);
     for (size_t i = 0; i < (size_t)p->rows; i++)
-        kernels()->column_sums(db, row_of(l->dy, i) + from, n, s.places, to - from, true);
+        kernels()->column_sums(db, row_of(l->dy, i) + from, n, s.positions, to - from, true);
     if (p->opt)
         optim_apply(p->opt, b, (size_t)from, db, (size_t)(to - from));
 }
@@ -234,7 +234,7 @@ const layer_ops conv_ops = {
     .on_images = true,
     .fuses_forward = true,
     .shape = conv_shape,
-    .place = conv_place,
+    .fill_tables = conv_fill_tables,
     .init = conv_init,
     .forward = conv_forward,
     .backward = conv_backward,

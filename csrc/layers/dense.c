@@ -63,7 +63,7 @@ static void set_left(gemm_args *g, const layer *l, const pass *p, size_t at)
 }
 
 /* The rows of the batch whose x is there. */
-static void rows_there(const layer *l, const pass *p, int *from, int *rows)
+static void loaded_rows(const layer *l, const pass *p, int *from, int *rows)
 {
     *from = l->before ? 0 : p->input_from;
     *rows = l->before ? p->rows : p->input_rows;
@@ -82,14 +82,14 @@ static void dense_prepare(layer *l, const pass *p)
 }
 
 /* Does backward the work of the ReLU before it, too? */
-static bool does_relu(const layer *l, const pass *p)
+static bool fuses_relu_grad(const layer *l, const pass *p)
 {
     return p->fuse && l->before && l->before->fused_backward;
 }
 
 static activation backward_target(const layer *l, const pass *p)
 {
-    return does_relu(l, p) ? l->before->dx : layer_input_gradient(l);
+    return fuses_relu_grad(l, p) ? l->before->dx : layer_input_gradient(l);
 }
 
 /* Where a thread owns columns of the weights below, it makes the columns of their gradient itself. */
@@ -114,7 +114,7 @@ static void dense_forward(layer *l, const pass *p)
     const bool relu = p->fuse && l->after && l->after->fused_forward;
     const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
     const nonzeros *zeros = zeros_of(l, p);
-    int first, there, row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
+    int first, loaded, row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
     weight_block w = {.data = W->data, .ld = (size_t)columns};
     if (dense_by_columns(l, p)) {
         const matrix_block own = dense_owned(l, p);
@@ -124,9 +124,9 @@ static void dense_forward(layer *l, const pass *p)
     } else {
         my_part(p, p->rows, 1, &row, &rows);
     }
-    rows_there(l, p, &first, &there);
+    loaded_rows(l, p, &first, &loaded);
     row = row > first ? row : first;
-    rows = min_int(rows, first + there);
+    rows = min_int(rows, first + loaded);
     const size_t at = (size_t)(row - first); /* in x */
     gemm_args g = {
         .C = y.data + (size_t)row * y.ld + column,
@@ -174,7 +174,7 @@ static void dense_backward(layer *l, const pass *p)
         .n = part.columns - part.column,
         .k = n,
     };
-    if (does_relu(l, p))
+    if (fuses_relu_grad(l, p))
         g.epi = (epilogue){
             .kind = EPI_RELU_GRAD, .y = l->x.data + (size_t)part.row * l->x.ld + part.column, .ldy = l->x.ld};
     kernels()->gemm(&g);
@@ -188,7 +188,7 @@ static gemm_args dense_weight_gradient(const layer *l, const pass *p, const matr
     const nonzeros *zeros = zeros_of(l, p);
     const size_t n = (size_t)l->param[WEIGHTS].dim[1];
     int from, rows;
-    rows_there(l, p, &from, &rows);
+    loaded_rows(l, p, &from, &rows);
     gemm_args g = {
         .row_a = 1,
         .col_a = x.ld,
@@ -242,7 +242,7 @@ static void apply_in_pieces(const layer *l, const pass *p, const matrix_block *o
 static bool rows_complete(const layer *l, const pass *p)
 {
     int from, rows;
-    rows_there(l, p, &from, &rows);
+    loaded_rows(l, p, &from, &rows);
     return from + rows == p->rows;
 }
 

@@ -78,12 +78,12 @@ typedef struct layer layer;
 /* Zeros around an image, in places. */
 typedef struct {
     int top, bottom, left, right;
-} frame;
+} image_padding;
 
 typedef struct {
     pn_status (*shape)(layer *l, char *err); /* out, parameters and scratch, from in and the arguments */
     pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* can it train on so few rows? may be NULL */
-    void (*place)(layer *l);                                           /* fills tables in new scratch; may be NULL */
+    void (*fill_tables)(layer *l);                                     /* fills tables in new scratch; may be NULL */
     void (*init)(layer *l, uint64_t seed, uint64_t stream);            /* fills the parameters, which are zero */
     bool (*by_columns)(const layer *l, const pass *p); /* split forward by outputs? NULL, or no: by rows */
     void (*forward)(layer *l, const pass *p);          /* y from x; NULL: y is x, in another shape */
@@ -142,10 +142,10 @@ struct layer {
     layer *after;  /* the only layer that reads y; NULL if there is none such */
     layer_branches residual;
     layer *sum;                         /* the residual that adds this y to another */
-    bool wants_dx, learns;              /* are there parameters below? in it or below? */
+    bool needs_dx, trainable;           /* are there parameters below? in it or below? */
     bool fused_forward, fused_backward; /* a ReLU whose work the layer before, or after it does in a fused pass */
 
-    frame frame;             /* to be put around x, in a copy */
+    image_padding padding;   /* to be put around x, in a copy */
     size_t copy_size;        /* floats of this layer's own copy of a sample of x; 0: x is used as it comes */
     activation copy, dcopy;  /* of x, and the gradient of that */
     activation x, y, dx, dy; /* y and dy are the x and dx of the layer after; x of the first is in pass */

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static void note_fault(const batch *b, int64_t nonfinite)
+static void record_fault(const batch *b, int64_t nonfinite)
 {
     if (!b->fault)
         return;
@@ -25,7 +25,7 @@ static size_t sample(const batch *b, int64_t i)
     const int32_t row = __atomic_load_n(&b->order[b->first + i], __ATOMIC_RELAXED);
     if (row >= 0 && row < b->data->n)
         return (size_t)row;
-    note_fault(b, -1);
+    record_fault(b, -1);
     return 0;
 }
 
@@ -34,7 +34,7 @@ static int32_t label_of(const batch *b, size_t at, int64_t classes)
     const int32_t label = __atomic_load_n(&b->data->labels[at], __ATOMIC_RELAXED);
     if (label >= 0 && label < classes)
         return label;
-    note_fault(b, -1);
+    record_fault(b, -1);
     return 0;
 }
 
@@ -44,7 +44,7 @@ static float weight_of(const batch *b, size_t at)
     __atomic_load(&b->data->weights[at], &weight, __ATOMIC_RELAXED);
     if (weight >= 0 && weight <= FLT_MAX)
         return weight;
-    note_fault(b, -1);
+    record_fault(b, -1);
     return 0;
 }
 
@@ -69,7 +69,7 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
         if (b->augment) {
             const char *x = (const char *)b->data->x + at * bytes;
             if (b->data->dtype == PN_FLOAT32 && kernels()->first_nonfinite((const float *)x, n) < n)
-                note_fault(b, (int64_t)at);
+                record_fault(b, (int64_t)at);
             const float *seen =
                 augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
             sample_load(net->graph.channels_last, &net->text.input, row, seen);
@@ -85,7 +85,7 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
                 kernels()->nonzero_u8(mask, x, n);
         } else {
             if (!sample_load(net->graph.channels_last, &net->text.input, row, (const float *)b->data->x + at * n))
-                note_fault(b, (int64_t)at);
+                record_fault(b, (int64_t)at);
             if (mask)
                 kernels()->nonzero(mask, row, n);
         }

@@ -10,10 +10,10 @@ typedef struct {
     layer *before; /* the last one with its own y; NULL: the inputs */
     layer *reader; /* the last one of the row, whose reader is not known yet */
     shape out;
-} row;
+} sequence;
 
 /* The next layer of the network, a word that reads from `r`. */
-static layer *add_layer(pn_net *net, const word *w, const row *r)
+static layer *add_layer(pn_net *net, const word *w, const sequence *r)
 {
     layer *l = &net->graph.layers[net->graph.n_layers];
     l->number = net->graph.n_layers;
@@ -31,15 +31,15 @@ static layer *add_layer(pn_net *net, const word *w, const row *r)
 }
 
 /* Its shape and parameters are known: counts it in. `branches`: what is nested in it reads x, too. */
-static void finish_layer(pn_net *net, layer *l, row *r, bool branches)
+static void finish_layer(pn_net *net, layer *l, sequence *r, bool branches)
 {
     plan_copy(l);
-    l->wants_dx = l->before && l->before->learns;
-    l->learns = l->wants_dx || (l->residual.inner && l->residual.inner->learns) ||
-                (l->residual.skip && l->residual.skip->learns);
+    l->needs_dx = l->before && l->before->trainable;
+    l->trainable = l->needs_dx || (l->residual.inner && l->residual.inner->trainable) ||
+                   (l->residual.skip && l->residual.skip->trainable);
     for (int k = 0; k < l->n_params; k++) {
         const parameter *p = &l->param[k];
-        l->learns = l->learns || !p->running;
+        l->trainable = l->trainable || !p->running;
         *(p->running ? &net->n_running : &net->n_parameters) += p->size;
         net->graph.multiplies += (double)p->size * (double)l->uses;
         net->n_tensors++;
@@ -66,14 +66,14 @@ static int skip_stride(const shape *from, const shape *to)
 
 /* Where the shapes at both ends of a residual differ, a layer without bias takes x to the shape of the sum: dense, or
    between images a convolution with a window of 1 by 1 (He et al. 2016). */
-static pn_status add_skip(pn_net *net, layer *l, const row *from, char *err)
+static pn_status add_skip(pn_net *net, layer *l, const sequence *from, char *err)
 {
     const bool images = l->in.rank == 3 && l->out.rank == 3;
     const int stride = images ? skip_stride(&l->in, &l->out) : 0;
     const argument init = {.is_choice = true, .choice = INIT_AUTO}, no_bias = {.is_choice = true, .choice = NO};
     word projection = {
         .kind = PN_DENSE, .column = l->word.column, .arg = {{.number = (double)shape_size(&l->out)}, init, no_bias}};
-    row r = *from;
+    sequence r = *from;
     if (images)
         projection =
             (word){.kind = PN_CONV,
@@ -93,17 +93,17 @@ static pn_status add_skip(pn_net *net, layer *l, const row *from, char *err)
 }
 
 /* Builds the layers of n words, nested ones not counted, that follow one another from `r`, whose paths begin alike. */
-static pn_status add_row(pn_net *net, const word **next, int n, row *r, const char *path, char *err)
+static pn_status add_sequence(pn_net *net, const word **next, int n, sequence *r, const char *path, char *err)
 {
     for (int i = 0; i < n; i++) {
         const word *w = (*next)++;
-        const row from = *r;
+        const sequence from = *r;
         layer *l = add_layer(net, w, r);
         snprintf(l->path, sizeof l->path, "%s%s%d", path, *path ? "." : "", i);
         pn_status status = PN_OK;
         if (w->children) {
-            row inside = {.before = from.before, .out = from.out};
-            status = add_row(net, next, w->children, &inside, l->path, err);
+            sequence inside = {.before = from.before, .out = from.out};
+            status = add_sequence(net, next, w->children, &inside, l->path, err);
             l->residual.inner = inside.before;
             l->out = inside.out;
             if (!status && l->residual.inner == from.before)
@@ -154,11 +154,11 @@ pn_status graph_build(pn_net *net, char *err)
 {
     const word *next = net->text.words;
     size_t most = (size_t)net->text.n_words; /* a residual may need a projection, too */
-    int in_row = 0;
+    int top_level = 0;
     for (int i = 0; i < net->text.n_words; i++)
         most += net->text.words[i].kind == PN_RESIDUAL;
     for (int i = 0; i < net->text.n_words; i++)
-        in_row += !net->text.words[i].nested;
+        top_level += !net->text.words[i].nested;
     net->graph.layers = calloc(most, sizeof *net->graph.layers);
     net->graph.order = calloc(most, sizeof *net->graph.order);
     net->graph.texts = calloc(most, sizeof *net->graph.texts);
@@ -167,8 +167,8 @@ pn_status graph_build(pn_net *net, char *err)
 
     for (int i = 0; i < net->text.n_words; i++)
         net->graph.channels_last = net->graph.channels_last || layer_kinds[net->text.words[i].kind]->on_images;
-    row r = {.out = net->text.input};
-    pn_status status = add_row(net, &next, in_row, &r, "", err);
+    sequence r = {.out = net->text.input};
+    pn_status status = add_sequence(net, &next, top_level, &r, "", err);
     if (status)
         return status;
     int readers = 0; /* of the inputs */

@@ -38,7 +38,7 @@ static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float 
 /* Lays out what layer l needs. Its x and dx are the y and dy of the layer before, or belong to the network. */
 static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *used, size_t rows, int threads)
 {
-    const bool back = l->learns || net->work.input_gradient;
+    const bool back = l->trainable || net->work.input_gradient;
     l->x = l->before ? l->before->y : (activation){0};
     l->dx = l->before ? l->before->dy : net->work.dx;
     if (!l->ops->forward) { /* a view */
@@ -53,11 +53,11 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
     else
         l->dy.data = back ? cut(block, used, rows * l->dy.ld) : NULL;
     if (l->sum && l == l->sum->residual.skip &&
-        (l->wants_dx || net->work.input_gradient)) /* two layers take x in: the residual adds their gradients */
+        (l->needs_dx || net->work.input_gradient)) /* two layers take x in: the residual adds their gradients */
         l->dx.data = cut(block, used, rows * l->dx.ld);
     l->copy.ld = l->dcopy.ld = padded((int64_t)l->copy_size);
     l->copy.data = cut(block, used, rows * l->copy.ld);
-    l->dcopy.data = l->wants_dx || net->work.input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
+    l->dcopy.data = l->needs_dx || net->work.input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
     l->scratch.data = cut(block, used, l->scratch.size);
     l->scratch.thread_data = cut(block, used, l->scratch.thread_size * (size_t)threads);
     l->scratch.row_data = cut(block, used, rows * l->scratch.row_size);
@@ -118,7 +118,7 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
     if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
         block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies, threads), sizeof *block);
     if (block) {
-        fork_hold(); /* a child must not find freed memory */
+        fork_lock(); /* a child must not find freed memory */
         free(net->work.block);
         free(net->work.x);
         free(net->work.zeros);
@@ -128,7 +128,7 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
         net->work.capacity = (int)rows;
         net->work.copies = copies;
         net->work.threads = threads;
-        fork_release();
+        fork_unlock();
     } else {
         free(x);
         free(zeros);
@@ -136,8 +136,8 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
     if (net->work.block) /* counting has laid it out anew */
         lay_out(net, net->work.block, (size_t)net->work.capacity, net->work.copies, net->work.threads);
     for (int i = 0; block && i < net->graph.n_layers; i++)
-        if (net->graph.layers[i].ops->place)
-            net->graph.layers[i].ops->place(&net->graph.layers[i]);
+        if (net->graph.layers[i].ops->fill_tables)
+            net->graph.layers[i].ops->fill_tables(&net->graph.layers[i]);
     return block ? PN_OK : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
 }
 

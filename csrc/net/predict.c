@@ -18,7 +18,7 @@ static void predict_job(void *arg, int id, int threads)
         batch_run r = start_batch(j, id, threads, first, 0);
         pass *p = &r.pass;
         p->fuse = p->own_rows = true;
-        if (!go_on(j, p, first)) /* all have read j->done, and are through with the last batch */
+        if (!continue_job(j, p, first)) /* all have read j->done, and are through with the last batch */
             break;
         gather_rows(j->net, p, &r.batch, r.from, r.to);
         forward(j->net, p, NULL,
@@ -67,7 +67,7 @@ static void evaluate_job(void *arg, int id, int threads)
         gather_targets(j->net, p, &r.batch);
         forward(j->net, p, NULL, j->net->graph.head);
         loss(j->net, p, j->data, false);
-        if (!go_on(j, p, first)) /* all rows have their loss */
+        if (!continue_job(j, p, first)) /* all rows have their loss */
             break;
         if (id == 0 && !add_stats(j, &r, &j->stats))
             j->finite = false;
@@ -143,7 +143,7 @@ static void input_gradient_job(void *arg, int id, int threads)
     const batch_run r = start_batch(j, id, threads, 0, 0);
     const pass *p = &r.pass;
     for (int i = 0; i < net->graph.head; i++)
-        if (!layers[i].wants_dx && layers[i].ops->prepare) /* training has no use for its dx */
+        if (!layers[i].needs_dx && layers[i].ops->prepare) /* training has no use for its dx */
             layers[i].ops->prepare(&layers[i], p);
     if (j->dy) {
         load_output_gradient(j, &r);

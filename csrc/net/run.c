@@ -31,36 +31,36 @@ static void run_rows(const pn_net *net, layer *l, const pass *p, const batch *b,
 }
 
 /* What the threads have of the layer that was computed last. */
-typedef enum { ALL_OF_IT, OWN_ROWS, OWN_COLUMNS } extent;
+typedef enum { EVERYTHING, OWN_ROWS, OWN_COLUMNS } readable;
 
 /* Work split by rows needs this thread's rows of what came before, work split by columns needs all of it: threads wait for
    each other only where one follows on the other. */
-static void switch_split(extent *have, bool columns, const pass *p)
+static void switch_split(readable *can_read, bool columns, const pass *p)
 {
-    if (columns ? *have != ALL_OF_IT : *have == OWN_COLUMNS)
+    if (columns ? *can_read != EVERYTHING : *can_read == OWN_COLUMNS)
         pool_barrier(p->threads);
-    *have = columns ? OWN_COLUMNS : OWN_ROWS;
+    *can_read = columns ? OWN_COLUMNS : OWN_ROWS;
 }
 
 void forward(pn_net *net, const pass *p, const batch *b, int upto)
 {
-    extent have = ALL_OF_IT;
+    readable can_read = EVERYTHING;
     for (int i = 0; i < upto; i++) {
         layer *l = net->graph.order[i];
         if (!l->ops->forward || (p->fuse && l->fused_forward))
             continue;
         if (l->copy_size) {
-            switch_split(&have, false, p);
+            switch_split(&can_read, false, p);
             copy_inputs(l, p);
         }
         const bool columns = l->ops->by_columns && l->ops->by_columns(l, p);
         int from = 0, to = p->rows;
-        switch_split(&have, columns, p);
+        switch_split(&can_read, columns, p);
         if (!columns)
             my_part(p, p->rows, 1, &from, &to);
         run_rows(net, l, p, b, from, to, l->ops->forward);
     }
-    if (have == OWN_COLUMNS)
+    if (can_read == OWN_COLUMNS)
         pool_barrier(p->threads);
 }
 
@@ -68,7 +68,7 @@ void forward(pn_net *net, const pass *p, const batch *b, int upto)
 static void prepare_layers(pn_net *net, const pass *p)
 {
     for (int i = 0; i < net->graph.head; i++)
-        if (net->graph.layers[i].wants_dx && net->graph.layers[i].ops->prepare)
+        if (net->graph.layers[i].needs_dx && net->graph.layers[i].ops->prepare)
             net->graph.layers[i].ops->prepare(&net->graph.layers[i], p);
 }
 
@@ -87,12 +87,12 @@ void end_layers(pn_net *net, const pass *p)
             net->graph.layers[i].ops->end(&net->graph.layers[i], p);
 }
 
-static bool goes_back(const layer *l, const pass *p)
+static bool runs_backward(const layer *l, const pass *p)
 {
-    return l->wants_dx && l->ops->backward && !(p->fuse && l->fused_backward);
+    return l->needs_dx && l->ops->backward && !(p->fuse && l->fused_backward);
 }
 
-static bool goes_back_by_columns(const layer *l, const pass *p)
+static bool runs_backward_by_columns(const layer *l, const pass *p)
 {
     return l->ops->backward_by_columns && l->ops->backward_by_columns(l, p);
 }
@@ -106,12 +106,12 @@ void layer_backward(layer *l, const pass *p)
 
 void backward(pn_net *net, const pass *p)
 {
-    extent have = OWN_ROWS;
+    readable can_read = OWN_ROWS;
     for (int i = net->graph.head - 1; i >= 0; i--) {
         layer *l = &net->graph.layers[i];
-        if (!goes_back(l, p))
+        if (!runs_backward(l, p))
             continue;
-        switch_split(&have, goes_back_by_columns(l, p), p);
+        switch_split(&can_read, runs_backward_by_columns(l, p), p);
         layer_backward(l, p);
     }
 }
@@ -120,8 +120,8 @@ bool backward_is_private(const pn_net *net, const pass *p)
 {
     for (int i = 0; i < net->graph.head; i++) {
         const layer *l = &net->graph.layers[i];
-        if (goes_back(l, p)) /* the last that backward() computes */
-            return goes_back_by_columns(l, p) && l->ops->backward_is_private && l->ops->backward_is_private(l);
+        if (runs_backward(l, p)) /* the last that backward() computes */
+            return runs_backward_by_columns(l, p) && l->ops->backward_is_private && l->ops->backward_is_private(l);
     }
     return false;
 }
@@ -150,7 +150,7 @@ void update(pn_net *net, const pass *p, const batch *b)
         layer *l = &net->graph.layers[i];
         if (l->ops->update)
             run_rows(net, l, p, b, 0, p->rows, l->ops->update);
-        if (p->opt && l->wants_dx && l->ops->prepare)
+        if (p->opt && l->needs_dx && l->ops->prepare)
             l->ops->prepare(l, p);
     }
 }
@@ -226,7 +226,7 @@ batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
 
 void decide_end(job *j, const pass *p, int64_t first)
 {
-    if (p->id == 0 && pool_is_held_up(p->threads))
+    if (p->id == 0 && pool_is_preempted(p->threads))
         atomic_store_explicit(&j->end, first, memory_order_relaxed);
 }
 
@@ -235,7 +235,7 @@ bool ends_at(const job *j, int64_t first)
     return atomic_load_explicit(&j->end, memory_order_relaxed) == first;
 }
 
-bool go_on(job *j, const pass *p, int64_t first)
+bool continue_job(job *j, const pass *p, int64_t first)
 {
     decide_end(j, p, first);
     pool_barrier(p->threads);
@@ -243,7 +243,7 @@ bool go_on(job *j, const pass *p, int64_t first)
 }
 
 /* Looks whether the samples are mostly zeros; those in work memory have been looked at. */
-static void note_zeros(job *j, int64_t rows)
+static void detect_zeros(job *j, int64_t rows)
 {
     net_work *work = &j->net->work;
     const int64_t gathered = j->opt && gathers_in_pieces(j->net, rows) ? INPUT_PIECE : rows;
@@ -257,7 +257,7 @@ static void note_zeros(job *j, int64_t rows)
                j->data->dtype == PN_UINT8;
 }
 
-static pn_status tell_fault(const job *j)
+static pn_status report_fault(const job *j)
 {
     const size_t n = (size_t)shape_size(&j->net->text.input);
     const int64_t row = j->fault.nonfinite;
@@ -276,7 +276,7 @@ pn_status run(pool_job function, job *j)
     const unsigned long fp = fp_enter();
     j->finite = true;
     j->fault.batch = j->fault.nonfinite = -1;
-    note_zeros(j, rows);
+    detect_zeros(j, rows);
     const int most = j->opt ? j->net->work.copies : j->net->work.threads; /* pn_set_threads may have come between */
     const int threads = min_int(worthwhile_threads(j->net, rows), most);
     do {
@@ -284,5 +284,5 @@ pn_status run(pool_job function, job *j)
         pool_run(function, j, threads);
     } while (j->end >= 0 && j->done < j->n);
     fp_leave(fp);
-    return j->fault.batch < 0 ? PN_OK : tell_fault(j);
+    return j->fault.batch < 0 ? PN_OK : report_fault(j);
 }

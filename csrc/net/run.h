@@ -82,7 +82,7 @@ void decide_end(job *j, const pass *p, int64_t first);
 bool ends_at(const job *j, int64_t first);
 
 /* Decides, waits for all threads; false when the job is to end there. */
-bool go_on(job *j, const pass *p, int64_t first);
+bool continue_job(job *j, const pass *p, int64_t first);
 
 /* ---- the steps of a batch; where threads wait is said in run.c ------------------------------------------------------- */
 

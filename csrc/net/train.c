@@ -21,16 +21,16 @@ static gathering gathering_of(const job *j, int rows)
 static void gather_step(job *j, batch_run *r, int64_t taken, bool skip_barrier)
 {
     pass *p = &r->pass;
-    const gathering how = gathering_of(j, p->rows);
-    if (how == GATHER_TOGETHER)
+    const gathering mode = gathering_of(j, p->rows);
+    if (mode == GATHER_TOGETHER)
         gather_inputs_together(j->net, p, &r->batch, taken);
-    else if (how == GATHER_OWN)
+    else if (mode == GATHER_OWN)
         gather_own_inputs(j->net, p, &r->batch, 0, p->rows);
     gather_targets(j->net, p, &r->batch);
     decide_end(j, p, r->batch.first);
-    if (!skip_barrier || how == GATHER_TOGETHER)
+    if (!skip_barrier || mode == GATHER_TOGETHER)
         pool_barrier(p->threads);
-    if (how == GATHER_TOGETHER && p->zeros) {
+    if (mode == GATHER_TOGETHER && p->zeros) {
         if (p->id == 0)
             nonzeros_transpose(p->zeros, p->rows);
         pool_barrier(p->threads);
@@ -60,9 +60,9 @@ static void train_job(void *arg, int id, int threads)
     const pass all = {.id = id, .threads = threads, .panels = panels};
     pn_stats stats = j->stats; /* every thread adds up the same: all notice a loss that is not finite by themselves */
     int64_t first = j->done, taken = j->taken;
-    bool finite = true, held_up = false, skip_barrier = false;
+    bool finite = true, preempted = false, skip_barrier = false;
     begin_layers(net, &all);
-    while (first < j->n && !held_up) {
+    while (first < j->n && !preempted) {
         batch_run r = start_batch(j, id, threads, first, id);
         pass *p = &r.pass;
         p->fuse = true;
@@ -81,7 +81,7 @@ static void train_job(void *arg, int id, int threads)
         take_step(j, &r, taken);
         /* The next forward of the first layer then needs no weights but this thread's own. */
         skip_barrier = private && net->graph.in_pieces && !clips_norm;
-        held_up = ends_at(j, first);
+        preempted = ends_at(j, first);
         taken++;
         stats.steps++;
         first += p->rows;

@@ -49,14 +49,14 @@ static void read_name(reader *r, char name[MAX_NAME])
     name[n] = 0;
 }
 
-static pn_status unexpected(const reader *r, const char *wanted)
+static pn_status unexpected(const reader *r, const char *expected)
 {
     unsigned char c = (unsigned char)*r->at;
     if (!c)
-        return fail(r->err, PN_ERR_SPEC, "column %d: the text ends where %s should stand", column(r), wanted);
+        return fail(r->err, PN_ERR_SPEC, "column %d: the text ends where %s should stand", column(r), expected);
     if (c < 32 || c > 126)
-        return fail(r->err, PN_ERR_SPEC, "column %d: byte 0x%02x where %s should stand", column(r), c, wanted);
-    return fail(r->err, PN_ERR_SPEC, "column %d: '%c' where %s should stand", column(r), c, wanted);
+        return fail(r->err, PN_ERR_SPEC, "column %d: byte 0x%02x where %s should stand", column(r), c, expected);
+    return fail(r->err, PN_ERR_SPEC, "column %d: '%c' where %s should stand", column(r), c, expected);
 }
 
 /* A number in its range. What else looks like one is taken along, so that the message shows it. */
@@ -73,12 +73,12 @@ static pn_status read_argument_number(reader *r, const char *of, const argument_
         good = false;
     const int length = (int)(r->at - number);
     const size_t digits = strspn(number + (*number == '+'), "0123456789");
-    good = good && (rule->real || (int)digits + (*number == '+') == length) && x >= rule->least &&
-           (rule->below ? x < rule->most : x <= rule->most);
+    good = good && (rule->real || (int)digits + (*number == '+') == length) && x >= rule->min &&
+           (rule->below ? x < rule->max : x <= rule->max);
     if (!good)
         return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is %.*s; accepted: a %snumber from %s to %s%s%s%s", start,
                     rule->name, of, length > 30 ? 30 : length, number, rule->real ? "" : "whole ",
-                    show_number(rule->least).text, rule->below ? "below " : "", show_number(rule->most).text,
+                    show_number(rule->min).text, rule->below ? "below " : "", show_number(rule->max).text,
                     rule->choices ? ", or " : "", rule->choices ? rule->choices[0] : "");
     *value = (argument){.number = x};
     return PN_OK;
@@ -118,7 +118,7 @@ static pn_status read_argument_name(reader *r, const word_rule *rule, int *index
     if (!name[0] || !take(&ahead, '='))
         return PN_OK;
     *r = ahead;
-    for (int i = 0; i < arguments_of(rule); i++) {
+    for (int i = 0; i < argument_count(rule); i++) {
         names[i] = rule->arg[i].name;
         if (strcmp(name, names[i]) == 0) {
             *index = i;
@@ -133,12 +133,12 @@ static pn_status read_argument_name(reader *r, const word_rule *rule, int *index
 static pn_status read_arguments(reader *r, word *w)
 {
     const word_rule *rule = &rules[w->kind];
-    const int most = arguments_of(rule);
+    const int max = argument_count(rule);
     if (w->kind == PN_RESIDUAL) /* what is inside are words, not arguments: see spec_parse */
         return take(r, '(') ? PN_OK : unexpected(r, "the '(' of residual");
     bool given[PN_MAXARGS] = {false};
-    for (int i = 0; i < most; i++)
-        w->arg[i] = rule->arg[i].by_default;
+    for (int i = 0; i < max; i++)
+        w->arg[i] = rule->arg[i].default_value;
 
     if (*r->at == '(') {
         r->at++;
@@ -151,9 +151,9 @@ static pn_status read_arguments(reader *r, word *w)
             pn_status status = read_argument_name(r, rule, &index);
             if (status)
                 return status;
-            if (index >= most)
+            if (index >= max)
                 return fail(r->err, PN_ERR_SPEC, "column %d: %s takes %s%d argument%s, as in %s", start, rule->name,
-                            most ? "at most " : "", most, most == 1 ? "" : "s", rule->example);
+                            max ? "at most " : "", max, max == 1 ? "" : "s", rule->example);
             if (given[index])
                 return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is given twice", start, rule->arg[index].name,
                             rule->name);
@@ -169,7 +169,7 @@ static pn_status read_arguments(reader *r, word *w)
         }
     }
 complete:
-    for (int i = 0; i < most; i++)
+    for (int i = 0; i < max; i++)
         if (!given[i] && rule->arg[i].required)
             return fail(r->err, PN_ERR_SPEC, "column %d: %s needs its %s, as in %s", w->column, rule->name,
                         rule->arg[i].name, rule->example);
@@ -219,7 +219,7 @@ bool spec_ends_in(const network_text *net, word_kind kind)
     return last && last->kind == kind && !last->nested;
 }
 
-static pn_loss usual_loss(const network_text *net)
+static pn_loss default_loss(const network_text *net)
 {
     return spec_ends_in(net, PN_SOFTMAX) ? PN_CROSS_ENTROPY : PN_MSE;
 }
@@ -309,7 +309,7 @@ pn_status spec_parse(network_text *net, const char *text, char *err)
     if (status)
         spec_free(net);
     else if (!finished)
-        net->loss.kind = usual_loss(net);
+        net->loss.kind = default_loss(net);
     return status;
 }
 
@@ -331,10 +331,10 @@ int spec_print_word(char *to, size_t size, const word *w)
     const word_rule *rule = &rules[w->kind];
     const char *before = "(";
     int used = snprintf(to, size, w->kind == PN_RESIDUAL ? "%s(...)" : "%s", rule->name);
-    for (int i = 0; i < arguments_of(rule); i++) {
+    for (int i = 0; i < argument_count(rule); i++) {
         const argument_rule *arg = &rule->arg[i];
         const argument *value = &w->arg[i];
-        if (!arg->required && same_argument(value, &arg->by_default))
+        if (!arg->required && same_argument(value, &arg->default_value))
             continue;
         char *at = (size_t)used < size ? to + used : NULL;
         size_t left = at ? size - (size_t)used : 0;
@@ -388,15 +388,15 @@ static void print_words(writer *to, const word **next, int n)
 static void print_network(writer *to, const network_text *net)
 {
     const word *next = net->words;
-    int in_row = 0;
+    int top_level = 0;
     print_text(to, "input(");
     for (int i = 0; i < net->input.rank; i++)
         advance(to, snprintf(to->at, to->left, "%s%d", i ? "," : "", (int)net->input.dim[i]));
     print_text(to, ") ");
     for (int i = 0; i < net->n_words; i++)
-        in_row += !net->words[i].nested;
-    print_words(to, &next, in_row);
-    if (net->loss.kind != usual_loss(net) || net->loss.smoothing > 0) {
+        top_level += !net->words[i].nested;
+    print_words(to, &next, top_level);
+    if (net->loss.kind != default_loss(net) || net->loss.smoothing > 0) {
         const word end = {.kind = PN_LOSS,
                           .arg = {{.is_choice = true, .choice = (int)net->loss.kind}, {.number = net->loss.smoothing}}};
         print_text(to, " ");

@@ -10,9 +10,9 @@ enum { MAX_NAME = 24 };
    the words in choices, ended by NULL. Numbers are accepted if `most` is above 0. */
 typedef struct {
     const char *name;
-    double least, most;
+    double min, max;
     const char *const *choices;
-    argument by_default; /* if it is left out, unless it is required */
+    argument default_value; /* if it is left out, unless it is required */
     bool required, real, below;
 } argument_rule;
 
@@ -23,7 +23,7 @@ typedef struct {
 
 extern const word_rule rules[PN_WORDS];
 
-int arguments_of(const word_rule *r);
+int argument_count(const word_rule *r);
 bool accepts_numbers(const argument_rule *rule);
 
 /* Appends "; did you mean X?", or all the names where none is near. */

@@ -29,7 +29,7 @@ static const char *sketch(const pn_net *net)
         }
         put(&at, l->fused_forward ? "f" : "");
         put(&at, l->fused_backward ? "b" : "");
-        put(&at, l->wants_dx ? "d" : "");
+        put(&at, l->needs_dx ? "d" : "");
     }
     return text;
 }
