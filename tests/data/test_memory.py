@@ -14,7 +14,7 @@ from helpers.memory import MB, REFUSED, taken
 
 from pynet import data
 from pynet._ffi import Array
-from pynet.data.csv import MOST_LINE
+from pynet.data.text_file import MOST_LINE
 
 LOAD = """
 import sys, tempfile
