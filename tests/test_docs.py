@@ -134,6 +134,14 @@ def test_what_pages_point_at_exists() -> None:
             assert not heading or heading in anchors, f"{page.name}: {target}#{heading}"
 
 
+def test_the_tutorial_defines_each_word_once() -> None:
+    text = " ".join((ROOT / "docs/tutorial.md").read_text("utf-8").split())
+    words = "sample target output weight loss gradient batch epoch default logit label prediction accuracy"
+    words += " activations overfitting"
+    for word in [*words.split(), "learning rate", "training set", "validation set", "test set", "activation function"]:
+        assert text.count(f"**{word}**") == 1, word
+
+
 def paths_in(text: str) -> set[str]:
     """What stands in backquotes and looks like a file or folder of the repository; NAME stands for any name."""
     quoted = re.findall(r"`([\w./]+)`", text)
