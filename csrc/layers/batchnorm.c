@@ -1,11 +1,11 @@
-/* batchnorm: each channel of a batch shifted and scaled to mean 0 and variance 1 (Ioffe and Szegedy 2015), then
-   y = gamma normal + beta with parameters of its own. Twin: BatchNorm in pynet/reference/norms.py. */
+/* batchnorm: each channel of a batch is normalised to mean 0 and variance 1 (Ioffe and Szegedy 2015), then
+   y = gamma normal + beta with trained gamma and beta. Twin: BatchNorm in pynet/reference/norms.py. */
 #include "layers/layer.h"
 
 enum { BATCHNORM_EPSILON, BATCHNORM_MOMENTUM };     /* arguments */
 enum { RUNNING_MEAN = BETA + 1, RUNNING_VARIANCE }; /* parameters */
 
-/* Work memory: of the batch in training. */
+/* Scratch: statistics and gradients of the batch, in training. */
 typedef struct {
     float *mean, *variance, *dgamma, *dbeta;
 } batch_statistics;
@@ -52,14 +52,14 @@ static void batchnorm_init(layer *l, uint64_t seed, uint64_t stream)
     parameter_fill(&l->param[RUNNING_VARIANCE], 1);
 }
 
-/* In training a thread owns channels, since their sums run over the batch. */
+/* In training each thread computes some channels: their sums run over the whole batch. */
 static bool batchnorm_by_columns(const layer *l, const pass *p)
 {
     (void)l;
     return p->training;
 }
 
-/* This thread's part: channels from `channel` on, of the rows that lie from `offset` on. */
+/* This thread's part of the work: its first channel, and the offset of its first number in x and y. */
 typedef struct {
     channel_rows rows;
     channel_norm norm;
@@ -89,7 +89,7 @@ static channel_part own_channels(const layer *l, const pass *p)
     return own;
 }
 
-/* dgamma = the sum of dy normal, dbeta = the sum of dy, over the rows of each channel. */
+/* dgamma = sum of dy normal, dbeta = sum of dy, over the rows of each channel. */
 static void sum_gradients(layer *l, const pass *p, const channel_part *own)
 {
     const batch_statistics f = statistics_of(l);
@@ -97,7 +97,7 @@ static void sum_gradients(layer *l, const pass *p, const channel_part *own)
                             layer_input(l, p).data + own->offset, &own->norm, &own->rows);
 }
 
-/* y = gamma normal + beta, normal = (x - mean) / sqrt(variance + epsilon); in inference with the running figures. */
+/* y = gamma normal + beta, normal = (x - mean) / sqrt(variance + epsilon); in inference with the running statistics. */
 static void batchnorm_forward(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
@@ -110,8 +110,8 @@ static void batchnorm_forward(layer *l, const pass *p)
     kernels()->channel_normalise(l->y.data + own.offset, x, &own.norm, &own.rows);
 }
 
-/* dx = gamma / sqrt(variance + epsilon) (dy - dbeta / n - normal dgamma / n), n rows of a channel; in inference the first
-   factor times dy alone. */
+/* dx = gamma / sqrt(variance + epsilon) (dy - dbeta / n - normal dgamma / n), n numbers in a channel; in inference,
+   where the statistics are constants, gamma / sqrt(variance + epsilon) dy. */
 static void batchnorm_backward(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
@@ -127,14 +127,14 @@ static void batchnorm_update(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
     const batch_statistics f = statistics_of(l);
-    if (!l->needs_dx) /* then backward has not been called */
+    if (!l->needs_dx) /* backward has not been called */
         sum_gradients(l, p, &own);
     const int from = (int)own.channel, to = from + own.rows.n;
     parameter_take_gradient(&l->param[GAMMA], p, f.dgamma, from, to);
     parameter_take_gradient(&l->param[BETA], p, f.dbeta, from, to);
 }
 
-/* Running mean and variance: what inference goes by. The variance as the samples estimate it, with n - 1. */
+/* Running averages of mean and variance, for inference; the variance is the unbiased estimate, divided by n - 1. */
 static void batchnorm_after_step(layer *l, const pass *p)
 {
     const batch_statistics f = statistics_of(l);

@@ -1,19 +1,19 @@
-/* conv(channels, kernel, stride, pad): every place of the output sees a patch of the image, kernel by kernel places of all
-   channels, through the same weights: y (places, n) = patches (places, k) W (k, n) + b (n) with k = kernel kernel channels.
-   So W is (kernel, kernel, channels_in, channels_out), dense's (n_in, n_out) with the patch as input. The patches of a
-   batch would be k/channels times its size; the matrix product reads them from the images instead, through two tables
-   (Chetlur et al. 2014 call it implicit). Twin: Conv in pynet/reference/layers.py. */
+/* conv(channels, kernel, stride, pad): each position of the output is a dense layer on one patch of the image, kernel
+   by kernel pixels of all channels: y (positions, n) = patches (positions, k) W (k, n) + b (n), k = kernel kernel
+   channels. W is (kernel, kernel, channels_in, channels_out). A matrix of all patches (im2col) would take k/channels
+   times the memory of the images; instead the matrix product reads the patches from the images through two tables of
+   offsets (implicit GEMM, Chetlur et al. 2014). Twin: Conv in pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 #include <string.h>
 
 enum { CONV_CHANNELS, CONV_KERNEL, CONV_STRIDE, CONV_PADDING, CONV_INIT, CONV_BIAS }; /* arguments */
-enum { CONV_GRAIN = 4 }; /* rows of W that a thread owns: half a tile's */
+enum { CONV_GRAIN = 4 }; /* threads share the rows of W in multiples of this: half a tile */
 
-/* Sizes of the image with its frame, in places, and of the sums. */
+/* Width of the padded image, sizes of the output, and of the matrix product: (positions, k) by (k, n). */
 typedef struct {
     int kernel, stride, width, channels;
-    int out_height, out_width, positions; /* places = out_height out_width */
+    int out_height, out_width, positions; /* positions = out_height out_width */
     int k, n;
 } sizes;
 
@@ -33,7 +33,7 @@ static sizes sizes_of(const layer *l)
     return s;
 }
 
-/* pad=same: ceil(in / stride) places, the zeros for it shared by both sides, an odd one at the end. */
+/* Zeros that pad=same adds to an axis for ceil(in / stride) outputs: half on each side, an odd one at the end. */
 static int same_padding(int64_t in, int kernel, int stride)
 {
     const int64_t zeros = ((in + stride - 1) / stride - 1) * stride + kernel - in;
@@ -69,8 +69,8 @@ static pn_status conv_shape(layer *l, char *err)
         return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, has %.0f weights; accepted: at most %d", l->word.column,
                     l->path, l->text, weights, INT32_MAX);
     if (out > MAX_FEATURES)
-        return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, puts out %.0f features; accepted: at most %d",
-                    l->word.column, l->path, l->text, out, MAX_FEATURES);
+        return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, has %.0f outputs; accepted: at most %d", l->word.column,
+                    l->path, l->text, out, MAX_FEATURES);
 
     const int64_t k = kernel * kernel * channels;
     l->n_params = l->word.arg[CONV_BIAS].choice == NO ? 1 : 2;
@@ -83,8 +83,8 @@ static pn_status conv_shape(layer *l, char *err)
     return PN_OK;
 }
 
-/* Scratch: the gradients of W and b, and the tables of offsets in an image: of the patch at each place of the output, and
-   of each place in a patch. */
+/* Scratch: the gradients of W and b, then two tables of offsets: of each number of a patch from the patch's first one,
+   and of the patch of each output position from the start of the image. */
 static float *conv_weight_gradient(const layer *l)
 {
     return l->scratch.data;
@@ -117,7 +117,7 @@ static void conv_fill_tables(layer *l)
             *fill_tables++ = (y * s.width + x) * s.stride * s.channels;
 }
 
-/* b, or zeros. */
+/* b; without bias zeros. */
 static const float *conv_biases(const layer *l)
 {
     return l->n_params > BIASES ? l->param[BIASES].data : conv_bias_gradient(l);
@@ -129,7 +129,7 @@ static void conv_init(layer *l, uint64_t seed, uint64_t stream)
     init_weights(l, s.k, (double)s.n * s.kernel * s.kernel, (init_kind)l->word.arg[CONV_INIT].choice, seed, stream);
 }
 
-/* y (places, n) = patches (places, k) W (k, n) + b (n), image by image. */
+/* y (positions, n) = patches (positions, k) W (k, n) + b (n), image by image. */
 static void conv_forward(layer *l, const pass *p)
 {
     const sizes s = sizes_of(l);
@@ -153,14 +153,13 @@ static void conv_forward(layer *l, const pass *p)
     }
 }
 
-/* dx += dy W^T, patch by patch. The patches of one column of the output, the rows of C here, overlap by whole rows of the
-   kernel only: taken one row of the kernel at a time, they do not. */
+/* dx += dy W^T, patch by patch. Each product handles one row of the kernel and one column of the output: those parts of
+   the patches do not overlap, so its rows of C are independent. */
 static void conv_backward(layer *l, const pass *p)
 {
     const sizes s = sizes_of(l);
     const activation dx = layer_input_gradient(l);
-    float *W_transposed =
-        l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size; /* by each thread for itself */
+    float *W_transposed = l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size;
     const size_t row = (size_t)s.kernel * (size_t)s.channels, image_row = (size_t)s.width * (size_t)s.channels;
     const size_t image = l->copy_size ? l->copy_size : (size_t)shape_size(&l->in);
     gemm_args g = {
@@ -187,8 +186,8 @@ static void conv_backward(layer *l, const pass *p)
     }
 }
 
-/* dW (k,n) = patches^T dy and db (n) = the column sums of dy: one chain an element over the places of one image after the
-   other. */
+/* dW (k,n) = patches^T dy and db (n) = column sums of dy: each element is one chain of sums over all positions of all
+   images in order. */
 static void conv_update(layer *l, const pass *p)
 {
     const sizes s = sizes_of(l);

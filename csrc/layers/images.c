@@ -1,8 +1,7 @@
-/* How images lie in work memory. Outside the core a sample is (channels, height, width), plane after plane. Convolution
-   and pooling work on (height, width, channels), pixel after pixel: the channels of a place side by side are their vector,
-   full however small the image is. In a network that has one of them all images lie so (channels last, NHWC); what goes in
-   and out is transposed on the way. A layer that wants them flat, in the order outside, or with zeros around, works on a copy
-   of its input. */
+/* The order of images in work memory. The caller's samples are (channels, height, width). Convolution and pooling work
+   on (height, width, channels), because vectors of channels are full however small the image is. A network that has
+   such a layer keeps all images channels-last (NHWC) and transposes its inputs and outputs. A layer that takes x flat
+   in the caller's order, or with zero padding, works on a copy of x. */
 #include "layers/layer.h"
 
 #include <string.h>
@@ -16,8 +15,9 @@ pn_status needs_image(const layer *l, char *err)
 {
     if (l->in.rank == 3)
         return PN_OK;
-    return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, takes images (channels, height, width); here come (%lld)",
-                l->word.column, l->path, l->text, (long long)l->in.dim[0]);
+    return fail(err, PN_ERR_SPEC,
+                "column %d: layer %s, %s, takes images (channels, height, width); its input is (%lld)", l->word.column,
+                l->path, l->text, (long long)l->in.dim[0]);
 }
 
 pn_status window_shape(layer *l, int64_t channels, int64_t height, int64_t width, int window_height, int window_width,
@@ -25,12 +25,13 @@ pn_status window_shape(layer *l, int64_t channels, int64_t height, int64_t width
 {
     if (height < window_height || width < window_width)
         return fail(err, PN_ERR_SPEC,
-                    "column %d: layer %s, %s, looks at windows of %d by %d; its input is only %lld by %lld",
-                    l->word.column, l->path, l->text, window_height, window_width, (long long)height, (long long)width);
+                    "column %d: layer %s, %s, has windows of %d by %d; its input is only %lld by %lld", l->word.column,
+                    l->path, l->text, window_height, window_width, (long long)height, (long long)width);
     if ((double)channels * (double)height * (double)width > MAX_FEATURES)
-        return fail(
-            err, PN_ERR_SPEC, "column %d: layer %s, %s, looks at (%lld, %lld, %lld); accepted: at most %d numbers",
-            l->word.column, l->path, l->text, (long long)channels, (long long)height, (long long)width, MAX_FEATURES);
+        return fail(err, PN_ERR_SPEC,
+                    "column %d: layer %s, %s, has an input of (%lld, %lld, %lld); accepted: at most %d numbers",
+                    l->word.column, l->path, l->text, (long long)channels, (long long)height, (long long)width,
+                    MAX_FEATURES);
     l->out = (shape){.rank = 3,
                      .dim = {channels, (height - window_height) / stride + 1, (width - window_width) / stride + 1}};
     return PN_OK;
@@ -50,7 +51,7 @@ static void to_planes(float *y, const float *x, const shape *s)
     kernels()->transpose(y, positions, x, channels, (int)positions, (int)channels);
 }
 
-/* A layer on images copies x into the middle of a frame of zeros; one that wants it flat transposes it. */
+/* The copy of x is padded with zeros, or else transposed to the caller's order. */
 static bool is_framed(const layer *l)
 {
     return l->padding.top || l->padding.bottom || l->padding.left || l->padding.right;
@@ -65,7 +66,7 @@ void plan_copy(layer *l)
         l->copy_size = (size_t)shape_size(&l->in);
 }
 
-/* Copies between an image and the middle of its framed copy, row by row. */
+/* Copies the image to the middle of its padded copy, or back. */
 static void copy_middle(const layer *l, float *image, float *padded_image, bool backward)
 {
     const size_t row = (size_t)(l->in.dim[0] * l->in.dim[2]);

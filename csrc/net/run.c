@@ -1,13 +1,13 @@
-/* A network at work: batches through the layers, forward and back. Every thread of the pool runs the same code on its part of
-   the outputs. Where threads wait for each other (pool_barrier), and why:
+/* Runs a network: forward, backward and update of a batch. Every thread of the pool runs the same code on its part of
+   the outputs. The barriers (pool_barrier), and what each waits for:
 
-   1. before forward, when the gather has ended: all updates of the last step are done. In train.c, which leaves it out where a
-      thread has gathered its own inputs and its part of the first layer needs only weights that it has updated itself;
-   2. between two layers of which one is split by columns (all rows, some outputs) and the other by rows: see switch_split();
-   3. after backward, before the updates, which sum over all rows of dy. Left out where backward_is_private();
-   4. with gradients clipped by norm: before the norm, which takes all gradients, and after the updates, before the weights are
-      transposed for the next backward;
-   5. after the losses of a batch, before somebody adds them up. In training 2 or 3 has done that already. */
+   1. between gathering and forward: all updates of the last step. train.c skips it if each thread gathers its own inputs
+      and reads, in the first layer, only weights that it has updated itself;
+   2. between a layer split by columns (all rows, some outputs) and one split by rows: see switch_split();
+   3. between backward and the updates, which sum over all rows of dy. Skipped if backward_is_private();
+   4. when gradients are clipped by norm: all gradients, before their norm is computed; and all updates, before the
+      weights are transposed for the next backward;
+   5. the losses of all rows, before they are added up. In training 2 or 3 has waited for them already. */
 #include "net/run.h"
 
 #include <math.h>
@@ -15,7 +15,8 @@
 
 /* ---- forward and backward ------------------------------------------------------------------------------------------ */
 
-/* Runs a function of layer l on rows [from, to) of the batch: if `inputs` cannot hold those that it reads, piece by piece. */
+/* Runs forward or update of layer l on rows [from, to) of the batch: in pieces if l reads inputs that are gathered
+   so. */
 static void run_rows(const pn_net *net, layer *l, const pass *p, const batch *b, int from, int to,
                      void (*function)(layer *l, const pass *p))
 {
@@ -30,11 +31,11 @@ static void run_rows(const pn_net *net, layer *l, const pass *p, const batch *b,
     }
 }
 
-/* What the threads have of the layer that was computed last. */
+/* Which part of the last layer's output this thread may read without a barrier. */
 typedef enum { EVERYTHING, OWN_ROWS, OWN_COLUMNS } readable;
 
-/* Work split by rows needs this thread's rows of what came before, work split by columns needs all of it: threads wait for
-   each other only where one follows on the other. */
+/* Waits for the other threads if the next layer reads what they have computed of the last one. Work split by rows reads
+   only this thread's rows, work split by columns reads all of the last output. */
 static void switch_split(readable *can_read, bool columns, const pass *p)
 {
     if (columns ? *can_read != EVERYTHING : *can_read == OWN_COLUMNS)
@@ -64,7 +65,6 @@ void forward(pn_net *net, const pass *p, const batch *b, int upto)
         pool_barrier(p->threads);
 }
 
-/* After the parameters changed. */
 static void prepare_layers(pn_net *net, const pass *p)
 {
     for (int i = 0; i < net->graph.head; i++)
@@ -120,7 +120,7 @@ bool backward_is_private(const pn_net *net, const pass *p)
 {
     for (int i = 0; i < net->graph.head; i++) {
         const layer *l = &net->graph.layers[i];
-        if (runs_backward(l, p)) /* the last that backward() computes */
+        if (runs_backward(l, p)) /* the last layer that backward() computes */
             return runs_backward_by_columns(l, p) && l->ops->backward_is_private && l->ops->backward_is_private(l);
     }
     return false;
@@ -188,7 +188,7 @@ bool add_stats(const job *j, const batch_run *r, pn_stats *stats)
     return true;
 }
 
-/* ---- a job, batch by batch ------------------------------------------------------------------------------------------- */
+/* ---- jobs ---------------------------------------------------------------------------------------------------------- */
 
 batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
 {
@@ -242,7 +242,7 @@ bool continue_job(job *j, const pass *p, int64_t first)
     return !ends_at(j, first);
 }
 
-/* Looks whether the samples are mostly zeros; those in work memory have been looked at. */
+/* Decides whether products skip zeros. A job that uses the inputs in work memory does as the job that gathered them. */
 static void detect_zeros(job *j, int64_t rows)
 {
     net_work *work = &j->net->work;
@@ -277,7 +277,8 @@ pn_status run(pool_job function, job *j)
     j->finite = true;
     j->fault.batch = j->fault.nonfinite = -1;
     detect_zeros(j, rows);
-    const int most = j->opt ? j->net->work.copies : j->net->work.threads; /* pn_set_threads may have come between */
+    const int most =
+        j->opt ? j->net->work.copies : j->net->work.threads; /* pn_set_threads may have raised the number since */
     const int threads = min_int(worthwhile_threads(j->net, rows), most);
     do {
         j->end = -1;

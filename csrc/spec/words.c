@@ -1,4 +1,4 @@
-/* The words a network's text is made of: every one, its arguments and their defaults stand in `rules`. */
+/* The words of a network's text, with their arguments and defaults: the table `rules`. */
 #include "spec/words.h"
 
 #include <stdio.h>
@@ -94,7 +94,7 @@ int spec_arguments(const word *w, const char *names[PN_MAXARGS], double values[P
 
 /* ---- messages ------------------------------------------------------------------------------------------------------ */
 
-/* How many letters to change, add or drop to turn a into b (Levenshtein 1966). */
+/* How many letters must be changed, added or dropped to make b of a (edit distance, Levenshtein 1966). */
 static int distance(const char *a, const char *b)
 {
     int row[MAX_NAME + 1];
@@ -121,7 +121,7 @@ void suggest(char *err, const char *wrong, const char *const *names)
 {
     size_t at = strlen(err);
     const char *nearest = NULL;
-    int min = (int)strlen(wrong) / 2 + 1; /* more changes than that is another word */
+    int min = (int)strlen(wrong) / 2 + 1; /* a word this far away is not similar */
     for (int i = 0; names[i]; i++) {
         int d = distance(wrong, names[i]);
         if (d < min) {
@@ -137,9 +137,11 @@ void suggest(char *err, const char *wrong, const char *const *names)
         at += (size_t)snprintf(err + at, PN_ERRLEN - at, "%s%s", i ? ", " : "; accepted: ", names[i]);
 }
 
-/* ---- numbers: not strtod and printf, whose decimal point is the locale's -------------------------------------------- */
+/* ---- numbers: not by strtod and printf, whose decimal point depends on the locale ----------------------------------- */
 
-enum { MAX_DIGITS = 15 }; /* a whole number of so many digits, times or by a power of ten up to 22, is rounded once */
+/* Whole numbers of 15 digits and powers of ten up to 22 are exact as doubles: their product or quotient is rounded
+   once. */
+enum { MAX_DIGITS = 15 };
 
 static double power_of_ten(int n)
 {
@@ -189,7 +191,7 @@ bool read_number(const char **at, double *x)
 number_text show_number(double x)
 {
     number_text t;
-    int places = 0; /* the fewest that bring x back */
+    int places = 0; /* decimal places: the fewest that give x again */
     int64_t whole;
     for (;; places++) {
         const double scale = power_of_ten(places);

@@ -261,7 +261,7 @@ def test_steps_in_the_wrong_order() -> None:
     refused(lambda: net.loss(Y), "loss comes after forward")
     refused(net.backward, "backward comes after forward and loss")
     refused(lambda: net.update(SGD()), "update comes after forward, loss and backward")
-    refused(lambda: net.layers[0].output, "activations are there after forward")
+    refused(lambda: net.layers[0].output, "activations exist after forward")
     refused(lambda: net.layers[0].dW, r"the gradient of 0\.W is there after backward")
     refused(lambda: net.gradients, "after backward")
     net.forward(X)
