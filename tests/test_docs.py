@@ -159,6 +159,19 @@ def test_the_files_that_pages_name_exist() -> None:
     assert len(paths_in((ROOT / "CONTRIBUTING.md").read_text("utf-8"))) > 40
 
 
+def test_inside_lists_every_folder_and_module() -> None:
+    text = (ROOT / "docs/inside.md").read_text("utf-8")
+    core, package = re.findall(r"^\|---\|---\|\n((?:\|.*\n)+)", text, re.M)
+    listed = [
+        set(re.findall(r"`([^`]+)`", " ".join(row.split("|")[1] for row in rows.splitlines())))
+        for rows in (core, package)
+    ]
+    assert listed[0] == {f"{path.name}/" for path in (ROOT / "csrc").iterdir() if path.is_dir()}
+    modules = {path.name for path in (ROOT / "pynet").glob("*.py")}
+    folders = {f"{path.parent.name}/" for path in (ROOT / "pynet").glob("*/*") if path.parent.name != "__pycache__"}
+    assert listed[1] == modules | folders
+
+
 # ---- the reference ----
 
 
