@@ -14,11 +14,12 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import Parts
+from pynet.data.columns import Columns
 from pynet.data.csv import check_label_column, csv_features, read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
 from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx, read_idx_folder
 from pynet.data.npz import read_npz
-from pynet.data.splits import split
+from pynet.data.splits import groups, split
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 from pynet.text import percent
@@ -36,6 +37,10 @@ class Dataset:
     was left out. undivided: where there was no test set, the SHA-256 of all samples in their order, else "";
     test_split: the fraction of them that was set aside for testing. features: names of the numbers of a sample, from
     the header of a .csv; empty if there are none.
+
+    Of a table, see pynet.data.table: columns: how its rows became samples; means (features): what stands for numbers
+    that are missing; notes, warnings: what was decided and noticed. Where the target is a number, classes is empty and
+    y is float32.
     """
 
     name: str
@@ -50,6 +55,10 @@ class Dataset:
     undivided: str = ""
     test_split: float = 0.0
     features: tuple[str, ...] = ()
+    columns: Columns | None = None
+    means: Array | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def divided(self, fraction: float = TEST_SHARE) -> Dataset:
         """With this fraction of each class set aside for testing, where load was told not to; else as it is.
@@ -63,13 +72,15 @@ class Dataset:
             return replace(self, **parts._asdict(), source=f"{self.source}, all of them for training")
         share = "a fifth" if fraction == TEST_SHARE else percent(fraction)
         try:
-            parts = Parts(*split(self.x_test, self.y_test, fraction))
+            rest, _, aside, _ = split(np.arange(len(self.y_test)), groups(self.y_test), fraction)
         except DataError as error:
             raise DataError(f"{self.source}: no test set can be split off: {error}") from None
+        x, y = self.x_test, self.y_test
+        of = " of each class" if self.classes else ""
         return replace(
             self,
-            **parts._asdict(),
-            source=f"{self.source}, {share} of each class set aside for testing",
+            **Parts(x[rest], y[rest], x[aside], y[aside])._asdict(),
+            source=f"{self.source}, {share}{of} set aside for testing",
             test_split=fraction,
         )
 
@@ -126,7 +137,7 @@ class Dataset:
         """
         if n < 1:
             raise DataError(f"limit {n}: at least 1 training sample is needed")
-        rows = _first_rows(self.y_train, n)
+        rows = first_rows(self.y_train, n)
         return replace(self, x_train=self.x_train[rows], y_train=self.y_train[rows])
 
     def _class_index(self, name: str) -> int:
@@ -142,8 +153,10 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal()
 
 
-def _first_rows(y: Array, n: int) -> Array | slice:
-    """Which n samples to take for all: see Dataset.limit."""
+def first_rows(y: Array, n: int) -> Array | slice:
+    """Which n samples to take for all: see Dataset.limit. y (n): labels, or numbers, of which the first are taken."""
+    if y.dtype.kind == "f":
+        return slice(n)
     _, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
     due = counts * (n / len(y))
     if n >= len(y) or (3 * np.bincount(classes[:n], minlength=len(counts)) >= due).all():
@@ -249,7 +262,7 @@ def _from_path(path: Path, given: str, pictures: Preparation | None, divide: boo
         if divide:
             check_label_column(path, x, y)
         found = _numbered(path.stem, _undivided(x, y), f"{path}, labels in the first column")
-        found = replace(found, undivided=_digest(x, y), features=csv_features(path))
+        found = replace(found, undivided=digest(x, y), features=csv_features(path))
         return found.divided(test_split) if divide else found
     raise DataError(f"{path}: not a .npz or .csv file; of IDX files, name the folder they are in")
 
@@ -267,7 +280,7 @@ def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
     source = f"{len(x) + len(found.skipped):,} pictures in {path}{found.layout}"
     source += f", {len(found.skipped):,} of them left out" if found.skipped else ""
     parts = _undivided(x, y) if test is None else Parts(x[~test], y[~test], x[test], y[test])
-    name, undivided = path.resolve().name or "data", _digest(x, y) if test is None else ""
+    name, undivided = path.resolve().name or "data", digest(x, y) if test is None else ""
     return Dataset(name, *parts, found.classes, source, prepared, found.skipped, undivided)
 
 
@@ -276,7 +289,7 @@ def _undivided(x: Array, y: Array) -> Parts:
     return Parts(x[:0], y[:0], x, y)
 
 
-def _digest(x: Array, y: Array) -> str:
+def digest(x: Array, y: Array) -> str:
     """SHA-256 of samples and labels."""
     digest = hashlib.sha256(f"{x.dtype.str} {x.shape} ".encode())
     digest.update(np.ascontiguousarray(x).data)

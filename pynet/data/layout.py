@@ -50,22 +50,29 @@ def number(text: str, decimal: str = ".") -> float | None:
 
 
 def find_layout(
-    file: TextFile, separator: str | None, decimal: str | None, known: Collection[str], header: bool | None
+    file: TextFile,
+    separator: str | None,
+    decimal: str | None,
+    known: Collection[str],
+    header: bool | None,
+    usual: str | None = None,
 ) -> Layout:
-    """What is None is found from the first lines. known: names, which make a line that has one a header. DataError:
-    there is no table."""
+    """See read_table: what is None is found from the first lines. DataError: there is no table."""
     sample = _sample(file)
     if not any(map(str.strip, sample)):
         raise DataError(f"{file.path}: there is no line with text in it")
-    found = separator or _separator(file, sample, "," if decimal == "," else "")
+    if not separator and usual and set(known) & set(next(_numbered(sample, usual), ([], 0))[0]):
+        separator = usual
+    found = separator or _separator(sample, decimal)
     most = max(line.count(found) for line in sample)
     if most >= MOST_COLUMNS:
         raise DataError(f"{file.path}: a line has {most + 1:,} fields, accepted are {MOST_COLUMNS:,} at most")
     rows = [(row, line) for row, line in _numbered(sample, found) if row]
     width = Counter(len(row) for row, _ in rows).most_common(1)[0][0] if rows else 0
-    if width < 2:
-        hint = f"{separator!r} separates nothing" if separator else "no separator among , ; tab | and blanks was found"
-        raise DataError(f"{file.path}: the table has a single column ({hint}); two or more are needed")
+    if not width:
+        raise DataError(f"{file.path}: line 1: a quote that is not closed")
+    if width < 2 and separator:
+        raise DataError(f"{file.path}: {separator!r} separates nothing")
     skip, class_names = 0, tuple[str, ...]()
     if _counts(rows[0][0], width) and len(rows) > 1:
         class_names = tuple(filter(None, rows[0][0][2:]))
@@ -124,7 +131,7 @@ def is_blank(row: Sequence[str]) -> bool:
     return len(row) < 2 and not "".join(row).strip()
 
 
-def _separator(file: TextFile, sample: list[str], decimal: str) -> str:
+def _separator(sample: list[str], decimal: str | None) -> str:
     """The one by which most lines have the same number of fields, two or more, the first line among them."""
     best, found = (0.0, False), ""
     for separator in (*SEPARATORS, BLANKS):

@@ -14,7 +14,7 @@ import numpy as np
 from pynet._ffi import Array
 from pynet.data.arrays import PIECE
 from pynet.data.layout import BLANKS, MISSING, SEPARATOR_NAMES, Layout, find_layout, is_blank, number
-from pynet.data.tables import NUMBERS, Column, Odd, Table, of_texts, place_of
+from pynet.data.tables import NUMBERS, Column, Odd, Table, of_texts, places_of
 from pynet.data.text_file import WINDOWS, TextFile
 from pynet.errors import DataError
 
@@ -36,28 +36,26 @@ def read_table(
     texts: Collection[str | int] = (),
     known: Collection[str] = (),
     header: bool | None = None,
+    usual: str | None = None,
 ) -> Table:
     """The table in a text file, packed by gzip or not.
 
     separator: one character, " " for any run of blanks; decimal: "." or ","; header: whether there is one; None: found
     out. texts: columns, by name or place, whose numbers are texts, such as postal codes. known: names that only a
-    header can hold. DataError: there is no table, or a record has another number of fields than the others.
+    header can hold; usual: the separator, if it gives a header with one of these. DataError: there is no table, or a
+    record has another number of fields than the others.
     """
     file = TextFile.open(path)
     try:
-        return _read(file, find_layout(file, separator, decimal, known, header), texts)
+        found = _read(file, find_layout(file, separator, decimal, known, header, usual), texts)
     except UnicodeDecodeError:
         file = replace(file, encoding=WINDOWS)
-        return _read(file, find_layout(file, separator, decimal, known, header), texts)
+        found = _read(file, find_layout(file, separator, decimal, known, header, usual), texts)
+    return _with_late_header(found) if header is None else found
 
 
 def _read(file: TextFile, layout: Layout, texts: Collection[str | int]) -> Table:
-    kept = set()
-    for name in texts:
-        try:
-            kept.add(place_of(name, layout.names))
-        except LookupError:  # who asks for it will miss it
-            continue
+    kept = places_of(texts, layout.names)
     parts = [_Part(layout.decimal, kept=i in kept) for i in range(len(layout.names))]
     lines = _fill(parts, file, layout)
     if not all(part.settled for part in parts):
@@ -68,15 +66,14 @@ def _read(file: TextFile, layout: Layout, texts: Collection[str | int]) -> Table
     columns = tuple(part.column(name) for part, name in zip(parts, layout.names, strict=True))
     separated = f"fields separated by {SEPARATOR_NAMES.get(layout.separator, layout.separator)}"
     notes = [file.note, separated * (layout.separator != ","), "decimal comma" * (layout.decimal == ",")]
-    table = Table(columns, str(file.path), lines, layout, tuple(filter(None, notes)))
-    return table if layout.header else _with_late_header(table)
+    return Table(columns, str(file.path), lines, layout, tuple(filter(None, notes)))
 
 
 def _with_late_header(table: Table) -> Table:
     """Lines that were sorted have their header somewhere below: the only row with texts where numbers belong."""
     odd = {column.odd for column in table.columns if column.odd}
     rows = {found.row for found in odd}
-    if len(odd) < 2 or len(rows) > 1 or any(found.total > 1 for found in odd):
+    if (table.layout and table.layout.header) or len(odd) < 2 or len(rows) > 1 or any(found.total > 1 for found in odd):
         return table
     [row] = rows
     names = []

@@ -5,8 +5,9 @@ Nothing is learnt here: what becomes of the columns is for pynet.data.columns.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -161,14 +162,23 @@ def place_of(name: str | int, names: Sequence[str]) -> int:
         raise LookupError(name) from None
 
 
+def places_of(names: Collection[str | int], known: Sequence[str]) -> set[int]:
+    """The places of those columns that are there."""
+    found = set()
+    for name in names:
+        with contextlib.suppress(LookupError):
+            found.add(place_of(name, known))
+    return found
+
+
 # ---- data frames ----
 
 
-def of_frame(frame: Any) -> Table:
+def of_frame(frame: Any, texts: Collection[str | int] = ()) -> Table:
     """A table from a data frame, of pandas or one that is used alike: .columns, frame[name].
 
-    The values are what a file of them would hold: strings of numbers are numbers, True is a text. DataError: a name is
-    there twice, there is no row.
+    The values are what a file of them would hold: strings of numbers are numbers, but for those of the columns in
+    texts, by name or place; True is a text. DataError: a name is there twice, there is no row.
     """
     names = [str(name) for name in frame.columns]
     twice = [name for name, count in Counter(names).items() if count > 1]
@@ -176,24 +186,27 @@ def of_frame(frame: Any) -> Table:
         raise DataError(f"the data frame has {len(twice)} names twice, {twice[0]!r:.80} among them")
     if not names or not len(frame):
         raise DataError(f"the data frame has shape {getattr(frame, 'shape', (0, 0))}; accepted: rows and columns")
-    columns = tuple(_of_series(name, frame[key]) for name, key in zip(names, frame.columns, strict=True))
-    return Table(columns, "the data frame")
+    kept = places_of(texts, names)
+    pairs = enumerate(zip(names, frame.columns, strict=True))
+    return Table(tuple(_of_series(name, frame[key], i in kept) for i, (name, key) in pairs), "the data frame")
 
 
-def _of_series(name: str, series: Any) -> Column:
+def _of_series(name: str, series: Any, as_texts: bool) -> Column:
     declared = str(getattr(series, "dtype", "")).lower()
     values = np.asarray(series)
     if values.dtype.kind == "M":
         return Column(name, codes=np.full(len(values), -1, np.int32), is_date=True)
-    if values.dtype.kind in "iuf" and "cat" not in declared:
-        return Column(name, numbers=values.astype(np.float64))
+    as_texts = as_texts or "cat" in declared
+    if values.dtype.kind in "iuf":
+        column = Column(name, numbers=values.astype(np.float64))
+        return column.as_texts() if as_texts else column
     is_missing = getattr(series, "isna", None) or getattr(series, "is_null", None)
     missing = np.asarray(is_missing(), bool) if is_missing else np.zeros(len(values), bool)
     index: dict[str, int] = {"": 0}
     texts = ("" if gone else _text(value) for value, gone in zip(values.tolist(), missing.tolist(), strict=True))
     codes = np.array([index.setdefault(text, len(index)) for text in texts], np.int32)
     column = of_texts(name, codes, tuple(index))
-    return column if "cat" in declared else column.settled()
+    return column if as_texts else column.settled()
 
 
 def _text(value: Any) -> str:

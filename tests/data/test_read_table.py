@@ -174,7 +174,7 @@ def test_what_is_no_number(tmp_path: Path, text: str) -> None:
         ("", "no line with text"),
         ("\n \n", "no line with text"),
         ("a,b\n", "no row of values"),
-        ("a\n1\n", "a single column"),
+        ('"', "line 1: a quote that is not closed"),
         ("a,b\n1,2\n1,2,3\n", "line 3 has 3 fields, the header has 2"),
         ("a,b,c\n1,2,3\n\n4,5\n", "line 4 has 2 fields, the header has 3"),
         ("1,2\n3,4\n5\n", "line 3 has 1 fields, most lines have 2"),
@@ -185,6 +185,10 @@ def test_what_is_no_number(tmp_path: Path, text: str) -> None:
 )
 def test_what_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
     refused(tmp_path, text, message)
+
+
+def test_a_single_column(tmp_path: Path) -> None:
+    assert content(read(tmp_path, "a\n1\n\n2\n")) == {"a": [1, 2]}
 
 
 def test_options_that_do_not_suit(tmp_path: Path) -> None:
