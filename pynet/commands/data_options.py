@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from pynet._ffi import Array
 from pynet.commands import cli
 from pynet.commands.cli import UsageError
 from pynet.data import Dataset
+from pynet.data.arrays import CHANNELS
 from pynet.data.dataset import TEST_SHARE
 from pynet.data.inputs import NOTE as INPUTS
 from pynet.data.inputs import Inputs
@@ -25,6 +29,8 @@ from pynet.pictures.preparation import Preparation
 from pynet.text import times
 
 PLACE = "data"  # the key of the path of own data, as it was typed
+SHAPE = "shape"  # of the pictures that its rows of numbers are
+TRANSPOSE = "transpose"  # and whether they were transposed
 SPLIT = "test_split"  # and of the fraction of them that was set aside, unless the usual one
 UNDIVIDED = "data_sha256"  # the key of Dataset.undivided among the notes of a model file
 SIDE = 28
@@ -57,13 +63,17 @@ def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
         choices=NAMED,
         help=f"mnist, fashion-mnist or digits, never replaced by another; default: {default}",
     )
-    own = "own data: a folder with a sub-folder of pictures a class, or of IDX files; a .npz (Keras layout), a .csv"
+    own = "own data: a folder with a sub-folder of pictures a class, or of IDX or .npy files; a .npz, a .csv"
     add("--data", metavar="PATH", type=cli.path, help=own)
     only = "only the samples of these classes; they keep their names"
     group.add_argument("--classes", metavar="A,B,..", type=_names, help=only)
     size = f"pixels that pictures of --data are scaled to on each side (default: {SIDE})"
     group.add_argument("--size", metavar="N", type=cli.whole(4, 1024), help=size)
     group.add_argument("--color", action="store_true", help="keep the colours of these pictures: 3 channels")
+    shape = "the pictures that rows of numbers are, as in 16,16, or with channels, first or last: 3,32,32"
+    group.add_argument("--shape", metavar="H,W", type=_shape, help=shape)
+    transpose = "exchange rows and columns of pictures that are no files of their own (default: of EMNIST's IDX files)"
+    group.add_argument("--transpose", action=argparse.BooleanOptionalAction, help=transpose)
     whole = "take them whole; without it what is written is found, fitted and centred"
     group.add_argument("--no-center", action="store_true", help=whole)
 
@@ -73,6 +83,13 @@ def _names(text: str) -> list[str]:
     if not all(names) or len(set(names)) < len(names):
         cli.refuse(text, "different names, as in 0,1,2")
     return names
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sides = tuple(int(side) if side.strip().isdecimal() else 0 for side in text.split(","))
+    if not all(sides) or not (len(sides) == 2 or (len(sides) == 3 and set(CHANNELS) & {sides[0], sides[2]})):
+        cli.refuse(text, "height,width, or with 1 or 3 channels, as in 16,16 or 3,32,32 or 32,32,3")
+    return sides
 
 
 def dataset(options: argparse.Namespace, net: Network | None = None, like: Network | None = None) -> Dataset:
@@ -87,13 +104,16 @@ def dataset(options: argparse.Namespace, net: Network | None = None, like: Netwo
     wanted = _preparation(options, place, trained)
     if place:
         split = _test_split(options, trained, place, wanted)
-        chosen = data.load(place, wanted, divide=net is None, test_split=split)
+        layout = _layout(options, place, trained)
+        chosen = data.load(place, wanted, divide=net is None, test_split=split, **layout)
         for line in chosen.skipped[:MOST_SKIPPED]:
             cli.complain("data", f"left out: {line}")
         if len(chosen.skipped) > MOST_SKIPPED:
             cli.complain("data", f"left out: {len(chosen.skipped) - MOST_SKIPPED:,} more")
         if net is not None and is_of_training(net, chosen):
             chosen = chosen.divided(split)
+    elif options.shape or options.transpose is not None:
+        raise UsageError("--shape and --transpose are for --data PATH, arrays in a file")
     elif options.dataset:
         chosen = data.load(options.dataset)
     elif trained is not None and trained.meta.get("dataset") in NAMED:
@@ -115,6 +135,22 @@ def dataset(options: argparse.Namespace, net: Network | None = None, like: Netwo
         return chosen.only(classes)
     except DataError as error:
         raise UsageError(f"argument --classes: {error}") from None
+
+
+def _layout(options: argparse.Namespace, place: Path, trained: Network | None) -> dict[str, Any]:
+    """How the arrays at place lie, as data.load takes it: as the options say, else as those of the training did.
+
+    Rows of numbers are pictures of the training's shape wherever they come from; only the training's own files are
+    transposed because they were.
+    """
+    shape, transpose = options.shape, options.transpose
+    if trained is not None and not data.is_picture_folder(place):
+        with contextlib.suppress(argparse.ArgumentTypeError, KeyError):
+            shape = shape or _shape(trained.meta[SHAPE])
+        own = os.path.realpath(place) == os.path.realpath(trained.meta.get(PLACE, ""))
+        if transpose is None and own:
+            transpose = {"yes": True, "no": False}.get(trained.meta.get(TRANSPOSE, ""))
+    return {"shape": shape, "transpose": transpose}
 
 
 def data_path(options: argparse.Namespace, trained: Network | None) -> Path | None:
@@ -167,10 +203,14 @@ def remember(net: Network, chosen: Dataset, place: Path | None) -> None:
     """
     notes = net.meta
     notes["dataset"] = chosen.name.encode(errors="replace").decode()
-    before = notes.get(UNDIVIDED, "").split()
+    before, pictures, shape = notes.get(UNDIVIDED, "").split(), chosen.pictures, chosen.x_train.shape[1:]
+    if not pictures and len(shape) == 3:  # in colour: what is written on paper is found in grey ones alone
+        pictures = Preparation(*shape[1:], color=True, style=None)
     for key, value in (
-        (PICTURES, chosen.pictures and chosen.pictures.note()),
+        (PICTURES, pictures and pictures.note()),
         (PLACE, _as_text(place)),
+        (SHAPE, ",".join(map(str, chosen.layout.shape or ()))),
+        (TRANSPOSE, {True: "yes", False: "no", None: ""}[chosen.layout.transpose]),
         (SPLIT, str(chosen.test_split) if chosen.undivided and chosen.test_split != TEST_SHARE else ""),
     ):
         if value:

@@ -13,18 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import Parts
+from pynet.data.array_files import array_files, read_array_files, role_of_file
+from pynet.data.arrays import Layout, Parts
 from pynet.data.columns import Columns
 from pynet.data.csv import check_label_column, csv_features, read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
-from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx, read_idx_folder
-from pynet.data.npz import read_npz
+from pynet.data.idx import IDX_PARTS, idx_parts, read_idx
+from pynet.data.npz import holds_one, read_npz
+from pynet.data.roles import Found
 from pynet.data.splits import groups, split
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 from pynet.text import percent
 
 TEST_SHARE = 0.2  # of the samples of each class, for testing, where a data set has none for it
+AS_STORED = Layout()
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ class Dataset:
     data came from. pictures: how its pictures were prepared, where that is known. skipped: a line for each file that
     was left out. undivided: where there was no test set, the SHA-256 of all samples in their order, else "";
     test_split: the fraction of them that was set aside for testing. features: names of the numbers of a sample, from
-    the header of a .csv; empty if there are none.
+    the header of a .csv; empty if there are none. layout: how its pictures were said to lie in the file.
 
     Of a table, see pynet.data.table: columns: how its rows became samples; means (features): what stands for numbers
     that are missing; notes, warnings: what was decided and noticed. Where the target is a number, classes is empty and
@@ -59,6 +62,7 @@ class Dataset:
     means: Array | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    layout: Layout = AS_STORED
 
     def divided(self, fraction: float = TEST_SHARE) -> Dataset:
         """With this fraction of each class set aside for testing, where load was told not to; else as it is.
@@ -172,20 +176,27 @@ def load(
     *,
     divide: bool = True,
     test_split: float = TEST_SHARE,
+    shape: tuple[int, ...] | None = None,
+    transpose: bool | None = None,
 ) -> Dataset:
     """A data set by name, or from files.
 
-    name_or_path: "mnist", "fashion-mnist" or "digits"; or a folder of pictures, with a sub-folder for each class; a
-    folder of IDX files (train|t10k-images-idx3-ubyte[.gz] and -labels-idx1-ubyte[.gz]), a .npz in the Keras layout
-    (x_train, y_train, x_test, y_test), or a .csv with the label first (header optional). Write "./mnist" or a Path for
-    a folder that is called like a named set. pictures: how those of a folder are prepared; None: glyphs of 28 x 28.
+    name_or_path: "mnist", "fashion-mnist" or "digits"; or a folder of pictures, with a sub-folder for each class; an
+    .npz with arrays that are called x_train, y_train, x_test, y_test or the like; a folder of files with an array each,
+    IDX (train|t10k-images-idx3-ubyte[.gz] and -labels-idx1-ubyte[.gz]), .npy or .npz, or one of these files, see
+    pynet.data.roles for names; or a .csv with the label first (header optional). Write "./mnist" or a Path for a folder
+    that is called like a named set. pictures: how those of a folder are prepared; None: glyphs of 28 x 28.
+
+    Pictures in arrays are (n, height, width), with 1 or 3 channels behind or before these. shape: of the pictures that
+    rows of numbers are, (16, 16) say, or with the channels first or last. transpose: exchange rows and columns; None:
+    in EMNIST's IDX files, whose pictures lie so.
 
     A named set is looked for in $PYNET_DATA/<name>/, then in the cache, then downloaded; it is not replaced by another.
-    The classes of a file are "0", "1", ... up to the highest training label, those of a folder of pictures its
-    sub-folders; train/ and test/, or such names, may be above them, see pynet.data.folders. Where there is no test set,
-    as in a .csv, a fifth of the samples of each class, drawn with a fixed seed, becomes one, or another fraction,
-    test_split, from 0 to below 1; divide False: all of them are for testing. Pictures that cannot be used are left out
-    and listed in skipped.
+    The classes of a file are "0", "1", ... up to the highest label, without "0" where no label is 0; those of a folder
+    of pictures are its sub-folders; train/ and test/, or such names, may be above them, see pynet.data.folders. Where
+    there is no test set, as in a .csv, a fifth of the samples of each class, drawn with a fixed seed, becomes one, or
+    another fraction, test_split, from 0 to below 1; divide False: all of them are for testing. Pictures that cannot be
+    used are left out and listed in skipped.
 
     Raises DataError, one line, if the set cannot be had or a file is damaged.
     """
@@ -196,7 +207,7 @@ def load(
         if name in SETS:
             return _named(name)
     place = Path(os.path.expanduser(name_or_path))
-    return _from_path(place, str(name_or_path), pictures, divide, test_split)
+    return _from_path(place, str(name_or_path), pictures, Layout(shape, transpose), divide, test_split)
 
 
 def default(timeout: float = 5.0) -> Dataset:
@@ -236,40 +247,67 @@ def _digits() -> Dataset:
     return Dataset("digits", *idx_parts(paths, arrays), tuple("0123456789"), source, prepared)
 
 
-def _from_path(path: Path, given: str, pictures: Preparation | None, divide: bool, test_split: float) -> Dataset:
+def _from_path(
+    path: Path, given: str, pictures: Preparation | None, layout: Layout, divide: bool, test_split: float
+) -> Dataset:
     if is_picture_folder(path):
+        if layout != AS_STORED:
+            raise DataError(f"{given}: a folder of pictures, which need neither shape nor transpose")
         found = _of_pictures(path, pictures or Preparation(28, 28))
-        return found.divided(test_split) if divide else found
-    if pictures:
+    elif pictures:
         raise DataError(
             f"{given}: no folder of pictures with a sub-folder for each class, so that none can be prepared"
         )
-    if path.is_dir():
-        return _numbered(path.resolve().name, read_idx_folder(path), f"IDX files in {path}")
-    if not path.is_file():
+    elif path.suffix.lower() == ".csv" and path.is_file():
+        x, y = read_csv(path)
+        if divide:
+            check_label_column(path, x, y)
+        found = _of_arrays(path.stem, Found(_undivided(x, y), False, ", labels in the first column"), str(path), layout)
+        found = replace(found, features=() if layout.shape else csv_features(path))
+    elif path.exists():
+        found = _of_array_files(path, layout)
+    else:
         names = ["mnist", "fashion-mnist", "digits"]
         near = difflib.get_close_matches(given.lower(), names, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise DataError(
             f"{given!r}: no such file or folder, nor a data set of that name; {hint}"
-            f"accepted are {', '.join(names)}, a folder of pictures or of IDX files, a .npz or a .csv"
+            f"accepted are {', '.join(names)}, a folder of pictures or of arrays, a .npz or a .csv"
         )
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return _numbered(path.stem, read_npz(path), f"{path}")
-    if suffix == ".csv":
-        x, y = read_csv(path)
-        if divide:
-            check_label_column(path, x, y)
-        found = _numbered(path.stem, _undivided(x, y), f"{path}, labels in the first column")
-        found = replace(found, undivided=digest(x, y), features=csv_features(path))
-        return found.divided(test_split) if divide else found
-    raise DataError(f"{path}: not a .npz or .csv file; of IDX files, name the folder they are in")
+    return found.divided(test_split) if divide else found
 
 
 def is_picture_folder(path: Path) -> bool:
-    """Whether load would take this for a folder of pictures: one without IDX files."""
-    return path.is_dir() and not any(find_idx(path, part) for part in IDX_PARTS)
+    """Whether load would take this for a folder of pictures: one without files that hold arrays of a data set."""
+    return path.is_dir() and not array_files(path)
+
+
+def _of_array_files(path: Path, layout: Layout) -> Dataset:
+    """The data set in an .npz file, or in files with an array each."""
+    several = path.is_dir() or role_of_file(path)
+    if path.suffix.lower() == ".npz" and path.is_file() and not (several and holds_one(path)):
+        return _of_arrays(path.stem, read_npz(path), str(path), layout)
+    if not several:
+        raise DataError(
+            f"{path}: no .csv, nor a .npz, .npy or IDX file with a name that says what it holds, as x_train.npy does"
+        )
+    name, found = read_array_files(path)
+    folder = path if path.is_dir() else path.parent
+    source = f"files in {folder}"
+    if layout.transpose is None and name.startswith("emnist"):
+        layout, source = replace(layout, transpose=True), f"{source}, transposed, as the pictures of EMNIST lie"
+    return _of_arrays(folder.resolve().name if path.is_dir() or not name else name, found, source, layout)
+
+
+def _of_arrays(name: str, found: Found, source: str, layout: Layout) -> Dataset:
+    """With numbers for classes, from the lowest label, 0 or 1, to the highest."""
+    parts, undivided = found.parts, "" if found.divided else digest(found.parts.x_test, found.parts.y_test)
+    labels = np.union1d(parts.y_train, parts.y_test)
+    first = np.int32(labels[0] == 1)
+    classes = tuple(map(str, range(first, labels[-1] + 1)))
+    x_train, x_test = (layout.applied(x, name) for x in (parts.x_train, parts.x_test))
+    parts = Parts(x_train, parts.y_train - first, x_test, parts.y_test - first)
+    return Dataset(name or "data", *parts, classes, source + found.remark, undivided=undivided, layout=layout)
 
 
 def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
@@ -295,11 +333,6 @@ def digest(x: Array, y: Array) -> str:
     digest.update(np.ascontiguousarray(x).data)
     digest.update(np.ascontiguousarray(y).data)
     return digest.hexdigest()
-
-
-def _numbered(name: str, parts: Parts, source: str) -> Dataset:
-    classes = tuple(map(str, range(1 + int(max(parts.y_train.max(initial=0), parts.y_test.max(initial=0))))))
-    return Dataset(name or "data", *parts, classes=classes, source=source)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -165,4 +165,5 @@ def test_idx_that_goes_on(tmp_path: Path, packed: bool) -> None:
 def test_idx_that_promises_much(tmp_path: Path) -> None:
     path = write_idx(tmp_path) / "train-images-idx3-ubyte"
     path.write_bytes(gzip.compress(struct.pack(">4I", 0x803, 16 << 10, 32, 32) + bytes(1000)))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 16 << 10) + bytes(16 << 10))
     refused(tmp_path, "= 16777216 bytes, but 1000 follow (truncated?)", 20 * MB)
