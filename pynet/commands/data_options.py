@@ -70,12 +70,12 @@ def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
     size = f"pixels that pictures of --data are scaled to on each side (default: {SIDE})"
     group.add_argument("--size", metavar="N", type=cli.whole(4, 1024), help=size)
     group.add_argument("--color", action="store_true", help="keep the colours of these pictures: 3 channels")
-    shape = "the pictures that rows of numbers are, as in 16,16, or with channels, first or last: 3,32,32"
-    group.add_argument("--shape", metavar="H,W", type=_shape, help=shape)
-    transpose = "exchange rows and columns of pictures that are no files of their own (default: of EMNIST's IDX files)"
-    group.add_argument("--transpose", action=argparse.BooleanOptionalAction, help=transpose)
     whole = "take them whole; without it what is written is found, fitted and centred"
     group.add_argument("--no-center", action="store_true", help=whole)
+    shape = "the pictures that rows of numbers are, as in 16,16, or with channels, first or last: 3,32,32"
+    group.add_argument("--shape", metavar="H,W", type=_shape, help=shape)
+    transpose = "exchange rows and columns of pictures in arrays (default: those of EMNIST's IDX files)"
+    group.add_argument("--transpose", action=argparse.BooleanOptionalAction, help=transpose)
 
 
 def _names(text: str) -> list[str]:

@@ -37,7 +37,7 @@ class Parts(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class PictureLayout:
     """How the pictures of a file lie in it, where its arrays do not say.
 
     shape: of the pictures that rows of numbers are: (height, width), (channels, height, width) or, pixel after pixel,

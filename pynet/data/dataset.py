@@ -14,7 +14,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.array_files import array_files, read_array_files, role_of_file
-from pynet.data.arrays import Layout, Parts
+from pynet.data.arrays import Parts, PictureLayout
 from pynet.data.columns import Columns
 from pynet.data.csv import check_label_column, csv_features, read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
@@ -27,7 +27,7 @@ from pynet.pictures.preparation import Preparation
 from pynet.text import percent
 
 TEST_SHARE = 0.2  # of the samples of each class, for testing, where a data set has none for it
-AS_STORED = Layout()
+AS_STORED = PictureLayout()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class Dataset:
     means: Array | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    layout: Layout = AS_STORED
+    layout: PictureLayout = AS_STORED
 
     def divided(self, fraction: float = TEST_SHARE) -> Dataset:
         """With this fraction of each class set aside for testing, where load was told not to; else as it is.
@@ -207,7 +207,7 @@ def load(
         if name in SETS:
             return _named(name)
     place = Path(os.path.expanduser(name_or_path))
-    return _from_path(place, str(name_or_path), pictures, Layout(shape, transpose), divide, test_split)
+    return _from_path(place, str(name_or_path), pictures, PictureLayout(shape, transpose), divide, test_split)
 
 
 def default(timeout: float = 5.0) -> Dataset:
@@ -248,7 +248,7 @@ def _digits() -> Dataset:
 
 
 def _from_path(
-    path: Path, given: str, pictures: Preparation | None, layout: Layout, divide: bool, test_split: float
+    path: Path, given: str, pictures: Preparation | None, layout: PictureLayout, divide: bool, test_split: float
 ) -> Dataset:
     if is_picture_folder(path):
         if layout != AS_STORED:
@@ -282,7 +282,7 @@ def is_picture_folder(path: Path) -> bool:
     return path.is_dir() and not array_files(path)
 
 
-def _of_array_files(path: Path, layout: Layout) -> Dataset:
+def _of_array_files(path: Path, layout: PictureLayout) -> Dataset:
     """The data set in an .npz file, or in files with an array each."""
     several = path.is_dir() or role_of_file(path)
     if path.suffix.lower() == ".npz" and path.is_file() and not (several and holds_one(path)):
@@ -299,7 +299,7 @@ def _of_array_files(path: Path, layout: Layout) -> Dataset:
     return _of_arrays(folder.resolve().name if path.is_dir() or not name else name, found, source, layout)
 
 
-def _of_arrays(name: str, found: Found, source: str, layout: Layout) -> Dataset:
+def _of_arrays(name: str, found: Found, source: str, layout: PictureLayout) -> Dataset:
     """With numbers for classes, from the lowest label, 0 or 1, to the highest."""
     parts, undivided = found.parts, "" if found.divided else digest(found.parts.x_test, found.parts.y_test)
     labels = np.union1d(parts.y_train, parts.y_test)
