@@ -39,7 +39,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench bench-peers lint format lib example wheel sdist coverage sanitize campaign neon clang fuzz clean \
+.PHONY: help train test test-peers bench bench-peers lint format docs lib example wheel sdist coverage sanitize campaign neon clang fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -65,6 +65,9 @@ format: $(DEV) ## rewrite Python and C files in the house format
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
+
+docs: $(DEV) $(CORE) ## run the commands in the documents and write what they print; list the public names in docs/reference.md
+	$(BIN)/python tests/test_docs.py README.md docs/tutorial.md docs/how-to.md docs/reference.md
 
 lib: $(BUILD)/libpynet.a $(BUILD)/libpynet.so ## build build/libpynet.a and build/libpynet.so for C programs
 

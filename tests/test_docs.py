@@ -1,6 +1,6 @@
 """The documentation is true: each command in it is run and prints what stands below it, each list names what there is.
 
-After a change, `python tests/test_docs.py docs/tutorial.md` writes what is printed now; read it before you commit.
+After a change, `make docs` writes what is printed now; read it before you commit.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def test_inside_lists_every_folder_and_module() -> None:
 
 def test_the_reference_lists_every_public_name_of_the_package() -> None:
     [(_, listed, _)] = GENERATED.findall((ROOT / REFERENCE).read_text("utf-8"))
-    assert listed.strip() == api_page.page(), f"python tests/test_docs.py {REFERENCE} writes the list anew"
+    assert listed.strip() == api_page.page(), "make docs writes the list anew"
 
 
 def test_the_reference_lists_what_a_network_is_written_with_and_every_function_in_c() -> None:
