@@ -13,6 +13,7 @@ EXTRA ?=
 RUN ?=
 
 SOURCES := $(wildcard csrc/*/*.c)
+LEVELS := $(shell $(PYTHON) pynet/_build.py $(SOURCES))
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
 C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c/*/*.[ch])
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/*/test_*.c))
@@ -188,7 +189,7 @@ $(DEV): $(RUNTIME)
 
 $(BUILD)/obj/%.o: csrc/%.c pynet/_build.py pyproject.toml
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -Icsrc $(WARNINGS) $(EXTRA) -fPIC -MMD -MP -c -o $@ $<
+	$(CC) $(FLAGS) $(patsubst $<=%,%,$(filter $<=%,$(LEVELS))) -Icsrc $(WARNINGS) $(EXTRA) -fPIC -MMD -MP -c -o $@ $<
 
 -include $(OBJECTS:.o=.d)
 
