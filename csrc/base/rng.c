@@ -1,4 +1,5 @@
-/* Counter-based random numbers: number i of a stream needs no number before it, so threads and restarts agree. */
+/* Counter-based random numbers: number i of a stream is computed without those before it, so results do not depend on
+   the number of threads, and a resumed training continues exactly. */
 #include "base/base.h"
 
 #include <math.h>
@@ -21,9 +22,9 @@ uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter)
 void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t stream)
 {
     const double unit = 0x1p-53, two_pi = 6.283185307179586;
-    for (size_t i = 0; i < n;
-         i++) { /* Box and Muller 1958; log and cos are the system's: another may round otherwise */
-        double u = (double)((random_bits(seed, stream, 2 * i) >> 11) + 1) * unit; /* (0, 1]: log(0) is out */
+    /* Box and Muller 1958. log and cos are the system's: another math library may round differently */
+    for (size_t i = 0; i < n; i++) {
+        double u = (double)((random_bits(seed, stream, 2 * i) >> 11) + 1) * unit; /* (0, 1], for log */
         double v = (double)(random_bits(seed, stream, 2 * i + 1) >> 11) * unit;
         w[i] = (float)(sqrt(-2 * log(u)) * cos(two_pi * v)) * deviation;
     }
@@ -56,7 +57,7 @@ void pn_shuffle(int32_t *order, int32_t n, uint64_t seed, uint64_t epoch)
         order[i] = i;
     for (int32_t i = n - 1; i > 0; i--) {
         uint64_t bits = random_bits(seed, stream, (uint64_t)i) >> 32;
-        int32_t j = (int32_t)((bits * (uint64_t)(i + 1)) >> 32); /* 0..i, each within 2^-32 of its fair share */
+        int32_t j = (int32_t)((bits * (uint64_t)(i + 1)) >> 32); /* 0..i, uniform to within 2^-32 */
         int32_t t = order[i];
         order[i] = order[j];
         order[j] = t;
