@@ -1,6 +1,6 @@
-/* Augmentation: each picture is drawn anew, a little moved, turned, stretched and bent, in each step that trains on it. One
-   map says which place of the picture each place of the new one shows; it is looked up once, between the four pixels
-   around. The random numbers depend on seed, step and the row of the batch alone, as those of dropout do. */
+/* Augmentation: each training step sees a random affine and elastic distortion of each image. All distortions are
+   combined in one map from output to input coordinates, and the image is resampled once, bilinearly. Random numbers are
+   a function of seed, step and row of the batch, as for dropout. */
 #include "arrays/arrays.h"
 
 #include <math.h>
@@ -8,18 +8,18 @@
 #include <string.h>
 
 enum {
-    MARGIN = 3, /* nodes of the elastic grid beyond each edge: past 3 deviations a node moves nothing */
-    AFFINE = 6  /* random numbers before those of the grid */
+    MARGIN = 3, /* nodes of the elastic grid outside each edge: farther ones have weights near 0 */
+    AFFINE = 6  /* random numbers of the affine part; those of the grid follow */
 };
 
 struct augmenter {
     pn_augment options;
     int channels, height, width;
     int nodes_down, nodes_across;
-    float *down,
-        *across; /* (height, nodes_down), (nodes_across, width): what each node of the grid weighs at each place */
-    size_t scratch_size;
-    float *scratch; /* each thread's */
+    float *down;         /* (height, nodes_down): weight of each grid node in each row */
+    float *across;       /* (nodes_across, width): and in each column */
+    size_t scratch_size; /* of a thread */
+    float *scratch;
 };
 
 /* The pieces of a thread's scratch. */
@@ -76,8 +76,9 @@ static pn_status check(const pn_augment *options, const shape *sample, int *heig
     return PN_OK;
 }
 
-/* Weight of node j at place i: the bell curve of deviation `spacing`, the distance from node to node; to[i * place + j * node].
-   The squares of a place's weights sum up to 1, so that it moves as far as a node does. */
+/* to[i * place + j * node] = weight of node j at coordinate i: a Gaussian whose standard deviation is `spacing`, the
+   distance of two nodes. The squares of the weights of a coordinate sum to 1, so that its offset has the deviation of a
+   node's. */
 static void smoothing_weights(float *to, int size, int nodes, double spacing, size_t place, size_t node)
 {
     for (int i = 0; i < size; i++) {
@@ -134,7 +135,7 @@ void augmenter_free(augmenter *a)
     free(a);
 }
 
-/* C (m,n) = factor A (m,k) B (k,n) */
+/* C (m,n) = A (m,k) B (k,n) */
 static void smooth_product(float *C, const float *A, const float *B, int m, int n, int k)
 {
     const gemm_args g = {.C = C,
@@ -150,10 +151,10 @@ static void smooth_product(float *C, const float *A, const float *B, int m, int 
     kernels()->gemm(&g);
 }
 
-/* d (height, width): how far each place is moved, from random numbers at the nodes of the grid. */
+/* d (height, width) = offset of each pixel along one axis, from random numbers at the nodes of the grid. */
 static void elastic_offsets(const augmenter *a, float *d, float *half, const float *nodes)
 {
-    const float deviation = 1.7320508f; /* numbers from -1 to 1 times that have deviation 1 */
+    const float deviation = 1.7320508f; /* makes uniform numbers in [-1, 1) have standard deviation 1 */
     smooth_product(half, a->down, nodes, a->height, a->nodes_across, a->nodes_down);
     smooth_product(d, half, a->across, a->height, a->width, a->nodes_across);
     kernels()->scale(d, (size_t)a->height * (size_t)a->width, deviation * (float)a->options.elastic);
