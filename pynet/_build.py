@@ -1,7 +1,7 @@
 """The cffi recipe of pynet._core, and the flags that every build of the C core shares.
 
-`python pynet/_build.py` prints the flags, quoted for a shell, and `python pynet/_build.py FILE ...` the optimization level
-of each file, as FILE=-O3: the Makefile has no list of its own.
+`python pynet/_build.py` prints the flags, quoted for a shell, `python pynet/_build.py FILE ...` the optimization
+level of each file, as FILE=-O3: the Makefile has no list of its own.
 """
 
 from __future__ import annotations
