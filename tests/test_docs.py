@@ -159,6 +159,14 @@ def test_the_files_that_pages_name_exist() -> None:
     assert len(paths_in((ROOT / "CONTRIBUTING.md").read_text("utf-8"))) > 40
 
 
+def test_contributing_shows_the_rules_that_the_tests_of_direction_check() -> None:
+    text = " ".join((ROOT / "CONTRIBUTING.md").read_text("utf-8").split())
+    [rows] = re.findall(r'^ROWS = """$(.*?)^"""$', (ROOT / "tests/test_directions.py").read_text("utf-8"), re.M | re.S)
+    assert " ".join(rows.split()) in text
+    [chain] = re.findall(r"kernels <- .*? <- file", text)
+    assert set(re.findall(r"\w+", chain)) == {path.name for path in (ROOT / "csrc").iterdir() if path.is_dir()}
+
+
 def test_inside_lists_every_folder_and_module() -> None:
     text = (ROOT / "docs/inside.md").read_text("utf-8")
     core, package = re.findall(r"^\|---\|---\|\n((?:\|.*\n)+)", text, re.M)
