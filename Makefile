@@ -13,6 +13,7 @@ EXTRA ?=
 RUN ?=
 
 SOURCES := $(wildcard csrc/*/*.c)
+LEVELS := $(shell $(PYTHON) pynet/_build.py $(SOURCES))
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
 C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c/*/*.[ch])
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/*/test_*.c))
@@ -39,7 +40,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench bench-peers lint format lib example wheel sdist coverage sanitize campaign neon clang fuzz clean \
+.PHONY: help train test test-peers bench bench-peers lint format docs lib example wheel sdist coverage sanitize campaign neon clang fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -65,6 +66,9 @@ format: $(DEV) ## rewrite Python and C files in the house format
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
+
+docs: $(DEV) $(CORE) ## run the commands in the documents and write what they print; list the public names in docs/reference.md
+	$(BIN)/python tests/test_docs.py README.md docs/tutorial.md docs/how-to.md docs/reference.md
 
 lib: $(BUILD)/libpynet.a $(BUILD)/libpynet.so ## build build/libpynet.a and build/libpynet.so for C programs
 
@@ -185,7 +189,7 @@ $(DEV): $(RUNTIME)
 
 $(BUILD)/obj/%.o: csrc/%.c pynet/_build.py pyproject.toml
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -Icsrc $(WARNINGS) $(EXTRA) -fPIC -MMD -MP -c -o $@ $<
+	$(CC) $(FLAGS) $(patsubst $<=%,%,$(filter $<=%,$(LEVELS))) -Icsrc $(WARNINGS) $(EXTRA) -fPIC -MMD -MP -c -o $@ $<
 
 -include $(OBJECTS:.o=.d)
 

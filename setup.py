@@ -1,6 +1,7 @@
 """Compiles the C core into pynet._core; everything else about the package is in pyproject.toml."""
 
 import os
+import runpy
 import shutil
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
@@ -38,15 +39,17 @@ class BuildCore(build_ext):
         check_tools(compiler.compiler_so[0])
         stamp = Path(self.build_temp, "flags.txt")
         flags = repr((compiler.compiler_so, self.include_dirs, ext.extra_compile_args))
+        level = runpy.run_path("pynet/_build.py")["level"]
         same_flags = stamp.exists() and stamp.read_text() == flags
 
-        def compile_all(sources, output_dir, depends, **options):
+        def compile_all(sources, output_dir, depends, extra_postargs, **options):
             def is_old(source, target):
                 inputs = [source, *depends]
                 return not same_flags or not os.path.exists(target) or any(is_newer(path, target) for path in inputs)
 
             def compile_one(source):
-                compile_files([source], output_dir=output_dir, depends=depends, **options)
+                postargs = [level(source), *extra_postargs]
+                compile_files([source], output_dir=output_dir, depends=depends, extra_postargs=postargs, **options)
 
             targets = compiler.object_filenames(sources, output_dir=output_dir)
             old = [source for source, target in zip(sources, targets, strict=True) if is_old(source, target)]

@@ -110,10 +110,10 @@ void pn_dropout(float *y, const float *x, int m, int n, double p, uint64_t seed,
    sqrt(variance + epsilon) + beta, gamma and beta (c). Gradients: dx, with those through mean and variance, dgamma and
    dbeta. */
 void pn_batchnorm(float *restrict y, float *restrict mean, float *restrict variance, const float *x, const float *gamma,
-                  const float *beta, int m, int places, int c, float epsilon);
+                  const float *beta, int m, int positions, int c, float epsilon);
 void pn_batchnorm_grad(float *restrict dx, float *restrict dgamma, float *restrict dbeta, const float *dy,
-                       const float *x, const float *mean, const float *variance, const float *gamma, int m, int places,
-                       int c, float epsilon);
+                       const float *x, const float *mean, const float *variance, const float *gamma, int m,
+                       int positions, int c, float epsilon);
 
 /* y (m,n) = gamma (x - mean) / sqrt(variance + epsilon) + beta with mean and variance (divided by n) of each row of x, gamma
    and beta (n); stats (m,2): mean and 1 / sqrt(variance + epsilon) of each row, which the gradients take. */

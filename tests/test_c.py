@@ -1,4 +1,4 @@
-"""The core from C: the README's example, and training without Python."""
+"""The core from C: the example of docs/how-to.md, and training without Python."""
 
 import subprocess
 from pathlib import Path
@@ -75,9 +75,9 @@ def test_example_says_what_is_wrong(model: tuple[pynet.Network, Path], libpynet:
         assert message in done.stderr
 
 
-def test_example_stands_in_the_readme() -> None:
+def test_example_stands_in_the_how_to() -> None:
     body = (C / "example.c").read_text().partition("int main")[2]
-    assert body in (ROOT / "README.md").read_text()
+    assert body in (ROOT / "docs/how-to.md").read_text("utf-8")
 
 
 def test_training_in_c_gives_the_same_bits_as_python(libpynet: Path, tmp_path: Path) -> None:

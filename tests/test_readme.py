@@ -1,4 +1,4 @@
-"""The first screen of the README: its picture is there, and is named as it says."""
+"""The README is short, its figures are the measured ones, and its picture is recognised."""
 
 from __future__ import annotations
 
@@ -8,31 +8,44 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 from helpers.command import run
+from PIL import Image
 
 import pynet
-from pynet.commands import predict
+
+README = (ROOT / "README.md").read_text("utf-8")
 
 
-@pytest.fixture
-def beside_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder but for examples/, as a fresh clone's."""
+def test_it_is_read_in_five_minutes() -> None:
+    assert 100 < README.count("\n") < 170
+
+
+def test_the_picture_is_a_three_to_a_model_of_the_built_in_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    return tmp_path
-
-
-@pytest.mark.usefixtures("beside_examples")
-def test_the_picture_is_a_three_to_a_model_of_the_digits_built_in() -> None:
     assert run("--dataset", "digits").status == 0
-    assert pynet.predict_image("examples/three.png").prediction == "3"
+    assert pynet.predict_image(ROOT / "examples/three.png").prediction == "3"
 
 
-@pytest.mark.mnist
-@pytest.mark.usefixtures("mnist_root", "beside_examples")
-def test_the_first_screen_prints_what_mnist_says_to_the_picture() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
-    [(options, expected)] = re.findall(r"^\$ \.venv/bin/pynet predict (.*)\n((?:.+\n)+)```$", text, re.MULTILINE)
-    done = run("--dataset", "mnist")
-    assert done.status == 0
-    assert "".join(line + "\n" for line in done.out.splitlines() if line.startswith("test accuracy")) in text
-    assert run(*options.split(), command=predict) == (0, expected, "")
+def test_its_pictures_are_small() -> None:
+    pictures = re.findall(r'src="([^"]+)"', README)
+    assert pictures == ["examples/three.png", "docs/pictures/three.png"]
+    for picture in pictures:
+        assert (ROOT / picture).stat().st_size < 40_000
+        with Image.open(ROOT / picture) as image:
+            image.verify()
+
+
+def table_lines(name: str) -> str:
+    """The results of a benchmark, one blank between columns."""
+    return re.sub(r" +", " ", (ROOT / "bench/results" / name).read_text("utf-8"))
+
+
+def test_its_speeds_are_those_of_the_last_measurement() -> None:
+    rows = re.findall(r"^\| (.+) \| (\d+) \| ([\d.]+) \|$", README, re.M)
+    assert len(rows) == 7
+    for name, time, ratio in rows:
+        row = rf"^\| W64 \| 1 \| {re.escape(name)} \| {time} ms \| \d+ ms \| {ratio} \|"
+        assert re.search(row, table_lines("peers.md"), re.M), name
+    [two_threads] = re.findall(r"\[(\d+) ms\]\(bench/results/numpy.md\)", README)
+    assert f"| W64 | 2 | pynet | {two_threads}.0 ms |" in table_lines("numpy.md")

@@ -1,6 +1,6 @@
-/* Augmentation: each picture is drawn anew, a little moved, turned, stretched and bent, in each step that trains on it. One
-   map says which place of the picture each place of the new one shows; it is looked up once, between the four pixels
-   around. The random numbers depend on seed, step and the row of the batch alone, as those of dropout do. */
+/* Augmentation: each training step sees a random affine and elastic distortion of each image. All distortions are
+   combined in one map from output to input coordinates, and the image is resampled once, bilinearly. Random numbers are
+   a function of seed, step and row of the batch, as for dropout. */
 #include "arrays/arrays.h"
 
 #include <math.h>
@@ -8,34 +8,35 @@
 #include <string.h>
 
 enum {
-    MARGIN = 3, /* nodes of the elastic grid beyond each edge: past 3 deviations a node moves nothing */
-    AFFINE = 6  /* random numbers before those of the grid */
+    MARGIN = 3, /* nodes of the elastic grid outside each edge: farther ones have weights near 0 */
+    AFFINE = 6  /* random numbers of the affine part; those of the grid follow */
 };
 
 struct augmenter {
     pn_augment options;
     int channels, height, width;
     int nodes_down, nodes_across;
-    float *down,
-        *across; /* (height, nodes_down), (nodes_across, width): what each node of the grid weighs at each place */
-    size_t scratch_size;
-    float *scratch; /* each thread's */
+    float *down;         /* (height, nodes_down): weight of each grid node in each row */
+    float *across;       /* (nodes_across, width): and in each column */
+    size_t scratch_size; /* of a thread */
+    float *scratch;
 };
 
 /* The pieces of a thread's scratch. */
 typedef struct {
-    float *made, *framed, *random, *half, *dx, *dy;
+    float *out, *bordered, *random, *half, *dx, *dy;
 } pieces;
 
 static pieces pieces_of(const augmenter *a, int thread, size_t *size)
 {
-    const size_t places = (size_t)a->height * (size_t)a->width, nodes = (size_t)a->nodes_down * (size_t)a->nodes_across;
-    const size_t sizes[] = {(size_t)a->channels * places,
-                            (size_t)(a->height + FRAME) * (size_t)(a->width + FRAME),
+    const size_t positions = (size_t)a->height * (size_t)a->width,
+                 nodes = (size_t)a->nodes_down * (size_t)a->nodes_across;
+    const size_t sizes[] = {(size_t)a->channels * positions,
+                            (size_t)(a->height + BORDER) * (size_t)(a->width + BORDER),
                             AFFINE + 2 * nodes,
                             (size_t)a->height * (size_t)a->nodes_across,
-                            places,
-                            places};
+                            positions,
+                            positions};
     float *piece[sizeof sizes / sizeof *sizes];
     size_t used = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -75,9 +76,10 @@ static pn_status check(const pn_augment *options, const shape *sample, int *heig
     return PN_OK;
 }
 
-/* Weight of node j at place i: the bell curve of deviation `spacing`, the distance from node to node; to[i * place + j * node].
-   The squares of a place's weights sum up to 1, so that it moves as far as a node does. */
-static void weigh_nodes(float *to, int size, int nodes, double spacing, size_t place, size_t node)
+/* to[i * place + j * node] = weight of node j at coordinate i: a Gaussian whose standard deviation is `spacing`, the
+   distance of two nodes. The squares of the weights of a coordinate sum to 1, so that its offset has the deviation of a
+   node's. */
+static void smoothing_weights(float *to, int size, int nodes, double spacing, size_t place, size_t node)
 {
     for (int i = 0; i < size; i++) {
         double squares = 0;
@@ -89,10 +91,10 @@ static void weigh_nodes(float *to, int size, int nodes, double spacing, size_t p
     }
 }
 
-pn_status augmenter_new(augmenter **made, const pn_augment *options, const shape *sample, int threads, char *err)
+pn_status augmenter_new(augmenter **out, const pn_augment *options, const shape *sample, int threads, char *err)
 {
     int height = 0, width = 0;
-    *made = NULL;
+    *out = NULL;
     pn_status status = options ? check(options, sample, &height, &width, err) : PN_OK;
     if (status || !options)
         return status;
@@ -114,9 +116,9 @@ pn_status augmenter_new(augmenter **made, const pn_augment *options, const shape
     a->scratch = aligned_zeros((size_t)threads * a->scratch_size, sizeof *a->scratch);
     if (!a->down || !a->across || !a->scratch)
         goto fail;
-    weigh_nodes(a->down, height, a->nodes_down, spacing, (size_t)a->nodes_down, 1);
-    weigh_nodes(a->across, width, a->nodes_across, spacing, 1, (size_t)width);
-    *made = a;
+    smoothing_weights(a->down, height, a->nodes_down, spacing, (size_t)a->nodes_down, 1);
+    smoothing_weights(a->across, width, a->nodes_across, spacing, 1, (size_t)width);
+    *out = a;
     return PN_OK;
 fail:
     augmenter_free(a);
@@ -133,7 +135,7 @@ void augmenter_free(augmenter *a)
     free(a);
 }
 
-/* C (m,n) = factor A (m,k) B (k,n) */
+/* C (m,n) = A (m,k) B (k,n) */
 static void smooth_product(float *C, const float *A, const float *B, int m, int n, int k)
 {
     const gemm_args g = {.C = C,
@@ -149,23 +151,24 @@ static void smooth_product(float *C, const float *A, const float *B, int m, int 
     kernels()->gemm(&g);
 }
 
-/* d (height, width): how far each place is moved, from random numbers at the nodes of the grid. */
-static void bend(const augmenter *a, float *d, float *half, const float *nodes)
+/* d (height, width) = offset of each pixel along one axis, from random numbers at the nodes of the grid. */
+static void elastic_offsets(const augmenter *a, float *d, float *half, const float *nodes)
 {
-    const float deviation = 1.7320508f; /* numbers from -1 to 1 times that have deviation 1 */
+    const float deviation = 1.7320508f; /* makes uniform numbers in [-1, 1) have standard deviation 1 */
     smooth_product(half, a->down, nodes, a->height, a->nodes_across, a->nodes_down);
     smooth_product(d, half, a->across, a->height, a->width, a->nodes_across);
     kernels()->scale(d, (size_t)a->height * (size_t)a->width, deviation * (float)a->options.elastic);
 }
 
 /* The affine part of the map; see pn_augment. */
-static resampling map_of(const augmenter *a, const float *u)
+static resampling affine_map(const augmenter *a, const float *u)
 {
     const double degree = 3.14159265358979323846 / 180;
-    const double turn = a->options.rotate * degree * (double)u[2], lean = tan(a->options.shear * degree * (double)u[5]);
+    const double angle = a->options.rotate * degree * (double)u[2],
+                 shear = tan(a->options.shear * degree * (double)u[5]);
     const double across = 1 / (1 + a->options.scale * (double)u[3]), down = 1 / (1 + a->options.scale * (double)u[4]);
-    const double xx = cos(turn) * across, xy = (cos(turn) * lean - sin(turn)) * down;
-    const double yx = sin(turn) * across, yy = (sin(turn) * lean + cos(turn)) * down;
+    const double xx = cos(angle) * across, xy = (cos(angle) * shear - sin(angle)) * down;
+    const double yx = sin(angle) * across, yy = (sin(angle) * shear + cos(angle)) * down;
     const double middle_x = (a->width - 1) / 2.0, middle_y = (a->height - 1) / 2.0;
     return (resampling){
         .height = a->height,
@@ -180,31 +183,31 @@ static resampling map_of(const augmenter *a, const float *u)
 }
 
 const float *augmented_sample(const augmenter *a, int thread, const void *x, pn_dtype dtype, uint64_t seed,
-                              uint64_t when, uint32_t row)
+                              uint64_t step, uint32_t row)
 {
-    const size_t height = (size_t)a->height, width = (size_t)a->width, places = height * width;
+    const size_t height = (size_t)a->height, width = (size_t)a->width, positions = height * width;
     const size_t nodes = a->options.elastic > 0 ? (size_t)a->nodes_down * (size_t)a->nodes_across : 0;
     const pieces p = pieces_of(a, thread, NULL);
-    random_uniform(p.random, AFFINE + 2 * nodes, seed, when, row);
-    resampling r = map_of(a, p.random);
+    random_uniform(p.random, AFFINE + 2 * nodes, seed, step, row);
+    resampling r = affine_map(a, p.random);
     if (nodes) {
-        bend(a, p.dx, p.half, p.random + AFFINE);
-        bend(a, p.dy, p.half, p.random + AFFINE + nodes);
+        elastic_offsets(a, p.dx, p.half, p.random + AFFINE);
+        elastic_offsets(a, p.dy, p.half, p.random + AFFINE + nodes);
         r.dx = p.dx;
         r.dy = p.dy;
     }
     for (size_t c = 0; c < (size_t)a->channels; c++) {
         for (size_t i = 0; i < height; i++) {
-            float *to = p.framed + (i + 1) * (width + FRAME) + 1;
-            const size_t at = c * places + i * width;
+            float *to = p.bordered + (i + 1) * (width + BORDER) + 1;
+            const size_t at = c * positions + i * width;
             if (dtype == PN_UINT8)
                 kernels()->scale_u8(to, (const uint8_t *)x + at, width);
             else
                 memcpy(to, (const float *)x + at, width * sizeof *to);
         }
-        kernels()->resample(p.made + c * places, p.framed, &r);
+        kernels()->resample(p.out + c * positions, p.bordered, &r);
     }
-    return p.made;
+    return p.out;
 }
 
 void pn_augment_default(pn_augment *options, int height, int width)
@@ -220,7 +223,7 @@ void pn_augment_default(pn_augment *options, int height, int width)
 }
 
 pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int channels, const pn_augment *options,
-                       uint64_t seed, uint64_t when, char err[PN_ERRLEN])
+                       uint64_t seed, uint64_t step, char err[PN_ERRLEN])
 {
     char unused[PN_ERRLEN];
     err = err ? err : unused;
@@ -248,7 +251,7 @@ pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int c
     const size_t size = (size_t)shape_size(&picture), bytes = size * (dtype == PN_UINT8 ? 1 : sizeof(float));
     const unsigned long fp = fp_enter();
     for (size_t i = 0; i < (size_t)n; i++)
-        memcpy(y + i * size, augmented_sample(a, 0, (const char *)x + i * bytes, dtype, seed, when, (uint32_t)i),
+        memcpy(y + i * size, augmented_sample(a, 0, (const char *)x + i * bytes, dtype, seed, step, (uint32_t)i),
                size * sizeof *y);
     fp_leave(fp);
     augmenter_free(a);

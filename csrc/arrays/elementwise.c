@@ -1,5 +1,5 @@
-/* The public kernels other than the matrix product: one call of the table each, denormals flushed. The common ones share
-   many elements, or many rows, among the threads. */
+/* The public kernels except the matrix product and the optimizers: each calls the kernel table, with denormals flushed.
+   The most common ones partition large arrays among threads. */
 #include "arrays/arrays.h"
 #include "base/threads.h"
 
@@ -12,18 +12,18 @@
         fp_leave(fp);                  \
     } while (0)
 
-/* ---- shared among threads ------------------------------------------------------------------------------------------ */
+/* ---- partitioned among threads ------------------------------------------------------------------------------------- */
 
-enum { GRAIN = 1024 /* elements: threads write to pages apart, but for one */ };
+enum { GRAIN = 1024 /* elements, a page: each thread writes whole pages */ };
 
-/* Elements in a microsecond, about. */
+/* Elements per microsecond, roughly. */
 enum {
-    MOVES = 20000, /* as fast as memory: of a few that lie in the caches, no other thread should be told */
+    COPIES = 20000, /* kernels limited by memory: small arrays, which are in the caches, stay on one thread */
     EXPONENTIALS = 2000,
     SHORT_ROWS = 500
 };
 
-/* A kernel of one array, or of two, on n elements of y. */
+/* A kernel of one input array or of two, and its arguments. */
 typedef struct {
     void (*of_one)(float *y, const float *x, size_t n);
     void (*of_two)(float *dx, const float *dy, const float *y, size_t n);
@@ -54,7 +54,7 @@ static void each_element(elements e)
     fp_leave(fp);
 }
 
-/* A kernel on m rows of n, given where its rows begin: y, a and b there, and loss and labels, which have one for each. */
+/* A kernel on rows, and its arguments: y, a, b (m,n); loss, labels (m). */
 typedef struct rows rows;
 struct rows {
     void (*of_rows)(const rows *r);
@@ -62,7 +62,7 @@ struct rows {
     const float *a, *b;
     const int32_t *labels;
     int m, n;
-    float scale, smoothing; /* scale: softmax's temperature, too */
+    float scale, smoothing; /* scale: for softmax the temperature */
 };
 
 static void rows_part(void *arg, int id, int threads)
@@ -122,12 +122,12 @@ void pn_bias_grad(float *restrict db, const float *dy, int m, int n)
 
 void pn_relu(float *y, const float *x, size_t n)
 {
-    each_element((elements){.of_one = kernels()->relu, .y = y, .a = x, .n = n, .speed = MOVES});
+    each_element((elements){.of_one = kernels()->relu, .y = y, .a = x, .n = n, .speed = COPIES});
 }
 
 void pn_relu_grad(float *dx, const float *dy, const float *y, size_t n)
 {
-    each_element((elements){.of_two = kernels()->relu_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = MOVES});
+    each_element((elements){.of_two = kernels()->relu_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = COPIES});
 }
 
 void pn_leaky_relu(float *y, const float *x, size_t n, float slope)
@@ -157,38 +157,38 @@ void pn_sigmoid(float *y, const float *x, size_t n)
 
 void pn_sigmoid_grad(float *dx, const float *dy, const float *y, size_t n)
 {
-    each_element((elements){.of_two = kernels()->sigmoid_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = MOVES});
+    each_element((elements){.of_two = kernels()->sigmoid_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = COPIES});
 }
 
-void pn_dropout(float *y, const float *x, int m, int n, double p, uint64_t seed, int layer_number, uint64_t when)
+void pn_dropout(float *y, const float *x, int m, int n, double p, uint64_t seed, int layer_number, uint64_t step)
 {
     for (int i = 0; i < m && n > 0; i++) {
-        const dropout_mask mask = dropout_row(p, seed, layer_number, when, i);
+        const dropout_mask mask = dropout_row(p, seed, layer_number, step, i);
         CALL(dropout(y + (size_t)i * (size_t)n, x + (size_t)i * (size_t)n, (size_t)n, &mask));
     }
 }
 
-channel_rows rows_of_channels(int m, size_t ld, int places, int n)
+channel_rows rows_of_channels(int m, size_t ld, int positions, int n)
 {
-    if (places == 1) /* samples are as good as places: one long run */
+    if (positions == 1) /* one run of m rows is faster than m runs of one */
         return (channel_rows){.runs = 1, .count = m, .row_stride = ld, .n = n};
-    return (channel_rows){.runs = m, .run_stride = ld, .count = places, .row_stride = (size_t)n, .n = n};
+    return (channel_rows){.runs = m, .run_stride = ld, .count = positions, .row_stride = (size_t)n, .n = n};
 }
 
 void pn_batchnorm(float *restrict y, float *restrict mean, float *restrict variance, const float *x, const float *gamma,
-                  const float *beta, int m, int places, int c, float epsilon)
+                  const float *beta, int m, int positions, int c, float epsilon)
 {
-    const channel_rows r = rows_of_channels(m, (size_t)places * (size_t)c, places, c);
+    const channel_rows r = rows_of_channels(m, (size_t)positions * (size_t)c, positions, c);
     const channel_norm norm = {mean, variance, gamma, beta, epsilon};
     CALL(channel_moments(mean, variance, x, &r));
     CALL(channel_normalise(y, x, &norm, &r));
 }
 
 void pn_batchnorm_grad(float *restrict dx, float *restrict dgamma, float *restrict dbeta, const float *dy,
-                       const float *x, const float *mean, const float *variance, const float *gamma, int m, int places,
-                       int c, float epsilon)
+                       const float *x, const float *mean, const float *variance, const float *gamma, int m,
+                       int positions, int c, float epsilon)
 {
-    const channel_rows r = rows_of_channels(m, (size_t)places * (size_t)c, places, c);
+    const channel_rows r = rows_of_channels(m, (size_t)positions * (size_t)c, positions, c);
     const channel_norm norm = {mean, variance, gamma, gamma, epsilon};
     CALL(channel_sums(dgamma, dbeta, dy, x, &norm, &r));
     CALL(channel_grad(dx, dy, x, &norm, dgamma, dbeta, &r));
@@ -218,7 +218,7 @@ void pn_tanh(float *y, const float *x, size_t n)
 
 void pn_tanh_grad(float *dx, const float *dy, const float *y, size_t n)
 {
-    each_element((elements){.of_two = kernels()->tanh_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = MOVES});
+    each_element((elements){.of_two = kernels()->tanh_grad, .y = dx, .a = dy, .b = y, .n = n, .speed = COPIES});
 }
 
 void pn_softmax(float *p, const float *x, int m, int n, float temperature)

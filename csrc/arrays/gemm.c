@@ -1,32 +1,33 @@
-/* The public matrix product: threads, blocking and packing. Knows no architecture; all arithmetic is the table's. */
+/* The public matrix product: threads, blocking and packing around the kernel of the table. */
 #include "arrays/arrays.h"
 #include "base/threads.h"
 
 #include <string.h>
 
-/* Tuned on a Zen 4 with 1 MB of second-level cache a core: a packed block of B (512 kB) and one of A (256 kB) fit it. Rows of
-   a block are long, since in a large matrix each lies on a page of its own, which costs more than the copying. */
+/* Tuned on a Zen 4 with 1 MB of second-level cache per core, which holds a packed block of B (512 kB) and one of A (256
+   kB). Blocks have long rows: in a large matrix each row is on another page, and a TLB miss costs more than copying the
+   row. */
 enum {
-    BLOCK_K = 512, /* long sums, so that C is seldom put down and taken up again */
+    BLOCK_K = 512, /* large, because C is loaded and stored once per block */
     BLOCK_N = 256,
     BLOCK_M = 128,
-    DIRECT = 1 << 18, /* numbers in B up to which it is used where it lies: 1 MB */
-    STRIPE_K = 16,    /* more rows of B at once than the CPU follows, and the product is three times as slow */
-    FEW = 8,          /* rows of A below which it waits for memory alone, and half as many rows of B are faster */
+    DIRECT = 1 << 18, /* elements of B, 1 MB, up to which it is not packed */
+    STRIPE_K = 16,    /* rows of B at a time; with more the hardware prefetcher fails: three times as slow */
+    FEW = 8,          /* rows of A below which memory is the limit and half as many rows of B are faster */
     PANEL_K = 256,
-    PANEL_N = 32, /* a panel on the stack, where there is no scratch memory: 32 kB */
-    SPEED = 50000 /* multiply-adds in a microsecond, about */
+    PANEL_N = 32, /* PANEL_K by PANEL_N floats, 32 kB, fit the stack */
+    SPEED = 50000 /* multiply-adds per microsecond, roughly */
 };
 
 _Static_assert((BLOCK_K * BLOCK_N + BLOCK_M * BLOCK_K) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
 
 typedef struct {
     gemm_args g;
-    bool trans_b; /* B lies as (n,k) */
+    bool trans_b; /* B is stored as (n,k) */
 } product;
 
-/* The part of p that begins at row i, column j and term k of the sums, and has this size. Sums go on from what the part
-   before left in C, so they are the same chains as without parts. */
+/* The block of p at row i, column j and term k of the sums, of this size. The sums of a block continue those in C, so
+   that each element is the same chain as in one product. */
 static product part(const product *p, int i, int j, int k, int rows, int columns, int terms)
 {
     product q = *p;
@@ -36,14 +37,14 @@ static product part(const product *p, int i, int j, int k, int rows, int columns
     q.g.m = min_int(rows, p->g.m - i);
     q.g.n = min_int(columns, p->g.n - j);
     q.g.k = min_int(terms, p->g.k - k);
-    if (k > 0 || p->g.start) { /* start is C, if any */
+    if (k > 0 || p->g.start) { /* start is NULL or C */
         q.g.start = q.g.C;
         q.g.ldstart = q.g.ldc;
     }
     return q;
 }
 
-/* Copies B (k,n) to a packed block, row after row. */
+/* Packs B (k,n): copies its rows to a block. */
 static void pack_b(product *p, float *block, size_t ld)
 {
     if (p->trans_b)
@@ -56,7 +57,7 @@ static void pack_b(product *p, float *block, size_t ld)
     p->trans_b = false;
 }
 
-/* Copies a transposed A to a packed block, (k,m) as it is. */
+/* Packs a transposed A: copies the rows of (k,m) to a block. */
 static void pack_a(product *p, float *block)
 {
     for (int k = 0; k < p->g.k; k++)
@@ -65,7 +66,7 @@ static void pack_a(product *p, float *block)
     p->g.col_a = BLOCK_M;
 }
 
-/* In blocks that stay in the second-level cache: B packed, and A where it is transposed. */
+/* In blocks that fit the second-level cache: packs B, and A if it is transposed. */
 static void blocked(const product *p, float *scratch)
 {
     float *const block_b = scratch, *const block_a = scratch + BLOCK_K * BLOCK_N;
@@ -82,7 +83,7 @@ static void blocked(const product *p, float *scratch)
         }
 }
 
-/* Without scratch memory: a panel of a transposed B at a time is turned over on the stack. */
+/* Without scratch: transposes B panel by panel on the stack. */
 static void in_panels(const product *p)
 {
     float panel[PANEL_K * PANEL_N];
@@ -94,7 +95,7 @@ static void in_panels(const product *p)
         }
 }
 
-/* A few rows of B at a time, in all their length: of a large B each row lies on pages of its own. */
+/* A few whole rows of B at a time: each row of a large B is on pages of its own. */
 static void in_stripes(const product *p)
 {
     const int terms = p->g.m < FEW ? STRIPE_K / 2 : STRIPE_K;
@@ -107,7 +108,7 @@ static void in_stripes(const product *p)
 static void multiply(const product *p)
 {
     const bool large = (int64_t)p->g.k * p->g.n > DIRECT, packed = large && p->g.m >= BLOCK_M / 4;
-    float *scratch = packed ? scratch_take() : NULL; /* packing pays from so many uses on */
+    float *scratch = packed ? scratch_take() : NULL; /* packing pays if A has many rows */
     if (scratch)
         blocked(p, scratch);
     else if (p->trans_b && p->g.k > 0)
@@ -119,7 +120,7 @@ static void multiply(const product *p)
     scratch_give(scratch);
 }
 
-/* Each thread does some of the columns, or of the rows where those are more. */
+/* Partitions the columns, or the rows if there are more, among the threads. */
 static void multiply_part(void *arg, int id, int threads)
 {
     const product *p = arg;
@@ -138,14 +139,14 @@ static void dots_part(void *arg, int id, int threads)
     dots_args mine = *(const dots_args *)arg;
     int from, to;
     partition(id, threads, mine.m, 16, &from, &to);
-    mine.y += (size_t)from * mine.step_y;
+    mine.y += (size_t)from * mine.stride_y;
     mine.A += (size_t)from * mine.lda;
     mine.m = to - from;
     kernels()->dots(&mine);
 }
 
-/* C' = op(B)' op(A)' for a product of one column: it is then one of one row, if C lies like one. */
-static product turned(const product *p)
+/* A product of one column as one of one row: C^T = op(B)^T op(A)^T. C must be contiguous. */
+static product transposed_product(const product *p)
 {
     product q = *p;
     q.g.A = p->g.B;
@@ -184,22 +185,22 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
     };
     const double length = (double)m * n * k / SPEED;
     const bool row = m == 1 && p.trans_b, column = n == 1 && !(flags & PN_TRANS_A);
-    if (row || column) { /* both factors lie along the sums. Shape and flags alone decide, for the sake of the bits */
+    if (row || column) { /* both factors are contiguous along k. Only shape and flags decide: the bits depend on it */
         dots_args d = {.y = C,
-                       .step_y = row ? 1 : p.g.ldc,
+                       .stride_y = row ? 1 : p.g.ldc,
                        .A = row ? B : A,
                        .lda = row ? p.g.ldb : p.g.row_a,
                        .x = row ? A : B,
-                       .step_x = row         ? p.g.col_a
-                                 : p.trans_b ? 1
-                                             : p.g.ldb,
+                       .stride_x = row         ? p.g.col_a
+                                   : p.trans_b ? 1
+                                               : p.g.ldb,
                        .m = row ? n : m,
                        .k = k,
                        .accumulate = flags & PN_ACCUMULATE};
         pool_run_if_worth(dots_part, &d, length);
     } else {
         if (n == 1 && ldc == 1)
-            p = turned(&p);
+            p = transposed_product(&p);
         pool_run_if_worth(multiply_part, &p, length);
     }
     fp_leave(fp);

@@ -1,4 +1,4 @@
-/* The optimizers: their usual numbers, the constants of a step, and the steps on plain arrays. */
+/* The optimizers: defaults, checks, the constants of a step, and steps on plain arrays. */
 #include "arrays/arrays.h"
 #include "base/threads.h"
 
@@ -11,7 +11,7 @@ typedef struct {
     update_kind update;
     int states;
     const char *state[MAX_STATES];
-    pn_optim usual;
+    pn_optim defaults;
 } optimizer_rule;
 
 static const optimizer_rule optimizers[KINDS] = {
@@ -38,7 +38,7 @@ pn_status pn_optim_default(pn_optim *opt, pn_optim_kind kind)
 {
     if (!is_kind(kind))
         return PN_ERR_ARGUMENT;
-    *opt = optimizers[kind].usual;
+    *opt = optimizers[kind].defaults;
     opt->kind = kind;
     return PN_OK;
 }
@@ -49,7 +49,7 @@ int optim_states(pn_optim_kind kind, const char *const **names)
     return optimizers[kind].states;
 }
 
-/* ---- what callers say is checked ----------------------------------------------------------------------------------- */
+/* ---- checks of options --------------------------------------------------------------------------------------------- */
 
 pn_status optim_check_kind(pn_optim_kind kind, char *err)
 {
@@ -57,7 +57,7 @@ pn_status optim_check_kind(pn_optim_kind kind, char *err)
                          : fail(err, PN_ERR_ARGUMENT, "optimizer kind is %d; accepted: PN_SGD to PN_ADAMW", (int)kind);
 }
 
-/* Numbers are used as float32: one that is infinite, or zero, there is refused, too. */
+/* Numbers are checked as float32, in which they are used: there one may be infinite, or zero. */
 typedef enum { BELOW_ONE, FROM_ZERO, ABOVE_ZERO } accepted_range;
 
 static bool is_accepted(double x, accepted_range range)
@@ -112,7 +112,7 @@ pn_status optim_check(const pn_optim *opt, int64_t steps, char *err)
 
 /* ---- a step -------------------------------------------------------------------------------------------------------- */
 
-/* x^n, n >= 0, in an order of products that no libm decides. */
+/* x^n, n >= 0, by repeated squaring: the bits of pow depend on the math library. */
 static double power(double x, int64_t n)
 {
     double y = 1;
@@ -138,14 +138,14 @@ static update_rule rule_of(const pn_optim *opt, double rate, int64_t t)
         .rest2 = (float)(1 - opt->beta2),
         .epsilon = (float)opt->epsilon,
     };
-    if (r.kind == UPDATE_ADAM) { /* means that began at zero are too small by these factors */
+    if (r.kind == UPDATE_ADAM) { /* bias correction: the averages start at zero */
         r.rate = (float)(rate / (1 - power(opt->beta1, t)));
         r.root = (float)(1 / sqrt(1 - power(opt->beta2, t)));
     }
     return r;
 }
 
-static void note_plain(update_rule *r)
+static void set_plain(update_rule *r)
 {
     r->plain = r->scale == 1 && isinf(r->clip) && r->l2 == 0 && r->keep == 1;
 }
@@ -159,8 +159,8 @@ optim_step optim_step_of(const pn_optim *opt, int64_t taken, int64_t t, float sc
         s.others.l2 = 0;
         s.others.keep = 1;
     }
-    note_plain(&s.decayed);
-    note_plain(&s.others);
+    set_plain(&s.decayed);
+    set_plain(&s.others);
     return s;
 }
 
@@ -176,8 +176,7 @@ typedef struct {
 static void step_part(void *arg, int id, int threads)
 {
     const array_step *s = arg;
-    const size_t grain = 1024,
-                 most = 1 << 30; /* threads write to pages apart, but for one; the kernel counts in ints */
+    const size_t grain = 1024, most = 1 << 30; /* a page, so that each thread writes whole pages; sizes are ints */
     int first, last;
     partition(id, threads, (int)((s->n + grain - 1) / grain), 1, &first, &last);
     const size_t end = (size_t)last * grain < s->n ? (size_t)last * grain : s->n;
@@ -197,7 +196,7 @@ static void step_part(void *arg, int id, int threads)
 
 static void step_on_array(const pn_optim *opt, int64_t t, float *w, float *a, float *b, const float *dw, size_t n)
 {
-    const double speed = 20000; /* elements in a microsecond, about: as fast as memory */
+    const double speed = 20000; /* elements per microsecond, roughly: limited by memory */
     const unsigned long fp = fp_enter();
     const optim_step s = optim_step_of(opt, 0, t, 1);
     pool_run_if_worth(step_part, &(array_step){&s.decayed, w, a, b, dw, n}, (double)n / speed);

@@ -1,4 +1,4 @@
-/* Statuses in words, messages, memory, shapes. */
+/* Descriptions of statuses, messages, memory, shapes. */
 #include "base/base.h"
 
 #include <stdarg.h>
@@ -11,8 +11,8 @@ const char *pn_strerror(pn_status status)
     static const char *const words[] = {
         [PN_OK] = "no error",
         [PN_ERR_MEMORY] = "out of memory",
-        [PN_ERR_ARGUMENT] = "argument not accepted",
-        [PN_ERR_SPEC] = "wrong text of a network",
+        [PN_ERR_ARGUMENT] = "invalid argument",
+        [PN_ERR_SPEC] = "invalid text of a network",
         [PN_ERR_STATE] = "calls in the wrong order",
         [PN_ERR_NONFINITE] = "a loss is infinite or NaN",
         [PN_ERR_IO] = "input or output failed",
@@ -31,7 +31,7 @@ const char *pn_version(void)
 pn_status fail(char *err, pn_status status, const char *format, ...)
 {
     va_list args;
-    if (!err) /* the caller does not want to know */
+    if (!err)
         return status;
     va_start(args, format);
     vsnprintf(err, PN_ERRLEN, format, args);

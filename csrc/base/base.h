@@ -1,4 +1,4 @@
-/* What every folder may need: messages, memory, shapes, random numbers, the floating-point state. */
+/* Used by every folder: messages, memory, shapes, random numbers, the floating-point state. */
 #ifndef PN_BASE_H
 #define PN_BASE_H
 
@@ -8,16 +8,16 @@
 #include <stdbool.h>
 
 #define ALIGN 64               /* bytes: a cache line, and the widest vector */
-#define PAD 16                 /* floats: rows of work memory start on a cache line */
-#define MAX_FEATURES (1 << 28) /* of a sample: the offsets within a row fit an int */
+#define PAD 16                 /* floats in a cache line: rows of work memory are padded to a multiple */
+#define MAX_FEATURES (1 << 28) /* of a sample, so that offsets in a row fit an int */
 
-/* Writes a message, unless err is NULL, and returns the status, so that `return fail(err, PN_ERR_SPEC, "...")` is one line. */
+/* Prints a message to err, unless that is NULL, and returns the status. */
 __attribute__((format(printf, 3, 4))) pn_status fail(char *err, pn_status status, const char *format, ...);
 
-/* Memory on a cache line, zeroed; NULL when there is none. Free with free(). */
+/* Zeroed memory aligned to a cache line; NULL if there is none. Free with free(). */
 void *aligned_zeros(size_t count, size_t size);
 
-/* Of one sample: (n), or (channels, height, width). */
+/* The shape of one sample: (n), or (channels, height, width). */
 typedef struct {
     int rank;
     int64_t dim[PN_MAXRANK];
@@ -41,38 +41,39 @@ static inline bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* n floats, and the padding that brings the next row to a cache line. */
+/* n rounded up to a multiple of PAD. */
 size_t padded(int64_t n);
 
 /* ---- utf8.c ------------------------------------------------------------------------------------------------------ */
 
-/* Bytes of the character at s, which ends in a zero byte; 0 when it is none (overlong, a surrogate, past U+10FFFF). */
+/* Number of bytes of the character at s, a string; 0 if it is not valid UTF-8 (overlong, a surrogate, past
+   U+10FFFF). */
 size_t utf8_length(const char *s);
 bool utf8_valid(const char *s);
 
-/* Bytes of s as a JSON string, with its quotes. */
+/* Number of bytes of s as a JSON string, quotes included. */
 size_t json_size(const char *s);
 
 /* ---- rng.c: counter-based random numbers ------------------------------------------------------------------------- */
 
-/* Number `counter` of the stream that seed and stream name: 64 random bits. */
+/* 64 random bits: number `counter` of stream `stream` of this seed. */
 uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter);
 
-/* Row `row` of the mask of layer number `number` in step `when`. */
-dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t when, int row);
+/* The dropout mask of layer `number` for row `row` of the batch of this step. */
+dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t step, int row);
 
-/* u[0..n) = numbers from -1 to below 1, all equally likely, for row `row` of the batch of step `when`: augmentation's */
-void random_uniform(float *u, size_t n, uint64_t seed, uint64_t when, uint32_t row);
+/* u[0..n) = uniform numbers in [-1, 1), for the augmentation of row `row` of the batch of this step. */
+void random_uniform(float *u, size_t n, uint64_t seed, uint64_t step, uint32_t row);
 
-/* w[0..n) = normal numbers of this standard deviation */
+/* w[0..n) = normal numbers with mean 0 and this standard deviation. */
 void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t stream);
 
 /* ---- cpu.c ------------------------------------------------------------------------------------------------------ */
 
-/* A moment in a loop that waits for another thread. */
+/* Pauses briefly in a loop that waits for another thread. */
 void cpu_pause(void);
 
-/* Denormals flushed, rounding to nearest on this thread; returns the state to give back to fp_leave. */
+/* Sets this thread to flush denormals and to round to nearest; returns the old state, for fp_leave. */
 unsigned long fp_enter(void);
 void fp_leave(unsigned long state);
 

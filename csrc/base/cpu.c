@@ -1,4 +1,4 @@
-/* The floating-point state around calls, and how this CPU waits. */
+/* The floating-point state, and the pause instruction. */
 #include "base/base.h"
 
 #if defined(__x86_64__)
@@ -11,7 +11,7 @@ void cpu_pause(void)
 
 unsigned long fp_enter(void)
 {
-    /* the same for every caller and thread: round to nearest, no traps */
+    /* the rest of the register zero: round to nearest */
     const unsigned flush_results = 0x8000, flush_inputs = 0x0040, no_traps = 0x1f80;
     unsigned state = _mm_getcsr();
     _mm_setcsr(flush_results | flush_inputs | no_traps);

@@ -1,11 +1,11 @@
-/* How many threads a call gets, and when the pool is left alone. Where other programs keep the cores busy, a thread that waits
-   for one that has lost its core waits for milliseconds: two threads are then slower than one.
+/* How many threads a call gets, and when it does not use the pool. If other programs keep the cores busy, threads are
+   preempted, and those that wait for them at a barrier wait for milliseconds: two threads are then slower than one.
 
-       shared  --- more than LOST wasted over the last calls, or one call held up ---->  alone, for `pause`
-       alone   --- `pause` is over ------------------------------------------------->  shared again
+       parallel  --- recent calls lost more than LOST, or one was preempted ------------>  single, for `pause`
+       single    --- `pause` is over ------------------------------------------------>  parallel
 
-   A pause is 10 times what was lost, or twice the last pause, up to LONGEST_PAUSE; calls that go well take their own length
-   off the pause that would follow. */
+   A pause is 10 times the time lost, or twice the last pause, up to LONGEST_PAUSE. Each call that is not preempted
+   shortens the next pause by its own length. */
 #include "base/pool_policy.h"
 #include "base/base.h"
 #include "base/threads.h"
@@ -16,24 +16,24 @@
 
 /* Microseconds. */
 enum {
-    PATIENCE = 12000, /* waited in vain before a call goes on alone: a passing process may take a core for 4000 */
-    LOST = 1000,      /* by calls that had better worked alone, until they do */
-    LONGEST_PAUSE = 1600000, /* before the pool is tried again */
-    SHORT = 8, /* work that no pool pays for: to call it and to move what it reads and writes takes some */
-    LONG = 60, /* work that waking the pool pays for, which takes 50 */
-    SOON = 25  /* after the last work: had the pool done that, it would still be awake */
+    PATIENCE = 12000, /* waited in one call before it counts as preempted: a short process takes a core for 4000 */
+    LOST = 1000,      /* time lost by recent calls after which the next ones do not use the pool */
+    LONGEST_PAUSE = 1600000, /* until the pool is tried again */
+    SHORT = 8,               /* work too short for the pool, even if it is awake */
+    LONG = 60,               /* work long enough to wake the pool, which takes 50 */
+    SOON = 25                /* since the last work: how long the pool stays awake */
 };
 
 static struct {
-    atomic_llong waited; /* by all threads of this call, beyond spinning */
-    atomic_llong ended;  /* the last call of pool_run_if_worth */
-    long long begun;     /* this call; this and the following belong to the pool's owner */
-    long long alone_until;
+    atomic_llong waited; /* by all threads of this call, after spinning */
+    atomic_llong ended;  /* when the last call of pool_run_if_worth ended */
+    long long started;   /* when this call started; this and the next are for the thread that owns the pool */
+    long long single_until;
     long long lost;
     long long pause;
 } policy;
 
-static atomic_int wanted_threads; /* by pn_set_threads; 0: not asked yet */
+static atomic_int configured_threads; /* 0: not determined yet */
 
 long long microseconds(void)
 {
@@ -42,13 +42,13 @@ long long microseconds(void)
     return 1000000ll * now.tv_sec + now.tv_nsec / 1000;
 }
 
-/* ---- shared or alone ----------------------------------------------------------------------------------------------- */
+/* ---- parallel or single -------------------------------------------------------------------------------------------- */
 
 bool policy_begin(void)
 {
-    policy.begun = microseconds();
+    policy.started = microseconds();
     atomic_store_explicit(&policy.waited, 0, memory_order_relaxed);
-    return policy.begun >= policy.alone_until;
+    return policy.started >= policy.single_until;
 }
 
 void policy_add_wait(long long length)
@@ -56,12 +56,12 @@ void policy_add_wait(long long length)
     atomic_fetch_add_explicit(&policy.waited, length, memory_order_relaxed);
 }
 
-bool pool_is_held_up(int threads)
+bool pool_is_preempted(int threads)
 {
     if (threads == 1)
         return false;
     const long long waited = atomic_load_explicit(&policy.waited, memory_order_relaxed);
-    return waited > PATIENCE && 3 * waited / (threads - 1) > microseconds() - policy.begun;
+    return waited > PATIENCE && 3 * waited / (threads - 1) > microseconds() - policy.started;
 }
 
 static long long next_pause(void)
@@ -75,13 +75,13 @@ static long long next_pause(void)
 
 void policy_end(int threads, long long part_done)
 {
-    const long long now = microseconds(), length = now - policy.begun;
-    policy.lost += (now - part_done) - (part_done - policy.begun); /* who waits as long as it works loses nothing */
+    const long long now = microseconds(), length = now - policy.started;
+    policy.lost += (now - part_done) - (part_done - policy.started); /* a single thread would have taken two parts */
     if (policy.lost < 0)
         policy.lost = 0;
-    if (policy.lost > LOST || pool_is_held_up(threads)) {
+    if (policy.lost > LOST || pool_is_preempted(threads)) {
         policy.pause = next_pause();
-        policy.alone_until = now + policy.pause;
+        policy.single_until = now + policy.pause;
         policy.lost = 0;
     } else {
         policy.pause = policy.pause > length ? policy.pause - length : 0;
@@ -94,7 +94,7 @@ void pool_run_if_worth(pool_job job, void *arg, double length)
         job(arg, 0, 1);
         return;
     }
-    /* Shorter work that follows closely wakes the pool for what will follow it. */
+    /* shorter work, soon after the last, wakes the pool for the work that is likely to follow */
     const bool soon = microseconds() - atomic_load_explicit(&policy.ended, memory_order_relaxed) < SOON;
     pool_run(job, arg, length >= LONG || soon || workers_awake() ? MAX_THREADS : 1);
     atomic_store_explicit(&policy.ended, microseconds(), memory_order_relaxed);
@@ -102,23 +102,23 @@ void pool_run_if_worth(pool_job job, void *arg, double length)
 
 /* ---- how many threads ---------------------------------------------------------------------------------------------- */
 
-static int from_environment(const char *name)
+static int environment_number(const char *name)
 {
     const char *text = getenv(name);
-    return text ? (int)strtol(text, NULL, 10) : 0; /* OMP_NUM_THREADS may be a list: its first number counts */
+    return text ? (int)strtol(text, NULL, 10) : 0; /* OMP_NUM_THREADS may be a list: the first number */
 }
 
 int pn_threads(void)
 {
-    int n = atomic_load_explicit(&wanted_threads, memory_order_relaxed);
+    int n = atomic_load_explicit(&configured_threads, memory_order_relaxed);
     if (n == 0) {
-        n = from_environment("PYNET_NUM_THREADS");
+        n = environment_number("PYNET_NUM_THREADS");
         if (n <= 0)
-            n = from_environment("OMP_NUM_THREADS");
+            n = environment_number("OMP_NUM_THREADS");
         if (n <= 0)
             n = usable_cores();
         n = n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
-        atomic_store_explicit(&wanted_threads, n, memory_order_relaxed);
+        atomic_store_explicit(&configured_threads, n, memory_order_relaxed);
     }
     return n;
 }
@@ -127,6 +127,6 @@ pn_status pn_set_threads(int n)
 {
     if (n < 0 || n > MAX_THREADS)
         return PN_ERR_ARGUMENT;
-    atomic_store_explicit(&wanted_threads, n, memory_order_relaxed);
+    atomic_store_explicit(&configured_threads, n, memory_order_relaxed);
     return PN_OK;
 }

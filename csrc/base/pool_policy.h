@@ -1,4 +1,4 @@
-/* When the pool is used: between threads.c, which runs it, and pool_policy.c, which watches it. */
+/* Decides when the thread pool is used; called by threads.c, which runs it. */
 #ifndef PN_POOL_POLICY_H
 #define PN_POOL_POLICY_H
 
@@ -6,18 +6,18 @@
 
 long long microseconds(void);
 
-/* How many this process may use. */
+/* The number of cores that this process may use. */
 int usable_cores(void);
 
-/* What follows, policy_add_wait aside, is for the thread that owns the pool. */
+/* The next functions, but for policy_add_wait, are for the thread that owns the pool. */
 
-/* Begins a call; false: it had better run on the caller's thread alone. */
+/* Starts a call; false: it should run on the caller's thread only. */
 bool policy_begin(void);
 
-/* A thread of this call waited so long at a barrier, beyond spinning. */
+/* A thread of this call waited so long at a barrier, after its spinning. In microseconds. */
 void policy_add_wait(long long length);
 
-/* The call has ended; the caller's own part of it was done at this time. */
+/* Ends a call, whose part on the caller's thread ended at time part_done. */
 void policy_end(int threads, long long part_done);
 
 #endif

@@ -1,4 +1,5 @@
-/* Counter-based random numbers: number i of a stream needs no number before it, so threads and restarts agree. */
+/* Counter-based random numbers: number i of a stream is computed without those before it, so results do not depend on
+   the number of threads, and a resumed training continues exactly. */
 #include "base/base.h"
 
 #include <math.h>
@@ -20,31 +21,31 @@ uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter)
 
 void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t stream)
 {
-    const double unit = 0x1p-53, turn = 6.283185307179586;
-    for (size_t i = 0; i < n;
-         i++) { /* Box and Muller 1958; log and cos are the system's: another may round otherwise */
-        double u = (double)((random_bits(seed, stream, 2 * i) >> 11) + 1) * unit; /* (0, 1]: log(0) is out */
+    const double unit = 0x1p-53, two_pi = 6.283185307179586;
+    /* Box and Muller 1958. log and cos are the system's: another math library may round differently */
+    for (size_t i = 0; i < n; i++) {
+        double u = (double)((random_bits(seed, stream, 2 * i) >> 11) + 1) * unit; /* (0, 1], for log */
         double v = (double)(random_bits(seed, stream, 2 * i + 1) >> 11) * unit;
-        w[i] = (float)(sqrt(-2 * log(u)) * cos(turn * v)) * deviation;
+        w[i] = (float)(sqrt(-2 * log(u)) * cos(two_pi * v)) * deviation;
     }
 }
 
-dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t when, int row)
+dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t step, int row)
 {
     const uint64_t stream =
         0x64726f706f7574u + (uint64_t)number; /* "dropout": not one of the streams of the parameters */
     return (dropout_mask){
-        .key = random_bits(seed, stream, when << 32 | (uint32_t)row),
+        .key = random_bits(seed, stream, step << 32 | (uint32_t)row),
         .threshold = (uint32_t)(probability * 0x1p32),
         .scale = (float)(1 / (1 - probability)),
         .stride = 1,
     };
 }
 
-void random_uniform(float *u, size_t n, uint64_t seed, uint64_t when, uint32_t row)
+void random_uniform(float *u, size_t n, uint64_t seed, uint64_t step, uint32_t row)
 {
     const uint64_t stream = 0x6175676d656e74u; /* "augment": not one of the streams of the parameters */
-    const uint64_t key = random_bits(seed, stream, when << 32 | row);
+    const uint64_t key = random_bits(seed, stream, step << 32 | row);
     for (size_t i = 0; i < n; i++)
         u[i] = (float)(random_bits(key, stream, i) >> 40) * 0x1p-23f - 1;
 }
@@ -56,7 +57,7 @@ void pn_shuffle(int32_t *order, int32_t n, uint64_t seed, uint64_t epoch)
         order[i] = i;
     for (int32_t i = n - 1; i > 0; i--) {
         uint64_t bits = random_bits(seed, stream, (uint64_t)i) >> 32;
-        int32_t j = (int32_t)((bits * (uint64_t)(i + 1)) >> 32); /* 0..i, each within 2^-32 of its fair share */
+        int32_t j = (int32_t)((bits * (uint64_t)(i + 1)) >> 32); /* 0..i, uniform to within 2^-32 */
         int32_t t = order[i];
         order[i] = order[j];
         order[j] = t;

@@ -1,4 +1,4 @@
-/* Memory to pack matrices in: taken and given back without waiting, by any thread; kept for the next one. */
+/* Buffers for packed matrices. Any thread can take one without blocking; they are kept for the next thread. */
 #include "base/base.h"
 #include "base/threads.h"
 
@@ -34,13 +34,13 @@ void scratch_give(float *memory)
 
 void scratch_after_fork(void)
 {
-    for (int i = 0; i < MAX_THREADS; i++) /* who had taken one is not in the child to give it back */
+    for (int i = 0; i < MAX_THREADS; i++) /* the threads that had taken them do not exist in the child */
         atomic_flag_clear(&scratch[i].taken);
 }
 
 void scratch_free(void)
 {
     for (int i = 0; i < MAX_THREADS; i++)
-        if (!atomic_flag_test_and_set(&scratch[i].taken)) /* else another thread is still at work, and stays so */
+        if (!atomic_flag_test_and_set(&scratch[i].taken)) /* a thread that still uses one keeps it */
             free(scratch[i].memory);
 }

@@ -1,5 +1,5 @@
-/* The worker pool: the only file that knows about threads. Workers spin for a few microseconds between pieces of work,
-   since a step is shorter than waking a sleeper takes, then sleep. pool_policy.c decides when it is used. */
+/* The thread pool. Workers that wait spin for some microseconds before they sleep: most of the work that follows comes
+   sooner than a sleeping thread can be woken. pool_policy.c decides when the pool is used. */
 #define _GNU_SOURCE
 #include "base/threads.h"
 #include "base/base.h"
@@ -12,34 +12,34 @@
 #include <unistd.h>
 
 enum {
-    LINE = 64,    /* bytes: what threads write apart lies on cache lines apart */
-    SPINS = 1000, /* until there is work, then sleep: about 25 us */
-    ROUNDS = 200  /* of spins until all have arrived, then sleep: about 5 ms */
+    LINE = 64,    /* bytes of a cache line: against false sharing */
+    SPINS = 1000, /* before a worker without work sleeps: about 25 us */
+    ROUNDS = 200  /* of so many spins before a thread at a barrier sleeps: about 5 ms */
 };
 
 typedef struct {
-    _Alignas(LINE) atomic_uint calls; /* changes when there is work */
+    _Alignas(LINE) atomic_uint calls; /* incremented when there is work */
     pthread_t thread;
     int id;
 } worker;
 
 static struct {
-    pthread_mutex_t owner; /* held by the call that uses the pool */
-    int workers;           /* running; worker[0] stands for the caller and never runs */
-    worker worker[MAX_THREADS];
-    pool_job job; /* of the call under way; NULL ends the workers */
+    pthread_mutex_t owner;      /* held by the call that uses the pool */
+    int workers;                /* number of running workers */
+    worker worker[MAX_THREADS]; /* from 1: thread 0 is the caller */
+    pool_job job;               /* of the current call; NULL stops the workers */
     void *arg;
     int threads;
-    int core;                          /* the caller's */
-    _Alignas(LINE) atomic_int arrived; /* at the barrier */
-    _Alignas(LINE) atomic_uint round;  /* changes when all have arrived */
+    int core;                          /* of the caller */
+    _Alignas(LINE) atomic_int arrived; /* number of threads at the barrier */
+    _Alignas(LINE) atomic_uint round;  /* incremented when all have arrived */
     _Alignas(LINE) atomic_int sleepers;
     pthread_mutex_t sleep_lock;
     pthread_cond_t wake_up;
 } pool = {
     .owner = PTHREAD_MUTEX_INITIALIZER, .sleep_lock = PTHREAD_MUTEX_INITIALIZER, .wake_up = PTHREAD_COND_INITIALIZER};
 
-/* True if the number changed soon. */
+/* Did the number change within SPINS spins? */
 static bool spin_until_change(atomic_uint *what, unsigned old)
 {
     for (int i = 0; i < SPINS; i++) {
@@ -53,7 +53,8 @@ static bool spin_until_change(atomic_uint *what, unsigned old)
 static void sleep_until_change(atomic_uint *what, unsigned old)
 {
     pthread_mutex_lock(&pool.sleep_lock);
-    atomic_fetch_add(&pool.sleepers, 1); /* before the last look: who changes it sees us, or we see the change */
+    atomic_fetch_add(&pool.sleepers,
+                     1); /* before the check: the thread that changes it sees us, or we see the change */
     while (atomic_load(what) == old)
         pthread_cond_wait(&pool.wake_up, &pool.sleep_lock);
     atomic_fetch_sub(&pool.sleepers, 1);
@@ -74,7 +75,7 @@ static void wake_sleepers(void)
     pthread_mutex_unlock(&pool.sleep_lock);
 }
 
-/* The same in so many rounds. Between them a thread that waits for this one's core has it: it may be the one waited for. */
+/* Did it change within so many rounds of spins? Between rounds yields the core, which the awaited thread may need. */
 static bool yield_until_change(atomic_uint *what, unsigned old, int rounds)
 {
     for (; !spin_until_change(what, old); sched_yield())
@@ -83,8 +84,8 @@ static bool yield_until_change(atomic_uint *what, unsigned old, int rounds)
     return true;
 }
 
-/* Waits until all threads are here, awake as long as it may well be: a thread that sleeps is often woken on the core of the
-   one it works with, and the two that take turns there are never both runnable, so that Linux does not part them. */
+/* Spins for long before it sleeps: Linux often wakes a thread on the core of the thread that wakes it. Two threads that
+   alternate on one core are never both runnable, so the scheduler does not move one of them to an idle core. */
 void pool_barrier(int threads)
 {
     if (threads == 1)
@@ -106,13 +107,13 @@ void pool_barrier(int threads)
 
 #ifdef __linux__
 
-/* Linux may wake a thread on the core of the one who calls it, though others are idle, and then again and again: there it
-   waits until the caller sleeps. So it runs on others from now on. */
+/* Linux may wake a worker on the core of the caller although others are idle, and keep it there: it then runs only
+   while the caller sleeps. So the worker leaves that core for good. */
 static void leave_core(int core, const cpu_set_t *allowed)
 {
     cpu_set_t others = *allowed;
     CPU_CLR((size_t)core, &others);
-    sched_setaffinity(0, sizeof others, &others); /* refused where there are no others */
+    sched_setaffinity(0, sizeof others, &others); /* fails if there are no others */
 }
 #endif
 
@@ -120,7 +121,7 @@ static void *work(void *arg)
 {
     worker *self = arg;
     unsigned seen = 0;
-    fp_enter(); /* for good: this thread is the core's own */
+    fp_enter();
 #ifdef __linux__
     cpu_set_t allowed;
     const bool known = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
@@ -140,7 +141,7 @@ static void *work(void *arg)
     }
 }
 
-/* Sends workers 1..threads-1 to the job that stands in the pool. */
+/* Starts workers 1..threads-1 on pool.job. */
 static void call_workers(int threads)
 {
     for (int i = 1; i < threads; i++)
@@ -157,15 +158,16 @@ static void stop_workers(void)
     pool.workers = 0;
 }
 
-/* A fork copies only the calling thread: the workers are ended before, and both sides start it anew when they need it. */
+/* A fork copies only the calling thread. So the workers are stopped before it; both processes start new ones on
+   demand. */
 static pthread_mutex_t fork_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-void fork_hold(void)
+void fork_lock(void)
 {
     pthread_mutex_lock(&fork_mutex);
 }
 
-void fork_release(void)
+void fork_unlock(void)
 {
     pthread_mutex_unlock(&fork_mutex);
 }
@@ -173,13 +175,13 @@ void fork_release(void)
 static void before_fork(void)
 {
     pthread_mutex_lock(&pool.owner);
-    fork_hold();
+    fork_lock();
     stop_workers();
 }
 
 static void after_fork(void)
 {
-    fork_release();
+    fork_unlock();
     pthread_mutex_unlock(&pool.owner);
 }
 
@@ -189,26 +191,26 @@ static void after_fork_in_child(void)
     after_fork();
 }
 
-/* When the library is loaded: registered at the first use, it could come too late for a fork that has begun. */
+/* When the library is loaded: at the first call it could be too late for a fork in another thread. */
 __attribute__((constructor)) static void watch_forks(void)
 {
     pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
-/* The program ends, or unloads the library: no worker may be left in its code. */
+/* At exit, or when the library is unloaded: no worker may run its code any more. */
 __attribute__((destructor)) static void stop_at_exit(void)
 {
     if (pthread_mutex_trylock(&pool.owner) != 0)
-        return; /* a call is under way on another thread: the process is being torn down around it */
+        return; /* another thread is in a call: the process exits around it */
     stop_workers();
     pthread_mutex_unlock(&pool.owner);
     scratch_free();
 }
 
-/* As many of `threads` as can be had, the caller's included. */
+/* Starts workers for `threads` threads; returns how many there are, the caller included, at most `threads`. */
 static int start_workers(int threads)
 {
-    sigset_t all, before; /* signals are the program's own threads' business */
+    sigset_t all, before; /* workers block all signals: the program's own threads handle them */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool.workers + 1 < threads) {
@@ -223,9 +225,9 @@ static int start_workers(int threads)
     return pool.workers + 1 < threads ? pool.workers + 1 : threads;
 }
 
-void pool_run(pool_job job, void *arg, int wanted)
+void pool_run(pool_job job, void *arg, int most)
 {
-    int threads = wanted < pn_threads() ? wanted : pn_threads();
+    int threads = most < pn_threads() ? most : pn_threads();
     if (threads <= 1 || pthread_mutex_trylock(&pool.owner) != 0) {
         job(arg, 0, 1);
         return;

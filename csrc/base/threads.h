@@ -1,4 +1,4 @@
-/* The pool of worker threads. */
+/* The thread pool. */
 #ifndef PN_THREADS_H
 #define PN_THREADS_H
 
@@ -6,38 +6,38 @@
 
 enum { MAX_THREADS = 64 };
 
-/* One call of a job on each of `threads` threads, id 0 being the caller's own. */
+/* A job is called once on each of `threads` threads; id 0 is the caller's thread. */
 typedef void (*pool_job)(void *arg, int id, int threads);
 
-/* Runs the job on up to `wanted` threads and returns when all are done. It gets fewer, down to the caller's own alone,
-   when another call uses the pool or no thread can be started: the job must give the same bits with any number. */
-void pool_run(pool_job job, void *arg, int wanted);
+/* Runs a job on up to `most` threads and returns when all are done. If another call uses the pool, or threads cannot be
+   started, it runs on fewer, at least the caller's: a job must give the same bits with any number of threads. */
+void pool_run(pool_job job, void *arg, int most);
 
-/* Runs on as many threads as pay a job that takes one thread about `length` microseconds. */
+/* Runs a job that takes one thread about `length` microseconds, on as many threads as pay. */
 void pool_run_if_worth(pool_job job, void *arg, double length);
 
-/* Is no worker asleep? */
+/* Are all workers awake? */
 bool workers_awake(void);
 
-/* Inside a job, for thread 0: do the others keep this call waiting, because their cores are busy with something else? The
-   job had better end soon; run again, it gets one thread. */
-bool pool_is_held_up(int threads);
+/* In a job, for thread 0: have threads of this call been preempted, because other programs use their cores? Then the
+   job should end soon and be run again: it will get one thread. */
+bool pool_is_preempted(int threads);
 
-/* Inside a job: waits until all its threads are here. */
+/* In a job: waits until all its threads have called this. */
 void pool_barrier(int threads);
 
-/* Between these two no other thread forks the process: a child would see what is changed half done. */
-void fork_hold(void);
-void fork_release(void);
+/* Between these two no other thread can fork the process: the child would see data that is partly changed. */
+void fork_lock(void);
+void fork_unlock(void);
 
-/* Part id of `threads` of n things, in multiples of `grain`: [from, to). */
+/* Part id of `threads` equal parts of n items, in multiples of `grain`: [from, to). */
 void partition(int id, int threads, int n, int grain, int *from, int *to);
 
-/* Memory to pack matrices in, on a cache line, for one user at a time; NULL when none is left. Give it back. */
+/* An aligned buffer for packed matrices; NULL if none is free. Return it with scratch_give. */
 #define SCRATCH_BYTES (1 << 20)
 float *scratch_take(void);
 void scratch_give(float *scratch);
-void scratch_after_fork(void); /* in the child */
-void scratch_free(void);       /* when the program ends */
+void scratch_after_fork(void); /* in the child process */
+void scratch_free(void);       /* at exit */
 
 #endif

@@ -1,4 +1,4 @@
-/* UTF-8, and what a text takes as a JSON string. */
+/* UTF-8, and the length of text as a JSON string. */
 #include "base/base.h"
 
 size_t utf8_length(const char *s)

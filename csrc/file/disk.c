@@ -1,4 +1,4 @@
-/* Model files on disk: read from a regular file, written whole or not at all. */
+/* Model files on disk: reads regular files only; writes a file completely or not at all. */
 #include "file/file.h"
 
 #include <errno.h>
@@ -12,7 +12,8 @@
 
 #define MAX_CHUNK (1 << 30) /* bytes of one read or write: macOS refuses more than INT_MAX */
 
-/* errno = code, which Python turns into the kind of OSError; the message is strerror's unless why is given. */
+/* Sets errno to code, from which Python chooses the subclass of OSError. The message is `why`, or if NULL
+   strerror's. */
 static pn_status io_fail(char *err, int code, const char *why)
 {
     fail(err, PN_ERR_IO, "%s", why ? why : strerror(code));
@@ -20,7 +21,7 @@ static pn_status io_fail(char *err, int code, const char *why)
     return PN_ERR_IO;
 }
 
-/* Only a regular file is read or replaced: a device cannot be renamed over, a pipe can hang. */
+/* Only regular files are read or replaced: reading a pipe can block, and renaming must not replace a device. */
 static pn_status check_regular(const struct stat *st, char *err)
 {
     if (S_ISREG(st->st_mode))
@@ -51,7 +52,7 @@ static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path,
 {
     source from = {.read = read_file};
     struct stat st;
-    from.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* opening a pipe must not wait for a writer */
+    from.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* NONBLOCK: opening a pipe must not wait */
     if (from.fd < 0)
         return io_fail(err, errno, NULL);
     pn_status status = fstat(from.fd, &st) == 0 ? check_regular(&st, err) : io_fail(err, errno, NULL);
@@ -59,7 +60,7 @@ static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path,
         from.size = (uint64_t)st.st_size;
         status = parse_model(net, more, &from, err);
     }
-    int code = errno; /* closing may change it */
+    int code = errno; /* close() may change it */
     close(from.fd);
     errno = code;
     return status;
@@ -106,9 +107,9 @@ pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
 
-static const pn_checkpoint nothing = {0}; /* besides the model */
+static const pn_checkpoint nothing = {0};
 
-/* Writes all of it, in as many pieces as the system likes. */
+/* write() until all bytes are written. */
 static pn_status write_all(int fd, const void *from, size_t size, char *err)
 {
     for (size_t done = 0; done < size;) {
@@ -122,7 +123,8 @@ static pn_status write_all(int fd, const void *from, size_t size, char *err)
     return PN_OK;
 }
 
-/* The file that path means: where a link leads, since a link is to stay one. *target is allocated. */
+/* The file to write for path: for a symbolic link its target, so that the link is not replaced. *target must be
+   freed. */
 static pn_status resolve(const char *path, char **target, char *err)
 {
     struct stat st;
@@ -137,8 +139,8 @@ static pn_status resolve(const char *path, char **target, char *err)
     return PN_OK;
 }
 
-/* A file of that mode that nobody else has, in this folder; its name goes to temp. A process that was killed may have left
-   its own there, and in a container the next one has the same number: the time is in the name, too. */
+/* Creates a new file in the folder; temp is its name. The name contains the time besides the process number: in a
+   container the next process may have the number of one that was killed and left its file. */
 static int open_temporary(int folder, char temp[64], mode_t mode)
 {
     int fd = -1;
@@ -154,7 +156,7 @@ static int open_temporary(int folder, char temp[64], mode_t mode)
     return fd;
 }
 
-/* What a file is made of. */
+/* The parts of a file. */
 typedef struct {
     const char *head;
     size_t head_size;
@@ -162,7 +164,7 @@ typedef struct {
     const pn_checkpoint *more;
 } content;
 
-/* Writes it all, and waits for the disk. Closes fd. */
+/* Writes all parts, syncs and closes fd. */
 static pn_status fill(int fd, const content *c, char *err)
 {
     pn_status status = write_all(fd, c->head, c->head_size, err);
@@ -174,30 +176,31 @@ static pn_status fill(int fd, const content *c, char *err)
         status = io_fail(err, errno, NULL);
     int code = errno;
     if (close(fd) != 0 && status == PN_OK)
-        return io_fail(err, errno, NULL); /* NFS may refuse as late as here */
+        return io_fail(err, errno, NULL); /* NFS may report a write error only here */
     errno = code;
     return status;
 }
 
-/* Fills a temporary file and renames it to `name`: a crash leaves the old file or the new, never half of one. */
+/* Writes a temporary file and renames it to `name`: after a crash `name` is the old or the new file, never part of
+   one. */
 static pn_status replace(int folder, const char *name, const content *c, char *err)
 {
     char temp[64];
     struct stat old;
     bool exists = fstatat(folder, name, &old, AT_SYMLINK_NOFOLLOW) == 0;
-    /* a rename would replace a write-protected file as well: it asks the folder's permission, not the file's */
+    /* rename needs permission for the folder only: it would replace a write-protected file */
     if (exists && faccessat(folder, name, W_OK, AT_EACCESS) != 0)
         return io_fail(err, errno, NULL);
     int fd = open_temporary(folder, temp, exists ? old.st_mode & 0777 : 0666);
     if (fd < 0)
         return io_fail(err, errno, NULL);
     if (exists)
-        fchmod(fd, old.st_mode & 0777); /* what the umask took; not every file system has modes */
+        fchmod(fd, old.st_mode & 0777); /* the umask may have cleared bits. May fail: not every file system has modes */
     pn_status status = fill(fd, c, err);
     if (status == PN_OK && renameat(folder, temp, folder, name) != 0)
         status = io_fail(err, errno, NULL);
     if (status == PN_OK) {
-        fsync(folder); /* not every file system can; the name then reaches the disk a little later */
+        fsync(folder); /* may fail: not every file system can, and the rename is then on disk a little later */
     } else {
         int code = errno;
         unlinkat(folder, temp, 0);
@@ -224,7 +227,7 @@ static pn_status write_model(pn_net *net, const pn_checkpoint *more, const char 
     const content c = {head, size, net, more};
     status = folder < 0 ? io_fail(err, errno, NULL) : replace(folder, name, &c, err);
 done:;
-    int code = errno; /* closing and freeing may change it */
+    int code = errno; /* close() and free() may change it */
     if (folder >= 0)
         close(folder);
     free(target);

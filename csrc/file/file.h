@@ -1,5 +1,5 @@
-/* What reading and writing a model file share. The file is safetensors: 8 bytes of header length, a JSON header, then the
- * tensors: the parameters as they lie in memory, and in a checkpoint what it holds besides.
+/* The model file, in the safetensors format: 8 bytes of header length, a JSON header, then the data of the tensors: the
+ * parameters as in memory, and in a checkpoint further tensors.
  *
  * {"__metadata__": {"pynet": the network's text, "pynet.seed": "0", notes ...},
  *  "0.W": {"dtype": "F32", "shape": [784, 128], "data_offsets": [0, 401408]}, ...}
@@ -10,21 +10,21 @@
 #include "file/json.h"
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "floats are read and written as they lie in memory; safetensors wants them little-endian"
+#error "floats are read and written as in memory, and safetensors is little-endian"
 #endif
 
-#define MAX_HEADER (32 << 20) /* bytes, of which MAX_NOTE_BYTES may be notes; a file that lies takes no more memory */
-/* The most tensors that a file can need: in a text, "batchnorm " has four, of which a checkpoint holds as many again and
-   four of the optimizer's, 1.2 for each byte. */
+#define MAX_HEADER (32 << 20) /* bytes, MAX_NOTE_BYTES of notes included: a damaged file cannot ask for more memory */
+/* Tensors in a file. A batchnorm, 10 bytes of text, needs most for its length: 4, which a checkpoint may hold twice,
+   and 4 of optimizer state. That is 1.2 per byte of text. */
 #define MAX_ENTRIES (2 * MAX_TEXT)
 
-#define MAX_PAIRS (MAX_NOTES + 4) /* four of the pairs are the file's own: */
+#define MAX_PAIRS (MAX_NOTES + 4) /* notes, and these: */
 #define TEXT_KEY "pynet"
 #define SEED_KEY "pynet.seed"
 #define UPDATES_KEY "pynet.updates"
 #define CHECKPOINT_KEY "pynet.checkpoint"
 
-/* Where the bytes of a model file come from. */
+/* The bytes of a model file, on disk or in memory. */
 typedef struct source source;
 struct source {
     uint64_t size;
@@ -32,17 +32,17 @@ struct source {
     int fd;
 };
 
-/* Reads a model; nothing that its bytes say is trusted. Of a checkpoint the model alone, unless `more` asks for the rest. On
-   failure what *net and *more hold must be freed. */
+/* Reads a model, and if `more` is not NULL the rest of a checkpoint. Everything is checked. On failure *net and *more
+   must still be freed. */
 pn_status parse_model(pn_net **net, pn_checkpoint *more, const source *from, char *err);
 
-/* The header of a model file and the 8 bytes before it. Allocated. */
+/* The first 8 bytes and the header of a model file; *head must be freed. */
 pn_status make_header(pn_net *net, const pn_checkpoint *more, char **head, size_t *size, char *err);
 
-/* Keys that are the file's own, now or in a later version. */
+/* Is this key of a note reserved for this format, now or in later versions? */
 bool is_reserved(const char *key);
 
-/* May a tensor of a checkpoint be called so? It cannot clash with those of a network, "0.W". */
+/* Is this a valid name for a tensor of a checkpoint? It starts with a letter, those of a network with a digit. */
 bool is_checkpoint_name(const char *name);
 
 #endif

@@ -1,4 +1,4 @@
-/* JSON: as much of it as the header of a model file needs, read strictly; the writer of its strings. */
+/* The part of JSON that the header of a model file needs, parsed strictly; and strings as JSON. */
 #include "file/json.h"
 
 #include <inttypes.h>
@@ -22,7 +22,7 @@ shown show(const char *name)
     return s;
 }
 
-/* Writes the character to `to`; returns its bytes, 1 to 4. */
+/* Encodes a character; returns its number of bytes, 1 to 4. */
 static size_t utf8_put(char *to, uint32_t code)
 {
     size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
@@ -33,12 +33,12 @@ static size_t utf8_put(char *to, uint32_t code)
     return n;
 }
 
-/* ---- JSON: as much of it as the header needs ---------------------------------------------------------------------- */
+/* ---- parsing ------------------------------------------------------------------------------------------------------- */
 
 void json_fail(json *j, const char *format, ...)
 {
     if (j->status != PN_OK)
-        return; /* the first failure is the one to tell */
+        return; /* keeps the message of the first failure */
     char why[PN_ERRLEN];
     va_list args;
     va_start(args, format);
@@ -78,7 +78,7 @@ bool json_more(json *j, char close, bool *first)
     return j->status == PN_OK;
 }
 
-/* The number of "\uXXXX" at s; -1 where there is none. */
+/* The number in "\uXXXX" at s; -1: there is none. */
 static int32_t json_hex(const char *s)
 {
     int32_t value = 0;
@@ -94,7 +94,7 @@ static int32_t json_hex(const char *s)
     return value;
 }
 
-/* Decodes one escape to `to`, which is never longer than the escape; returns its bytes. */
+/* Decodes one escape; returns the number of bytes, which is at most that of the escape. */
 static size_t json_escape(json *j, char *to)
 {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";

@@ -1,4 +1,4 @@
-/* JSON, and the texts in a model file. */
+/* JSON, and text of a model file in messages. */
 #ifndef PN_JSON_H
 #define PN_JSON_H
 
@@ -6,9 +6,9 @@
 
 #include <stdio.h>
 
-#define SHOWN 96 /* bytes of a path or name in a message: leaves room for the reason */
+#define SHOWN 96 /* bytes of a path or name in a message, so that the reason fits, too */
 
-/* A position in the header. After the first failure every call below does nothing and answers 0, false or "". */
+/* A position in the header. After the first failure all functions below do nothing and return 0, false or "". */
 typedef struct {
     char *text; /* ends in a zero byte; strings are decoded in place */
     size_t at;
@@ -16,18 +16,18 @@ typedef struct {
     char *err;
 } json;
 
-/* Fails with a message that names the byte. */
+/* Fails with a message that names the byte offset. */
 __attribute__((format(printf, 2, 3))) void json_fail(json *j, const char *format, ...);
 
-/* Steps over blanks; the second eats c if it comes next, the third fails if it does not. */
+/* Skips blanks; json_take then also skips c if it comes next, json_expect fails if it does not. */
 void json_blanks(json *j);
 bool json_take(json *j, char c);
 void json_expect(json *j, char c);
 
-/* Is there another member before the closing bracket? Eats the comma before it, or the bracket. */
+/* Is there another member before the closing bracket? Skips the comma before it, or the bracket. */
 bool json_more(json *j, char close, bool *first);
 
-/* Decodes a string; it has no zero bytes and lies in the text. The second eats its colon, too. */
+/* Decodes a string in place; it has no zero bytes. json_key also skips the colon after it. */
 const char *json_string(json *j);
 const char *json_key(json *j);
 
@@ -36,10 +36,10 @@ uint64_t json_integer(json *j);
 /* Writes s, valid UTF-8, as a JSON string. */
 void json_write_string(FILE *to, const char *s);
 
-/* Decimal digits at s to *value; returns how many, 0 when there are none, a zero leads, or 64 bits are too few. */
+/* Reads decimal digits at s; returns their number, or 0 if there are none, for a leading zero, or past 64 bits. */
 size_t decimal(const char *s, uint64_t *value);
 
-/* A path or name as messages show it: the end of a long one, and control characters as ? to stay on one line. */
+/* A path or name for a message: the end of a long one, and ? for control characters. */
 typedef struct {
     char text[SHOWN];
 } shown;

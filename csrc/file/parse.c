@@ -1,4 +1,4 @@
-/* From the bytes of a model file to a network; nothing that they say is trusted. */
+/* From the bytes of a model file to a network. Everything is checked: the file may be damaged or hostile. */
 #include "file/file.h"
 
 #include <errno.h>
@@ -21,13 +21,13 @@ typedef struct {
     const char *key, *value;
 } pair;
 
-/* What a header says; the strings lie in its text. */
+/* A parsed header; the strings lie in its text. */
 typedef struct {
-    char *text; /* malloc'ed; `size` bytes, then a zero byte; parsing uses it up */
+    char *text; /* `size` bytes, then a zero byte; strings are decoded in place */
     size_t size;
     entry *entries;
     size_t n_entries;
-    pair *pairs; /* __metadata__, no key twice */
+    pair *pairs; /* of __metadata__, with unique keys */
     size_t n_pairs;
     bool has_pairs;
 } header;
@@ -49,10 +49,10 @@ bool is_checkpoint_name(const char *name)
 
 /* ---- the header ---------------------------------------------------------------------------------------------------- */
 
-/* Room for element n of an array that grows by doubling; NULL without memory, and the array stays as it was. */
+/* Makes room for element n of an array whose capacity doubles; NULL: no memory, and the array is unchanged. */
 static void *grow(void *array, size_t n, size_t size)
 {
-    bool full = (n & (n - 1)) == 0; /* 0, 1, 2, 4, 8 ... */
+    bool full = (n & (n - 1)) == 0; /* n is 0 or a power of two */
     return full ? realloc(array, (n ? 2 * n : 1) * size) : array;
 }
 
@@ -162,7 +162,7 @@ static pn_status header_parse(header *h, char *err)
         h->entries = entries;
         h->entries[h->n_entries++] = e;
     }
-    json_blanks(&j); /* the padding */
+    json_blanks(&j); /* padding */
     if (j.at != h->size)
         json_fail(&j, "something after the closing '}'");
     return j.status;
@@ -190,7 +190,7 @@ static int by_offset(const void *a, const void *b)
     return x->end == y->end ? 0 : x->end < y->end ? -1 : 1;
 }
 
-/* The tensors lie one after another without holes and fill all `size` bytes of data; then sorts them by name. */
+/* Checks that the tensors fill all `size` bytes of data without gaps or overlaps; then sorts them by name. */
 static pn_status check_layout(entry *e, size_t n, uint64_t size, char *err)
 {
     uint64_t at = 0;
@@ -258,7 +258,7 @@ static shown show_dims(const uint64_t *dim, int rank)
     return s;
 }
 
-/* Is entry e what tensor t needs? */
+/* Do dtype, shape and size of entry e match tensor t? */
 static pn_status check_entry(const entry *e, const pn_tensor *t, char *err)
 {
     uint64_t dim[PN_MAXRANK];
@@ -284,7 +284,7 @@ static entry *find_entry(const header *h, const char *name)
     return h->n_entries > 0 ? bsearch(&key, h->entries, h->n_entries, sizeof key, by_name) : NULL;
 }
 
-/* Is e what a checkpoint may hold besides the model? */
+/* Is e a valid further tensor of a checkpoint? */
 static pn_status check_extra(const entry *e, char *err)
 {
     const uint64_t bytes = e->end - e->begin;
@@ -298,7 +298,7 @@ static pn_status check_extra(const entry *e, char *err)
     return PN_OK;
 }
 
-/* The file has every tensor of the network, as the network needs it, and no other but those of a checkpoint. */
+/* Checks that the file has every tensor of the network, in its shape, and no others except those of a checkpoint. */
 static pn_status check_tensors(pn_net *net, const header *h, char *err)
 {
     pn_status status;
@@ -325,7 +325,7 @@ static pn_status check_tensors(pn_net *net, const header *h, char *err)
     return PN_OK;
 }
 
-/* Each tensor from its place in the file, wherever the writer put it; all have been checked. */
+/* Reads the tensors of the network, in any order in the file; they have been checked. */
 static pn_status read_tensors(pn_net *net, const header *h, const source *from, char *err)
 {
     pn_status status = PN_OK;
@@ -339,7 +339,7 @@ static pn_status read_tensors(pn_net *net, const header *h, const source *from, 
     return status;
 }
 
-/* What a checkpoint holds besides the model. */
+/* Reads text and further tensors of a checkpoint. */
 static pn_status read_extras(pn_checkpoint *more, const header *h, const source *from, char *err)
 {
     const char *text = header_note(h, CHECKPOINT_KEY);
@@ -349,7 +349,7 @@ static pn_status read_extras(pn_checkpoint *more, const header *h, const source 
     more->text = strdup(text);
     more->tensor = calloc(h->n_entries + 1, sizeof *more->tensor);
     if (!more->text || !more->tensor)
-        return fail(err, PN_ERR_MEMORY, "no memory for what a checkpoint holds");
+        return fail(err, PN_ERR_MEMORY, "no memory for the tensors of a checkpoint");
     for (size_t i = 0; i < h->n_entries && status == PN_OK; i++) {
         const entry *e = &h->entries[i];
         const size_t bytes = (size_t)(e->end - e->begin);
@@ -370,7 +370,7 @@ static pn_status read_extras(pn_checkpoint *more, const header *h, const source 
 void pn_checkpoint_free(pn_checkpoint *more)
 {
     for (int i = 0; i < more->tensors; i++) {
-        free((void *)(uintptr_t)more->tensor[i].name); /* ours, though the struct says const */
+        free((void *)(uintptr_t)more->tensor[i].name); /* allocated by read_extras, though const */
         free(more->tensor[i].data);
     }
     free(more->tensor);
@@ -378,7 +378,7 @@ void pn_checkpoint_free(pn_checkpoint *more)
     *more = (pn_checkpoint){0};
 }
 
-/* The whole number that stands under this key; left alone if none does. */
+/* Reads the whole number under this key; without the key leaves *number unchanged. */
 static pn_status read_count(uint64_t *number, const header *h, const char *key, char *err)
 {
     const char *text = header_note(h, key);
@@ -399,7 +399,7 @@ static pn_status read_notes(pn_net *net, const header *h, char *err)
         const pair *p = &h->pairs[i];
         pn_status status = is_reserved(p->key) ? PN_OK : pn_net_set_meta(net, p->key, p->value);
         if (status == PN_ERR_ARGUMENT)
-            status = PN_ERR_FORMAT; /* it is the file that is wrong, not the caller */
+            status = PN_ERR_FORMAT; /* the file is wrong, not the caller */
         if (status != PN_OK)
             return fail(err, status, "%s", net->error);
     }
@@ -415,7 +415,7 @@ pn_status parse_model(pn_net **net, pn_checkpoint *more, const source *from, cha
         goto done;
     if ((status = net_build(net, header_note(&h, TEXT_KEY), why)) != PN_OK) {
         if (status == PN_ERR_SPEC)
-            status = PN_ERR_FORMAT; /* it is the file that is wrong, not the caller */
+            status = PN_ERR_FORMAT; /* the file is wrong, not the caller */
         fail(err, status, "its network: %s", why);
         goto done;
     }
@@ -434,7 +434,7 @@ pn_status parse_model(pn_net **net, pn_checkpoint *more, const source *from, cha
     if (more)
         status = read_extras(more, &h, from, err);
 done:;
-    const int code = errno; /* of reading; freeing may change it */
+    const int code = errno; /* free() may change it */
     header_free(&h);
     errno = code;
     return status;

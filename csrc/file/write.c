@@ -1,4 +1,4 @@
-/* The header of a model file. */
+/* Writes the header of a model file. */
 #include "file/file.h"
 
 #include <inttypes.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Is there nothing that loading would refuse? Text and notes of the network have been checked when they came. */
+/* Checks text and names of a checkpoint as loading does. Those of the network were checked when they were set. */
 static pn_status check_extras(const pn_checkpoint *more, char *err)
 {
     if (more->text && !utf8_valid(more->text))
@@ -31,7 +31,7 @@ static uint64_t write_entry(FILE *to, const pn_tensor *t, uint64_t at)
     return end;
 }
 
-/* Padded so that the data starts at a multiple of 8. */
+/* The header is padded so that the data starts at a multiple of 8 bytes. */
 pn_status make_header(pn_net *net, const pn_checkpoint *more, char **head, size_t *size, char *err)
 {
     uint64_t at = 0;
@@ -67,7 +67,7 @@ pn_status make_header(pn_net *net, const pn_checkpoint *more, char **head, size_
     fputc('}', to);
     for (long blanks = -ftell(to) & 7; blanks > 0; blanks--)
         fputc(' ', to);
-    const long end = ftell(to); /* where memory ran out, what could not be kept is missing without an error */
+    const long end = ftell(to); /* without memory the stream loses data but reports no error: *size is then smaller */
     const bool bad = ferror(to) != 0;
     if (fclose(to) != 0 || bad || end < 8 || *size != (size_t)end)
         return fail(err, PN_ERR_MEMORY, "no memory for its header");

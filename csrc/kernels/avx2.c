@@ -9,13 +9,13 @@ TARGET_BEGIN("avx2,fma")
 
 #define TABLE avx2
 #define V 8
-#define TILE_ROWS 6 /* 6x2 sums, 2 columns and 1 broadcast: 15 of 16 registers; GCC 12 spills one of 4x3 */
+#define TILE_ROWS 6 /* 6x2 sums, 2 of B and 1 broadcast take 15 of 16 registers; GCC 12 spills one of 4x3 */
 #define TILE_VECTORS 2
 
 #define SQRT(v) _mm256_sqrt_ps((__m256)(v))
 #define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
 
-#ifndef NO_MASKED_MOVES /* AddressSanitizer doesn't see how far they reach */
+#ifndef NO_MASKED_MOVES /* AddressSanitizer does not check masked moves */
 static const int part_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 #define PART(n) _mm256_loadu_si256((const __m256i *)(part_masks + 8 - (n)))
 #define LOAD_PART(p, n) _mm256_maskload_ps(p, PART(n))

@@ -8,13 +8,13 @@ TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 
 #define TABLE avx512
 #define V 16
-#define TILE_ROWS 8 /* 8x2 sums, 2 columns and 1 broadcast: 19 of 32 registers, and enough chains to hide the latency */
+#define TILE_ROWS 8 /* 8x2 sums, 2 of B and 1 broadcast take 19 of 32 registers; 16 chains hide the latency */
 #define TILE_VECTORS 2
 #define NARROW_TABLE kernels_avx2
 
 #define SQRT(v) _mm512_sqrt_ps((__m512)(v))
 #define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
-#ifndef NO_MASKED_MOVES /* AddressSanitizer doesn't see how far they reach */
+#ifndef NO_MASKED_MOVES /* AddressSanitizer does not check masked moves */
 #define PART(n) ((__mmask16)((1u << (n)) - 1))
 #define LOAD_PART(p, n) _mm512_maskz_loadu_ps(PART(n), p)
 #define STORE_PART(p, v, n) _mm512_mask_storeu_ps(p, PART(n), (__m512)(v))

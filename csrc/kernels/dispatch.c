@@ -1,4 +1,4 @@
-/* Which kernel table this CPU gets. */
+/* Chooses the kernel table for this CPU. */
 #include "kernels/kernels.h"
 #include "pynet.h"
 
@@ -64,7 +64,7 @@ static const kernel_table *named(const char *name)
 const kernel_table *kernels(void)
 {
     const kernel_table *t = atomic_load_explicit(&current, memory_order_relaxed);
-    if (!t) { /* two threads may both get here: they choose the same */
+    if (!t) { /* two threads may both get here: they choose the same table */
         t = named(getenv("PYNET_CPU"));
         if (!t)
             t = runnable(0);

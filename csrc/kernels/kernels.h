@@ -1,4 +1,4 @@
-/* The kernel table: every function that does float arithmetic on tensors, once per instruction set. */
+/* The kernel table: all arithmetic on arrays, compiled once for each instruction set. */
 #ifndef PN_KERNELS_H
 #define PN_KERNELS_H
 
@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How an optimizer moves weights: g = scale dw, cut to [-clip, clip], plus l2 w; w *= keep; then, with its state a and b, */
+/* A step of an optimizer: g = scale dw, clipped to [-clip, clip]; g += l2 w; w *= keep; then, with its state a and
+   b: */
 typedef enum {
     UPDATE_SGD,      /* w -= rate g */
     UPDATE_MOMENTUM, /* a = momentum a + g; w -= rate a */
@@ -15,7 +16,7 @@ typedef enum {
     UPDATE_ADAM      /* a += rest1 (g - a); b = beta2 b + rest2 g^2; w -= rate a / (root sqrt(b) + epsilon) */
 } update_kind;
 
-/* The constants of one step, worked out once. */
+/* The constants of one step. */
 typedef struct {
     update_kind kind;
     bool plain; /* scale and keep are 1, clip is infinite, l2 is 0 */
@@ -23,25 +24,25 @@ typedef struct {
     float rate, momentum, rest1, beta2, rest2, root, epsilon;
 } update_rule;
 
-/* What happens to a finished tile of sums before it is stored to C. */
+/* What is done to a tile of sums before it is stored to C. */
 typedef enum {
     EPI_STORE,     /* C = sum */
     EPI_BIAS,      /* C = sum + bias */
     EPI_BIAS_RELU, /* C = max(sum + bias, 0) */
     EPI_RELU_GRAD, /* C = sum where y > 0, else 0 */
-    EPI_UPDATE     /* C is the weight, the sum its gradient: a plain step of UPDATE_SGD or UPDATE_MOMENTUM */
+    EPI_UPDATE     /* C holds weights, the sums are their gradients: a plain step of UPDATE_SGD or UPDATE_MOMENTUM */
 } epilogue_kind;
 
 typedef struct {
     epilogue_kind kind;
     const float *bias; /* (n) */
-    const float *y;    /* (m,n), ldy floats from row to row */
+    const float *y;    /* (m,n), leading dimension ldy */
     size_t ldy;
     const update_rule *rule;
-    float *state; /* its a, with ldc floats from row to row */
+    float *state; /* a of the rule, leading dimension ldc */
 } epilogue;
 
-/* Weights, a and b as far as the kind has them, all with ld floats from row to row, and gradients; (m,n). */
+/* Weights w, optimizer state a and b (as far as the kind uses them), leading dimension ld; gradients dw; all (m,n). */
 typedef struct {
     float *w, *a, *b;
     const float *dw;
@@ -49,10 +50,11 @@ typedef struct {
     int m, n;
 } update_args;
 
-/* C (m,n) = A (m,k) B (k,n), then the epilogue. A[i][p] lies at A[i*row_a + p*col_a], so a transposed A costs nothing.
-   start, unless NULL: where each sum starts, (m,n), may be C. mask, unless NULL: bit p % 64 of mask[i*row_words + p/64],
-   p/64 < words, tells whether A[i][p] is not zero; other products are not computed. bytes, unless NULL, where there is a
-   mask: lies as A would, and A[i][p] is byte_values[the byte]. */
+/* C (m,n) = A (m,k) B (k,n), then the epilogue. A[i][p] is A[i*row_a + p*col_a], so that A may be transposed.
+   start, unless NULL: initial values of the sums, (m,n); may be C.
+   mask, unless NULL: A[i][p] is not zero if bit p % 64 of mask[i*row_words + p/64] is set, p/64 < words; products with
+   zeros are skipped.
+   bytes, unless NULL: A in bytes, in the same layout; A[i][p] is byte_values[byte]. Needs a mask. */
 typedef struct {
     float *C;
     const float *A, *B;
@@ -64,12 +66,12 @@ typedef struct {
     size_t row_words, words;
     const uint8_t *bytes;
     const float *byte_values;       /* (256) */
-    const int32_t *row_at, *col_at; /* (m), (k); unless NULL, A[i][p] lies at A[row_at[i] + col_at[p]] */
+    const int32_t *row_at, *col_at; /* (m), (k); unless NULL, A[i][p] is A[row_at[i] + col_at[p]] */
     epilogue epi;
 } gemm_args;
 
-/* The numbers that share a channel: runs of `count` rows of n channels, `step` floats from row to row, `apart` from run to
-   run. */
+/* An array of rows of n channels: `runs` runs of `count` rows, with a stride from run to run and one from row to
+   row. */
 typedef struct {
     int runs, count, n;
     size_t run_stride, row_stride;
@@ -81,34 +83,35 @@ typedef struct {
     float epsilon;
 } channel_norm;
 
-/* Number first + i apart of a row passes, times scale, if its random bits under this key reach the threshold. */
+/* Element i of a kernel's array is number first + i stride of its row: it is kept, times scale, if the random bits of
+   that number under this key reach the threshold, else zeroed. */
 typedef struct {
     uint64_t key;
     uint32_t threshold;
     float scale;
     size_t first, stride;
 } dropout_mask;
-/* The windows of a pooling layer on an image (height, width, channels); they lie within it. */
+
+/* The windows of a pooling layer on an image (height, width, channels); all lie inside the image. */
 typedef struct {
     int height, width, channels;
     int out_height, out_width;
     int window_height, window_width, stride;
 } windows;
 
-/* y (m) = A (m,k) x (k), or with accumulate y + A x; numbers of y and x lie so many floats apart. Each sum runs through the
-   16 lanes of rows.inc. */
+/* y (m) = A (m,k) x (k), plus y with accumulate; y and x have strides. Each sum uses the 16 lanes of rows.inc. */
 typedef struct {
     float *y;
     const float *A, *x;
-    size_t step_y, lda, step_x;
+    size_t stride_y, lda, stride_x;
     int m, k;
     bool accumulate;
 } dots_args;
 
-/* A new picture (height, width): place (row, column) shows place y = yx column + yy row + y0, x = xx column + xy row + x0
-   of the old one, moved by dy and dx there (height, width), unless these are NULL. The old one lies in a frame of FRAME - 1
-   zeros on the right and at the bottom, one on the left and at the top, which is what is seen outside of it. */
-enum { FRAME = 3 };
+/* A map for resampling an image (height, width): output pixel (row, column) is the input at y = yx column + yy row +
+   y0, x = xx column + xy row + x0, plus the offsets dy and dx (height, width) of that pixel unless they are NULL. The
+   input has a border of zeros: one pixel on the left and at the top, BORDER - 1 on the right and at the bottom. */
+enum { BORDER = 3 };
 typedef struct {
     int height, width;
     float xx, xy, x0, yx, yy, y0;
@@ -144,14 +147,14 @@ typedef struct {
                           int m, int n, float scale);
     void (*channel_moments)(float *mean, float *variance, const float *x, const channel_rows *r);
     void (*channel_normalise)(float *y, const float *x, const channel_norm *c, const channel_rows *r);
-    /* sums over the rows: dgamma of dy times the normalised x, dbeta of dy */
+    /* sums over the rows: dgamma of dy times normalised x, dbeta of dy */
     void (*channel_sums)(float *dgamma, float *dbeta, const float *dy, const float *x, const channel_norm *c,
                          const channel_rows *r);
-    /* dgamma NULL: mean and variance are constants */
+    /* dgamma NULL: mean and variance are constants, as in inference */
     void (*channel_grad)(float *dx, const float *dy, const float *x, const channel_norm *c, const float *dgamma,
                          const float *dbeta, const channel_rows *r);
-    void (*blend)(float *y, const float *x, size_t n, float share, float factor); /* y += share (factor x - y) */
-    /* stats (m,2): mean and inverse deviation of each row, out of layernorm, into the others */
+    void (*blend)(float *y, const float *x, size_t n, float weight, float factor); /* y += weight (factor x - y) */
+    /* stats (m,2): mean and 1 / standard deviation of each row; layernorm writes them, the others read them */
     void (*layernorm)(float *y, size_t ldy, const float *x, size_t ldx, const float *gamma, const float *beta,
                       float *stats, int m, int n, float epsilon);
     void (*layernorm_grad)(float *dx, size_t lddx, const float *dy, size_t lddy, const float *x, size_t ldx,
@@ -162,19 +165,18 @@ typedef struct {
     void (*add)(float *y, const float *a, const float *b, size_t n);
     void (*update)(const update_rule *r, const update_args *u);
     float (*sum_squares)(const float *x, size_t n);
-    void (*maxpool)(float *y, const float *x, const windows *w); /* one image, as the three that follow */
+    void (*maxpool)(float *y, const float *x, const windows *w); /* one image, as the next three */
     void (*maxpool_grad)(float *dx, const float *dy, const float *x, const float *y, const windows *w, bool relu);
     void (*avgpool)(float *y, const float *x, const windows *w);
     void (*avgpool_grad)(float *dx, const float *dy, const windows *w);
-    void (*resample)(float *y, const float *framed,
-                     const resampling *r);                     /* between the four pixels around each place */
-    void (*scale_u8)(float *y, const uint8_t *x, size_t n);    /* y = x / 255 */
-    void (*nonzero)(uint64_t *mask, const float *x, size_t n); /* bit i: x[i] is not 0; NaN is not */
+    void (*resample)(float *y, const float *bordered, const resampling *r); /* bilinear */
+    void (*scale_u8)(float *y, const uint8_t *x, size_t n);                 /* y = x / 255 */
+    void (*nonzero)(uint64_t *mask, const float *x, size_t n);              /* bit i: x[i] != 0; true for NaN */
     void (*nonzero_u8)(uint64_t *mask, const uint8_t *x, size_t n);
-    void (*transpose_bits)(uint64_t bits[64]);               /* bit j of bits[i] <-> bit i of bits[j] */
+    void (*transpose_bits)(uint64_t bits[64]);               /* swaps bit j of bits[i] and bit i of bits[j] */
     bool (*copy_finite)(float *y, const float *x, size_t n); /* y = x; are all of them finite? */
-    size_t (*first_nonfinite)(const float *x, size_t n);     /* index, or n */
-    int (*argmax)(const float *x, int n);                    /* the first of the largest */
+    size_t (*first_nonfinite)(const float *x, size_t n);     /* its index, or n */
+    int (*argmax)(const float *x, int n);                    /* index of the first maximum */
 } kernel_table;
 
 extern const kernel_table kernels_portable;

@@ -4,7 +4,7 @@
 
 #define TABLE neon
 #define V 4
-#define TILE_ROWS 8 /* 8x2 sums, 2 columns and 1 broadcast: 19 of 32 registers */
+#define TILE_ROWS 8 /* 8x2 sums, 2 of B and 1 broadcast take 19 of 32 registers */
 #define TILE_VECTORS 2
 #define MULTIPLY_ADD(a, b, c) vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b))
 #define SQRT(v) vsqrtq_f32((float32x4_t)(v))

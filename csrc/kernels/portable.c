@@ -1,7 +1,7 @@
 /* Any CPU: vectors of 4, which GCC and Clang lower to SSE2, NEON or plain code. */
 #define TABLE portable
 #define V 4
-#define TILE_ROWS 4 /* 4x2 sums, 2 columns and 1 broadcast fit the 16 registers of SSE2 */
+#define TILE_ROWS 4 /* 4x2 sums, 2 of B and 1 broadcast fit the 16 registers of SSE2 */
 #define TILE_VECTORS 2
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #define SQRT(v) \

@@ -1,4 +1,4 @@
-/* Activations: ReLU and its kin, sigmoid, tanh on each element; softmax on each row. No parameters; the shape stays.
+/* Activations: ReLU and variants, sigmoid, tanh on each element; softmax on each row. No parameters; same shape.
    Twins: ReLU, LeakyReLU, GELU, Sigmoid, Tanh and Softmax in pynet/reference/layers.py. */
 #include "layers/layer.h"
 
@@ -7,7 +7,7 @@ enum { LEAKY_RELU_SLOPE }; /* argument of leaky_relu */
 typedef void (*forward_kernel)(float *y, const float *x, size_t n);
 typedef void (*backward_kernel)(float *dx, const float *dy, const float *y, size_t n);
 
-/* Rows [from, to) of this thread, without their padding: sigmoid(0) is not 0. */
+/* Row by row, to leave the padding zero: sigmoid(0) is not 0. */
 static void activate_rows(const layer *l, const pass *p, forward_kernel kernel)
 {
     const activation x = layer_input(l, p);
@@ -16,7 +16,7 @@ static void activate_rows(const layer *l, const pass *p, forward_kernel kernel)
         kernel(row_of(l->y, i), row_of(x, i), n);
 }
 
-/* The kernels tell the slope from y, or from x. */
+/* The kernels compute the slope from y, or from x: `from_rows`. */
 static void activate_rows_backward(const layer *l, const pass *p, backward_kernel kernel, activation from_rows)
 {
     const size_t n = (size_t)shape_size(&l->in);
@@ -52,7 +52,8 @@ static void leaky_relu_backward(layer *l, const pass *p)
                                    (float)l->word.arg[LEAKY_RELU_SLOPE].number);
 }
 
-/* y = x P(x), P the normal distribution; dx = dy (P(x) + x P'(x)), from x: two of them have the same y. */
+/* y = x P(x), P the cumulative normal distribution; dx = dy (P(x) + x P'(x)), from x: two different x have the same
+   y. */
 static void gelu_forward(layer *l, const pass *p)
 {
     activate_rows(l, p, kernels()->gelu);

@@ -1,22 +1,22 @@
-/* batchnorm: each channel of a batch shifted and scaled to mean 0 and variance 1 (Ioffe and Szegedy 2015), then
-   y = gamma normal + beta with parameters of its own. Twin: BatchNorm in pynet/reference/norms.py. */
+/* batchnorm: each channel of a batch is normalised to mean 0 and variance 1 (Ioffe and Szegedy 2015), then
+   y = gamma normal + beta with trained gamma and beta. Twin: BatchNorm in pynet/reference/norms.py. */
 #include "layers/layer.h"
 
 enum { BATCHNORM_EPSILON, BATCHNORM_MOMENTUM };     /* arguments */
 enum { RUNNING_MEAN = BETA + 1, RUNNING_VARIANCE }; /* parameters */
 
-/* Work memory: of the batch in training. */
+/* Scratch: statistics and gradients of the batch, in training. */
 typedef struct {
     float *mean, *variance, *dgamma, *dbeta;
-} batch_figures;
+} batch_statistics;
 
-static batch_figures figures_of(const layer *l)
+static batch_statistics statistics_of(const layer *l)
 {
     const size_t n = padded(l->in.dim[0]);
-    return (batch_figures){l->scratch.data, l->scratch.data + n, l->scratch.data + 2 * n, l->scratch.data + 3 * n};
+    return (batch_statistics){l->scratch.data, l->scratch.data + n, l->scratch.data + 2 * n, l->scratch.data + 3 * n};
 }
 
-static int places_of(const layer *l)
+static int positions_of(const layer *l)
 {
     return (int)(shape_size(&l->in) / l->in.dim[0]);
 }
@@ -37,7 +37,7 @@ static pn_status batchnorm_shape(layer *l, char *err)
 
 static pn_status batchnorm_check(const layer *l, int64_t rows, char *err)
 {
-    if (rows * places_of(l) > 1)
+    if (rows * positions_of(l) > 1)
         return PN_OK;
     return fail(err, PN_ERR_ARGUMENT,
                 "column %d: layer %s, batchnorm, trains on batches of at least 2 samples; this one has %lld",
@@ -52,14 +52,14 @@ static void batchnorm_init(layer *l, uint64_t seed, uint64_t stream)
     parameter_fill(&l->param[RUNNING_VARIANCE], 1);
 }
 
-/* In training a thread owns channels, since their sums run over the batch. */
+/* In training each thread computes some channels: their sums run over the whole batch. */
 static bool batchnorm_by_columns(const layer *l, const pass *p)
 {
     (void)l;
     return p->training;
 }
 
-/* This thread's part: channels from `channel` on, of the rows that lie from `offset` on. */
+/* This thread's part of the work: its first channel, and the offset of its first number in x and y. */
 typedef struct {
     channel_rows rows;
     channel_norm norm;
@@ -68,16 +68,16 @@ typedef struct {
 
 static channel_part own_channels(const layer *l, const pass *p)
 {
-    const batch_figures f = figures_of(l);
+    const batch_statistics f = statistics_of(l);
     const size_t ld = l->y.ld;
-    const int channels = (int)l->in.dim[0], places = places_of(l);
+    const int channels = (int)l->in.dim[0], positions = positions_of(l);
     int row = 0, rows = p->rows, from = 0, to = channels;
     if (p->training)
         my_part(p, channels, PAD, &from, &to);
     else
         my_part(p, p->rows, 1, &row, &rows);
     channel_part own = {.offset = (size_t)row * ld + (size_t)from, .channel = (size_t)from};
-    own.rows = rows_of_channels(rows - row, ld, places, channels);
+    own.rows = rows_of_channels(rows - row, ld, positions, channels);
     own.rows.n = to - from;
     own.norm = (channel_norm){
         .mean = (p->training ? f.mean : l->param[RUNNING_MEAN].data) + from,
@@ -89,19 +89,19 @@ static channel_part own_channels(const layer *l, const pass *p)
     return own;
 }
 
-/* dgamma = the sum of dy normal, dbeta = the sum of dy, over the rows of each channel. */
+/* dgamma = sum of dy normal, dbeta = sum of dy, over the rows of each channel. */
 static void sum_gradients(layer *l, const pass *p, const channel_part *own)
 {
-    const batch_figures f = figures_of(l);
+    const batch_statistics f = statistics_of(l);
     kernels()->channel_sums(f.dgamma + own->channel, f.dbeta + own->channel, l->dy.data + own->offset,
                             layer_input(l, p).data + own->offset, &own->norm, &own->rows);
 }
 
-/* y = gamma normal + beta, normal = (x - mean) / sqrt(variance + epsilon); in inference with the running figures. */
+/* y = gamma normal + beta, normal = (x - mean) / sqrt(variance + epsilon); in inference with the running statistics. */
 static void batchnorm_forward(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
-    const batch_figures f = figures_of(l);
+    const batch_statistics f = statistics_of(l);
     const float *x = layer_input(l, p).data + own.offset;
     if (p->rows == 0)
         return;
@@ -110,12 +110,12 @@ static void batchnorm_forward(layer *l, const pass *p)
     kernels()->channel_normalise(l->y.data + own.offset, x, &own.norm, &own.rows);
 }
 
-/* dx = gamma / sqrt(variance + epsilon) (dy - dbeta / n - normal dgamma / n), n rows of a channel; in inference the first
-   factor times dy alone. */
+/* dx = gamma / sqrt(variance + epsilon) (dy - dbeta / n - normal dgamma / n), n numbers in a channel; in inference,
+   where the statistics are constants, gamma / sqrt(variance + epsilon) dy. */
 static void batchnorm_backward(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
-    const batch_figures f = figures_of(l);
+    const batch_statistics f = statistics_of(l);
     if (p->training)
         sum_gradients(l, p, &own);
     kernels()->channel_grad(l->dx.data + own.offset, l->dy.data + own.offset, layer_input(l, p).data + own.offset,
@@ -126,26 +126,26 @@ static void batchnorm_backward(layer *l, const pass *p)
 static void batchnorm_update(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
-    const batch_figures f = figures_of(l);
-    if (!l->wants_dx) /* then backward has not been called */
+    const batch_statistics f = statistics_of(l);
+    if (!l->needs_dx) /* backward has not been called */
         sum_gradients(l, p, &own);
     const int from = (int)own.channel, to = from + own.rows.n;
     parameter_take_gradient(&l->param[GAMMA], p, f.dgamma, from, to);
     parameter_take_gradient(&l->param[BETA], p, f.dbeta, from, to);
 }
 
-/* Running mean and variance: what inference goes by. The variance as the samples estimate it, with n - 1. */
+/* Running averages of mean and variance, for inference; the variance is the unbiased estimate, divided by n - 1. */
 static void batchnorm_after_step(layer *l, const pass *p)
 {
-    const batch_figures f = figures_of(l);
-    const double n = (double)p->rows * places_of(l);
-    const float share = (float)l->word.arg[BATCHNORM_MOMENTUM].number;
+    const batch_statistics f = statistics_of(l);
+    const double n = (double)p->rows * positions_of(l);
+    const float momentum = (float)l->word.arg[BATCHNORM_MOMENTUM].number;
     int from, to;
     my_part(p, (int)l->in.dim[0], PAD, &from, &to);
     if (p->rows == 0)
         return;
-    kernels()->blend(l->param[RUNNING_MEAN].data + from, f.mean + from, (size_t)(to - from), share, 1);
-    kernels()->blend(l->param[RUNNING_VARIANCE].data + from, f.variance + from, (size_t)(to - from), share,
+    kernels()->blend(l->param[RUNNING_MEAN].data + from, f.mean + from, (size_t)(to - from), momentum, 1);
+    kernels()->blend(l->param[RUNNING_VARIANCE].data + from, f.variance + from, (size_t)(to - from), momentum,
                      (float)(n / (n - 1)));
 }
 

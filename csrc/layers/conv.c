@@ -1,19 +1,19 @@
-/* conv(channels, kernel, stride, pad): every place of the output sees a patch of the image, kernel by kernel places of all
-   channels, through the same weights: y (places, n) = patches (places, k) W (k, n) + b (n) with k = kernel kernel channels.
-   So W is (kernel, kernel, channels_in, channels_out), dense's (n_in, n_out) with the patch as input. The patches of a
-   batch would be k/channels times its size; the matrix product reads them from the images instead, through two tables
-   (Chetlur et al. 2014 call it implicit). Twin: Conv in pynet/reference/layers.py. */
+/* conv(channels, kernel, stride, pad): each position of the output is a dense layer on one patch of the image, kernel
+   by kernel pixels of all channels: y (positions, n) = patches (positions, k) W (k, n) + b (n), k = kernel kernel
+   channels. W is (kernel, kernel, channels_in, channels_out). A matrix of all patches (im2col) would take k/channels
+   times the memory of the images; instead the matrix product reads the patches from the images through two tables of
+   offsets (implicit GEMM, Chetlur et al. 2014). Twin: Conv in pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 #include <string.h>
 
 enum { CONV_CHANNELS, CONV_KERNEL, CONV_STRIDE, CONV_PADDING, CONV_INIT, CONV_BIAS }; /* arguments */
-enum { CONV_GRAIN = 4 }; /* rows of W that a thread owns: half a tile's */
+enum { CONV_GRAIN = 4 }; /* threads share the rows of W in multiples of this: half a tile */
 
-/* Sizes of the image with its frame, in places, and of the sums. */
+/* Width of the padded image, sizes of the output, and of the matrix product: (positions, k) by (k, n). */
 typedef struct {
     int kernel, stride, width, channels;
-    int out_height, out_width, places; /* places = out_height out_width */
+    int out_height, out_width, positions; /* positions = out_height out_width */
     int k, n;
 } sizes;
 
@@ -22,18 +22,18 @@ static sizes sizes_of(const layer *l)
     sizes s = {
         .kernel = (int)l->word.arg[CONV_KERNEL].number,
         .stride = (int)l->word.arg[CONV_STRIDE].number,
-        .width = (int)l->in.dim[2] + l->frame.left + l->frame.right,
+        .width = (int)l->in.dim[2] + l->padding.left + l->padding.right,
         .channels = (int)l->in.dim[0],
         .out_height = (int)l->out.dim[1],
         .out_width = (int)l->out.dim[2],
         .n = (int)l->out.dim[0],
     };
-    s.places = s.out_height * s.out_width;
+    s.positions = s.out_height * s.out_width;
     s.k = s.kernel * s.kernel * s.channels;
     return s;
 }
 
-/* pad=same: ceil(in / stride) places, the zeros for it shared by both sides, an odd one at the end. */
+/* Zeros that pad=same adds to an axis for ceil(in / stride) outputs: half on each side, an odd one at the end. */
 static int same_padding(int64_t in, int kernel, int stride)
 {
     const int64_t zeros = ((in + stride - 1) / stride - 1) * stride + kernel - in;
@@ -52,13 +52,13 @@ static pn_status conv_shape(layer *l, char *err)
     if (padding.is_choice) { /* pad=same */
         const int rows = same_padding(l->in.dim[1], kernel, stride),
                   columns = same_padding(l->in.dim[2], kernel, stride);
-        l->frame = (frame){rows / 2, rows - rows / 2, columns / 2, columns - columns / 2};
+        l->padding = (image_padding){rows / 2, rows - rows / 2, columns / 2, columns - columns / 2};
     } else {
         const int pad = (int)padding.number;
-        l->frame = (frame){pad, pad, pad, pad};
+        l->padding = (image_padding){pad, pad, pad, pad};
     }
-    const int64_t height = l->in.dim[1] + l->frame.top + l->frame.bottom;
-    const int64_t width = l->in.dim[2] + l->frame.left + l->frame.right;
+    const int64_t height = l->in.dim[1] + l->padding.top + l->padding.bottom;
+    const int64_t width = l->in.dim[2] + l->padding.left + l->padding.right;
     status = window_shape(l, channels, height, width, kernel, kernel, stride, err);
     if (status)
         return status;
@@ -69,8 +69,8 @@ static pn_status conv_shape(layer *l, char *err)
         return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, has %.0f weights; accepted: at most %d", l->word.column,
                     l->path, l->text, weights, INT32_MAX);
     if (out > MAX_FEATURES)
-        return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, puts out %.0f features; accepted: at most %d",
-                    l->word.column, l->path, l->text, out, MAX_FEATURES);
+        return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, has %.0f outputs; accepted: at most %d", l->word.column,
+                    l->path, l->text, out, MAX_FEATURES);
 
     const int64_t k = kernel * kernel * channels;
     l->n_params = l->word.arg[CONV_BIAS].choice == NO ? 1 : 2;
@@ -83,8 +83,8 @@ static pn_status conv_shape(layer *l, char *err)
     return PN_OK;
 }
 
-/* Scratch: the gradients of W and b, and the tables of offsets in an image: of the patch at each place of the output, and
-   of each place in a patch. */
+/* Scratch: the gradients of W and b, then two tables of offsets: of each number of a patch from the patch's first one,
+   and of the patch of each output position from the start of the image. */
 static float *conv_weight_gradient(const layer *l)
 {
     return l->scratch.data;
@@ -100,24 +100,24 @@ static int32_t *tap_offsets(const layer *l)
     return (int32_t *)(conv_bias_gradient(l) + padded(l->out.dim[0]));
 }
 
-static int32_t *place_offsets(const layer *l)
+static int32_t *position_offsets(const layer *l)
 {
     return tap_offsets(l) + padded(sizes_of(l).k);
 }
 
-static void conv_place(layer *l)
+static void conv_fill_tables(layer *l)
 {
     const sizes s = sizes_of(l);
-    int32_t *tap = tap_offsets(l), *place = place_offsets(l);
+    int32_t *tap = tap_offsets(l), *fill_tables = position_offsets(l);
     for (int y = 0; y < s.kernel; y++)
         for (int i = 0; i < s.kernel * s.channels; i++)
             *tap++ = y * s.width * s.channels + i;
     for (int y = 0; y < s.out_height; y++)
         for (int x = 0; x < s.out_width; x++)
-            *place++ = (y * s.width + x) * s.stride * s.channels;
+            *fill_tables++ = (y * s.width + x) * s.stride * s.channels;
 }
 
-/* b, or zeros. */
+/* b; without bias zeros. */
 static const float *conv_biases(const layer *l)
 {
     return l->n_params > BIASES ? l->param[BIASES].data : conv_bias_gradient(l);
@@ -129,7 +129,7 @@ static void conv_init(layer *l, uint64_t seed, uint64_t stream)
     init_weights(l, s.k, (double)s.n * s.kernel * s.kernel, (init_kind)l->word.arg[CONV_INIT].choice, seed, stream);
 }
 
-/* y (places, n) = patches (places, k) W (k, n) + b (n), image by image. */
+/* y (positions, n) = patches (positions, k) W (k, n) + b (n), image by image. */
 static void conv_forward(layer *l, const pass *p)
 {
     const sizes s = sizes_of(l);
@@ -139,10 +139,10 @@ static void conv_forward(layer *l, const pass *p)
         .ldc = (size_t)s.n,
         .B = l->param[WEIGHTS].data,
         .ldb = (size_t)s.n,
-        .m = s.places,
+        .m = s.positions,
         .n = s.n,
         .k = s.k,
-        .row_at = place_offsets(l),
+        .row_at = position_offsets(l),
         .col_at = tap_offsets(l),
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = conv_biases(l)},
     };
@@ -153,14 +153,13 @@ static void conv_forward(layer *l, const pass *p)
     }
 }
 
-/* dx += dy W^T, patch by patch. The patches of one column of the output, the rows of C here, overlap by whole rows of the
-   kernel only: taken one row of the kernel at a time, they do not. */
+/* dx += dy W^T, patch by patch. Each product handles one row of the kernel and one column of the output: those parts of
+   the patches do not overlap, so its rows of C are independent. */
 static void conv_backward(layer *l, const pass *p)
 {
     const sizes s = sizes_of(l);
     const activation dx = layer_input_gradient(l);
-    float *W_transposed =
-        l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size; /* by each thread for itself */
+    float *W_transposed = l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size;
     const size_t row = (size_t)s.kernel * (size_t)s.channels, image_row = (size_t)s.width * (size_t)s.channels;
     const size_t image = l->copy_size ? l->copy_size : (size_t)shape_size(&l->in);
     gemm_args g = {
@@ -187,8 +186,8 @@ static void conv_backward(layer *l, const pass *p)
     }
 }
 
-/* dW (k,n) = patches^T dy and db (n) = the column sums of dy: one chain an element over the places of one image after the
-   other. */
+/* dW (k,n) = patches^T dy and db (n) = column sums of dy: each element is one chain of sums over all positions of all
+   images in order. */
 static void conv_update(layer *l, const pass *p)
 {
     const sizes s = sizes_of(l);
@@ -206,9 +205,9 @@ static void conv_update(layer *l, const pass *p)
         .ldb = n,
         .m = to - from,
         .n = s.n,
-        .k = s.places,
+        .k = s.positions,
         .row_at = tap_offsets(l) + from,
-        .col_at = place_offsets(l),
+        .col_at = position_offsets(l),
     };
     memset(dW, 0, (size_t)(to - from) * n * sizeof *dW);
     for (size_t i = 0; i < (size_t)p->rows; i++) {
@@ -225,7 +224,7 @@ static void conv_update(layer *l, const pass *p)
     float *db = (p->opt ? conv_bias_gradient(l) : b->grad) + from;
     memset(db, 0, (size_t)(to - from) * sizeof *db);
     for (size_t i = 0; i < (size_t)p->rows; i++)
-        kernels()->column_sums(db, row_of(l->dy, i) + from, n, s.places, to - from, true);
+        kernels()->column_sums(db, row_of(l->dy, i) + from, n, s.positions, to - from, true);
     if (p->opt)
         optim_apply(p->opt, b, (size_t)from, db, (size_t)(to - from));
 }
@@ -234,7 +233,7 @@ const layer_ops conv_ops = {
     .on_images = true,
     .fuses_forward = true,
     .shape = conv_shape,
-    .place = conv_place,
+    .fill_tables = conv_fill_tables,
     .init = conv_init,
     .forward = conv_forward,
     .backward = conv_backward,

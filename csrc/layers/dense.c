@@ -14,9 +14,9 @@ static pn_status dense_shape(layer *l, char *err)
     l->n_params = l->word.arg[DENSE_BIAS].choice == NO ? 1 : 2;
     l->param[WEIGHTS] = (parameter){.name = "W", .rank = 2, .dim = {k, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
-    l->scratch.size = padded(n); /* the gradient of b, or zeros for b */
+    l->scratch.size = padded(n); /* the gradient of b; without b zeros in its stead */
     if (dense_is_large(l))
-        l->scratch.size += padded(k * n) + (size_t)n * padded(k); /* panels, and W transposed */
+        l->scratch.size += padded(k * n) + (size_t)n * padded(k); /* panels, then W transposed */
     else
         l->scratch.thread_size = (size_t)n * padded(k);
     return PN_OK;
@@ -27,8 +27,8 @@ static float *dense_bias_gradient(const layer *l)
     return l->scratch.data;
 }
 
-/* W^T, which all threads make together where it is large; a small one each makes for itself, rather than fetch half of it
-   from another core. */
+/* W transposed. The threads transpose a large W together; each transposes a small one for itself, which is faster than
+   to read another core's half. */
 static float *transposed(const layer *l, const pass *p)
 {
     return l->scratch.thread_size ? l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size
@@ -37,7 +37,7 @@ static float *transposed(const layer *l, const pass *p)
 
 static const float *dense_biases(const layer *l)
 {
-    return l->n_params > BIASES ? l->param[BIASES].data : dense_bias_gradient(l); /* which nobody writes to: zeros */
+    return l->n_params > BIASES ? l->param[BIASES].data : dense_bias_gradient(l); /* never written: zeros */
 }
 
 static void dense_init(layer *l, uint64_t seed, uint64_t stream)
@@ -51,7 +51,7 @@ static const nonzeros *zeros_of(const layer *l, const pass *p)
     return l->before || l->copy_size ? NULL : p->zeros;
 }
 
-/* x of the product g, from this place: floats, or bytes. */
+/* Sets the left factor of g to x from offset `at`: floats, or bytes. */
 static void set_left(gemm_args *g, const layer *l, const pass *p, size_t at)
 {
     const float *x = layer_input(l, p).data;
@@ -62,8 +62,8 @@ static void set_left(gemm_args *g, const layer *l, const pass *p, size_t at)
         g->A = x + at;
 }
 
-/* The rows of the batch whose x is there. */
-static void rows_there(const layer *l, const pass *p, int *from, int *rows)
+/* The rows of the batch that are in memory: all, or of the inputs the piece that has been gathered. */
+static void loaded_rows(const layer *l, const pass *p, int *from, int *rows)
 {
     *from = l->before ? 0 : p->input_from;
     *rows = l->before ? p->rows : p->input_rows;
@@ -81,18 +81,19 @@ static void dense_prepare(layer *l, const pass *p)
                          own.columns - own.column);
 }
 
-/* Does backward the work of the ReLU before it, too? */
-static bool does_relu(const layer *l, const pass *p)
+/* Does backward also compute the gradient of the ReLU before it? */
+static bool fuses_relu_grad(const layer *l, const pass *p)
 {
     return p->fuse && l->before && l->before->fused_backward;
 }
 
 static activation backward_target(const layer *l, const pass *p)
 {
-    return does_relu(l, p) ? l->before->dx : layer_input_gradient(l);
+    return fuses_relu_grad(l, p) ? l->before->dx : layer_input_gradient(l);
 }
 
-/* Where a thread owns columns of the weights below, it makes the columns of their gradient itself. */
+/* By columns if the layer below it is split so: each thread then computes the columns of dx that it reads there
+   itself. */
 static bool dense_backward_by_columns(const layer *l, const pass *p)
 {
     const layer *below = l->before && l->before->fused_backward ? l->before->before : l->before;
@@ -100,21 +101,21 @@ static bool dense_backward_by_columns(const layer *l, const pass *p)
            below->dy.data == backward_target(l, p).data;
 }
 
-/* A thread that transposes W for itself alone can go on to its update at once; where all threads share one transposed W, none
-   may overwrite it before all have read it. */
+/* A transposed W of its own lets a thread start its update at once; one that all threads share must not be overwritten
+   before all of them have read it. */
 static bool dense_transposes_alone(const layer *l)
 {
     return l->scratch.thread_size > 0;
 }
 
-/* y (m,n) = x (m,k) W (k,n) + b (n), and its ReLU where the next layer leaves it to this one. */
+/* y (m,n) = x (m,k) W (k,n) + b (n), then the ReLU after it if that is fused. */
 static void dense_forward(layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS];
     const bool relu = p->fuse && l->after && l->after->fused_forward;
     const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
     const nonzeros *zeros = zeros_of(l, p);
-    int first, there, row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
+    int first, loaded, row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
     weight_block w = {.data = W->data, .ld = (size_t)columns};
     if (dense_by_columns(l, p)) {
         const matrix_block own = dense_owned(l, p);
@@ -124,10 +125,10 @@ static void dense_forward(layer *l, const pass *p)
     } else {
         my_part(p, p->rows, 1, &row, &rows);
     }
-    rows_there(l, p, &first, &there);
+    loaded_rows(l, p, &first, &loaded);
     row = row > first ? row : first;
-    rows = min_int(rows, first + there);
-    const size_t at = (size_t)(row - first); /* in x */
+    rows = min_int(rows, first + loaded);
+    const size_t at = (size_t)(row - first); /* row of x */
     gemm_args g = {
         .C = y.data + (size_t)row * y.ld + column,
         .ldc = y.ld,
@@ -147,13 +148,13 @@ static void dense_forward(layer *l, const pass *p)
     kernels()->gemm(&g);
 }
 
-/* dx (m,k) = dy (m,n) W^T, times the slope of the ReLU before this layer where that leaves it to this one. */
+/* dx (m,k) = dy (m,n) W^T, then the gradient of the ReLU before it if that is fused. */
 static void dense_backward(layer *l, const pass *p)
 {
     const activation dx = backward_target(l, p);
     const int n = (int)l->param[WEIGHTS].dim[1];
     const size_t ld = padded(l->param[WEIGHTS].dim[0]);
-    matrix_block part = {0, p->rows, 0, (int)l->param[WEIGHTS].dim[0]}; /* of dx */
+    matrix_block part = {0, p->rows, 0, (int)l->param[WEIGHTS].dim[0]}; /* this thread's block of dx */
     if (dense_backward_by_columns(l, p))
         my_part(p, part.columns, PAD, &part.column, &part.columns);
     else
@@ -174,21 +175,21 @@ static void dense_backward(layer *l, const pass *p)
         .n = part.columns - part.column,
         .k = n,
     };
-    if (does_relu(l, p))
+    if (fuses_relu_grad(l, p))
         g.epi = (epilogue){
             .kind = EPI_RELU_GRAD, .y = l->x.data + (size_t)part.row * l->x.ld + part.column, .ldy = l->x.ld};
     kernels()->gemm(&g);
 }
 
-/* The product that gives a block of dW (k,n) = x^T dy, for the rows that are there and those before; the caller says where
-   to. */
+/* The product for a block of dW (k,n) = x^T dy: the sum over the rows that are loaded, added to that of the rows before
+   them. The caller sets C. */
 static gemm_args dense_weight_gradient(const layer *l, const pass *p, const matrix_block *of)
 {
     const activation x = layer_input(l, p);
     const nonzeros *zeros = zeros_of(l, p);
     const size_t n = (size_t)l->param[WEIGHTS].dim[1];
     int from, rows;
-    rows_there(l, p, &from, &rows);
+    loaded_rows(l, p, &from, &rows);
     gemm_args g = {
         .row_a = 1,
         .col_a = x.ld,
@@ -207,10 +208,10 @@ static gemm_args dense_weight_gradient(const layer *l, const pass *p, const matr
     return g;
 }
 
-/* Hands dW to the optimizer piece by piece, while it is in the cache. */
+/* Computes dW and applies the optimizer to it piece by piece, while each piece is in the cache. */
 static void apply_in_pieces(const layer *l, const pass *p, const matrix_block *own)
 {
-    enum { UPDATE_PIECE = 1 << 13, WIDEST = 256 }; /* 32 kB, at least 32 rows */
+    enum { UPDATE_PIECE = 1 << 13, WIDEST = 256 }; /* 32 kB, so at least 32 rows */
     float piece[UPDATE_PIECE];
     const parameter *W = &l->param[WEIGHTS];
     const weight_block w = dense_owned_weights(l, p, own);
@@ -238,15 +239,15 @@ static void apply_in_pieces(const layer *l, const pass *p, const matrix_block *o
         }
 }
 
-/* Are the rows that are there the last of the batch? */
+/* Has the last row of the batch been loaded? */
 static bool rows_complete(const layer *l, const pass *p)
 {
     int from, rows;
-    rows_there(l, p, &from, &rows);
+    loaded_rows(l, p, &from, &rows);
     return from + rows == p->rows;
 }
 
-/* dW (k,n) = x^T dy, stored, or handed to the optimizer: plain gradient descent and momentum take it as it leaves the
+/* dW (k,n) = x^T dy: stored, or applied. Plain gradient descent and momentum are applied to the sums while they are in
    registers. */
 static void update_weights(layer *l, const pass *p)
 {
@@ -268,7 +269,7 @@ static void update_weights(layer *l, const pass *p)
     kernels()->gemm(&g);
 }
 
-/* db (n) = the column sums of dy, stored, or handed to the optimizer. */
+/* db (n) = column sums of dy: stored, or applied. */
 static void update_biases(layer *l, const pass *p)
 {
     if (l->n_params <= BIASES)

@@ -1,4 +1,4 @@
-/* Dense weights W (k,n) and the threads: which block of W a thread owns, and where that block lies. */
+/* Which block of the dense weights W (k,n) each thread owns, and where that block lies: see dense_owner.c. */
 #ifndef PN_DENSE_H
 #define PN_DENSE_H
 
@@ -9,24 +9,27 @@ typedef struct {
     int row, rows, column, columns;
 } matrix_block;
 
-/* Where a block of W and its optimizer state lie, ld floats from row to row. */
+/* A block of W and of its optimizer state, both with leading dimension ld. */
 typedef struct {
     float *data, *state[MAX_STATES];
     size_t ld;
 } weight_block;
 
-/* Floats of scratch that panels take, if any: they lie at `panels`. */
+/* Is W large enough that threads share it by columns? */
 bool dense_is_large(const layer *l);
+
+/* The panels of a large W, in the layer's scratch. */
 float *dense_panels(const layer *l);
 
-/* Does each thread compute some of the columns of y, all rows of them? */
+/* Does each thread compute some columns of y, for all rows? Else some rows, all columns. */
 bool dense_by_columns(const layer *l, const pass *p);
 
-/* The block of W, and of its gradient, that this thread owns. */
+/* The block of W that this thread owns: it alone computes its gradient and updates it. */
 matrix_block dense_owned(const layer *l, const pass *p);
 weight_block dense_owned_weights(const layer *l, const pass *p, const matrix_block *own);
 
-/* Copies what this thread owns of W and of its optimizer state to its panels before a call of many steps, and back after. */
+/* Copies this thread's block of W and of its optimizer state to its panels before a call of many steps; back after
+   it. */
 void dense_begin(layer *l, const pass *p);
 void dense_end(layer *l, const pass *p);
 

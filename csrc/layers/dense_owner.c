@@ -1,12 +1,12 @@
-/* Which thread owns which weights of a dense layer. Large weights are split by columns, forward and in the update alike, so
-   that a weight never leaves the core of its thread. In a row of W that belongs to several threads, what one writes next to
-   what another reads would move the cache lines between their cores (false sharing): during a call of many steps the columns
-   of each thread lie in a panel of their own. */
+/* Which thread owns which weights of a dense layer. A large W is partitioned by columns, in forward and in the update
+   alike, so that each weight stays in the cache of one core. But the columns of two threads share cache lines in each
+   row of W: what one writes evicts the line from the other's core (false sharing). So during a call of many steps each
+   thread keeps its columns in a panel, a copy of its own. */
 #include "layers/dense.h"
 
 #include <string.h>
 
-enum { LARGE = 1 << 15 }; /* weights, 128 kB: from so many on, activations are cheaper to exchange */
+enum { LARGE = 1 << 15 }; /* weights, 128 kB: above this it is cheaper to exchange activations between cores */
 
 bool dense_is_large(const layer *l)
 {
@@ -34,7 +34,7 @@ matrix_block dense_owned(const layer *l, const pass *p)
     return own;
 }
 
-/* Where the block begins in an array of W's layout: in its panel, or as it lies. */
+/* The first element of the block: in `array`, which has W's layout, or in the thread's panel. */
 static float *block_start(float *array, const matrix_block *own, size_t k, size_t n, bool panel)
 {
     if (!array)

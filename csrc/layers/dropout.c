@@ -1,13 +1,13 @@
-/* dropout(p): in training each number is zero with probability p, and the others are divided by 1 - p, so that inference
-   passes all of them as they are (Srivastava et al. 2014). Which ones is a function of seed, layer, step, sample and
-   feature: the same for any number of threads, and backward need not be told. Twin: Dropout in pynet/reference/norms.py. */
+/* dropout(p): in training each number is zeroed with probability p and the others are divided by 1 - p; in inference it
+   is the identity (Srivastava et al. 2014). The mask is a function of seed, layer, step, sample and feature: the same
+   for any number of threads, and backward computes it again. Twin: Dropout in pynet/reference/norms.py. */
 #include "layers/layer.h"
 
 #include <string.h>
 
 enum { DROPOUT_PROBABILITY }; /* argument */
 
-/* to = from / (1 - p) where the mask of this thread's rows lets it pass, else 0. */
+/* In training to = from / (1 - p), or 0 where the mask drops it; in inference to = from. */
 static void apply_mask(const layer *l, const pass *p, activation to_rows, activation from_rows)
 {
     const size_t n = (size_t)shape_size(&l->in), channels = (size_t)l->in.dim[0];
@@ -17,7 +17,7 @@ static void apply_mask(const layer *l, const pass *p, activation to_rows, activa
         if (p->training) {
             dropout_mask mask =
                 dropout_row(l->word.arg[DROPOUT_PROBABILITY].number, p->seed, l->number, p->step, (int)i);
-            if (is_channels_last(l->channels_last, &l->in)) /* the features keep their numbers */
+            if (is_channels_last(l->channels_last, &l->in)) /* the mask counts features in the caller's order */
                 mask.stride = n / channels;
             for (size_t at = 0; at < n; at += mask.stride == 1 ? n : channels, mask.first++)
                 kernels()->dropout(y + at, x + at, mask.stride == 1 ? n : channels, &mask);

@@ -1,5 +1,5 @@
-/* flatten: (channels, height, width) as (n). Where the numbers lie in that order already nothing is done: who reads this
-   layer reads the one before. Twin: Flatten in pynet/reference/layers.py. */
+/* flatten: (channels, height, width) as (n). A view of the layer before, unless images are channels-last in work
+   memory. Twin: Flatten in pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 static pn_status flatten_shape(layer *l, char *err)
@@ -11,7 +11,7 @@ static pn_status flatten_shape(layer *l, char *err)
 
 const layer_ops flatten_ops = {.shape = flatten_shape};
 
-/* ---- where images lie channels last --------------------------------------------------------------------------------- */
+/* ---- of channels-last images -------------------------------------------------------------------------------------- */
 
 static void reorder_rows(const layer *l, const pass *p, activation to, activation from, bool backward)
 {

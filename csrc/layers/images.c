@@ -1,8 +1,7 @@
-/* How images lie in work memory. Outside the core a sample is (channels, height, width), plane after plane. Convolution
-   and pooling work on (height, width, channels), pixel after pixel: the channels of a place side by side are their vector,
-   full however small the image is. In a network that has one of them all images lie so (channels last, NHWC); what goes in
-   and out is transposed on the way. A layer that wants them flat, in the order outside, or with zeros around, works on a copy
-   of its input. */
+/* The order of images in work memory. The caller's samples are (channels, height, width). Convolution and pooling work
+   on (height, width, channels), because vectors of channels are full however small the image is. A network that has
+   such a layer keeps all images channels-last (NHWC) and transposes its inputs and outputs. A layer that takes x flat
+   in the caller's order, or with zero padding, works on a copy of x. */
 #include "layers/layer.h"
 
 #include <string.h>
@@ -16,8 +15,9 @@ pn_status needs_image(const layer *l, char *err)
 {
     if (l->in.rank == 3)
         return PN_OK;
-    return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, takes images (channels, height, width); here come (%lld)",
-                l->word.column, l->path, l->text, (long long)l->in.dim[0]);
+    return fail(err, PN_ERR_SPEC,
+                "column %d: layer %s, %s, takes images (channels, height, width); its input is (%lld)", l->word.column,
+                l->path, l->text, (long long)l->in.dim[0]);
 }
 
 pn_status window_shape(layer *l, int64_t channels, int64_t height, int64_t width, int window_height, int window_width,
@@ -25,12 +25,13 @@ pn_status window_shape(layer *l, int64_t channels, int64_t height, int64_t width
 {
     if (height < window_height || width < window_width)
         return fail(err, PN_ERR_SPEC,
-                    "column %d: layer %s, %s, looks at windows of %d by %d; its input is only %lld by %lld",
-                    l->word.column, l->path, l->text, window_height, window_width, (long long)height, (long long)width);
+                    "column %d: layer %s, %s, has windows of %d by %d; its input is only %lld by %lld", l->word.column,
+                    l->path, l->text, window_height, window_width, (long long)height, (long long)width);
     if ((double)channels * (double)height * (double)width > MAX_FEATURES)
-        return fail(
-            err, PN_ERR_SPEC, "column %d: layer %s, %s, looks at (%lld, %lld, %lld); accepted: at most %d numbers",
-            l->word.column, l->path, l->text, (long long)channels, (long long)height, (long long)width, MAX_FEATURES);
+        return fail(err, PN_ERR_SPEC,
+                    "column %d: layer %s, %s, has an input of (%lld, %lld, %lld); accepted: at most %d numbers",
+                    l->word.column, l->path, l->text, (long long)channels, (long long)height, (long long)width,
+                    MAX_FEATURES);
     l->out = (shape){.rank = 3,
                      .dim = {channels, (height - window_height) / stride + 1, (width - window_width) / stride + 1}};
     return PN_OK;
@@ -39,38 +40,38 @@ pn_status window_shape(layer *l, int64_t channels, int64_t height, int64_t width
 /* y (height, width, channels) = x (channels, height, width) */
 static void to_pixels(float *y, const float *x, const shape *s)
 {
-    const size_t places = (size_t)(s->dim[1] * s->dim[2]), channels = (size_t)s->dim[0];
-    kernels()->transpose(y, channels, x, places, (int)channels, (int)places);
+    const size_t positions = (size_t)(s->dim[1] * s->dim[2]), channels = (size_t)s->dim[0];
+    kernels()->transpose(y, channels, x, positions, (int)channels, (int)positions);
 }
 
 /* y (channels, height, width) = x (height, width, channels) */
 static void to_planes(float *y, const float *x, const shape *s)
 {
-    const size_t places = (size_t)(s->dim[1] * s->dim[2]), channels = (size_t)s->dim[0];
-    kernels()->transpose(y, places, x, channels, (int)places, (int)channels);
+    const size_t positions = (size_t)(s->dim[1] * s->dim[2]), channels = (size_t)s->dim[0];
+    kernels()->transpose(y, positions, x, channels, (int)positions, (int)channels);
 }
 
-/* A layer on images copies x into the middle of a frame of zeros; one that wants it flat transposes it. */
-static bool has_frame(const layer *l)
+/* The copy of x is padded with zeros, or else transposed to the caller's order. */
+static bool is_framed(const layer *l)
 {
-    return l->frame.top || l->frame.bottom || l->frame.left || l->frame.right;
+    return l->padding.top || l->padding.bottom || l->padding.left || l->padding.right;
 }
 
 void plan_copy(layer *l)
 {
-    if (has_frame(l))
-        l->copy_size = (size_t)l->in.dim[0] * (size_t)(l->in.dim[1] + l->frame.top + l->frame.bottom) *
-                       (size_t)(l->in.dim[2] + l->frame.left + l->frame.right);
+    if (is_framed(l))
+        l->copy_size = (size_t)l->in.dim[0] * (size_t)(l->in.dim[1] + l->padding.top + l->padding.bottom) *
+                       (size_t)(l->in.dim[2] + l->padding.left + l->padding.right);
     else if (l->ops->flattens && is_channels_last(l->channels_last, &l->in))
         l->copy_size = (size_t)shape_size(&l->in);
 }
 
-/* Copies between an image and the middle of its framed copy, row by row. */
-static void copy_middle(const layer *l, float *image, float *framed, bool backward)
+/* Copies the image to the middle of its padded copy, or back. */
+static void copy_middle(const layer *l, float *image, float *padded_image, bool backward)
 {
     const size_t row = (size_t)(l->in.dim[0] * l->in.dim[2]);
-    const size_t stride = (size_t)(l->in.dim[0] * (l->in.dim[2] + l->frame.left + l->frame.right));
-    float *middle = framed + (size_t)l->frame.top * stride + (size_t)l->frame.left * (size_t)l->in.dim[0];
+    const size_t stride = (size_t)(l->in.dim[0] * (l->in.dim[2] + l->padding.left + l->padding.right));
+    float *middle = padded_image + (size_t)l->padding.top * stride + (size_t)l->padding.left * (size_t)l->in.dim[0];
     for (size_t y = 0; y < (size_t)l->in.dim[1]; y++) {
         float *a = image + y * row, *b = middle + y * stride;
         memcpy(backward ? a : b, backward ? b : a, row * sizeof *a);
@@ -81,7 +82,7 @@ void copy_inputs(layer *l, const pass *p)
 {
     const activation x = l->before ? l->x : p->inputs;
     EACH_OWN_ROW (i, p)
-        if (has_frame(l))
+        if (is_framed(l))
             copy_middle(l, row_of(x, i), row_of(l->copy, i), false);
         else
             to_planes(row_of(l->copy, i), row_of(x, i), &l->in);
@@ -90,7 +91,7 @@ void copy_inputs(layer *l, const pass *p)
 void return_input_gradients(layer *l, const pass *p)
 {
     EACH_OWN_ROW (i, p)
-        if (has_frame(l))
+        if (is_framed(l))
             copy_middle(l, row_of(l->dx, i), row_of(l->dcopy, i), true);
         else
             to_pixels(row_of(l->dx, i), row_of(l->dcopy, i), &l->in);
@@ -113,11 +114,11 @@ void sample_load_u8(bool channels_last, const shape *s, float *row, const uint8_
         kernels()->scale_u8(row, x, (size_t)shape_size(s));
         return;
     }
-    const size_t channels = (size_t)s->dim[0], places = (size_t)(s->dim[1] * s->dim[2]);
+    const size_t channels = (size_t)s->dim[0], positions = (size_t)(s->dim[1] * s->dim[2]);
     for (size_t c = 0; c < channels; c++)
-        for (size_t at = 0; at < places; at += PLANE_PIECE) {
-            const size_t n = places - at < PLANE_PIECE ? places - at : PLANE_PIECE;
-            kernels()->scale_u8(piece, x + c * places + at, n);
+        for (size_t at = 0; at < positions; at += PLANE_PIECE) {
+            const size_t n = positions - at < PLANE_PIECE ? positions - at : PLANE_PIECE;
+            kernels()->scale_u8(piece, x + c * positions + at, n);
             for (size_t i = 0; i < n; i++)
                 row[(at + i) * channels + c] = piece[i];
         }
@@ -135,6 +136,6 @@ int32_t output_index(bool channels_last, const shape *s, int32_t label)
 {
     if (!is_channels_last(channels_last, s))
         return label;
-    const int32_t places = (int32_t)(s->dim[1] * s->dim[2]), channels = (int32_t)s->dim[0];
-    return label % places * channels + label / places;
+    const int32_t positions = (int32_t)(s->dim[1] * s->dim[2]), channels = (int32_t)s->dim[0];
+    return label % positions * channels + label / positions;
 }

@@ -1,4 +1,4 @@
-/* What all kinds of layers share: where their input lies, their part of the work, the first weights. */
+/* What all kinds of layers share: their part of the work, where their input lies, initial weights. */
 #include "base/threads.h"
 #include "layers/layer.h"
 
@@ -46,7 +46,6 @@ bool layer_feeds_relu(const layer *l)
     return next && next->ops->rectifies;
 }
 
-/* Biases start at zero. */
 void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind, uint64_t seed, uint64_t stream)
 {
     const parameter *W = &l->param[0];
@@ -60,7 +59,7 @@ void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind,
     random_normal(W->data, W->size, (float)deviation, seed, stream);
 }
 
-/* Four of five pixels of a handwritten digit are black: a product with them need not be computed. */
+/* Four of five pixels of a handwritten digit are black: products with zero are skipped. */
 void nonzeros_transpose(const nonzeros *z, int samples)
 {
     for (size_t w = 0; w < z->row_words; w++)

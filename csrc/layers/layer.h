@@ -1,67 +1,68 @@
-/* A layer: what is the same for all kinds. A kind has a file of its own, and its functions stand in the table of kinds.c. */
+/* The layer type that all kinds share. Each kind has a file of its own; kinds.c maps each word to its functions. */
 #ifndef PN_LAYER_H
 #define PN_LAYER_H
 
 #include "arrays/arrays.h"
 #include "spec/spec.h"
 
-#define MAX_PARAMS 4 /* tensors of a layer */
+#define MAX_PARAMS 4 /* parameter tensors of a layer */
 
 typedef struct {
     const char *name; /* "W" */
     int rank;
     int64_t dim[PN_MAXRANK];
     size_t size;
-    bool running;       /* statistics that the layer itself keeps, as batchnorm its running mean: no optimizer's */
-    float *data, *grad; /* in the net's parameter block, and its twin for gradients (NULL until asked for) */
-    float *state[MAX_STATES];        /* of the optimizer, in the same layout; NULL: none */
-    float *state_panels[MAX_STATES]; /* room for as much again, for layers that move it during a call */
+    bool running;             /* a running statistic of batchnorm: the layer updates it, not the optimizer */
+    float *data, *grad;       /* in the net's block of parameters, and of gradients (NULL until those are needed) */
+    float *state[MAX_STATES]; /* optimizer state, laid out as data; NULL: none */
+    float *state_panels[MAX_STATES]; /* memory for copies of the state, see dense_owner.c */
 } parameter;
 
-/* Which inputs of a batch are not zero: bit p % 64 of rows[i * row_words + p / 64] for feature p of sample i, and the
-   same by columns, bit i % 64 of columns[p * column_words + i / 64]. */
+/* Which inputs of a batch are not zero. Feature p of sample i is bit p % 64 of rows[i * row_words + p / 64], and bit i
+   % 64 of columns[p * column_words + i / 64]. */
 typedef struct {
     uint64_t *rows, *columns;
     size_t row_words, column_words;
 } nonzeros;
 
-/* Words of 64 bits for n bits. */
+/* 64-bit words that n bits take. */
 static inline size_t bit_words(size_t n)
 {
     return (n + 63) / 64;
 }
 
-/* columns from rows, for a batch of this many samples */
+/* Fills columns from rows, for a batch of this many samples. */
 void nonzeros_transpose(const nonzeros *z, int samples);
 
-/* Activations are (rows, features) with ld floats from row to row, the padding zero. */
+/* A (rows, features) matrix with leading dimension ld; the padding of each row is zero. */
 typedef struct {
     float *data;
     size_t ld;
 } activation;
 
-/* What a layer is told when it runs. A pass is shared by `threads` threads; this one does part `id` of the outputs. */
+/* The arguments of a forward or backward pass. `threads` threads run it together; thread `id` computes its part of the
+   outputs. */
 typedef struct {
     int rows;                   /* of this batch */
-    int input_from, input_rows; /* of them, those that `inputs` holds: a large batch is gathered piece by piece */
+    int input_from, input_rows; /* first row in `inputs`, and how many: large batches are gathered piece by piece */
     int id, threads;
-    bool training;         /* else inference: dropout passes all, batchnorm uses what it remembers */
+    bool training;         /* false: dropout is the identity, batchnorm uses its running statistics */
     uint64_t seed;         /* the net's */
-    uint64_t step;         /* net->updates when it began */
-    bool fuse;             /* a dense layer also does the work of the ReLU next to it */
-    bool panels;           /* large weights are in panels, one for each thread, between begin and end */
-    bool own_rows;         /* each thread runs its own rows through all layers */
-    const optim_step *opt; /* the optimizer's step to apply to a gradient at once; NULL: store the gradient */
+    uint64_t step;         /* net->updates before this step */
+    bool fuse;             /* layers also compute the ReLU next to them, where they can */
+    bool panels;           /* each thread has its columns of large weights in a panel, see dense_owner.c */
+    bool own_rows;         /* each thread computes its own rows through all layers, without barriers */
+    const optim_step *opt; /* applied to each gradient at once; NULL: gradients are stored */
     activation inputs;     /* of the network: x of the first layer */
-    /* (256); unless NULL, the inputs lie there as bytes, ld of them from row to row, and mean these */
+    /* (256); unless NULL, `inputs` holds bytes, ld of them from row to row, and byte b stands for byte_values[b] */
     const float *byte_values;
-    const nonzeros *zeros; /* where they are not zero, if most are; else NULL */
+    const nonzeros *zeros; /* which inputs are not zero, if most are zero; else NULL */
 } pass;
 
-/* This thread's part [from, to) of n things, in multiples of `grain`. */
+/* This thread's part [from, to) of n items, in multiples of `grain`. */
 void my_part(const pass *p, int n, int grain, int *from, int *to);
 
-/* This thread's rows of the batch, one by one. */
+/* The rows [from, to) of the batch that this thread computes. */
 typedef struct {
     size_t from, to;
 } row_range;
@@ -75,54 +76,54 @@ static inline float *row_of(activation a, size_t i)
 
 typedef struct layer layer;
 
-/* Zeros around an image, in places. */
+/* Zero padding of an image, in pixels. */
 typedef struct {
     int top, bottom, left, right;
-} frame;
+} image_padding;
 
 typedef struct {
-    pn_status (*shape)(layer *l, char *err); /* out, parameters and scratch, from in and the arguments */
-    pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* can it train on so few rows? may be NULL */
-    void (*place)(layer *l);                                           /* fills tables in new scratch; may be NULL */
-    void (*init)(layer *l, uint64_t seed, uint64_t stream);            /* fills the parameters, which are zero */
-    bool (*by_columns)(const layer *l, const pass *p); /* split forward by outputs? NULL, or no: by rows */
-    void (*forward)(layer *l, const pass *p);          /* y from x; NULL: y is x, in another shape */
-    void (*begin)(layer *l, const pass *p);            /* takes the weights to panels; may be NULL */
-    void (*end)(layer *l, const pass *p);              /* brings them back */
-    void (*prepare)(layer *l, const pass *p);          /* from the parameters, what backward needs; may be NULL */
-    void (*backward)(layer *l, const pass *p);         /* dx from dy; called where dx is wanted */
-    void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: applied, or stored */
-    void (*after_step)(layer *l, const pass *p);       /* what a step changes besides the parameters; may be NULL */
-    bool (*backward_by_columns)(const layer *l, const pass *p); /* split backward by features? NULL, or no: by rows */
-    bool (*backward_is_private)(const layer *l); /* and then, from memory that no other thread writes to? */
-    bool on_images;                              /* needs pixels, see images.c */
-    bool flattens;                               /* needs a flat x in the order outside */
-    bool fuses_forward, fuses_backward;          /* a ReLU behind it, or on the way back before it */
-    bool rectifies;                              /* y loses about half of x: weights before it start larger (He) */
-    bool transparent;                            /* weights before it start as the layer behind it wants them */
+    pn_status (*shape)(layer *l, char *err);                           /* sets out, parameters and scratch sizes */
+    pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* enough rows to train? may be NULL */
+    void (*fill_tables)(layer *l); /* fills constant tables in newly allocated scratch; may be NULL */
+    void (*init)(layer *l, uint64_t seed, uint64_t stream); /* initial parameters; they are zero before */
+    bool (*by_columns)(const layer *l, const pass *p); /* do threads share forward by columns of y? NULL: by rows */
+    void (*forward)(layer *l, const pass *p);          /* y from x; NULL: y is a view of x in another shape */
+    void (*begin)(layer *l, const pass *p);            /* copies weights to panels; may be NULL */
+    void (*end)(layer *l, const pass *p);              /* copies them back */
+    void (*prepare)(layer *l, const pass *p);          /* after parameters changed, for backward; may be NULL */
+    void (*backward)(layer *l, const pass *p);         /* dx from dy; called where dx is needed */
+    void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: stored, or applied */
+    void (*after_step)(layer *l, const pass *p);       /* updates running statistics; may be NULL */
+    bool (*backward_by_columns)(const layer *l, const pass *p); /* by columns of dx? NULL: by rows */
+    bool (*backward_is_private)(const layer *l); /* does it read no scratch that other threads write? NULL: no */
+    bool on_images;                              /* works on images channels-last, see images.c */
+    bool flattens;                               /* takes x flat, in the caller's order */
+    bool fuses_forward, fuses_backward;          /* can compute the ReLU after it in forward, before it in backward */
+    bool rectifies;                              /* ReLU and variants: weights before it get He initialisation */
+    bool transparent;                            /* the layer after it decides how weights before it are initialised */
 } layer_ops;
 
 extern const layer_ops dense_ops, conv_ops, maxpool_ops, avgpool_ops, flatten_channels_last_ops, relu_ops,
     leaky_relu_ops, gelu_ops, sigmoid_ops, tanh_ops, softmax_ops, flatten_ops, dropout_ops, batchnorm_ops,
     layernorm_ops, residual_ops;
 
-/* The parameters by their place: of dense and conv, of batchnorm and layernorm. */
+/* Indices into layer.param: of dense and conv; of batchnorm and layernorm. */
 enum { WEIGHTS, BIASES };
 enum { GAMMA, BETA };
 
-/* By word; NULL for input and loss. */
+/* The functions of each word's layer; NULL for input and loss. */
 extern const layer_ops *const layer_kinds[PN_WORDS];
 
-/* Work memory besides the activations, in floats: how much, which shape() settles, and where it lies. */
+/* Work memory besides the activations: ops.shape sets the sizes, in floats; memory.c the pointers. */
 typedef struct {
-    size_t size, row_size, thread_size;   /* in all, for each row of the batch, for each thread */
-    float *data, *row_data, *thread_data; /* thread id's begins at thread_data + id * thread_size */
+    size_t size, row_size, thread_size;   /* of data, of row_data per row of the batch, of thread_data per thread */
+    float *data, *row_data, *thread_data; /* that of thread id starts at thread_data + id * thread_size */
 } layer_scratch;
 
-/* Of a residual: y = inner's y + skip's y, or without a skip + x. */
+/* The two branches of a residual: y = inner->y + skip->y, or inner->y + x without a projection. */
 typedef struct {
     layer *inner, *skip;
-    int span; /* how many layers behind this one belong to it */
+    int span; /* number of layers nested in it: they follow it in the net's list */
 } layer_branches;
 
 struct layer {
@@ -133,79 +134,83 @@ struct layer {
     int number;       /* among the net's layers */
 
     shape in, out;
-    bool channels_last; /* images come and go so: see images.c */
+    bool channels_last; /* images are (height, width, channels) in work memory, see images.c */
     parameter param[MAX_PARAMS];
     int n_params;
-    int64_t uses; /* of each weight by a sample */
+    int64_t uses; /* multiply-adds of each weight for one sample */
 
-    layer *before; /* whose y is x; NULL: the network's inputs */
-    layer *after;  /* the only layer that reads y; NULL if there is none such */
+    layer *before; /* its y is this layer's x; NULL: x are the network's inputs */
+    layer *after;  /* the only layer that reads y; NULL: none, or more than one */
     layer_branches residual;
-    layer *sum;                         /* the residual that adds this y to another */
-    bool wants_dx, learns;              /* are there parameters below? in it or below? */
-    bool fused_forward, fused_backward; /* a ReLU whose work the layer before, or after it does in a fused pass */
+    layer *sum;                         /* the residual of which this is the last layer of a branch; else NULL */
+    bool needs_dx, trainable;           /* have layers before it parameters? they or itself? */
+    bool fused_forward, fused_backward; /* a ReLU: does a neighbour compute it in a fused pass? */
 
-    frame frame;             /* to be put around x, in a copy */
-    size_t copy_size;        /* floats of this layer's own copy of a sample of x; 0: x is used as it comes */
-    activation copy, dcopy;  /* of x, and the gradient of that */
-    activation x, y, dx, dy; /* y and dy are the x and dx of the layer after; x of the first is in pass */
+    image_padding padding;   /* around x, in the layer's copy of it */
+    size_t copy_size;        /* floats of this layer's copy of one sample of x; 0: it reads x itself */
+    activation copy, dcopy;  /* the copy of x, and its gradient */
+    activation x, y, dx, dy; /* x and dx are y and dy of the layer before; x of the first is pass.inputs */
     layer_scratch scratch;
 };
 
-/* A kind's `shape` where the output has the shape of the input and there are no parameters. */
+/* ops.shape of a layer without parameters whose output has the shape of its input. */
 pn_status keep_shape(layer *l, char *err);
 
-/* x of this layer, or its copy; the first one's belongs to the pass. */
+/* What this layer reads: its copy of x, x, or the inputs of the pass. */
 activation layer_input(const layer *l, const pass *p);
 
-/* Where this layer's dx goes: to the layer before, or to the copy's, which return_input_gradients() takes there. */
+/* Where backward writes: dx, or dcopy, which return_input_gradients() copies to dx. */
 activation layer_input_gradient(const layer *l);
 
-/* The layer with its own y that l's output is: l itself, or what lies below a flatten; NULL: the network's inputs. */
+/* The layer whose y holds the output of l: l itself, or the one before a view; NULL: the network's inputs hold it. */
 layer *layer_source(layer *l);
 
-/* Do the weights of this layer feed a ReLU or its kin, as far as one can see? */
+/* Is the next layer a ReLU or a variant, transparent ones skipped? */
 bool layer_feeds_relu(const layer *l);
 
-/* Fills the first parameter with random numbers as large as so many inputs and outputs of a unit want them. */
+/* Fills param[0] with normal random numbers; `kind` derives their standard deviation from fan_in and fan_out. */
 void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind, uint64_t seed, uint64_t stream);
 
 /* ---- images.c ------------------------------------------------------------------------------------------------------ */
 
-/* Is the input an image? Does a window of this size fit it, and what is then the shape of all windows? */
+/* Fails unless the input of l is an image. */
 pn_status needs_image(const layer *l, char *err);
+
+/* Sets l->out to (channels, windows down, windows across) of an image; fails if it is smaller than one window. */
 pn_status window_shape(layer *l, int64_t channels, int64_t height, int64_t width, int window_height, int window_width,
                        int stride, char *err);
 
-/* Do images of this shape lie in another order in work memory than outside? */
+/* Does an image of this shape lie in another order in work memory than in the caller's arrays? */
 bool is_channels_last(bool channels_last, const shape *s);
 
-/* Settles copy_size. */
+/* Sets l->copy_size. */
 void plan_copy(layer *l);
 
-/* For this thread's rows: copy from x; dx from dcopy. */
+/* For this thread's rows: copies x to l->copy; l->dcopy to dx. */
 void copy_inputs(layer *l, const pass *p);
 void return_input_gradients(layer *l, const pass *p);
 
-/* One sample between work memory, `row`, and the order outside; and the place of an output in work memory. */
-bool sample_load(bool channels_last, const shape *s, float *row, const float *x);      /* true: all of it is finite */
+/* Copies one sample x, in the caller's order, to a row of work memory, or back. */
+bool sample_load(bool channels_last, const shape *s, float *row, const float *x);      /* are all numbers finite? */
 void sample_load_u8(bool channels_last, const shape *s, float *row, const uint8_t *x); /* x / 255 */
 void sample_store(bool channels_last, const shape *s, float *x, const float *row);
+
+/* The index in a row of work memory of output `label` in the caller's order. */
 int32_t output_index(bool channels_last, const shape *s, int32_t label);
 
 /* ---- parameter.c --------------------------------------------------------------------------------------------------- */
 
-/* What the step does to this parameter. */
+/* The update rule of the step for this parameter: with weight decay, or without. */
 const update_rule *optim_rule(const optim_step *s, const parameter *p);
 
-/* Applies the step to elements [from, from + n) of p, whose gradient is dw (n). */
+/* Applies the step to elements [from, from + n) of p; dw (n) is their gradient. */
 void optim_apply(const optim_step *s, const parameter *p, size_t from, const float *dw, size_t n);
 
-/* Elements [from, to) of a finished gradient: stored, or handed to the optimizer. */
+/* Stores elements [from, to) of a complete gradient, or applies the optimizer to them. */
 void parameter_take_gradient(const parameter *w, const pass *p, const float *gradient, int from, int to);
 
-/* A parameter of one axis; and its first values, all the same. */
-parameter parameter_vector(const char *name, int64_t n, bool state);
+/* A parameter of shape (n); and a value for all its elements. */
+parameter parameter_vector(const char *name, int64_t n, bool running);
 void parameter_fill(parameter *p, float value);
 
 #endif

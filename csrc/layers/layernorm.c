@@ -1,5 +1,5 @@
-/* layernorm: the features of each sample shifted and scaled to mean 0 and variance 1 (Ba, Kiros and Hinton 2016), then
-   y = gamma normal + beta with parameters of their own. Twin: LayerNorm in pynet/reference/norms.py. */
+/* layernorm: the features of each sample are normalised to mean 0 and variance 1 (Ba, Kiros and Hinton 2016), then
+   y = gamma normal + beta with trained gamma and beta. Twin: LayerNorm in pynet/reference/norms.py. */
 #include "layers/layer.h"
 
 enum { LAYERNORM_EPSILON }; /* argument */
@@ -12,11 +12,11 @@ static pn_status layernorm_shape(layer *l, char *err)
     l->n_params = 2;
     l->param[GAMMA] = parameter_vector("gamma", n, false);
     l->param[BETA] = parameter_vector("beta", n, false);
-    l->scratch.size = 2 * padded(n); /* their gradients */
-    l->scratch.row_size = 2;         /* mean and inverse deviation */
+    l->scratch.size = 2 * padded(n); /* gradients of gamma and beta */
+    l->scratch.row_size = 2;         /* mean and 1 / standard deviation */
     if (is_channels_last(l->channels_last, &l->in))
         l->scratch.thread_size =
-            2 * padded(n); /* the parameters in the order of the image, or their gradients in the other */
+            2 * padded(n); /* gamma and beta channels-last, or their gradients in the caller's order */
     return PN_OK;
 }
 
@@ -27,7 +27,7 @@ static void layernorm_init(layer *l, uint64_t seed, uint64_t stream)
     parameter_fill(&l->param[GAMMA], 1);
 }
 
-/* A parameter in the order in which x lies. */
+/* Parameter k in the order of x in work memory. */
 static const float *in_order(const layer *l, const pass *p, int k)
 {
     if (!is_channels_last(l->channels_last, &l->in))
@@ -38,7 +38,7 @@ static const float *in_order(const layer *l, const pass *p, int k)
     return channels_last;
 }
 
-/* y = gamma normal + beta, normal = (x - mean) / sqrt(variance + epsilon) of each row. */
+/* y = gamma normal + beta, normal = (x - mean) / sqrt(variance + epsilon) with mean and variance of each row. */
 static void layernorm_forward(layer *l, const pass *p)
 {
     const activation x = layer_input(l, p);
@@ -71,7 +71,7 @@ static void layernorm_update(layer *l, const pass *p)
     int from = 0, to = n;
     if (!channels_last)
         my_part(p, n, PAD, &from, &to);
-    else if (p->id > 0) /* a part of the sums is no part of the parameters: one thread does all */
+    else if (p->id > 0) /* a range of channels-last sums is no range of the parameters: thread 0 computes all of them */
         return;
     kernels()->layernorm_sums(dgamma + from, dbeta + from, l->dy.data + from, l->dy.ld, x.data + from, x.ld,
                               l->scratch.row_data, p->rows, to - from);

@@ -1,4 +1,4 @@
-/* One parameter: its first values, and the step of the optimizer on it. */
+/* One parameter: its initial values, and the optimizer step on it. */
 #include "layers/layer.h"
 
 #include <string.h>

@@ -1,6 +1,5 @@
-/* maxpool(size, stride), avgpool(size, stride), globalavgpool: the largest or the mean number of each window, channel by
-   channel. Windows that the border would cut are left out. No parameters. Twins: MaxPool and AvgPool in
-   pynet/reference/layers.py. */
+/* maxpool(size, stride), avgpool(size, stride), globalavgpool: maximum or mean of each window, for each channel. Only
+   windows that fit the image count. No parameters. Twins: MaxPool and AvgPool in pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 enum { POOL_SIZE, POOL_STRIDE }; /* arguments */
@@ -40,7 +39,7 @@ static void pool_rows(const layer *l, const pass *p, void (*kernel)(float *y, co
         kernel(row_of(l->y, i), row_of(x, i), &w);
 }
 
-/* y = the largest of each window; dx: each dy to the place it came from, the first of equals. */
+/* y = maximum of each window; dx gets each dy at the position of the maximum, the first of equal ones. */
 static void maxpool_forward(layer *l, const pass *p)
 {
     pool_rows(l, p, kernels()->maxpool);
@@ -55,7 +54,7 @@ static void maxpool_backward(layer *l, const pass *p)
         kernels()->maxpool_grad(row_of(dx, i), row_of(l->dy, i), row_of(x, i), row_of(l->y, i), &w, relu);
 }
 
-/* y = the mean of each window; dx += dy / places of the window. */
+/* y = mean of each window; dx += dy / window size. */
 static void avgpool_forward(layer *l, const pass *p)
 {
     pool_rows(l, p, kernels()->avgpool);

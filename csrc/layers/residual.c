@@ -1,11 +1,11 @@
-/* residual(f): y = x + f(x), or y = x P + f(x) where f changes the shape (He et al. 2016). f and the projection are layers of
-   their own, which graph.c links in: here they have run, and the sum remains.
-   Twin: Residual in pynet/reference/layers.py. */
+/* residual(f): y = x + f(x), or y = x P + f(x) where f changes the shape (He et al. 2016). f and the projection P are
+   layers of their own that graph.c links and that run before this one, which only adds. Twin: Residual in
+   pynet/reference/layers.py. */
 #include "layers/layer.h"
 
 static pn_status residual_shape(layer *l, char *err)
 {
-    (void)l; /* graph.c knows it from what is inside */
+    (void)l; /* graph.c has set it, from the nested layers */
     (void)err;
     return PN_OK;
 }
@@ -19,7 +19,7 @@ static void residual_forward(layer *l, const pass *p)
         kernels()->add(row_of(l->y, i), row_of(a, i), row_of(b, i), n);
 }
 
-/* dx = the gradient through f, which it holds already, plus dy, or the gradient through the projection. */
+/* dx holds the gradient through f already; adds dy, or the gradient through the projection. */
 static void residual_backward(layer *l, const pass *p)
 {
     const activation d = l->residual.skip ? l->residual.skip->dx : l->dy;

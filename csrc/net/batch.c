@@ -1,11 +1,11 @@
-/* One batch: which samples it is, their inputs and their answers on the way into work memory. */
+/* Gathering: copies the inputs and targets of the samples of a batch to work memory. */
 #include "net/batch.h"
 
 #include <float.h>
 #include <stdatomic.h>
 #include <string.h>
 
-static void note_fault(const batch *b, int64_t nonfinite)
+static void record_fault(const batch *b, int64_t nonfinite)
 {
     if (!b->fault)
         return;
@@ -17,7 +17,7 @@ static void note_fault(const batch *b, int64_t nonfinite)
     atomic_store_explicit(&b->fault->batch, b->start, memory_order_relaxed);
 }
 
-/* Which sample row i of the batch is. Read once, and what was read is checked. */
+/* The sample that is row i of the batch. The number is read once and then checked: another thread may change it. */
 static size_t sample(const batch *b, int64_t i)
 {
     if (!b->order)
@@ -25,7 +25,7 @@ static size_t sample(const batch *b, int64_t i)
     const int32_t row = __atomic_load_n(&b->order[b->first + i], __ATOMIC_RELAXED);
     if (row >= 0 && row < b->data->n)
         return (size_t)row;
-    note_fault(b, -1);
+    record_fault(b, -1);
     return 0;
 }
 
@@ -34,7 +34,7 @@ static int32_t label_of(const batch *b, size_t at, int64_t classes)
     const int32_t label = __atomic_load_n(&b->data->labels[at], __ATOMIC_RELAXED);
     if (label >= 0 && label < classes)
         return label;
-    note_fault(b, -1);
+    record_fault(b, -1);
     return 0;
 }
 
@@ -44,18 +44,18 @@ static float weight_of(const batch *b, size_t at)
     __atomic_load(&b->data->weights[at], &weight, __ATOMIC_RELAXED);
     if (weight >= 0 && weight <= FLT_MAX)
         return weight;
-    note_fault(b, -1);
+    record_fault(b, -1);
     return 0;
 }
 
-/* Asks for as many rows as these behind them, which lie anywhere in memory, while these are computed. */
+/* Prefetches the `rows` samples that follow, which may lie anywhere in memory, while the first `rows` are computed. */
 static void prefetch_rows(const pn_net *net, const batch *b, int rows)
 {
     const size_t size = (size_t)shape_size(&net->text.input) * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
     for (int i = rows; i < 2 * rows && b->first + i < b->n; i++) {
         const char *row = (const char *)b->data->x + sample(b, i) * size;
         for (size_t at = 0; at < size; at += ALIGN)
-            __builtin_prefetch(row + at, 0, 2); /* to the second-level cache: the first would drop most of so many */
+            __builtin_prefetch(row + at, 0, 2); /* to the second-level cache: they do not fit the first */
     }
 }
 
@@ -69,7 +69,7 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
         if (b->augment) {
             const char *x = (const char *)b->data->x + at * bytes;
             if (b->data->dtype == PN_FLOAT32 && kernels()->first_nonfinite((const float *)x, n) < n)
-                note_fault(b, (int64_t)at);
+                record_fault(b, (int64_t)at);
             const float *seen =
                 augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
             sample_load(net->graph.channels_last, &net->text.input, row, seen);
@@ -85,7 +85,7 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
                 kernels()->nonzero_u8(mask, x, n);
         } else {
             if (!sample_load(net->graph.channels_last, &net->text.input, row, (const float *)b->data->x + at * n))
-                note_fault(b, (int64_t)at);
+                record_fault(b, (int64_t)at);
             if (mask)
                 kernels()->nonzero(mask, row, n);
         }
@@ -104,8 +104,8 @@ void gather_own_inputs(const pn_net *net, pass *p, const batch *b, int from, int
         nonzeros_transpose(p->zeros, rows);
 }
 
-/* Augmented inputs take longer to make than to share: each thread makes those of its rows. The threads that are still at
-   the last step's update read its copy meanwhile, so two copies take turns. */
+/* Augmenting costs more than moving the result between cores, so each input is augmented once, for all threads. Even
+   and odd steps use two copies of the inputs: other threads may still read those of the last step for its update. */
 void gather_inputs_together(const pn_net *net, pass *p, const batch *b, int64_t taken)
 {
     const int copy = p->threads > 1 ? (int)(taken % 2) : 0;
@@ -123,22 +123,22 @@ bool gathers_in_pieces(const pn_net *net, int64_t rows)
 
 bool mostly_zeros(const pn_net *net, const batch *all)
 {
-    const double worth = 0.4; /* the share of others above which the dense path is faster */
+    const double worth = 0.4; /* fraction of nonzero inputs above which the dense product is faster */
     const int64_t samples = all->n < 8 ? all->n : 8;
     const size_t n = (size_t)shape_size(&net->text.input);
-    size_t others = 0;
+    size_t nonzero = 0;
     if (!net->graph.dense_first)
         return false;
     for (int64_t i = 0; i < samples; i++) {
         const size_t at = sample(all, all->n * i / samples) * n;
         if (all->data->dtype == PN_UINT8)
             for (size_t k = 0; k < n; k++)
-                others += ((const uint8_t *)all->data->x)[at + k] != 0;
+                nonzero += ((const uint8_t *)all->data->x)[at + k] != 0;
         else
             for (size_t k = 0; k < n; k++)
-                others += ((const float *)all->data->x)[at + k] != 0;
+                nonzero += ((const float *)all->data->x)[at + k] != 0;
     }
-    return (double)others < worth * (double)n * (double)samples;
+    return (double)nonzero < worth * (double)n * (double)samples;
 }
 
 void gather_targets(pn_net *net, const pass *p, const batch *b)

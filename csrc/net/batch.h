@@ -1,15 +1,15 @@
-/* One batch on its way into work memory. */
+/* Gathering: copies the samples of a batch from the caller's arrays to work memory. */
 #ifndef PN_BATCH_H
 #define PN_BATCH_H
 
 #include "net/net.h"
 
-/* What is wrong with the samples, found while they are gathered. What is used instead is harmless. */
+/* A fault of the samples, found while they are gathered. The call then fails; until it ends, it uses
+   sample, label or weight 0 instead. */
 typedef struct {
-    _Atomic int64_t batch; /* first sample of the batch it was last seen in; -1: nothing is wrong */
-    _Atomic int64_t
-        nonfinite; /* a row of data whose inputs are not all finite; -1: the order, a label or a weight is no longer
-                                  what it was when the call began */
+    _Atomic int64_t batch;     /* first sample of the batch in which it was last found; -1: no fault */
+    _Atomic int64_t nonfinite; /* first sample of data with an input that is not finite; -1: another thread has changed
+                                  the order, a label or a weight since the call checked them */
 } batch_fault;
 
 /* The samples of one batch: rows order[first..first+rows) of data. */
@@ -17,29 +17,31 @@ typedef struct {
     const pn_data *data;
     const int32_t *order;
     const augmenter *augment;
-    int64_t first, n;   /* of n in the whole job */
-    int64_t start;      /* `first` of the whole batch, where this is a piece of it */
+    int64_t first, n;   /* n: of the whole job */
+    int64_t start;      /* `first` of the whole batch, if this is a piece of it */
     batch_fault *fault; /* may be NULL */
 } batch;
 
-/* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, augmented if it is to be, and notes where they are not zero. */
+/* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, augmented if b->augment is set, and fills
+   p->zeros. */
 void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to);
 
-/* Does training gather the inputs of batches of this many rows piece by piece? */
-enum { INPUT_PIECE = 64 }; /* rows of inputs, which stay in the second-level cache beside the weights */
+/* Does training gather the inputs of a batch of this many rows in pieces? */
+enum { INPUT_PIECE = 64 }; /* rows of a piece: they fit the second-level cache together with the weights */
 bool gathers_in_pieces(const pn_net *net, int64_t rows);
 
-/* For one thread that trains: rows [from, from + rows) of the batch, to the beginning of p->inputs; and asks for as many
-   behind them. */
+/* One thread gathers rows [from, from + rows) of the batch for itself, to the start of p->inputs, and prefetches as
+   many after them. */
 void gather_own_inputs(const pn_net *net, pass *p, const batch *b, int from, int rows);
 
-/* The same for all rows, augmented: each thread makes some, for all. taken: steps before this one. */
+/* The threads gather all rows together, augmented: each thread augments its share of the rows. taken: steps of this
+   call before this one. */
 void gather_inputs_together(const pn_net *net, pass *p, const batch *b, int64_t taken);
 
-/* Labels, targets and weights of this thread's rows. */
+/* Copies labels, targets and weights of this thread's rows to net->work.targets. */
 void gather_targets(pn_net *net, const pass *p, const batch *b);
 
-/* Are the inputs mostly zeros, so that skipping them pays? Up to 8 of all->n samples speak for all. */
+/* Are enough inputs zero for skipping them to pay? Looks at up to 8 of the all->n samples. */
 bool mostly_zeros(const pn_net *net, const batch *all);
 
 #endif

@@ -1,4 +1,4 @@
-/* What callers of the public functions say is checked here, before anything is done. */
+/* Checks of the arguments of public functions, before anything is done. */
 #include "net/run.h"
 
 #include <math.h>
@@ -6,7 +6,8 @@
 static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
 {
     const int64_t classes = shape_size(&net->graph.last->out);
-    const int32_t label = __atomic_load_n(&data->labels[i], __ATOMIC_RELAXED); /* others may write to it: see batch.c */
+    const int32_t label =
+        __atomic_load_n(&data->labels[i], __ATOMIC_RELAXED); /* other threads may write to it: see sample() */
     if (label >= 0 && label < classes)
         return PN_OK;
     return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld", (long long)i,
@@ -46,7 +47,7 @@ pn_status check_pointer(pn_net *net, const void *pointer, const char *name)
     return pointer ? PN_OK : fail(net->error, PN_ERR_ARGUMENT, "%s is NULL", name);
 }
 
-/* Sizes whose bytes the address space can hold. */
+/* Are there n samples, and do their bytes fit the address space? */
 static pn_status check_sizes(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
 {
     const int64_t in = shape_size(&net->text.input), out = shape_size(&net->graph.last->out);

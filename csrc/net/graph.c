@@ -1,19 +1,19 @@
-/* From the words of a text to linked layers: their shapes, who reads whom, and in which order they are computed. */
+/* From the words of a text to linked layers: their shapes, which layer reads which, and the order of computation. */
 #include "net/net.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What the layers in a row have in common while it is built. */
+/* The end of a sequence of layers while it is built. */
 typedef struct {
-    layer *before; /* the last one with its own y; NULL: the inputs */
-    layer *reader; /* the last one of the row, whose reader is not known yet */
+    layer *before; /* the last layer with its own y; NULL: the inputs */
+    layer *reader; /* the last layer of the sequence: the next one will read its y */
     shape out;
-} row;
+} sequence;
 
-/* The next layer of the network, a word that reads from `r`. */
-static layer *add_layer(pn_net *net, const word *w, const row *r)
+/* Appends a layer to the net's list. It reads the end of sequence r. */
+static layer *add_layer(pn_net *net, const word *w, const sequence *r)
 {
     layer *l = &net->graph.layers[net->graph.n_layers];
     l->number = net->graph.n_layers;
@@ -30,16 +30,17 @@ static layer *add_layer(pn_net *net, const word *w, const row *r)
     return l;
 }
 
-/* Its shape and parameters are known: counts it in. `branches`: what is nested in it reads x, too. */
-static void finish_layer(pn_net *net, layer *l, row *r, bool branches)
+/* Once shape and parameters are known: counts them and appends l to sequence r. branches: layers nested in l read its
+   x, so that l is not the only reader. */
+static void finish_layer(pn_net *net, layer *l, sequence *r, bool branches)
 {
     plan_copy(l);
-    l->wants_dx = l->before && l->before->learns;
-    l->learns = l->wants_dx || (l->residual.inner && l->residual.inner->learns) ||
-                (l->residual.skip && l->residual.skip->learns);
+    l->needs_dx = l->before && l->before->trainable;
+    l->trainable = l->needs_dx || (l->residual.inner && l->residual.inner->trainable) ||
+                   (l->residual.skip && l->residual.skip->trainable);
     for (int k = 0; k < l->n_params; k++) {
         const parameter *p = &l->param[k];
-        l->learns = l->learns || !p->running;
+        l->trainable = l->trainable || !p->running;
         *(p->running ? &net->n_running : &net->n_parameters) += p->size;
         net->graph.multiplies += (double)p->size * (double)l->uses;
         net->n_tensors++;
@@ -47,14 +48,14 @@ static void finish_layer(pn_net *net, layer *l, row *r, bool branches)
     }
     net->graph.order[net->graph.n_ordered++] = l;
     r->out = l->out;
-    if (!l->ops->forward) /* a view: who reads it reads what it shows */
+    if (!l->ops->forward) /* a view: the next layer reads the y of the one before it */
         return;
     if (r->reader && !branches)
         r->reader->after = l;
     r->reader = r->before = l;
 }
 
-/* The stride by which a convolution with a window of 1 by 1 takes images of one shape to the size of the other; 0: none. */
+/* The stride with which a convolution by a 1 by 1 kernel maps images of one size to the other; 0: there is none. */
 static int skip_stride(const shape *from, const shape *to)
 {
     const int64_t stride = (from->dim[1] + to->dim[1] - 1) / to->dim[1];
@@ -64,23 +65,24 @@ static int skip_stride(const shape *from, const shape *to)
     return (int)stride;
 }
 
-/* Where the shapes at both ends of a residual differ, a layer without bias takes x to the shape of the sum: dense, or
-   between images a convolution with a window of 1 by 1 (He et al. 2016). */
-static pn_status add_skip(pn_net *net, layer *l, const row *from, char *err)
+/* Adds the projection of a residual whose input and output shapes differ: a dense layer without bias, or between images
+   a 1 by 1 convolution (He et al. 2016). */
+static pn_status add_skip(pn_net *net, layer *l, const sequence *from, char *err)
 {
     const bool images = l->in.rank == 3 && l->out.rank == 3;
     const int stride = images ? skip_stride(&l->in, &l->out) : 0;
     const argument init = {.is_choice = true, .choice = INIT_AUTO}, no_bias = {.is_choice = true, .choice = NO};
     word projection = {
         .kind = PN_DENSE, .column = l->word.column, .arg = {{.number = (double)shape_size(&l->out)}, init, no_bias}};
-    row r = *from;
+    sequence r = *from;
     if (images)
         projection =
             (word){.kind = PN_CONV,
                    .column = l->word.column,
                    .arg = {{.number = (double)l->out.dim[0]}, {.number = 1}, {.number = stride}, {0}, init, no_bias}};
     if (images ? !stride : l->out.rank != 1)
-        return fail(err, PN_ERR_SPEC, "column %d: layer %s, residual, cannot add its input %s to what is inside, %s",
+        return fail(err, PN_ERR_SPEC,
+                    "column %d: layer %s, residual, cannot add its input %s to the output %s of the layers in it",
                     l->word.column, l->path, show_shape(&l->in).text, show_shape(&l->out).text);
     r.reader = NULL;
     l->residual.skip = add_layer(net, &projection, &r);
@@ -92,22 +94,22 @@ static pn_status add_skip(pn_net *net, layer *l, const row *from, char *err)
     return status;
 }
 
-/* Builds the layers of n words, nested ones not counted, that follow one another from `r`, whose paths begin alike. */
-static pn_status add_row(pn_net *net, const word **next, int n, row *r, const char *path, char *err)
+/* Appends the layers of n words, nested ones not counted, to sequence r. Their paths begin with `path`. */
+static pn_status add_sequence(pn_net *net, const word **next, int n, sequence *r, const char *path, char *err)
 {
     for (int i = 0; i < n; i++) {
         const word *w = (*next)++;
-        const row from = *r;
+        const sequence from = *r;
         layer *l = add_layer(net, w, r);
         snprintf(l->path, sizeof l->path, "%s%s%d", path, *path ? "." : "", i);
         pn_status status = PN_OK;
         if (w->children) {
-            row inside = {.before = from.before, .out = from.out};
-            status = add_row(net, next, w->children, &inside, l->path, err);
+            sequence inside = {.before = from.before, .out = from.out};
+            status = add_sequence(net, next, w->children, &inside, l->path, err);
             l->residual.inner = inside.before;
             l->out = inside.out;
             if (!status && l->residual.inner == from.before)
-                status = fail(err, PN_ERR_SPEC, "column %d: residual has nothing inside that computes", w->column);
+                status = fail(err, PN_ERR_SPEC, "column %d: residual has only views inside", w->column);
             if (!status)
                 l->residual.inner->sum = l;
             if (!status && !same_shape(&l->in, &l->out))
@@ -123,7 +125,7 @@ static pn_status add_row(pn_net *net, const word **next, int n, row *r, const ch
     return PN_OK;
 }
 
-/* A ReLU is done by the layer before it, and on the way back by the one behind it, where those can. */
+/* Marks a ReLU that the layer before it computes in forward, and one that the layer after it computes in backward. */
 static void fuse(layer *l)
 {
     if (l->word.kind != PN_RELU)
@@ -132,7 +134,7 @@ static void fuse(layer *l)
     l->fused_backward = l->after && l->after->ops->fuses_backward && !l->after->copy_size;
 }
 
-/* The tensors in the order of memory and of files: those that an optimizer moves, then the layers' own. */
+/* The tensors in the order of memory and of files: trained parameters, then running statistics. */
 static void list_tensors(pn_net *net)
 {
     int t = 0;
@@ -153,12 +155,12 @@ static void list_tensors(pn_net *net)
 pn_status graph_build(pn_net *net, char *err)
 {
     const word *next = net->text.words;
-    size_t most = (size_t)net->text.n_words; /* a residual may need a projection, too */
-    int in_row = 0;
+    size_t most = (size_t)net->text.n_words; /* and one for each residual, which may need a projection */
+    int top_level = 0;
     for (int i = 0; i < net->text.n_words; i++)
         most += net->text.words[i].kind == PN_RESIDUAL;
     for (int i = 0; i < net->text.n_words; i++)
-        in_row += !net->text.words[i].nested;
+        top_level += !net->text.words[i].nested;
     net->graph.layers = calloc(most, sizeof *net->graph.layers);
     net->graph.order = calloc(most, sizeof *net->graph.order);
     net->graph.texts = calloc(most, sizeof *net->graph.texts);
@@ -167,8 +169,8 @@ pn_status graph_build(pn_net *net, char *err)
 
     for (int i = 0; i < net->text.n_words; i++)
         net->graph.channels_last = net->graph.channels_last || layer_kinds[net->text.words[i].kind]->on_images;
-    row r = {.out = net->text.input};
-    pn_status status = add_row(net, &next, in_row, &r, "", err);
+    sequence r = {.out = net->text.input};
+    pn_status status = add_sequence(net, &next, top_level, &r, "", err);
     if (status)
         return status;
     int readers = 0; /* of the inputs */
@@ -180,8 +182,7 @@ pn_status graph_build(pn_net *net, char *err)
     }
     net->graph.in_pieces = net->graph.dense_first && readers == 1;
     net->graph.last = net->graph.order[net->graph.n_layers - 1];
-    net->graph.head =
-        net->graph.n_layers - (net->text.loss.kind != PN_MSE); /* the closing softmax or sigmoid is the loss's */
+    net->graph.head = net->graph.n_layers - (net->text.loss.kind != PN_MSE); /* the loss includes softmax or sigmoid */
     net->graph.loss_input =
         net->graph.head < net->graph.n_layers ? net->graph.last->before : layer_source(net->graph.last);
 

@@ -1,13 +1,13 @@
-/* The losses: value of each row and gradient of the batch mean in one pass. */
+/* The losses: the loss of each sample and the gradient of their mean, in one pass. */
 #include "net/net.h"
 
-/* Is the largest output the label, or the largest target? A single output, and each one under binary cross-entropy: is it on
-   the target's side of the middle? */
+/* Is the prediction of a sample right? Its largest output is the one of the label, or of the largest target. A single
+   output, and all outputs under binary cross-entropy, are compared with 1/2, as are their targets. */
 static bool is_right(const loss_rule *rule, const float *x, const batch_targets *a, int row, size_t ld, int features)
 {
     const float *target = a->targets ? a->targets + (size_t)row * ld : NULL;
     const bool binary = rule->kind == PN_BCE;
-    const float middle = binary ? 0 : 0.5f; /* x comes before the sigmoid there */
+    const float middle = binary ? 0 : 0.5f; /* binary cross-entropy gets logits: sigmoid(0) = 1/2 */
     if (a->labels)
         return kernels()->argmax(x, features) == a->labels[row];
     if (features > 1 && !binary)

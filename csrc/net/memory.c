@@ -1,10 +1,10 @@
-/* Work memory: one block for activations, their gradients and scratch, laid out anew when a larger batch comes. */
+/* Work memory: one block for activations, their gradients and scratch, allocated anew for a larger batch. */
 #include "net/run.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
-/* Cuts the next piece off a block; with block NULL only counts. */
+/* Takes the next `floats` of a block; with block NULL only counts them in *used. */
 static float *cut(float *block, size_t *used, size_t floats)
 {
     float *piece = block ? block + *used : NULL;
@@ -12,20 +12,20 @@ static float *cut(float *block, size_t *used, size_t floats)
     return piece;
 }
 
-/* Rows of the copies of the inputs that only training uses. */
+/* Rows of a copy of the inputs that only training uses. */
 static size_t copied_rows(const pn_net *net, size_t rows)
 {
     return gathers_in_pieces(net, (int64_t)rows) ? INPUT_PIECE : rows;
 }
 
-/* Do so many copies of the inputs keep within 64 MB? One always may. */
+/* Do so many copies of the inputs take at most 64 MB? One is always allowed. */
 static bool copies_fit(const pn_net *net, int64_t rows, int copies)
 {
     return copies == 1 ||
            (double)shape_size(&net->text.input) * (double)copied_rows(net, (size_t)rows) * copies <= 16e6;
 }
 
-/* Lays out one copy of the inputs, and where they are not zero. */
+/* Lays out one copy of the inputs, and the bits of those that are not zero. */
 static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float *block, size_t *used, size_t rows)
 {
     *x = (activation){.ld = padded(shape_size(&net->text.input))};
@@ -35,10 +35,11 @@ static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float 
     z->columns = (uint64_t *)cut(block, used, 2 * 64 * z->row_words * z->column_words);
 }
 
-/* Lays out what layer l needs. Its x and dx are the y and dy of the layer before, or belong to the network. */
+/* Lays out the memory of layer l. Its x and dx are y and dy of the layer before, or the network's inputs and their
+   gradient. */
 static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *used, size_t rows, int threads)
 {
-    const bool back = l->learns || net->work.input_gradient;
+    const bool back = l->trainable || net->work.input_gradient;
     l->x = l->before ? l->before->y : (activation){0};
     l->dx = l->before ? l->before->dy : net->work.dx;
     if (!l->ops->forward) { /* a view */
@@ -48,28 +49,29 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
     }
     l->y.ld = l->dy.ld = padded(shape_size(&l->out));
     l->y.data = cut(block, used, rows * l->y.ld);
-    if (l->sum) /* the sum's gradient is that of each of its terms */
+    if (l->sum) /* the gradient of a sum is that of both branches */
         l->dy = l->sum->dy;
     else
         l->dy.data = back ? cut(block, used, rows * l->dy.ld) : NULL;
     if (l->sum && l == l->sum->residual.skip &&
-        (l->wants_dx || net->work.input_gradient)) /* two layers take x in: the residual adds their gradients */
+        (l->needs_dx || net->work.input_gradient)) /* its own dx, which the residual adds to that of the other branch */
         l->dx.data = cut(block, used, rows * l->dx.ld);
     l->copy.ld = l->dcopy.ld = padded((int64_t)l->copy_size);
     l->copy.data = cut(block, used, rows * l->copy.ld);
-    l->dcopy.data = l->wants_dx || net->work.input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
+    l->dcopy.data = l->needs_dx || net->work.input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
     l->scratch.data = cut(block, used, l->scratch.size);
     l->scratch.thread_data = cut(block, used, l->scratch.thread_size * (size_t)threads);
     l->scratch.row_data = cut(block, used, rows * l->scratch.row_size);
 }
 
-/* Lays out activations, gradients and scratch for `rows` rows; returns the floats it takes. */
+/* Lays out all work memory for `rows` rows in a block; returns how many floats it takes. With block NULL only
+   counts. */
 static size_t lay_out(pn_net *net, float *block, size_t rows, int copies, int threads)
 {
     size_t used = 0;
     activation x;
     nonzeros z;
-    for (int c = 0; c < copies; c++) /* the first copy serves the calls that take a batch in one piece, too */
+    for (int c = 0; c < copies; c++) /* calls that gather whole batches use the first copy */
         lay_out_inputs(net, block ? &net->work.x[c] : &x, block ? &net->work.zeros[c] : &z, block, &used,
                        c ? copied_rows(net, rows) : rows);
     net->work.dx = (activation){.ld = padded(shape_size(&net->text.input))};
@@ -87,7 +89,7 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies, int th
 
 int worthwhile_threads(const pn_net *net, int64_t rows)
 {
-    const double worth = 200e3; /* multiply-adds of a batch: below, waiting for each other costs more than it saves */
+    const double worth = 200e3; /* multiply-adds of a batch: below, barriers cost more than a second thread saves */
     return net->graph.multiplies * (double)rows < worth ? 1 : pn_threads();
 }
 
@@ -105,12 +107,12 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
         return PN_OK;
     const int64_t most_rows = rows > net->work.capacity ? rows : net->work.capacity;
     const int most_copies = copies > net->work.copies ? copies : net->work.copies;
-    if (copies_fit(net, most_rows, most_copies)) { /* room for what was asked for before, too */
+    if (copies_fit(net, most_rows, most_copies)) { /* enough for the calls before this one, too */
         rows = most_rows;
         copies = most_copies;
     }
     threads = threads > net->work.threads ? threads : net->work.threads;
-    const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes: rows times that stays far below 2^63 */
+    const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes of a row */
     float *block = NULL;
     activation *x = calloc((size_t)copies, sizeof *x);
     nonzeros *zeros = calloc((size_t)copies, sizeof *zeros);
@@ -118,7 +120,7 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
     if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
         block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies, threads), sizeof *block);
     if (block) {
-        fork_hold(); /* a child must not find freed memory */
+        fork_lock(); /* a child process must not see pointers to freed memory */
         free(net->work.block);
         free(net->work.x);
         free(net->work.zeros);
@@ -128,16 +130,16 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
         net->work.capacity = (int)rows;
         net->work.copies = copies;
         net->work.threads = threads;
-        fork_release();
+        fork_unlock();
     } else {
         free(x);
         free(zeros);
     }
-    if (net->work.block) /* counting has laid it out anew */
+    if (net->work.block) /* counting has set all pointers to NULL */
         lay_out(net, net->work.block, (size_t)net->work.capacity, net->work.copies, net->work.threads);
     for (int i = 0; block && i < net->graph.n_layers; i++)
-        if (net->graph.layers[i].ops->place)
-            net->graph.layers[i].ops->place(&net->graph.layers[i]);
+        if (net->graph.layers[i].ops->fill_tables)
+            net->graph.layers[i].ops->fill_tables(&net->graph.layers[i]);
     return block ? PN_OK : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
 }
 

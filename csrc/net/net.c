@@ -1,4 +1,4 @@
-/* A network as a thing: built from its text, described, annotated, freed. run.c runs it. */
+/* The network: built from its text, described, annotated with notes, freed. run.c runs it. */
 #include "net/net.h"
 
 #include <stdio.h>
@@ -172,7 +172,7 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
     return PN_OK;
 }
 
-/* The tensor in which number `at` of the parameters lies, and its place there. */
+/* The tensor that holds element `at` of the parameters, and the element's index in it. */
 static const tensor_entry *tensor_at(const pn_net *net, size_t at, size_t *place)
 {
     const tensor_entry *t = net->tensors;
@@ -222,7 +222,7 @@ static int find_note(const pn_net *net, const char *key)
     return i;
 }
 
-/* Could the network still be saved with this note, in place of note i? */
+/* Could the network still be saved with this note instead of note i? */
 static pn_status check_note(pn_net *net, int i, const char *key, const char *value)
 {
     size_t bytes = json_size(key) + json_size(value) + 2; /* a colon and a comma */
@@ -244,8 +244,8 @@ pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
     if (!key)
         return fail(net->error, PN_ERR_ARGUMENT, "the key of a note is NULL");
     if (strncmp(key, "pynet", 5) == 0)
-        return fail(net->error, PN_ERR_ARGUMENT, "key \"%.40s\" is the core's own: keys that begin with pynet are",
-                    key);
+        return fail(net->error, PN_ERR_ARGUMENT,
+                    "key \"%.40s\" is reserved: keys that begin with pynet belong to the core", key);
     const int i = find_note(net, key);
     pn_status status = value ? check_note(net, i, key, value) : PN_OK;
     if (status)

@@ -1,4 +1,4 @@
-/* The optimizer state of a network, and the step of all its parameters at once. */
+/* The optimizer state of a network, and the step on all its parameters. */
 #include "base/threads.h"
 #include "net/net.h"
 
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEGMENT = 4096 /* gradients whose squares are added up in one go */ };
+enum { SEGMENT = 4096 /* gradients in one partial sum of squares */ };
 
-static const int64_t MAX_STEPS = (int64_t)1 << 53; /* JSON and doubles count so far; more, added to, could overflow */
+static const int64_t MAX_STEPS = (int64_t)1 << 53; /* whole numbers up to here are exact as doubles and in JSON */
 
 static int states_of(pn_optim_kind kind)
 {
@@ -24,22 +24,22 @@ static bool same_states(pn_optim_kind a, pn_optim_kind b)
     return n == optim_states(b, &y) && (!n || strcmp(x[0], y[0]) == 0);
 }
 
-/* What memory m holds of the parameters at `data`; as much room for panels lies one n_parameters further. */
+/* State tensor m of the parameter at `data`; memory for its panels lies n_parameters further. */
 static float *state_of(const pn_net *net, int m, const float *data)
 {
     return net->optimizer.state + 2 * (size_t)m * net->n_parameters + (data - net->parameters);
 }
 
-/* All begins anew: zeros, and no step taken. */
+/* Zero state, no step taken. */
 static pn_status reset_state(pn_net *net, pn_optim_kind kind)
 {
     const int states = states_of(kind);
     if (states > net->optimizer.most_states) {
         float *block = aligned_zeros(2 * (size_t)states * net->n_parameters, sizeof *block);
         if (!block)
-            return fail(net->error, PN_ERR_MEMORY, "no memory for what the optimizer remembers of %zu parameters",
+            return fail(net->error, PN_ERR_MEMORY, "no memory for the optimizer state of %zu parameters",
                         net->n_parameters);
-        net->optimizer.old_state = net->optimizer.state; /* who has asked for its tensors may still look */
+        net->optimizer.old_state = net->optimizer.state; /* at most once: MAX_STATES is 2 */
         net->optimizer.state = block;
         net->optimizer.most_states = states;
     } else if (states) {
@@ -89,7 +89,7 @@ pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor)
     net->error[0] = 0;
     pn_net_state(net, &info);
     if (i < 0 || i >= info.tensors)
-        return fail(net->error, PN_ERR_ARGUMENT, "state tensor %d; the optimizer remembers %d", i, info.tensors);
+        return fail(net->error, PN_ERR_ARGUMENT, "state tensor %d; the optimizer has %d", i, info.tensors);
     const int m = i / net->n_trained;
     pn_net_tensor(net, i % net->n_trained, tensor);
     tensor->data = state_of(net, m, tensor->data);
@@ -115,8 +115,8 @@ pn_status pn_net_set_state(pn_net *net, pn_optim_kind kind, int64_t steps)
     return status;
 }
 
-/* The root of the sum of the squares of all gradients. Segments are added up by one thread or another, their sums by each
-   in the same order. */
+/* The norm of all gradients. Each segment is summed by one thread, then every thread adds up the sums in the same
+   order: the same bits for any number of threads. */
 static double gradient_norm(pn_net *net, const pass *p)
 {
     const size_t n = net->n_parameters;

@@ -1,11 +1,11 @@
-/* Using a network: predictions, evaluation, activations, the gradient of the inputs. */
+/* Inference: predictions, evaluation, activations, gradients of the inputs. */
 #include "net/run.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
-enum { PREDICT_ROWS = 256 }; /* at a time: a few hundred kB of activations, which stay in the cache */
+enum { PREDICT_ROWS = 256 }; /* rows of a batch: a few hundred kB of activations, which fit the cache */
 
 static void predict_job(void *arg, int id, int threads)
 {
@@ -18,11 +18,10 @@ static void predict_job(void *arg, int id, int threads)
         batch_run r = start_batch(j, id, threads, first, 0);
         pass *p = &r.pass;
         p->fuse = p->own_rows = true;
-        if (!go_on(j, p, first)) /* all have read j->done, and are through with the last batch */
+        if (!continue_job(j, p, first)) /* a barrier: all threads have read j->done and finished the last batch */
             break;
         gather_rows(j->net, p, &r.batch, r.from, r.to);
-        forward(j->net, p, NULL,
-                graph->n_layers - softmax); /* a closing softmax writes to y itself, at its temperature */
+        forward(j->net, p, NULL, graph->n_layers - softmax); /* a last softmax is computed below, at the temperature */
         const layer *source = layer_source(graph->last);
         const activation out = softmax ? layer_input(graph->last, p) : source ? source->y : p->inputs;
         for (size_t i = (size_t)r.from; i < (size_t)r.to; i++) {
@@ -40,7 +39,7 @@ static void predict_job(void *arg, int id, int threads)
 pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y)
 {
     net->error[0] = 0;
-    if (!(temperature >= FLT_MIN) || isinf(temperature)) /* the kernel multiplies by 1/temperature, denormals flushed */
+    if (!(temperature >= FLT_MIN) || isinf(temperature)) /* 1/temperature must be finite and normal */
         return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: 1.2e-38 to 3e38", (double)temperature);
     const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
     pn_status status = check_samples(net, data, NULL, n, NEEDS_INPUTS);
@@ -67,7 +66,7 @@ static void evaluate_job(void *arg, int id, int threads)
         gather_targets(j->net, p, &r.batch);
         forward(j->net, p, NULL, j->net->graph.head);
         loss(j->net, p, j->data, false);
-        if (!go_on(j, p, first)) /* all rows have their loss */
+        if (!continue_job(j, p, first)) /* a barrier: the losses of all rows are computed */
             break;
         if (id == 0 && !add_stats(j, &r, &j->stats))
             j->finite = false;
@@ -110,7 +109,7 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
         return status;
     if (net->work.done < STEP_INFERRED)
         return fail(net->error, PN_ERR_STATE,
-                    "activations are there after forward, until the next call that trains or predicts");
+                    "activations exist after forward, until the next call that trains or predicts");
     if (n != net->work.rows)
         return fail(net->error, PN_ERR_ARGUMENT, "room for %lld samples; the last forward had %d", (long long)n,
                     net->work.rows);
@@ -124,7 +123,7 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
 
 /* ---- the gradient of the inputs ------------------------------------------------------------------------------------ */
 
-/* The gradient that the caller gives at the output of a layer. */
+/* Copies the caller's gradient of a layer's output to work memory. */
 static void load_output_gradient(const job *j, const batch_run *r)
 {
     const layer *l = &j->net->graph.layers[j->layer];
@@ -133,7 +132,7 @@ static void load_output_gradient(const job *j, const batch_run *r)
         sample_load(j->net->graph.channels_last, &l->out, l->dy.data + i * l->dy.ld, j->dy + i * n);
 }
 
-/* After forward_job: from the gradient at a layer's output, or from the loss, down to the inputs. */
+/* After forward_job: backward from the output of a layer, or from the loss, to the inputs. */
 static void input_gradient_job(void *arg, int id, int threads)
 {
     job *j = arg;
@@ -143,7 +142,7 @@ static void input_gradient_job(void *arg, int id, int threads)
     const batch_run r = start_batch(j, id, threads, 0, 0);
     const pass *p = &r.pass;
     for (int i = 0; i < net->graph.head; i++)
-        if (!layers[i].wants_dx && layers[i].ops->prepare) /* training has no use for its dx */
+        if (!layers[i].needs_dx && layers[i].ops->prepare) /* forward_job has prepared the others */
             layers[i].ops->prepare(&layers[i], p);
     if (j->dy) {
         load_output_gradient(j, &r);
@@ -155,7 +154,7 @@ static void input_gradient_job(void *arg, int id, int threads)
     const int last = j->dy ? j->layer + layers[j->layer].residual.span : net->graph.head - 1;
     for (int i = last; i >= 0; i--) {
         const bool around =
-            j->dy && i < j->layer && i + layers[i].residual.span >= j->layer; /* a residual that holds it */
+            j->dy && i < j->layer && i + layers[i].residual.span >= j->layer; /* residual i contains it */
         if (layers[i].ops->backward && !around)
             layer_backward(&layers[i], p);
     }
@@ -173,7 +172,7 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
         status = check_samples(net, data, NULL, n, dy ? NEEDS_INPUTS : NEEDS_INPUTS | NEEDS_TARGETS);
     if (!status && n > 0)
         status = check_pointer(net, dx, "dx");
-    if (!status && !net->work.input_gradient) { /* lay out anew, with room for it */
+    if (!status && !net->work.input_gradient) { /* allocate anew, with memory for it */
         free(net->work.block);
         net->work.block = NULL;
         net->work.capacity = 0;

@@ -1,13 +1,13 @@
-/* A network at work: batches through the layers, forward and back. Every thread of the pool runs the same code on its part of
-   the outputs. Where threads wait for each other (pool_barrier), and why:
+/* Runs a network: forward, backward and update of a batch. Every thread of the pool runs the same code on its part of
+   the outputs. The barriers (pool_barrier), and what each waits for:
 
-   1. before forward, when the gather has ended: all updates of the last step are done. In train.c, which leaves it out where a
-      thread has gathered its own inputs and its part of the first layer needs only weights that it has updated itself;
-   2. between two layers of which one is split by columns (all rows, some outputs) and the other by rows: see switch_split();
-   3. after backward, before the updates, which sum over all rows of dy. Left out where backward_is_private();
-   4. with gradients clipped by norm: before the norm, which takes all gradients, and after the updates, before the weights are
-      transposed for the next backward;
-   5. after the losses of a batch, before somebody adds them up. In training 2 or 3 has done that already. */
+   1. between gathering and forward: all updates of the last step. train.c skips it if each thread gathers its own inputs
+      and reads, in the first layer, only weights that it has updated itself;
+   2. between a layer split by columns (all rows, some outputs) and one split by rows: see switch_split();
+   3. between backward and the updates, which sum over all rows of dy. Skipped if backward_is_private();
+   4. when gradients are clipped by norm: all gradients, before their norm is computed; and all updates, before the
+      weights are transposed for the next backward;
+   5. the losses of all rows, before they are added up. In training 2 or 3 has waited for them already. */
 #include "net/run.h"
 
 #include <math.h>
@@ -15,7 +15,8 @@
 
 /* ---- forward and backward ------------------------------------------------------------------------------------------ */
 
-/* Runs a function of layer l on rows [from, to) of the batch: if `inputs` cannot hold those that it reads, piece by piece. */
+/* Runs forward or update of layer l on rows [from, to) of the batch: in pieces if l reads inputs that are gathered
+   so. */
 static void run_rows(const pn_net *net, layer *l, const pass *p, const batch *b, int from, int to,
                      void (*function)(layer *l, const pass *p))
 {
@@ -30,45 +31,44 @@ static void run_rows(const pn_net *net, layer *l, const pass *p, const batch *b,
     }
 }
 
-/* What the threads have of the layer that was computed last. */
-typedef enum { ALL_OF_IT, OWN_ROWS, OWN_COLUMNS } extent;
+/* Which part of the last layer's output this thread may read without a barrier. */
+typedef enum { EVERYTHING, OWN_ROWS, OWN_COLUMNS } readable;
 
-/* Work split by rows needs this thread's rows of what came before, work split by columns needs all of it: threads wait for
-   each other only where one follows on the other. */
-static void switch_split(extent *have, bool columns, const pass *p)
+/* Waits for the other threads if the next layer reads what they have computed of the last one. Work split by rows reads
+   only this thread's rows, work split by columns reads all of the last output. */
+static void switch_split(readable *can_read, bool columns, const pass *p)
 {
-    if (columns ? *have != ALL_OF_IT : *have == OWN_COLUMNS)
+    if (columns ? *can_read != EVERYTHING : *can_read == OWN_COLUMNS)
         pool_barrier(p->threads);
-    *have = columns ? OWN_COLUMNS : OWN_ROWS;
+    *can_read = columns ? OWN_COLUMNS : OWN_ROWS;
 }
 
 void forward(pn_net *net, const pass *p, const batch *b, int upto)
 {
-    extent have = ALL_OF_IT;
+    readable can_read = EVERYTHING;
     for (int i = 0; i < upto; i++) {
         layer *l = net->graph.order[i];
         if (!l->ops->forward || (p->fuse && l->fused_forward))
             continue;
         if (l->copy_size) {
-            switch_split(&have, false, p);
+            switch_split(&can_read, false, p);
             copy_inputs(l, p);
         }
         const bool columns = l->ops->by_columns && l->ops->by_columns(l, p);
         int from = 0, to = p->rows;
-        switch_split(&have, columns, p);
+        switch_split(&can_read, columns, p);
         if (!columns)
             my_part(p, p->rows, 1, &from, &to);
         run_rows(net, l, p, b, from, to, l->ops->forward);
     }
-    if (have == OWN_COLUMNS)
+    if (can_read == OWN_COLUMNS)
         pool_barrier(p->threads);
 }
 
-/* After the parameters changed. */
 static void prepare_layers(pn_net *net, const pass *p)
 {
     for (int i = 0; i < net->graph.head; i++)
-        if (net->graph.layers[i].wants_dx && net->graph.layers[i].ops->prepare)
+        if (net->graph.layers[i].needs_dx && net->graph.layers[i].ops->prepare)
             net->graph.layers[i].ops->prepare(&net->graph.layers[i], p);
 }
 
@@ -87,12 +87,12 @@ void end_layers(pn_net *net, const pass *p)
             net->graph.layers[i].ops->end(&net->graph.layers[i], p);
 }
 
-static bool goes_back(const layer *l, const pass *p)
+static bool runs_backward(const layer *l, const pass *p)
 {
-    return l->wants_dx && l->ops->backward && !(p->fuse && l->fused_backward);
+    return l->needs_dx && l->ops->backward && !(p->fuse && l->fused_backward);
 }
 
-static bool goes_back_by_columns(const layer *l, const pass *p)
+static bool runs_backward_by_columns(const layer *l, const pass *p)
 {
     return l->ops->backward_by_columns && l->ops->backward_by_columns(l, p);
 }
@@ -106,12 +106,12 @@ void layer_backward(layer *l, const pass *p)
 
 void backward(pn_net *net, const pass *p)
 {
-    extent have = OWN_ROWS;
+    readable can_read = OWN_ROWS;
     for (int i = net->graph.head - 1; i >= 0; i--) {
         layer *l = &net->graph.layers[i];
-        if (!goes_back(l, p))
+        if (!runs_backward(l, p))
             continue;
-        switch_split(&have, goes_back_by_columns(l, p), p);
+        switch_split(&can_read, runs_backward_by_columns(l, p), p);
         layer_backward(l, p);
     }
 }
@@ -120,8 +120,8 @@ bool backward_is_private(const pn_net *net, const pass *p)
 {
     for (int i = 0; i < net->graph.head; i++) {
         const layer *l = &net->graph.layers[i];
-        if (goes_back(l, p)) /* the last that backward() computes */
-            return goes_back_by_columns(l, p) && l->ops->backward_is_private && l->ops->backward_is_private(l);
+        if (runs_backward(l, p)) /* the last layer that backward() computes */
+            return runs_backward_by_columns(l, p) && l->ops->backward_is_private && l->ops->backward_is_private(l);
     }
     return false;
 }
@@ -150,7 +150,7 @@ void update(pn_net *net, const pass *p, const batch *b)
         layer *l = &net->graph.layers[i];
         if (l->ops->update)
             run_rows(net, l, p, b, 0, p->rows, l->ops->update);
-        if (p->opt && l->wants_dx && l->ops->prepare)
+        if (p->opt && l->needs_dx && l->ops->prepare)
             l->ops->prepare(l, p);
     }
 }
@@ -188,7 +188,7 @@ bool add_stats(const job *j, const batch_run *r, pn_stats *stats)
     return true;
 }
 
-/* ---- a job, batch by batch ------------------------------------------------------------------------------------------- */
+/* ---- jobs ---------------------------------------------------------------------------------------------------------- */
 
 batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
 {
@@ -226,7 +226,7 @@ batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
 
 void decide_end(job *j, const pass *p, int64_t first)
 {
-    if (p->id == 0 && pool_is_held_up(p->threads))
+    if (p->id == 0 && pool_is_preempted(p->threads))
         atomic_store_explicit(&j->end, first, memory_order_relaxed);
 }
 
@@ -235,15 +235,15 @@ bool ends_at(const job *j, int64_t first)
     return atomic_load_explicit(&j->end, memory_order_relaxed) == first;
 }
 
-bool go_on(job *j, const pass *p, int64_t first)
+bool continue_job(job *j, const pass *p, int64_t first)
 {
     decide_end(j, p, first);
     pool_barrier(p->threads);
     return !ends_at(j, first);
 }
 
-/* Looks whether the samples are mostly zeros; those in work memory have been looked at. */
-static void note_zeros(job *j, int64_t rows)
+/* Decides whether products skip zeros. A job that uses the inputs in work memory does as the job that gathered them. */
+static void detect_zeros(job *j, int64_t rows)
 {
     net_work *work = &j->net->work;
     const int64_t gathered = j->opt && gathers_in_pieces(j->net, rows) ? INPUT_PIECE : rows;
@@ -257,7 +257,7 @@ static void note_zeros(job *j, int64_t rows)
                j->data->dtype == PN_UINT8;
 }
 
-static pn_status tell_fault(const job *j)
+static pn_status report_fault(const job *j)
 {
     const size_t n = (size_t)shape_size(&j->net->text.input);
     const int64_t row = j->fault.nonfinite;
@@ -276,13 +276,14 @@ pn_status run(pool_job function, job *j)
     const unsigned long fp = fp_enter();
     j->finite = true;
     j->fault.batch = j->fault.nonfinite = -1;
-    note_zeros(j, rows);
-    const int most = j->opt ? j->net->work.copies : j->net->work.threads; /* pn_set_threads may have come between */
+    detect_zeros(j, rows);
+    const int most =
+        j->opt ? j->net->work.copies : j->net->work.threads; /* pn_set_threads may have raised the number since */
     const int threads = min_int(worthwhile_threads(j->net, rows), most);
     do {
         j->end = -1;
         pool_run(function, j, threads);
     } while (j->end >= 0 && j->done < j->n);
     fp_leave(fp);
-    return j->fault.batch < 0 ? PN_OK : tell_fault(j);
+    return j->fault.batch < 0 ? PN_OK : report_fault(j);
 }

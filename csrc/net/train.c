@@ -1,13 +1,13 @@
-/* Training: whole epochs of mini-batches in one call, and the four steps one at a time. */
+/* Training: many mini-batches in one call, and the four steps one at a time. */
 #include "net/run.h"
 
 enum {
-    PANEL_STEPS = 16 /* a call of more steps gains more by panels than it takes to copy the weights there and back */
+    PANEL_STEPS = 16 /* in calls of more steps panels save more time than copying the weights to them and back takes */
 };
 
 /* ---- many steps in one call ---------------------------------------------------------------------------------------- */
 
-/* Has each thread inputs of its own, or do all make some of one batch, or do the layers that read them fetch them? */
+/* Each thread gathers all inputs for itself; or some for all; or run_rows() gathers them in pieces. */
 typedef enum { GATHER_OWN, GATHER_TOGETHER, GATHER_IN_PIECES } gathering;
 
 static gathering gathering_of(const job *j, int rows)
@@ -17,27 +17,29 @@ static gathering gathering_of(const job *j, int rows)
     return j->augment ? GATHER_TOGETHER : GATHER_OWN;
 }
 
-/* Inputs and targets of the batch. Then all threads are through with the last step's updates, unless `skip_barrier`. */
+/* Gathers inputs and targets of the batch, then waits until all threads have ended the last step, unless
+   skip_barrier. */
 static void gather_step(job *j, batch_run *r, int64_t taken, bool skip_barrier)
 {
     pass *p = &r->pass;
-    const gathering how = gathering_of(j, p->rows);
-    if (how == GATHER_TOGETHER)
+    const gathering mode = gathering_of(j, p->rows);
+    if (mode == GATHER_TOGETHER)
         gather_inputs_together(j->net, p, &r->batch, taken);
-    else if (how == GATHER_OWN)
+    else if (mode == GATHER_OWN)
         gather_own_inputs(j->net, p, &r->batch, 0, p->rows);
     gather_targets(j->net, p, &r->batch);
     decide_end(j, p, r->batch.first);
-    if (!skip_barrier || how == GATHER_TOGETHER)
+    if (!skip_barrier || mode == GATHER_TOGETHER)
         pool_barrier(p->threads);
-    if (how == GATHER_TOGETHER && p->zeros) {
+    if (mode == GATHER_TOGETHER && p->zeros) {
         if (p->id == 0)
             nonzeros_transpose(p->zeros, p->rows);
         pool_barrier(p->threads);
     }
 }
 
-/* Applies the gradients of this batch: each as soon as it is known, or, where their norm is limited, all after the last. */
+/* Computes the parameter gradients and applies them: each at once, or, when they are clipped by norm, all at the
+   end. */
 static void take_step(job *j, batch_run *r, int64_t taken)
 {
     pn_net *net = j->net;
@@ -58,11 +60,11 @@ static void train_job(void *arg, int id, int threads)
     const bool clips_norm = j->opt->clip_norm > 0;
     const bool panels = threads > 1 && !clips_norm && j->n / j->batch > PANEL_STEPS;
     const pass all = {.id = id, .threads = threads, .panels = panels};
-    pn_stats stats = j->stats; /* every thread adds up the same: all notice a loss that is not finite by themselves */
+    pn_stats stats = j->stats; /* every thread adds up the same losses, so that all see a loss that is not finite */
     int64_t first = j->done, taken = j->taken;
-    bool finite = true, held_up = false, skip_barrier = false;
+    bool finite = true, preempted = false, skip_barrier = false;
     begin_layers(net, &all);
-    while (first < j->n && !held_up) {
+    while (first < j->n && !preempted) {
         batch_run r = start_batch(j, id, threads, first, id);
         pass *p = &r.pass;
         p->fuse = true;
@@ -79,9 +81,9 @@ static void train_job(void *arg, int id, int threads)
         if (!finite)
             break;
         take_step(j, &r, taken);
-        /* The next forward of the first layer then needs no weights but this thread's own. */
+        /* then the first layer's forward reads only weights that this thread has updated */
         skip_barrier = private && net->graph.in_pieces && !clips_norm;
-        held_up = ends_at(j, first);
+        preempted = ends_at(j, first);
         taken++;
         stats.steps++;
         first += p->rows;
@@ -109,7 +111,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     const int64_t rows = batch_size < n ? batch_size : n, steps = n > 0 ? (n - 1) / rows + 1 : 0;
     status = optim_check(opt, steps, net->error);
     if (!status && n > 0)
-        status = check_batch(net, n / steps); /* the smallest: see start_batch() */
+        status = check_batch(net, n / steps); /* rows of the smallest batch, see start_batch() */
     if (!status)
         status = net_check_finite(net);
     if (!status)
@@ -130,7 +132,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (status)
         return status;
     j.augment = augment;
-    if (stats) /* the sums go on batch by batch: the same bits, however an epoch is cut into calls */
+    if (stats) /* one running sum: the same bits, however an epoch is divided into calls */
         j.stats = *stats;
     status = run(train_job, &j);
     augmenter_free(augment);
@@ -143,7 +145,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss of step %lld is not finite; that step was not taken",
                     (long long)j.stats.steps + 1);
-    return net_check_finite(net); /* after the last step no loss tells */
+    return net_check_finite(net); /* no loss follows the last step */
 }
 
 /* ---- the four steps, one at a time --------------------------------------------------------------------------------- */
@@ -236,7 +238,7 @@ pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, in
         status = check_pointer(net, loss_mean, "loss");
     if (status)
         return status;
-    net->work.done = STEP_FORWARD; /* what an earlier loss prepared is gone */
+    net->work.done = STEP_FORWARD; /* in case this fails after an earlier loss */
     job j = {.net = net, .data = data, .order = order, .n = n, .batch = n};
     status = run(loss_job, &j);
     if (status)
@@ -273,7 +275,7 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt)
     pn_status status = check_pointer(net, opt, "opt");
     if (!status)
         status = optim_check(opt, 1, net->error);
-    if (!status) /* a finite loss may have such gradients: tanh of an infinite input is 1 */
+    if (!status) /* gradients may be infinite where the loss is finite: tanh of an infinite input is 1 */
         status = net_check_gradients(net);
     if (!status)
         status = optim_reserve(net, opt);

@@ -1,4 +1,4 @@
-/* The text of a network <-> a list of words. */
+/* Parses the text of a network to a list of words, and prints such a list as text. */
 #include "spec/words.h"
 
 #include <ctype.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- parsing ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *text, *at;
@@ -24,7 +24,7 @@ static void skip_blanks(reader *r)
         r->at++;
 }
 
-/* Takes c if it comes next, after blanks. */
+/* Skips blanks, then c if it comes next: did it? */
 static bool take(reader *r, char c)
 {
     skip_blanks(r);
@@ -34,7 +34,8 @@ static bool take(reader *r, char c)
     return true;
 }
 
-/* A name of letters, digits and underscores; longer ones are cut, no rule has such a name. "" if there is none. */
+/* Reads a name of letters, digits and underscores, "" if there is none. Longer ones are cut: no rule has such a
+   name. */
 static void read_name(reader *r, char name[MAX_NAME])
 {
     size_t n = 0;
@@ -49,17 +50,17 @@ static void read_name(reader *r, char name[MAX_NAME])
     name[n] = 0;
 }
 
-static pn_status unexpected(const reader *r, const char *wanted)
+static pn_status unexpected(const reader *r, const char *expected)
 {
     unsigned char c = (unsigned char)*r->at;
     if (!c)
-        return fail(r->err, PN_ERR_SPEC, "column %d: the text ends where %s should stand", column(r), wanted);
+        return fail(r->err, PN_ERR_SPEC, "column %d: the text ends where %s should stand", column(r), expected);
     if (c < 32 || c > 126)
-        return fail(r->err, PN_ERR_SPEC, "column %d: byte 0x%02x where %s should stand", column(r), c, wanted);
-    return fail(r->err, PN_ERR_SPEC, "column %d: '%c' where %s should stand", column(r), c, wanted);
+        return fail(r->err, PN_ERR_SPEC, "column %d: byte 0x%02x where %s should stand", column(r), c, expected);
+    return fail(r->err, PN_ERR_SPEC, "column %d: '%c' where %s should stand", column(r), c, expected);
 }
 
-/* A number in its range. What else looks like one is taken along, so that the message shows it. */
+/* Reads a number in its range. All characters that could belong to a number are read, for the message. */
 static pn_status read_argument_number(reader *r, const char *of, const argument_rule *rule, argument *value)
 {
     const int start = column(r);
@@ -73,18 +74,18 @@ static pn_status read_argument_number(reader *r, const char *of, const argument_
         good = false;
     const int length = (int)(r->at - number);
     const size_t digits = strspn(number + (*number == '+'), "0123456789");
-    good = good && (rule->real || (int)digits + (*number == '+') == length) && x >= rule->least &&
-           (rule->below ? x < rule->most : x <= rule->most);
+    good = good && (rule->real || (int)digits + (*number == '+') == length) && x >= rule->min &&
+           (rule->below ? x < rule->max : x <= rule->max);
     if (!good)
         return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is %.*s; accepted: a %snumber from %s to %s%s%s%s", start,
                     rule->name, of, length > 30 ? 30 : length, number, rule->real ? "" : "whole ",
-                    show_number(rule->least).text, rule->below ? "below " : "", show_number(rule->most).text,
+                    show_number(rule->min).text, rule->below ? "below " : "", show_number(rule->max).text,
                     rule->choices ? ", or " : "", rule->choices ? rule->choices[0] : "");
     *value = (argument){.number = x};
     return PN_OK;
 }
 
-/* The value of one argument: a number, or one of its words. */
+/* Reads the value of one argument: a number or a choice. */
 static pn_status read_value(reader *r, const char *of, const argument_rule *rule, argument *value)
 {
     skip_blanks(r);
@@ -106,7 +107,7 @@ static pn_status read_value(reader *r, const char *of, const argument_rule *rule
     return read_argument_number(r, of, rule, value);
 }
 
-/* If `name=` comes next, takes it and finds the argument: *index. */
+/* If `name=` comes next, reads it and sets *index to that argument. */
 static pn_status read_argument_name(reader *r, const word_rule *rule, int *index)
 {
     reader ahead = *r;
@@ -118,7 +119,7 @@ static pn_status read_argument_name(reader *r, const word_rule *rule, int *index
     if (!name[0] || !take(&ahead, '='))
         return PN_OK;
     *r = ahead;
-    for (int i = 0; i < arguments_of(rule); i++) {
+    for (int i = 0; i < argument_count(rule); i++) {
         names[i] = rule->arg[i].name;
         if (strcmp(name, names[i]) == 0) {
             *index = i;
@@ -133,12 +134,12 @@ static pn_status read_argument_name(reader *r, const word_rule *rule, int *index
 static pn_status read_arguments(reader *r, word *w)
 {
     const word_rule *rule = &rules[w->kind];
-    const int most = arguments_of(rule);
-    if (w->kind == PN_RESIDUAL) /* what is inside are words, not arguments: see spec_parse */
+    const int max = argument_count(rule);
+    if (w->kind == PN_RESIDUAL) /* spec_parse reads the words inside */
         return take(r, '(') ? PN_OK : unexpected(r, "the '(' of residual");
     bool given[PN_MAXARGS] = {false};
-    for (int i = 0; i < most; i++)
-        w->arg[i] = rule->arg[i].by_default;
+    for (int i = 0; i < max; i++)
+        w->arg[i] = rule->arg[i].default_value;
 
     if (*r->at == '(') {
         r->at++;
@@ -151,9 +152,9 @@ static pn_status read_arguments(reader *r, word *w)
             pn_status status = read_argument_name(r, rule, &index);
             if (status)
                 return status;
-            if (index >= most)
+            if (index >= max)
                 return fail(r->err, PN_ERR_SPEC, "column %d: %s takes %s%d argument%s, as in %s", start, rule->name,
-                            most ? "at most " : "", most, most == 1 ? "" : "s", rule->example);
+                            max ? "at most " : "", max, max == 1 ? "" : "s", rule->example);
             if (given[index])
                 return fail(r->err, PN_ERR_SPEC, "column %d: %s of %s is given twice", start, rule->arg[index].name,
                             rule->name);
@@ -169,7 +170,7 @@ static pn_status read_arguments(reader *r, word *w)
         }
     }
 complete:
-    for (int i = 0; i < most; i++)
+    for (int i = 0; i < max; i++)
         if (!given[i] && rule->arg[i].required)
             return fail(r->err, PN_ERR_SPEC, "column %d: %s needs its %s, as in %s", w->column, rule->name,
                         rule->arg[i].name, rule->example);
@@ -219,7 +220,7 @@ bool spec_ends_in(const network_text *net, word_kind kind)
     return last && last->kind == kind && !last->nested;
 }
 
-static pn_loss usual_loss(const network_text *net)
+static pn_loss default_loss(const network_text *net)
 {
     return spec_ends_in(net, PN_SOFTMAX) ? PN_CROSS_ENTROPY : PN_MSE;
 }
@@ -236,7 +237,7 @@ static pn_status set_loss(network_text *net, const word *w, char *err)
     return PN_OK;
 }
 
-/* Where a word may stand: input first and once, loss last, layers between. */
+/* Appends a word to the network, if it is in the right place: input first and once, layers, loss last. */
 static pn_status place_word(network_text *net, const word *w, bool *finished, char *err)
 {
     const char *name = rules[w->kind].name;
@@ -256,7 +257,7 @@ static pn_status place_word(network_text *net, const word *w, bool *finished, ch
         *finished = true;
         return set_loss(net, w, err);
     }
-    if ((net->n_words & (net->n_words - 1)) == 0) { /* full: the room is the next power of two */
+    if ((net->n_words & (net->n_words - 1)) == 0) { /* full: capacities are powers of two */
         word *more = realloc(net->words, (size_t)(net->n_words ? 2 * net->n_words : 1) * sizeof *more);
         if (!more)
             return fail(err, PN_ERR_MEMORY, "no memory for %d layers", net->n_words + 1);
@@ -266,7 +267,7 @@ static pn_status place_word(network_text *net, const word *w, bool *finished, ch
     return PN_OK;
 }
 
-/* Ends the innermost of the residuals that are open at words[open[0..depth)]. */
+/* Closes the innermost of the open residuals, which are words[open[0..*depth)]. */
 static pn_status close_residual(network_text *net, const int *open, int *depth, const reader *r)
 {
     const word *w = &net->words[open[--*depth]];
@@ -309,7 +310,7 @@ pn_status spec_parse(network_text *net, const char *text, char *err)
     if (status)
         spec_free(net);
     else if (!finished)
-        net->loss.kind = usual_loss(net);
+        net->loss.kind = default_loss(net);
     return status;
 }
 
@@ -319,7 +320,7 @@ void spec_free(network_text *net)
     *net = (network_text){0};
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------- */
+/* ---- printing ------------------------------------------------------------------------------------------------------ */
 
 static bool same_argument(const argument *a, const argument *b)
 {
@@ -331,10 +332,10 @@ int spec_print_word(char *to, size_t size, const word *w)
     const word_rule *rule = &rules[w->kind];
     const char *before = "(";
     int used = snprintf(to, size, w->kind == PN_RESIDUAL ? "%s(...)" : "%s", rule->name);
-    for (int i = 0; i < arguments_of(rule); i++) {
+    for (int i = 0; i < argument_count(rule); i++) {
         const argument_rule *arg = &rule->arg[i];
         const argument *value = &w->arg[i];
-        if (!arg->required && same_argument(value, &arg->by_default))
+        if (!arg->required && same_argument(value, &arg->default_value))
             continue;
         char *at = (size_t)used < size ? to + used : NULL;
         size_t left = at ? size - (size_t)used : 0;
@@ -348,7 +349,7 @@ int spec_print_word(char *to, size_t size, const word *w)
     return used;
 }
 
-/* A text that grows at `at` while there is room. */
+/* Prints to `at`, or only counts if that is NULL. */
 typedef struct {
     char *at;
     size_t left, used;
@@ -357,7 +358,7 @@ typedef struct {
 static void advance(writer *to, int n)
 {
     const size_t more = (size_t)n < to->left ? (size_t)n : to->left;
-    if (to->at) /* else it only counts */
+    if (to->at)
         to->at += more;
     to->left -= more;
     to->used += (size_t)n;
@@ -368,7 +369,7 @@ static void print_text(writer *to, const char *text)
     advance(to, snprintf(to->at, to->left, "%s", text));
 }
 
-/* n words and what is nested in them, a blank between two. */
+/* Prints n words, with those nested in them, separated by blanks. */
 static void print_words(writer *to, const word **next, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -388,15 +389,15 @@ static void print_words(writer *to, const word **next, int n)
 static void print_network(writer *to, const network_text *net)
 {
     const word *next = net->words;
-    int in_row = 0;
+    int top_level = 0;
     print_text(to, "input(");
     for (int i = 0; i < net->input.rank; i++)
         advance(to, snprintf(to->at, to->left, "%s%d", i ? "," : "", (int)net->input.dim[i]));
     print_text(to, ") ");
     for (int i = 0; i < net->n_words; i++)
-        in_row += !net->words[i].nested;
-    print_words(to, &next, in_row);
-    if (net->loss.kind != usual_loss(net) || net->loss.smoothing > 0) {
+        top_level += !net->words[i].nested;
+    print_words(to, &next, top_level);
+    if (net->loss.kind != default_loss(net) || net->loss.smoothing > 0) {
         const word end = {.kind = PN_LOSS,
                           .arg = {{.is_choice = true, .choice = (int)net->loss.kind}, {.number = net->loss.smoothing}}};
         print_text(to, " ");
@@ -407,7 +408,7 @@ static void print_network(writer *to, const network_text *net)
 char *spec_print(const network_text *net)
 {
     writer to = {0};
-    print_network(&to, net); /* counts */
+    print_network(&to, net); /* to.at is NULL: counts */
     char *text = malloc(to.used + 1);
     if (text) {
         to = (writer){.at = text, .left = to.used + 1};

@@ -1,10 +1,10 @@
-/* The text of a network as a list of words. */
+/* The text of a network, parsed to a list of words. */
 #ifndef PN_SPEC_H
 #define PN_SPEC_H
 
 #include "base/base.h"
 
-#define MAX_NEST 4 /* residuals within residuals */
+#define MAX_NEST 4 /* depth of nested residuals */
 
 typedef enum {
     PN_INPUT,
@@ -28,36 +28,35 @@ typedef enum {
     PN_WORDS
 } word_kind;
 
-typedef enum { YES, NO } yes_or_no; /* arguments that are on unless the text says no */
+typedef enum { YES, NO } yes_or_no; /* values of bias: yes is the default */
 typedef enum { INIT_AUTO, INIT_HE, INIT_XAVIER, INIT_NORMAL } init_kind;
 
-enum { STRIDE_OF_SIZE = 0 }; /* a pool's stride: as large as its window */
+enum { STRIDE_OF_SIZE = 0 }; /* default stride of a pool: the size of its window */
 
-/* The value of an argument: a number, or one of the words that its rule lists. */
+/* The value of an argument: a number, or one of the choices of its rule. */
 typedef struct {
     double number;
     bool is_choice;
-    int choice; /* index of the word */
+    int choice; /* its index */
 } argument;
 
-/* One word of the text with its arguments, in the order the word's definition lists them. */
+/* One word of the text, such as dense(128). */
 typedef struct {
     word_kind kind;
-    int column;   /* where it stands, from 1 */
-    int n_args;   /* given, for words that take any number (input) */
-    int children; /* words nested in this one, not counting those nested in them: they follow it in the list */
-    bool nested;  /* in another */
-    argument arg[PN_MAXARGS];
+    int column;               /* in the text, from 1 */
+    int n_args;               /* number of arguments in the text: the rank of input */
+    int children;             /* number of words directly nested in this one; they follow it in the list */
+    bool nested;              /* is it nested in another word? */
+    argument arg[PN_MAXARGS]; /* in the order of its rule, defaults included */
 } word;
 
-/* What is minimised. */
 typedef struct {
     pn_loss kind;
     double smoothing;
 } loss_rule;
 
 typedef struct {
-    word *words; /* the layers in the order of the text, nested ones too, without input and loss */
+    word *words; /* the layers, nested ones included, in the order of the text */
     int n_words;
     shape input;
     loss_rule loss;
@@ -67,19 +66,19 @@ typedef struct {
 pn_status spec_parse(network_text *net, const char *text, char *err);
 void spec_free(network_text *net);
 
-/* Word with its arguments, defaults left out: "dense(128)". snprintf's rules. */
+/* Prints a word without default arguments: "dense(128)". Truncates and returns a length as snprintf does. */
 int spec_print_word(char *to, size_t size, const word *w);
 
-/* The canonical text of all, allocated; NULL without memory. */
+/* The canonical text of the network, to be freed; NULL if there is no memory. */
 char *spec_print(const network_text *net);
 
-/* Is the last layer, of those not nested, of this kind? */
+/* Is the last layer of this kind, and not nested? */
 bool spec_ends_in(const network_text *net, word_kind kind);
 
 const char *spec_word_name(word_kind kind);
 
-/* Names of a word's arguments, and their values as pn_layer_info has them: the index of a choice, where numbers are accepted
-   besides -1 - index. Returns how many. */
+/* Names and values of a word's arguments, as pn_layer_info has them; returns their number. The value of a choice is its
+   index, or -1 - index if the argument also accepts numbers. */
 int spec_arguments(const word *w, const char *names[PN_MAXARGS], double values[PN_MAXARGS]);
 
 #endif

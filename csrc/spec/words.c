@@ -1,4 +1,4 @@
-/* The words a network's text is made of: every one, its arguments and their defaults stand in `rules`. */
+/* The words of a network's text, with their arguments and defaults: the table `rules`. */
 #include "spec/words.h"
 
 #include <stdio.h>
@@ -15,34 +15,34 @@ const word_rule rules[PN_WORDS] = {
     [PN_INPUT] = {"input",
                   "input(784)",
                   {{"size", 1, MAX_UNITS, .required = true},
-                   {"height", 1, MAX_UNITS, .by_default = {.number = 0}},
-                   {"width", 1, MAX_UNITS, .by_default = {.number = 0}}}},
+                   {"height", 1, MAX_UNITS, .default_value = {.number = 0}},
+                   {"width", 1, MAX_UNITS, .default_value = {.number = 0}}}},
     [PN_DENSE] = {"dense",
                   "dense(128)",
                   {{"units", 1, MAX_UNITS, .required = true},
-                   {"init", .choices = init_names, .by_default = {.is_choice = true, .choice = INIT_AUTO}},
-                   {"bias", .choices = yes_no, .by_default = {.is_choice = true, .choice = YES}}}},
+                   {"init", .choices = init_names, .default_value = {.is_choice = true, .choice = INIT_AUTO}},
+                   {"bias", .choices = yes_no, .default_value = {.is_choice = true, .choice = YES}}}},
     [PN_CONV] = {"conv",
                  "conv(8,5)",
                  {{"channels", 1, MAX_UNITS, .required = true},
                   {"kernel", 1, MAX_WINDOW, .required = true},
-                  {"stride", 1, MAX_WINDOW, .by_default = {.number = 1}},
+                  {"stride", 1, MAX_WINDOW, .default_value = {.number = 1}},
                   {"pad", 0, MAX_WINDOW, .choices = pad_names},
-                  {"init", .choices = init_names, .by_default = {.is_choice = true, .choice = INIT_AUTO}},
-                  {"bias", .choices = yes_no, .by_default = {.is_choice = true, .choice = YES}}}},
+                  {"init", .choices = init_names, .default_value = {.is_choice = true, .choice = INIT_AUTO}},
+                  {"bias", .choices = yes_no, .default_value = {.is_choice = true, .choice = YES}}}},
     [PN_MAXPOOL] = {"maxpool",
                     "maxpool(2)",
                     {{"size", 1, MAX_WINDOW, .required = true},
-                     {"stride", 1, MAX_WINDOW, .by_default = {.number = STRIDE_OF_SIZE}}}},
+                     {"stride", 1, MAX_WINDOW, .default_value = {.number = STRIDE_OF_SIZE}}}},
     [PN_AVGPOOL] = {"avgpool",
                     "avgpool(2)",
                     {{"size", 1, MAX_WINDOW, .required = true},
-                     {"stride", 1, MAX_WINDOW, .by_default = {.number = STRIDE_OF_SIZE}}}},
+                     {"stride", 1, MAX_WINDOW, .default_value = {.number = STRIDE_OF_SIZE}}}},
     [PN_GLOBALAVGPOOL] = {"globalavgpool", "globalavgpool", {{0}}},
     [PN_RELU] = {"relu", "relu", {{0}}},
     [PN_LEAKY_RELU] = {"leaky_relu",
                        "leaky_relu(0.01)",
-                       {{"slope", 0, 1, .real = true, .by_default = {.number = 0.01}}}},
+                       {{"slope", 0, 1, .real = true, .default_value = {.number = 0.01}}}},
     [PN_GELU] = {"gelu", "gelu", {{0}}},
     [PN_SIGMOID] = {"sigmoid", "sigmoid", {{0}}},
     [PN_TANH] = {"tanh", "tanh", {{0}}},
@@ -51,11 +51,11 @@ const word_rule rules[PN_WORDS] = {
     [PN_DROPOUT] = {"dropout", "dropout(0.5)", {{"p", 0, 1, .real = true, .below = true, .required = true}}},
     [PN_BATCHNORM] = {"batchnorm",
                       "batchnorm(eps=0.00001)",
-                      {{"eps", 1e-12, 1, .real = true, .by_default = {.number = 1e-5}},
-                       {"momentum", 0, 1, .real = true, .by_default = {.number = 0.1}}}},
+                      {{"eps", 1e-12, 1, .real = true, .default_value = {.number = 1e-5}},
+                       {"momentum", 0, 1, .real = true, .default_value = {.number = 0.1}}}},
     [PN_LAYERNORM] = {"layernorm",
                       "layernorm(eps=0.00001)",
-                      {{"eps", 1e-12, 1, .real = true, .by_default = {.number = 1e-5}}}},
+                      {{"eps", 1e-12, 1, .real = true, .default_value = {.number = 1e-5}}}},
     [PN_RESIDUAL] = {"residual", "residual(dense(128) relu dense(128))", {{0}}},
     [PN_LOSS] = {"loss",
                  "loss(mse)",
@@ -69,10 +69,10 @@ const char *spec_word_name(word_kind kind)
 
 bool accepts_numbers(const argument_rule *rule)
 {
-    return rule->most > 0;
+    return rule->max > 0;
 }
 
-int arguments_of(const word_rule *r)
+int argument_count(const word_rule *r)
 {
     int n = 0;
     while (n < PN_MAXARGS && r->arg[n].name)
@@ -83,7 +83,7 @@ int arguments_of(const word_rule *r)
 int spec_arguments(const word *w, const char *names[PN_MAXARGS], double values[PN_MAXARGS])
 {
     const word_rule *rule = &rules[w->kind];
-    const int n = arguments_of(rule);
+    const int n = argument_count(rule);
     for (int i = 0; i < n; i++) {
         const argument *a = &w->arg[i];
         names[i] = rule->arg[i].name;
@@ -94,7 +94,7 @@ int spec_arguments(const word *w, const char *names[PN_MAXARGS], double values[P
 
 /* ---- messages ------------------------------------------------------------------------------------------------------ */
 
-/* How many letters to change, add or drop to turn a into b (Levenshtein 1966). */
+/* How many letters must be changed, added or dropped to make b of a (edit distance, Levenshtein 1966). */
 static int distance(const char *a, const char *b)
 {
     int row[MAX_NAME + 1];
@@ -121,11 +121,11 @@ void suggest(char *err, const char *wrong, const char *const *names)
 {
     size_t at = strlen(err);
     const char *nearest = NULL;
-    int least = (int)strlen(wrong) / 2 + 1; /* more changes than that is another word */
+    int min = (int)strlen(wrong) / 2 + 1; /* a word this far away is not similar */
     for (int i = 0; names[i]; i++) {
         int d = distance(wrong, names[i]);
-        if (d < least) {
-            least = d;
+        if (d < min) {
+            min = d;
             nearest = names[i];
         }
     }
@@ -137,9 +137,11 @@ void suggest(char *err, const char *wrong, const char *const *names)
         at += (size_t)snprintf(err + at, PN_ERRLEN - at, "%s%s", i ? ", " : "; accepted: ", names[i]);
 }
 
-/* ---- numbers: not strtod and printf, whose decimal point is the locale's -------------------------------------------- */
+/* ---- numbers: not by strtod and printf, whose decimal point depends on the locale ----------------------------------- */
 
-enum { MAX_DIGITS = 15 }; /* a whole number of so many digits, times or by a power of ten up to 22, is rounded once */
+/* Whole numbers of 15 digits and powers of ten up to 22 are exact as doubles: their product or quotient is rounded
+   once. */
+enum { MAX_DIGITS = 15 };
 
 static double power_of_ten(int n)
 {
@@ -189,7 +191,7 @@ bool read_number(const char **at, double *x)
 number_text show_number(double x)
 {
     number_text t;
-    int places = 0; /* the fewest that bring x back */
+    int places = 0; /* decimal places: the fewest that give x again */
     int64_t whole;
     for (;; places++) {
         const double scale = power_of_ten(places);

@@ -1,4 +1,4 @@
-/* What spec.c and words.c share: the rules for each word, numbers, messages. */
+/* The rule of each word: its arguments and their defaults. Numbers and suggestions in text. */
 #ifndef PN_WORDS_H
 #define PN_WORDS_H
 
@@ -6,14 +6,15 @@
 
 enum { MAX_NAME = 24 };
 
-/* One argument: a whole number or, with `real`, any number in [least, most], without `most` itself if `below`; or one of
-   the words in choices, ended by NULL. Numbers are accepted if `most` is above 0. */
+/* One argument: a number, a choice, or either of them. */
 typedef struct {
     const char *name;
-    double least, most;
-    const char *const *choices;
-    argument by_default; /* if it is left out, unless it is required */
-    bool required, real, below;
+    double min, max;            /* of a number; max 0: numbers are not accepted */
+    const char *const *choices; /* ended by NULL; NULL: numbers only */
+    argument default_value;
+    bool required; /* there is no default */
+    bool real;     /* false: whole numbers only */
+    bool below;    /* numbers must be below max */
 } argument_rule;
 
 typedef struct {
@@ -23,16 +24,16 @@ typedef struct {
 
 extern const word_rule rules[PN_WORDS];
 
-int arguments_of(const word_rule *r);
+int argument_count(const word_rule *r);
 bool accepts_numbers(const argument_rule *rule);
 
-/* Appends "; did you mean X?", or all the names where none is near. */
+/* Appends "; did you mean X?" to a message, or all names if none is similar. */
 void suggest(char *err, const char *wrong, const char *const *names);
 
-/* A number at *at, "0.25" or "1e-05", of at most 15 digits; false, and *at somewhere, if there is none. */
+/* Reads a number at *at, "0.25" or "1e-05", of at most 15 digits, and moves *at behind it; false: there is none. */
 bool read_number(const char **at, double *x);
 
-/* x as read_number reads it. */
+/* Prints x so that read_number gives x again. */
 typedef struct {
     char text[32];
 } number_text;

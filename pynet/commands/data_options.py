@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from pynet._ffi import Array
 from pynet.commands import cli
 from pynet.commands.cli import UsageError
 from pynet.data import Dataset
+from pynet.data.arrays import CHANNELS
 from pynet.data.dataset import TEST_FRACTION
 from pynet.data.inputs import NOTE as INPUTS_NOTE
 from pynet.data.inputs import Inputs
@@ -26,6 +30,8 @@ from pynet.text import times
 
 # Keys of notes in a model file.
 PATH_NOTE = "data"  # the path given to --data
+SHAPE_NOTE = "shape"  # the value of --shape
+TRANSPOSE_NOTE = "transpose"  # the value of --transpose, "yes" or "no"
 SPLIT_NOTE = "test_split"  # the fraction set aside for testing, if it was not the default
 HASH_NOTE = "data_sha256"  # Dataset.samples_sha256 of each data set that the model was trained on
 
@@ -59,9 +65,7 @@ def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
         choices=NAMED_SETS,
         help=f"mnist, fashion-mnist or digits, an error if it is not available; default: {default}",
     )
-    own = (
-        "own data: a folder of IDX files, or with a sub-folder of pictures for each class, .npz (Keras layout) or .csv"
-    )
+    own = "own data: a folder with a sub-folder of pictures a class, or of IDX or .npy files; a .npz, a .csv"
     add("--data", metavar="PATH", type=cli.path, help=own)
     only = "only the samples of these classes; class names stay the same"
     group.add_argument("--classes", metavar="A,B,..", type=_names, help=only)
@@ -70,6 +74,10 @@ def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
     group.add_argument("--color", action="store_true", help="keep the colours of pictures: 3 channels")
     whole = "scale whole pictures; without it the glyph is found, cropped and centred"
     group.add_argument("--no-center", action="store_true", help=whole)
+    shape = "shape of pictures that are stored as rows of numbers: 16,16, or with channels first or last: 3,32,32"
+    group.add_argument("--shape", metavar="H,W", type=_shape, help=shape)
+    transpose = "exchange rows and columns of pictures in arrays (default: those of EMNIST's IDX files)"
+    group.add_argument("--transpose", action=argparse.BooleanOptionalAction, help=transpose)
 
 
 def _names(text: str) -> list[str]:
@@ -77,6 +85,13 @@ def _names(text: str) -> list[str]:
     if not all(names) or len(set(names)) < len(names):
         cli.refuse(text, "different names, as in 0,1,2")
     return names
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sides = tuple(int(side) if side.strip().isdecimal() else 0 for side in text.split(","))
+    if not all(sides) or not (len(sides) == 2 or (len(sides) == 3 and set(CHANNELS) & {sides[0], sides[2]})):
+        cli.refuse(text, "height,width, or with 1 or 3 channels, as in 16,16 or 3,32,32 or 32,32,3")
+    return sides
 
 
 def load_dataset(
@@ -93,13 +108,16 @@ def load_dataset(
     requested = _picture_preparation(options, path, trained)
     if path:
         split = _test_split(options, trained, path, requested)
-        dataset = data.load(path, requested, divide=net is None, test_split=split)
+        layout = _layout(options, path, trained)
+        dataset = data.load(path, requested, divide=net is None, test_split=split, **layout)
         for line in dataset.skipped[:MAX_SKIPPED]:
             cli.print_stderr("data", f"left out: {line}")
         if len(dataset.skipped) > MAX_SKIPPED:
             cli.print_stderr("data", f"left out: {len(dataset.skipped) - MAX_SKIPPED:,} more")
         if net is not None and is_training_data(net, dataset):
             dataset = dataset.with_test_set(split)
+    elif options.shape or options.transpose is not None:
+        raise UsageError("--shape and --transpose are for --data PATH, arrays in a file")
     elif options.dataset:
         dataset = data.load(options.dataset)
     elif trained is not None and trained.meta.get("dataset") in NAMED_SETS:
@@ -126,6 +144,21 @@ def load_dataset(
         return dataset.only(classes)
     except DataError as error:
         raise UsageError(f"argument --classes: {error}") from None
+
+
+def _layout(options: argparse.Namespace, path: Path, trained: Network | None) -> dict[str, Any]:
+    """shape and transpose for data.load: from the options, else as in the model's training.
+
+    The shape applies to any file; pictures are transposed by default only in the file that the model was trained on.
+    """
+    shape, transpose = options.shape, options.transpose
+    if trained is not None and not data.is_picture_folder(path):
+        with contextlib.suppress(argparse.ArgumentTypeError, KeyError):
+            shape = shape or _shape(trained.meta[SHAPE_NOTE])
+        own = os.path.realpath(path) == os.path.realpath(trained.meta.get(PATH_NOTE, ""))
+        if transpose is None and own:
+            transpose = {"yes": True, "no": False}.get(trained.meta.get(TRANSPOSE_NOTE, ""))
+    return {"shape": shape, "transpose": transpose}
 
 
 def data_path(options: argparse.Namespace, trained: Network | None) -> Path | None:
@@ -179,10 +212,14 @@ def add_notes(net: Network, dataset: Dataset, path: Path | None) -> None:
     """
     notes = net.meta
     notes["dataset"] = dataset.name.encode(errors="replace").decode()
-    before = notes.get(HASH_NOTE, "").split()
+    before, pictures, shape = notes.get(HASH_NOTE, "").split(), dataset.pictures, dataset.x_train.shape[1:]
+    if not pictures and len(shape) == 3:  # in colour: what is written on paper is found in grey ones alone
+        pictures = Preparation(*shape[1:], color=True, style=None)
     for key, value in (
-        (PICTURES_NOTE, dataset.pictures and dataset.pictures.note()),
+        (PICTURES_NOTE, pictures and pictures.note()),
         (PATH_NOTE, _note_text(path)),
+        (SHAPE_NOTE, ",".join(map(str, dataset.layout.shape or ()))),
+        (TRANSPOSE_NOTE, {True: "yes", False: "no", None: ""}[dataset.layout.transpose]),
         (SPLIT_NOTE, str(dataset.test_split) if dataset.samples_sha256 and dataset.test_split != TEST_FRACTION else ""),
     ):
         if value:

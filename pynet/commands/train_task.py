@@ -147,7 +147,10 @@ def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) ->
     if options.preset and (options.hidden, options.activation, options.init) == (None, None, None):
         preset = PRESETS[options.preset]
         if preset.on_pictures and len(sample) < 2:
-            raise UsageError(f"--preset {options.preset} takes pictures; these samples are rows of {features} numbers")
+            raise UsageError(
+                f"--preset {options.preset} takes pictures; these samples are rows of {features} numbers; "
+                f"--shape HEIGHT,WIDTH if they are pictures"
+            )
         shape = ",".join(map(str, (1, *sample)[-3:])) if preset.on_pictures else features
         layers = layers_for(preset, *sample[-2:]) if preset.on_pictures else preset.layers
         return f"input({shape}) {layers} dense({classes}) {closing}" + _loss(options)

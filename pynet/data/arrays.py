@@ -7,9 +7,11 @@ DataError of one line that names the file, the offending value and what is accep
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -17,19 +19,48 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.errors import DataError
+from pynet.text import times
 
 MAX_LABELS = 1 << 16
+CHANNELS = (1, 3)  # of pictures
 PIECE = 1 << 20  # bytes in one read
 MIN_WHITE = 128  # integers with a smaller maximum are counts or flags, not pixels
 
 
 class Parts(NamedTuple):
-    """x (n, h, w) or (n, features), uint8 or float32; y (n) int32; the same for testing."""
+    """x (n, h, w), (n, 3, h, w) or (n, features), uint8 or float32; y (n) int32; the same for testing."""
 
     x_train: Array
     y_train: Array
     x_test: Array
     y_test: Array
+
+
+@dataclass(frozen=True)
+class PictureLayout:
+    """How the pictures of a file lie in it, where its arrays do not say.
+
+    shape: of the pictures that rows of numbers are: (height, width), (channels, height, width) or, pixel after pixel,
+    (height, width, channels), with 1 or 3 channels. transpose: whether rows and columns are exchanged; None: as the
+    file's name says, see pynet.data.array_files.
+    """
+
+    shape: tuple[int, ...] | None = None
+    transpose: bool | None = None
+
+    def applied(self, x: Array, name: str) -> Array:
+        """Samples x (n, ...) as (n, height, width) or (n, 3, height, width), if this says anything. DataError."""
+        if self.shape:
+            if math.prod(self.shape) != math.prod(x.shape[1:]):
+                raise DataError(f"{name}: samples of {times(x.shape[1:])} are no pictures of {times(self.shape)}")
+            if x.ndim == 2:
+                x = x.reshape(len(x), *self.shape)
+                x = channels_first(x) if x.ndim == 4 else x
+        if self.transpose:
+            if x.ndim < 3:
+                raise DataError(f"{name}: rows of {x.shape[1]} numbers cannot be transposed; --shape says how they lie")
+            x = np.swapaxes(x, -1, -2)
+        return np.ascontiguousarray(x)
 
 
 def checked(parts: Parts, names: list[str] | tuple[str, ...]) -> Parts:
@@ -59,8 +90,11 @@ def check_shapes(x: tuple[int, ...], y: tuple[int, ...], x_name: str, y_name: st
 
 def check_pictures(shape: tuple[int, ...], name: str) -> None:
     """DataError unless this is the shape of pictures or rows of features."""
-    if len(shape) not in (2, 3) and not (len(shape) == 4 and shape[3] == 1):
-        raise DataError(f"{name}: shape {shape}, accepted are (n, height, width) and (n, features)")
+    if len(shape) not in (2, 3) and not (len(shape) == 4 and (shape[3] in CHANNELS or shape[1] in CHANNELS)):
+        raise DataError(
+            f"{name}: shape {shape}, accepted are (n, height, width) and (n, features), and of pictures with 1 or 3 "
+            f"channels (n, height, width, channels) and (n, channels, height, width)"
+        )
 
 
 def labels(y: Array, name: str) -> Array:
@@ -85,14 +119,16 @@ def are_pixels(*parts: Array) -> bool:
 
 
 def pixels(x: Array, name: str, as_bytes: bool) -> Array:
-    """x as uint8 or float32, C order. x: (n, h, w), (n, h, w, 1) or (n, features), integers or floats.
+    """x (n, h, w), (n, 3, h, w) or (n, features) as uint8 or float32, C order.
+
+    x: one of these shapes, or with one channel, or with the channels last; integers or floats.
 
     as_bytes (see are_pixels): integers, which must be in 0..255, become uint8, meaning x/255; else float32 with the
     same values. Floats must be finite.
     """
     check_pictures(x.shape, name)
     if x.ndim == 4:
-        x = x[..., 0]
+        x = channels_first(x)
     if x.dtype == np.uint8:
         return np.ascontiguousarray(x)
     if x.dtype.kind in "iu":
@@ -106,6 +142,13 @@ def pixels(x: Array, name: str, as_bytes: bool) -> Array:
     if not good.all():
         raise DataError(f"{name}: pixel {_first_bad(x, good)}, accepted are finite float32 numbers")
     return floats
+
+
+def channels_first(x: Array) -> Array:
+    """A view (n, h, w) or (n, 3, h, w) of pictures (n, h, w, channels) or (n, channels, h, w), 1 or 3 of them."""
+    if x.shape[3] in CHANNELS:
+        x = np.moveaxis(x, 3, 1)
+    return x[:, 0] if x.shape[1] == 1 else x
 
 
 def _first_bad(x: Array, good: Array) -> str:

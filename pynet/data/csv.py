@@ -14,6 +14,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import MAX_LABELS, MIN_WHITE, PIECE, reading
+from pynet.data.text_file import bounded_lines
 from pynet.errors import DataError
 
 LAYOUT = "accepted: the label, a whole number from 0, in the first column, then the features"
@@ -21,7 +22,6 @@ LABEL_NAMES = {"label", "labels", "class", "classes", "target", "targets", "y", 
 MISSING = {"", "?", "na", "n/a", "null", "none"}  # texts for a missing number
 MAX_CLASSES = 100  # distinct values of a column that looks like labels
 EMPTY = "no line with numbers; a line is a label, then the features"
-MAX_LINE = 2 << 20  # characters: enough for 3 x 256 x 256 numbers of ten digits
 
 
 def read_csv(path: Path) -> tuple[Array, Array]:
@@ -69,13 +69,9 @@ def _are_labels(y: Array) -> bool:
 def _csv_lines(path: Path) -> Generator[tuple[int, str], None, None]:
     """(line number from 1, line) for each line that is not blank."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        number = 1
-        while line := file.readline(MAX_LINE + 1):
-            if len(line) > MAX_LINE:
-                raise DataError(f"{path}: line {number} is longer than the {MAX_LINE:,} characters that are accepted")
+        for number, line in enumerate(bounded_lines(file, path), 1):
             if not line.isspace():
                 yield number, line.rstrip("\r\n")
-            number += 1
 
 
 def _pieces(path: Path, header: int) -> Iterator[list[str]]:

@@ -13,17 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import Parts
+from pynet.data.array_files import array_files, read_array_files, role_of_file
+from pynet.data.arrays import Parts, PictureLayout
+from pynet.data.columns import Columns
 from pynet.data.csv import check_label_column, csv_features, read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
-from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx, read_idx_folder
-from pynet.data.npz import read_npz
-from pynet.data.splits import split
+from pynet.data.idx import IDX_PARTS, idx_parts, read_idx
+from pynet.data.npz import holds_one, read_npz
+from pynet.data.roles import Found
+from pynet.data.splits import groups, split
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 from pynet.text import percent
 
 TEST_FRACTION = 0.2  # of each class, for the test set of data that have none
+AS_STORED = PictureLayout()
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +39,10 @@ class Dataset:
     origin of the data. pictures: how the pictures were prepared, if known. skipped: a line for each file that was left
     out. samples_sha256: for data without a test set of their own, the SHA-256 of all samples in order, else "".
     test_split: the fraction of them in the test set. features: names of the inputs, from the header of a .csv, or
-    empty.
+    empty. layout: the layout of pictures in the file, as given to load.
+
+    For a table, see pynet.data.tables: columns: how rows became samples; means (features): replace missing numbers;
+    notes, warnings: decisions and problems. For a numeric target, classes is empty and y is float32.
     """
 
     name: str
@@ -50,6 +57,11 @@ class Dataset:
     samples_sha256: str = ""
     test_split: float = 0.0
     features: tuple[str, ...] = ()
+    columns: Columns | None = None
+    means: Array | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    layout: PictureLayout = AS_STORED
 
     def with_test_set(self, fraction: float = TEST_FRACTION) -> Dataset:
         """With this fraction of each class as the test set, for data loaded with divide=False; others are unchanged.
@@ -63,13 +75,15 @@ class Dataset:
             return replace(self, **parts._asdict(), source=f"{self.source}, all for training")
         fraction_text = "a fifth" if fraction == TEST_FRACTION else percent(fraction)
         try:
-            parts = Parts(*split(self.x_test, self.y_test, fraction))
+            rest, _, aside, _ = split(np.arange(len(self.y_test)), groups(self.y_test), fraction)
         except DataError as error:
             raise DataError(f"{self.source}: no test set can be split off: {error}") from None
+        x, y = self.x_test, self.y_test
+        of = " of each class" if self.classes else ""
         return replace(
             self,
-            **parts._asdict(),
-            source=f"{self.source}, {fraction_text} of each class for testing",
+            **Parts(x[rest], y[rest], x[aside], y[aside])._asdict(),
+            source=f"{self.source}, {fraction_text}{of} for testing",
             test_split=fraction,
         )
 
@@ -82,15 +96,15 @@ class Dataset:
         if tuple(names) == self.classes:
             return self
         counts = Counter(names)
-        position = {name: i for i, name in enumerate(names) if counts[name] == 1}
+        place = {name: i for i, name in enumerate(names) if counts[name] == 1}
         of_files = self.pictures is None and all(map(_is_number, self.classes))
         if of_files and not any(map(_is_number, names)):
-            position = {str(i): i for i in range(len(names))}
+            place = {str(i): i for i in range(len(names))}
         table, unknown = np.full(len(self.classes), -1, np.int32), []
         for label in np.union1d(self.y_train, self.y_test):
             name = self.classes[label]
-            table[label] = position.get(name, -1)
-            if name not in position:
+            table[label] = place.get(name, -1)
+            if name not in place:
                 unknown.append(name)
         if unknown:
             raise DataError(f"{self.name} has the classes {_listed(unknown)}, which are not among {_listed(names)}")
@@ -126,7 +140,7 @@ class Dataset:
         """
         if n < 1:
             raise DataError(f"limit {n}: at least 1 training sample is needed")
-        rows = _first_rows(self.y_train, n)
+        rows = first_rows(self.y_train, n)
         return replace(self, x_train=self.x_train[rows], y_train=self.y_train[rows])
 
     def _class_index(self, name: str) -> int:
@@ -142,15 +156,17 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal()
 
 
-def _first_rows(y: Array, n: int) -> Array | slice:
-    """The indices of Dataset.limit."""
+def first_rows(y: Array, n: int) -> Array | slice:
+    """The indices of Dataset.limit. y (n): labels, or numbers, for which they are the first n."""
+    if y.dtype.kind == "f":
+        return slice(n)
     _, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
     expected = counts * (n / len(y))
     if n >= len(y) or (3 * np.bincount(classes[:n], minlength=len(counts)) >= expected).all():
         return slice(n)
-    position = np.empty(len(y))  # of a sample within its class, from 0 to below 1
-    position[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) / count for count in counts])
-    return np.sort(np.argsort(position, kind="stable")[:n])
+    place = np.empty(len(y))  # of a sample within its class, from 0 to below 1
+    place[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) / count for count in counts])
+    return np.sort(np.argsort(place, kind="stable")[:n])
 
 
 def load(
@@ -159,20 +175,26 @@ def load(
     *,
     divide: bool = True,
     test_split: float = TEST_FRACTION,
+    shape: tuple[int, ...] | None = None,
+    transpose: bool | None = None,
 ) -> Dataset:
     """A data set by name, or from files.
 
-    name_or_path: "mnist", "fashion-mnist" or "digits"; or a folder of pictures, with a sub-folder for each class; a
-    folder of IDX files (train|t10k-images-idx3-ubyte[.gz] and -labels-idx1-ubyte[.gz]), a .npz in the Keras layout
-    (x_train, y_train, x_test, y_test), or a .csv with the label first (header optional). Write "./mnist" or a Path for
-    a folder with the name of a named set. pictures: how those of a folder are prepared; None: 28 x 28, grey, cropped to
-    the ink.
+    name_or_path: "mnist", "fashion-mnist" or "digits"; or a folder of pictures, with a sub-folder for each class; an
+    .npz with arrays named x_train, y_train, x_test, y_test or alike; a folder of files with one array each,
+    IDX (train|t10k-images-idx3-ubyte[.gz] and -labels-idx1-ubyte[.gz]), .npy or .npz, or one of these files, see
+    pynet.data.roles for names; or a .csv with the label first (header optional). Write "./mnist" or a Path for a folder
+    with the name of a named set. pictures: how those of a folder are prepared; None: 28 x 28, grey, cropped to the ink.
+
+    Pictures in arrays are (n, height, width), with 1 or 3 channels before or after these. shape: of pictures that are
+    stored as rows of numbers, (16, 16) for example, or with channels first or last. transpose: exchange rows and
+    columns; None: only in EMNIST's IDX files, which need it.
 
     A named set is looked for in $PYNET_DATA/<name>/, then in the cache, then downloaded. The classes of a file are "0",
-    "1", ... up to the highest training label; those of a folder of pictures are its sub-folders, which may be in train/
-    and test/, see pynet.data.folders. If there is no test set, as in a .csv, it is split off: the fraction test_split,
-    from 0 to below 1, of each class, with a fixed seed; with divide False, all samples are in the test set. Pictures
-    that cannot be used are left out and listed in skipped.
+    "1", ... up to the highest label, without "0" if no label is 0; those of a folder of pictures are its sub-folders,
+    which may be in train/ and test/, see pynet.data.folders. If there is no test set, as in a .csv, it is split off:
+    the fraction test_split, from 0 to below 1, of each class, with a fixed seed; with divide False, all samples are in
+    the test set. Pictures that cannot be used are left out and listed in skipped.
 
     Raises DataError, one line, if the set is not available or a file is damaged.
     """
@@ -183,7 +205,7 @@ def load(
         if name in SETS:
             return _named(name)
     path = Path(os.path.expanduser(name_or_path))
-    return _from_path(path, str(name_or_path), pictures, divide, test_split)
+    return _from_path(path, str(name_or_path), pictures, PictureLayout(shape, transpose), divide, test_split)
 
 
 def default(timeout: float = 5.0) -> Dataset:
@@ -223,40 +245,69 @@ def _digits() -> Dataset:
     return Dataset("digits", *idx_parts(paths, arrays), tuple("0123456789"), source, prepared)
 
 
-def _from_path(path: Path, given: str, pictures: Preparation | None, divide: bool, test_split: float) -> Dataset:
+def _from_path(
+    path: Path, given: str, pictures: Preparation | None, layout: PictureLayout, divide: bool, test_split: float
+) -> Dataset:
     if is_picture_folder(path):
+        if layout != AS_STORED:
+            raise DataError(f"{given}: a folder of pictures, which need neither shape nor transpose")
         found = _of_pictures(path, pictures or Preparation(28, 28))
-        return found.with_test_set(test_split) if divide else found
-    if pictures:
+    elif pictures:
         raise DataError(
             f"{given}: not a folder of pictures with a sub-folder for each class, so pictures= cannot be used"
         )
-    if path.is_dir():
-        return _numbered(path.resolve().name, read_idx_folder(path), f"IDX files in {path}")
-    if not path.is_file():
+    elif path.suffix.lower() == ".csv" and path.is_file():
+        x, y = read_csv(path)
+        if divide:
+            check_label_column(path, x, y)
+        found = _of_arrays(
+            path.stem, Found(_all_for_testing(x, y), False, ", labels in the first column"), str(path), layout
+        )
+        found = replace(found, features=() if layout.shape else csv_features(path))
+    elif path.exists():
+        found = _of_array_files(path, layout)
+    else:
         names = ["mnist", "fashion-mnist", "digits"]
         near = difflib.get_close_matches(given.lower(), names, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise DataError(
             f"{given!r}: no such file or folder, nor a data set of that name; {hint}"
-            f"accepted are {', '.join(names)}, a folder of pictures or of IDX files, a .npz or a .csv"
+            f"accepted are {', '.join(names)}, a folder of pictures or of arrays, a .npz or a .csv"
         )
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return _numbered(path.stem, read_npz(path), f"{path}")
-    if suffix == ".csv":
-        x, y = read_csv(path)
-        if divide:
-            check_label_column(path, x, y)
-        found = _numbered(path.stem, _all_for_testing(x, y), f"{path}, labels in the first column")
-        found = replace(found, samples_sha256=_digest(x, y), features=csv_features(path))
-        return found.with_test_set(test_split) if divide else found
-    raise DataError(f"{path}: not a .npz or .csv file; of IDX files, name the folder they are in")
+    return found.with_test_set(test_split) if divide else found
 
 
 def is_picture_folder(path: Path) -> bool:
-    """Whether load treats this as a folder of pictures: a folder without IDX files."""
-    return path.is_dir() and not any(find_idx(path, part) for part in IDX_PARTS)
+    """Whether load treats this as a folder of pictures: a folder without files that hold arrays of a data set."""
+    return path.is_dir() and not array_files(path)
+
+
+def _of_array_files(path: Path, layout: PictureLayout) -> Dataset:
+    """The data set in an .npz file, or in files with an array each."""
+    several = path.is_dir() or role_of_file(path)
+    if path.suffix.lower() == ".npz" and path.is_file() and not (several and holds_one(path)):
+        return _of_arrays(path.stem, read_npz(path), str(path), layout)
+    if not several:
+        raise DataError(
+            f"{path}: no .csv, nor a .npz, .npy or IDX file with a name that says what it holds, as x_train.npy does"
+        )
+    name, found = read_array_files(path)
+    folder = path if path.is_dir() else path.parent
+    source = f"files in {folder}"
+    if layout.transpose is None and name.startswith("emnist"):
+        layout, source = replace(layout, transpose=True), f"{source}, transposed, as the pictures of EMNIST lie"
+    return _of_arrays(folder.resolve().name if path.is_dir() or not name else name, found, source, layout)
+
+
+def _of_arrays(name: str, found: Found, source: str, layout: PictureLayout) -> Dataset:
+    """With numbers for classes, from the lowest label, 0 or 1, to the highest."""
+    parts, sha256 = found.parts, "" if found.divided else digest(found.parts.x_test, found.parts.y_test)
+    labels = np.union1d(parts.y_train, parts.y_test)
+    first = np.int32(labels[0] == 1)
+    classes = tuple(map(str, range(first, labels[-1] + 1)))
+    x_train, x_test = (layout.applied(x, name) for x in (parts.x_train, parts.x_test))
+    parts = Parts(x_train, parts.y_train - first, x_test, parts.y_test - first)
+    return Dataset(name or "data", *parts, classes, source + found.remark, samples_sha256=sha256, layout=layout)
 
 
 def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
@@ -267,7 +318,7 @@ def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
     source = f"{len(x) + len(found.skipped):,} pictures in {path}{found.layout}"
     source += f", {len(found.skipped):,} of them left out" if found.skipped else ""
     parts = _all_for_testing(x, y) if test is None else Parts(x[~test], y[~test], x[test], y[test])
-    name, sha256 = path.resolve().name or "data", _digest(x, y) if test is None else ""
+    name, sha256 = path.resolve().name or "data", digest(x, y) if test is None else ""
     return Dataset(name, *parts, found.classes, source, prepared, found.skipped, sha256)
 
 
@@ -276,17 +327,12 @@ def _all_for_testing(x: Array, y: Array) -> Parts:
     return Parts(x[:0], y[:0], x, y)
 
 
-def _digest(x: Array, y: Array) -> str:
+def digest(x: Array, y: Array) -> str:
     """SHA-256 of samples and labels."""
     digest = hashlib.sha256(f"{x.dtype.str} {x.shape} ".encode())
     digest.update(np.ascontiguousarray(x).data)
     digest.update(np.ascontiguousarray(y).data)
     return digest.hexdigest()
-
-
-def _numbered(name: str, parts: Parts, source: str) -> Dataset:
-    classes = tuple(map(str, range(1 + int(max(parts.y_train.max(initial=0), parts.y_test.max(initial=0))))))
-    return Dataset(name or "data", *parts, classes=classes, source=source)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,11 +7,13 @@ import hashlib
 import math
 import os
 import struct
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from pynet._ffi import Array
 from pynet.data.arrays import Parts, checked, labels, read_up_to, reading, unpacked_limit
+from pynet.data.roles import Source
 from pynet.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -89,25 +91,9 @@ def find_idx(folder: Path, part: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def read_idx_folder(folder: Path) -> Parts:
-    """The four IDX files of a folder."""
-    paths = []
-    for part in IDX_PARTS:
-        path = find_idx(folder, part)
-        if path is None:
-            raise DataError(
-                f"{folder}: no {part}[.gz] in this folder; a data set is {', '.join(p + '[.gz]' for p in IDX_PARTS)}"
-            )
-        paths.append(path)
-    arrays = []
-    for images, classes in (paths[:2], paths[2:]):
-        x, declared = read_idx(images, 3), _read_shape(classes, 1)[0]
-        if declared != len(x):  # before unpacking, as a small file can hold a huge array
-            raise DataError(
-                f"{images} holds {len(x)} images, {classes} holds {declared} labels: these numbers must be equal"
-            )
-        arrays += [x, read_idx(classes, 1)]
-    return idx_parts(paths, arrays)
+def idx_source(path: Path, rank: int) -> Source:
+    """The array of an IDX file, yet to be read."""
+    return Source(str(path), _read_shape(path, rank), partial(read_idx, path, rank))
 
 
 def idx_parts(paths: list[Path], arrays: list[Array]) -> Parts:

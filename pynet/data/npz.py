@@ -1,31 +1,24 @@
-"""Reads .npz files, and data sets in the Keras layout: x_train, y_train, x_test, y_test."""
+"""Arrays in .npz and .npy files, and data sets in .npz files: see pynet.data.roles for how their arrays are called."""
 
 from __future__ import annotations
 
 import math
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import (
-    Parts,
-    are_pixels,
-    check_shapes,
-    checked,
-    labels,
-    pixels,
-    read_up_to,
-    reading,
-    unpacked_limit,
-)
+from pynet.data.arrays import read_up_to, reading, unpacked_limit
+from pynet.data.roles import ACCEPTED, Found, Role, Source, one_set, read_parts, role_of
 from pynet.errors import DataError
 
-NPZ_PARTS = ("x_train", "y_train", "x_test", "y_test")
+POSITIONAL = {"arr_0": Role("", "", "x"), "arr_1": Role("", "", "y")}  # of np.savez(path, x, y)
 MAX_DIRECTORY = 1 << 20  # bytes, for about ten thousand arrays
 DIRECTORY_SIZE = 5  # index of that size in zipfile's end record
 
@@ -48,49 +41,77 @@ class Header(NamedTuple):
         return f"{self.name} declares shape {self.shape} of {self.dtype}"
 
 
-def read_npz(path: Path) -> Parts:
-    """The four arrays of an .npz file in the Keras layout."""
+def read_npz(path: Path) -> Found:
+    """The data set in an .npz file. Raises DataError: its names are none that are known, or its arrays do not suit."""
+    with _opened(path) as archive:
+        names = [entry.removesuffix(".npy") for entry in archive.namelist()]
+        roles = POSITIONAL if set(names) == POSITIONAL.keys() else {name: role_of(name) for name in names}
+        selected = one_set(filter(None, roles.values()), path)
+        used = {name: role for name, role in roles.items() if role and role.set == selected}
+        if not used:
+            raise DataError(f"{path}: holds {_listed(archive)}; accepted: {ACCEPTED}")
+        headers = _headers(archive, tuple(used), "iuf", path)
+        sources: dict[Role, Source] = {}
+        for name, role in used.items():
+            source = Source(f"{path}: {name}", headers[name].shape, partial(_content, archive, headers[name], path))
+            if role in sources:
+                raise DataError(f"{sources[role].name} and {name} are both for the same; accepted: one of them")
+            sources[role] = source
+        return read_parts(sources, path)
 
-    def check(found: dict[str, Header]) -> None:
-        for x, y in (NPZ_PARTS[:2], NPZ_PARTS[2:]):
-            check_shapes(found[x].shape, found[y].shape, f"{path}: {x}", f"{path}: {y}")
 
-    arrays = npz_arrays(path, NPZ_PARTS, check=check)
-    x_train, y_train, x_test, y_test = (arrays[name] for name in NPZ_PARTS)
-    names = [f"{path}: {name}" for name in NPZ_PARTS]
-    as_bytes = are_pixels(x_train, x_test)
-    y_train, y_test = labels(y_train, names[1]), labels(y_test, names[3])
-    x_train, x_test = pixels(x_train, names[0], as_bytes), pixels(x_test, names[2], as_bytes)
-    return checked(Parts(x_train, y_train, x_test, y_test), names)
-
-
-def npz_arrays(
-    path: Path,
-    names: tuple[str, ...] | None = None,
-    kinds: str = "iuf",
-    check: Callable[[dict[str, Header]], None] | None = None,
-) -> dict[str, Array]:
+def npz_arrays(path: Path, names: tuple[str, ...] | None = None, kinds: str = "iuf") -> dict[str, Array]:
     """Arrays of an .npz file by name; all of them if names is None. Pickled objects are never loaded.
 
-    kinds: accepted dtypes, as NumPy's letters. check: called with the headers before the arrays are read; raises
-    DataError if they are not acceptable.
+    kinds: NumPy's letters of the dtypes that are accepted.
     """
+    with _opened(path) as archive:
+        headers = _headers(archive, names or _names(archive), kinds, path)
+        return {name: _content(archive, header, path) for name, header in headers.items()}
+
+
+def only_array(path: Path) -> Source:
+    """The array of an .npy file, or the only one of an .npz file, yet to be read. Raises DataError."""
+    if path.suffix.lower() == ".npy":
+        with reading(path), path.open("rb") as file, _damaged(path, "an .npy"):
+            header = _header(file, path.name, os.fstat(file.fileno()).st_size, "iuf", path)
+        return Source(str(path), header.shape, partial(_npy_content, header, path))
+    with _opened(path) as archive:
+        names = _names(archive)
+        if len(names) != 1:
+            raise DataError(f"{path}: holds {_listed(archive)}; accepted beside files of one array: one array")
+        shape = _headers(archive, names, "iuf", path)[names[0]].shape
+    return Source(str(path), shape, lambda: npz_arrays(path)[names[0]])
+
+
+def holds_one(path: Path) -> bool:
+    """Whether this is an .npz file of one array, which has to be found together with those of other files."""
+    with _opened(path) as archive:
+        return len(_names(archive)) == 1
+
+
+def _npy_content(header: Header, path: Path) -> Array:
     with reading(path), path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        try:
-            _check_directory(file, path)
-            with zipfile.ZipFile(file) as archive:
-                selected = names or tuple(entry.removesuffix(".npy") for entry in archive.namelist())
-                members = {name: _member(archive, name, path) for name in selected}
-                _check_size(members, size, path)
-                headers = {name: _header(archive, info, name, kinds, path) for name, info in members.items()}
-                if check:
-                    check(headers)
-                return {name: _content(archive, members[name], header, path) for name, header in headers.items()}
-        except DataError:
-            raise
-        except Exception as error:  # damaged bytes raise many kinds of errors in zipfile and numpy
-            raise DataError(f"{path}: not an .npz file, or damaged: {error or type(error).__name__}") from None
+        return _array(file, header, path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    with reading(path), path.open("rb") as file, _damaged(path, "an .npz"):
+        _check_directory(file, path)
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+
+
+@contextmanager
+def _damaged(path: Path, kind: str) -> Iterator[None]:
+    """Whatever is raised, as a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes raise many kinds of errors in zipfile and numpy
+        raise DataError(f"{path}: not {kind} file, or damaged: {error or type(error).__name__}") from None
 
 
 def _check_directory(file: IO[bytes], path: Path) -> None:
@@ -102,12 +123,30 @@ def _check_directory(file: IO[bytes], path: Path) -> None:
         )
 
 
+def _names(archive: zipfile.ZipFile) -> tuple[str, ...]:
+    return tuple(entry.removesuffix(".npy") for entry in archive.namelist())
+
+
+def _listed(archive: zipfile.ZipFile) -> str:
+    return ", ".join(name[:40] for name in _names(archive)[:8]) or "nothing"
+
+
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
     try:
         return archive.getinfo(name + ".npy")
     except KeyError:
-        found = ", ".join(entry.removesuffix(".npy")[:40] for entry in archive.namelist()[:8]) or "nothing"
-        raise DataError(f"{path}: no {name} in the file, which holds {found}; needed: {', '.join(NPZ_PARTS)}") from None
+        raise DataError(f"{path}: no {name} in the file, which holds {_listed(archive)}") from None
+
+
+def _headers(archive: zipfile.ZipFile, names: tuple[str, ...], kinds: str, path: Path) -> dict[str, Header]:
+    """Of these arrays. DataError: they are too large together, or not of these kinds."""
+    members = {name: _member(archive, name, path) for name in names}
+    _check_size(members, path.stat().st_size, path)
+    found = {}
+    for name, info in members.items():
+        with archive.open(info) as member:
+            found[name] = _header(member, name, info.file_size, kinds, path)
+    return found
 
 
 def _check_size(members: dict[str, zipfile.ZipInfo], size: int, path: Path) -> None:
@@ -123,24 +162,28 @@ def _check_size(members: dict[str, zipfile.ZipInfo], size: int, path: Path) -> N
             )
 
 
-def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, kinds: str, path: Path) -> Header:
-    with archive.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        if version not in ((1, 0), (2, 0)):
-            raise DataError(f"{path}: {name} has .npy version {version[0]}.{version[1]}, accepted are 1.0 and 2.0")
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        found = Header(name, *read_header(member), member.tell())
+def _header(member: IO[bytes], name: str, size: int, kinds: str, path: Path) -> Header:
+    """What the first bytes of an .npy file of this size say."""
+    version = np.lib.format.read_magic(member)
+    if version not in ((1, 0), (2, 0)):
+        raise DataError(f"{path}: {name} has .npy version {version[0]}.{version[1]}, accepted are 1.0 and 2.0")
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    found = Header(name, *read_header(member), member.tell())
     if found.dtype.kind not in kinds:
         raise DataError(f"{path}: {name} has dtype {found.dtype}, accepted are integers and floats")
-    if min(found.shape, default=0) < 0 or found.bytes > info.file_size:
-        raise DataError(f"{path}: {found}, but unpacks to {info.file_size} bytes")
+    if min(found.shape, default=0) < 0 or found.bytes > size:
+        raise DataError(f"{path}: {found}, but unpacks to {size} bytes")
     return found
 
 
-def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: Header, path: Path) -> Array:
-    with archive.open(info) as member:
-        member.read(header.begin)
-        content, more = read_up_to(member, header.bytes)
+def _content(archive: zipfile.ZipFile, header: Header, path: Path) -> Array:
+    with archive.open(header.name + ".npy") as member:
+        return _array(member, header, path)
+
+
+def _array(member: IO[bytes], header: Header, path: Path) -> Array:
+    member.read(header.begin)
+    content, more = read_up_to(member, header.bytes)
     if len(content) != header.bytes or more:
         found = "more follow" if more else f"{len(content)} follow (truncated?)"
         raise DataError(f"{path}: {header} = {header.bytes} bytes, but {found}")

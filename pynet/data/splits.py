@@ -36,6 +36,11 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
     return x[~set_aside], y[~set_aside], x[set_aside], y[set_aside]
 
 
+def groups(y: Array) -> Array:
+    """What split takes for y (n): labels as they are; of numbers, which are no classes, one group."""
+    return np.zeros(len(y), np.int8) if y.dtype.kind == "f" else y
+
+
 def validation_split(
     x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0
 ) -> tuple[Array, Array, Array, Array]:

@@ -54,7 +54,7 @@ def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
         image = show_signed(one, picture / largest, 1.0)  # on a common scale, most would be grey
         one.set_title(f"{i}: ±{largest:.2g}", fontsize=7, pad=2)
     if shown[0].ndim == 2:
-        figure.colorbar(image, ax=axes, label="relative to the largest weight of the filter", shrink=0.9)
+        figure.colorbar(image, ax=axes, label="relative to largest weight", shrink=0.9)
     return figure
 
 

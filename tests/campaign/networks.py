@@ -158,8 +158,9 @@ def results_of(net: Any, x: Array, y: Array, weights: Array | None, optimizer: A
 
 
 def moved(exact: Array, rng: np.random.Generator, scale: float) -> Array:
-    """These numbers, each up to so many rounding errors off."""
-    return np.asarray(exact * (1 + scale * ROUNDING * rng.uniform(-1, 1, exact.shape)))
+    """These numbers, each up to so many rounding errors off, and as float32 flushes what is nearly zero."""
+    noise = scale * rng.uniform(-1, 1, exact.shape)
+    return np.asarray(exact + noise * np.where(exact == 0, 0, abs(exact) * ROUNDING + np.finfo(np.float32).tiny))
 
 
 def roughened(twin: reference.Network, rng: np.random.Generator, scale: float) -> reference.Network:

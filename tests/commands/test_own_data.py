@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.command import DIGITS, one_line, results, run
 from helpers.data_files import write_npz
+from PIL import Image
 
 import pynet
-from pynet.commands import evaluate, visualize
+from pynet.commands import evaluate, predict, visualize
 
 XOR = ("--data", "xor.csv", "--test-split", "0", "--hidden", "8", "--activation", "tanh")
 LEARN = ("--epochs", "400", "--batch-size", "4", "--lr", "0.5")
@@ -74,6 +77,48 @@ def test_a_data_set_by_name_is_gone_on_with_and_replaces_a_path(folder: Path) ->
     assert "data" not in pynet.load("digits.safetensors").meta
     found = results("--load", "digits.safetensors", "--epochs", "1")
     assert (found["dataset"], found["test_samples"]) == ("digits", 355)
+
+
+def test_rows_that_are_pictures(folder: Path) -> None:
+    """A row for each picture of 4 x 3: its light column, or row, is the class. The model keeps how they lie."""
+    x = np.zeros((60, 4, 3), np.uint8)
+    y = np.arange(60) % 3
+    x[np.arange(60), :, y] = 200
+    x[:, 3, 0] = np.arange(60)
+    np.savetxt("lines.csv", np.c_[y, x.reshape(60, 12)], "%d", ",")
+    cnn = ("--data", "lines.csv", "--preset", "cnn", "--epochs", "2")
+    advice = "these samples are rows of 12 numbers; --shape HEIGHT,WIDTH if they are pictures"
+    one_line(run(*cnn), 2, advice)
+    found = results(*cnn, "--shape", "4,3")
+    assert found["net"].startswith("input(1,4,3) conv(")
+    assert "accuracy" in run(command=evaluate).out
+    assert run("samples", command=visualize).status == 0
+    on = results("--load", "lines.safetensors", "--epochs", "1", "--augment")
+    assert on["net"] == found["net"]
+    net = ("--net", "input(1,3,4) conv(2,2) relu dense(3) softmax", "--epochs", "1", "--save", "other.safetensors")
+    assert results("--data", "lines.csv", "--shape", "4,3", "--transpose", *net)
+    measure = ("--model", "other.safetensors", "--on", "train")
+    assert results(*measure, command=evaluate) == results(*measure, "--transpose", command=evaluate)
+    assert "shape (48, 4, 3)" in run(*measure, "--no-transpose", command=evaluate).err
+    for text in ("16", "4,0", "a,b", "2,2,2", "1,2,3,4"):
+        one_line(run("--data", "lines.csv", "--shape", text), 2, "height,width, or with 1 or 3 channels")
+    one_line(run(*DIGITS, "--shape", "4,16"), 2, "--shape and --transpose are for --data PATH, arrays in a file")
+
+
+def test_pictures_in_colour_in_an_npz(folder: Path) -> None:
+    """What Keras has of CIFAR-10, small: a picture file is then taken in colour, too."""
+    x = np.zeros((40, 8, 8, 3), np.uint8)
+    y = np.arange(40)[:, None] % 2
+    x[y[:, 0] == 0, ..., 0] = 220
+    x[y[:, 0] == 1, ..., 2] = 220
+    np.savez("colours.npz", x_train=x, y_train=y, x_test=x[:10], y_test=y[:10])
+    found = results("--data", "colours.npz", "--preset", "cnn", "--epochs", "20")
+    assert found["net"].startswith("input(3,8,8) conv(")
+    assert found["test_accuracy"] == 1
+    Image.new("RGB", (30, 20), (200, 10, 10)).save("red.png")
+    Image.new("RGB", (30, 20), (10, 10, 200)).save("blue.png")
+    named = json.loads(run("red.png", "blue.png", "--json", command=predict).out)
+    assert [one["prediction"] for one in named] == ["0", "1"]
 
 
 def test_damaged_notes_are_passed_over(xor: Path) -> None:

@@ -281,10 +281,10 @@ def test_it_learns(mnist: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("input(1,4,9) conv(8,5)", "column 14: layer 0, conv(8,5), looks at windows of 5 by 5; its input is only 4"),
-        ("input(1,4,4) relu maxpool(5)", "layer 1, maxpool(5), looks at windows of 5 by 5; its input is only 4 by 4"),
-        ("input(1,4,4) maxpool(2) avgpool(2) maxpool(2)", "layer 2, maxpool(2), looks at windows of 2 by 2"),
-        ("input(9) conv(8,3)", "column 10: layer 0, conv(8,3), takes images (channels, height, width); here come (9)"),
+        ("input(1,4,9) conv(8,5)", "column 14: layer 0, conv(8,5), has windows of 5 by 5; its input is only 4"),
+        ("input(1,4,4) relu maxpool(5)", "layer 1, maxpool(5), has windows of 5 by 5; its input is only 4 by 4"),
+        ("input(1,4,4) maxpool(2) avgpool(2) maxpool(2)", "layer 2, maxpool(2), has windows of 2 by 2"),
+        ("input(9) conv(8,3)", "layer 0, conv(8,3), takes images (channels, height, width); its input is (9)"),
         ("input(1,4,4) dense(3) maxpool(2)", "layer 1, maxpool(2), takes images"),
         ("input(4) globalavgpool", "layer 0, globalavgpool, takes images"),
         ("input(1,4,4) conv(8)", "conv needs its kernel, as in conv(8,5)"),
@@ -295,8 +295,8 @@ def test_it_learns(mnist: Any) -> None:
         ("input(1,4,4) maxpool(0)", "size of maxpool is 0; accepted: a whole number from 1 to 4096"),
         ("input(1,4,4) maxpool", "maxpool needs its size, as in maxpool(2)"),
         ("input(4096,9,9) conv(16777216,9)", "has 5566277615616 weights; accepted: at most 2147483647"),
-        ("input(1,999,999) conv(9999,1)", "layer 0, conv(9999,1), puts out 9979011999 features"),
-        ("input(99,99,99) conv(1,3,pad=4096)", "layer 0, conv(1,3,pad=4096), looks at (99, 8291, 8291)"),
+        ("input(1,999,999) conv(9999,1)", "layer 0, conv(9999,1), has 9979011999 outputs"),
+        ("input(99,99,99) conv(1,3,pad=4096)", "layer 0, conv(1,3,pad=4096), has an input of (99, 8291, 8291)"),
     ],
 )
 def test_bad_texts(text: str, message: str) -> None:

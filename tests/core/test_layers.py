@@ -303,7 +303,7 @@ def test_objects_render_to_the_same_text() -> None:
         ("residual", "column 18: the text ends where the '(' of residual should stand"),
         ("residual relu", "column 19: 'r' where the '(' of residual should stand"),
         ("residual()", "column 10: residual has nothing inside"),
-        ("residual(flatten)", "column 10: residual has nothing inside that computes"),
+        ("residual(flatten)", "column 10: residual has only views inside"),
         ("residual(relu", "column 23: the text ends where the ')' of residual should stand"),
         ("residual(relu))", "column 24: ')' where a layer should stand"),
         ("residual(input(3))", "column 19: input stands inside a residual, which takes layers"),
@@ -339,5 +339,5 @@ def test_numbers_come_back_as_they_were() -> None:
 def test_residuals_that_cannot_add(text: str, inside: str) -> None:
     with pytest.raises(ValueError) as caught:
         Network(f"input(2,8,6) {text}")
-    expected = f"column 14: layer 0, residual, cannot add its input (2,8,6) to what is inside, {inside}"
+    expected = f"column 14: layer 0, residual, cannot add its input (2,8,6) to the output {inside} of the layers in it"
     assert str(caught.value) == expected

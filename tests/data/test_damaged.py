@@ -48,15 +48,19 @@ def refused(path: Path, message: str) -> None:
         (LABELS, idx_bytes(Y_TRAIN)[:7], "7 bytes long, the header of an IDX1 file alone is 8"),
         (IMAGES, idx_bytes(X_TRAIN, magic=0x801), "magic 0x00000801, an IDX3 file of bytes begins with 0x00000803"),
         (LABELS, idx_bytes(Y_TRAIN, magic=0xD01), "magic 0x00000d01, an IDX1 file of bytes begins with 0x00000801"),
-        (IMAGES, idx_bytes(X_TRAIN)[:-1], r"promises 12 x 4 x 3 = 144 bytes, but 143 follow \(truncated\?\)"),
-        (IMAGES, idx_bytes(X_TRAIN)[:16], r"promises 12 x 4 x 3 = 144 bytes, but 0 follow"),
-        (IMAGES, idx_bytes(X_TRAIN) + b"\0", "promises 12 x 4 x 3 = 144 bytes, but more follow"),
-        (LABELS, idx_bytes(Y_TRAIN) + b"\0", "promises 12 = 12 bytes, but more follow"),
+        (IMAGES, idx_bytes(X_TRAIN)[:-1], r"declares 12 x 4 x 3 = 144 bytes, but 143 follow \(truncated\?\)"),
+        (IMAGES, idx_bytes(X_TRAIN)[:16], r"declares 12 x 4 x 3 = 144 bytes, but 0 follow"),
+        (IMAGES, idx_bytes(X_TRAIN) + b"\0", "declares 12 x 4 x 3 = 144 bytes, but more follow"),
+        (LABELS, idx_bytes(Y_TRAIN) + b"\0", "declares 12 = 12 bytes, but more follow"),
         (IMAGES, idx_bytes(X_TRAIN, shape=(0, 4, 3)), "says 0 x 4 x 3, every size must be at least 1"),
-        (IMAGES, idx_bytes(X_TRAIN, shape=(2**32 - 1,) * 3), "promises 4294967295 x 4294967295 x 4294967295 = 792281"),
+        (IMAGES, idx_bytes(X_TRAIN, shape=(12, *[2**32 - 1] * 2)), "declares 12 x 4294967295 x 4294967295 = 2213609"),
         (IMAGES, idx_bytes(X_TRAIN[:11]), f"{IMAGES} holds 11 images, .*{LABELS} holds 12 labels"),
         ("t10k-labels-idx1-ubyte", idx_bytes(Y_TEST + np.uint8(1)), r"label 3 at index 2, .*idx1-ubyte has 0\.\.2"),
-        ("t10k-images-idx3-ubyte", idx_bytes(X_TEST.reshape(6, 3, 4)), r"samples of shape \(3, 4\), .*must be alike"),
+        (
+            "t10k-images-idx3-ubyte",
+            idx_bytes(X_TEST.reshape(6, 3, 4)),
+            r"samples of shape \(3, 4\), .*must be the same",
+        ),
     ],
 )
 def test_bad_idx(tmp_path: Path, pack: Callable[[bytes], bytes], name: str, content: bytes, message: str) -> None:
@@ -69,7 +73,8 @@ def test_bad_idx(tmp_path: Path, pack: Callable[[bytes], bytes], name: str, cont
 def test_missing_idx(tmp_path: Path, missing: str) -> None:
     write_idx(tmp_path)
     next(tmp_path.glob(f"{missing}*")).unlink()
-    refused(tmp_path, rf"no {missing}-idx.-ubyte\[\.gz\] in this folder; a data set is train-images")
+    lonely = "labels without samples" if "images" in missing else "samples without labels"
+    refused(tmp_path, rf"{missing[:5].rstrip('-')}-.*: {lonely}, as there are .* alone; accepted: x and y, or x_train")
 
 
 def test_damaged_gz(tmp_path: Path) -> None:
@@ -94,10 +99,10 @@ def bomb(header: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((12, 4, 3), "promises 12 x 4 x 3 = 144 bytes, but more follow"),
+        ((12, 4, 3), "declares 12 x 4 x 3 = 144 bytes, but more follow"),
         (
             (80 << 10, 32, 32),
-            r"promises 81920 x 32 x 32 = 83886080 bytes, but the file of \d+ bytes can hold at most",
+            r"declares 81920 x 32 x 32 = 83886080 bytes, but the file of \d+ bytes can hold at most",
         ),
     ],
 )
@@ -105,6 +110,7 @@ def test_gz_bomb(tmp_path: Path, shape: tuple[int, ...], message: str) -> None:
     """Whether the header lies or not, nothing near 80 MB is unpacked."""
     path = write_idx(tmp_path) / IMAGES
     path.write_bytes(bomb(struct.pack(">4I", 0x803, *shape)))
+    (tmp_path / LABELS).write_bytes(idx_bytes(np.zeros(shape[0], np.uint8)))
     with limited_memory(4 << 20):
         refused(tmp_path, message)
 
@@ -127,7 +133,7 @@ def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", denied)
-    refused(tmp_path, f"{IMAGES}: cannot be read: Permission denied")
+    refused(tmp_path, "idx3-ubyte: cannot be read: Permission denied")
 
 
 # ---- .npz ------------------------------------------------------------------------------------------------------------
@@ -138,11 +144,11 @@ def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             {"x_test": None},
-            "no x_test in the file, which holds x_train, y_train, y_test; needed: x_train, y_train, x_test",
+            "y_test: labels without samples, as there are x_train, y_train, y_test alone; accepted: x and y, or x_tr",
         ),
         ({"x_train": X_TRAIN[:5]}, "x_train holds 5 images, .*y_train holds 12 labels"),
         ({"x_train": X_TRAIN[0, 0]}, r"x_train: shape \(3,\), accepted are \(n, height, width\) and \(n, features\)"),
-        ({"x_train": np.zeros((12, 4, 3, 3), np.uint8)}, r"x_train: shape \(12, 4, 3, 3\)"),
+        ({"x_train": np.zeros((12, 4, 3, 2), np.uint8)}, r"x_train: shape \(12, 4, 3, 2\), .* with 1 or 3 channels"),
         ({"x_train": X_TRAIN[:0], "y_train": Y_TRAIN[:0]}, r"x_train has shape \(0, 4, 3\), at least one sample"),
         ({"x_train": X_TRAIN.astype(np.int16) - 1}, r"x_train: integer pixel -1 at index \(0, 0, 0\), .* 0\.\.255"),
         ({"x_train": X_TRAIN.astype(np.int64) + 1}, r"x_train: integer pixel 256 at index"),
@@ -154,7 +160,7 @@ def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"x_train": np.full((12, 4, 3), 1e39)}, r"x_train: pixel 1e\+39 at index \(0, 0, 0\), .* finite float32"),
         ({"x_train": X_TRAIN > 5}, "x_train has dtype bool, accepted are integers and floats"),
         ({"x_train": X_TRAIN.astype(complex)}, "x_train has dtype complex128"),
-        ({"x_train": X_TRAIN.astype(np.float32)}, r"x_test holds uint8 .*x_train holds float32 .*must be alike"),
+        ({"x_train": X_TRAIN.astype(np.float32)}, r"x_test holds uint8 .*x_train holds float32 .*must be the same"),
         ({"y_train": Y_TRAIN.astype(int) - 1}, r"y_train: label -1 at index 0, labels are whole numbers in 0\.\.65535"),
         ({"y_train": Y_TRAIN.astype(int) + (1 << 40)}, r"y_train: label 1099511627776 at index 0"),
         ({"y_train": Y_TRAIN + 0.5}, r"y_train: label 0.5 at index 0"),
@@ -208,7 +214,9 @@ def test_bad_npy(tmp_path: Path, member: bytes, message: str) -> None:
 
 def test_names_in_a_zip_cannot_reach_the_terminal(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "bad.npz", **{"x_train": None, "x_tr\n\x1b[2J": X_TRAIN})
-    refused(path, r"which holds y_train, x_test, y_test, x_tr\\n\\x1b\[2J; needed")
+    refused(path, r"y_train: labels without samples")
+    np.savez(path, **{"one\n\x1b[2J": X_TRAIN, "two": X_TEST})
+    refused(path, r"holds one\\n\\x1b\[2J, two; accepted: x and y, or")
 
 
 def test_not_a_zip(tmp_path: Path) -> None:
@@ -223,7 +231,7 @@ def test_npz_bomb(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("x_train.npy", "w") as member:
         np.lib.format.write_array(member, np.zeros((80 << 10, 32, 32), np.uint8))
     with limited_memory(4 << 20):
-        refused(path, r"x_train unpacks to 83886208 bytes, at most 16777216 are accepted for a file of \d+ bytes")
+        refused(path, r"x_train with those before it unpacks to \d+ bytes, at most 16777216 are accepted for a file of")
 
 
 def test_npz_pickle_is_never_run(tmp_path: Path) -> None:
@@ -298,8 +306,9 @@ def test_csv_of_other_bytes(tmp_path: Path) -> None:
 
 
 def test_other_suffix(tmp_path: Path) -> None:
-    path = write_idx(tmp_path) / IMAGES
-    refused(path, "not a .npz or .csv file; of IDX files, name the folder they are in")
+    path = write_idx(tmp_path) / "readme.txt"
+    path.write_text("about it")
+    refused(path, "no .csv, nor a .npz, .npy or IDX file with a name that says what it holds, as x_train.npy does")
 
 
 # ---- any damage at all -----------------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def test_no_mirror_helps(tmp_path: Path, mirrors: list[Mirror]) -> None:
         data.load("mnist")
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith("MNIST cannot be had: $PYNET_DATA is not set; no data in the cache")
+    assert message.startswith("MNIST is not available: $PYNET_DATA is not set; no data in the cache")
     assert f"{mirrors[0].url}{FILES[1]}: HTTP 404 Not Found" in message
     assert f"{mirrors[1].url}{FILES[1]}: magic 0x00000803" in message
     assert "$PYNET_DATA/mnist or " in message
@@ -185,7 +185,7 @@ def test_no_mirror_helps(tmp_path: Path, mirrors: list[Mirror]) -> None:
 
 
 def test_endless_mirror(mirrors: list[Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "MOST_BYTES", 1000)
+    monkeypatch.setattr(download, "MAX_BYTES", 1000)
     for mirror in mirrors:
         mirror.responses[IMAGES] = Mirror.send(bytes(5000))
     with pytest.raises(UnavailableError, match="sends more than 1000 bytes"):
@@ -299,7 +299,7 @@ def test_damaged_given_is_an_error(root: Path, mirrors: list[Mirror], load: Call
         assert not isinstance(caught.value, UnavailableError)
         assert path.read_bytes() == content
     path.unlink()
-    with pytest.raises(DataError, match=r"mnist: no train-images-idx3-ubyte\[\.gz\], but others of the four files"):
+    with pytest.raises(DataError, match=r"mnist: no train-images-idx3-ubyte\[\.gz\], but some of the four files"):
         load()
     assert mirrors[0].asked == []
 

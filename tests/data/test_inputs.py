@@ -124,7 +124,7 @@ def test_pictures() -> None:
         found = inputs.pictures(x)
         np.testing.assert_allclose(found / 255 if found.dtype == np.uint8 else found, [values], rtol=1e-6)
     for inputs in (COUNTS, STANDARDISED, PRICES):
-        with pytest.raises(DataError, match="not the pixels of pictures"):
+        with pytest.raises(DataError, match="which are not pixels"):
             inputs.pictures(x)
 
 

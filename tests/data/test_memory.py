@@ -14,7 +14,7 @@ from helpers.memory import MB, REFUSED, taken
 
 from pynet import data
 from pynet._ffi import Array
-from pynet.data.csv import MAX_LINE
+from pynet.data.text_file import MAX_LINE
 
 LOAD = """
 import sys, tempfile
@@ -159,10 +159,11 @@ def test_idx_that_goes_on(tmp_path: Path, packed: bool) -> None:
         file.write(struct.pack(">4I", 0x803, 12, 4, 3))
         for _ in range(100):
             file.write(bytes(MB))
-    refused(tmp_path, "promises 12 x 4 x 3 = 144 bytes, but more follow", 20 * MB)
+    refused(tmp_path, "declares 12 x 4 x 3 = 144 bytes, but more follow", 20 * MB)
 
 
-def test_idx_that_promises_much(tmp_path: Path) -> None:
+def test_idx_that_declares_much(tmp_path: Path) -> None:
     path = write_idx(tmp_path) / "train-images-idx3-ubyte"
     path.write_bytes(gzip.compress(struct.pack(">4I", 0x803, 16 << 10, 32, 32) + bytes(1000)))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 16 << 10) + bytes(16 << 10))
     refused(tmp_path, "= 16777216 bytes, but 1000 follow (truncated?)", 20 * MB)

@@ -193,7 +193,7 @@ def test_filters_and_maps_are_those_of_the_convolution(digits: data.Dataset) -> 
     assert figure.get_suptitle().endswith("4 of 4, the mean over 2 channels")
     mean = deep.layers[0].W.mean(axis=2)
     assert_allclose(pictures(figure)[3], mean[..., 3] / abs(mean[..., 3]).max(), rtol=1e-5, atol=1e-7)
-    assert figures.feature_maps(net, x, layer=2).get_suptitle().startswith("what layer 2, maxpool(2), makes")
+    assert figures.feature_maps(net, x, layer=2).get_suptitle().startswith("feature maps of layer 2, maxpool(2)")
     for wrong in (3, 4):
         with pytest.raises(ValueError, match=f"layer {wrong} outputs .10,., not feature maps; accepted: 0, 1, 2"):
             figures.feature_maps(net, x, layer=wrong)
@@ -232,7 +232,7 @@ def test_the_axis_of_noise_runs_from_0_to_100(digits: data.Dataset) -> None:
 
 
 def test_temperatures_are_the_probabilities(net: pynet.Network, digits: data.Dataset) -> None:
-    figure = drawn(figures.temperatures(net, digits.x_test[7], at=(0.5, 2), label=3))
+    figure = drawn(figures.temperatures(net, digits.x_test[7], at=(0.5, 2), truth=3))
     assert_array_equal(pictures(figure)[0], digits.x_test[7])
     assert titles(figure) == [f"label: 3\npredicted: {net.predict(digits.x_test[7:8])[0]}", *BOTH_TEMPERATURES]
     for axes, temperature in zip(figure.axes[1:], (0.5, 2), strict=True):
@@ -282,7 +282,7 @@ def test_saliency_is_the_gradient_of_the_score(digits: data.Dataset) -> None:
     x = digits.x_test[5].astype(np.float64) / 255
     predicted = int(net.predict(digits.x_test[5:6])[0])
     label = (predicted + 1) % 10
-    figure = drawn(figures.saliency(net, digits.x_test[5], label=label))
+    figure = drawn(figures.saliency(net, digits.x_test[5], truth=label))
     sample, magnitude, signed, magnitude_of_truth, signed_of_truth = pictures(figure)[:5]
     assert_array_equal(sample, digits.x_test[5])
 
@@ -298,8 +298,8 @@ def test_saliency_is_the_gradient_of_the_score(digits: data.Dataset) -> None:
     assert_array_equal(magnitude, abs(signed))
     assert_array_equal(magnitude_of_truth, abs(signed_of_truth))
     assert figure.get_suptitle().startswith(f"predicted {predicted} (")
-    assert f"It is {label} (" in figure.get_suptitle()
-    assert len(pictures(figures.saliency(net, digits.x_test[5], label=predicted))) == 3
+    assert f"label {label} (" in figure.get_suptitle()
+    assert len(pictures(figures.saliency(net, digits.x_test[5], truth=predicted))) == 3
 
 
 def test_saliency_of_colours_rows_and_single_outputs() -> None:
@@ -349,7 +349,7 @@ def test_boundary_is_where_the_answers_change() -> None:
     figure = drawn(figures.boundary(line, *data.line(20)))
     found = figure.axes[0].lines[0].get_xydata()
     assert_allclose(found[:, 1], 3 * found[:, 0], rtol=1e-5)
-    with pytest.raises(ValueError, match="have 3 numbers"):
+    with pytest.raises(ValueError, match="have 3 inputs"):
         figures.boundary(net, np.zeros((2, 3)), [0, 1])
 
 

@@ -56,7 +56,7 @@ def assert_sound(data: Dataset) -> None:
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         assert y.dtype == np.int32
         assert y.ndim == 1
-        assert x.ndim in (2, 3)
+        assert x.ndim in (2, 3, 4)
         assert len(x) == len(y) > 0
         assert x.size > 0
         assert np.isfinite(x).all()

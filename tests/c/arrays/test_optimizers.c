@@ -47,7 +47,7 @@ static void draw_samples(void)
     }
 }
 
-/* Of all tensors, and of what the optimizer remembers. */
+/* Of all tensors and of the optimizer state. */
 static uint64_t hash_all(pn_net *net)
 {
     uint64_t h = hash(net);
@@ -215,7 +215,7 @@ static void refuses(void)
             "learning rate of step 3 is -0.5;");
     REFUSED(pn_net_set_state(net, (pn_optim_kind)17, 0), PN_ERR_ARGUMENT, "optimizer kind is 17;");
     REFUSED(pn_net_set_state(net, PN_SGD, -1), PN_ERR_ARGUMENT, "steps is -1;");
-    REFUSED(pn_net_state_tensor(net, 8, &tensor), PN_ERR_ARGUMENT, "state tensor 8; the optimizer remembers 8");
+    REFUSED(pn_net_state_tensor(net, 8, &tensor), PN_ERR_ARGUMENT, "state tensor 8; the optimizer has 8");
     REFUSED(pn_net_state_tensor(net, -1, &tensor), PN_ERR_ARGUMENT, "state tensor -1;");
     CHECK(pn_optim_default(&usual, (pn_optim_kind)-1) == PN_ERR_ARGUMENT);
     CHECK(pn_optim_default(&usual, PN_ADAMW) == PN_OK && usual.kind == PN_ADAMW && usual.weight_decay > 0);

@@ -171,7 +171,7 @@ static int rings_turned(void)
 static void barriers(void)
 {
     pool_barrier(1); /* alone: nobody to wait for */
-    CHECK(!pool_is_held_up(1));
+    CHECK(!pool_is_preempted(1));
     for (int threads = 1; threads <= 4; threads++) {
         CHECK(pn_set_threads(threads) == PN_OK);
         gather(threads);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 20000, FRAME = 40 }; /* numbers of an array, canaries on either side of it */
+enum { MOST = 20000, BORDER = 40 }; /* numbers of an array, canaries on either side of it */
 
 static const int sizes[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 100};
 enum { SIZES = sizeof sizes / sizeof *sizes };
@@ -26,12 +26,12 @@ static void check(int ok, const char *what, int m, int n, int k)
 /* ---- arrays ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    float all[FRAME + MOST + FRAME];
+    float all[BORDER + MOST + BORDER];
 } framed;
 
 static float *inside(framed *f)
 {
-    return f->all + FRAME;
+    return f->all + BORDER;
 }
 
 static uint32_t state = 1;
@@ -50,8 +50,8 @@ static float number(void)
 /* Random numbers in [-1, 1) in the first n, canaries around them. */
 static float *filled(framed *f, int n)
 {
-    for (int i = 0; i < FRAME; i++)
-        f->all[i] = f->all[FRAME + n + i] = canary;
+    for (int i = 0; i < BORDER; i++)
+        f->all[i] = f->all[BORDER + n + i] = canary;
     for (int i = 0; i < n; i++)
         inside(f)[i] = number();
     return inside(f);
@@ -59,8 +59,8 @@ static float *filled(framed *f, int n)
 
 static int framed_well(const framed *f, int n)
 {
-    for (int i = 0; i < FRAME; i++)
-        if (f->all[i] != canary || f->all[FRAME + n + i] != canary)
+    for (int i = 0; i < BORDER; i++)
+        if (f->all[i] != canary || f->all[BORDER + n + i] != canary)
             return 0;
     return 1;
 }
@@ -72,7 +72,7 @@ static int near(float got, double expected, double bound)
 
 static int same(const framed *f, const framed *g, int n)
 {
-    return memcmp(f, g, (size_t)(FRAME + n + FRAME) * sizeof *f->all) == 0;
+    return memcmp(f, g, (size_t)(BORDER + n + BORDER) * sizeof *f->all) == 0;
 }
 
 static framed fa, fb, fc, fd;
@@ -81,7 +81,7 @@ static double expected[MOST];
 /* Is y, of n numbers, the expected, each within `bound` times the larger of its size and 1? Is its frame whole? */
 static int as_expected(const framed *f, int n, double bound)
 {
-    const float *y = f->all + FRAME;
+    const float *y = f->all + BORDER;
     for (int i = 0; i < n; i++)
         if (!near(y[i], expected[i], bound * fmax(1, fabs(expected[i]))))
             return 0;

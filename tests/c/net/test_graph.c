@@ -29,7 +29,7 @@ static const char *sketch(const pn_net *net)
         }
         put(&at, l->fused_forward ? "f" : "");
         put(&at, l->fused_backward ? "b" : "");
-        put(&at, l->wants_dx ? "d" : "");
+        put(&at, l->needs_dx ? "d" : "");
     }
     return text;
 }
@@ -205,14 +205,13 @@ static void misfits(void)
         {"input(4) dense(16777216) dense(128)",
          "column 26: dense(128) after 16777216 features has 2147483648 weights; accepted: at most 2147483647"},
         {"input(4) relu maxpool(2)",
-         "column 15: layer 1, maxpool(2), takes images (channels, height, width); here come (4)"},
-        {"input(1,4,5) conv(2,5)",
-         "column 14: layer 0, conv(2,5), looks at windows of 5 by 5; its input is only 4 by 5"},
-        {"input(4) residual(flatten)", "column 10: residual has nothing inside that computes"},
+         "column 15: layer 1, maxpool(2), takes images (channels, height, width); its input is (4)"},
+        {"input(1,4,5) conv(2,5)", "column 14: layer 0, conv(2,5), has windows of 5 by 5; its input is only 4 by 5"},
+        {"input(4) residual(flatten)", "column 10: residual has only views inside"},
         {"input(1,7,7) residual(conv(2,3))",
-         "column 14: layer 0, residual, cannot add its input (1,7,7) to what is inside, (2,5,5)"},
+         "column 14: layer 0, residual, cannot add its input (1,7,7) to the output (2,5,5) of the layers in it"},
         {"input(4) tanh residual(relu residual(maxpool(2)))",
-         "column 38: layer 1.1.0, maxpool(2), takes images (channels, height, width); here come (4)"},
+         "column 38: layer 1.1.0, maxpool(2), takes images (channels, height, width); its input is (4)"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         char err[PN_ERRLEN] = "";

@@ -184,7 +184,7 @@ static void shared(void)
             CHECK(l->dx.data == l->before->dy.data);
         if (l->sum)
             CHECK(l->dy.data == l->sum->dy.data && l->dy.ld == l->sum->dy.ld);
-        CHECK((l->dy.data != NULL) == l->learns || (l->sum && l->sum->learns));
+        CHECK((l->dy.data != NULL) == l->trainable || (l->sum && l->sum->trainable));
     }
     pn_net_free(net);
     net = created("input(2,3,3) flatten dense(4) flatten tanh dense(2)", 1);

@@ -263,7 +263,7 @@ static void refuses_order_of_calls(void)
     REFUSED(pn_net_loss(net, &data, NULL, 3, &loss), PN_ERR_STATE, "loss comes after forward");
     REFUSED(pn_net_backward(net), PN_ERR_STATE, "backward comes after forward and loss");
     REFUSED(pn_net_update(net, &sgd), PN_ERR_STATE, "update comes after");
-    REFUSED(pn_net_activation(net, 0, 3, y), PN_ERR_STATE, "activations are there after forward");
+    REFUSED(pn_net_activation(net, 0, 3, y), PN_ERR_STATE, "activations exist after forward");
     CHECK(pn_net_forward(net, &data, NULL, 3) == PN_OK && strcmp(pn_net_error(net), "") == 0);
     REFUSED(pn_net_loss(net, &data, NULL, 4, &loss), PN_ERR_ARGUMENT, "4 samples; the last forward had 3");
     REFUSED(pn_net_activation(net, 0, 2, y), PN_ERR_ARGUMENT, "room for 2 samples; the last forward had 3");

@@ -1,0 +1,55 @@
+"""A data set whose arrays are in files of their own: IDX, .npy, or .npz with a single array, as of KMNIST."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pynet.data.idx import idx_source
+from pynet.data.npz import only_array
+from pynet.data.roles import ACCEPTED, Found, Role, Source, one_set, read_parts, role_of
+from pynet.errors import DataError
+
+_IDX = re.compile(r"(.+)[-.]idx[13]-ubyte(\.gz)?")
+
+
+def array_files(folder: Path) -> dict[Role, Path]:
+    """The files of a folder that hold an array each, by what their names say they are for.
+
+    IDX files go before others, raw ones before packed ones. Others count where there are both samples and labels.
+    """
+    found: dict[Role, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: (not _IDX.fullmatch(path.name), path.suffix, path.name)):
+        role = role_of_file(path)
+        if role and path.is_file():
+            found.setdefault(role, path)
+    pairs = {(role.set, role.part) for role in found if role.kind == "x"}
+    pairs &= {(role.set, role.part) for role in found if role.kind == "y"}
+    return {role: path for role, path in found.items() if _IDX.fullmatch(path.name) or role[:2] in pairs}
+
+
+def role_of_file(path: Path) -> Role | None:
+    """What a file with a single array is for; None: its name does not say, or it is no such file."""
+    idx = _IDX.fullmatch(path.name)
+    if not idx and path.suffix.lower() not in (".npy", ".npz"):
+        return None
+    return role_of(idx[1] if idx else path.stem)
+
+
+def read_array_files(place: Path) -> tuple[str, Found]:
+    """The data set in a folder of such files, or the one that this file of it belongs to, and its name.
+
+    The name is empty where the files have none but that of their folder. Raises DataError.
+    """
+    folder = place if place.is_dir() else place.parent
+    files = array_files(folder)
+    own = None if place.is_dir() else role_of_file(place)
+    if own and own not in files:
+        raise DataError(f"{place}: no file beside it goes with this one; accepted: {ACCEPTED}")
+    wanted = own.set if own else one_set(files, folder)
+    used = {role: path for role, path in files.items() if role.set == wanted}
+    return wanted, read_parts({role: _source(path, role) for role, path in used.items()}, folder)
+
+
+def _source(path: Path, role: Role) -> Source:
+    return idx_source(path, 3 if role.kind == "x" else 1) if _IDX.fullmatch(path.name) else only_array(path)

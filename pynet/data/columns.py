@@ -1,0 +1,270 @@
+"""What a network knows of a table: which columns are its inputs, and how their values become numbers.
+
+A number is one input, standardised by the network itself; a text is one input for each of its levels, 1 at its own and
+else 0. Values that are missing have an input of their own where the training rows had some. All of it travels in a note
+of the model file, but for means and scales, which are tensors of its layer standardize.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.data.tables import Column, Table
+from pynet.errors import DataError
+from pynet.text import parsed_json
+
+NOTE = "table"  # the key among the notes of a model file
+VERSION = 1
+LARGEST = float(np.finfo(np.float32).max)
+TASKS = ("classes", "number")  # what a target can be
+MOST_ODD = 0.5  # of the values of a column that may be no numbers: more, and it is read in a wrong way
+MOST_NAMED = 3  # columns in a warning
+
+
+@dataclass(frozen=True)
+class Input:
+    """A column of a table as inputs. levels: the texts that have an input each, None for a column of numbers; missing:
+    whether there is an input, the last one, that is 1 where the value is missing."""
+
+    name: str
+    levels: tuple[str, ...] | None
+    missing: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Of the inputs, in order."""
+        found = [self.name] if self.levels is None else [f"{self.name}={level}" for level in self.levels]
+        return [*found, f"{self.name} is missing"] if self.missing else found
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column that is learnt. levels: its values that are classes, as texts, in the order of the labels; None: it is
+    a number. numbers: these texts are numbers, so that 1.0 is 1."""
+
+    name: str
+    levels: tuple[str, ...] | None
+    numbers: bool = True
+
+    @property
+    def task(self) -> str:
+        """One of TASKS."""
+        return "number" if self.levels is None else "classes"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table that a network takes, and the one that it was trained to predict.
+
+    separator, decimal: of the file, None for a data frame; header: False if it had none, so that names are places;
+    fields: how many columns it had.
+    """
+
+    inputs: tuple[Input, ...]
+    target: Target
+    separator: str | None = None
+    decimal: str | None = None
+    header: bool = True
+    fields: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the network's inputs, in order: "age", "sex=female", "age is missing"."""
+        return tuple(name for column in self.inputs for name in column.names)
+
+    @property
+    def spans(self) -> list[slice]:
+        """Which inputs belong to each column."""
+        ends = np.cumsum([0, *(len(column.names) for column in self.inputs)]).tolist()
+        return [slice(*pair) for pair in itertools.pairwise(ends)]
+
+    @property
+    def are_numbers(self) -> Array:
+        """(inputs) bool: True for numbers, which are standardised; False for the inputs that are 0 or 1."""
+        flags = [(c.levels is None and i == 0) for c in self.inputs for i, _ in enumerate(c.names)]
+        return np.array(flags, bool)
+
+    @property
+    def texts(self) -> list[str]:
+        """The names of columns whose values are texts, whatever they look like."""
+        found = [column.name for column in self.inputs if column.levels is not None]
+        return found if self.target.numbers else [*found, self.target.name]
+
+    # ---- the values ----
+
+    def encoded(self, table: Table, means: Array) -> tuple[Array, str]:
+        """(x (n, inputs) float32, a warning or ""): rows of a table as the network takes them.
+
+        means (inputs): what stands for numbers that are missing. Other columns may be there, in any order. DataError: a
+        column is missing, or holds a number that is infinite or beyond float32, or hardly a number where the training
+        rows had some.
+        """
+        columns = [self._found(table, column.name) for column in self.inputs]
+        x = np.zeros((len(table), len(self.names)), np.float32)
+        unseen: list[tuple[int, str]] = []
+        for column, source, span in zip(self.inputs, columns, self.spans, strict=True):
+            if column.levels is None:
+                self._encode_numbers(table, source, x[:, span], means[span.start], unseen)
+            else:
+                _encode_texts(table, column, source.as_texts(), x[:, span], unseen)
+        return x, _warning(table, unseen)
+
+    def _found(self, table: Table, name: str) -> Column:
+        """A column by its name; of files without a header by its place, which the target before it may have left."""
+        if self.header or (table.layout and table.layout.header):
+            if name not in table.names:
+                raise DataError(
+                    f"{table.source}: there is no column {name!r:.80}, which the model takes; {table.listed()}"
+                )
+            return table.columns[table.names.index(name)]
+        place = int(name)
+        if len(table.columns) == self.fields - 1:
+            place -= place > int(self.target.name)
+        elif len(table.columns) != self.fields:
+            least = f"{self.fields}, or {self.fields - 1} without the target"
+            raise DataError(f"{table.source} has {len(table.columns)} columns; the model was trained on {least}")
+        return table.columns[place]
+
+    def _encode_numbers(
+        self, table: Table, column: Column, x: Array, mean: float, unseen: list[tuple[int, str]]
+    ) -> None:
+        column = column.as_numbers(self.decimal or ".")
+        missing, values = column.missing, column.values
+        if column.odd:
+            total, row, text = column.odd
+            found = f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"
+            if total > 1 and total > MOST_ODD * (len(values) - int(missing.sum()) + total):
+                raise DataError(f"{table.source}: {total:,} values are no numbers, as {found}; accepted: numbers")
+            unseen.append((total, f"{found}, which is no number"))
+        check_numbers(table, column)
+        x[:, 0] = np.where(missing, mean, values)
+        if x.shape[1] > 1:
+            x[:, 1] = missing
+
+    # ---- the target ----
+
+    def has_target(self, table: Table) -> bool:
+        """Whether the column that is predicted is there, too."""
+        if self.header or (table.layout and table.layout.header):
+            return self.target.name in table.names
+        return len(table.columns) == self.fields
+
+    def targets(self, table: Table) -> tuple[Array, Array]:
+        """(y (n), known (n) bool): labels int32 or numbers float32 and for which rows they are known.
+
+        DataError: there is no such column, a class that the network does not know, or a number beyond float32.
+        """
+        if not self.has_target(table):
+            raise DataError(
+                f"{table.source}: there is no column {self.target.name!r:.80}, the model's target; {table.listed()}"
+            )
+        place = table.place(self.target.name)
+        return targets_of(table, place, self.target, self.decimal or ".")
+
+    # ---- as a note ----
+
+    def note(self) -> str:
+        """The text that a model file carries."""
+        return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=True)
+
+    @staticmethod
+    def from_note(text: str) -> Columns:
+        """What note() gave. ValueError: it is damaged, or of a later version."""
+        damaged = ValueError(f"the model's note on its table is damaged: {text!r:.80}")
+        try:
+            found = parsed_json(text)
+            version = found.pop("version")
+            if type(version) is int and version > VERSION:
+                damaged = ValueError(f"the model's note on its table is of version {version}; accepted: {VERSION}")
+            inputs = tuple(Input(**_with_tuple(one)) for one in found.pop("inputs"))
+            columns = Columns(inputs, Target(**_with_tuple(found.pop("target"))), **found)
+            good = version == VERSION and columns._is_sound()
+        except (ValueError, TypeError, KeyError, AttributeError):
+            good = False
+        if not good:
+            raise damaged
+        return columns
+
+    def _is_sound(self) -> bool:
+        """Whether all values are of the types that are declared, and go together."""
+        names = [*(column.name for column in self.inputs), self.target.name]
+        levels = [some for some in (*(column.levels for column in self.inputs), self.target.levels) if some is not None]
+        texts = [*names, *itertools.chain(*levels)]
+        flags = [self.header, self.target.numbers, *(column.missing for column in self.inputs)]
+        good = all(type(text) is str for text in texts) and all(type(flag) is bool for flag in flags)
+        good = good and len(names) > 1 and len(set(names)) == len(names) and type(self.fields) is int
+        good = good and all(len(set(some)) == len(some) for some in levels) and all(one.names for one in self.inputs)
+        if good and not self.header:
+            good = all(name.isdecimal() and len(name) < 6 and int(name) < self.fields for name in names)
+        good = good and (self.separator is None or (type(self.separator) is str and len(self.separator) == 1))
+        return bool(good and self.decimal in (None, ".", ",") and self.decimal != (self.separator or ""))
+
+
+def _with_tuple(found: dict[str, Any]) -> dict[str, Any]:
+    levels = found["levels"]
+    if not isinstance(levels, (list, type(None))):
+        raise TypeError
+    return {**found, "levels": None if levels is None else tuple(levels)}
+
+
+def targets_of(table: Table, place: int, target: Target, decimal: str) -> tuple[Array, Array]:
+    """See Columns.targets; place: of the column."""
+    column = table.columns[place]
+    if target.levels is None:
+        column = column.as_numbers(decimal)
+        check_numbers(table, column)
+        return np.nan_to_num(column.values).astype(np.float32), ~column.missing
+    column = column.as_numbers(decimal).as_texts() if target.numbers else column.as_texts()
+    places = {level: i for i, level in enumerate(target.levels)}
+    labels = np.array([*(places.get(level, -2) for level in column.levels), -1], np.int32)[column.values]
+    if (labels < -1).any():
+        row = int((labels < -1).argmax())
+        text = column.levels[column.values[row]]
+        raise DataError(
+            f"{table.source}: {table.where(row)}, column {column.name!r:.80} holds {text!r:.80}, which is not among "
+            f"the classes {', '.join(target.levels[:20])}"
+        )
+    return np.maximum(labels, 0), labels >= 0
+
+
+def check_numbers(table: Table, column: Column) -> None:
+    """DataError: a number of the column is infinite or beyond float32."""
+    with np.errstate(invalid="ignore"):
+        large = np.abs(column.values) > LARGEST
+    if large.any():
+        row = int(large.argmax())
+        raise DataError(
+            f"{table.source}: {table.where(row)}, column {column.name!r:.80} holds {column.values[row]:g}; "
+            f"accepted: finite numbers up to {LARGEST:.1e}"
+        )
+
+
+def _encode_texts(table: Table, column: Input, source: Column, x: Array, unseen: list[tuple[int, str]]) -> None:
+    levels = column.levels or ()
+    places = {level: i for i, level in enumerate(levels)}
+    last = len(levels) if column.missing else -2
+    codes = np.array([*(places.get(level, -1) for level in source.levels), last], np.int64)[source.values]
+    rows = np.flatnonzero(codes >= 0)
+    x[rows, codes[rows]] = 1
+    new = codes == -1
+    if new.any():
+        row = int(new.argmax())
+        text = source.levels[source.values[row]]
+        unseen.append((int(new.sum()), f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"))
+
+
+def _warning(table: Table, unseen: Sequence[tuple[int, str]]) -> str:
+    if not unseen:
+        return ""
+    total = sum(count for count, _ in unseen)
+    named = "; ".join(text for _, text in unseen[:MOST_NAMED]) + ("; ..." if len(unseen) > MOST_NAMED else "")
+    if total == 1:
+        return f"{table.source}: a value that the training rows did not have counts as none: {named}"
+    return f"{table.source}: {total:,} values that the training rows did not have count as none: {named}"

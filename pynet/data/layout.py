@@ -1,0 +1,174 @@
+"""How a table is written down: what separates its fields, the decimal mark, and whether its first line is a header."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pynet.data.text_file import TextFile
+from pynet.errors import DataError
+
+SEPARATORS = ("\t", ";", "|", ",")  # where a file without a header allows several, the first one counts
+BLANKS = " "  # as a separator: any run of blanks
+SEPARATOR_NAMES = {"\t": "tab", BLANKS: "blanks"}
+SAMPLE = 1 << 18  # characters that are looked at
+MOST_COLUMNS = 1 << 16
+# What stands for a value that is not there: the list of pandas, and the question mark of the UCI repository.
+_WORDS = ",?,#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null"
+MISSING = frozenset(_WORDS.split(","))
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|infinity)", re.ASCII | re.IGNORECASE)
+_WITH_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
+_WITH_POINT = re.compile(r"[-+]?\d*\.\d+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """separator, decimal: characters. names: of the columns, from the header or "0", "1", ... skip: lines before the
+    first row. class_names: those of a target in the last column, where scikit-learn wrote the file."""
+
+    separator: str
+    decimal: str
+    names: tuple[str, ...]
+    header: bool
+    skip: int
+    class_names: tuple[str, ...] = ()
+
+    def records(self, lines: Iterable[str]) -> Any:
+        """A csv.reader: the fields of each record, [] for an empty line. It raises csv.Error."""
+        return _records(lines, self.separator)
+
+
+def number(text: str, decimal: str = ".") -> float | None:
+    """The number that a field holds; None: it holds none."""
+    text = text.strip()
+    text = text if decimal == "." else text.replace(decimal, ".")
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def find_layout(
+    file: TextFile,
+    separator: str | None,
+    decimal: str | None,
+    known: Collection[str],
+    header: bool | None,
+    usual: str | None = None,
+) -> Layout:
+    """See read_table: what is None is found from the first lines. DataError: there is no table."""
+    sample = _sample(file)
+    if not any(map(str.strip, sample)):
+        raise DataError(f"{file.path}: there is no line with text in it")
+    if not separator and usual and set(known) & set(next(_numbered(sample, usual), ([], 0))[0]):
+        separator = usual
+    found = separator or _separator(sample, decimal)
+    most = max(line.count(found) for line in sample)
+    if most >= MOST_COLUMNS:
+        raise DataError(f"{file.path}: a line has {most + 1:,} fields, accepted are {MOST_COLUMNS:,} at most")
+    rows = [(row, line) for row, line in _numbered(sample, found) if row]
+    width = Counter(len(row) for row, _ in rows).most_common(1)[0][0] if rows else 0
+    if not width:
+        raise DataError(f"{file.path}: line 1: a quote that is not closed")
+    if width < 2 and separator:
+        raise DataError(f"{file.path}: {separator!r} separates nothing")
+    skip, class_names = 0, tuple[str, ...]()
+    if _counts(rows[0][0], width) and len(rows) > 1:
+        class_names = tuple(filter(None, rows[0][0][2:]))
+        skip, rows = rows[0][1], rows[1:]
+    fields = [row for row, _ in rows]
+    decimal = decimal or ("," if found != "," and _decimal_comma(fields) else ".")
+    if found == decimal:
+        raise DataError(f"{file.path}: separator and decimal mark are both {found!r}")
+    if header is None:
+        header = bool(set(known) & set(fields[0])) or _is_header(fields[0], fields[1:], decimal)
+    if header:
+        names, skip = _names(fields[0], file), rows[0][1]
+        return Layout(found, decimal, names, True, skip, class_names)
+    return Layout(found, decimal, tuple(map(str, range(width))), False, skip, class_names)
+
+
+def _names(fields: Sequence[str], file: TextFile) -> tuple[str, ...]:
+    """The header; a column without a name is called by its place. DataError: a name is there twice."""
+    names = tuple(name or f"column {i}" for i, name in enumerate(fields))
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        places = [str(i) for i, name in enumerate(names) if name == twice[0]]
+        raise DataError(f"{file.path}: columns {' and '.join(places)} (from 0) are both called {twice[0]!r:.80}")
+    return names
+
+
+def _sample(file: TextFile) -> list[str]:
+    """The first lines."""
+    found, size = [], 0
+    for line in file.lines():
+        found.append(line)
+        size += len(line)
+        if size > SAMPLE:
+            break
+    return found
+
+
+def _records(lines: Iterable[str], separator: str) -> Any:
+    if separator == BLANKS:
+        lines = (f"{line.strip()}\n".replace("\t", BLANKS) for line in lines)
+    return csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+
+
+def _numbered(lines: list[str], separator: str) -> Iterator[tuple[list[str], int]]:
+    """(trimmed fields, number of its last line) for each record, as far as they can be read."""
+    records = _records(lines, separator)
+    try:
+        for row in records:
+            yield ([] if is_blank(row) else [field.strip() for field in row]), records.line_num
+    except csv.Error:  # the sample ends within quotes, or the reader of the whole file will tell
+        return
+
+
+def is_blank(row: Sequence[str]) -> bool:
+    """Whether this is a line without anything but blanks."""
+    return len(row) < 2 and not "".join(row).strip()
+
+
+def _separator(sample: list[str], decimal: str | None) -> str:
+    """The one by which most lines have the same number of fields, two or more, the first line among them."""
+    best, found = (0.0, False), ""
+    for separator in (*SEPARATORS, BLANKS):
+        if separator == decimal:
+            continue
+        if max(line.count(separator) for line in sample) >= MOST_COLUMNS:
+            return separator  # to be refused
+        widths = [len(row) for row, _ in _numbered(sample, separator) if row]
+        counts = Counter(width for width in widths if width > 1).most_common(1)
+        width, count = counts[0] if counts else (0, 0)
+        score = (count / max(len(widths), 1), bool(widths) and widths[0] == width)
+        if width and score > best and not (separator == BLANKS and best[0] == 1):
+            best, found = score, separator
+    return found or ","
+
+
+def _counts(row: Sequence[str], width: int) -> bool:
+    """Whether this is the first line of a table of scikit-learn: rows, columns before the target, names of classes."""
+    counts = len(row) > 1 and row[0].isdecimal() and row[1].isdecimal() and int(row[1]) == width - 1
+    return counts and all(number(field) is None for field in row[2:]) and (len(row) > 2 or width > 2)
+
+
+def _decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
+    fields = {field for row in rows for field in row}
+    return any(map(_WITH_COMMA.fullmatch, fields)) and not any(map(_WITH_POINT.fullmatch, fields))
+
+
+def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str) -> bool:
+    """Whether a first line names columns: texts over numbers, places 0, 1, 2, ..., or texts that do not come again."""
+    if [field for field in first if field] in ([str(i) for i in range(len(first) - k)] for k in (0, 1)):
+        return True
+    for_it = against = again = 0
+    for i, name in enumerate(first):
+        below = {row[i] for row in rest if i < len(row)} - MISSING
+        is_number = number(name, decimal) is not None
+        of_numbers = bool(below) and all(number(text, decimal) is not None for text in below)
+        for_it += of_numbers and not is_number and name not in MISSING and any(map(str.isalpha, name))
+        against += is_number or (i > 0 and name in MISSING and name != "")
+        again += name in below and not is_number
+    return for_it >= against if for_it or against else not again

@@ -1,0 +1,163 @@
+"""Which columns of a table become inputs, and of what kind: decided by the training rows alone.
+
+But for row counters: these are known by the order of the whole file. In one that is sorted by class they give it away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.data.columns import Columns, Input, Target, check_numbers
+from pynet.data.tables import Column, Table
+from pynet.errors import DataError
+
+MOST_LEVELS = 50  # texts of a column that become an input each: the most frequent ones
+MAX_CLASSES = 20  # different whole numbers that are taken for classes
+MOST_INPUTS = 1 << 16
+UNIQUE = 0.9  # of the values of a column of texts: if more are different, they are names, not kinds
+STRAIGHT = 0.9999  # a correlation of two columns that are the same but for their scale
+COUNTER_NAMES = {"id", "index", "row", "no", "nr", "number", "rowid", "rownames", "rownum", "unnamed: 0"}
+_TIME = r"([T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?( ?(Z|UTC|[-+]\d{2}:?\d{2}))?)?"
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATES = (
+    rf"\d{{4}}([-/.])\d{{1,2}}\1\d{{1,2}}{_TIME}",
+    rf"\d{{1,2}}([-/.])\d{{1,2}}\1(\d{{2}}|\d{{4}}){_TIME}",
+    rf"\d{{1,2}}[-. ]+{_MONTH}[-., ]+(\d{{2}}|\d{{4}}){_TIME}",
+    rf"{_MONTH} +\d{{1,2}},? +\d{{4}}{_TIME}",
+    r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[ap]m)?",
+)
+_DATE = tuple(re.compile(form, re.ASCII | re.IGNORECASE) for form in _DATES)
+
+
+class Learnt(NamedTuple):
+    """What the training rows say of the columns. means (inputs) float32: what stands for a missing number, 0 for the
+    other inputs; left_out, warnings: for the user, a line each."""
+
+    columns: Columns
+    means: Array
+    left_out: list[str]
+    warnings: list[str]
+
+
+def row_counters(table: Table) -> set[int]:
+    """The places of columns that count the rows of the whole table, or name them by different whole numbers."""
+    return {i for i, column in enumerate(table.columns) if _counts_rows(column)}
+
+
+def _counts_rows(column: Column) -> bool:
+    if column.numbers is None or len(column.values) < 3:
+        return False
+    values = column.values
+    if np.isnan(values).any() or not np.array_equal(values, np.floor(values)):
+        return False
+    steps = np.diff(values)
+    if (steps == steps[0]).all() and abs(steps[0]) == 1:
+        return True
+    name = column.name.lower().strip()
+    is_name = name in COUNTER_NAMES or re.fullmatch(r"column \d+|.*[ _-]id|.*[a-z]Id|.*[a-z]ID", column.name.strip())
+    return bool(is_name) and len(np.unique(values)) == len(values)
+
+
+def learn(
+    table: Table, rows: Array, target: Target, y: Array, counters: Collection[int], ignore: Collection[int]
+) -> Learnt:
+    """Decides on the columns by these rows (n) and their targets y (n): labels, or numbers.
+
+    counters: see row_counters; ignore: places of columns that are not wanted. DataError: no column can be used, one
+    holds infinity, or there are too many inputs.
+    """
+    place = table.place(target.name)
+    inputs, means, left_out, warnings = [], list[float](), [], []
+    for i, column in enumerate(table.columns):
+        if i == place or i in ignore:
+            continue
+        if i in counters:
+            left_out.append(f"{column.name}: it counts the rows")
+            continue
+        if column.numbers is not None:
+            check_numbers(table, column)
+        known = column.rows(rows)
+        reason = _unusable(known)
+        if reason:
+            left_out.append(f"{column.name}: {reason}")
+            continue
+        if text := _decides(known, y, target):
+            warnings.append(text)
+        inputs.append(_input(known, left_out))
+        means += _means(known, inputs[-1])
+    if not inputs:
+        reasons = f": {'; '.join(left_out)}" if left_out else ""
+        raise DataError(f"{table.source}: there is no column to learn {target.name!r:.80} from{reasons}")
+    if len(means) > MOST_INPUTS:
+        raise DataError(f"{table.source}: the columns make {len(means):,} inputs; accepted: {MOST_INPUTS:,} at most")
+    layout = table.layout
+    columns = Columns(tuple(inputs), target, fields=len(table.columns))
+    if layout:
+        columns = replace(columns, separator=layout.separator, decimal=layout.decimal, header=layout.header)
+    return Learnt(columns, np.array(means, np.float32), left_out, warnings)
+
+
+def _unusable(column: Column) -> str:
+    """Why a column cannot be an input, by its training rows; "" if it can."""
+    if column.is_date:
+        return "dates"
+    known = column.values[~column.missing]
+    if not len(known):
+        return "no value"
+    if column.numbers is not None:
+        low, high = np.float32(known.min()), np.float32(known.max())
+        return f"constant, {low:g}" if low == high and len(known) == len(column.values) else ""
+    counts = np.bincount(known, minlength=len(column.levels))
+    different = int(np.count_nonzero(counts))
+    if different == 1 and len(known) == len(column.values):
+        return f"constant, {column.levels[known[0]]:.40}"
+    levels = [level for level, count in zip(column.levels, counts, strict=True) if count]
+    if all(any(form.fullmatch(level) for form in _DATE) for level in levels):
+        return "dates"
+    if different > 2 and (different > UNIQUE * len(known) or (different > MOST_LEVELS and 2 * different > len(known))):
+        return f"{different:,} different texts in {len(known):,} rows"
+    return ""
+
+
+def _input(column: Column, left_out: list[str]) -> Input:
+    missing = bool(column.missing.any())
+    if column.numbers is not None:
+        return Input(column.name, None, missing)
+    counts = np.bincount(column.values[~column.missing], minlength=len(column.levels))
+    found = sorted((-count, level) for level, count in zip(column.levels, counts.tolist(), strict=True) if count)
+    if len(found) > MOST_LEVELS:
+        left_out.append(f"{column.name}: all but the {MOST_LEVELS} most frequent of {len(found):,} texts")
+    return Input(column.name, tuple(sorted(level for _, level in found[:MOST_LEVELS])), missing)
+
+
+def _means(column: Column, made: Input) -> list[float]:
+    zeros = [0.0] * len(made.names)
+    if column.numbers is not None:
+        zeros[0] = float(column.values[~column.missing].mean())
+    return zeros
+
+
+def _decides(column: Column, y: Array, target: Target) -> str:
+    """A warning if the column alone decides the target: each of its few values goes with one of the target's."""
+    known = ~column.missing
+    values, wanted = column.values[known], y[known]
+    text = f"column {column.name!r} alone decides {target.name!r}: is it made from it? --ignore leaves it out"
+    if column.numbers is not None:
+        vary = target.levels is None and len(values) > 2 and np.ptp(values) > 0 and np.ptp(wanted) > 0
+        if vary and abs(np.corrcoef(values, wanted)[0, 1]) > STRAIGHT:
+            return text
+        if len(np.unique(values[:1000])) > MOST_LEVELS:
+            return ""
+    levels, codes = np.unique(values, return_inverse=True)
+    targets, labels = np.unique(wanted, return_inverse=True)
+    few = 1 < len(levels) <= min(MOST_LEVELS, len(values) // 4) and len(targets) > 1
+    if not few or 2 * len(values) < len(known):
+        return ""
+    pairs = len(np.unique(codes * len(targets) + labels))
+    return text if pairs == len(levels) else ""

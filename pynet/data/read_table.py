@@ -1,0 +1,255 @@
+"""Tables from text files: .csv and its kin (RFC 4180), a piece at a time."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.data.arrays import PIECE
+from pynet.data.layout import BLANKS, MISSING, SEPARATOR_NAMES, Layout, find_layout, is_blank, number
+from pynet.data.tables import NUMBERS, Column, Odd, Table, of_texts, places_of
+from pynet.data.text_file import WINDOWS, TextFile
+from pynet.errors import DataError
+
+SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")  # also with .gz
+
+Fields = tuple[str, ...]  # of a column
+
+
+def is_table_file(path: Path) -> bool:
+    """Whether its name is that of a table in a text file."""
+    return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def read_table(
+    path: Path,
+    *,
+    separator: str | None = None,
+    decimal: str | None = None,
+    texts: Collection[str | int] = (),
+    known: Collection[str] = (),
+    header: bool | None = None,
+    usual: str | None = None,
+) -> Table:
+    """The table in a text file, packed by gzip or not.
+
+    separator: one character, " " for any run of blanks; decimal: "." or ","; header: whether there is one; None: found
+    out. texts: columns, by name or place, whose numbers are texts, such as postal codes. known: names that only a
+    header can hold; usual: the separator, if it gives a header with one of these. DataError: there is no table, or a
+    record has another number of fields than the others.
+    """
+    file = TextFile.open(path)
+    try:
+        found = _read(file, find_layout(file, separator, decimal, known, header, usual), texts)
+    except UnicodeDecodeError:
+        file = replace(file, encoding=WINDOWS)
+        found = _read(file, find_layout(file, separator, decimal, known, header, usual), texts)
+    return _with_late_header(found) if header is None else found
+
+
+def _read(file: TextFile, layout: Layout, texts: Collection[str | int]) -> Table:
+    kept = places_of(texts, layout.names)
+    parts = [_Part(layout.decimal, kept=i in kept) for i in range(len(layout.names))]
+    lines = _fill(parts, file, layout)
+    if not all(part.settled for part in parts):
+        parts = [_Part(layout.decimal, part.kept, not part.settled) for part in parts]
+        lines = _fill(parts, file, layout)
+    if not len(lines):
+        raise DataError(f"{file.path}: there is no row of values")
+    columns = tuple(part.column(name) for part, name in zip(parts, layout.names, strict=True))
+    separated = f"fields separated by {SEPARATOR_NAMES.get(layout.separator, layout.separator)}"
+    notes = [file.note, separated * (layout.separator != ","), "decimal comma" * (layout.decimal == ",")]
+    return Table(columns, str(file.path), lines, layout, tuple(filter(None, notes)))
+
+
+def _with_late_header(table: Table) -> Table:
+    """Lines that were sorted have their header somewhere below: the only row with texts where numbers belong."""
+    odd = {column.odd for column in table.columns if column.odd}
+    rows = {found.row for found in odd}
+    if (table.layout and table.layout.header) or len(odd) < 2 or len(rows) > 1 or any(found.total > 1 for found in odd):
+        return table
+    [row] = rows
+    names = []
+    for i, column in enumerate(table.columns):
+        code = -1 if column.codes is None else column.codes[row]
+        text = column.odd.text if column.odd else column.levels[code] if code >= 0 else ""
+        names.append(text or f"column {i}")
+    numbers_there = any(c.numbers is not None and not math.isnan(c.numbers[row]) for c in table.columns)
+    if numbers_there or len(set(names)) < len(names):
+        return table
+    columns = tuple(replace(column, name=name, odd=None) for column, name in zip(table.columns, names, strict=True))
+    assert table.layout
+    layout = replace(table.layout, names=tuple(names), header=True)
+    found = replace(table, columns=columns, layout=layout, notes=(*table.notes, f"the header is {table.where(row)}"))
+    return found.rows(np.delete(np.arange(len(table)), row))
+
+
+class _Part:
+    """A column while it is read, as texts or as numbers. kept: texts whatever they are; texts: at first."""
+
+    def __init__(self, decimal: str, kept: bool = False, texts: bool = False) -> None:
+        self.kept, self._decimal = kept, decimal
+        self.texts = True if kept or texts else None  # None: no value yet that tells
+        self._pieces: list[Array] = []
+        self._index: dict[str, int] = {}
+        self._rows = self._known = self._odd = 0
+        self._first: tuple[int, str] = (0, "")
+
+    def add(self, values: Array | Fields) -> None:
+        """The next values, as numbers or as fields."""
+        if self.texts:
+            self._add_texts(values)
+            return
+        numbers, odd = (values, ()) if isinstance(values, np.ndarray) else _parsed(values, self._decimal)
+        known = int(np.count_nonzero(~np.isnan(numbers))) + len(odd)
+        if self.texts is None and known:
+            self.texts = known - len(odd) < NUMBERS * known
+            if self.texts:
+                self._pieces = [np.full(self._rows, -1, np.int32)]
+                self._add_texts(values)
+                return
+        if odd and not self._odd:
+            self._first = (self._rows + odd[0][0], odd[0][1])
+        self._known, self._odd = self._known + known, self._odd + len(odd)
+        self._pieces.append(np.ascontiguousarray(numbers))
+        self._rows += len(numbers)
+
+    def _add_texts(self, fields: Array | Fields) -> None:
+        index = self._index
+        self._pieces.append(np.array([index.setdefault(field, len(index)) for field in fields], np.int32))
+        self._rows += len(fields)
+
+    @property
+    def settled(self) -> bool:
+        """Whether numbers that were found are enough: if not, it must be read again, as texts."""
+        return bool(self.texts) or self._known - self._odd >= NUMBERS * self._known
+
+    def column(self, name: str) -> Column:
+        """All that was added."""
+        values = np.concatenate(self._pieces)
+        if not self.texts:
+            return Column(name, numbers=values, odd=Odd(self._odd, *self._first) if self._odd else None)
+        column = of_texts(name, values, tuple(self._index))
+        return column if self.kept else column.settled(self._decimal)
+
+
+def _parsed(fields: Fields, decimal: str) -> tuple[Array, Sequence[tuple[int, str]]]:
+    """The numbers (n) float64, NaN where one is missing, and (place, text) of those that are none."""
+    if decimal != ".":
+        fields = tuple(field.replace(decimal, ".") for field in fields)
+    joined = "".join(fields)
+    if joined.isascii() and "_" not in joined:  # float() takes 1_000, and digits of all scripts
+        for read in (float, _number_or_missing):
+            try:
+                return np.array(list(map(read, fields))), ()
+            except ValueError:
+                continue
+    values = {field: math.nan if field.strip() in MISSING else number(field) for field in set(fields)}
+    odd = {field for field, value in values.items() if value is None}
+    places = [(i, field.strip()) for i, field in enumerate(fields) if field in odd] if odd else ()
+    return np.array([values[field] for field in fields], np.float64), places
+
+
+def _number_or_missing(field: str) -> float:
+    return math.nan if field in MISSING else float(field)
+
+
+# ---- a piece at a time ----
+
+
+def _fill(parts: Sequence[_Part], file: TextFile, layout: Layout) -> Array:
+    """Adds the values of the whole file to its columns; returns the line of each row."""
+    lines = []
+    for columns, numbers in _pieces(file, layout, not any(part.texts for part in parts)):
+        lines.append(numbers)
+        for part, values in zip(parts, columns, strict=True):
+            part.add(values)
+    return np.concatenate(lines) if lines else np.empty(0, np.int32)
+
+
+def _pieces(
+    file: TextFile, layout: Layout, numbers: bool
+) -> Iterator[tuple[Array, Array] | tuple[Sequence[Fields], Array]]:
+    """(values of each column, line of each row), about a million characters at a time.
+
+    numbers: as long as there is nothing but numbers, NumPy reads them, which is faster.
+    """
+    source, at, piece = file.lines(), layout.skip, list[str]()
+    for _ in islice(source, layout.skip):
+        pass
+    while numbers:
+        piece = _lines(source)
+        table = _all_numbers(piece, layout) if piece else None
+        if table is None:
+            break
+        yield table.T, np.array([at + i for i, line in enumerate(piece, 1) if not line.isspace()], np.int32)
+        at += len(piece)
+    yield from _records(file, layout, chain(piece, source), at)
+
+
+def _lines(source: Iterator[str]) -> list[str]:
+    """The next lines, about a million characters."""
+    piece, size = [], 0
+    for line in source:
+        piece.append(line)
+        size += len(line)
+        if size >= PIECE:
+            break
+    return piece
+
+
+def _all_numbers(lines: Sequence[str], layout: Layout) -> Array | None:
+    """(rows, columns) float64, if these lines are numbers and nothing else."""
+    if layout.decimal != ".":
+        lines = [line.replace(layout.decimal, ".") for line in lines]
+    separator = None if layout.separator == BLANKS else layout.separator
+    try:
+        table = np.loadtxt(lines, np.float64, delimiter=separator, comments=None, ndmin=2)
+    except ValueError:
+        return None
+    good = table.shape == (sum(not line.isspace() for line in lines), len(layout.names))
+    return table if good else None
+
+
+def _records(
+    file: TextFile, layout: Layout, source: Iterable[str], at: int
+) -> Iterator[tuple[Sequence[Fields], Array]]:
+    """The pieces as Python's csv reads them; at: the number of lines before."""
+    taken = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal taken
+        for line in source:
+            taken += len(line)
+            yield line
+
+    records, begin = layout.records(counted()), at + 1
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        for row in records:
+            if len(row) == len(layout.names):
+                rows.append(row)
+                lines.append(begin)
+            elif not is_blank(row):
+                raise DataError(f"{file.path}: {_ragged(layout, row, begin)}")
+            begin = at + records.line_num + 1
+            if taken >= PIECE and rows:
+                yield list(zip(*rows, strict=True)), np.array(lines, np.int32)
+                rows, lines, taken = [], [], 0
+    except csv.Error as error:
+        raise DataError(f"{file.path}: line {begin}: {error}") from None
+    if rows:
+        yield list(zip(*rows, strict=True)), np.array(lines, np.int32)
+
+
+def _ragged(layout: Layout, row: Sequence[str], line: int) -> str:
+    wanted = f"the header has {len(layout.names)}" if layout.header else f"most lines have {len(layout.names)}"
+    return f"line {line} has {len(row)} fields, {wanted}"

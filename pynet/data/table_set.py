@@ -1,0 +1,244 @@
+"""Data sets from tables: the target is found, rows are set aside, and the columns are learnt from those that remain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.data.columns import TASKS, Columns, Target, targets_of
+from pynet.data.dataset import TEST_FRACTION, Dataset, digest, first_rows
+from pynet.data.learn_columns import MAX_CLASSES, learn, row_counters
+from pynet.data.read_table import read_table
+from pynet.data.splits import groups, split
+from pynet.data.tables import Column, Table, of_frame, plain_number
+from pynet.errors import DataError
+from pynet.text import percent
+
+
+class Parts(NamedTuple):
+    """A data set, and the samples (x, y) that were set aside of those for training, None if none were."""
+
+    data: Dataset
+    validation: tuple[Array, Array] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a table whose target is known, not yet divided. y (n): labels int32 or numbers float32; classes:
+    their names; notes: what was decided and noticed, for the user."""
+
+    table: Table
+    name: str
+    target: Target
+    y: Array
+    classes: tuple[str, ...]
+    counters: frozenset[int]
+    ignored: frozenset[int]
+    notes: tuple[str, ...]
+
+    def divided(self, rows: Array, fraction: float, seed: int = 0) -> tuple[Array, Array]:
+        """(those that remain, those set aside) of these rows: of each class, or of all, in their order."""
+        if not fraction:
+            return rows, rows[:0]
+        try:
+            rest, _, aside, _ = split(rows, groups(self.y[rows]), fraction, seed)
+        except DataError as error:
+            raise DataError(f"{self.table.source}: no rows can be set aside: {error}") from None
+        return rest, aside
+
+    def folds(self, count: int, seed: int = 0) -> list[tuple[Array, Array]]:
+        """(rows for training, rows for testing) as often as asked for: each row is in one test set, and each class is
+        in all of them alike, as far as it can be."""
+        random = np.random.RandomState(np.random.MT19937(seed))
+        order = random.permutation(len(self.y))
+        if self.classes:
+            order = order[np.argsort(self.y[order], kind="stable")]
+        fold = np.empty(len(order), np.intp)
+        fold[order] = np.arange(len(order)) % count
+        return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(count)]
+
+    def parts(
+        self, test_split: float = TEST_FRACTION, limit: int | None = None, validation: float = 0.0, seed: int = 0
+    ) -> Parts:
+        """The rows divided, and the columns as the training rows have them. limit: the most rows for training."""
+        train, test = self.divided(np.arange(len(self.y)), test_split)
+        if limit:
+            train = train[first_rows(self.y[train], limit)]
+        train, aside = self.divided(train, validation, seed)
+        return self.encoded(train, aside, test, test_split)
+
+    def encoded(self, train: Array, validation: Array, test: Array, test_split: float = 0.0) -> Parts:
+        """These rows; nothing is learnt but from those for training."""
+        found = learn(self.table, train, self.target, self.y[train], self.counters, self.ignored)
+        x, warning = found.columns.encoded(self.table, found.means)
+        share = "a fifth" if test_split == TEST_FRACTION else percent(test_split)
+        of = " of each class" if self.classes else ""
+        how = f", {share}{of} set aside for testing" if test_split else ""
+        data = Dataset(
+            self.name,
+            x[train],
+            self.y[train],
+            x[test],
+            self.y[test],
+            self.classes,
+            f"{self.table.source}{how}",
+            samples_sha256=digest(x, self.y),
+            test_split=test_split,
+            features=found.columns.names,
+            columns=found.columns,
+            means=found.means,
+            notes=(*self.notes, *(f"left out: {line}" for line in found.left_out)),
+            warnings=(*found.warnings, *filter(None, [warning])),
+        )
+        return Parts(data, (x[validation], self.y[validation]) if len(validation) else None)
+
+
+def open_rows(
+    source: str | Path | Any,
+    target: str | int,
+    *,
+    task: str | None = None,
+    ignore: Collection[str | int] = (),
+    categorical: Collection[str | int] = (),
+    separator: str | None = None,
+    decimal: str | None = None,
+) -> Rows:
+    """A table from a file or a data frame, and what is to be learnt of it; see table for what is given.
+
+    DataError: there is no table, or no such column, or a target that cannot be learnt.
+    """
+    if task is not None and task not in TASKS:
+        raise DataError(f"task is {task!r:.80}; accepted: {', '.join(TASKS)}")
+    name = "table"
+    if hasattr(source, "columns"):
+        found = of_frame(source, categorical)
+    else:
+        path = Path(source).expanduser()
+        known = {str(one) for one in (target, *ignore, *categorical)}
+        names = {one for one in known if not one.lstrip("-").isdecimal()}
+        found = read_table(path, separator=separator, decimal=decimal, texts=categorical, known=names)
+        name = stem(path)
+        if len(found.columns) == 1:
+            hint = "no separator among , ; tab | and blanks was found"
+            raise DataError(f"{path}: the table has a single column ({hint}); two or more are needed")
+    place = found.place(target)
+    for one in categorical:
+        found.place(one)
+    counters, ignored = frozenset(row_counters(found)), frozenset(found.place(one) for one in ignore)
+    decimal = found.layout.decimal if found.layout else "."
+    wanted, why = _decided(found, found.columns[place], task, decimal)
+    y, known_rows = targets_of(found, place, wanted, decimal)
+    notes = [*found.notes, why]
+    dropped = len(y) - int(known_rows.sum())
+    if dropped:
+        notes.append(f"{dropped:,} row{'s' * (dropped > 1)} without {wanted.name} left out")
+        found, y = found.rows(np.flatnonzero(known_rows)), y[known_rows]
+    return Rows(found, name, wanted, y, _class_names(found, place, wanted), counters, ignored, tuple(notes))
+
+
+def table(
+    source: str | Path | Any,
+    target: str | int,
+    *,
+    task: str | None = None,
+    ignore: Collection[str | int] = (),
+    categorical: Collection[str | int] = (),
+    separator: str | None = None,
+    decimal: str | None = None,
+    test_split: float = TEST_FRACTION,
+) -> Dataset:
+    """A data set from a table: a text file such as .csv, .tsv, .data or .txt, also with .gz, or a data frame.
+
+    target: the column to learn, by its name, or else by its place from 0, -1 for the last. task: "classes" or "number";
+    None: texts, and whole numbers of 20 values at most, are classes. ignore: columns that are not wanted; categorical:
+    those whose numbers are names, such as postal codes. separator, decimal: None: found out. test_split: fraction of
+    the rows to set aside for testing, from 0 to below 1.
+
+    The samples are rows of numbers for a network that begins with the layer standardize. What becomes of the columns is
+    decided by the training rows alone: texts have an input for each of their levels, 50 at most; missing values the
+    mean, or a level, and an input that is 1 then; row counters, dates, constants and texts that are all different are
+    left out. notes and warnings of the data set say so.
+
+    Raises DataError, one line: there is no table, no such column, one class alone, a number that is infinite, or no
+    column that can be learnt from.
+    """
+    options = {"task": task, "ignore": ignore, "categorical": categorical, "separator": separator, "decimal": decimal}
+    return open_rows(source, target, **options).parts(test_split).data  # type: ignore[arg-type]
+
+
+def of_model(found: Table, columns: Columns, means: Array, classes: tuple[str, ...], name: str) -> Dataset:
+    """A table as a model takes it, all of it for testing. Rows whose target is missing are left out."""
+    y, known = columns.targets(found)
+    if not known.any():
+        raise DataError(f"{found.source}: column {columns.target.name!r:.80}, the model's target, has no value")
+    found, y = found.rows(np.flatnonzero(known)), y[known]
+    x, warning = columns.encoded(found, means)
+    dropped = len(known) - len(y)
+    notes = [f"{dropped:,} row{'s' * (dropped > 1)} without {columns.target.name} left out"] if dropped else []
+    return Dataset(
+        name,
+        x[:0],
+        y[:0],
+        x,
+        y,
+        classes,
+        found.source,
+        samples_sha256=digest(x, y),
+        features=columns.names,
+        columns=columns,
+        means=means,
+        notes=tuple(notes),
+        warnings=(warning,) if warning else (),
+    )
+
+
+def stem(path: Path) -> str:
+    """The name of a table's file without its suffixes: iris of iris.csv.gz."""
+    return Path(path.name.removesuffix(".gz")).stem or "table"
+
+
+def _decided(found: Table, column: Column, task: str | None, decimal: str) -> tuple[Target, str]:
+    """What kind of target a column is, and why, in words. DataError: there is nothing to learn."""
+    numbers = column.numbers if column.numbers is not None else None
+    if column.is_date:
+        raise DataError(f"{found.source}: the target {column.name!r:.80} holds dates; accepted: numbers or classes")
+    if task == "number" and numbers is None:
+        column = column.as_numbers(decimal)
+        if column.odd:
+            where = f"{found.source}: {found.where(column.odd.row)}: the target {column.name!r:.80}"
+            raise DataError(f"{where} holds {column.odd.text!r:.80}; accepted: numbers")
+        numbers = column.values
+    known = column.values[~column.missing]
+    if not len(known):
+        raise DataError(f"{found.source}: the target {column.name!r:.80} has no value")
+    different = np.unique(known)
+    if len(different) == 1:
+        only = plain_number(float(known[0])) if numbers is not None else column.levels[known[0]]
+        raise DataError(f"{found.source}: the target {column.name!r:.80} is {only!r:.80} in all rows: nothing to learn")
+    few = numbers is not None and len(different) <= min(MAX_CLASSES, max(2, len(known) // 2))
+    few = few and np.array_equal(different, np.floor(different))
+    if task == "number" or (task is None and numbers is not None and not few):
+        other = "" if task else "; --task classes makes each value a class"
+        return Target(column.name, None), f"learns {column.name}, a number{other}"
+    texts = column.as_texts()
+    levels = texts.levels if numbers is not None else tuple(sorted(column.levels[code] for code in different))
+    if 2 * len(levels) > len(known) and len(levels) > 2:
+        raise DataError(
+            f"{found.source}: the target {column.name!r:.80} has {len(levels):,} classes in {len(known):,} rows; "
+            f"accepted: classes with several rows each{', or --task number' if numbers is not None else ''}"
+        )
+    other = "; --task number learns it as a number" if numbers is not None and task is None else ""
+    return Target(column.name, levels, numbers is not None), f"learns {column.name}, {len(levels):,} classes{other}"
+
+
+def _class_names(found: Table, place: int, target: Target) -> tuple[str, ...]:
+    """The names that scikit-learn wrote above the table, if they are those of the target; else the values."""
+    levels = target.levels or ()
+    names = found.layout.class_names if found.layout else ()
+    ours = place == len(found.columns) - 1 and len(set(names)) == len(levels) == len(names)
+    return names if ours and levels == tuple(map(str, range(len(levels)))) else levels

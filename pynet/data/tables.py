@@ -1,0 +1,213 @@
+"""Tables: columns of numbers or texts, of one length, from a text file or a data frame.
+
+Nothing is learnt here: what becomes of the columns is for pynet.data.columns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.data.layout import MISSING, Layout, number
+from pynet.errors import DataError
+
+NUMBERS = 0.95  # of the values of a column of numbers, at least; the others count as missing
+MOST_LISTED = 30  # names of columns in a message
+
+
+class Odd(NamedTuple):
+    """Values that are no numbers in a column whose others are: how many, and row and text of the first one."""
+
+    total: int
+    row: int
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """numbers: (n) float64, NaN where the value is missing; or codes: (n) int32, index into levels, -1 for missing.
+
+    odd: values that count as missing because they are no numbers. A column of dates has neither numbers nor levels:
+    all of it is missing.
+    """
+
+    name: str
+    numbers: Array | None = None
+    codes: Array | None = None
+    levels: tuple[str, ...] = ()
+    odd: Odd | None = None
+    is_date: bool = False
+
+    @property
+    def values(self) -> Array:
+        """numbers or codes."""
+        found = self.codes if self.numbers is None else self.numbers
+        assert found is not None
+        return found
+
+    @property
+    def missing(self) -> Array:
+        """(n) bool."""
+        return self.values < 0 if self.numbers is None else np.isnan(self.numbers)
+
+    def rows(self, which: Array) -> Column:
+        """The values of these rows alone; the levels stay."""
+        if self.numbers is None:
+            return replace(self, codes=self.values[which])
+        return replace(self, numbers=self.numbers[which])
+
+    def as_texts(self) -> Column:
+        """The same values as texts: 3.0 is "3"."""
+        if self.numbers is None:
+            return self
+        known = ~self.missing
+        values, codes = np.unique(self.numbers[known], return_inverse=True)
+        placed = np.full(len(self.numbers), -1, np.int32)
+        placed[known] = codes
+        return replace(self, numbers=None, codes=placed, levels=tuple(map(plain_number, values.tolist())), odd=None)
+
+    def as_numbers(self, decimal: str = ".") -> Column:
+        """The same values as numbers; those that are none are odd."""
+        if self.numbers is not None:
+            return self
+        values = [number(level, decimal) for level in self.levels]
+        table = np.array([*values, None], np.float64)  # None becomes NaN, and so does the code of a missing value
+        is_odd = np.array([*(value is None for value in values), False])[self.values]
+        odd = None
+        if is_odd.any():
+            row = int(is_odd.argmax())
+            odd = Odd(int(is_odd.sum()), row, self.levels[self.values[row]])
+        return replace(self, numbers=table[self.values], codes=None, levels=(), odd=odd)
+
+    def settled(self, decimal: str = ".") -> Column:
+        """As numbers, if nearly all its texts are."""
+        if self.numbers is not None or not self.levels:
+            return self
+        counts = np.bincount(self.values[self.values >= 0], minlength=len(self.levels))
+        good = [number(level, decimal) is not None for level in self.levels]
+        return self.as_numbers(decimal) if counts[good].sum() >= NUMBERS * max(counts.sum(), 1) else self
+
+
+def of_texts(name: str, codes: Array, texts: Sequence[str]) -> Column:
+    """A column of texts as they were found, codes (n) their index: trimmed, those that mean "missing" become -1."""
+    places: dict[str, int] = {}
+    table = np.full(len(texts) + 1, -1, np.int32)
+    for i, text in enumerate(texts):
+        trimmed = text.strip()
+        if trimmed not in MISSING:
+            table[i] = places.setdefault(trimmed, len(places))
+    return Column(name, codes=table[codes], levels=tuple(places))
+
+
+def plain_number(value: float) -> str:
+    """A number as one would write it: 3, 0.5."""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of one length. source: what to call it in messages; lines: of each row in a file; layout: of a file;
+    notes: what was noticed while it was read."""
+
+    columns: tuple[Column, ...]
+    source: str
+    lines: Array | None = None
+    layout: Layout | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.columns[0].values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns."""
+        return tuple(column.name for column in self.columns)
+
+    def place(self, name: str | int) -> int:
+        """The index of a column, by its name or else by its place from 0, -1 for the last. DataError: there is none."""
+        try:
+            return place_of(name, self.names)
+        except LookupError:
+            raise DataError(f"{self.source}: there is no column {name!r:.80}; {self.listed()}") from None
+
+    def listed(self) -> str:
+        """The names of the columns, for messages."""
+        names = self.names
+        shown = names if len(names) <= MOST_LISTED else (*names[:20], f"... {len(names) - 21} more ...", names[-1])
+        return f"columns: {', '.join(shown)}"
+
+    def rows(self, which: Array) -> Table:
+        """These rows alone."""
+        lines = None if self.lines is None else self.lines[which]
+        return replace(self, columns=tuple(column.rows(which) for column in self.columns), lines=lines)
+
+    def where(self, row: int) -> str:
+        """What to call a row in messages."""
+        return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+
+
+def place_of(name: str | int, names: Sequence[str]) -> int:
+    """The index of a column. LookupError: there is none."""
+    if str(name) in names:
+        return list(names).index(str(name))
+    try:
+        return range(len(names))[int(name)]
+    except ValueError:
+        raise LookupError(name) from None
+
+
+def places_of(names: Collection[str | int], known: Sequence[str]) -> set[int]:
+    """The places of those columns that are there."""
+    found = set()
+    for name in names:
+        with contextlib.suppress(LookupError):
+            found.add(place_of(name, known))
+    return found
+
+
+# ---- data frames ----
+
+
+def of_frame(frame: Any, texts: Collection[str | int] = ()) -> Table:
+    """A table from a data frame, of pandas or one that is used alike: .columns, frame[name].
+
+    The values are what a file of them would hold: strings of numbers are numbers, but for those of the columns in
+    texts, by name or place; True is a text. DataError: a name is there twice, there is no row.
+    """
+    names = [str(name) for name in frame.columns]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"the data frame has {len(twice)} names twice, {twice[0]!r:.80} among them")
+    if not names or not len(frame):
+        raise DataError(f"the data frame has shape {getattr(frame, 'shape', (0, 0))}; accepted: rows and columns")
+    kept = places_of(texts, names)
+    pairs = enumerate(zip(names, frame.columns, strict=True))
+    return Table(tuple(_of_series(name, frame[key], i in kept) for i, (name, key) in pairs), "the data frame")
+
+
+def _of_series(name: str, series: Any, as_texts: bool) -> Column:
+    declared = str(getattr(series, "dtype", "")).lower()
+    values = np.asarray(series)
+    if values.dtype.kind == "M":
+        return Column(name, codes=np.full(len(values), -1, np.int32), is_date=True)
+    as_texts = as_texts or "cat" in declared
+    if values.dtype.kind in "iuf":
+        column = Column(name, numbers=values.astype(np.float64))
+        return column.as_texts() if as_texts else column
+    is_missing = getattr(series, "isna", None) or getattr(series, "is_null", None)
+    missing = np.asarray(is_missing(), bool) if is_missing else np.zeros(len(values), bool)
+    index: dict[str, int] = {"": 0}
+    texts = ("" if gone else _text(value) for value, gone in zip(values.tolist(), missing.tolist(), strict=True))
+    codes = np.array([index.setdefault(text, len(index)) for text in texts], np.int32)
+    column = of_texts(name, codes, tuple(index))
+    return column if as_texts else column.settled()
+
+
+def _text(value: Any) -> str:
+    return plain_number(value) if isinstance(value, float) else str(value)
