@@ -129,6 +129,14 @@ void pn_tanh_grad(float *dx, const float *dy, const float *y, size_t n);
 /* p (m,n) = softmax of each row of x (m,n) / temperature; temperature > 0; p may be x */
 void pn_softmax(float *p, const float *x, int m, int n, float temperature);
 
+/* y (m,n) = (x - mean) / scale, mean and scale (n); y may be x. Gradient: dx = dy / scale; dx may be dy. */
+void pn_standardize(float *y, const float *x, const float *mean, const float *scale, int m, int n);
+void pn_standardize_grad(float *dx, const float *dy, const float *scale, int m, int n);
+
+/* y (m,n) = x scale + mean, mean and scale (n); y may be x. Gradient: dx = dy scale; dx may be dy. */
+void pn_rescale(float *y, const float *x, const float *mean, const float *scale, int m, int n);
+void pn_rescale_grad(float *dx, const float *dy, const float *scale, int m, int n);
+
 /* dx (m,n) = gradient through p = softmax(x): p (dp - sum over the row of dp p); dx may be dp */
 void pn_softmax_grad(float *dx, const float *dp, const float *p, int m, int n);
 
@@ -309,7 +317,8 @@ pn_status pn_optim_default(pn_optim *opt, pn_optim_kind kind);
 typedef struct {
     double loss;
     int64_t
-        correct; /* the largest output is the label's, or the largest target's; a single one is on its side of 1/2 */
+        correct; /* the largest output is the label's, or the largest target's; a single one is on its side of 1/2. With
+                    a closing rescale 0: its outputs are quantities, which are not right or wrong */
     int64_t samples;
     int64_t steps;
 } pn_stats;
@@ -361,6 +370,12 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y);
 /* y (n, out_features) = the network's output for the first n samples of data; with a closing softmax, at this
    temperature (> 0; 1 is the plain one). */
 pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y);
+
+/* Fits the network's scaling to samples order[0..n) of data (order NULL: the first n): mean and scale of `standardize` to x,
+   unless that is NULL, and those of `rescale` to the targets, unless those are. They are the mean and the standard deviation,
+   divided by n, of each feature, or channel of images, in double; the scale of one that does not vary is 1. Weights are not
+   looked at. PN_ERR_ARGUMENT: a number is not finite, or there is nothing to fit; nothing has changed then. */
+pn_status pn_net_adapt(pn_net *net, const pn_data *data, const int32_t *order, int64_t n);
 
 /* Adds loss and correct answers for samples order[0..n) (order NULL: the first n) to stats; changes nothing. */
 pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, pn_stats *stats);

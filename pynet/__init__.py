@@ -28,9 +28,11 @@ from pynet.layers import (
     Loss,
     MaxPool,
     ReLU,
+    Rescale,
     Residual,
     Sigmoid,
     Softmax,
+    Standardize,
     Tanh,
 )
 from pynet.network import Evaluation, Network, load
@@ -61,7 +63,7 @@ __all__ += [
     "Input",
     "LayerNorm",
 ]
-__all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"]
+__all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Rescale", "Residual", "Sigmoid", "Softmax", "Standardize", "Tanh"]
 __all__ += ["Adam", "AdamW", "Augment", "Momentum", "Nesterov", "RMSProp", "SGD"]
 __all__ += ["Callback", "Checkpoint", "Diagnosis", "EarlyStopping", "History"]
 __all__ += ["explain", "export_npz", "find_lr", "gradient_check", "import_npz", "predict_image"]

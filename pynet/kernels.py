@@ -37,6 +37,7 @@ __all__ += ["gelu", "gelu_grad", "leaky_relu", "leaky_relu_grad", "relu", "relu_
 __all__ += ["sigmoid", "sigmoid_grad", "softmax", "softmax_grad", "tanh", "tanh_grad"]
 __all__ += ["augmented", "batchnorm", "batchnorm_grad", "dropout", "layernorm", "layernorm_grad"]
 __all__ += ["binary_cross_entropy", "cross_entropy", "squared_error"]
+__all__ += ["rescale", "rescale_grad", "standardize", "standardize_grad"]
 __all__ += ["adam", "momentum", "rmsprop", "sgd"]
 
 # ---- which table, how many threads ----
@@ -359,6 +360,36 @@ def layernorm_grad(
     dx, dgamma, dbeta = np.empty_like(rows), np.empty(gamma.shape, FLOAT32), np.empty(gamma.shape, FLOAT32)
     lib.pn_layernorm_grad(*map(pointer, (dx, dgamma, dbeta, upper, rows, stats, gamma)), *rows.shape)
     return dx, dgamma, dbeta
+
+
+# ---- scaling ----
+
+
+def _scaled(kernel: Any, x: npt.ArrayLike, **vectors: npt.ArrayLike) -> Array:
+    """What a kernel makes of the rows of x (m,n) with these vectors (n)."""
+    rows, given = _matrix(x, "x"), {name: array(vector, name=name) for name, vector in vectors.items()}
+    _match(rows, **given)
+    return _rowwise(kernel, rows, *given.values())
+
+
+def standardize(x: npt.ArrayLike, mean: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """y (m,n) = (x - mean) / scale; mean and scale (n)."""
+    return _scaled(lib.pn_standardize, x, mean=mean, scale=scale)
+
+
+def standardize_grad(dy: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """dx (m,n) = dy / scale; scale (n)."""
+    return _scaled(lib.pn_standardize_grad, dy, scale=scale)
+
+
+def rescale(x: npt.ArrayLike, mean: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """y (m,n) = x scale + mean; mean and scale (n)."""
+    return _scaled(lib.pn_rescale, x, mean=mean, scale=scale)
+
+
+def rescale_grad(dy: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """dx (m,n) = dy scale; scale (n)."""
+    return _scaled(lib.pn_rescale_grad, dy, scale=scale)
 
 
 # ---- activations ----

@@ -6,7 +6,7 @@ import os
 
 from pynet.model.net import Evaluation, Net, OptimizerState
 from pynet.model.views import LayerView
-from pynet.training import diagnose
+from pynet.training import diagnose, scaling
 from pynet.training import fit as training
 
 __all__ = ["Evaluation", "LayerView", "Network", "OptimizerState", "load"]
@@ -23,6 +23,7 @@ class Network(Net):
     raises ValueError with the shape at hand and the one wanted.
     """
 
+    adapt = scaling.adapt
     fit = training.fit
     partial_fit = training.partial_fit
     gradient_stats = diagnose.gradient_stats

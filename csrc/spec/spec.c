@@ -237,6 +237,20 @@ static pn_status set_loss(network_text *net, const word *w, char *err)
     return PN_OK;
 }
 
+/* standardize follows the input, rescale comes last. */
+static pn_status check_scaling(const network_text *net, const word *w, char *err)
+{
+    if (w->kind == PN_STANDARDIZE && (w->nested || net->n_words > 0))
+        return fail(err, PN_ERR_SPEC, "column %d: standardize stands %s; it follows the input, as in %s", w->column,
+                    w->nested ? "inside a residual" : "behind another layer", "input(784) standardize dense(10)");
+    if (w->kind == PN_RESCALE && w->nested)
+        return fail(err, PN_ERR_SPEC, "column %d: rescale stands inside a residual; it is the last layer", w->column);
+    if (spec_ends_in(net, PN_RESCALE))
+        return fail(err, PN_ERR_SPEC, "column %d: %s stands behind rescale, which is the last layer", w->column,
+                    rules[w->kind].name);
+    return PN_OK;
+}
+
 /* Appends a word to the network, if it is in the right place: input first and once, layers, loss last. */
 static pn_status place_word(network_text *net, const word *w, bool *finished, char *err)
 {
@@ -257,6 +271,9 @@ static pn_status place_word(network_text *net, const word *w, bool *finished, ch
         *finished = true;
         return set_loss(net, w, err);
     }
+    const pn_status misplaced = check_scaling(net, w, err);
+    if (misplaced)
+        return misplaced;
     if ((net->n_words & (net->n_words - 1)) == 0) { /* full: capacities are powers of two */
         word *more = realloc(net->words, (size_t)(net->n_words ? 2 * net->n_words : 1) * sizeof *more);
         if (!more)
@@ -311,6 +328,7 @@ pn_status spec_parse(network_text *net, const char *text, char *err)
         spec_free(net);
     else if (!finished)
         net->loss.kind = default_loss(net);
+    net->loss.rescaled = spec_ends_in(net, PN_RESCALE);
     return status;
 }
 

@@ -164,6 +164,10 @@ class Net(Handle):
     ) -> Samples:
         return samples(self._signature, x, y, sample_weight, augment)
 
+    def _adapt(self, samples: Samples) -> None:
+        """Fits standardize to their inputs, and rescale to their targets."""
+        self._call(lib.pn_net_adapt, samples.data, ffi.NULL, samples.n)
+
     # ---- training ----
 
     def forward(self, x: npt.ArrayLike, training: bool = True, augment: Augment | None = None) -> Array:

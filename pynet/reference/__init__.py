@@ -19,7 +19,7 @@ Shapes: a batch holds one sample a row. m is the number of samples, n the number
 product; a leading d is a gradient. The functions carry the names and arguments of `pynet.kernels`.
 
 The rooms: `functions` on arrays, `images` for those on images, `augment` for
-their random changes, `layers` made of them, `losses`, `optimizers`, and the
+their random changes, `layers` made of them, `norms` and `scaling`, `losses`, `optimizers`, and the
 `network` that holds them together.
 """
 
@@ -68,13 +68,15 @@ from pynet.reference.losses import binary_cross_entropy, cross_entropy, squared_
 from pynet.reference.network import Network, Order
 from pynet.reference.norms import BatchNorm, Dropout, LayerNorm, dropout
 from pynet.reference.optimizers import Optimizer, adam, momentum, rmsprop, sgd
+from pynet.reference.scaling import Rescale, Standardize, rescale, rescale_grad, standardize, standardize_grad
 
 __all__ = ["Array", "Labels", "Network", "Optimizer", "Order", "init"]
 __all__ += ["Activation", "AvgPool", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten", "GELU", "Layer", "LayerNorm"]
-__all__ += ["LeakyReLU", "MaxPool", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"]
+__all__ += ["LeakyReLU", "MaxPool", "ReLU", "Rescale", "Residual", "Sigmoid", "Softmax", "Standardize", "Tanh"]
 __all__ += ["avgpool", "avgpool_grad", "bias", "bias_grad", "conv", "conv_grad", "gather", "gemm", "maxpool"]
 __all__ += ["maxpool_grad", "one_hot"]
 __all__ += ["gelu", "gelu_grad", "leaky_relu", "leaky_relu_grad", "relu", "relu_grad"]
 __all__ += ["sigmoid", "sigmoid_grad", "softmax", "softmax_grad", "tanh", "tanh_grad"]
 __all__ += ["augmented", "binary_cross_entropy", "cross_entropy", "dropout", "squared_error"]
+__all__ += ["rescale", "rescale_grad", "standardize", "standardize_grad"]
 __all__ += ["adam", "momentum", "rmsprop", "sgd"]

@@ -15,6 +15,7 @@ from pynet.reference.functions import gather
 from pynet.reference.layers import Layer, Sigmoid, Softmax
 from pynet.reference.losses import as_labels, as_targets, binary_cross_entropy, cross_entropy, squared_error
 from pynet.reference.optimizers import Optimizer
+from pynet.reference.scaling import Rescale, standardize
 
 Order = Callable[[int, int], ArrayLike]
 
@@ -69,7 +70,7 @@ class Network:
         x = np.asarray(x)
         y = self._shaped(gather(x) if x.dtype == np.uint8 else floats(x))
         for layer in self.layers:
-            self._logits, y = y, layer.forward(y)  # what the last layer takes in are the logits
+            self._before_last, y = y, layer.forward(y)  # the logits, if the last layer is a softmax
         self.output, self._dy = y, None
         return y
 
@@ -90,24 +91,33 @@ class Network:
             raise RuntimeError("loss before forward: there is no output to judge")
         output = rows(self.output)
         if self.loss_name == "cross_entropy":
-            losses, dy = cross_entropy(rows(self._logits), as_labels(y, output.shape[1]), None, self.smoothing)
+            losses, dy = cross_entropy(rows(self._before_last), as_labels(y, output.shape[1]), None, self.smoothing)
         elif self.loss_name == "bce":
-            losses, dy = binary_cross_entropy(rows(self._logits), as_targets(y, output.shape[1]))
+            losses, dy = binary_cross_entropy(rows(self._before_last), as_targets(y, output.shape[1]))
         else:
-            losses, dy = squared_error(output, as_targets(y, output.shape[1]))
+            losses, dy = squared_error(*self._compared(output, as_targets(y, output.shape[1])))
         if sample_weight is not None:
             weight = floats(sample_weight)
             losses, dy = losses * weight, dy * weight[:, None]
         self._dy = dy.reshape(self.output.shape)
         return float(losses.sum()) / max(len(losses), 1)
 
+    def _compared(self, output: Array, targets: Array) -> tuple[Array, Array]:
+        """What squared error compares: output and targets (m, outputs), or both in the unit before a rescale."""
+        last = self.layers[-1] if self.layers else None
+        if not isinstance(last, Rescale):
+            return output, targets
+        images = targets.reshape(self._before_last.shape)
+        return rows(self._before_last), rows(standardize(images, *last.for_samples(images)))
+
     def backward(self) -> None:
         """The gradient of that loss for every parameter, last layer first. RuntimeError: no loss yet."""
         if self._dy is None:
             raise RuntimeError("backward before loss: call forward, then loss")
         dy = self._dy
-        # the cross-entropies went back through the closing softmax or sigmoid already
-        layers = self.layers if self.loss_name == "mse" else self.layers[:-1]
+        # the cross-entropies went back through the closing softmax or sigmoid already; no loss sees a rescale
+        closed = self.loss_name != "mse" or isinstance(self.layers[-1], Rescale)
+        layers = self.layers[:-1] if closed else self.layers
         for layer in reversed(layers):
             dy = layer.backward(dy)
 
