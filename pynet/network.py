@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
-from pynet.model.net import Evaluation, Net, OptimizerState
+from pynet.model.evaluation import Evaluation, RegressionEvaluation
+from pynet.model.net import Net, OptimizerState
 from pynet.model.views import LayerView
 from pynet.training import diagnose, scaling
 from pynet.training import fit as training
 
-__all__ = ["Evaluation", "LayerView", "Network", "OptimizerState", "load"]
+__all__ = ["Evaluation", "LayerView", "Network", "OptimizerState", "RegressionEvaluation", "load"]
 
 
 class Network(Net):
@@ -19,8 +20,9 @@ class Network(Net):
 
     x is (n, features), (n, channels, height, width) or, of one channel, (n, height, width), as the input has it; a
     network of rows flattens what it is given. uint8 means x/255, float32 and float64 are taken as they are. y is (n,)
-    integer labels, or (n, outputs): one-hot rows for cross-entropy, any targets for squared error. What does not fit
-    raises ValueError with the shape at hand and the one wanted.
+    integer labels, or (n, outputs): one-hot rows for cross-entropy, any targets for squared error, (n,) for one output.
+    What does not fit raises ValueError with the shape at hand and the one wanted. What y stands for, classes, several
+    labels or numbers, decides what predict gives and what is measured: see task.
     """
 
     adapt = scaling.adapt

@@ -260,7 +260,7 @@ def _check_shape(net: Network, chosen: Dataset, what: str, wrong: type[Exception
 
 def _tells_two(net: Network, chosen: Dataset) -> bool:
     """Whether it has one output for two classes: above 1/2, or not."""
-    return math.prod(net.out_shape) == 1 and len(chosen.classes) == 2 and net.loss_name == "mse"
+    return math.prod(net.out_shape) == 1 and len(chosen.classes) == 2 and net.loss_name != "cross_entropy"
 
 
 def suited(net: Network, chosen: Dataset, what: str) -> Dataset:

@@ -25,13 +25,19 @@ from pynet.commands.train_options import optimizer_note, parse
 from pynet.commands.train_save import Kept, keep_better, learnt_nothing
 from pynet.commands.train_task import PLOTS, Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
-from pynet.network import Evaluation
-from pynet.text import json_text, percent, printable
+from pynet.model.task import TaskKind
+from pynet.network import Evaluation, RegressionEvaluation
+from pynet.text import figure_text, figure_words, json_text, percent, printable
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
-from pynet.training.history import COLUMNS, History
+from pynet.training.history import History, columns_of
 
 MOST_CLASSES = 30  # a larger confusion matrix is not printed
+TEST_FIGURES: dict[TaskKind, tuple[str, ...]] = {
+    "classes": ("test_accuracy",),
+    "multi-label": ("test_accuracy",),
+    "regression": ("test_rmse", "test_mae", "test_r2"),
+}
 
 
 @dataclass
@@ -40,7 +46,7 @@ class Training:
 
     task: Task
     history: History = field(default_factory=History)
-    test: Evaluation | None = None  # None: there is no test set, or the training is not over
+    test: Evaluation | RegressionEvaluation | None = None  # None: there is no test set, or the training is not over
     unsaved: str = ""  # why the model was not written, where one is that has learnt something
     kept: Kept | None = None  # the model whose place it took, if that was better
     begun: bool = False
@@ -69,9 +75,9 @@ class Training:
         )
         self.test = self._tested()
 
-    def _tested(self) -> Evaluation | None:
+    def _tested(self) -> Evaluation | RegressionEvaluation | None:
         """The figures on the test set: where each epoch was measured on it, those of the last one."""
-        if self.task.own_validation or not self.history.val_loss:
+        if self.task.own_validation or not self.history.val_accuracy:
             return self._evaluated("test")
         accuracy, samples = self.history.val_accuracy[-1], len(self.task.data.x_test)
         return Evaluation(self.history.val_loss[-1], accuracy, round(accuracy * samples), samples)
@@ -130,7 +136,7 @@ class Training:
             return f"nothing was learnt; {self.task.target} is as it was"
         return f"what was learnt is in {self.task.target}" + (f"; {self.kept}" if self.kept else "")
 
-    def _evaluated(self, part: str) -> Evaluation | None:
+    def _evaluated(self, part: str) -> Evaluation | RegressionEvaluation | None:
         """On the "test" or "train" samples; None: there are none."""
         chosen = self.task.data
         x, y = (chosen.x_test, chosen.y_test) if part == "test" else (chosen.x_train, chosen.y_train)
@@ -143,7 +149,8 @@ class Training:
     def _note_facts(self) -> None:
         """In the model: what it is trained on, and how."""
         task, notes = self.task, self.task.net.meta
-        notes.pop("test_accuracy", None)
+        for name in TEST_FIGURES["classes"] + TEST_FIGURES["regression"]:
+            notes.pop(name, None)
         data_options.remember(task.net, task.data, task.data_path)
         notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
         notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
@@ -153,6 +160,11 @@ class Training:
             notes.pop("optimizer_options", None)
         notes["augment"] = str(task.augment or "none")
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
+
+    def test_figures(self) -> dict[str, float | None]:
+        """Those on the test set as notes and JSON name them; None: there is no test set."""
+        found = self.test.named() if self.test else {}
+        return {name: found.get(name.removeprefix("test_")) for name in TEST_FIGURES[self.task.net.task]}
 
     def save(self) -> None:
         """Writes the model with the figures of its training, and the history.
@@ -164,7 +176,7 @@ class Training:
         notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
         notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() and len(before) < 16 else 0))
         if self.test:
-            notes["test_accuracy"] = str(self.test.accuracy)
+            notes.update({name: str(value) for name, value in self.test_figures().items()})
         if task.target:
             self._save_to(task.target)
         if task.history:
@@ -176,13 +188,12 @@ class Training:
             measured = None if self.hurried else self.test or self._evaluated("train")
             if measured and not self.task.target_given:
                 trained = bool(self.history.loss) or self._changed()
-                accuracy = self.history.accuracy[-1] if self.history.accuracy else None
-                if not self.test:
-                    accuracy = measured.accuracy
-                self.unsaved = learnt_nothing(self.task, trained, accuracy, self.test.accuracy if self.test else None)
+                scores = self.history.columns().get("r2") or self.history.accuracy
+                learnt = measured.score if not self.test else scores[-1] if scores else None
+                self.unsaved = learnt_nothing(self.task, trained, learnt, self.test.score if self.test else None)
             if self.unsaved:
                 return
-            self.kept = keep_better(self.task, target, measured.accuracy if measured else None)
+            self.kept = keep_better(self.task, target, measured.score if measured else None)
         self.task.net.save(target)
 
 
@@ -238,10 +249,15 @@ def _explain(task: Task) -> None:
 def _tell(training: Training) -> None:
     """The figures on the test set, and where the model is."""
     task, test = training.task, training.test
-    accuracy = f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else ""
-    cli.say(accuracy or "no test samples")
-    if test and len(task.data.classes) <= MOST_CLASSES and not task.terse:
-        task.say(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
+    if isinstance(test, RegressionEvaluation):
+        figures = ", ".join(f"{figure_words(name)} {figure_text(name, value)}" for name, value in test.named().items())
+        cli.say(f"test {figures} ({test.samples:,} samples)")
+    elif test:
+        cli.say(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})")
+        if len(task.data.classes) <= MOST_CLASSES:
+            task.say(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
+    else:
+        cli.say("no test samples")
     if not training.unsaved:
         task.say(f"saved to {printable(task.target)}" if task.target else "not saved")
 
@@ -267,7 +283,8 @@ def _plot(training: Training) -> None:
 
 def _results(training: Training, seconds: float) -> dict[str, Any]:
     """What --json prints."""
-    task, test, kept = training.task, training.test, training.kept
+    task, kept = training.task, training.kept
+    score = TEST_FIGURES[task.net.task][-1]
     return {
         "dataset": task.data.name,
         "train_samples": len(task.data.x_train),
@@ -277,11 +294,11 @@ def _results(training: Training, seconds: float) -> dict[str, Any]:
         "threads": kernels.threads(),
         "cpu": kernels.cpu(),
         "seed": task.seed,
-        "epochs": [{name: row.get(name) for name in COLUMNS} for row in training.history.rows()],
-        "test_accuracy": test.accuracy if test else None,
+        "epochs": [{name: row.get(name) for name in columns_of(task.net.task)} for row in training.history.rows()],
+        **training.test_figures(),
         "seconds": seconds,
         "model": str(task.target) if task.target and not training.unsaved else None,
-        "previous": {"model": str(kept.place), "test_accuracy": kept.accuracy} if kept else None,
+        "previous": {"model": str(kept.place), score: kept.score} if kept else None,
         "weights_sha256": task.net.weights_sha256(),
     }
 

@@ -108,7 +108,7 @@ def plain(text: str, width: int = 160) -> str:
 
 def class_names(net: Network, classes: Sequence[str] | None, width: int = 14) -> list[str]:
     """Names of what class_scores gives, of up to `width` characters."""
-    single = len(net.classes) == 1 and net.loss_name == "mse"
+    single = len(net.classes) == 1 and net.loss_name != "cross_entropy"
     return [plain(name, width) for name in (classes or (["0", "1"] if single else net.classes))]
 
 

@@ -15,8 +15,11 @@ from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.files import path_bytes
 from pynet.layers import Layer
+from pynet.model.evaluation import Evaluation, RegressionEvaluation, measured
 from pynet.model.handle import Handle
 from pynet.model.samples import Samples, Signature, check_targets, inputs_alone, samples, targets_alone
+from pynet.model.task import NOTE as TASK
+from pynet.model.task import TaskKind, possible_tasks, task_of_targets, task_of_text
 from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.text import parsed_json
@@ -26,15 +29,6 @@ if TYPE_CHECKING:
 
 LOSSES = {lib.PN_CROSS_ENTROPY: "cross_entropy", lib.PN_MSE: "mse", lib.PN_BCE: "bce"}
 EVALUATE_ROWS = 512  # samples in one call: 50 ms for 784-2048-2048-10 on one thread
-
-
-class Evaluation(NamedTuple):
-    """Mean loss and share of right answers on a data set."""
-
-    loss: float
-    accuracy: float
-    correct: int
-    samples: int
 
 
 class OptimizerState(NamedTuple):
@@ -80,6 +74,8 @@ class Net(Handle):
         self._signature = Signature(self.in_shape, self.out_shape, self.loss_name)
         self.layers = [LayerView(self, i) for i in range(info.layers)]
         self._last = [layer for layer in self.layers if "." not in layer.path][-1]
+        self._closing = self.loss_name, self._out_features, self._last.kind
+        self._tasks = possible_tasks(*self._closing)
 
     # ---- what it is ----
 
@@ -125,6 +121,39 @@ class Net(Handle):
             raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
         no_text = any("\ud800" <= c <= "\udfff" for name in given for c in name)  # bytes of a folder's name
         self.meta["classes"] = json.dumps(given, ensure_ascii=no_text)
+
+    @property
+    def task(self) -> TaskKind:
+        """What predict and evaluate take the outputs for: "classes", "multi-label" or "regression".
+
+        Before a training the text says it: a network that ends in softmax or sigmoid, or whose classes have names,
+        tells classes, others give numbers. Then the targets of the training decide, see pynet.model.task. To set it is
+        for networks trained step by step, or by an earlier version. ValueError: such a network cannot learn that.
+        """
+        if len(self._tasks) == 1:  # of most networks; the notes take as long as a small prediction
+            return self._tasks[0]
+        return self._noted_task or task_of_text(*self._closing, named="classes" in self.meta)
+
+    @task.setter
+    def task(self, kind: TaskKind) -> None:
+        if kind not in self._tasks:
+            raise ValueError(f"task is {kind!r:.80}; accepted for this network: {', '.join(self._tasks)}")
+        if not kind == self.task == "classes":  # which needs no note: files of classifiers stay as they are
+            self.meta[TASK] = kind
+
+    @property
+    def _noted_task(self) -> TaskKind | None:
+        noted = self.meta.get(TASK) if len(self._tasks) > 1 else None
+        return next((kind for kind in self._tasks if kind == noted), None)
+
+    def _learns_labels(self, samples: Samples) -> None:
+        """In a step by hand: labels say what the network is for; targets are too few to tell, the text does."""
+        if samples.arrays[1] is not None and len(self._tasks) > 1:
+            self.task = "classes"
+
+    def _task_of(self, samples: Samples) -> TaskKind:
+        """The task that these labels or targets stand for."""
+        return task_of_targets(self._tasks, self._noted_task, samples) if samples.n else self.task
 
     @property
     def _class_counts(self) -> tuple[int, ...]:
@@ -185,6 +214,7 @@ class Net(Handle):
     def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Mean loss of the last forward's batch against its labels or targets; sample_weight (n,): what each counts."""
         samples = targets_alone(self._signature, y, sample_weight)
+        self._learns_labels(samples)
         mean = ffi.new("double *")
         try:
             self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
@@ -210,6 +240,7 @@ class Net(Handle):
     ) -> float:
         """Forward, loss, backward and update on one batch, in one call; returns the mean loss before the update."""
         samples = self._samples(x, y, sample_weight, augment)
+        self._learns_labels(samples)
         stats = new_stats()
         self._train(samples, None, max(samples.n, 1), optimizer_struct(optimizer), stats)
         return float(stats.loss / samples.n) if samples.n else 0.0
@@ -315,28 +346,56 @@ class Net(Handle):
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32; a closing softmax at this temperature (above 1 is flatter)."""
         given = inputs_alone(self._signature, x)
-        out = np.empty((given.n, *self.out_shape), FLOAT32)
-        self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
-        return out
+        return self._outputs(given, temperature).reshape(given.n, *self.out_shape)
 
-    def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The class (n,) with the largest output for each sample; a single one: is it above 1/2?"""
-        return self._decided(self.predict_proba(x))
+    def predict(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
+        """What the network takes each sample for, by its task.
 
-    def _decided(self, scores: Array) -> npt.NDArray[np.int64]:
-        """The class (n,) that outputs (n, *out_shape) stand for."""
+        "classes": the class (n,) int64 with the largest output; a single output: is it above 1/2? "multi-label": int64
+        (n, outputs), 1 where an output is above 1/2. "regression": the outputs, (n,) float32 of a single one, else
+        (n, *out_shape).
+        """
+        return self._decided(self.predict_proba(x), self.task)
+
+    def _decided(self, scores: Array, task: TaskKind) -> npt.NDArray[Any]:
+        """What outputs (n, *out_shape) stand for in this task."""
+        if task == "regression":
+            return scores[:, 0] if scores.shape[1:] == (1,) else scores
         if scores.ndim != 2:
             scores = scores.reshape(len(scores), self._out_features)
+        if task == "multi-label":
+            return (scores > 0.5).astype(np.int64)
         if self._out_features == 1 and self.loss_name != "cross_entropy":
             return (scores[:, 0] > 0.5).astype(np.int64)
         classes: npt.NDArray[np.int64] = scores.argmax(axis=1)
         return classes
 
-    def evaluate(self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Evaluation:
-        """Mean loss and accuracy on a data set; changes nothing. Weights (n,) are for the loss alone."""
-        return self._evaluate(self._samples(x, y, sample_weight))
+    def evaluate(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> Evaluation | RegressionEvaluation:
+        """How good the network is on a data set; changes nothing. Weights (n,) are for the loss alone.
+
+        Loss and accuracy, an Evaluation, where y stands for classes or several labels; loss, RMSE, MAE and R2, a
+        RegressionEvaluation, where it is numbers.
+        """
+        samples = self._samples(x, y, sample_weight)
+        return self._measured(samples, self._task_of(samples))
+
+    def _measured(self, samples: Samples, task: TaskKind) -> Evaluation | RegressionEvaluation:
+        """The figures that count in this task."""
+        found = self._evaluate(samples)
+        if task != "regression" or samples.targets is None:
+            return found
+        return measured(found.loss, samples.targets, self._outputs(samples))
+
+    def _outputs(self, samples: Samples, temperature: float = 1.0) -> Array:
+        """The outputs (n, n_out) of all samples."""
+        out = np.empty((samples.n, self._out_features), FLOAT32)
+        self._call(lib.pn_net_predict, samples.data, samples.n, temperature, floats(out))
+        return out
 
     def _evaluate(self, samples: Samples) -> Evaluation:
+        """Loss and right answers, as the core counts them."""
         stats = new_stats()
         order = np.arange(samples.n, dtype=np.int32)
         for rows in np.split(order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)):  # Ctrl-C waits for a call to end

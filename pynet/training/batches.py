@@ -6,8 +6,10 @@ the epoch: an epoch that begins with the stats of an interrupted one goes on whe
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Protocol
 
@@ -16,11 +18,15 @@ import numpy.typing as npt
 
 from pynet._ffi import Array
 from pynet.augment import Augment
+from pynet.model.evaluation import measured
 from pynet.model.net import Net
-from pynet.model.samples import Samples, check_targets
+from pynet.model.samples import Samples, check_targets, targets_alone
+from pynet.model.task import TaskKind
+from pynet.training.history import FIGURES
 
 CALL_SECONDS = 0.05  # how long one call of the core may take: Ctrl-C and the progress bar wait for it
 PROBE = 256  # samples that stand for all of them
+MEASURED = 4096  # and those on which a regression is measured after each epoch
 DARKEST_WHITE = 128  # whole numbers of 0 to 255 that reach this are most likely pixels
 
 
@@ -48,6 +54,15 @@ class Feed(Protocol):
     def batch(self, stats: Any) -> Array:
         """The inputs of the batch after stats, which train() ran into an error with."""
 
+    def task(self) -> TaskKind:
+        """What the network learns here."""
+
+    def columns(self, task: TaskKind) -> tuple[str, ...]:
+        """The names of figures()."""
+
+    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
+        """How good the network is on the samples after an epoch with these stats. FloatingPointError: not finite."""
+
     def samples_before(self, step: int) -> int | None:
         """How many samples of an epoch come before this step, from 0; None: nobody knows."""
 
@@ -63,6 +78,7 @@ class ArrayFeed:
         self.samples = samples.n
         self.steps = -(-samples.n // batch_size)
         self._order = np.empty(samples.n, np.int32)
+        self._measured: Samples | None = None
         self._steps_a_call = 1
         self._size = 0
 
@@ -102,8 +118,37 @@ class ArrayFeed:
         y = labels if labels is not None else targets
         if not self.samples or x is None or y is None:
             return None
-        rows = np.linspace(0, self.samples - 1, min(PROBE, self.samples)).astype(np.intp)  # they may lie sorted
+        rows = self._some(PROBE)
         return x[rows], y[rows]
+
+    def _some(self, most: int) -> Array:
+        """The numbers of up to so many samples, from all places: they may lie sorted."""
+        return np.linspace(0, self.samples - 1, min(most, self.samples)).astype(np.intp)
+
+    def task(self) -> TaskKind:
+        """See Feed."""
+        return self._net._task_of(self._data)
+
+    def columns(self, task: TaskKind) -> tuple[str, ...]:
+        """See Feed."""
+        return FIGURES[task]
+
+    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
+        """See Feed."""
+        counted = _counted(stats)
+        if task != "regression":
+            return counted
+        if self._measured is None:
+            x, _, targets, _ = self._data.arrays
+            assert x is not None
+            assert targets is not None
+            rows = self._some(MEASURED)
+            self._measured = Samples(x[rows], None, targets[rows], len(rows))
+        assert self._measured.targets is not None
+        found = measured(counted["loss"], self._measured.targets, self._net._outputs(self._measured))
+        if not math.isfinite(found.rmse):
+            raise FloatingPointError
+        return {name: getattr(found, name) for name in self.columns(task)}
 
     def facts(self) -> dict[str, str]:
         """See Feed."""
@@ -164,9 +209,31 @@ class BatchFeed:
         """See Feed: a batch may be of any size."""
         return None
 
+    def task(self) -> TaskKind:
+        """See Feed: that of the first batch of a list; of others nobody knows before they come."""
+        if isinstance(self._batches, Sequence) and self._batches:
+            with suppress(TypeError, ValueError, IndexError):  # train will say what is wrong with it
+                return self._net._task_of(targets_alone(self._net._signature, self._batches[0][1]))
+        return self._net.task
+
+    def columns(self, task: TaskKind) -> tuple[str, ...]:
+        """See Feed: nobody keeps the batches until they could be measured again."""
+        return ("loss",) if task == "regression" else FIGURES[task]
+
+    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
+        """See Feed."""
+        counted = _counted(stats)
+        return {name: counted[name] for name in self.columns(task)}
+
     def facts(self) -> dict[str, str]:
         """See Feed; the batches are not looked at before they come."""
         return {"data": "batches", "augmentation": str(self._augment or "none")}
+
+
+def _counted(stats: Any) -> dict[str, float]:
+    """Loss and accuracy as an epoch went."""
+    n = max(stats.samples, 1)
+    return {"loss": stats.loss / n, "accuracy": stats.correct / n}
 
 
 def _after(rates: Array | None, stats: Any) -> Array | None:

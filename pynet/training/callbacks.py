@@ -65,6 +65,7 @@ class Callback:
         """At the end, unless an error was it; the best weights are restored by then."""
 
 
+FALL, RISE = ("loss", "rmse"), ("accuracy", "r2")  # ends of the names of figures that are better lower, and higher
 EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
 
 
@@ -93,9 +94,9 @@ def call(callbacks: Iterable[Any], event: str, run: Run) -> None:
 class EarlyStopping:
     """Stops when `patience` epochs in a row were not better than the best one before, by more than min_delta.
 
-    monitor: a column of the history. mode: "min" or "max", which way it is better; None: a loss when it is lower,
-    anything else when it is higher, which fit says where neither the name nor mode tells. An epoch whose figure is not
-    finite is never the best. At the end, however it comes, the network gets back the weights of the best epoch
+    monitor: a column of the history. mode: "min" or "max", which way it is better; None: a loss or an RMSE when it is
+    lower, anything else when it is higher, which fit says where neither the name nor mode tells. An epoch whose figure
+    is not finite is never the best. At the end, however it comes, the network gets back the weights of the best epoch
     (Prechelt 1998), unless restore_best is False.
     """
 
@@ -119,11 +120,11 @@ class EarlyStopping:
     @property
     def guessed(self) -> bool:
         """Does neither mode nor the name tell which way the figure is better?"""
-        return self.mode is None and not self.monitor.endswith(("loss", "accuracy"))
+        return self.mode is None and not self.monitor.endswith((*FALL, *RISE))
 
     def best(self, values: Sequence[float]) -> int:
         """The index of the best epoch; -1 of none."""
-        falls = self.mode == "min" or (self.mode is None and self.monitor.endswith("loss"))
+        falls = self.mode == "min" or (self.mode is None and self.monitor.endswith(FALL))
         sign = 1 if falls else -1
         best = -1
         for i, value in enumerate(values):

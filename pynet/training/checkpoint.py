@@ -320,19 +320,20 @@ def _rows(value: Any) -> list[dict[str, float]]:
     rows = []
     for i, row in enumerate(value):
         _demand(isinstance(row, dict), f"rows[{i}]", row, "an object of numbers")
-        for name in ("loss", "accuracy", "seconds"):
-            _demand(name in row, f"rows[{i}]", sorted(row), "loss, accuracy and seconds, at least")
+        for name in ("loss", "seconds"):
+            _demand(name in row, f"rows[{i}]", sorted(row), "loss and seconds, at least")
         _demand(row.keys() == value[0].keys(), f"rows[{i}]", sorted(row), f"as in rows[0]: {', '.join(value[0])}")
         rows.append({name: _figure(f"rows[{i}].{name}", name, number) for name, number in row.items()})
     return rows
 
 
 def _figure(place: str, name: str, value: Any) -> float:
-    """A number of the history; a metric of the user's may be NaN or infinite: files have null for it."""
-    if name.startswith("val_") and name.isidentifier():
+    """A number of the history; R2 and a metric of the user's may be NaN or infinite: files have null for it."""
+    if (name.startswith("val_") and name.isidentifier()) or name == "r2":
         value = math.nan if value is None else value
         return value if isinstance(value, float) else _number(place, value)
-    _demand(name in ("loss", "accuracy", "seconds"), place, value, "loss, accuracy, seconds and names after val_")
+    known = ("loss", "accuracy", "rmse", "seconds")
+    _demand(name in known, place, value, "loss, accuracy, rmse, r2, seconds and names after val_")
     return _number(place, value, -math.inf if name == "loss" else 0, 1 if name == "accuracy" else math.inf)
 
 

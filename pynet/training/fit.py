@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,7 @@ from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.model.net import Net
 from pynet.model.samples import Samples, check_finite, checked_weights, class_weights
+from pynet.model.task import TaskKind
 from pynet.optim import Optimizer
 from pynet.training import report
 from pynet.training.arguments import (
@@ -33,7 +34,7 @@ from pynet.training.arguments import (
 from pynet.training.batches import ArrayFeed, BatchFeed, Feed, fingerprint, learns_from
 from pynet.training.callbacks import EarlyStopping, Run, call, check
 from pynet.training.diagnose import scaling_advice, source_of_nonfinite
-from pynet.training.history import COLUMNS, History
+from pynet.training.history import FIGURES, History
 from pynet.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -113,8 +114,9 @@ def fit(
         raise ValueError("sample_weight and class_weight are for arrays, x and y")
     else:
         feed = BatchFeed(net, cast(Any, x), augment)
-    measured = _Validation(net, pair, metrics_for(metrics))
-    columns = ("loss", "accuracy", *measured.columns)
+    task = feed.task()
+    measured = _Validation(net, task, pair, metrics_for(metrics))
+    columns = (*feed.columns(task), *measured.columns)
     if stopping and stopping.monitor not in columns:
         raise ValueError(f"early stopping monitors {stopping.monitor!r}; this training has {', '.join(columns)}")
     if stopping and stopping.guessed:
@@ -122,6 +124,7 @@ def fit(
         _warn(f"{higher}; mode='max' or mode='min' says which it is", 3)
     if rates and feed.steps is None:
         raise ValueError("a schedule counts the steps of an epoch; give batches that have a length, as a list has")
+    net.task = task
     return _Loop(
         net,
         feed,
@@ -147,14 +150,17 @@ def partial_fit(
     class_weight: Mapping[int, float] | Sequence[float] | None = None,
     augment: Augment | None = None,
 ) -> dict[str, float]:
-    """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds.
+    """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds, of a
+    regression loss, rmse, r2 and seconds: see History.
 
     What the optimizer remembers goes on from call to call. The order within a piece depends on the network's seed and
     on how many steps it was trained before.
     """
     batch_size = whole(batch_size, "batch_size", 1)
     feed = ArrayFeed(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
-    return _Loop(net, feed, _Validation(net, None, {}), optimizer_for(optimizer)).epoch(net.updates)
+    method = optimizer_for(optimizer)
+    net.task = feed.task()
+    return _Loop(net, feed, _Validation(net, net.task, None, {}), method).epoch(net.updates)
 
 
 def _samples(
@@ -173,14 +179,17 @@ def _samples(
 class _Validation:
     """Measures the network on the validation data."""
 
-    def __init__(self, net: Net, data: Pair | None, metrics: Mapping[str, Metric]) -> None:
-        self._net, self._data, self._metrics = net, data, metrics
+    def __init__(self, net: Net, task: TaskKind, data: Pair | None, metrics: Mapping[str, Metric]) -> None:
+        self._net, self._task, self._data, self._metrics = net, task, data, metrics
         for name, metric in metrics.items():
             _check_metric(name, metric)
         self._samples = net._samples(*data) if data else None
-        self.columns = ["val_loss", "val_accuracy", *(f"val_{name}" for name in metrics)] if data else []
+        usual = [f"val_{name}" for name in FIGURES[task]]
+        self.columns = list(dict.fromkeys([*usual, *(f"val_{name}" for name in metrics)])) if data else []
         if self._samples:
             check_finite(self._samples, "validation ")
+            if task == "regression" and self._samples.targets is None:
+                raise ValueError("validation y holds labels, but the network learns numbers; accepted: targets alike")
         elif metrics:
             raise ValueError(f"metrics {', '.join(metrics)}: they need validation data")
 
@@ -188,8 +197,8 @@ class _Validation:
         """Nothing without validation data. FloatingPointError: the loss is not finite."""
         if self._data is None or self._samples is None:
             return {}
-        found = self._net._evaluate(self._samples)
-        row = {"val_loss": found.loss, "val_accuracy": found.accuracy}
+        found = self._net._measured(self._samples, self._task)
+        row = {f"val_{name}": getattr(found, name) for name in FIGURES[self._task]}
         if self._metrics:
             targets, outputs = np.asarray(self._data[1]), self._net.predict_proba(self._data[0])
             row |= {f"val_{name}": _figure(name, metric(targets, outputs)) for name, metric in self._metrics.items()}
@@ -204,7 +213,7 @@ class _Validation:
 
 def _check_metric(name: str, metric: Metric) -> None:
     """ValueError, TypeError: the history could not hold it, or holds another under this name."""
-    if f"val_{name}" in COLUMNS:
+    if name in ("loss", "accuracy"):
         raise ValueError(f"metrics has {name!r}, but the history has a val_{name} of its own; accepted: another name")
     if not isinstance(name, str) or not f"val_{name}".isidentifier():
         raise ValueError(f"metrics has {name!r:.40}; accepted: names of letters, digits and _, as in val_f1")
@@ -281,7 +290,7 @@ class _Loop:
         from pynet.training.checkpoint import Checkpoint, Keeper
 
         one_of(checkpoint, Checkpoint, "checkpoint", "pynet.Checkpoint('run.safetensors')")
-        columns = ("loss", "accuracy", *self.validation.columns, "seconds")
+        columns = (*self.feed.columns(self.net.task), *self.validation.columns, "seconds")
         self._keeper = Keeper(checkpoint, self.net, self._facts(), self.feed, columns)
         self.progress = self._keeper.begin(self.epochs)
         for row in self.progress.rows:
@@ -330,9 +339,8 @@ class _Loop:
                     self._keeper.call_is_over(progress)
         if run.stopped and stats.steps != self.feed.steps:
             return {}
-        n = max(stats.samples, 1)
-        row = {"loss": stats.loss / n, "accuracy": stats.correct / n}
-        return row | self._validated() | {"seconds": progress.seconds}
+        learnt = self._measured("training", lambda: self.feed.figures(self.net.task, stats))
+        return learnt | self._measured("validation", self.validation.figures) | {"seconds": progress.seconds}
 
     def _next(self, calls: Iterator[int]) -> int | None:
         """Runs the next call of the core; None: the epoch is over."""
@@ -350,12 +358,12 @@ class _Loop:
     def _place(self, after: int) -> str:
         return f"epoch {self._run.epoch}, batch {self.progress.stats.steps + after}"
 
-    def _validated(self) -> dict[str, float]:
+    def _measured(self, part: str, figures: Callable[[], dict[str, float]]) -> dict[str, float]:
         try:
-            return self.validation.figures()
+            return figures()
         except FloatingPointError:
             raise FloatingPointError(
-                f"{self._place(0)}: the validation loss after it is not finite; a smaller learning rate may help"
+                f"{self._place(0)}: the {part} loss after it is not finite; a smaller learning rate may help"
             ) from None
 
     def _rates(self, epoch: int) -> Array | None:
