@@ -254,7 +254,7 @@ def _tell(training: Training) -> None:
         cli.say(f"test {figures} ({test.samples:,} samples)")
     elif test:
         cli.say(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})")
-        if len(task.data.classes) <= MOST_CLASSES:
+        if len(task.data.classes) <= MOST_CLASSES and not task.terse:
             task.say(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
     else:
         cli.say("no test samples")

@@ -21,7 +21,7 @@ from pynet.data.download import SETS, UnavailableError, read_named
 from pynet.data.idx import IDX_PARTS, idx_parts, read_idx
 from pynet.data.npz import holds_one, read_npz
 from pynet.data.roles import Found
-from pynet.data.splits import groups, split
+from pynet.data.splits import split
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 from pynet.text import percent
@@ -76,7 +76,7 @@ class Dataset:
             return replace(self, **parts._asdict(), source=f"{self.source}, all of them for training")
         share = "a fifth" if fraction == TEST_SHARE else percent(fraction)
         try:
-            rest, _, aside, _ = split(np.arange(len(self.y_test)), groups(self.y_test), fraction)
+            rest, _, aside, _ = split(np.arange(len(self.y_test)), self.y_test, fraction)
         except DataError as error:
             raise DataError(f"{self.source}: no test set can be split off: {error}") from None
         x, y = self.x_test, self.y_test

@@ -16,17 +16,20 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
     """(x_train, y_train, x_val, y_val): x and y with this fraction of each class set aside, the order kept.
 
     x: (n, ...), y: (n) integer labels, 0 < fraction < 1. A class of two samples or more keeps at least one on each
-    side, a class of one goes to training. The same seed gives the same split with every NumPy. Raises DataError.
+    side, a class of one goes to training. Other y, (n, ...), are targets: the fraction is of all samples, whatever they
+    are. The same seed gives the same split with every NumPy. Raises DataError.
     """
     x, y = plain(x, "x"), plain(y, "y")
     if not 0 < fraction < 1:
         raise DataError(f"fraction {fraction}: must lie between 0 and 1, for example 0.1")
-    if y.ndim != 1 or y.dtype.kind not in "iu" or len(x) != len(y):
-        raise DataError(f"x of shape {x.shape}, y {y.dtype} of shape {y.shape}: y must be (n,) integers, x (n, ...)")
+    if not y.ndim or not x.ndim or y.dtype.kind not in "iuf" or len(x) != len(y):
+        given = f"x of shape {x.shape}, y {y.dtype} of shape {y.shape}"
+        raise DataError(f"{given}: x must be (n, ...), y integer labels (n,) or targets (n, ...)")
     random = np.random.RandomState(np.random.MT19937(seed))  # its shuffle is frozen, that of a Generator is not
     aside = np.zeros(len(y), bool)
-    for c in np.unique(y):
-        members = np.flatnonzero(y == c)
+    group = _groups(y)
+    for c in np.unique(group):
+        members = np.flatnonzero(group == c)
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         aside[random.permutation(members)[:count]] = True
     if not aside.any():
@@ -34,9 +37,13 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
     return x[~aside], y[~aside], x[aside], y[aside]
 
 
-def groups(y: Array) -> Array:
-    """What split takes for y (n): labels as they are; of numbers, which are no classes, one group."""
-    return np.zeros(len(y), np.int8) if y.dtype.kind == "f" else y
+def _groups(y: Array) -> Array:
+    """Where an equal fraction of each is set aside: labels as they are; of targets, which are no classes, one group."""
+    return y if _are_labels(y) else np.zeros(len(y), np.int8)
+
+
+def _are_labels(y: Array) -> bool:
+    return y.ndim == 1 and y.dtype.kind in "iu"
 
 
 def validation_split(
@@ -45,7 +52,7 @@ def validation_split(
     """As split, but DataError if a class has no sample left to validate it with."""
     parts = split(x, y, fraction, seed)
     missing = np.setdiff1d(parts[1], parts[3])
-    if len(missing):
+    if _are_labels(parts[1]) and len(missing):
         raise DataError(
             f"class {missing[0]} has a single sample, so that the validation set would have none of it"
             f"{f' (and {len(missing) - 1:,} more such classes)' if len(missing) > 1 else ''}; leave such classes out"

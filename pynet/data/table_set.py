@@ -14,7 +14,7 @@ from pynet.data.columns import TASKS, Columns, Target, targets_of
 from pynet.data.dataset import TEST_SHARE, Dataset, digest, first_rows
 from pynet.data.learn_columns import MOST_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
-from pynet.data.splits import groups, split
+from pynet.data.splits import split
 from pynet.data.tables import Column, Table, of_frame, plain_number
 from pynet.errors import DataError
 from pynet.text import percent
@@ -46,7 +46,7 @@ class Rows:
         if not fraction:
             return rows, rows[:0]
         try:
-            rest, _, aside, _ = split(rows, groups(self.y[rows]), fraction, seed)
+            rest, _, aside, _ = split(rows, self.y[rows], fraction, seed)
         except DataError as error:
             raise DataError(f"{self.table.source}: no rows can be set aside: {error}") from None
         return rest, aside

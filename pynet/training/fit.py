@@ -16,7 +16,7 @@ from pynet._ffi import Array, checked_seed, is_masked, optimizer_struct
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.model.net import Net
-from pynet.model.samples import Samples, check_finite, checked_weights, class_weights
+from pynet.model.samples import Samples, check_finite, checked_weights, class_weights, targets_alone
 from pynet.model.task import TaskKind
 from pynet.optim import Optimizer
 from pynet.training import report
@@ -73,7 +73,8 @@ def fit(
     own.
 
     validation: (x, y) whose loss and accuracy are measured after each epoch; or the fraction of the samples to set
-    aside for it, evenly from each class, also called validation_split. metrics: {"f1": f} adds val_f1 to the history,
+    aside for it, evenly from each class, also called validation_split. Loss, RMSE and R2 it is where y is numbers, see
+    Network.task. metrics: {"f1": f} adds val_f1 to the history,
     the number that f(y, p) gives for the targets of the validation data and the network's outputs (n, *out_shape); [f]
     goes by the function's name; the history's own loss and accuracy keep theirs. early_stopping: see
     pynet.EarlyStopping. checkpoint: a file to save the training in, and to go on from; see pynet.Checkpoint. callbacks:
@@ -101,6 +102,8 @@ def fit(
             raise ValueError("a fraction for validation is for arrays; with batches, give validation=(x, y)")
         from pynet.data.splits import validation_split as split  # data sets: not needed by most who import pynet
 
+        if net._task_of(targets_alone(net._signature, y)) == "regression":
+            y = np.asarray(y, np.float32)  # whole numbers, too, are no classes here
         x, y, *aside = split(cast(Any, x), y, fraction, seed)
         pair = (aside[0], aside[1])
     if y is not None:
