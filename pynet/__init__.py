@@ -35,7 +35,7 @@ from pynet.layers import (
     Standardize,
     Tanh,
 )
-from pynet.network import Evaluation, Network, load
+from pynet.network import Evaluation, Network, RegressionEvaluation, load
 from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from pynet.training.history import History
     from pynet.training.learning_rate import find_lr
 
-__all__ = ["Evaluation", "Network", "load"]
+__all__ = ["Evaluation", "Network", "RegressionEvaluation", "load"]
 __all__ += [
     "AvgPool",
     "BatchNorm",
