@@ -14,7 +14,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.array_files import array_files, read_array_files, role_of_file
-from pynet.data.arrays import Parts, PictureLayout
+from pynet.data.arrays import TASKS, Parts, PictureLayout
 from pynet.data.columns import Columns
 from pynet.data.csv import check_label_column, csv_features, read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
@@ -35,15 +35,15 @@ class Dataset:
     """Samples with labels, for training and for testing.
 
     x_train, x_test: (n, height, width), (n, features) or, pictures in colour, (n, 3, height, width); uint8, which means
-    x/255, or float32, taken as it is. y_train, y_test: (n) int32, index into classes. source: one line on where the
+    x/255, or float32, taken as it is. y_train, y_test: (n) int32, index into classes; where the network is to learn
+    numbers, (n) or (n, outputs) float32, and classes is empty. source: one line on where the
     data came from. pictures: how its pictures were prepared, where that is known. skipped: a line for each file that
     was left out. undivided: where there was no test set, the SHA-256 of all samples in their order, else "";
     test_split: the fraction of them that was set aside for testing. features: names of the numbers of a sample, from
     the header of a .csv; empty if there are none. layout: how its pictures were said to lie in the file.
 
     Of a table, see pynet.data.table: columns: how its rows became samples; means (features): what stands for numbers
-    that are missing; notes, warnings: what was decided and noticed. Where the target is a number, classes is empty and
-    y is float32.
+    that are missing; notes, warnings: what was decided and noticed.
     """
 
     name: str
@@ -96,6 +96,8 @@ class Dataset:
         """
         if tuple(names) == self.classes:
             return self
+        if not self.classes:
+            raise DataError(f"{self.name} has numbers to learn, no classes; wanted are {_listed(names)}")
         counts = Counter(names)
         place = {name: i for i, name in enumerate(names) if counts[name] == 1}
         of_files = self.pictures is None and all(map(_is_number, self.classes))
@@ -116,6 +118,8 @@ class Dataset:
 
         A class is given by its name or, where no class is called so, by its number. Raises DataError.
         """
+        if not self.classes:
+            raise DataError(f"classes {list(classes)}: {self.name} has numbers to learn, no classes")
         wanted = [self._class_index(c) for c in classes]
         if not wanted or len(set(wanted)) < len(wanted):
             raise DataError(f"classes {list(classes)}: at least one class is needed, and each only once")
@@ -178,6 +182,7 @@ def load(
     test_split: float = TEST_SHARE,
     shape: tuple[int, ...] | None = None,
     transpose: bool | None = None,
+    task: str | None = None,
 ) -> Dataset:
     """A data set by name, or from files.
 
@@ -189,7 +194,9 @@ def load(
 
     Pictures in arrays are (n, height, width), with 1 or 3 channels behind or before these. shape: of the pictures that
     rows of numbers are, (16, 16) say, or with the channels first or last. transpose: exchange rows and columns; None:
-    in EMNIST's IDX files, whose pictures lie so.
+    in EMNIST's IDX files, whose pictures lie so. task: what y of arrays is, "classes" or "number"; None: floats are
+    numbers, unless they are whole ones from 0 or 1 on, up to 100 of them, or one-hot rows. Numbers are (n) or (n,
+    outputs) float32, and there are no classes then.
 
     A named set is looked for in $PYNET_DATA/<name>/, then in the cache, then downloaded; it is not replaced by another.
     The classes of a file are "0", "1", ... up to the highest label, without "0" where no label is 0; those of a folder
@@ -206,8 +213,11 @@ def load(
             return _digits()
         if name in SETS:
             return _named(name)
-    place = Path(os.path.expanduser(name_or_path))
-    return _from_path(place, str(name_or_path), pictures, PictureLayout(shape, transpose), divide, test_split)
+    if task is not None and task not in TASKS:
+        raise DataError(f"task is {task!r:.80}; accepted: {', '.join(TASKS)}")
+    place, layout = Path(os.path.expanduser(name_or_path)), PictureLayout(shape, transpose)
+    found = _from_path(place, str(name_or_path), pictures, layout, task, divide)
+    return found.divided(test_split) if divide else found
 
 
 def default(timeout: float = 5.0) -> Dataset:
@@ -248,33 +258,31 @@ def _digits() -> Dataset:
 
 
 def _from_path(
-    path: Path, given: str, pictures: Preparation | None, layout: PictureLayout, divide: bool, test_split: float
+    path: Path, given: str, pictures: Preparation | None, layout: PictureLayout, task: str | None, divide: bool
 ) -> Dataset:
     if is_picture_folder(path):
         if layout != AS_STORED:
             raise DataError(f"{given}: a folder of pictures, which need neither shape nor transpose")
-        found = _of_pictures(path, pictures or Preparation(28, 28))
-    elif pictures:
+        return _of_pictures(path, pictures or Preparation(28, 28))
+    if pictures:
         raise DataError(
             f"{given}: no folder of pictures with a sub-folder for each class, so that none can be prepared"
         )
-    elif path.suffix.lower() == ".csv" and path.is_file():
+    if path.suffix.lower() == ".csv" and path.is_file():
         x, y = read_csv(path)
         if divide:
             check_label_column(path, x, y)
         found = _of_arrays(path.stem, Found(_undivided(x, y), False, ", labels in the first column"), str(path), layout)
-        found = replace(found, features=() if layout.shape else csv_features(path))
-    elif path.exists():
-        found = _of_array_files(path, layout)
-    else:
-        names = ["mnist", "fashion-mnist", "digits"]
-        near = difflib.get_close_matches(given.lower(), names, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(
-            f"{given!r}: no such file or folder, nor a data set of that name; {hint}"
-            f"accepted are {', '.join(names)}, a folder of pictures or of arrays, a .npz or a .csv"
-        )
-    return found.divided(test_split) if divide else found
+        return replace(found, features=() if layout.shape else csv_features(path))
+    if path.exists():
+        return _of_array_files(path, layout, task)
+    names = ["mnist", "fashion-mnist", "digits"]
+    near = difflib.get_close_matches(given.lower(), names, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise DataError(
+        f"{given!r}: no such file or folder, nor a data set of that name; {hint}"
+        f"accepted are {', '.join(names)}, a folder of pictures or of arrays, a .npz or a .csv"
+    )
 
 
 def is_picture_folder(path: Path) -> bool:
@@ -282,16 +290,16 @@ def is_picture_folder(path: Path) -> bool:
     return path.is_dir() and not array_files(path)
 
 
-def _of_array_files(path: Path, layout: PictureLayout) -> Dataset:
+def _of_array_files(path: Path, layout: PictureLayout, task: str | None) -> Dataset:
     """The data set in an .npz file, or in files with an array each."""
     several = path.is_dir() or role_of_file(path)
     if path.suffix.lower() == ".npz" and path.is_file() and not (several and holds_one(path)):
-        return _of_arrays(path.stem, read_npz(path), str(path), layout)
+        return _of_arrays(path.stem, read_npz(path, task), str(path), layout)
     if not several:
         raise DataError(
             f"{path}: no .csv, nor a .npz, .npy or IDX file with a name that says what it holds, as x_train.npy does"
         )
-    name, found = read_array_files(path)
+    name, found = read_array_files(path, task)
     folder = path if path.is_dir() else path.parent
     source = f"files in {folder}"
     if layout.transpose is None and name.startswith("emnist"):
@@ -300,13 +308,15 @@ def _of_array_files(path: Path, layout: PictureLayout) -> Dataset:
 
 
 def _of_arrays(name: str, found: Found, source: str, layout: PictureLayout) -> Dataset:
-    """With numbers for classes, from the lowest label, 0 or 1, to the highest."""
+    """With numbers for classes, from the lowest label, 0 or 1, to the highest; targets have none."""
     parts, undivided = found.parts, "" if found.divided else digest(found.parts.x_test, found.parts.y_test)
-    labels = np.union1d(parts.y_train, parts.y_test)
-    first = np.int32(labels[0] == 1)
-    classes = tuple(map(str, range(first, labels[-1] + 1)))
     x_train, x_test = (layout.applied(x, name) for x in (parts.x_train, parts.x_test))
-    parts = Parts(x_train, parts.y_train - first, x_test, parts.y_test - first)
+    parts, classes = parts._replace(x_train=x_train, x_test=x_test), tuple[str, ...]()
+    if parts.y_test.dtype == np.int32:
+        labels = np.union1d(parts.y_train, parts.y_test)
+        first = np.int32(labels[0] == 1)
+        parts = parts._replace(y_train=parts.y_train - first, y_test=parts.y_test - first)
+        classes = tuple(map(str, range(first, labels[-1] + 1)))
     return Dataset(name or "data", *parts, classes, source + found.remark, undivided=undivided, layout=layout)
 
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.columns import TASKS, Columns, Target, targets_of
+from pynet.data.arrays import TASKS
+from pynet.data.columns import Columns, Target, targets_of
 from pynet.data.dataset import TEST_SHARE, Dataset, digest, first_rows
 from pynet.data.learn_columns import MOST_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
