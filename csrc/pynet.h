@@ -122,7 +122,7 @@ const char *pn_net_error(const pn_net *net);
 /* The canonical text of the network, from which pn_net_new makes the same network. Valid until pn_net_free. */
 const char *pn_net_spec(const pn_net *net);
 
-typedef enum { PN_CROSS_ENTROPY, PN_MSE, PN_BCE } pn_loss;
+typedef enum { PN_CROSS_ENTROPY, PN_MSE, PN_BCE, PN_MAE, PN_HUBER } pn_loss;
 
 typedef struct {
     int layers;         /* number of layers, nested ones included; `input` and `loss` are not layers */
@@ -130,6 +130,7 @@ typedef struct {
     int64_t parameters; /* number of elements in trained tensors */
     pn_loss loss;
     double smoothing; /* label smoothing, of cross-entropy */
+    double delta;     /* of PN_HUBER, else 0 */
     uint64_t seed;
     uint64_t updates; /* steps trained so far, by any optimizer; dropout and augmentation depend on it */
     int in_rank, out_rank;
@@ -478,6 +479,14 @@ void pn_binary_cross_entropy(float *restrict loss, float *dx, const float *x, co
 
 /* loss (m): half the sum over each row of (p - y)^2; p, y (m,n). dp (m,n) = (p - y) * scale; dp may be p, or NULL. */
 void pn_squared_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale);
+
+/* loss (m): the sum over each row of |p - y|; p, y (m,n). dp (m,n) = sign(p - y) * scale, 0 where p = y; dp may be p,
+   or NULL. */
+void pn_absolute_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale);
+
+/* loss (m): the sum over each row of d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), with d = p - y (Huber
+   1964); p, y (m,n), delta > 0. dp (m,n) = d clipped to [-delta, delta], times scale; dp may be p, or NULL. */
+void pn_huber(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale, float delta);
 
 /* w (n) -= learning_rate * dw (n) (Robbins and Monro 1951) */
 void pn_sgd(float *restrict w, const float *dw, size_t n, double learning_rate);

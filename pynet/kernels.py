@@ -36,7 +36,7 @@ __all__ += ["bias", "bias_grad", "gather", "gemm", "one_hot", "shuffle"]
 __all__ += ["gelu", "gelu_grad", "leaky_relu", "leaky_relu_grad", "relu", "relu_grad"]
 __all__ += ["sigmoid", "sigmoid_grad", "softmax", "softmax_grad", "tanh", "tanh_grad"]
 __all__ += ["augmented", "batchnorm", "batchnorm_grad", "dropout", "layernorm", "layernorm_grad"]
-__all__ += ["binary_cross_entropy", "cross_entropy", "squared_error"]
+__all__ += ["absolute_error", "binary_cross_entropy", "cross_entropy", "huber", "squared_error"]
 __all__ += ["rescale", "rescale_grad", "standardize", "standardize_grad"]
 __all__ += ["adam", "momentum", "rmsprop", "sgd"]
 
@@ -462,6 +462,25 @@ def squared_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None
     rows, target = _matrix(p, "p"), _matrix(y, "y")
     _same_shape(p=rows, y=target)
     return _loss(lib.pn_squared_error, rows, target, scale)
+
+
+def absolute_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
+    """Loss (m): the sum over each row of |p - y|, and dp (m,n) = sign(p - y) * scale; scale None is 1/m."""
+    rows, target = _matrix(p, "p"), _matrix(y, "y")
+    _same_shape(p=rows, y=target)
+    return _loss(lib.pn_absolute_error, rows, target, scale)
+
+
+def huber(p: npt.ArrayLike, y: npt.ArrayLike, delta: float = 1.0, scale: float | None = None) -> tuple[Array, Array]:
+    """Loss (m): the sum over each row of d^2 / 2, d = p - y, or delta (|d| - delta / 2) where |d| > delta (Huber 1964).
+
+    dp (m,n) = d cut to [-delta, delta], times scale; scale None is 1/m.
+    """
+    if not 0 < delta < np.inf:
+        raise ValueError(f"delta is {delta}; accepted: a finite number above 0")
+    rows, target = _matrix(p, "p"), _matrix(y, "y")
+    _same_shape(p=rows, y=target)
+    return _loss(lib.pn_huber, rows, target, scale, delta)
 
 
 # ---- the rest of a training step ----

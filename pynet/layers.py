@@ -163,6 +163,7 @@ class Rescale(Layer):
 
 
 class Loss(Layer):
-    """Names the loss, as the last of a list: Loss("mse"), Loss("bce"), Loss("cross_entropy", smoothing=0.1)."""
+    """Names the loss, as the last of a list: Loss("mse"), Loss("mae"), Loss("huber", delta=1), Loss("bce"),
+    Loss("cross_entropy", smoothing=0.1)."""
 
     word = "loss"

@@ -187,7 +187,8 @@ pn_status graph_build(pn_net *net, char *err)
     if (net->text.loss.rescaled)
         net->graph.rescale = net->graph.last;
     net->graph.head = /* the loss includes softmax or sigmoid, and reads x of rescale */
-        net->graph.n_layers - (net->graph.rescale || net->text.loss.kind != PN_MSE);
+        net->graph.n_layers -
+        (net->graph.rescale || net->text.loss.kind == PN_CROSS_ENTROPY || net->text.loss.kind == PN_BCE);
     net->graph.loss_input =
         net->graph.head < net->graph.n_layers ? net->graph.last->before : layer_source(net->graph.last);
 

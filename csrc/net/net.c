@@ -123,6 +123,7 @@ void pn_net_describe(const pn_net *net, pn_net_info *info)
         .parameters = (int64_t)net->n_parameters,
         .loss = net->text.loss.kind,
         .smoothing = net->text.loss.smoothing,
+        .delta = net->text.loss.kind == PN_HUBER ? net->text.loss.delta : 0,
         .seed = net->seed,
         .updates = net->updates,
         .in_features = shape_size(&net->text.input),

@@ -227,13 +227,16 @@ static pn_loss default_loss(const network_text *net)
 
 static pn_status set_loss(network_text *net, const word *w, char *err)
 {
-    net->loss = (loss_rule){.kind = (pn_loss)w->arg[0].choice, .smoothing = w->arg[1].number};
+    net->loss =
+        (loss_rule){.kind = (pn_loss)w->arg[0].choice, .smoothing = w->arg[1].number, .delta = w->arg[2].number};
     if (net->loss.kind == PN_CROSS_ENTROPY && !spec_ends_in(net, PN_SOFTMAX))
         return fail(err, PN_ERR_SPEC, "column %d: loss(cross_entropy) needs softmax as the last layer", w->column);
     if (net->loss.kind == PN_BCE && !spec_ends_in(net, PN_SIGMOID))
         return fail(err, PN_ERR_SPEC, "column %d: loss(bce) needs sigmoid as the last layer", w->column);
     if (net->loss.smoothing > 0 && net->loss.kind != PN_CROSS_ENTROPY)
         return fail(err, PN_ERR_SPEC, "column %d: smoothing is for loss(cross_entropy)", w->column);
+    if (net->loss.delta != 1 && net->loss.kind != PN_HUBER)
+        return fail(err, PN_ERR_SPEC, "column %d: delta is for loss(huber)", w->column);
     return PN_OK;
 }
 
@@ -417,7 +420,9 @@ static void print_network(writer *to, const network_text *net)
     print_words(to, &next, top_level);
     if (net->loss.kind != default_loss(net) || net->loss.smoothing > 0) {
         const word end = {.kind = PN_LOSS,
-                          .arg = {{.is_choice = true, .choice = (int)net->loss.kind}, {.number = net->loss.smoothing}}};
+                          .arg = {{.is_choice = true, .choice = (int)net->loss.kind},
+                                  {.number = net->loss.smoothing},
+                                  {.number = net->loss.delta}}};
         print_text(to, " ");
         advance(to, spec_print_word(to->at, to->left, &end));
     }

@@ -54,8 +54,8 @@ typedef struct {
 
 typedef struct {
     pn_loss kind;
-    double smoothing;
-    bool rescaled; /* a closing rescale: the outputs are quantities, none of them right or wrong */
+    double smoothing, delta; /* of cross-entropy; of Huber's loss */
+    bool rescaled;           /* a closing rescale: the outputs are quantities, none of them right or wrong */
 } loss_rule;
 
 typedef struct {

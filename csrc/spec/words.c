@@ -8,7 +8,7 @@ enum { MAX_UNITS = 1 << 24, MAX_WINDOW = 1 << 12 };
 
 static const char *const init_names[] = {"auto", "he", "xavier", "normal", NULL};
 static const char *const pad_names[] = {"same", NULL};
-static const char *const loss_names[] = {"cross_entropy", "mse", "bce", NULL};
+static const char *const loss_names[] = {"cross_entropy", "mse", "bce", "mae", "huber", NULL};
 static const char *const yes_no[] = {"yes", "no", NULL};
 
 const word_rule rules[PN_WORDS] = {
@@ -61,7 +61,9 @@ const word_rule rules[PN_WORDS] = {
     [PN_RESCALE] = {"rescale", "rescale", {{0}}},
     [PN_LOSS] = {"loss",
                  "loss(mse)",
-                 {{"name", .choices = loss_names, .required = true}, {"smoothing", 0, 1, .real = true, .below = true}}},
+                 {{"name", .choices = loss_names, .required = true},
+                  {"smoothing", 0, 1, .real = true, .below = true},
+                  {"delta", 1e-6, 1e6, .real = true, .default_value = {.number = 1}}}},
 };
 
 const char *spec_word_name(word_kind kind)

@@ -27,7 +27,13 @@ from pynet.text import parsed_json
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LOSSES = {lib.PN_CROSS_ENTROPY: "cross_entropy", lib.PN_MSE: "mse", lib.PN_BCE: "bce"}
+LOSSES = {
+    lib.PN_CROSS_ENTROPY: "cross_entropy",
+    lib.PN_MSE: "mse",
+    lib.PN_BCE: "bce",
+    lib.PN_MAE: "mae",
+    lib.PN_HUBER: "huber",
+}
 EVALUATE_ROWS = 512  # samples in one call: 50 ms for 784-2048-2048-10 on one thread
 
 
@@ -68,6 +74,7 @@ class Net(Handle):
         self.parameters = int(info.parameters)
         self.loss_name = LOSSES[info.loss]
         self.label_smoothing = float(info.smoothing)
+        self.huber_delta = float(info.delta)
         self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
         self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
         self._out_features = int(info.out_features)

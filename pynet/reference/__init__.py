@@ -64,7 +64,7 @@ from pynet.reference.layers import (
     Tanh,
     init,
 )
-from pynet.reference.losses import binary_cross_entropy, cross_entropy, squared_error
+from pynet.reference.losses import absolute_error, binary_cross_entropy, cross_entropy, huber, squared_error
 from pynet.reference.network import Network, Order
 from pynet.reference.norms import BatchNorm, Dropout, LayerNorm, dropout
 from pynet.reference.optimizers import Optimizer, adam, momentum, rmsprop, sgd
@@ -77,6 +77,7 @@ __all__ += ["avgpool", "avgpool_grad", "bias", "bias_grad", "conv", "conv_grad",
 __all__ += ["maxpool_grad", "one_hot"]
 __all__ += ["gelu", "gelu_grad", "leaky_relu", "leaky_relu_grad", "relu", "relu_grad"]
 __all__ += ["sigmoid", "sigmoid_grad", "softmax", "softmax_grad", "tanh", "tanh_grad"]
-__all__ += ["augmented", "binary_cross_entropy", "cross_entropy", "dropout", "squared_error"]
+__all__ += ["absolute_error", "augmented", "binary_cross_entropy", "cross_entropy", "dropout", "huber"]
+__all__ += ["squared_error"]
 __all__ += ["rescale", "rescale_grad", "standardize", "standardize_grad"]
 __all__ += ["adam", "momentum", "rmsprop", "sgd"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.networks import scaled
 from numpy.testing import assert_allclose, assert_array_equal
 
 import pynet
@@ -66,15 +67,6 @@ SPECS = [
 ]
 
 
-def network(spec: str, seed: int) -> Network:
-    """A network whose scaling does something."""
-    net, rng = Network(spec, seed=seed), np.random.default_rng(seed)
-    for name, tensor in net.tensors.items():
-        if name.endswith((".mean", ".scale")):
-            tensor[...] = rng.uniform(0.5, 2, tensor.shape)
-    return net
-
-
 def samples(net: Network, n: int, seed: int = 0) -> tuple[Array, Array]:
     """Inputs half of which are zero, and answers: labels, or targets for a network without softmax."""
     rng = np.random.default_rng(seed)
@@ -88,7 +80,7 @@ def samples(net: Network, n: int, seed: int = 0) -> tuple[Array, Array]:
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("n", [5, 19])
 def test_layer_is_the_reference(spec: str, n: int, table: str) -> None:
-    net = network(spec, seed=3)
+    net = scaled(Network(spec, seed=3))
     x, y = samples(net, n)
     twin = reference.Network.from_net(net)
     for _ in range(3):
@@ -110,7 +102,7 @@ def test_layer_is_the_reference(spec: str, n: int, table: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_gradients_against_finite_differences(spec: str) -> None:
-    net = network(spec, seed=1)
+    net = scaled(Network(spec, seed=1))
     if net.parameters:
         assert pynet.gradient_check(net, *samples(net, 7, seed=2), samples=30).worst < 1e-5
 
@@ -125,7 +117,7 @@ def test_same_bits_by_every_road(spec: str) -> None:
                 continue
             kernels.set_cpu(name)
             kernels.set_threads(threads)
-            nets = [network(spec, seed=5) for _ in range(3)]
+            nets = [scaled(Network(spec, seed=5)) for _ in range(3)]
             for start in range(0, 90, 30):
                 part = x[start : start + 30], y[start : start + 30]
                 nets[0].train_step(*part, SGD(0.1))
@@ -145,7 +137,7 @@ def test_same_bits_by_every_road(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_layer_in_files_and_summaries(spec: str, tmp_path: Path) -> None:
-    net = network(spec, seed=2)
+    net = scaled(Network(spec, seed=2))
     x, y = samples(net, 9)
     net.train_step(x, y, SGD(0.1))
     net.save(tmp_path / "model.safetensors")
@@ -161,7 +153,7 @@ def test_layer_in_files_and_summaries(spec: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_input_gradient(spec: str) -> None:
-    net = network(spec, seed=4)
+    net = scaled(Network(spec, seed=4))
     x, y = samples(net, 3)
     dx = net.input_gradient(x, y)
     twin = reference.Network.from_net(net)
