@@ -28,12 +28,14 @@ from pynet.layers import (
     Loss,
     MaxPool,
     ReLU,
+    Rescale,
     Residual,
     Sigmoid,
     Softmax,
+    Standardize,
     Tanh,
 )
-from pynet.network import Evaluation, Network, load
+from pynet.network import Evaluation, Network, RegressionEvaluation, load
 from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from pynet.training.history import History
     from pynet.training.learning_rate import find_lr
 
-__all__ = ["Evaluation", "Network", "load"]
+__all__ = ["Evaluation", "Network", "RegressionEvaluation", "load"]
 __all__ += [
     "AvgPool",
     "BatchNorm",
@@ -61,7 +63,7 @@ __all__ += [
     "Input",
     "LayerNorm",
 ]
-__all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"]
+__all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Rescale", "Residual", "Sigmoid", "Softmax", "Standardize", "Tanh"]
 __all__ += ["Adam", "AdamW", "Augment", "Momentum", "Nesterov", "RMSProp", "SGD"]
 __all__ += ["Callback", "Checkpoint", "Diagnosis", "EarlyStopping", "History"]
 __all__ += ["explain", "export_npz", "find_lr", "gradient_check", "import_npz", "predict_image"]

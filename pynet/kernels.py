@@ -36,11 +36,13 @@ from pynet._ffi import (
 from pynet.augment import Augment
 
 __all__ = ["cpu", "cpu_tables", "set_cpu", "set_threads", "threads"]
-__all__ += ["bias", "bias_grad", "gather", "gemm", "one_hot", "shuffle", "adam", "momentum", "rmsprop", "sgd"]
+__all__ += ["bias", "bias_grad", "gather", "gemm", "one_hot", "shuffle"]
 __all__ += ["gelu", "gelu_grad", "leaky_relu", "leaky_relu_grad", "relu", "relu_grad"]
 __all__ += ["sigmoid", "sigmoid_grad", "softmax", "softmax_grad", "tanh", "tanh_grad"]
 __all__ += ["augmented", "batchnorm", "batchnorm_grad", "dropout", "layernorm", "layernorm_grad"]
-__all__ += ["binary_cross_entropy", "cross_entropy", "squared_error"]
+__all__ += ["absolute_error", "binary_cross_entropy", "cross_entropy", "huber", "squared_error"]
+__all__ += ["rescale", "rescale_grad", "standardize", "standardize_grad"]
+__all__ += ["adam", "momentum", "rmsprop", "sgd"]
 
 # ---- which table, how many threads ----
 
@@ -264,8 +266,10 @@ def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, s
     struct = augment_struct(augment or Augment(), height, width)
     out, err = np.empty(pictures.shape, FLOAT32), ffi.new("char[]", lib.PN_ERRLEN)
     dtype = lib.PN_UINT8 if a.dtype == np.uint8 else lib.PN_FLOAT32
-    channel, seed = channels[0] if channels else 1, checked_seed(seed)
-    status = lib.pn_augmented(pointer(out, True), pointer(pictures), dtype, n, channel, struct, seed, step, err)
+    channel = channels[0] if channels else 1
+    status = lib.pn_augmented(
+        pointer(out, True), pointer(pictures), dtype, n, channel, struct, checked_seed(seed), step, err
+    )
     check(status, err)
     return out
 
@@ -331,6 +335,36 @@ def layernorm_grad(
     dx, dgamma, dbeta = np.empty_like(rows), np.empty(gamma.shape, FLOAT32), np.empty(gamma.shape, FLOAT32)
     lib.pn_layernorm_grad(*map(pointer, (dx, dgamma, dbeta, gradient, rows, stats, gamma)), *rows.shape)
     return dx, dgamma, dbeta
+
+
+# ---- scaling ----
+
+
+def _scaled(kernel: Any, x: npt.ArrayLike, **vectors: npt.ArrayLike) -> Array:
+    """What a kernel makes of the rows of x (m,n) with these vectors (n)."""
+    rows, given = matrix(x, "x"), {name: array(vector, name=name) for name, vector in vectors.items()}
+    check_vectors(rows, **given)
+    return _rowwise(kernel, rows, *given.values())
+
+
+def standardize(x: npt.ArrayLike, mean: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """y (m,n) = (x - mean) / scale; mean and scale (n)."""
+    return _scaled(lib.pn_standardize, x, mean=mean, scale=scale)
+
+
+def standardize_grad(dy: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """dx (m,n) = dy / scale; scale (n)."""
+    return _scaled(lib.pn_standardize_grad, dy, scale=scale)
+
+
+def rescale(x: npt.ArrayLike, mean: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """y (m,n) = x scale + mean; mean and scale (n)."""
+    return _scaled(lib.pn_rescale, x, mean=mean, scale=scale)
+
+
+def rescale_grad(dy: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """dx (m,n) = dy scale; scale (n)."""
+    return _scaled(lib.pn_rescale_grad, dy, scale=scale)
 
 
 # ---- activations ----
@@ -403,6 +437,25 @@ def squared_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None
     rows, target = matrix(p, "p"), matrix(y, "y")
     check_same_shape(p=rows, y=target)
     return _loss(lib.pn_squared_error, rows, target, scale)
+
+
+def absolute_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
+    """Loss (m): the sum over each row of |p - y|, and dp (m,n) = sign(p - y) * scale; scale None is 1/m."""
+    rows, target = matrix(p, "p"), matrix(y, "y")
+    check_same_shape(p=rows, y=target)
+    return _loss(lib.pn_absolute_error, rows, target, scale)
+
+
+def huber(p: npt.ArrayLike, y: npt.ArrayLike, delta: float = 1.0, scale: float | None = None) -> tuple[Array, Array]:
+    """Loss (m): the sum over each row of d^2 / 2, d = p - y, or delta (|d| - delta / 2) where |d| > delta (Huber 1964).
+
+    dp (m,n) = d cut to [-delta, delta], times scale; scale None is 1/m.
+    """
+    if not 0 < delta < np.inf:
+        raise ValueError(f"delta is {delta}; accepted: a finite number above 0")
+    rows, target = matrix(p, "p"), matrix(y, "y")
+    check_same_shape(p=rows, y=target)
+    return _loss(lib.pn_huber, rows, target, scale, delta)
 
 
 # ---- the rest of a training step ----

@@ -8,7 +8,8 @@ reads the text; defaults and accepted values are defined there.
 from __future__ import annotations
 
 __all__ = ["AvgPool", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten", "GELU", "GlobalAvgPool", "Input", "Layer"]
-__all__ += ["LayerNorm", "LeakyReLU", "Loss", "MaxPool", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"]
+__all__ += ["LayerNorm", "LeakyReLU", "Loss", "MaxPool", "ReLU", "Rescale", "Residual", "Sigmoid", "Softmax"]
+__all__ += ["Standardize", "Tanh"]
 
 
 class Layer:
@@ -38,6 +39,12 @@ class Input(Layer):
     """Shape of a sample: Input(784), or Input(channels, height, width)."""
 
     word = "input"
+
+
+class Standardize(Layer):
+    """y = (x - mean) / scale for each feature, or channel of images, right after the input; see Network.adapt."""
+
+    word = "standardize"
 
 
 class Dense(Layer):
@@ -146,7 +153,17 @@ class Residual(Layer):
         self._text = f"{self.word}({' '.join(map(str, layers))})"
 
 
+class Rescale(Layer):
+    """y = x scale + mean for each output, as the last layer: outputs in the unit of the targets; see Network.adapt.
+
+    The loss works on its x, against targets standardised alike.
+    """
+
+    word = "rescale"
+
+
 class Loss(Layer):
-    """The loss, at the end of the list: Loss("mse"), Loss("bce"), Loss("cross_entropy", smoothing=0.1)."""
+    """The loss, at the end of the list: Loss("mse"), Loss("mae"), Loss("huber", delta=1), Loss("bce"),
+    Loss("cross_entropy", smoothing=0.1)."""
 
     word = "loss"

@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pynet._ffi import Array, numbers, plain
+from pynet.model.evaluation import mae, r2, rmse
 from pynet.model.net import Net
 from pynet.text import printable
+
+__all__ = ["ClassRow", "Report", "accuracy", "calibration_error", "class_report", "class_scores", "confusion_matrix"]
+__all__ += ["format_confusion", "format_report", "mae", "measure", "r2", "rmse"]
 
 Ints = NDArray[np.int64]
 
@@ -120,7 +124,7 @@ def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, w
     sides = [_cut(name, NAME_WIDTH) for name in names]
     heads = [_cut(name, HEAD_WIDTH) for name in names]
     cells = [["." if count == 0 else str(count) for count in row] for row in counts]
-    corner = "true \\ pred"
+    corner = "true \\ said"
     side = max(map(len, [corner, *sides]))
     cell = 2 + max(len(text) for row in [heads, *cells] for text in row)
     parts = []
@@ -141,7 +145,7 @@ def class_scores(net: Net, x: Array, temperature: float = 1.0) -> Array:
 
 def _by_class(net: Net, outputs: Array) -> Array:
     scores = outputs.reshape(len(outputs), -1)
-    if scores.shape[1] == 1 and net.loss_name == "mse":
+    if scores.shape[1] == 1 and net.loss_name != "cross_entropy":
         scores = np.concatenate([1 - scores, scores], axis=1)
     return scores
 
@@ -169,9 +173,9 @@ def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> R
     labels = plain(y, "y")
     if labels.ndim != 1 or not len(labels):
         raise ValueError(f"y has shape {labels.shape}; accepted: (n,) labels, n from 1")
-    figures, outputs = net.evaluate(x, labels), net.predict_proba(x)
+    figures, outputs = net._evaluate(net._samples(x, labels)), net.predict_proba(x)
     scores = _by_class(net, outputs)
-    matrix = confusion_matrix(labels, net._labels_of(outputs), len(names))
+    matrix = confusion_matrix(labels, net._labels_of(outputs, "classes"), len(names))
     are_probabilities = bool(((scores >= 0) & (scores <= 1)).all())
     return Report(
         samples=figures.samples,

@@ -68,6 +68,18 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, ...] | None:
     return (side, side) if side >= MIN_SIDE and side * side == shape[0] else None
 
 
+def figure_text(name: str, value: float) -> str:
+    """A figure of a training: "97.72 %" of an accuracy, "0.2931" of a loss, "56.07" of an RMSE or R2."""
+    if name.endswith("accuracy"):
+        return percent(value)
+    return f"{value:.4g}" if name.endswith(("rmse", "mae", "r2")) else f"{value:.4f}"
+
+
+def figure_words(name: str) -> str:
+    """The name of a figure as one writes it: "RMSE", "accuracy"."""
+    return name.upper() if name in ("rmse", "mae", "r2") else name
+
+
 def drawn(seen: npt.NDArray[np.uint8]) -> str:
     """A picture as text, two characters for a pixel, denser ones for lighter pixels. seen: (h, w) or (3, h, w)."""
     grey = seen if seen.ndim == 2 else seen.mean(axis=0)

@@ -1,5 +1,6 @@
-"""The core from C: the example of docs/how-to.md, and training without Python."""
+"""The core from C: the programs in the header, the example of docs/how-to.md, and training without Python."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -104,3 +105,24 @@ def test_training_in_c_gives_the_same_bits_as_python(libpynet: Path, tmp_path: P
     trained = pynet.load(tmp_path / "c.safetensors")
     assert trained.weights_sha256() == net.weights_sha256()
     assert trained.seed == seed
+
+
+def test_the_programs_in_the_header_run(libpynet: Path, tmp_path: Path) -> None:
+    header = (ROOT / "csrc" / "pynet.h").read_text("utf-8").partition("*/")[0]
+    sources = re.findall(r"^ \*     #include.*?^ \*     }$", header, re.MULTILINE | re.DOTALL)
+    assert len(sources) == 2
+    printed = []
+    for name, source in zip(["train", "predict"], sources, strict=True):
+        (tmp_path / f"{name}.c").write_text(re.sub(r"^ \*(     )?", "", source, flags=re.MULTILINE) + "\n")
+        program = compiled(tmp_path / f"{name}.c", libpynet, tmp_path, "static")
+        done = subprocess.run([program], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    probability = float(pynet.load(tmp_path / "xor.safetensors").predict_proba([[1.0, 0.0]])[0, 1])
+    assert printed == ["", f"probability of label 1: {probability:.3f}\n"]
+    assert probability > 0.9
+
+    (tmp_path / "xor.safetensors").write_bytes(b"")
+    done = subprocess.run([program], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "xor.safetensors" in done.stderr

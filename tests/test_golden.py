@@ -12,7 +12,8 @@ import pytest
 from golden.make import EXPECTED, FOLDER, MODELS, TRAININGS, digest, ended, facts, of_table, resume, tables
 
 import pynet
-from pynet import History, data, kernels
+from pynet import History, Network, data, kernels
+from pynet.model.net import LOSSES
 
 FOUND: dict[str, Any] = json.loads(EXPECTED.read_text("utf-8"))
 CHECKPOINTS = {name: f"{name}.checkpoint.safetensors" for name in TRAININGS}
@@ -28,6 +29,7 @@ def test_there_is_a_file_for_everything() -> None:
     assert {f"{name}.safetensors" for name in MODELS} | set(CHECKPOINTS.values()) <= FOUND.keys()
     kinds = {word.partition("(")[0] for text in MODELS.values() for word in text.replace(")", ") ").split()}
     assert kinds >= {cls.word for cls in pynet.layers.Layer.__subclasses__()}
+    assert {Network(text).loss_name for text in MODELS.values()} == set(LOSSES.values())
 
 
 OUTPUTS = ("outputs", "of floats")

@@ -211,6 +211,38 @@ void pn_layernorm_grad(float *restrict dx, float *restrict dgamma, float *restri
     CALL(layernorm_sums(dgamma, dbeta, dy, ld, x, ld, stats, m, n));
 }
 
+static void scale_rows(float *y, const float *x, const float *mean, const float *scale, int m, int n, bool rescales)
+{
+    const size_t width = n > 0 ? (size_t)n : 0;
+    const unsigned long fp = fp_enter();
+    for (int i = 0; i < m; i++, y += width, x += width)
+        if (rescales)
+            kernels()->rescale(y, x, mean, scale, width);
+        else
+            kernels()->standardize(y, x, mean, scale, width);
+    fp_leave(fp);
+}
+
+void pn_standardize(float *y, const float *x, const float *mean, const float *scale, int m, int n)
+{
+    scale_rows(y, x, mean, scale, m, n, false);
+}
+
+void pn_standardize_grad(float *dx, const float *dy, const float *scale, int m, int n)
+{
+    scale_rows(dx, dy, NULL, scale, m, n, false);
+}
+
+void pn_rescale(float *y, const float *x, const float *mean, const float *scale, int m, int n)
+{
+    scale_rows(y, x, mean, scale, m, n, true);
+}
+
+void pn_rescale_grad(float *dx, const float *dy, const float *scale, int m, int n)
+{
+    scale_rows(dx, dy, NULL, scale, m, n, true);
+}
+
 void pn_tanh(float *y, const float *x, size_t n)
 {
     each_element((elements){.of_one = kernels()->tanh, .y = y, .a = x, .n = n, .speed = EXPONENTIALS});
@@ -255,6 +287,18 @@ void pn_squared_error(float *restrict loss, float *dp, const float *p, const flo
 {
     if (n > 0)
         CALL(squared_error(loss, dp, (size_t)n, p, (size_t)n, y, (size_t)n, m, n, scale));
+}
+
+void pn_absolute_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale)
+{
+    if (n > 0)
+        CALL(absolute_error(loss, dp, (size_t)n, p, (size_t)n, y, (size_t)n, m, n, scale));
+}
+
+void pn_huber(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale, float delta)
+{
+    if (n > 0)
+        CALL(huber(loss, dp, (size_t)n, p, (size_t)n, y, (size_t)n, m, n, scale, delta));
 }
 
 void pn_one_hot(float *restrict y, const int32_t *labels, int m, int n)

@@ -425,7 +425,7 @@ pn_status parse_model(pn_net **net, pn_checkpoint *more, const source *from, cha
         goto done;
     if ((status = read_tensors(*net, &h, from, err)) != PN_OK)
         goto done;
-    if (net_check_finite(*net) != PN_OK) {
+    if (net_check_parameters(*net) != PN_OK) {
         status = fail(err, PN_ERR_FORMAT, "%s", (*net)->error);
         goto done;
     }

@@ -145,6 +145,10 @@ typedef struct {
     void (*scale)(float *y, size_t n, float factor); /* y *= factor */
     void (*squared_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
                           int m, int n, float scale);
+    void (*absolute_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
+                           int m, int n, float scale);
+    void (*huber)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy, int m,
+                  int n, float scale, float delta);
     void (*channel_moments)(float *mean, float *variance, const float *x, const channel_rows *r);
     void (*channel_normalise)(float *y, const float *x, const channel_norm *c, const channel_rows *r);
     /* sums over the rows: dgamma of dy times normalised x, dbeta of dy */
@@ -175,8 +179,12 @@ typedef struct {
     void (*nonzero_u8)(uint64_t *mask, const uint8_t *x, size_t n);
     void (*transpose_bits)(uint64_t bits[64]);               /* swaps bit j of bits[i] and bit i of bits[j] */
     bool (*copy_finite)(float *y, const float *x, size_t n); /* y = x; are all of them finite? */
-    size_t (*first_nonfinite)(const float *x, size_t n);     /* its index, or n */
-    int (*argmax)(const float *x, int n);                    /* index of the first maximum */
+    /* y = (x - mean) / scale, or with mean NULL x / scale; are all of them finite? y may be x */
+    bool (*standardize)(float *y, const float *x, const float *mean, const float *scale, size_t n);
+    /* y = x scale + mean, or with mean NULL x scale; y may be x */
+    void (*rescale)(float *y, const float *x, const float *mean, const float *scale, size_t n);
+    size_t (*first_nonfinite)(const float *x, size_t n); /* its index, or n */
+    int (*argmax)(const float *x, int n);                /* index of the first maximum */
 } kernel_table;
 
 extern const kernel_table kernels_portable;

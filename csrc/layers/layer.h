@@ -105,11 +105,12 @@ typedef struct {
 
 extern const layer_ops dense_ops, conv_ops, maxpool_ops, avgpool_ops, flatten_channels_last_ops, relu_ops,
     leaky_relu_ops, gelu_ops, sigmoid_ops, tanh_ops, softmax_ops, flatten_ops, dropout_ops, batchnorm_ops,
-    layernorm_ops, residual_ops;
+    layernorm_ops, residual_ops, standardize_ops, rescale_ops;
 
-/* Indices into layer.param: of dense and conv; of batchnorm and layernorm. */
+/* Indices into layer.param: of dense and conv; of batchnorm and layernorm; of standardize and rescale. */
 enum { WEIGHTS, BIASES };
 enum { GAMMA, BETA };
+enum { MEAN, SCALE };
 
 /* The functions of each word's layer; NULL for input and loss. */
 extern const layer_ops *const layer_kinds[PN_WORDS];
@@ -197,6 +198,22 @@ void sample_store(bool channels_last, const shape *s, float *x, const float *row
 
 /* The index in a row of work memory of output `label` in the caller's order. */
 int32_t output_index(bool channels_last, const shape *s, int32_t label);
+
+/* ---- scaling.c ----------------------------------------------------------------------------------------------------- */
+
+/* PN_ERR_PARAMETER, and a message, if a mean of this layer is not finite, or a scale not above zero. */
+pn_status scaling_check(const layer *l, char *err);
+
+/* At the beginning of each call, once there is work memory: the caller may have changed mean and scale. */
+void scaling_prepare(layer *l);
+
+/* A sample in work memory: row = (row - mean) / scale; true: all of it is finite. And the gradient on its way back. */
+bool standardize_row(const layer *l, float *row);
+void standardize_gradient(const layer *l, float *row);
+
+/* The mean of number i of a sample in work memory, which comes out as zero. And what x of this channel comes out as. */
+float scaling_mean(const layer *l, size_t i);
+float scaling_value(const layer *l, size_t channel, float x);
 
 /* ---- parameter.c --------------------------------------------------------------------------------------------------- */
 

@@ -59,36 +59,46 @@ static void prefetch_rows(const pn_net *net, const batch *b, int rows)
     }
 }
 
+/* Sample x as row i of the batch, `row`; false if some of it is not finite. */
+static bool load_inputs(const pn_net *net, const pass *p, const batch *b, int i, float *row, const void *x)
+{
+    const shape *in = &net->text.input;
+    const size_t n = (size_t)shape_size(in);
+    if (b->augment) {
+        const bool finite = b->data->dtype == PN_UINT8 || kernels()->first_nonfinite(x, n) == n;
+        const float *seen =
+            augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
+        sample_load(net->graph.channels_last, in, row, seen);
+        return finite;
+    }
+    if (b->data->dtype == PN_FLOAT32)
+        return sample_load(net->graph.channels_last, in, row, x);
+    if (p->byte_values)
+        memcpy((uint8_t *)p->inputs.data + (size_t)i * p->inputs.ld, x, n);
+    else
+        sample_load_u8(net->graph.channels_last, in, row, x);
+    return true;
+}
+
 void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to)
 {
+    const layer *standardize = net->graph.standardize;
     const size_t n = (size_t)shape_size(&net->text.input), bytes = n * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
+    const bool bytes_tell_zeros = b->data->dtype == PN_UINT8 && !b->augment && !standardize;
     for (int i = from; i < to; i++) {
         float *row = p->inputs.data + (size_t)i * p->inputs.ld;
         uint64_t *mask = p->zeros ? p->zeros->rows + (size_t)i * p->zeros->row_words : NULL;
         const size_t at = sample(b, i);
-        if (b->augment) {
-            const char *x = (const char *)b->data->x + at * bytes;
-            if (b->data->dtype == PN_FLOAT32 && kernels()->first_nonfinite((const float *)x, n) < n)
-                record_fault(b, (int64_t)at);
-            const float *seen =
-                augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
-            sample_load(net->graph.channels_last, &net->text.input, row, seen);
-            if (mask)
-                kernels()->nonzero(mask, row, n);
-        } else if (b->data->dtype == PN_UINT8) {
-            const uint8_t *x = (const uint8_t *)b->data->x + at * n;
-            if (p->byte_values)
-                memcpy((uint8_t *)p->inputs.data + (size_t)i * p->inputs.ld, x, n);
-            else
-                sample_load_u8(net->graph.channels_last, &net->text.input, row, x);
-            if (mask)
-                kernels()->nonzero_u8(mask, x, n);
-        } else {
-            if (!sample_load(net->graph.channels_last, &net->text.input, row, (const float *)b->data->x + at * n))
-                record_fault(b, (int64_t)at);
-            if (mask)
-                kernels()->nonzero(mask, row, n);
-        }
+        const void *x = (const char *)b->data->x + at * bytes;
+        bool finite = load_inputs(net, p, b, i, row, x);
+        if (standardize)
+            finite = standardize_row(standardize, row) && finite;
+        if (!finite)
+            record_fault(b, (int64_t)at);
+        if (mask && bytes_tell_zeros)
+            kernels()->nonzero_u8(mask, x, n);
+        else if (mask)
+            kernels()->nonzero(mask, row, n);
     }
 }
 
@@ -126,17 +136,19 @@ bool mostly_zeros(const pn_net *net, const batch *all)
     const double worth = 0.4; /* fraction of nonzero inputs above which the dense product is faster */
     const int64_t samples = all->n < 8 ? all->n : 8;
     const size_t n = (size_t)shape_size(&net->text.input);
+    const layer *standardize = net->graph.standardize;
     size_t nonzero = 0;
-    if (!net->graph.dense_first)
+    if (!net->graph.dense_first) /* which reads images in the caller's order */
         return false;
     for (int64_t i = 0; i < samples; i++) {
         const size_t at = sample(all, all->n * i / samples) * n;
-        if (all->data->dtype == PN_UINT8)
-            for (size_t k = 0; k < n; k++)
-                nonzero += ((const uint8_t *)all->data->x)[at + k] != 0;
-        else
-            for (size_t k = 0; k < n; k++)
-                nonzero += ((const float *)all->data->x)[at + k] != 0;
+        const uint8_t *bytes = (const uint8_t *)all->data->x + at;
+        const float *numbers = (const float *)all->data->x + at;
+        const bool are_bytes = all->data->dtype == PN_UINT8;
+        for (size_t k = 0; k < n && standardize; k++)
+            nonzero += (are_bytes ? net->byte_values[bytes[k]] : numbers[k]) != scaling_mean(standardize, k);
+        for (size_t k = 0; k < n && !standardize; k++)
+            nonzero += are_bytes ? bytes[k] != 0 : numbers[k] != 0;
     }
     return (double)nonzero < worth * (double)n * (double)samples;
 }
@@ -158,5 +170,7 @@ void gather_targets(pn_net *net, const pass *p, const batch *b)
             sample_load(net->graph.channels_last, out, target, b->data->targets + at * n);
         else if (target)
             pn_one_hot(target, &net->work.targets.labels[i], 1, (int)n);
+        if (net->graph.rescale)
+            standardize_row(net->graph.rescale, target);
     }
 }

@@ -73,7 +73,8 @@ pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, 
         return fail(net->error, PN_ERR_ARGUMENT, "x of the data is NULL; it must hold %lld samples", (long long)n);
     if (data->dtype != PN_UINT8 && data->dtype != PN_FLOAT32)
         return fail(net->error, PN_ERR_ARGUMENT, "dtype is %d; accepted: PN_UINT8, PN_FLOAT32", (int)data->dtype);
-    static const char *const losses[] = {"cross-entropy", "squared error", "binary cross-entropy"};
+    static const char *const losses[] = {"cross-entropy", "squared error", "binary cross-entropy", "absolute error",
+                                         "Huber's loss"};
     const pn_loss loss = net->text.loss.kind;
     if (needs_targets && !data->labels && (loss == PN_CROSS_ENTROPY || !data->targets))
         return fail(net->error, PN_ERR_ARGUMENT, "no %s: %s needs them",

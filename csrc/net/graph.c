@@ -177,12 +177,18 @@ pn_status graph_build(pn_net *net, char *err)
     for (int i = 0; i < net->graph.n_layers; i++) {
         const layer *l = &net->graph.layers[i];
         fuse(&net->graph.layers[i]);
-        readers += !l->before;
+        readers += !l->before && l->ops->forward;
         net->graph.dense_first = net->graph.dense_first || (!l->before && l->word.kind == PN_DENSE && !l->copy_size);
     }
     net->graph.in_pieces = net->graph.dense_first && readers == 1;
     net->graph.last = net->graph.order[net->graph.n_layers - 1];
-    net->graph.head = net->graph.n_layers - (net->text.loss.kind != PN_MSE); /* the loss includes softmax or sigmoid */
+    if (net->text.words[0].kind == PN_STANDARDIZE)
+        net->graph.standardize = &net->graph.layers[0];
+    if (net->text.loss.rescaled)
+        net->graph.rescale = net->graph.last;
+    net->graph.head = /* the loss includes softmax or sigmoid, and reads x of rescale */
+        net->graph.n_layers -
+        (net->graph.rescale || net->text.loss.kind == PN_CROSS_ENTROPY || net->text.loss.kind == PN_BCE);
     net->graph.loss_input =
         net->graph.head < net->graph.n_layers ? net->graph.last->before : layer_source(net->graph.last);
 

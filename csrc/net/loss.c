@@ -2,12 +2,15 @@
 #include "net/net.h"
 
 /* Is the prediction of a sample right? Its largest output is the one of the label, or of the largest target. A single
-   output, and all outputs under binary cross-entropy, are compared with 1/2, as are their targets. */
+   output, and all outputs under binary cross-entropy, are compared with 1/2, as are their targets. Rescaled
+   outputs are quantities, none of which is right. */
 static bool is_right(const loss_rule *rule, const float *x, const batch_targets *a, int row, size_t ld, int features)
 {
     const float *target = a->targets ? a->targets + (size_t)row * ld : NULL;
     const bool binary = rule->kind == PN_BCE;
     const float middle = binary ? 0 : 0.5f; /* binary cross-entropy gets logits: sigmoid(0) = 1/2 */
+    if (rule->rescaled)
+        return false;
     if (a->labels)
         return kernels()->argmax(x, features) == a->labels[row];
     if (features > 1 && !binary)
@@ -33,6 +36,10 @@ void loss_rows(const loss_rule *rule, float *loss, int32_t *correct, float *dx, 
         k->cross_entropy(loss, dx, ld, x, ld, a->labels + from, m, features, scale, (float)rule->smoothing);
     else if (rule->kind == PN_BCE)
         k->binary_cross_entropy(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale);
+    else if (rule->kind == PN_MAE)
+        k->absolute_error(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale);
+    else if (rule->kind == PN_HUBER)
+        k->huber(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale, (float)rule->delta);
     else
         k->squared_error(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale);
     for (int i = 0; a->weights && i < m; i++) {

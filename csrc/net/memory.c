@@ -40,6 +40,9 @@ static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float 
 static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *used, size_t rows, int threads)
 {
     const bool back = l->trainable || net->work.input_gradient;
+    l->scratch.data = cut(block, used, l->scratch.size);
+    l->scratch.thread_data = cut(block, used, l->scratch.thread_size * (size_t)threads);
+    l->scratch.row_data = cut(block, used, rows * l->scratch.row_size);
     l->x = l->before ? l->before->y : (activation){0};
     l->dx = l->before ? l->before->dy : net->work.dx;
     if (!l->ops->forward) { /* a view */
@@ -59,9 +62,6 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
     l->copy.ld = l->dcopy.ld = padded((int64_t)l->copy_size);
     l->copy.data = cut(block, used, rows * l->copy.ld);
     l->dcopy.data = l->needs_dx || net->work.input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
-    l->scratch.data = cut(block, used, l->scratch.size);
-    l->scratch.thread_data = cut(block, used, l->scratch.thread_size * (size_t)threads);
-    l->scratch.row_data = cut(block, used, rows * l->scratch.row_size);
 }
 
 /* Lays out all work memory for `rows` rows in a block; returns how many floats it takes. With block NULL only

@@ -123,6 +123,7 @@ void pn_net_describe(const pn_net *net, pn_net_info *info)
         .parameters = (int64_t)net->n_parameters,
         .loss = net->text.loss.kind,
         .smoothing = net->text.loss.smoothing,
+        .delta = net->text.loss.kind == PN_HUBER ? net->text.loss.delta : 0,
         .seed = net->seed,
         .updates = net->updates,
         .in_features = shape_size(&net->text.input),
@@ -182,15 +183,33 @@ static const tensor_entry *tensor_at(const pn_net *net, size_t at, size_t *place
     return t;
 }
 
-pn_status net_check_finite(pn_net *net)
+static pn_status net_check_scaling(pn_net *net)
+{
+    const layer *first = net->graph.standardize, *last = net->graph.rescale;
+    const pn_status status = first ? scaling_check(first, net->error) : PN_OK;
+    return status || !last ? status : scaling_check(last, net->error);
+}
+
+pn_status net_check_parameters(pn_net *net)
 {
     const size_t n = net->n_parameters + net->n_running, bad = kernels()->first_nonfinite(net->parameters, n);
     size_t place;
     if (bad == n)
-        return PN_OK;
+        return net_check_scaling(net);
     const char *name = tensor_at(net, bad, &place)->name;
     return fail(net->error, PN_ERR_PARAMETER, "parameter %s holds %g at position %zu; accepted: finite numbers", name,
                 (double)net->parameters[bad], place);
+}
+
+pn_status net_prepare_scaling(pn_net *net)
+{
+    layer *first = net->graph.standardize, *last = net->graph.rescale;
+    const pn_status status = net_check_scaling(net);
+    if (!status && first)
+        scaling_prepare(first);
+    if (!status && last)
+        scaling_prepare(last);
+    return status;
 }
 
 pn_status net_check_gradients(pn_net *net)

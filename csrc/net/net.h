@@ -44,10 +44,12 @@ typedef struct {
     int n_layers;
     layer **order; /* in the order of computation: a residual follows the layers in it */
     int n_ordered;
-    char (*texts)[96]; /* each layer's word with arguments */
-    layer *last;       /* its y is the output */
-    layer *loss_input; /* the loss reads its y: cross-entropy includes the last softmax; NULL: the inputs */
-    int head;          /* number of layers before the loss */
+    char (*texts)[96];  /* each layer's word with arguments */
+    layer *last;        /* its y is the output */
+    layer *loss_input;  /* the loss reads its y: cross-entropy includes the last softmax; NULL: the inputs */
+    int head;           /* number of layers before the loss */
+    layer *standardize; /* the inputs; NULL: they are used as they are */
+    layer *rescale;     /* the outputs; NULL: they are used as they are */
     bool channels_last;
     bool dense_first;  /* a dense layer reads the inputs, not a copy of them */
     bool in_pieces;    /* and no other layer reads them, so that those of a large batch can be gathered in pieces */
@@ -115,8 +117,11 @@ pn_status graph_build(pn_net *net, char *err);
 pn_status net_build(pn_net **net, const char *spec, char *err);
 pn_status net_allocate(pn_net *net, char *err);
 
-/* PN_ERR_PARAMETER, with a message that names it, if a parameter is infinite or NaN. */
-pn_status net_check_finite(pn_net *net);
+/* PN_ERR_PARAMETER, with a message that names it, if a parameter is infinite or NaN, or a scale not above zero. */
+pn_status net_check_parameters(pn_net *net);
+
+/* At the start of each call that runs samples through the layers; PN_ERR_PARAMETER as above, for means and scales. */
+pn_status net_prepare_scaling(pn_net *net);
 
 /* PN_ERR_NONFINITE, with a message that names it, if a stored gradient is infinite or NaN. */
 pn_status net_check_gradients(pn_net *net);

@@ -159,8 +159,11 @@ static void input_gradient_job(void *arg, int id, int threads)
             layer_backward(&layers[i], p);
     }
     const size_t n = (size_t)shape_size(&layers[0].in);
-    for (size_t i = (size_t)r.from; i < (size_t)r.to; i++)
+    for (size_t i = (size_t)r.from; i < (size_t)r.to; i++) {
+        if (net->graph.standardize)
+            standardize_gradient(net->graph.standardize, dx.data + i * dx.ld);
         sample_store(net->graph.channels_last, &layers[0].in, j->y + i * n, dx.data + i * dx.ld);
+    }
 }
 
 pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int i, const float *dy, float *dx)

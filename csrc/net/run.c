@@ -254,7 +254,24 @@ static void detect_zeros(job *j, int64_t rows)
     }
     j->sparse = work->sparse;
     j->bytes = j->sparse && j->gathers && !j->keeps_inputs && j->net->graph.in_pieces && !j->augment &&
-               j->data->dtype == PN_UINT8;
+               j->data->dtype == PN_UINT8 && !j->net->graph.standardize;
+}
+
+/* A sample that is finite, but not once it is standardised. */
+static pn_status report_overflow(const job *j, int64_t row)
+{
+    const layer *l = j->net->graph.standardize;
+    const size_t n = (size_t)shape_size(&l->in), places = n / (size_t)l->in.dim[0];
+    for (size_t k = 0; k < n; k++) {
+        const size_t at = (size_t)row * n + k;
+        const float x = j->data->dtype == PN_UINT8 ? j->net->byte_values[((const uint8_t *)j->data->x)[at]]
+                                                   : ((const float *)j->data->x)[at];
+        if (!isfinite(scaling_value(l, k / places, x)))
+            return fail(j->net->error, PN_ERR_ARGUMENT,
+                        "x holds %g in sample %lld, feature %zu, which standardize takes beyond float32", (double)x,
+                        (long long)row, k);
+    }
+    return fail(j->net->error, PN_ERR_ARGUMENT, "standardize takes x of sample %lld beyond float32", (long long)row);
 }
 
 static pn_status report_fault(const job *j)
@@ -264,8 +281,10 @@ static pn_status report_fault(const job *j)
     if (row < 0)
         return fail(j->net->error, PN_ERR_ARGUMENT,
                     "the order, the labels or the weights of the samples changed while the call read them");
-    const float *x = (const float *)j->data->x + (size_t)row * n;
-    const size_t place = kernels()->first_nonfinite(x, n);
+    const float *x = j->data->dtype == PN_FLOAT32 ? (const float *)j->data->x + (size_t)row * n : NULL;
+    const size_t place = x ? kernels()->first_nonfinite(x, n) : n;
+    if (place == n && j->net->graph.standardize)
+        return report_overflow(j, row);
     return fail(j->net->error, PN_ERR_ARGUMENT, "x holds %g in sample %lld, feature %zu; accepted: finite numbers",
                 place < n ? (double)x[place] : (double)NAN, (long long)row, place);
 }
@@ -273,6 +292,9 @@ static pn_status report_fault(const job *j)
 pn_status run(pool_job function, job *j)
 {
     const int64_t rows = j->batch < j->n ? j->batch : j->n;
+    const pn_status bad_scaling = net_prepare_scaling(j->net);
+    if (bad_scaling)
+        return bad_scaling;
     const unsigned long fp = fp_enter();
     j->finite = true;
     j->fault.batch = j->fault.nonfinite = -1;

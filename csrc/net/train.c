@@ -113,7 +113,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (!status && n > 0)
         status = check_batch(net, n / steps); /* rows of the smallest batch, see start_batch() */
     if (!status)
-        status = net_check_finite(net);
+        status = net_check_parameters(net);
     if (!status)
         status = reserve(net, rows, input_copies(net, rows), input_copies(net, rows));
     if (!status && (opt->clip_norm > 0 || gathers_in_pieces(net, rows)))
@@ -145,7 +145,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss of step %lld is not finite; that step was not taken",
                     (long long)j.stats.steps + 1);
-    return net_check_finite(net); /* no loss follows the last step */
+    return net_check_parameters(net); /* no loss follows the last step */
 }
 
 /* ---- the four steps, one at a time --------------------------------------------------------------------------------- */

@@ -227,13 +227,30 @@ static pn_loss default_loss(const network_text *net)
 
 static pn_status set_loss(network_text *net, const word *w, char *err)
 {
-    net->loss = (loss_rule){.kind = (pn_loss)w->arg[0].choice, .smoothing = w->arg[1].number};
+    net->loss =
+        (loss_rule){.kind = (pn_loss)w->arg[0].choice, .smoothing = w->arg[1].number, .delta = w->arg[2].number};
     if (net->loss.kind == PN_CROSS_ENTROPY && !spec_ends_in(net, PN_SOFTMAX))
         return fail(err, PN_ERR_SPEC, "column %d: loss(cross_entropy) needs softmax as the last layer", w->column);
     if (net->loss.kind == PN_BCE && !spec_ends_in(net, PN_SIGMOID))
         return fail(err, PN_ERR_SPEC, "column %d: loss(bce) needs sigmoid as the last layer", w->column);
     if (net->loss.smoothing > 0 && net->loss.kind != PN_CROSS_ENTROPY)
         return fail(err, PN_ERR_SPEC, "column %d: smoothing is for loss(cross_entropy)", w->column);
+    if (net->loss.delta != 1 && net->loss.kind != PN_HUBER)
+        return fail(err, PN_ERR_SPEC, "column %d: delta is for loss(huber)", w->column);
+    return PN_OK;
+}
+
+/* standardize follows the input, rescale comes last. */
+static pn_status check_scaling(const network_text *net, const word *w, char *err)
+{
+    if (w->kind == PN_STANDARDIZE && (w->nested || net->n_words > 0))
+        return fail(err, PN_ERR_SPEC, "column %d: standardize stands %s; it follows the input, as in %s", w->column,
+                    w->nested ? "inside a residual" : "behind another layer", "input(784) standardize dense(10)");
+    if (w->kind == PN_RESCALE && w->nested)
+        return fail(err, PN_ERR_SPEC, "column %d: rescale stands inside a residual; it is the last layer", w->column);
+    if (spec_ends_in(net, PN_RESCALE))
+        return fail(err, PN_ERR_SPEC, "column %d: %s stands behind rescale, which is the last layer", w->column,
+                    rules[w->kind].name);
     return PN_OK;
 }
 
@@ -257,6 +274,9 @@ static pn_status place_word(network_text *net, const word *w, bool *finished, ch
         *finished = true;
         return set_loss(net, w, err);
     }
+    const pn_status misplaced = check_scaling(net, w, err);
+    if (misplaced)
+        return misplaced;
     if ((net->n_words & (net->n_words - 1)) == 0) { /* full: capacities are powers of two */
         word *more = realloc(net->words, (size_t)(net->n_words ? 2 * net->n_words : 1) * sizeof *more);
         if (!more)
@@ -311,6 +331,7 @@ pn_status spec_parse(network_text *net, const char *text, char *err)
         spec_free(net);
     else if (!finished)
         net->loss.kind = default_loss(net);
+    net->loss.rescaled = spec_ends_in(net, PN_RESCALE);
     return status;
 }
 
@@ -399,7 +420,9 @@ static void print_network(writer *to, const network_text *net)
     print_words(to, &next, top_level);
     if (net->loss.kind != default_loss(net) || net->loss.smoothing > 0) {
         const word end = {.kind = PN_LOSS,
-                          .arg = {{.is_choice = true, .choice = (int)net->loss.kind}, {.number = net->loss.smoothing}}};
+                          .arg = {{.is_choice = true, .choice = (int)net->loss.kind},
+                                  {.number = net->loss.smoothing},
+                                  {.number = net->loss.delta}}};
         print_text(to, " ");
         advance(to, spec_print_word(to->at, to->left, &end));
     }

@@ -8,6 +8,7 @@
 
 typedef enum {
     PN_INPUT,
+    PN_STANDARDIZE,
     PN_DENSE,
     PN_CONV,
     PN_MAXPOOL,
@@ -24,6 +25,7 @@ typedef enum {
     PN_BATCHNORM,
     PN_LAYERNORM,
     PN_RESIDUAL,
+    PN_RESCALE,
     PN_LOSS,
     PN_WORDS
 } word_kind;
@@ -52,7 +54,8 @@ typedef struct {
 
 typedef struct {
     pn_loss kind;
-    double smoothing;
+    double smoothing, delta; /* of cross-entropy; of Huber's loss */
+    bool rescaled;           /* a closing rescale: the outputs are quantities, none of them right or wrong */
 } loss_rule;
 
 typedef struct {

@@ -8,7 +8,7 @@ enum { MAX_UNITS = 1 << 24, MAX_WINDOW = 1 << 12 };
 
 static const char *const init_names[] = {"auto", "he", "xavier", "normal", NULL};
 static const char *const pad_names[] = {"same", NULL};
-static const char *const loss_names[] = {"cross_entropy", "mse", "bce", NULL};
+static const char *const loss_names[] = {"cross_entropy", "mse", "bce", "mae", "huber", NULL};
 static const char *const yes_no[] = {"yes", "no", NULL};
 
 const word_rule rules[PN_WORDS] = {
@@ -17,6 +17,7 @@ const word_rule rules[PN_WORDS] = {
                   {{"size", 1, MAX_UNITS, .required = true},
                    {"height", 1, MAX_UNITS, .default_value = {.number = 0}},
                    {"width", 1, MAX_UNITS, .default_value = {.number = 0}}}},
+    [PN_STANDARDIZE] = {"standardize", "standardize", {{0}}},
     [PN_DENSE] = {"dense",
                   "dense(128)",
                   {{"units", 1, MAX_UNITS, .required = true},
@@ -57,9 +58,12 @@ const word_rule rules[PN_WORDS] = {
                       "layernorm(eps=0.00001)",
                       {{"eps", 1e-12, 1, .real = true, .default_value = {.number = 1e-5}}}},
     [PN_RESIDUAL] = {"residual", "residual(dense(128) relu dense(128))", {{0}}},
+    [PN_RESCALE] = {"rescale", "rescale", {{0}}},
     [PN_LOSS] = {"loss",
                  "loss(mse)",
-                 {{"name", .choices = loss_names, .required = true}, {"smoothing", 0, 1, .real = true, .below = true}}},
+                 {{"name", .choices = loss_names, .required = true},
+                  {"smoothing", 0, 1, .real = true, .below = true},
+                  {"delta", 1e-6, 1e6, .real = true, .default_value = {.number = 1}}}},
 };
 
 const char *spec_word_name(word_kind kind)

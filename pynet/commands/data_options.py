@@ -53,7 +53,7 @@ def add_model_option(add: argparse._ActionsContainer) -> None:
 
 
 def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
-    """Adds the options of load_dataset: --dataset, --data, --classes, and those for preparing pictures.
+    """Adds the options of dataset: --dataset, --data, --classes, and those for preparing pictures.
 
     default: the default data set, for the help text.
     """
@@ -65,7 +65,7 @@ def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
         choices=NAMED_SETS,
         help=f"mnist, fashion-mnist or digits, an error if it is not available; default: {default}",
     )
-    own = "own data: a folder with a sub-folder of pictures a class, or of IDX or .npy files; a .npz, a .csv"
+    own = "own data: a folder with a sub-folder of pictures for each class, or of IDX or .npy files; a .npz or .csv"
     add("--data", metavar="PATH", type=cli.path, help=own)
     only = "only the samples of these classes; class names stay the same"
     group.add_argument("--classes", metavar="A,B,..", type=_names, help=only)
@@ -220,7 +220,10 @@ def add_notes(net: Network, dataset: Dataset, path: Path | None) -> None:
         (PATH_NOTE, _note_text(path)),
         (SHAPE_NOTE, ",".join(map(str, dataset.layout.shape or ()))),
         (TRANSPOSE_NOTE, {True: "yes", False: "no", None: ""}[dataset.layout.transpose]),
-        (SPLIT_NOTE, str(dataset.test_split) if dataset.samples_sha256 and dataset.test_split != TEST_FRACTION else ""),
+        (
+            SPLIT_NOTE,
+            str(dataset.test_split) if dataset.samples_sha256 and dataset.test_split != TEST_FRACTION else "",
+        ),
     ):
         if value:
             notes[key] = value
@@ -272,7 +275,7 @@ def _check_shape(net: Network, dataset: Dataset, name: str, error_type: type[Exc
 
 def _has_binary_output(net: Network, dataset: Dataset) -> bool:
     """Whether a single output tells two classes apart: above 1/2 or not."""
-    return math.prod(net.out_shape) == 1 and len(dataset.classes) == 2 and net.loss_name == "mse"
+    return math.prod(net.out_shape) == 1 and len(dataset.classes) == 2 and net.loss_name != "cross_entropy"
 
 
 def adapted(net: Network, dataset: Dataset, name: str) -> Dataset:

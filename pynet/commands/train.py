@@ -25,13 +25,19 @@ from pynet.commands.train_options import optimizer_note, parse
 from pynet.commands.train_save import PreviousModel, keep_better_model, learnt_nothing
 from pynet.commands.train_task import PLOTS, Task, beside, prepare
 from pynet.metrics import confusion_matrix, format_confusion
-from pynet.network import Evaluation
-from pynet.text import json_text, percent, printable
+from pynet.model.task import TaskKind
+from pynet.network import Evaluation, RegressionEvaluation
+from pynet.text import figure_text, figure_words, json_text, percent, printable
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
-from pynet.training.history import COLUMNS, History
+from pynet.training.history import History, columns_of
 
 MAX_CLASSES = 30  # a larger confusion matrix is not printed
+TEST_FIGURES: dict[TaskKind, tuple[str, ...]] = {
+    "classes": ("test_accuracy",),
+    "multi-label": ("test_accuracy",),
+    "regression": ("test_rmse", "test_mae", "test_r2"),
+}
 
 
 @dataclass
@@ -40,7 +46,7 @@ class Training:
 
     task: Task
     history: History = field(default_factory=History)
-    test: Evaluation | None = None  # None: there is no test set, or the training has not ended
+    test: Evaluation | RegressionEvaluation | None = None  # None: there is no test set, or the training has not ended
     unsaved: str = ""  # why the model was not saved; "": it was
     previous: PreviousModel | None = None  # the model that it replaced, if that was better
     started: bool = False
@@ -69,9 +75,9 @@ class Training:
         )
         self.test = self._test_figures()
 
-    def _test_figures(self) -> Evaluation | None:
+    def _test_figures(self) -> Evaluation | RegressionEvaluation | None:
         """Loss and accuracy on the test set; if it was the validation set too, those of the last epoch."""
-        if self.task.own_validation or not self.history.val_loss:
+        if self.task.own_validation or not self.history.val_accuracy:
             return self._evaluated("test")
         accuracy, samples = self.history.val_accuracy[-1], len(self.task.data.x_test)
         return Evaluation(self.history.val_loss[-1], accuracy, round(accuracy * samples), samples)
@@ -111,10 +117,10 @@ class Training:
         if isinstance(error, FloatingPointError):
             self._restore_weights()
         resumable = self.started and self.task.checkpoint and not isinstance(error, FloatingPointError)
-        parts = [self._save_partial()]
+        notes_ = [self._save_partial()]
         if resumable and self.task.checkpoint:
-            parts.append(f"--resume continues from {self.task.checkpoint.path}")
-        return f" ({'; '.join(filter(None, parts))})" if any(parts) else ""
+            notes_.append(f"--resume continues from {self.task.checkpoint.path}")
+        return f" ({'; '.join(filter(None, notes_))})" if any(notes_) else ""
 
     def _save_partial(self) -> str:
         if not self._changed() and not self.history.loss:
@@ -132,7 +138,7 @@ class Training:
             return f"nothing was learnt; {self.task.target} is unchanged"
         return f"the model so far was saved to {self.task.target}" + (f"; {self.previous}" if self.previous else "")
 
-    def _evaluated(self, part: str) -> Evaluation | None:
+    def _evaluated(self, part: str) -> Evaluation | RegressionEvaluation | None:
         """Evaluates on the "test" or "train" samples; None: there are none."""
         dataset = self.task.data
         x, y = (dataset.x_test, dataset.y_test) if part == "test" else (dataset.x_train, dataset.y_train)
@@ -147,7 +153,8 @@ class Training:
     def _note_facts(self) -> None:
         """Writes notes on data set and hyperparameters into the model."""
         task, notes = self.task, self.task.net.meta
-        notes.pop("test_accuracy", None)
+        for name in TEST_FIGURES["classes"] + TEST_FIGURES["regression"]:
+            notes.pop(name, None)
         data_options.add_notes(task.net, task.data, task.data_path)
         notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
         notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
@@ -157,6 +164,11 @@ class Training:
             notes.pop("optimizer_options", None)
         notes["augment"] = str(task.augment or "none")
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
+
+    def test_figures(self) -> dict[str, float | None]:
+        """Those on the test set as notes and JSON name them; None: there is no test set."""
+        found = self.test.named() if self.test else {}
+        return {name: found.get(name.removeprefix("test_")) for name in TEST_FIGURES[self.task.net.task]}
 
     def save(self) -> None:
         """Writes the model, with the history of its training, and the --history file.
@@ -168,7 +180,7 @@ class Training:
         notes["history"] = History.from_note(notes.get("history", "")).then(self.history).note()
         notes["epochs"] = str(len(self.history.loss) + (int(before) if before.isdecimal() and len(before) < 16 else 0))
         if self.test:
-            notes["test_accuracy"] = str(self.test.accuracy)
+            notes.update({name: str(value) for name, value in self.test_figures().items()})
         if task.target:
             self._save_to(task.target)
         if task.history:
@@ -180,13 +192,12 @@ class Training:
             measured = None if self.interrupted_twice else self.test or self._evaluated("train")
             if measured and not self.task.target_given:
                 trained = bool(self.history.loss) or self._changed()
-                accuracy = self.history.accuracy[-1] if self.history.accuracy else None
-                if not self.test:
-                    accuracy = measured.accuracy
-                self.unsaved = learnt_nothing(self.task, trained, accuracy, self.test.accuracy if self.test else None)
+                scores = self.history.columns().get("r2") or self.history.accuracy
+                learnt = measured.score if not self.test else scores[-1] if scores else None
+                self.unsaved = learnt_nothing(self.task, trained, learnt, self.test.score if self.test else None)
             if self.unsaved:
                 return
-            self.previous = keep_better_model(self.task, target, measured.accuracy if measured else None)
+            self.previous = keep_better_model(self.task, target, measured.score if measured else None)
         self.task.net.save(target)
 
 
@@ -242,10 +253,15 @@ def _explain(task: Task) -> None:
 def _print_result(training: Training) -> None:
     """Prints the test accuracy and where the model was saved."""
     task, test = training.task, training.test
-    accuracy = f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})" if test else ""
-    cli.print_stdout(accuracy or "no test samples")
-    if test and len(task.data.classes) <= MAX_CLASSES and not task.terse:
-        task.print_info(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
+    if isinstance(test, RegressionEvaluation):
+        figures = ", ".join(f"{figure_words(name)} {figure_text(name, value)}" for name, value in test.named().items())
+        cli.print_stdout(f"test {figures} ({test.samples:,} samples)")
+    elif test:
+        cli.print_stdout(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})")
+        if len(task.data.classes) <= MAX_CLASSES and not task.terse:
+            task.print_info(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
+    else:
+        cli.print_stdout("no test samples")
     if not training.unsaved:
         task.print_info(f"saved to {printable(task.target)}" if task.target else "not saved")
 
@@ -256,22 +272,23 @@ def _plot(training: Training) -> None:
 
     task = training.task
     assert task.target
-    drawings = {}
+    figures_ = {}
     if training.history.loss:
-        drawings["curves"] = figures.curves(training.history, name=task.target.stem if task.target else "")
+        figures_["curves"] = figures.curves(training.history, name=task.target.stem if task.target else "")
     if any(layer.kind == "dense" for layer in task.net.layers):
-        drawings["weights"] = figures.weights(task.net)
+        figures_["weights"] = figures.weights(task.net)
     if training.test:
-        drawings["confusion"] = figures.confusion(training.confusion, task.data.classes)
-    assert drawings.keys() <= set(PLOTS)  # these paths were checked before the training
-    for name, figure in drawings.items():
+        figures_["confusion"] = figures.confusion(training.confusion, task.data.classes)
+    assert figures_.keys() <= set(PLOTS)  # these paths were checked before the training
+    for name, figure in figures_.items():
         assert task.target
         task.print_info(f"drew {printable(save_figure(figure, beside(task.target, name)))}")
 
 
 def _json_results(training: Training, seconds: float) -> dict[str, Any]:
     """The object that --json prints."""
-    task, test, previous = training.task, training.test, training.previous
+    task, previous = training.task, training.previous
+    score = TEST_FIGURES[task.net.task][-1]
     return {
         "dataset": task.data.name,
         "train_samples": len(task.data.x_train),
@@ -281,11 +298,11 @@ def _json_results(training: Training, seconds: float) -> dict[str, Any]:
         "threads": kernels.threads(),
         "cpu": kernels.cpu(),
         "seed": task.seed,
-        "epochs": [{name: row.get(name) for name in COLUMNS} for row in training.history.rows()],
-        "test_accuracy": test.accuracy if test else None,
+        "epochs": [{name: row.get(name) for name in columns_of(task.net.task)} for row in training.history.rows()],
+        **training.test_figures(),
         "seconds": seconds,
         "model": str(task.target) if task.target and not training.unsaved else None,
-        "previous": {"model": str(previous.place), "test_accuracy": previous.accuracy} if previous else None,
+        "previous": {"model": str(previous.place), score: previous.score} if previous else None,
         "weights_sha256": task.net.weights_sha256(),
     }
 

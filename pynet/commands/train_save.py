@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,46 +11,55 @@ import numpy as np
 from pynet.commands import data_options
 from pynet.commands.train_task import Task
 from pynet.inference import previous_of
+from pynet.model.task import TaskKind
 from pynet.network import Network, load
 from pynet.text import percent
 
 
 @dataclass(frozen=True)
 class PreviousModel:
-    """The model that was replaced: its new path, its accuracy, and the new model's accuracy on the same samples.
+    """The model that was replaced: its new path, its accuracy or R2, and that of the new model on the same samples.
 
-    accuracy None: it was trained for other data. new None: the new model was not measured, after a second Ctrl-C.
+    score None: it was trained for other data. new None: the new model was not measured, after a second Ctrl-C.
     """
 
     place: Path
-    accuracy: float | None
+    score: float | None
     new: float | None
+    task: TaskKind = "classes"
 
     def __str__(self) -> str:
         if self.new is None:
             return f"the previous model is kept as {self.place}"
-        if self.accuracy is None:
+        if self.score is None:
             return f"the previous model, for other data, is kept as {self.place}"
-        figures = f"accuracy {percent(self.accuracy)} against {percent(self.new)} on the same samples"
-        return f"the previous model was better and is kept as {self.place}: {figures}"
+        if self.task == "regression":
+            figures = f"R2 {self.score:.4g} against {self.new:.4g}"
+        else:
+            figures = f"accuracy {percent(self.score)} against {percent(self.new)}"
+        return f"the previous model was better and is kept as {self.place}: {figures} on the same samples"
 
 
-def learnt_nothing(task: Task, trained: bool, accuracy: float | None, test: float | None) -> str:
-    """Why the network counts as untrained, or "" if it has learnt something.
+def learnt_nothing(task: Task, trained: bool, learnt: float | None, test: float | None) -> str:
+    """Why there is nothing that the network has learnt; "" if there is.
 
-    trained: whether the weights changed. accuracy: on the training samples in the last epoch. test: accuracy on the
-    test set. None: not measured.
+    trained: did the weights change at all? learnt: accuracy or R2 on the training samples after the last epoch; test:
+    on the test set; None where there is none.
     """
     if not trained:
         return "no epoch was trained"
-    reasons = []
-    for kind, accuracy_of, labels in (("training", accuracy, task.data.y_train), ("test", test, task.data.y_test)):
-        if accuracy_of is not None:
-            largest = float(np.bincount(labels).max() / len(labels))
-            if accuracy_of > largest:
-                return ""
-            reasons.append(f"the {kind} accuracy is {percent(accuracy_of)}, the largest class has {percent(largest)}")
-    return "; ".join(reasons)
+    found = []
+    for kind, score, y in (("training", learnt, task.data.y_train), ("test", test, task.data.y_test)):
+        if score is None or math.isnan(score):  # R2 of targets that are all the same
+            continue
+        guess = 0.0 if task.net.task == "regression" else float(np.bincount(y).max() / len(y))
+        if score > guess:
+            return ""
+        if task.net.task == "regression":
+            found.append(f"the {kind} R2 is {score:.4g}, the mean of the targets has 0")
+        else:
+            found.append(f"the {kind} accuracy is {percent(score)}, the largest class has {percent(guess)}")
+    return "; ".join(found)
 
 
 def keep_better_model(task: Task, target: Path, new: float | None) -> PreviousModel | None:
@@ -59,22 +69,22 @@ def keep_better_model(task: Task, target: Path, new: float | None) -> PreviousMo
     better model.
     """
     old, place = load(target), previous_of(target)
-    accuracy = before = None
-    if new is not None:
-        accuracy = _accuracy(old, task)
-        before = _accuracy(load(place), task) if place.exists() else None
-        if accuracy is not None and accuracy <= new:
+    score = before = None
+    if new is not None and not math.isnan(new):
+        score = _score(old, task)
+        before = _score(load(place), task) if place.exists() else None
+        if score is not None and score <= new:
             return None
-        if before is not None and before > max(new, accuracy or 0.0):
-            return PreviousModel(place, before, new)
+        if before is not None and before > max(new, -math.inf if score is None else score):
+            return PreviousModel(place, before, new, task.net.task)
     old.save(place)
-    return PreviousModel(place, accuracy, new)
+    return PreviousModel(place, score, new, task.net.task)
 
 
-def _accuracy(net: Network, task: Task) -> float | None:
+def _score(net: Network, task: Task) -> float | None:
     """Accuracy on the test set, or on the training samples if there is none; None: the model is for other data."""
     try:
         dataset = data_options.adapted(net, task.data, "the model")
     except ValueError:
         return None
-    return net.evaluate(*data_options.samples(dataset, "test" if len(dataset.x_test) else "train")).accuracy
+    return net.evaluate(*data_options.samples(dataset, "test" if len(dataset.x_test) else "train")).score

@@ -36,10 +36,10 @@ def role_of_file(path: Path) -> Role | None:
     return role_of(idx[1] if idx else path.stem)
 
 
-def read_array_files(place: Path) -> tuple[str, Found]:
+def read_array_files(place: Path, task: str | None = None) -> tuple[str, Found]:
     """The data set in a folder of such files, or the one that this file of it belongs to, and its name.
 
-    The name is empty where the files have none but that of their folder. Raises DataError.
+    The name is empty where the files have none but that of their folder; task: see read_parts. Raises DataError.
     """
     folder = place if place.is_dir() else place.parent
     files = array_files(folder)
@@ -48,7 +48,7 @@ def read_array_files(place: Path) -> tuple[str, Found]:
         raise DataError(f"{place}: no file beside it goes with this one; accepted: {ACCEPTED}")
     wanted = own.set if own else one_set(files, folder)
     used = {role: path for role, path in files.items() if role.set == wanted}
-    return wanted, read_parts({role: _source(path, role) for role, path in used.items()}, folder)
+    return wanted, read_parts({role: _source(path, role) for role, path in used.items()}, folder, task)
 
 
 def _source(path: Path, role: Role) -> Source:

@@ -22,13 +22,16 @@ from pynet.errors import DataError
 from pynet.text import times
 
 MAX_LABELS = 1 << 16
+TASKS = ("classes", "number")  # what a target can be
+MAX_CLASSES = 100  # different whole numbers among floats that are taken for classes
 CHANNELS = (1, 3)  # of pictures
 PIECE = 1 << 20  # bytes in one read
 MIN_WHITE = 128  # integers with a smaller maximum are counts or flags, not pixels
 
 
 class Parts(NamedTuple):
-    """x (n, h, w), (n, 3, h, w) or (n, features), uint8 or float32; y (n) int32; the same for testing."""
+    """x (n, h, w), (n, 3, h, w) or (n, features), uint8 or float32; y: labels (n) int32, or targets (n) or (n, outputs)
+    float32; the same for testing."""
 
     x_train: Array
     y_train: Array
@@ -73,6 +76,11 @@ def checked(parts: Parts, names: list[str] | tuple[str, ...]) -> Parts:
             f"{names[2]} holds {test.dtype} samples of shape {test.shape[1:]}, "
             f"{names[0]} holds {train.dtype} samples of shape {train.shape[1:]}: these must be the same"
         )
+    if parts.y_train.dtype != np.int32:
+        if parts.y_train.shape[1:] != parts.y_test.shape[1:]:
+            shapes = f"{names[3]} has shape {parts.y_test.shape}, {names[1]} has {parts.y_train.shape}"
+            raise DataError(f"{shapes}: these must be the same")
+        return parts
     known, highest = int(parts.y_train.max()), int(parts.y_test.max())
     if highest > known:
         raise DataError(f"{names[3]}: label {highest} at index {int(parts.y_test.argmax())}, {names[1]} has 0..{known}")
@@ -97,10 +105,46 @@ def check_pictures(shape: tuple[int, ...], name: str) -> None:
         )
 
 
+def are_targets(*parts: Array) -> bool:
+    """Whether y, (n) or (n, outputs), holds numbers to learn: floats that are no classes. The parts are of one file.
+
+    Classes are integers, one-hot rows, and floats that are whole numbers from 0 or 1 on, not too many different ones.
+    """
+    floats = [y.reshape(len(y), -1) for y in parts if y.dtype.kind == "f" and y.ndim]
+    if any(y.shape[1] > 1 and not _is_one_hot(y) for y in floats):
+        return True
+    values = [np.unique(y) for y in floats if y.shape[1] == 1 and y.size]
+    if not values:
+        return False
+    different = np.unique(np.concatenate(values))
+    as_labels = different[0] in (0, 1) and len(different) <= MAX_CLASSES and different[-1] < MAX_LABELS
+    return not (as_labels and np.array_equal(different, np.floor(different)))
+
+
+def _is_one_hot(y: Array) -> bool:
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
+
+
+def targets(y: Array, name: str) -> Array:
+    """y, numbers of shape (n), (n, 1) or (n, outputs), as float32: (n) or (n, outputs)."""
+    if y.ndim not in (1, 2) or y.dtype.kind not in "iuf" or 0 in y.shape:
+        raise DataError(f"{name}: {y.dtype} of shape {y.shape}, targets are numbers of shape (n,) or (n, outputs)")
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(y[:, 0] if y.shape[1:] == (1,) else y, np.float32)
+    good = np.isfinite(found)
+    if not good.all():
+        raise DataError(
+            f"{name}: target {_first_bad(y.reshape(found.shape), good)}, accepted are finite float32 numbers"
+        )
+    return found
+
+
 def labels(y: Array, name: str) -> Array:
-    """y as (n) int32 labels. y: (n) or (n, 1), integers or floats that are whole numbers, 0..65535."""
+    """y as (n) int32 labels. y: (n) or (n, 1), integers or floats that are whole numbers, 0..65535; or one-hot rows."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    if y.ndim == 2 and y.dtype.kind in "iuf" and y.size and _is_one_hot(y):
+        y = y.argmax(axis=1)
     if y.ndim != 1 or y.dtype.kind not in "iuf":
         raise DataError(f"{name}: {y.dtype} of shape {y.shape}, labels are whole numbers of shape (n,)")
     good = (y >= 0) & (y < MAX_LABELS)

@@ -23,7 +23,6 @@ from pynet.text import parsed_json
 NOTE = "table"  # the key among the notes of a model file
 VERSION = 1
 LARGEST = float(np.finfo(np.float32).max)
-TASKS = ("classes", "number")  # what a target can be
 MOST_ODD = 0.5  # of the values of a column that may be no numbers: more, and it is read in a wrong way
 MOST_NAMED = 3  # columns in a warning
 

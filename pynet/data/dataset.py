@@ -14,14 +14,14 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.array_files import array_files, read_array_files, role_of_file
-from pynet.data.arrays import Parts, PictureLayout
+from pynet.data.arrays import TASKS, Parts, PictureLayout
 from pynet.data.columns import Columns
 from pynet.data.csv import check_label_column, csv_features, read_csv
 from pynet.data.download import SETS, UnavailableError, read_named
 from pynet.data.idx import IDX_PARTS, idx_parts, read_idx
 from pynet.data.npz import holds_one, read_npz
 from pynet.data.roles import Found
-from pynet.data.splits import groups, split
+from pynet.data.splits import split
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 from pynet.text import percent
@@ -35,14 +35,15 @@ class Dataset:
     """A training set and a test set.
 
     x_train, x_test: (n, height, width), (n, features) or, for colour pictures, (n, 3, height, width); uint8, which
-    means x/255, or float32, used unchanged. y_train, y_test: (n) int32, index into classes. source: one line on the
-    origin of the data. pictures: how the pictures were prepared, if known. skipped: a line for each file that was left
-    out. samples_sha256: for data without a test set of their own, the SHA-256 of all samples in order, else "".
-    test_split: the fraction of them in the test set. features: names of the inputs, from the header of a .csv, or
-    empty. layout: the layout of pictures in the file, as given to load.
+    means x/255, or float32, used unchanged. y_train, y_test: (n) int32, index into classes; for regression, (n) or
+    (n, outputs) float32, and classes is empty. source: one line on the origin of the data. pictures: how the pictures
+    were prepared, if known. skipped: a line for each file that was left out. samples_sha256: for data without a test
+    set of their own, the SHA-256 of all samples in order, else "". test_split: the fraction of them in the test set.
+    features: names of the inputs, from the header of a .csv, or empty. layout: the layout of pictures in the file, as
+    given to load.
 
     For a table, see pynet.data.tables: columns: how rows became samples; means (features): replace missing numbers;
-    notes, warnings: decisions and problems. For a numeric target, classes is empty and y is float32.
+    notes, warnings: decisions and problems.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Dataset:
             return replace(self, **parts._asdict(), source=f"{self.source}, all for training")
         fraction_text = "a fifth" if fraction == TEST_FRACTION else percent(fraction)
         try:
-            rest, _, aside, _ = split(np.arange(len(self.y_test)), groups(self.y_test), fraction)
+            rest, _, aside, _ = split(np.arange(len(self.y_test)), self.y_test, fraction)
         except DataError as error:
             raise DataError(f"{self.source}: no test set can be split off: {error}") from None
         x, y = self.x_test, self.y_test
@@ -95,16 +96,18 @@ class Dataset:
         """
         if tuple(names) == self.classes:
             return self
+        if not self.classes:
+            raise DataError(f"{self.name} has numbers to learn, no classes; wanted are {_listed(names)}")
         counts = Counter(names)
-        place = {name: i for i, name in enumerate(names) if counts[name] == 1}
+        position = {name: i for i, name in enumerate(names) if counts[name] == 1}
         of_files = self.pictures is None and all(map(_is_number, self.classes))
         if of_files and not any(map(_is_number, names)):
-            place = {str(i): i for i in range(len(names))}
+            position = {str(i): i for i in range(len(names))}
         table, unknown = np.full(len(self.classes), -1, np.int32), []
         for label in np.union1d(self.y_train, self.y_test):
             name = self.classes[label]
-            table[label] = place.get(name, -1)
-            if name not in place:
+            table[label] = position.get(name, -1)
+            if name not in position:
                 unknown.append(name)
         if unknown:
             raise DataError(f"{self.name} has the classes {_listed(unknown)}, which are not among {_listed(names)}")
@@ -115,6 +118,8 @@ class Dataset:
 
         A class is given by name or, if there is no such name, by index. Raises DataError.
         """
+        if not self.classes:
+            raise DataError(f"classes {list(classes)}: {self.name} has numbers to learn, no classes")
         indices = [self._class_index(c) for c in classes]
         if not indices or len(set(indices)) < len(indices):
             raise DataError(f"classes {list(classes)}: at least one class is needed, and each only once")
@@ -157,16 +162,16 @@ def _is_number(name: str) -> bool:
 
 
 def first_rows(y: Array, n: int) -> Array | slice:
-    """The indices of Dataset.limit. y (n): labels, or numbers, for which they are the first n."""
+    """Which n samples to take for all: see Dataset.limit. y (n): labels, or numbers, of which the first are taken."""
     if y.dtype.kind == "f":
         return slice(n)
     _, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
     expected = counts * (n / len(y))
     if n >= len(y) or (3 * np.bincount(classes[:n], minlength=len(counts)) >= expected).all():
         return slice(n)
-    place = np.empty(len(y))  # of a sample within its class, from 0 to below 1
-    place[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) / count for count in counts])
-    return np.sort(np.argsort(place, kind="stable")[:n])
+    position = np.empty(len(y))  # of a sample within its class, from 0 to below 1
+    position[np.argsort(classes, kind="stable")] = np.concatenate([np.arange(count) / count for count in counts])
+    return np.sort(np.argsort(position, kind="stable")[:n])
 
 
 def load(
@@ -177,6 +182,7 @@ def load(
     test_split: float = TEST_FRACTION,
     shape: tuple[int, ...] | None = None,
     transpose: bool | None = None,
+    task: str | None = None,
 ) -> Dataset:
     """A data set by name, or from files.
 
@@ -188,7 +194,9 @@ def load(
 
     Pictures in arrays are (n, height, width), with 1 or 3 channels before or after these. shape: of pictures that are
     stored as rows of numbers, (16, 16) for example, or with channels first or last. transpose: exchange rows and
-    columns; None: only in EMNIST's IDX files, which need it.
+    columns; None: only in EMNIST's IDX files, which need it. task: "classes" or "number", the meaning of y in arrays;
+    None: floats are numbers to predict (regression), unless they are at most 100 whole numbers from 0 or 1, or one-hot
+    rows. Such y are (n) or (n, outputs) float32, and classes is empty.
 
     A named set is looked for in $PYNET_DATA/<name>/, then in the cache, then downloaded. The classes of a file are "0",
     "1", ... up to the highest label, without "0" if no label is 0; those of a folder of pictures are its sub-folders,
@@ -204,8 +212,11 @@ def load(
             return _digits()
         if name in SETS:
             return _named(name)
-    path = Path(os.path.expanduser(name_or_path))
-    return _from_path(path, str(name_or_path), pictures, PictureLayout(shape, transpose), divide, test_split)
+    if task is not None and task not in TASKS:
+        raise DataError(f"task is {task!r:.80}; accepted: {', '.join(TASKS)}")
+    path, layout = Path(os.path.expanduser(name_or_path)), PictureLayout(shape, transpose)
+    found = _from_path(path, str(name_or_path), pictures, layout, task, divide)
+    return found.with_test_set(test_split) if divide else found
 
 
 def default(timeout: float = 5.0) -> Dataset:
@@ -246,52 +257,50 @@ def _digits() -> Dataset:
 
 
 def _from_path(
-    path: Path, given: str, pictures: Preparation | None, layout: PictureLayout, divide: bool, test_split: float
+    path: Path, given: str, pictures: Preparation | None, layout: PictureLayout, task: str | None, divide: bool
 ) -> Dataset:
     if is_picture_folder(path):
         if layout != AS_STORED:
             raise DataError(f"{given}: a folder of pictures, which need neither shape nor transpose")
-        found = _of_pictures(path, pictures or Preparation(28, 28))
-    elif pictures:
+        return _of_pictures(path, pictures or Preparation(28, 28))
+    if pictures:
         raise DataError(
             f"{given}: not a folder of pictures with a sub-folder for each class, so pictures= cannot be used"
         )
-    elif path.suffix.lower() == ".csv" and path.is_file():
+    if path.suffix.lower() == ".csv" and path.is_file():
         x, y = read_csv(path)
         if divide:
             check_label_column(path, x, y)
         found = _of_arrays(
             path.stem, Found(_all_for_testing(x, y), False, ", labels in the first column"), str(path), layout
         )
-        found = replace(found, features=() if layout.shape else csv_features(path))
-    elif path.exists():
-        found = _of_array_files(path, layout)
-    else:
-        names = ["mnist", "fashion-mnist", "digits"]
-        near = difflib.get_close_matches(given.lower(), names, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(
-            f"{given!r}: no such file or folder, nor a data set of that name; {hint}"
-            f"accepted are {', '.join(names)}, a folder of pictures or of arrays, a .npz or a .csv"
-        )
-    return found.with_test_set(test_split) if divide else found
+        return replace(found, features=() if layout.shape else csv_features(path))
+    if path.exists():
+        return _of_array_files(path, layout, task)
+    names = ["mnist", "fashion-mnist", "digits"]
+    near = difflib.get_close_matches(given.lower(), names, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise DataError(
+        f"{given!r}: no such file or folder, nor a data set of that name; {hint}"
+        f"accepted are {', '.join(names)}, a folder of pictures or of arrays, a .npz or a .csv"
+    )
 
 
 def is_picture_folder(path: Path) -> bool:
-    """Whether load treats this as a folder of pictures: a folder without files that hold arrays of a data set."""
+    """Whether load would take this for a folder of pictures: one without files that hold arrays of a data set."""
     return path.is_dir() and not array_files(path)
 
 
-def _of_array_files(path: Path, layout: PictureLayout) -> Dataset:
+def _of_array_files(path: Path, layout: PictureLayout, task: str | None) -> Dataset:
     """The data set in an .npz file, or in files with an array each."""
     several = path.is_dir() or role_of_file(path)
     if path.suffix.lower() == ".npz" and path.is_file() and not (several and holds_one(path)):
-        return _of_arrays(path.stem, read_npz(path), str(path), layout)
+        return _of_arrays(path.stem, read_npz(path, task), str(path), layout)
     if not several:
         raise DataError(
             f"{path}: no .csv, nor a .npz, .npy or IDX file with a name that says what it holds, as x_train.npy does"
         )
-    name, found = read_array_files(path)
+    name, found = read_array_files(path, task)
     folder = path if path.is_dir() else path.parent
     source = f"files in {folder}"
     if layout.transpose is None and name.startswith("emnist"):
@@ -300,13 +309,15 @@ def _of_array_files(path: Path, layout: PictureLayout) -> Dataset:
 
 
 def _of_arrays(name: str, found: Found, source: str, layout: PictureLayout) -> Dataset:
-    """With numbers for classes, from the lowest label, 0 or 1, to the highest."""
+    """With numbers for classes, from the lowest label, 0 or 1, to the highest; targets have none."""
     parts, sha256 = found.parts, "" if found.divided else digest(found.parts.x_test, found.parts.y_test)
-    labels = np.union1d(parts.y_train, parts.y_test)
-    first = np.int32(labels[0] == 1)
-    classes = tuple(map(str, range(first, labels[-1] + 1)))
     x_train, x_test = (layout.applied(x, name) for x in (parts.x_train, parts.x_test))
-    parts = Parts(x_train, parts.y_train - first, x_test, parts.y_test - first)
+    parts, classes = parts._replace(x_train=x_train, x_test=x_test), tuple[str, ...]()
+    if parts.y_test.dtype == np.int32:
+        labels = np.union1d(parts.y_train, parts.y_test)
+        first = np.int32(labels[0] == 1)
+        parts = parts._replace(y_train=parts.y_train - first, y_test=parts.y_test - first)
+        classes = tuple(map(str, range(first, labels[-1] + 1)))
     return Dataset(name or "data", *parts, classes, source + found.remark, samples_sha256=sha256, layout=layout)
 
 

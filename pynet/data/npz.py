@@ -41,8 +41,11 @@ class Header(NamedTuple):
         return f"{self.name} declares shape {self.shape} of {self.dtype}"
 
 
-def read_npz(path: Path) -> Found:
-    """The data set in an .npz file. Raises DataError: its names are none that are known, or its arrays do not suit."""
+def read_npz(path: Path, task: str | None = None) -> Found:
+    """The data set in an .npz file; task: see read_parts.
+
+    Raises DataError: its names are none that are known, or its arrays do not suit.
+    """
     with _opened(path) as archive:
         names = [entry.removesuffix(".npy") for entry in archive.namelist()]
         roles = POSITIONAL if set(names) == POSITIONAL.keys() else {name: role_of(name) for name in names}
@@ -57,7 +60,7 @@ def read_npz(path: Path) -> Found:
             if role in sources:
                 raise DataError(f"{sources[role].name} and {name} are both for the same; accepted: one of them")
             sources[role] = source
-        return read_parts(sources, path)
+        return read_parts(sources, path, task)
 
 
 def npz_arrays(path: Path, names: tuple[str, ...] | None = None, kinds: str = "iuf") -> dict[str, Array]:

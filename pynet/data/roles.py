@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import Parts, are_pixels, check_shapes, checked, labels, pixels
+from pynet.data.arrays import Parts, are_pixels, are_targets, check_shapes, checked, labels, pixels, targets
 from pynet.errors import DataError
 
 ACCEPTED = "x and y, or x_train, y_train, x_test, y_test; train_images, train_labels, ... are known, too"
@@ -54,7 +54,7 @@ class Source(NamedTuple):
 
 
 class Found(NamedTuple):
-    """parts: bytes or numbers, and labels. divided: False: there is no test set, and all samples are in x_test.
+    """parts: bytes or numbers, and labels or targets. divided: False: there is no test set, all samples are in x_test.
 
     remark: what is to be said about how the arrays were used, to be put behind the name of the file.
     """
@@ -88,17 +88,22 @@ def one_set(roles: Iterable[Role], place: object) -> str:
     return names[0] if names else ""
 
 
-def read_parts(sources: Mapping[Role, Source], place: object) -> Found:
+def read_parts(sources: Mapping[Role, Source], place: object, task: str | None = None) -> Found:
     """The arrays of a set, checked against each other before they are read.
 
-    val is for testing where there is no test, else for training, too, as in folders of pictures. Raises DataError.
+    task: "classes": y holds labels, "number": targets; None: as are_targets finds. val is for testing where there is no
+    test, else for training, too, as in folders of pictures. Raises DataError.
     """
     pairs = _pairs(sources)
     learnt, held = _division(set(pairs), place)
     names = {part: (pairs[part][0].name, pairs[part][1].name) for part in pairs}
     read = {part: (x.read(), y.read()) for part, (x, y) in pairs.items()}
     as_bytes = are_pixels(*(x for x, _ in read.values()))
-    arrays = {part: (pixels(x, names[part][0], as_bytes), labels(y, names[part][1])) for part, (x, y) in read.items()}
+    is_number = are_targets(*(y for _, y in read.values())) if task is None else task == "number"
+    learnt_from = targets if is_number else labels
+    arrays = {
+        part: (pixels(x, names[part][0], as_bytes), learnt_from(y, names[part][1])) for part, (x, y) in read.items()
+    }
     remark = f", {names['val'][0].split(': ')[-1]} for training, too" if "val" in learnt and held else ""
     remark += f", {names['val'][0].split(': ')[-1]} for testing" if held == "val" else ""
     if not held:

@@ -16,19 +16,22 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
     """(x_train, y_train, x_val, y_val): splits off this fraction of each class; the order is kept.
 
     x: (n, ...), y: (n) integer labels, 0 < fraction < 1. A class with two samples or more has at least one on each
-    side; a single sample goes to training. The same seed gives the same split with every NumPy. Raises DataError.
+    side; a single sample goes to training. Other y, (n, ...), are targets: the fraction is of all samples, whatever
+    they are. The same seed gives the same split with every NumPy. Raises DataError.
     """
     x, y = plain(x, "x"), plain(y, "y")
     if not 0 < fraction < 1:
         raise DataError(f"fraction {fraction}: must lie between 0 and 1, for example 0.1")
-    if y.ndim != 1 or y.dtype.kind not in "iu" or len(x) != len(y):
-        raise DataError(f"x of shape {x.shape}, y {y.dtype} of shape {y.shape}: y must be (n,) integers, x (n, ...)")
+    if not y.ndim or not x.ndim or y.dtype.kind not in "iuf" or len(x) != len(y):
+        given = f"x of shape {x.shape}, y {y.dtype} of shape {y.shape}"
+        raise DataError(f"{given}: x must be (n, ...), y integer labels (n,) or targets (n, ...)")
     random = np.random.RandomState(
         np.random.MT19937(seed)
     )  # the same numbers with every NumPy version, unlike a Generator
     set_aside = np.zeros(len(y), bool)
-    for c in np.unique(y):
-        members = np.flatnonzero(y == c)
+    group = _groups(y)
+    for c in np.unique(group):
+        members = np.flatnonzero(group == c)
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         set_aside[random.permutation(members)[:count]] = True
     if not set_aside.any():
@@ -36,9 +39,13 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
     return x[~set_aside], y[~set_aside], x[set_aside], y[set_aside]
 
 
-def groups(y: Array) -> Array:
-    """What split takes for y (n): labels as they are; of numbers, which are no classes, one group."""
-    return np.zeros(len(y), np.int8) if y.dtype.kind == "f" else y
+def _groups(y: Array) -> Array:
+    """Where an equal fraction of each is set aside: labels as they are; of targets, which are no classes, one group."""
+    return y if _are_labels(y) else np.zeros(len(y), np.int8)
+
+
+def _are_labels(y: Array) -> bool:
+    return y.ndim == 1 and y.dtype.kind in "iu"
 
 
 def validation_split(
@@ -47,7 +54,7 @@ def validation_split(
     """As split, but DataError if a class has no sample in the validation set."""
     parts = split(x, y, fraction, seed)
     missing = np.setdiff1d(parts[1], parts[3])
-    if len(missing):
+    if _are_labels(parts[1]) and len(missing):
         raise DataError(
             f"class {missing[0]} has a single sample, so the validation set would have none of it"
             f"{f' (and {len(missing) - 1:,} more classes)' if len(missing) > 1 else ''}; leave such classes out"

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.columns import TASKS, Columns, Target, targets_of
+from pynet.data.arrays import TASKS
+from pynet.data.columns import Columns, Target, targets_of
 from pynet.data.dataset import TEST_FRACTION, Dataset, digest, first_rows
 from pynet.data.learn_columns import MAX_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
-from pynet.data.splits import groups, split
+from pynet.data.splits import split
 from pynet.data.tables import Column, Table, of_frame, plain_number
 from pynet.errors import DataError
 from pynet.text import percent
@@ -46,7 +47,7 @@ class Rows:
         if not fraction:
             return rows, rows[:0]
         try:
-            rest, _, aside, _ = split(rows, groups(self.y[rows]), fraction, seed)
+            rest, _, aside, _ = split(rows, self.y[rows], fraction, seed)
         except DataError as error:
             raise DataError(f"{self.table.source}: no rows can be set aside: {error}") from None
         return rest, aside
@@ -131,7 +132,7 @@ def open_rows(
         found.place(one)
     counters, ignored = frozenset(row_counters(found)), frozenset(found.place(one) for one in ignore)
     decimal = found.layout.decimal if found.layout else "."
-    wanted, why = _decided(found, found.columns[place], task, decimal)
+    wanted, why = _labels_of(found, found.columns[place], task, decimal)
     y, known_rows = targets_of(found, place, wanted, decimal)
     notes = [*found.notes, why]
     dropped = len(y) - int(known_rows.sum())
@@ -202,7 +203,7 @@ def stem(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).stem or "table"
 
 
-def _decided(found: Table, column: Column, task: str | None, decimal: str) -> tuple[Target, str]:
+def _labels_of(found: Table, column: Column, task: str | None, decimal: str) -> tuple[Target, str]:
     """What kind of target a column is, and why, in words. DataError: there is nothing to learn."""
     numbers = column.numbers if column.numbers is not None else None
     if column.is_date:

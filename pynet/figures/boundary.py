@@ -47,7 +47,9 @@ def boundary(
 def _plane(net: Network, x: Array, y: Array, title: str) -> Figure:
     from matplotlib.colors import to_rgb
 
-    accuracy = net.evaluate(x, y).accuracy
+    if net.task == "regression":
+        raise ValueError("this network gives numbers, no classes that a boundary could be drawn between")
+    accuracy = net._evaluate(net._samples(x, y)).accuracy
     figure = new_figure(6, 5.2, title or f"decision boundary: accuracy {percent(accuracy)}")
     axes = figure.subplots()
     low, high = x.min(axis=0), x.max(axis=0)

@@ -93,10 +93,10 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"picture file {str(place)!r}; accepted suffixes: {', '.join(SUFFIXES)}")
     from pynet.figures.styled_figure import default_style
 
-    by_suffix = {".png": {"Software": DRAWN}, ".svg": {"Creator": DRAWN, "Date": None}}
-    metadata = by_suffix.get(place.suffix, {"Creator": DRAWN, "CreationDate": None})
+    metadata = {".png": {"Software": DRAWN}, ".svg": {"Creator": DRAWN, "Date": None}}
+    metadata_ = metadata.get(place.suffix, {"Creator": DRAWN, "CreationDate": None})
     with replacing(place) as file, default_style():
-        figure.savefig(file, dpi=120, format=place.suffix[1:], metadata=metadata)
+        figure.savefig(file, dpi=120, format=place.suffix[1:], metadata=metadata_)
     return place
 
 
@@ -108,7 +108,7 @@ def escaped(text: str, width: int = 160) -> str:
 
 def class_names(net: Network, classes: Sequence[str] | None, width: int = 14) -> list[str]:
     """Names for the columns of class_scores, of up to `width` characters."""
-    single = len(net.classes) == 1 and net.loss_name == "mse"
+    single = len(net.classes) == 1 and net.loss_name != "cross_entropy"
     return [escaped(name, width) for name in (classes or (["0", "1"] if single else net.classes))]
 
 
@@ -209,9 +209,9 @@ def draw_rows(axes: Sequence[Axes], rows: Array, features: Sequence[str] | None 
     k = rows.shape[1]
     few = k <= FEW_NUMBERS
     low, high = min(0.0, float(rows.min())), max(0.0, float(rows.max()))
-    span = (high - low) or 1.0
-    margin = (0.6 if low < 0 else 0.45) * span if few else 0.05 * span  # for the values
-    limits = (low - margin if low < 0 else 0, high + margin if high > 0 else 0.05 * span)
+    extent_ = (high - low) or 1.0
+    margin = (0.6 if low < 0 else 0.45) * extent_ if few else 0.05 * extent_  # for the values
+    limits = (low - margin if low < 0 else 0, high + margin if high > 0 else 0.05 * extent_)
     known = features if features and len(features) == k else [f"input {i}" for i in range(k)]
     names = [escaped(name, 20) for name in known]
     for i, (one, row) in enumerate(zip(axes, rows, strict=True)):

@@ -91,7 +91,7 @@ def _score_gradient(net: Network, sample: Array, c: int) -> Array:
     layer = scores_layer(net)
     dy = np.zeros((1, *net.layers[layer].out_shape), np.float32)
     if dy.size == 1:
-        dy[...] = 1 if c == 1 or net.loss_name != "mse" else -1
+        dy[...] = 1 if c == 1 or net.loss_name == "cross_entropy" else -1
     else:
         dy.reshape(-1)[c] = 1
     return np.asarray(net.input_gradient(sample[None], dy=dy, layer=layer)[0])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pynet.network import Network
 
 TEXT_KEY = "net"
+LARGEST, SMALLEST = np.finfo(np.float32).max, np.finfo(np.float32).tiny
 
 
 def export_npz(net: Network, path: str | os.PathLike[str]) -> None:
@@ -51,10 +52,11 @@ def import_npz(path: str | os.PathLike[str], spec: str | None = None) -> Network
 def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
     """Copies each array to its parameter; every parameter must have one that fits, and no array may be left over."""
     numbered = {layer.path: i + 1 for i, layer in enumerate(one for one in net.layers if one.parameters)}
+    scales = {f"{one.path}.scale" for one in net.layers if one.kind in ("standardize", "rescale")}
     found = {}
     for name, tensor in net.tensors.items():
         path, _, letter = name.rpartition(".")
-        key = name if name in arrays else f"{letter}{numbered[path]}"
+        key = name if name in arrays else f"{letter}{numbered.get(path, '')}"
         if key not in arrays:
             raise ValueError(f"{file}: has neither {name} nor {key}; it has {', '.join(sorted(arrays)) or 'no arrays'}")
         found[name] = value = arrays.pop(key)
@@ -63,14 +65,16 @@ def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
         flat = value.shape if tensor.ndim > 1 else (value.size,)
         if flat != tensor.shape or (tensor.ndim == 1 and max(value.shape, default=0) != value.size):
             raise ValueError(f"{file}: {key} has shape {value.shape}; the network's {name} is {tensor.shape}")
-        if not (abs(value) <= np.finfo(np.float32).max).all():
-            raise ValueError(f"{file}: {key} holds {_first_bad(value)}; accepted: finite float32 numbers")
+        if not (good := abs(value) <= LARGEST).all():
+            raise ValueError(f"{file}: {key} holds {_first_bad(value, good)}; accepted: finite float32 numbers")
+        if name in scales and not (good := value >= SMALLEST).all():
+            raise ValueError(f"{file}: {key} holds {_first_bad(value, good)}; accepted: {SMALLEST:.2g} and more")
     if arrays:
         raise ValueError(f"{file}: {', '.join(sorted(arrays))} are not parameters of {net.spec}")
     for name, value in found.items():
         net.tensors[name][...] = value.reshape(net.tensors[name].shape)
 
 
-def _first_bad(values: npt.NDArray[Any]) -> str:
-    index = np.argwhere(~(abs(values) <= np.finfo(np.float32).max))[0]
+def _first_bad(values: npt.NDArray[Any], good: npt.NDArray[Any]) -> str:
+    index = np.argwhere(~good)[0]
     return f"{values[tuple(index)]} at index {tuple(map(int, index))}"

@@ -15,8 +15,11 @@ from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.files import path_bytes
 from pynet.layers import Layer
+from pynet.model.evaluation import Evaluation, RegressionEvaluation, measured
 from pynet.model.handle import Handle
 from pynet.model.samples import Samples, Signature, check_targets, inputs_only, samples, targets_only
+from pynet.model.task import NOTE as TASK
+from pynet.model.task import TaskKind, possible_tasks, task_of_targets, task_of_text
 from pynet.model.views import LayerView, Notes
 from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.text import parsed_json
@@ -24,17 +27,14 @@ from pynet.text import parsed_json
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LOSSES = {lib.PN_CROSS_ENTROPY: "cross_entropy", lib.PN_MSE: "mse", lib.PN_BCE: "bce"}
+LOSSES = {
+    lib.PN_CROSS_ENTROPY: "cross_entropy",
+    lib.PN_MSE: "mse",
+    lib.PN_BCE: "bce",
+    lib.PN_MAE: "mae",
+    lib.PN_HUBER: "huber",
+}
 EVALUATE_ROWS = 512  # samples in one call of the core: 50 ms for 784-2048-2048-10 on one thread
-
-
-class Evaluation(NamedTuple):
-    """Mean loss and accuracy (0 to 1) on a data set, and the numbers of correct and all samples."""
-
-    loss: float
-    accuracy: float
-    correct: int
-    samples: int
 
 
 class OptimizerState(NamedTuple):
@@ -74,12 +74,15 @@ class Net(Handle):
         self.parameters = int(info.parameters)
         self.loss_name = LOSSES[info.loss]
         self.label_smoothing = float(info.smoothing)
+        self.huber_delta = float(info.delta)
         self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
         self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
         self._out_features = int(info.out_features)
         self._signature = Signature(self.in_shape, self.out_shape, self.loss_name)
         self.layers = [LayerView(self, i) for i in range(info.layers)]
         self._last = [layer for layer in self.layers if "." not in layer.path][-1]
+        self._closing = self.loss_name, self._out_features, self._last.kind
+        self._tasks = possible_tasks(*self._closing)
 
     # ---- description ----
 
@@ -129,6 +132,39 @@ class Net(Handle):
         self.meta["classes"] = json.dumps(given, ensure_ascii=no_text)
 
     @property
+    def task(self) -> TaskKind:
+        """What predict and evaluate take the outputs for: "classes", "multi-label" or "regression".
+
+        Before a training the text says it: a network that ends in softmax or sigmoid, or whose classes have names,
+        tells classes, others give numbers. Then the targets of the training decide, see pynet.model.task. To set it is
+        for networks trained step by step, or by an earlier version. ValueError: such a network cannot learn that.
+        """
+        if len(self._tasks) == 1:  # of most networks; the notes take as long as a small prediction
+            return self._tasks[0]
+        return self._noted_task or task_of_text(*self._closing, named="classes" in self.meta)
+
+    @task.setter
+    def task(self, kind: TaskKind) -> None:
+        if kind not in self._tasks:
+            raise ValueError(f"task is {kind!r:.80}; accepted for this network: {', '.join(self._tasks)}")
+        if not kind == self.task == "classes":  # which needs no note: files of classifiers stay as they are
+            self.meta[TASK] = kind
+
+    @property
+    def _noted_task(self) -> TaskKind | None:
+        noted = self.meta.get(TASK) if len(self._tasks) > 1 else None
+        return next((kind for kind in self._tasks if kind == noted), None)
+
+    def _learns_labels(self, samples: Samples) -> None:
+        """In a step by hand: labels say what the network is for; targets are too few to tell, the text does."""
+        if samples.arrays[1] is not None and len(self._tasks) > 1:
+            self.task = "classes"
+
+    def _task_of(self, samples: Samples) -> TaskKind:
+        """The task that these labels or targets stand for."""
+        return task_of_targets(self._tasks, self._noted_task, samples) if samples.n else self.task
+
+    @property
     def _class_counts(self) -> tuple[int, ...]:
         """The accepted numbers of class names."""
         two = self._out_features == 1 and self.loss_name != "cross_entropy"
@@ -166,6 +202,10 @@ class Net(Handle):
     ) -> Samples:
         return samples(self._signature, x, y, sample_weight, augment)
 
+    def _adapt(self, samples: Samples) -> None:
+        """Fits standardize to their inputs, and rescale to their targets."""
+        self._call(lib.pn_net_adapt, samples.data, ffi.NULL, samples.n)
+
     # ---- training ----
 
     def forward(self, x: npt.ArrayLike, training: bool = True, augment: Augment | None = None) -> Array:
@@ -183,6 +223,7 @@ class Net(Handle):
     def loss(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Mean loss of the last forward's batch for labels or targets y; sample_weight (n,): factor of each loss."""
         samples = targets_only(self._signature, y, sample_weight)
+        self._learns_labels(samples)
         mean = ffi.new("double *")
         try:
             self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
@@ -208,6 +249,7 @@ class Net(Handle):
     ) -> float:
         """Forward, loss, backward and update on one batch, in one call; returns the mean loss before the update."""
         samples = self._samples(x, y, sample_weight, augment)
+        self._learns_labels(samples)
         stats = new_stats()
         self._train(samples, None, max(samples.n, 1), optimizer_struct(optimizer), stats)
         return float(stats.loss / samples.n) if samples.n else 0.0
@@ -315,28 +357,56 @@ class Net(Handle):
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32. temperature: of a final softmax; above 1 flattens it."""
         given = inputs_only(self._signature, x)
-        out = np.empty((given.n, *self.out_shape), FLOAT32)
-        self._call(lib.pn_net_predict, given.data, given.n, temperature, floats(out))
-        return out
+        return self._outputs(given, temperature).reshape(given.n, *self.out_shape)
 
-    def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The class (n,) with the largest output for each sample; for a single output, 1 if it is above 1/2."""
-        return self._labels_of(self.predict_proba(x))
+    def predict(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
+        """What the network takes each sample for, by its task.
 
-    def _labels_of(self, scores: Array) -> npt.NDArray[np.int64]:
-        """The class (n,) of each row of outputs (n, *out_shape)."""
+        "classes": the class (n,) int64 with the largest output; a single output: is it above 1/2? "multi-label": int64
+        (n, outputs), 1 where an output is above 1/2. "regression": the outputs, (n,) float32 of a single one, else
+        (n, *out_shape).
+        """
+        return self._labels_of(self.predict_proba(x), self.task)
+
+    def _labels_of(self, scores: Array, task: TaskKind) -> npt.NDArray[Any]:
+        """What outputs (n, *out_shape) stand for in this task."""
+        if task == "regression":
+            return scores[:, 0] if scores.shape[1:] == (1,) else scores
         if scores.ndim != 2:
             scores = scores.reshape(len(scores), self._out_features)
+        if task == "multi-label":
+            return (scores > 0.5).astype(np.int64)
         if self._out_features == 1 and self.loss_name != "cross_entropy":
             return (scores[:, 0] > 0.5).astype(np.int64)
         classes: npt.NDArray[np.int64] = scores.argmax(axis=1)
         return classes
 
-    def evaluate(self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Evaluation:
-        """Mean loss and accuracy on a data set, without training. sample_weight (n,) applies only to the loss."""
-        return self._evaluate(self._samples(x, y, sample_weight))
+    def evaluate(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> Evaluation | RegressionEvaluation:
+        """How good the network is on a data set; changes nothing. Weights (n,) are for the loss alone.
+
+        Loss and accuracy, an Evaluation, where y stands for classes or several labels; loss, RMSE, MAE and R2, a
+        RegressionEvaluation, where it is numbers.
+        """
+        samples = self._samples(x, y, sample_weight)
+        return self._measured(samples, self._task_of(samples))
+
+    def _measured(self, samples: Samples, task: TaskKind) -> Evaluation | RegressionEvaluation:
+        """The figures that count in this task."""
+        found = self._evaluate(samples)
+        if task != "regression" or samples.targets is None:
+            return found
+        return measured(found.loss, samples.targets, self._outputs(samples))
+
+    def _outputs(self, samples: Samples, temperature: float = 1.0) -> Array:
+        """The outputs (n, n_out) of all samples."""
+        out = np.empty((samples.n, self._out_features), FLOAT32)
+        self._call(lib.pn_net_predict, samples.data, samples.n, temperature, floats(out))
+        return out
 
     def _evaluate(self, samples: Samples) -> Evaluation:
+        """Loss and right answers, as the core counts them."""
         stats = new_stats()
         order = np.arange(samples.n, dtype=np.int32)
         for rows in np.split(

@@ -144,15 +144,16 @@ def _classes(y: npt.ArrayLike) -> Array:
         rows = labels.reshape(len(labels), math.prod(labels.shape[1:]))
         if rows.shape[1] == 1:
             labels = rows[:, 0]
-        elif _is_one_hot(rows):
+        elif is_one_hot(rows):
             labels = rows.argmax(axis=1)
     if labels.ndim != 1 or not np.array_equal(labels, np.floor(labels)):
         raise ValueError("class_weight needs classes; these targets are real numbers; accepted: labels or one-hot rows")
     return labels
 
 
-def _is_one_hot(rows: Array) -> bool:
-    return np.array_equal(rows.sum(axis=1), np.ones(len(rows))) and bool(np.isin(rows, (0, 1)).all())
+def is_one_hot(rows: Array) -> bool:
+    """Whether each row (n, classes) is 1 in one place and 0 elsewhere."""
+    return bool(((rows == 0) | (rows == 1)).all()) and bool((rows.sum(axis=1) == 1).all())
 
 
 def check_finite(samples: Samples, name: str = "") -> None:
@@ -245,7 +246,7 @@ def _targets(signature: Signature, y: npt.ArrayLike | None) -> tuple[Array | Non
     if a.ndim == 2 and a.shape[1] == outputs:
         if takes_targets:
             return None, np.ascontiguousarray(a, FLOAT32), len(a)
-        if not _is_one_hot(a):
+        if not is_one_hot(a):
             raise ValueError("rows of y are not one-hot: cross-entropy takes integer labels (n,) or one-hot rows")
         return np.ascontiguousarray(a.argmax(axis=1), INT32), None, len(a)
     raise ValueError(

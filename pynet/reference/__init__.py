@@ -14,11 +14,12 @@ representations by back-propagating errors", Nature 323):
     >>> net = Network([Dense(*init(784, 64, "he", rng)), ReLU(), Dense(*init(64, 10, "xavier", rng)), Softmax()])
     >>> losses = net.fit(x, y, epochs=10, batch_size=64, learning_rate=0.1)
 
-Shapes: a batch has one sample in each row. m is the number of samples, n the length of a row, k the length of an inner
-product; a leading d is a gradient. The functions have the names and arguments of those in `pynet.kernels`.
+Shapes: a batch holds one sample a row. m is the number of samples, n the numbers in a row, k the length of an inner
+product; a leading d is a gradient. The functions carry the names and arguments of `pynet.kernels`.
 
-Modules: `functions` on arrays, `images` with convolution and pooling, `augment`, `layers`, `norms` with normalisation
-and dropout, `losses`, `optimizers`, `network`, and `conversion` from a pynet.Network.
+The rooms: `functions` on arrays, `images` for those on images, `augment` for
+their random changes, `layers` made of them, `norms` and `scaling`, `losses`, `optimizers`, and the
+`network` that holds them together.
 """
 
 from __future__ import annotations
@@ -62,17 +63,20 @@ from pynet.reference.layers import (
     Tanh,
     init,
 )
-from pynet.reference.losses import binary_cross_entropy, cross_entropy, squared_error
+from pynet.reference.losses import absolute_error, binary_cross_entropy, cross_entropy, huber, squared_error
 from pynet.reference.network import Network, Order
 from pynet.reference.norms import BatchNorm, Dropout, LayerNorm, dropout
 from pynet.reference.optimizers import Optimizer, adam, momentum, rmsprop, sgd
+from pynet.reference.scaling import Rescale, Standardize, rescale, rescale_grad, standardize, standardize_grad
 
 __all__ = ["Array", "Labels", "Network", "Optimizer", "Order", "init"]
 __all__ += ["Activation", "AvgPool", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten", "GELU", "Layer", "LayerNorm"]
-__all__ += ["LeakyReLU", "MaxPool", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"]
+__all__ += ["LeakyReLU", "MaxPool", "ReLU", "Rescale", "Residual", "Sigmoid", "Softmax", "Standardize", "Tanh"]
 __all__ += ["avgpool", "avgpool_grad", "bias", "bias_grad", "conv", "conv_grad", "gather", "gemm", "maxpool"]
 __all__ += ["maxpool_grad", "one_hot"]
 __all__ += ["gelu", "gelu_grad", "leaky_relu", "leaky_relu_grad", "relu", "relu_grad"]
 __all__ += ["sigmoid", "sigmoid_grad", "softmax", "softmax_grad", "tanh", "tanh_grad"]
-__all__ += ["augmented", "binary_cross_entropy", "cross_entropy", "dropout", "squared_error"]
+__all__ += ["absolute_error", "augmented", "binary_cross_entropy", "cross_entropy", "dropout", "huber"]
+__all__ += ["squared_error"]
+__all__ += ["rescale", "rescale_grad", "standardize", "standardize_grad"]
 __all__ += ["adam", "momentum", "rmsprop", "sgd"]

@@ -21,6 +21,7 @@ from pynet.reference.layers import (
     Tanh,
 )
 from pynet.reference.norms import BatchNorm, Dropout, LayerNorm
+from pynet.reference.scaling import Rescale, Standardize
 
 KINDS: dict[str, Callable[[Any], Layer]] = {
     "avgpool": lambda layer: AvgPool(int(layer.options["size"]), int(layer.options["stride"]) or None),
@@ -35,8 +36,10 @@ KINDS: dict[str, Callable[[Any], Layer]] = {
     "leaky_relu": lambda layer: LeakyReLU(layer.options["slope"]),
     "maxpool": lambda layer: MaxPool(int(layer.options["size"]), int(layer.options["stride"]) or None),
     "relu": lambda _: ReLU(),
+    "rescale": lambda layer: Rescale(**layer.tensors),
     "sigmoid": lambda _: Sigmoid(),
     "softmax": lambda _: Softmax(),
+    "standardize": lambda layer: Standardize(**layer.tensors),
     "tanh": lambda _: Tanh(),
 }
 

@@ -53,6 +53,29 @@ def squared_error(p: ArrayLike, y: ArrayLike, scale: float | None = None) -> tup
     return np.asarray(0.5 * ((p - y) ** 2).sum(axis=1)), (p - y) * _mean_scale(scale, len(p))
 
 
+def absolute_error(p: ArrayLike, y: ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
+    """loss (m) = the sum over each row of |p - y|; dp (m,n) = sign(p - y) scale. p, y (m,n); scale None is 1/m.
+
+    Least where p is the median of what y may be: outliers count no more than their side. At the kink the slope is 0.
+    """
+    p, y = floats(p), floats(y)
+    same("shape of the targets", y.shape, p.shape)
+    return np.asarray(abs(p - y).sum(axis=1)), np.sign(p - y) * _mean_scale(scale, len(p))
+
+
+def huber(p: ArrayLike, y: ArrayLike, delta: float = 1.0, scale: float | None = None) -> tuple[Array, Array]:
+    """loss (m) = the sum over each row of d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), with d = p - y.
+
+    dp (m,n) = d cut to [-delta, delta], times scale. Squared error near the target, absolute error far from it:
+    outliers pull no harder than delta (Huber 1964). p, y (m,n); scale None is 1/m.
+    """
+    p, y = floats(p), floats(y)
+    same("shape of the targets", y.shape, p.shape)
+    d = p - y
+    losses = np.where(abs(d) <= delta, d**2 / 2, delta * (abs(d) - delta / 2))
+    return np.asarray(losses.sum(axis=1)), np.clip(d, -delta, delta) * _mean_scale(scale, len(p))
+
+
 def _mean_scale(scale: float | None, m: int) -> float:
     return 1 / max(m, 1) if scale is None else scale
 

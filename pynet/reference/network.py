@@ -13,17 +13,28 @@ from pynet.reference.arrays import Array, Labels, floats, rows, same
 from pynet.reference.conversion import converted
 from pynet.reference.functions import gather
 from pynet.reference.layers import Layer, Sigmoid, Softmax
-from pynet.reference.losses import as_labels, as_targets, binary_cross_entropy, cross_entropy, squared_error
+from pynet.reference.losses import (
+    absolute_error,
+    as_labels,
+    as_targets,
+    binary_cross_entropy,
+    cross_entropy,
+    huber,
+    squared_error,
+)
 from pynet.reference.optimizers import Optimizer
+from pynet.reference.scaling import Rescale, standardize
 
+LOSSES = ("cross_entropy", "mse", "bce", "mae", "huber")
 Order = Callable[[int, int], ArrayLike]
 
 
 class Network:
-    """A list of layers and a loss: "cross_entropy" (the last layer must be Softmax), "bce" (Sigmoid) or "mse".
+    """A list of layers and a loss: "cross_entropy" (Softmax must come last), "bce" (Sigmoid), "mse", "mae" or "huber".
 
-    smoothing: of the labels, for cross_entropy. in_shape: the shape of a sample, needed for images. Layers are named
-    "0", "1", ..., nested ones "1.0", ... ValueError: an unknown loss, or one that needs another last layer.
+    smoothing is that of the labels, for cross_entropy; from delta on huber is straight. in_shape is the shape of one
+    sample, where it matters. Layers are named "0", "1", ..., nested ones "1.0", ...
+    ValueError: a loss that is unknown, or without the closing layer it belongs to.
     """
 
     def __init__(
@@ -32,28 +43,32 @@ class Network:
         loss: str = "cross_entropy",
         *,
         smoothing: float = 0.0,
+        delta: float = 1.0,
         in_shape: tuple[int, ...] | None = None,
     ) -> None:
-        if loss not in ("cross_entropy", "mse", "bce"):
-            raise ValueError(f"unknown loss {loss!r}, accepted are cross_entropy, mse, bce")
+        if loss not in LOSSES:
+            raise ValueError(f"unknown loss {loss!r}, accepted are {', '.join(LOSSES)}")
         closing = {"cross_entropy": Softmax, "bce": Sigmoid}.get(loss, Layer)
         if closing is not Layer and not (layers and isinstance(layers[-1], closing)):
             raise ValueError(f"{loss} needs {closing.__name__} as the last layer")
-        self.layers, self.loss_name, self.smoothing, self.in_shape = layers, loss, smoothing, in_shape
+        self.layers, self.loss_name, self.smoothing, self.delta = layers, loss, smoothing, delta
+        self.in_shape = in_shape
         self.named_layers = _named({str(i): layer for i, layer in enumerate(layers)})
         self.seed = self.steps = 0  # seed of dropout; number of updates
         self.output: Array | None = None
         self._dy: Array | None = None
+        self._side: NDArray[Any] | None = None  # of the loss's kinks
 
     @classmethod
     def from_net(cls, net: Any) -> Network:
-        """A float64 copy of a pynet.Network with its current parameters.
+        """The float64 twin of a pynet.Network: a copy of its parameters as they are now.
 
-        Uses loss_name, label_smoothing, seed and updates of net, and kind, path, in_shape, options and tensors of its
-        layers.
+        Of net it uses loss_name, label_smoothing, huber_delta, seed, updates and, of each of its layers, kind, path,
+        in_shape, options and tensors.
         """
         in_shape = tuple(net.layers[0].in_shape)
-        twin = cls(converted(net.layers), net.loss_name, smoothing=net.label_smoothing, in_shape=in_shape)
+        numbers = {"smoothing": net.label_smoothing, "delta": net.huber_delta}
+        twin = cls(converted(net.layers), net.loss_name, in_shape=in_shape, **numbers)
         twin.seed, twin.steps = net.seed, net.updates
         return twin
 
@@ -68,8 +83,8 @@ class Network:
         x = np.asarray(x)
         y = self._shaped(gather(x) if x.dtype == np.uint8 else floats(x))
         for layer in self.layers:
-            self._logits, y = y, layer.forward(y)  # the input of the last layer
-        self.output, self._dy = y, None
+            self._before_last, y = y, layer.forward(y)  # the logits, if the last layer is a softmax
+        self.output, self._dy, self._side = y, None, None
         return y
 
     def _shaped(self, x: Array) -> Array:
@@ -82,32 +97,48 @@ class Network:
     def loss(self, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean loss of the last forward, against labels y (m) or rows y (m, outputs); prepares backward.
 
-        Rows must be one-hot for cross-entropy and may be any numbers for squared error, which converts labels to
-        one-hot rows. sample_weight (m): a factor for each sample's loss; the mean divides by m. RuntimeError: no
-        forward yet.
+        Rows must be one-hot for cross-entropy; other losses turn labels into one-hot rows. sample_weight (m) is what
+        each sample's loss counts in the mean over m. RuntimeError: no forward yet.
         """
         if self.output is None:
             raise RuntimeError("loss before forward: there is no output yet")
-        output = rows(self.output)
-        if self.loss_name == "cross_entropy":
-            losses, dy = cross_entropy(rows(self._logits), as_labels(y, output.shape[1]), None, self.smoothing)
-        elif self.loss_name == "bce":
-            losses, dy = binary_cross_entropy(rows(self._logits), as_targets(y, output.shape[1]))
-        else:
-            losses, dy = squared_error(output, as_targets(y, output.shape[1]))
+        losses, dy = self._losses(rows(self.output), y)
         if sample_weight is not None:
             weight = floats(sample_weight)
             losses, dy = losses * weight, dy * weight[:, None]
         self._dy = dy.reshape(self.output.shape)
         return float(losses.sum()) / max(len(losses), 1)
 
+    def _losses(self, output: Array, y: ArrayLike) -> tuple[Array, Array]:
+        """The loss of each sample (m), and the gradient of their mean (m, outputs) at what the loss looks at."""
+        if self.loss_name == "cross_entropy":
+            return cross_entropy(rows(self._before_last), as_labels(y, output.shape[1]), None, self.smoothing)
+        targets = as_targets(y, output.shape[1])
+        if self.loss_name == "bce":
+            return binary_cross_entropy(rows(self._before_last), targets)
+        p, targets = self._compared(output, targets)
+        if self.loss_name == "mse":
+            return squared_error(p, targets)
+        limit = self.delta if self.loss_name == "huber" else 0
+        self._side = np.sign(p - targets) * (abs(p - targets) > limit)
+        return huber(p, targets, self.delta) if self.loss_name == "huber" else absolute_error(p, targets)
+
+    def _compared(self, output: Array, targets: Array) -> tuple[Array, Array]:
+        """What is compared: output and targets (m, outputs), or both in the unit before a rescale."""
+        last = self.layers[-1] if self.layers else None
+        if not isinstance(last, Rescale):
+            return output, targets
+        images = targets.reshape(self._before_last.shape)
+        return rows(self._before_last), rows(standardize(images, *last.for_samples(images)))
+
     def backward(self) -> None:
         """The gradient of that loss for every parameter, last layer first. RuntimeError: no loss yet."""
         if self._dy is None:
             raise RuntimeError("backward before loss: call forward, then loss")
         dy = self._dy
-        # the gradient of the cross-entropies already includes the final softmax or sigmoid
-        layers = self.layers if self.loss_name == "mse" else self.layers[:-1]
+        # the gradient of the cross-entropies already includes the final softmax or sigmoid; no loss sees a rescale
+        closed = self.loss_name in ("cross_entropy", "bce") or isinstance(self.layers[-1], Rescale)
+        layers = self.layers[:-1] if closed else self.layers
         for layer in reversed(layers):
             dy = layer.backward(dy)
 
@@ -132,8 +163,9 @@ class Network:
         return gradients
 
     def branches(self) -> list[NDArray[Any]]:
-        """For each layer with kinks, the linear pieces in which the last forward was; see Layer.branch."""
-        return [branch for branch in (layer.branch() for layer in self.named_layers.values()) if branch is not None]
+        """Which side of every kink the last forward fell on, layer by layer, and the loss, if it followed."""
+        found = [*(layer.branch() for layer in self.named_layers.values()), self._side]
+        return [branch for branch in found if branch is not None]
 
     def train_step(
         self, x: ArrayLike, y: ArrayLike, optimizer: Optimizer | float, sample_weight: ArrayLike | None = None

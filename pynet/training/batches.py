@@ -6,8 +6,10 @@ position in the epoch: with the stats of an interrupted epoch, train() continues
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Protocol
 
@@ -16,11 +18,15 @@ import numpy.typing as npt
 
 from pynet._ffi import Array
 from pynet.augment import Augment
+from pynet.model.evaluation import measured
 from pynet.model.net import Net
-from pynet.model.samples import Samples, check_targets
+from pynet.model.samples import Samples, check_targets, targets_only
+from pynet.model.task import TaskKind
+from pynet.training.history import FIGURES
 
 CALL_SECONDS = 0.05  # duration of one call of the core: Ctrl-C, callbacks and the progress bar wait for it
 PROBE_SIZE = 256  # samples in probe()
+MEASURED = 4096  # and those on which a regression is measured after each epoch
 MIN_WHITE = 128  # integers in 0..255 with a maximum of at least this are most likely pixels
 
 
@@ -48,6 +54,15 @@ class Batches(Protocol):
     def batch(self, stats: Any) -> Array:
         """The inputs of the batch after stats, for which train() raised an error."""
 
+    def task(self) -> TaskKind:
+        """What the network learns here."""
+
+    def columns(self, task: TaskKind) -> tuple[str, ...]:
+        """The names of figures()."""
+
+    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
+        """How good the network is on the samples after an epoch with these stats. FloatingPointError: not finite."""
+
     def samples_before(self, step: int) -> int | None:
         """Number of samples in an epoch before this step, counted from 0; None: unknown."""
 
@@ -63,6 +78,7 @@ class ArrayBatches:
         self.samples = samples.n
         self.steps = -(-samples.n // batch_size)
         self._order = np.empty(samples.n, np.int32)
+        self._measured: Samples | None = None
         self._steps_per_call = 1
         self._size = 0
 
@@ -72,12 +88,12 @@ class ArrayBatches:
         return (larger_batches - step, size + 1) if step < larger_batches else (self.steps - step, size)
 
     def samples_before(self, step: int) -> int | None:
-        """See Batches."""
+        """See Feed."""
         size, larger_batches = divmod(self.samples, max(self.steps, 1))
         return step * size + min(step, larger_batches)
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
-        """See Batches."""
+        """See Feed."""
         from pynet.kernels import shuffle  # imported here: most programs do not need it
 
         self._order = shuffle(self.samples, self._seed, epoch)
@@ -92,23 +108,50 @@ class ArrayBatches:
             yield steps * self._size
 
     def batch(self, stats: Any) -> Array:
-        """See Batches."""
+        """See Feed."""
         assert self._data.x is not None
         return self._data.x[self._order[stats.samples : stats.samples + self._size]]
 
     def probe(self) -> tuple[Array, Array] | None:
-        """See Batches."""
+        """See Feed."""
         x, labels, targets, _ = self._data.arrays
         y = labels if labels is not None else targets
         if not self.samples or x is None or y is None:
             return None
-        rows = np.linspace(0, self.samples - 1, min(PROBE_SIZE, self.samples)).astype(
-            np.intp
-        )  # evenly spaced, as they may be sorted by class
+        rows = self._some(PROBE_SIZE)
         return x[rows], y[rows]
 
+    def _some(self, most: int) -> Array:
+        """The numbers of up to so many samples, from all places: they may lie sorted."""
+        return np.linspace(0, self.samples - 1, min(most, self.samples)).astype(np.intp)
+
+    def task(self) -> TaskKind:
+        """See Feed."""
+        return self._net._task_of(self._data)
+
+    def columns(self, task: TaskKind) -> tuple[str, ...]:
+        """See Feed."""
+        return FIGURES[task]
+
+    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
+        """See Feed."""
+        counted = _counted(stats)
+        if task != "regression":
+            return counted
+        if self._measured is None:
+            x, _, targets, _ = self._data.arrays
+            assert x is not None
+            assert targets is not None
+            rows = self._some(MEASURED)
+            self._measured = Samples(x[rows], None, targets[rows], len(rows))
+        assert self._measured.targets is not None
+        found = measured(counted["loss"], self._measured.targets, self._net._outputs(self._measured))
+        if not math.isfinite(found.rmse):
+            raise FloatingPointError
+        return {name: getattr(found, name) for name in self.columns(task)}
+
     def facts(self) -> dict[str, str]:
-        """See Batches."""
+        """See Feed."""
         return {
             "data": fingerprint(self._data),
             "augmentation": self._data.augmentation,
@@ -130,7 +173,7 @@ class IterableBatches:
         self._last: tuple[Array, Array] | None = None
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
-        """See Batches."""
+        """See Feed."""
         for pair in islice(self._batches, int(stats.steps), None):
             try:
                 x, y = pair
@@ -154,21 +197,43 @@ class IterableBatches:
             raise ValueError(f"no batches in epoch {epoch + 1}; {again}")
 
     def batch(self, stats: Any) -> Array:
-        """See Batches."""
+        """See Feed."""
         assert self._last
         return self._last[0]
 
     def probe(self) -> tuple[Array, Array] | None:
-        """See Batches."""
+        """See Feed."""
         return self._last and (self._last[0][:PROBE_SIZE], self._last[1][:PROBE_SIZE])
 
     def samples_before(self, step: int) -> int | None:
-        """See Batches; unknown, as batches can have any size."""
+        """See Feed: a batch may be of any size."""
         return None
+
+    def task(self) -> TaskKind:
+        """See Feed: that of the first batch of a list; of others nobody knows before they come."""
+        if isinstance(self._batches, Sequence) and self._batches:
+            with suppress(TypeError, ValueError, IndexError):  # train will say what is wrong with it
+                return self._net._task_of(targets_only(self._net._signature, self._batches[0][1]))
+        return self._net.task
+
+    def columns(self, task: TaskKind) -> tuple[str, ...]:
+        """See Feed: nobody keeps the batches until they could be measured again."""
+        return ("loss",) if task == "regression" else FIGURES[task]
+
+    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
+        """See Feed."""
+        counted = _counted(stats)
+        return {name: counted[name] for name in self.columns(task)}
 
     def facts(self) -> dict[str, str]:
         """See Batches; the contents are not known in advance."""
         return {"data": "batches", "augmentation": str(self._augment or "none")}
+
+
+def _counted(stats: Any) -> dict[str, float]:
+    """Loss and accuracy as an epoch went."""
+    n = max(stats.samples, 1)
+    return {"loss": stats.loss / n, "accuracy": stats.correct / n}
 
 
 def _after(rates: Array | None, stats: Any) -> Array | None:

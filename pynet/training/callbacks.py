@@ -67,6 +67,7 @@ class Callback:
         """After the training, with the best weights restored; not after an exception."""
 
 
+FALL, RISE = ("loss", "rmse"), ("accuracy", "r2")  # ends of the names of figures that are better lower, and higher
 EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
 
 
@@ -93,12 +94,12 @@ def call(callbacks: Iterable[Any], event: str, run: Run) -> None:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stops after `patience` epochs in a row without an improvement by more than min_delta (Prechelt 1998).
+    """Stops when `patience` epochs in a row were not better than the best one before, by more than min_delta.
 
-    monitor: a column of the history. mode: "min" if lower is better, "max" if higher is; None: lower for names that end
-    in "loss", else higher, with a warning from fit unless the name ends in "accuracy". A value that is not finite is
-    never the best. At the end of any training, the weights of the best epoch are restored, unless restore_best is
-    False.
+    monitor: a column of the history. mode: "min" or "max", which way it is better; None: a loss or an RMSE when it is
+    lower, anything else when it is higher, which fit says where neither the name nor mode tells. An epoch whose figure
+    is not finite is never the best. At the end, however it comes, the network gets back the weights of the best epoch
+    (Prechelt 1998), unless restore_best is False.
     """
 
     patience: int = 5
@@ -123,11 +124,11 @@ class EarlyStopping:
     @property
     def guessed(self) -> bool:
         """Whether neither mode nor the name tells if lower or higher is better."""
-        return self.mode is None and not self.monitor.endswith(("loss", "accuracy"))
+        return self.mode is None and not self.monitor.endswith((*FALL, *RISE))
 
     def best(self, values: Sequence[float]) -> int:
         """The index of the best epoch; -1 if there is none."""
-        lower_is_better = self.mode == "min" or (self.mode is None and self.monitor.endswith("loss"))
+        lower_is_better = self.mode == "min" or (self.mode is None and self.monitor.endswith(FALL))
         sign = 1 if lower_is_better else -1
         best = -1
         for i, value in enumerate(values):

@@ -216,16 +216,16 @@ def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
             "finished": state.finished,
         }
     )
-    note = json_text({"sha256": _digest(net, training, tensors), "training": training})
-    net._save_checkpoint(path, note, tensors)
+    text_ = json_text({"sha256": _digest(net, training, tensors), "training": training})
+    net._save_checkpoint(path, text_, tensors)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[State, dict[str, Array]]:
     """The state that write wrote, and the parameters. OSError, ValueError: damaged, or not a checkpoint."""
-    net, note, tensors = Net._load_checkpoint(path)
+    net, text_, tensors = Net._load_checkpoint(path)
     path = os.fspath(path)
     with _naming(path):
-        content = _object("the text", _parsed(note), ("sha256", "training"))
+        content = _object("the text", _parsed(text_), ("sha256", "training"))
         training = content["training"]
         if isinstance(training, dict) and training.get("version", VERSION) != VERSION:
             raise ValueError(f"{path} is a checkpoint of another version of pynet")
@@ -262,11 +262,11 @@ def _naming(path: str) -> Iterator[None]:
         raise ValueError(f"{path} is a damaged checkpoint: {error}") from None
 
 
-def _parsed(note: str) -> Any:
+def _parsed(text_: str) -> Any:
     try:
-        return parsed_json(note)
+        return parsed_json(text_)
     except ValueError as error:
-        raise _WrongError(f"its text is {note!r:.60}: {error}") from None
+        raise _WrongError(f"its text is {text_!r:.60}: {error}") from None
 
 
 def _require(valid: bool, name: str, value: object, accepted: str) -> None:
@@ -333,19 +333,20 @@ def _rows(value: Any) -> list[dict[str, float]]:
     rows = []
     for i, row in enumerate(value):
         _require(isinstance(row, dict), f"rows[{i}]", row, "an object of numbers")
-        for name in ("loss", "accuracy", "seconds"):
-            _require(name in row, f"rows[{i}]", sorted(row), "loss, accuracy and seconds, at least")
+        for name in ("loss", "seconds"):
+            _require(name in row, f"rows[{i}]", sorted(row), "loss and seconds, at least")
         _require(row.keys() == value[0].keys(), f"rows[{i}]", sorted(row), f"as in rows[0]: {', '.join(value[0])}")
         rows.append({name: _figure(f"rows[{i}].{name}", name, number) for name, number in row.items()})
     return rows
 
 
 def _figure(path: str, name: str, value: Any) -> float:
-    """A number of the history; a validation metric may be null in files, for NaN or infinity."""
-    if name.startswith("val_") and name.isidentifier():
+    """A number of the history; R2 and a metric of the user's may be NaN or infinite: files have null for it."""
+    if (name.startswith("val_") and name.isidentifier()) or name == "r2":
         value = math.nan if value is None else value
         return value if isinstance(value, float) else _number(path, value)
-    _require(name in ("loss", "accuracy", "seconds"), path, value, "loss, accuracy, seconds and names after val_")
+    known = ("loss", "accuracy", "rmse", "seconds")
+    _require(name in known, path, value, "loss, accuracy, rmse, r2, seconds and names after val_")
     return _number(path, value, -math.inf if name == "loss" else 0, 1 if name == "accuracy" else math.inf)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +16,8 @@ from pynet._ffi import Array, checked_seed, is_masked, optimizer_struct
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.model.net import Net
-from pynet.model.samples import Samples, check_finite, checked_weights, class_weights
+from pynet.model.samples import Samples, check_finite, checked_weights, class_weights, targets_only
+from pynet.model.task import TaskKind
 from pynet.optim import Optimizer
 from pynet.training import report
 from pynet.training.arguments import (
@@ -33,7 +34,7 @@ from pynet.training.arguments import (
 from pynet.training.batches import ArrayBatches, Batches, IterableBatches, accept_whole_numbers, fingerprint
 from pynet.training.callbacks import EarlyStopping, Run, call, check
 from pynet.training.diagnose import scaling_advice, source_of_nonfinite
-from pynet.training.history import COLUMNS, History
+from pynet.training.history import FIGURES, History
 from pynet.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -70,11 +71,13 @@ def fit(
     unchanged. optimizer: "adam" is Adam(), None is SGD(). schedule: of the learning rate over these epochs, or its
     text, "cosine"; see pynet.schedules. seed: for the order of the samples; None is that of the network.
 
-    validation: (x, y), whose loss and accuracy are measured after each epoch; or the fraction of the samples to split
-    off for it, from each class, also called validation_split. metrics: {"f1": f} adds f(y, p) to the history as val_f1,
-    with the validation targets y and the network's outputs p (n, *out_shape); [f] uses the function's name.
-    early_stopping: see pynet.EarlyStopping. checkpoint: a file to save the training in, and to resume from; see
-    pynet.Checkpoint. callbacks: one or more; see pynet.Callback.
+    validation: (x, y) whose loss and accuracy are measured after each epoch; or the fraction of the samples to set
+    aside for it, evenly from each class, also called validation_split. Loss, RMSE and R2 it is where y is numbers, see
+    Network.task. metrics: {"f1": f} adds val_f1 to the history,
+    the number that f(y, p) gives for the targets of the validation data and the network's outputs (n, *out_shape); [f]
+    goes by the function's name; the history's own loss and accuracy keep theirs. early_stopping: see
+    pynet.EarlyStopping. checkpoint: a file to save the training in, and to go on from; see pynet.Checkpoint. callbacks:
+    one or more; see pynet.Callback.
 
     verbose: 1 prints a line for each epoch and, on a terminal, a progress bar; 0 does not; "auto" does in a terminal or
     a notebook. progress is another name for it.
@@ -98,6 +101,8 @@ def fit(
             raise ValueError("a validation fraction needs arrays; accepted with batches: validation=(x, y)")
         from pynet.data.splits import validation_split as split  # imported here: most programs do not need it
 
+        if net._task_of(targets_only(net._signature, y)) == "regression":
+            y = np.asarray(y, np.float32)  # whole numbers, too, are no classes here
         x, y, *validation_arrays = split(cast(Any, x), y, fraction, seed)
         pair = (validation_arrays[0], validation_arrays[1])
     if y is not None:
@@ -111,8 +116,9 @@ def fit(
         raise ValueError("sample_weight and class_weight need arrays x and y, not batches")
     else:
         batches = IterableBatches(net, cast(Any, x), augment)
-    measured = _Validation(net, pair, metrics_for(metrics))
-    columns = ("loss", "accuracy", *measured.columns)
+    task = batches.task()
+    measured = _Validation(net, task, pair, metrics_for(metrics))
+    columns = (*batches.columns(task), *measured.columns)
     if stopping and stopping.monitor not in columns:
         raise ValueError(f"early stopping monitors {stopping.monitor!r}; this training has {', '.join(columns)}")
     if stopping and stopping.guessed:
@@ -122,6 +128,7 @@ def fit(
         raise ValueError(
             "a schedule needs the number of steps in an epoch; accepted: batches with a length, such as a list"
         )
+    net.task = task
     return _Loop(
         net,
         batches,
@@ -147,14 +154,17 @@ def partial_fit(
     class_weight: Mapping[int, float] | Sequence[float] | None = None,
     augment: Augment | None = None,
 ) -> dict[str, float]:
-    """Trains one epoch on these samples, for data that arrive in parts; returns loss, accuracy and seconds.
+    """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds, of a
+    regression loss, rmse, r2 and seconds: see History.
 
-    The optimizer state is kept from call to call. The order of the samples depends on the network's seed and its number
-    of updates before.
+    What the optimizer remembers goes on from call to call. The order within a piece depends on the network's seed and
+    on how many steps it was trained before.
     """
     batch_size = whole(batch_size, "batch_size", 1)
     batches = ArrayBatches(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
-    return _Loop(net, batches, _Validation(net, None, {}), optimizer_for(optimizer)).epoch(net.updates)
+    optimizer_ = optimizer_for(optimizer)
+    net.task = batches.task()
+    return _Loop(net, batches, _Validation(net, net.task, None, {}), optimizer_).epoch(net.updates)
 
 
 def _samples(
@@ -173,14 +183,17 @@ def _samples(
 class _Validation:
     """Measures the network on the validation data."""
 
-    def __init__(self, net: Net, data: Pair | None, metrics: Mapping[str, Metric]) -> None:
-        self._net, self._data, self._metrics = net, data, metrics
+    def __init__(self, net: Net, task: TaskKind, data: Pair | None, metrics: Mapping[str, Metric]) -> None:
+        self._net, self._task, self._data, self._metrics = net, task, data, metrics
         for name, metric in metrics.items():
             _check_metric(name, metric)
         self._samples = net._samples(*data) if data else None
-        self.columns = ["val_loss", "val_accuracy", *(f"val_{name}" for name in metrics)] if data else []
+        usual = [f"val_{name}" for name in FIGURES[task]]
+        self.columns = list(dict.fromkeys([*usual, *(f"val_{name}" for name in metrics)])) if data else []
         if self._samples:
             check_finite(self._samples, "validation ")
+            if task == "regression" and self._samples.targets is None:
+                raise ValueError("validation y holds labels, but the network learns numbers; accepted: targets alike")
         elif metrics:
             raise ValueError(f"metrics {', '.join(metrics)} need validation data")
 
@@ -188,8 +201,8 @@ class _Validation:
         """Loss and metrics; empty without validation data. FloatingPointError: the loss is not finite."""
         if self._data is None or self._samples is None:
             return {}
-        evaluation = self._net._evaluate(self._samples)
-        row = {"val_loss": evaluation.loss, "val_accuracy": evaluation.accuracy}
+        evaluation = self._net._measured(self._samples, self._task)
+        row = {f"val_{name}": getattr(evaluation, name) for name in FIGURES[self._task]}
         if self._metrics:
             targets, outputs = np.asarray(self._data[1]), self._net.predict_proba(self._data[0])
             row |= {f"val_{name}": _figure(name, metric(targets, outputs)) for name, metric in self._metrics.items()}
@@ -204,7 +217,7 @@ class _Validation:
 
 def _check_metric(name: str, metric: Metric) -> None:
     """ValueError, TypeError: the name is not accepted in the history, or the metric is not a function."""
-    if f"val_{name}" in COLUMNS:
+    if name in ("loss", "accuracy"):
         raise ValueError(f"metrics has {name!r}, but the history already has val_{name}; accepted: another name")
     if not isinstance(name, str) or not f"val_{name}".isidentifier():
         raise ValueError(f"metrics has {name!r:.40}; accepted: names of letters, digits and _, as in val_f1")
@@ -281,7 +294,7 @@ class _Loop:
         from pynet.training.checkpoint import Checkpoint, CheckpointWriter
 
         one_of(checkpoint, Checkpoint, "checkpoint", "pynet.Checkpoint('run.safetensors')")
-        columns = ("loss", "accuracy", *self.validation.columns, "seconds")
+        columns = (*self.batches.columns(self.net.task), *self.validation.columns, "seconds")
         self._checkpoint_writer = CheckpointWriter(checkpoint, self.net, self._facts(), self.batches, columns)
         self.progress = self._checkpoint_writer.begin(self.epochs)
         for row in self.progress.rows:
@@ -330,9 +343,8 @@ class _Loop:
                     self._checkpoint_writer.after_call(progress)
         if run.stopped and stats.steps != self.batches.steps:
             return {}
-        n = max(stats.samples, 1)
-        row = {"loss": stats.loss / n, "accuracy": stats.correct / n}
-        return row | self._validation_figures() | {"seconds": progress.seconds}
+        learnt = self._measured("training", lambda: self.batches.figures(self.net.task, stats))
+        return learnt | self._measured("validation", self.validation.figures) | {"seconds": progress.seconds}
 
     def _next(self, calls: Iterator[int]) -> int | None:
         """Runs the next call of the core; returns its number of samples, None at the end of the epoch."""
@@ -350,12 +362,12 @@ class _Loop:
     def _position(self, after: int) -> str:
         return f"epoch {self._run.epoch}, batch {self.progress.stats.steps + after}"
 
-    def _validation_figures(self) -> dict[str, float]:
+    def _measured(self, part: str, figures: Callable[[], dict[str, float]]) -> dict[str, float]:
         try:
-            return self.validation.figures()
+            return figures()
         except FloatingPointError:
             raise FloatingPointError(
-                f"{self._position(0)}: the validation loss after it is not finite; a smaller learning rate may help"
+                f"{self._position(0)}: the {part} loss after it is not finite; a smaller learning rate may help"
             ) from None
 
     def _rates(self, epoch: int) -> Array | None:

@@ -10,22 +10,40 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pynet.files import replacing
+from pynet.model.task import TaskKind
 from pynet.text import json_text, parsed_json
 
-COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+USUAL = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+COLUMNS = ("loss", "accuracy", "rmse", "r2", "val_loss", "val_accuracy", "val_rmse", "val_r2", "seconds")
+FIGURES: dict[TaskKind, tuple[str, ...]] = {
+    "classes": ("loss", "accuracy"),
+    "multi-label": ("loss", "accuracy"),
+    "regression": ("loss", "rmse", "r2"),
+}
+
+
+def columns_of(task: TaskKind) -> tuple[str, ...]:
+    """The names of all figures of an epoch with validation data."""
+    return (*FIGURES[task], *(f"val_{name}" for name in FIGURES[task]), "seconds")
 
 
 class History:
-    """Lists of metrics with one number for each epoch; val_ lists are empty without validation data.
+    """A list of each figure, one number an epoch; val_ lists are empty without validation data. Seconds are training
+    alone. Each metric that fit was given has a list besides these, `history.val_f1`; columns() names all.
 
-    seconds: of training, without validation. Each metric passed to fit has a list too, as in `history.val_f1`;
-    columns() gives all.
+    What tells classes or labels has loss and accuracy, both as the epoch went. A regression has loss, rmse and r2, see
+    pynet.metrics, and val_rmse and val_r2: the training's are those of up to 4,096 of its samples, evenly chosen, after
+    the epoch; where fit is given batches, there are none.
     """
 
     loss: list[float]
     accuracy: list[float]
+    rmse: list[float]
+    r2: list[float]
     val_loss: list[float]
     val_accuracy: list[float]
+    val_rmse: list[float]
+    val_r2: list[float]
     seconds: list[float]
 
     def __init__(
@@ -37,14 +55,14 @@ class History:
         seconds: Sequence[float] = (),
         **metrics: Sequence[float],
     ) -> None:
-        for name, values in zip(COLUMNS, (loss, accuracy, val_loss, val_accuracy, seconds), strict=True):
+        for name, values in zip(USUAL, (loss, accuracy, val_loss, val_accuracy, seconds), strict=True):
             vars(self)[name] = list(map(_number, values))
         for name, values in metrics.items():
             self._column(name).extend(map(_number, values))
 
     def _column(self, name: str) -> list[float]:
         """The list of this name, created if needed. ValueError: the name is not accepted."""
-        if name not in vars(self) and not (name.startswith("val_") and name.isidentifier()):
+        if name not in {*COLUMNS, *vars(self)} and not (name.startswith("val_") and name.isidentifier()):
             raise ValueError(f"a history has no {name!r}; names of metrics begin with val_")
         column: list[float] = vars(self).setdefault(name, [])
         return column
@@ -59,7 +77,7 @@ class History:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"History({', '.join(f'{name}={values}' for name, values in vars(self).items())})"
+        return f"History({', '.join(f'{name}={values}' for name, values in vars(self).items() if values)})"
 
     def add(self, row: Mapping[str, float]) -> None:
         """Appends the metrics of one epoch."""
@@ -68,7 +86,8 @@ class History:
 
     def rows(self) -> list[dict[str, float]]:
         """One dict for each epoch."""
-        columns = {name: values for name, values in vars(self).items() if values}
+        names = sorted(vars(self), key=lambda name: COLUMNS.index(name) if name in COLUMNS else len(COLUMNS))
+        columns = {name: vars(self)[name] for name in names if vars(self)[name]}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def then(self, later: History) -> History:

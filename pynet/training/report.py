@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from pynet.text import percent
+from pynet.text import figure_text, figure_words, percent
 from pynet.training.callbacks import EarlyStopping, Run
+from pynet.training.history import columns_of
 
 NARROW = 80  # columns: on narrower terminals the progress bar has no numbers
 
@@ -38,19 +37,18 @@ def _columns(stream: Any) -> int | None:
     return shutil.get_terminal_size().columns if _is_terminal(stream) else None
 
 
-def epoch_line(row: Mapping[str, float], epoch: int, epochs: int, samples: int, regression: bool, width: int) -> str:
-    """An epoch's metrics in at most `width` columns, left out from the right if there are too many.
-
-    regression: the targets are not classes, so no accuracy is shown.
-    """
-    parts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", f"loss {row['loss']:.4f}"]
-    if not regression:
-        parts.append(f"train {percent(row['accuracy'])}")
+def epoch_line(row: Mapping[str, float], epoch: int, epochs: int, samples: int, width: int) -> str:
+    """An epoch's figures in this many columns: the speed goes first where there are too few."""
+    classes = "accuracy" in row
+    usual = columns_of("classes" if classes else "regression")
+    loss = f"{row['loss']:.4f}" if classes else f"{row['loss']:.4g}"  # of numbers in any unit
+    parts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", f"loss {loss}"]
+    if classes or "rmse" in row:
+        parts.append(f"train {_measured(row, '')}")
     if "val_loss" in row:
-        measured = f"loss {row['val_loss']:.4f}" if regression else percent(row["val_accuracy"])
-        parts.append(f"validation {measured}")
+        parts.append(f"validation {_measured(row, 'val_')}")
     least = len(parts)
-    parts += [f"{name.removeprefix('val_')} {row[name]:.4f}" for name in row if name not in _USUAL]
+    parts += [f"{name.removeprefix('val_')} {row[name]:.4f}" for name in row if name not in usual]
     parts += [f"{row['seconds']:.3f} s", f"{samples / max(row['seconds'], 1e-9):,.0f} samples/s"]
     while len("  ".join(parts)) > width and len(parts) > least:
         parts.pop()
@@ -58,23 +56,26 @@ def epoch_line(row: Mapping[str, float], epoch: int, epochs: int, samples: int, 
     return line if len(line) <= width else line.replace("validation", "val")
 
 
-_USUAL = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+def _measured(row: Mapping[str, float], part: str) -> str:
+    """The accuracy, or RMSE and R2, of the training, "", or the validation, "val_"."""
+    if f"{part}accuracy" in row:
+        return percent(row[f"{part}accuracy"])
+    return f"RMSE {row[f'{part}rmse']:.4g} R2 {row[f'{part}r2']:.4g}"
 
 
 def ending(stopping: EarlyStopping, rows: Sequence[Mapping[str, float]], is_over: bool, restored: bool) -> str:
     """Whether early stopping ended a training and why, and the epoch whose weights were restored."""
     values = [row[stopping.monitor] for row in rows]
     best = stopping.best(values)
-    name = (
-        f"validation {stopping.monitor[4:]}" if stopping.monitor.startswith("val_") else f"training {stopping.monitor}"
-    )
+    part = "validation" if stopping.monitor.startswith("val_") else "training"
+    name = f"{part} {figure_words(stopping.monitor.removeprefix('val_'))}"
     lines = []
     if is_over:
         delta = f" by more than {stopping.min_delta:g}" if stopping.min_delta else ""
         often = f"{stopping.patience} epochs" if stopping.patience > 1 else "an epoch"
         lines.append(f"stopped after epoch {len(rows)}: the {name} has not improved{delta} for {often}")
     if restored and best >= 0:
-        figure = percent(values[best]) if name.endswith("accuracy") else f"{values[best]:.4f}"
+        figure = figure_text(stopping.monitor, values[best])
         lines.append(f"restored the weights of epoch {best + 1}, {name} {figure}")
     return "\n".join(lines)
 
@@ -89,8 +90,7 @@ class Report:
         """Prints the line of an epoch."""
         if self._prints:
             width = _columns(sys.stdout) or 1000
-            line = epoch_line(run.row, run.epoch, run.epochs, samples, _is_regression(run), width)
-            print(line, flush=True)
+            print(epoch_line(run.row, run.epoch, run.epochs, samples, width), flush=True)
 
     def end(self, stopping: EarlyStopping | None, rows: Sequence[Mapping[str, float]], is_over: bool) -> None:
         """Prints what early stopping did."""
@@ -101,12 +101,6 @@ class Report:
     def bar(self, total: int | None, title: str) -> Bar:
         """The progress bar for an epoch of `total` samples."""
         return Bar(self._prints and _is_terminal(sys.stderr), total, title)
-
-
-def _is_regression(run: Run) -> bool:
-    """Whether the targets are real numbers rather than classes."""
-    probe = run.batches.probe() if run.net.loss_name == "mse" else None
-    return probe is not None and probe[1].ndim > 1 and not np.isin(probe[1], (0, 1)).all()
 
 
 class Bar:

@@ -105,7 +105,7 @@ def test_one_output_and_outputs_that_are_no_probabilities(folder: Path) -> None:
     assert run(*FEW, "--net", "input(64) dense(10)", "--save", "linear.safetensors").status == 0
     report = found("--model", "linear.safetensors")
     assert (report["calibration_error"], report["confidence"]) == (None, None)
-    assert "not defined" in run("--model", "linear.safetensors", command=evaluate).out
+    assert "undefined" in run("--model", "linear.safetensors", command=evaluate).out
 
 
 def test_own_data(folder: Path) -> None:

@@ -35,7 +35,7 @@ def test_all_four_rows_are_learnt_from(xor: Path) -> None:
     report = run(command=evaluate).out
     assert "data         xor: 4 training samples: there is no test set\n" in report
     assert "accuracy     100.00 % (4/4)" in report
-    assert run("confusion", command=visualize).out.endswith("4 of 4 right\n")
+    assert run("confusion", command=visualize).out.endswith("4 of 4 correct\n")
     on = results("--load", "xor.safetensors", "--epochs", "1", "--save", "none")
     assert (on["train_samples"], on["test_samples"], on["dataset"]) == (4, 0, "xor")
     again = results("--load", "xor.safetensors", "--data", xor, "--epochs", "1", "--save", "none")
@@ -59,7 +59,7 @@ def test_the_path_is_remembered_as_it_was_typed(folder: Path, typed: str) -> Non
     typed = typed.format(folder=folder)
     assert run("--data", typed, "--hidden", "5", "--epochs", "1").status == 0
     assert pynet.load("own.safetensors").meta["data"] == str(Path(typed))
-    assert "data         own: 6 samples for testing" in run(command=evaluate).out
+    assert "data         own: 6 test samples" in run(command=evaluate).out
     assert run("samples", command=visualize).status == 0
     assert results("--load", "own.safetensors", "--epochs", "1")["dataset"] == "own"
     os.rename("data", "elsewhere")
@@ -127,4 +127,4 @@ def test_damaged_notes_are_passed_over(xor: Path) -> None:
     for split in ("", "nan", "7", "x"):
         net.meta["test_split"] = split
         net.save("xor.safetensors")
-        assert "2 samples for testing" in run(command=evaluate).out
+        assert "2 test samples" in run(command=evaluate).out

@@ -114,7 +114,7 @@ def test_names_of_classes_and_files() -> None:
     assert (status, out.count("\n")) == (1, 13)
     status, out = run(evaluate.main, "--model", model, "--data", data)
     assert (status, f"model        m{SHOWN}.safetensors: " in out) == (0, True)
-    assert f"data         d{SHOWN}: 4 samples" in out
+    assert f"data         d{SHOWN}: 4 training samples" in out
     status, out = run(info.main, model)
     assert (status, f"classes     a{SHOWN}, b" in out) == (0, True)
     _, out = run(info.main, model, "--json")

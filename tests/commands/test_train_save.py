@@ -46,7 +46,7 @@ def test_a_run_that_learnt_nothing_replaces_no_model(
     assert done.status == 1
     last = done.err.splitlines()[-1]
     assert last.startswith(f"pynet train: error: nothing was learnt: {why}")
-    assert "; digits.safetensors is left as it is" in last
+    assert "; digits.safetensors is unchanged" in last
     assert last.endswith("; --save FILE saves it anyway")
     assert sha256("digits.safetensors") == good
     assert os.listdir() == ["digits.safetensors"]

@@ -25,7 +25,7 @@ def test_everything(folder: Path) -> None:
     assert (done.status, done.err) == (0, "")
     kinds = ["curves", "weights", "samples", "confusion", "mistakes", "saliency", "preferred", "noise", "temperatures"]
     assert re.findall(r"^pictures/digits-(\w+)\.png  \S", done.out, re.M) == kinds
-    assert "no boundary: the samples have 64 numbers" in done.out
+    assert "no boundary: the samples have 64 inputs" in done.out
     assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(f"digits-{kind}.png" for kind in kinds)
 
 
@@ -43,7 +43,7 @@ def test_chosen_ones(folder: Path) -> None:
     assert run("temperatures", "--sample", "354", command=visualize).status == 0
     out = run("saliency", "--sample", "3", command=visualize).out
     assert out.startswith("digits-figures/digits-saliency-sample-3.png  predicted ")
-    assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 right\n")
+    assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 correct\n")
 
 
 def test_names_of_columns_reach_the_pictures(folder: Path) -> None:
@@ -124,7 +124,7 @@ def test_what_visualize_refuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     one_line(run("--history", "x.csv", command=visualize), 1, "x.csv")
     save_model("m.safetensors")
     one_line(run("curves", command=visualize), 1, "m.safetensors holds no training history")
-    one_line(run("boundary", *DIGITS, command=visualize), 1, "the samples have 64 numbers")
+    one_line(run("boundary", *DIGITS, command=visualize), 1, "the samples have 64 inputs")
     one_line(
         run("temperatures", "--sample", "355", *DIGITS, command=visualize), 2, "355 is not accepted; accepted: 0 to 354"
     )

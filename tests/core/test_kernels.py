@@ -104,6 +104,25 @@ def squared_error(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
         yield dp, expected_dp, 3 * U * abs(expected_dp)
 
 
+def absolute_error(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    p, y = floats(rng, m, n), floats(rng, m, n)
+    y[:, :1] = p[:, :1]  # on the kink
+    for scale in (None, 3.0):
+        loss, dp = kernels.absolute_error(p, y, scale)
+        expected_loss, expected_dp = reference.absolute_error(p, y, scale)
+        yield loss, expected_loss, (n + 4) * U * expected_loss
+        yield dp, expected_dp, U * abs(expected_dp)
+
+
+def huber(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    p, y = floats(rng, m, n), floats(rng, m, n)
+    for delta, scale in ((0.5, None), (2.0, 3.0)):
+        loss, dp = kernels.huber(p, y, delta, scale)
+        expected_loss, expected_dp = reference.huber(p, y, delta, scale)
+        yield loss, expected_loss, (n + 8) * U * expected_loss
+        yield dp, expected_dp, 3 * U * abs(expected_dp)
+
+
 def sgd(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
     w, dw = floats(rng, m, n), floats(rng, m, n)
     rate = float(np.float32(0.1))
@@ -170,6 +189,8 @@ KERNELS: list[Kernel] = [
     cross_entropy,
     binary_cross_entropy,
     squared_error,
+    absolute_error,
+    huber,
     sgd,
     momentum,
     rmsprop,
@@ -285,6 +306,7 @@ TWO = np.ones((2, 3), np.float32)
         (lambda: kernels.relu_grad(TWO, TWO.T), r"argument 1 \(2, 3\), argument 2 \(3, 2\)"),
         (lambda: kernels.softmax_grad(TWO, TWO.T), r"dp \(2, 3\), p \(3, 2\)"),
         (lambda: kernels.squared_error(TWO, TWO.T), r"p \(2, 3\), y \(3, 2\)"),
+        (lambda: kernels.huber(TWO, TWO, 0), "delta is 0; accepted: a finite number above 0"),
         (lambda: kernels.cross_entropy(TWO, [0]), r"labels have shape \(1,\)"),
         (lambda: kernels.cross_entropy(TWO, [0.0, 1.0]), "dtype float64; accepted: integers"),
         (lambda: kernels.cross_entropy(TWO, [0, 3]), "labels run from 0 to 3; accepted: 0 to 2"),

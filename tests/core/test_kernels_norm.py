@@ -1,4 +1,4 @@
-"""The kernels of kinked activations, normalisation and dropout: against float64, with the same bits on every table."""
+"""Kernels of kinked activations, normalisation, scaling, dropout: against float64, the same bits on every table."""
 
 from __future__ import annotations
 
@@ -76,7 +76,16 @@ def layernorm(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
     yield dx, normalise_grad(dy * gamma, exact, (1,), 0.01), bound
 
 
-KERNELS = [leaky_relu, gelu, dropout, batchnorm, layernorm]
+def scaling(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
+    x, mean, scale = floats(rng, m, n), floats(rng, n), rng.uniform(0.1, 3, n).astype(np.float32)
+    size = abs(x.astype(np.float64)) + abs(mean)
+    yield kernels.standardize(x, mean, scale), reference.standardize(x, mean, scale), 2 * U * size / scale
+    yield kernels.standardize_grad(x, scale), reference.standardize_grad(x, scale), U * size / scale
+    yield kernels.rescale(x, mean, scale), reference.rescale(x, mean, scale), 2 * U * (abs(x) * scale + size)
+    yield kernels.rescale_grad(x, scale), reference.rescale_grad(x, scale), U * abs(x) * scale
+
+
+KERNELS = [leaky_relu, gelu, dropout, batchnorm, layernorm, scaling]
 each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.__name__)
 Kernel = Callable[[np.random.Generator, int, int], Iterator[Result]]
 
@@ -133,6 +142,8 @@ def test_bad_input() -> None:
         lambda: kernels.batchnorm(x, x[0], x[0]),
         lambda: kernels.batchnorm(x[:, None], x[0], x[0, :2]),
         lambda: kernels.layernorm(x, x[0], x[0, :2]),
+        lambda: kernels.standardize(x, x[0], x[0, :2]),
+        lambda: kernels.rescale_grad(x[0], x[0]),
         lambda: kernels.layernorm_grad(x, x, x, x[0]),
     ):
         with pytest.raises(ValueError, match=r"accepted|takes|do not go"):

@@ -136,6 +136,8 @@ def test_bad_numbers_come_out_of_their_row_only(table: str, bad: float, n: int) 
             "softmax_grad": kernels.softmax_grad(x, np.full((3, n), 1 / n)),
             "cross_entropy": kernels.cross_entropy(x, np.full(3, at))[0][:, None],
             "squared_error": kernels.squared_error(x, np.zeros((3, n)))[0][:, None],
+            "absolute_error": kernels.absolute_error(x, np.zeros((3, n)))[0][:, None],
+            "huber": kernels.huber(x, np.zeros((3, n)))[0][:, None],
             "gemm": kernels.gemm(x, np.ones((n, 2))),
         }
         if bad == -np.inf and n > 1:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.networks import scaled
 from numpy.testing import assert_allclose, assert_array_equal
 
 import pynet
@@ -57,6 +58,12 @@ SPECS = [
     "input(3,4,5) dropout(0.5) avgpool(2) layernorm tanh",
     "input(2,6,6) relu conv(3,3,init=he) softmax residual(residual(conv(3,1)) maxpool(1)) loss(mse)",
     "input(300) dense(160) relu residual(dense(160) relu dense(160)) relu dense(10) softmax",
+    "input(5) standardize",
+    "input(5) rescale",
+    "input(17) standardize dense(33) relu dense(4) softmax",
+    "input(300) standardize dense(160) relu dense(3) rescale",
+    "input(2,3,4) standardize flatten dense(5) relu rescale",
+    "input(3,5,6) standardize residual(conv(3,3,pad=1)) relu conv(2,2) rescale",
 ]
 
 
@@ -73,7 +80,7 @@ def samples(net: Network, n: int, seed: int = 0) -> tuple[Array, Array]:
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("n", [5, 19])
 def test_layer_is_the_reference(spec: str, n: int, table: str) -> None:
-    net = Network(spec, seed=3)
+    net = scaled(Network(spec, seed=3))
     x, y = samples(net, n)
     twin = reference.Network.from_net(net)
     for _ in range(3):
@@ -95,7 +102,7 @@ def test_layer_is_the_reference(spec: str, n: int, table: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_gradients_against_finite_differences(spec: str) -> None:
-    net = Network(spec, seed=1)
+    net = scaled(Network(spec, seed=1))
     if net.parameters:
         assert pynet.gradient_check(net, *samples(net, 7, seed=2), samples=30).worst < 1e-5
 
@@ -110,7 +117,7 @@ def test_same_bits_by_every_api(spec: str) -> None:
                 continue
             kernels.set_cpu(name)
             kernels.set_threads(threads)
-            nets = [Network(spec, seed=5) for _ in range(3)]
+            nets = [scaled(Network(spec, seed=5)) for _ in range(3)]
             for start in range(0, 90, 30):
                 part = x[start : start + 30], y[start : start + 30]
                 nets[0].train_step(*part, SGD(0.1))
@@ -130,7 +137,7 @@ def test_same_bits_by_every_api(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_layer_in_files_and_summaries(spec: str, tmp_path: Path) -> None:
-    net = Network(spec, seed=2)
+    net = scaled(Network(spec, seed=2))
     x, y = samples(net, 9)
     net.train_step(x, y, SGD(0.1))
     net.save(tmp_path / "model.safetensors")
@@ -146,7 +153,7 @@ def test_layer_in_files_and_summaries(spec: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_input_gradient(spec: str) -> None:
-    net = Network(spec, seed=4)
+    net = scaled(Network(spec, seed=4))
     x, y = samples(net, 3)
     dx = net.input_gradient(x, y)
     twin = reference.Network.from_net(net)

@@ -16,6 +16,8 @@ SMOOTH = "input(6) dense(5) tanh dense(4) softmax loss(cross_entropy,smoothing=0
 SINGLE = "input(6) dense(5) tanh dense(1) sigmoid loss(bce)"
 SEVERAL = "input(6) dense(5) tanh dense(3) sigmoid loss(bce)"
 SQUARED = "input(6) dense(5) tanh dense(3)"
+ABSOLUTE = "input(6) dense(5) tanh dense(3) loss(mae)"
+HUBER = "input(6) dense(5) tanh dense(3) rescale loss(huber,delta=0.5)"
 
 
 def samples(spec: str, n: int = 20, seed: int = 0) -> tuple[Array, Array]:
@@ -27,11 +29,13 @@ def samples(spec: str, n: int = 20, seed: int = 0) -> tuple[Array, Array]:
         SINGLE: rng.integers(0, 2, n),
         SEVERAL: rng.random((n, 3)).astype(np.float32),
         SQUARED: rng.normal(size=(n, 3)).astype(np.float32),
+        ABSOLUTE: rng.normal(size=(n, 3)).astype(np.float32),
+        HUBER: rng.normal(size=(n, 3)).astype(np.float32),
     }
     return x, targets[spec]
 
 
-each_loss = pytest.mark.parametrize("spec", [SMOOTH, SINGLE, SEVERAL, SQUARED])
+each_loss = pytest.mark.parametrize("spec", [SMOOTH, SINGLE, SEVERAL, SQUARED, ABSOLUTE, HUBER])
 
 
 @each_loss
@@ -45,8 +49,8 @@ def test_ten_steps_are_the_reference(table: str, spec: str, weighted: bool) -> N
         rows = y[:, None] if spec == SINGLE else y
         expected = twin.train_step(x, rows, 0.2, weight)
         assert_allclose(net.train_step(x, y, SGD(0.2), weight), expected, rtol=2e-6)
-    for name, tensor in net.tensors.items():
-        assert_allclose(tensor, twin.parameters()[name], rtol=0, atol=5e-6, err_msg=name)
+    for name, exact in twin.parameters().items():
+        assert_allclose(net.tensors[name], exact, rtol=0, atol=5e-6, err_msg=name)
 
 
 @each_loss
@@ -149,6 +153,8 @@ def test_a_line_is_fitted() -> None:
     [
         ("input(3) dense(2) loss(bce)", "loss(bce) needs sigmoid as the last layer"),
         ("input(3) dense(2) loss(mse,smoothing=0.1)", "smoothing is for loss(cross_entropy)"),
+        ("input(3) dense(2) loss(mae,delta=2)", "delta is for loss(huber)"),
+        ("input(3) dense(2) loss(huber,delta=0)", "delta of loss is 0; accepted: a number from 0.000001 to 1000000"),
         ("input(3) dense(2) softmax loss(cross_entropy,smoothing=1)", "smoothing of loss is 1"),
         ("input(3) dense(2) softmax loss(bse)", 'loss has no name "bse"; did you mean mse'),
     ],

@@ -352,6 +352,7 @@ def test_evaluate_is_what_one_would_compute(table: str) -> None:
 
 def test_single_output_predicts_by_a_half() -> None:
     net = Network("input(1) dense(1)")
+    net.task = "classes"
     net.layers[0].W[...], net.layers[0].b[...] = 1, 0
     x, y = [[0.2], [0.5], [0.6], [-3.0], [7.0]], [0, 0, 1, 1, 1]
     assert net.evaluate(x, y).correct == 4

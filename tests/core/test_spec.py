@@ -176,8 +176,8 @@ def test_bad_seed(seed: int) -> None:
 # ---- messages ----
 
 LAYER_NAMES = (
-    "accepted: input, dense, conv, maxpool, avgpool, globalavgpool, relu, leaky_relu, gelu, sigmoid, tanh, softmax, "
-    "flatten, dropout, batchnorm, layernorm, residual, loss"
+    "accepted: input, standardize, dense, conv, maxpool, avgpool, globalavgpool, relu, leaky_relu, gelu, sigmoid, "
+    "tanh, softmax, flatten, dropout, batchnorm, layernorm, residual, rescale, loss"
 )
 UNITS = "accepted: a whole number from 1 to 16777216"
 NINES = "9" * 500

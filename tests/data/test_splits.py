@@ -49,8 +49,24 @@ def test_split_refuses() -> None:
         data.split(np.arange(3), np.arange(3), 0.5)
     with pytest.raises(DataError, match=r"x of shape \(3,\), y int64 of shape \(2,\)"):
         data.split(np.arange(3), np.arange(2, dtype=np.int64), 0.5)
-    with pytest.raises(DataError, match="y float64"):
-        data.split(np.arange(2), np.array([0.0, 1.0]), 0.5)
+    with pytest.raises(DataError, match=r"y float64 of shape \(3,\)"):
+        data.split(np.arange(2), np.array([0.0, 1.0, 2.0]), 0.5)
+    with pytest.raises(DataError, match="y <U1"):
+        data.split(np.arange(2), np.array(["a", "b"]), 0.5)
+
+
+@pytest.mark.parametrize("shape", [(10,), (10, 3)])
+def test_split_of_targets(shape: tuple[int, ...]) -> None:
+    """Each is there once, whatever the targets are: they need not be different."""
+    y = np.zeros(shape, np.float32)
+    y[3] = 1
+    for divide in (data.split, data.validation_split):
+        x_train, y_train, x_val, y_val = divide(np.arange(10), y, 0.3, seed=1)
+        assert (len(x_val), sorted([*x_train, *x_val])) == (3, list(range(10)))
+        assert np.array_equal(y_train, y[x_train])
+        assert np.array_equal(y_val, y[x_val])
+        assert divide(np.arange(10), y, 0.3, seed=1)[2].tolist() == x_val.tolist()
+        assert divide(np.arange(10), y, 0.3, seed=2)[2].tolist() != x_val.tolist()
 
 
 def test_one_hot() -> None:

@@ -36,6 +36,9 @@ MODELS = {
     "conv(3,2,bias=no) avgpool(2,stride=1) flatten dense(4) loss(mse)",
     "nested": "input(1,6,6) residual(conv(3,3,stride=2,pad=1) relu residual(conv(3,1) batchnorm)) globalavgpool "
     "dropout(0.25) layernorm(eps=0.001) residual(dense(5) tanh) dense(2) sigmoid loss(bce)",
+    "absolute": "input(3) dense(4) tanh dense(1) loss(mae)",
+    "huber": "input(4) standardize dense(5) relu dense(2) rescale loss(huber,delta=0.25)",
+    "scaled": "input(2,5,4) standardize conv(3,2) relu dense(6) tanh dense(2) rescale",
 }
 
 # Trainings on the built-in digits that stop in their second epoch: the text of the network, and what fit is told.
@@ -127,6 +130,8 @@ def model(name: str) -> Network:
     y: Any = np.arange(40) % n
     if net.loss_name != "cross_entropy":
         y = ramp(40, n).astype(np.float32) / 255
+    if net.layers[0].kind == "standardize":
+        net.adapt(x, y)
     net.fit(x, y, epochs=2, batch_size=9)
     if n == 10:
         net.classes = CLASSES

@@ -47,6 +47,15 @@ def samples(net: Network, n: int, zeros: float = 0, seed: int = 0) -> tuple[Arra
     return pixels, rng.integers(0, classes, n).astype(np.int32)
 
 
+def scaled(net: Network) -> Network:
+    """The network, its standardize and rescale filled with means and scales of their own."""
+    rng = np.random.default_rng(net.seed)
+    for name, tensor in net.tensors.items():
+        if name.endswith((".mean", ".scale")):
+            tensor[...] = rng.uniform(0.5, 2, tensor.shape)
+    return net
+
+
 class TermSizes:
     """How large the terms are of which a network's outputs and gradients are the sums.
 

@@ -35,4 +35,5 @@ def fake_net(*layers: tuple[str, str], loss: str = "cross_entropy", in_shape: tu
         if layer.kind == "dense":
             weights = dense(n_in, 3).params
             layer.tensors, n_in = {name: w.astype(np.float32) for name, w in weights.items()}, 3
-    return SimpleNamespace(layers=as_optimizer, loss_name=loss, label_smoothing=0.0, seed=0, updates=0)
+    numbers = {"label_smoothing": 0.0, "huber_delta": 0.0, "seed": 0, "updates": 0}
+    return SimpleNamespace(layers=as_optimizer, loss_name=loss, **numbers)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from torch.nn import functional
 
 from pynet import Network, kernels
@@ -63,6 +63,24 @@ def layernorm(layer: LayerView) -> Twin:
     norm = torch.nn.LayerNorm(int(np.prod(layer.in_shape)), **layer.options)
     module = torch.nn.Sequential(torch.nn.Flatten(), norm, torch.nn.Unflatten(1, layer.in_shape))
     return Twin(module, {"gamma": (norm.weight, (0,)), "beta": (norm.bias, (0,))})
+
+
+class Scaling(torch.nn.Module):
+    """(x - mean) / scale, or x scale + mean where `back`, with a number of each for a feature or channel."""
+
+    def __init__(self, layer: LayerView, back: bool) -> None:
+        super().__init__()
+        self.back = back
+        for name in ("mean", "scale"):
+            self.register_buffer(name, torch.zeros(layer.in_shape[0], *[1] * (len(layer.in_shape) - 1)).double())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale + self.mean if self.back else (x - self.mean) / self.scale
+
+
+def scaling(layer: LayerView) -> Twin:
+    module = Scaling(layer, back=layer.kind == "rescale")
+    return Twin(module, {name: (buffer.flatten(), (0,)) for name, buffer in module.named_buffers()})
 
 
 class Dropout(torch.nn.Module):
@@ -142,9 +160,11 @@ LAYERS: dict[str, Callable[[LayerView], Twin]] = {
     "globalavgpool": lambda _: Twin(torch.nn.AdaptiveAvgPool2d(1)),
     "maxpool": lambda layer: pool(layer, torch.nn.MaxPool2d),
     "relu": lambda _: Twin(torch.nn.ReLU()),
+    "rescale": scaling,
     "sigmoid": lambda _: Twin(torch.nn.Sigmoid()),
     "tanh": lambda _: Twin(torch.nn.Tanh()),
     "softmax": lambda _: Twin(torch.nn.Softmax(dim=1)),
+    "standardize": scaling,
 }
 
 
@@ -196,8 +216,21 @@ class TorchNet:
                 self.outputs(x, logits=True), targets, reduction="none"
             ).sum(dim=1)
         else:
-            losses = 0.5 * ((self.outputs(x) - torch.from_numpy(y.astype(np.float64))) ** 2).sum(dim=1)
+            losses = self._compared(x, y).flatten(1).sum(dim=1)
         return (losses if weight is None else losses * torch.from_numpy(weight)).mean()
+
+    def _compared(self, x: Array, y: Array) -> torch.Tensor:
+        """What each output costs, before a closing rescale."""
+        last, targets = self.net.layers[-1], torch.from_numpy(y.astype(np.float64))
+        if last.kind == "rescale":
+            rescale = list(self.modules())[-1]
+            targets = (targets - rescale.mean) / rescale.scale
+        p = self.outputs(x, logits=last.kind == "rescale")
+        if self.net.loss_name == "mae":
+            return functional.l1_loss(p, targets, reduction="none")
+        if self.net.loss_name == "huber":
+            return functional.huber_loss(p, targets, reduction="none", delta=self.net.huber_delta)
+        return 0.5 * functional.mse_loss(p, targets, reduction="none")
 
     def arrays(self, what: Callable[[torch.Tensor], torch.Tensor | None]) -> dict[str, Array]:
         """what(tensor) of each tensor, by pynet's names and in pynet's layout."""
@@ -259,6 +292,9 @@ def check_steps(
         before_step(twin.parameters())
         stepper.step()
     for name, expected in twin.arrays(lambda tensor: tensor).items():
+        if name.endswith((".mean", ".scale")):  # no step moves them
+            assert_array_equal(net.tensors[name], start[name])
+            continue
         moved = np.abs(expected - start[name]).max()
         assert moved > 20 * tolerance * np.abs(expected).max(), f"{name} hardly moved: {moved}"
         agree(net.tensors[name], expected, f"{name} after {steps} steps", tolerance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.networks import scaled
 from helpers.torch_twin import batch, check_gradients, check_steps
 
 from pynet import SGD, Network
@@ -22,6 +23,10 @@ SPECS = [
     "input(6) dense(5) tanh dense(4) softmax loss(cross_entropy,smoothing=0.1)",
     "input(6) dense(5) tanh dense(1) sigmoid loss(bce)",
     "input(6) dense(5) tanh dense(3) sigmoid loss(bce)",
+    "input(6) dense(5) tanh dense(3) loss(mae)",
+    "input(6) dense(5) tanh dense(3) loss(huber)",
+    "input(6) standardize dense(5) tanh dense(3) rescale loss(huber,delta=0.3)",
+    "input(2,6,5) standardize conv(3,3,pad=1) relu conv(2,2) rescale",
     "input(20) dense(16,bias=no) leaky_relu(0.2) dense(16) leaky_relu dense(5) softmax",
     "input(20) dense(16) gelu dense(5) softmax",
     "input(2,3,4) flatten dense(7) tanh flatten dense(4)",
@@ -42,7 +47,7 @@ BATCHNORM = [
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("n", [1, 17])
 def test_forward_and_gradients(spec: str, n: int) -> None:
-    net = Network(spec, seed=1)
+    net = scaled(Network(spec, seed=1))
     check_gradients(net, *batch(net, n))
 
 
@@ -55,4 +60,4 @@ def test_forward_and_gradients_over_the_batch(spec: str, n: int) -> None:
 
 @pytest.mark.parametrize("spec", [*SPECS, *BATCHNORM])
 def test_ten_steps(spec: str) -> None:
-    check_steps(Network(spec, seed=1), SGD(0.1), lambda twin: torch.optim.SGD(twin.parameters(), lr=0.1))
+    check_steps(scaled(Network(spec, seed=1)), SGD(0.1), lambda twin: torch.optim.SGD(twin.parameters(), lr=0.1))

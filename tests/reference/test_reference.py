@@ -136,6 +136,17 @@ def test_squared_error_by_hand() -> None:
         reference.squared_error([[1.0, 2.0]], [[1.0]])
 
 
+def test_absolute_error_and_huber_by_hand() -> None:
+    p, y = [[1.0, 2.0], [0.0, 0.5]], [[0.0, 4.0], [0.0, 0.0]]
+    loss, dp = reference.absolute_error(p, y)
+    assert_array_equal(loss, [3, 0.5])
+    assert_array_equal(dp, [[0.5, -0.5], [0, 0.5]])
+    loss, dp = reference.huber(p, y, 1.5)
+    assert_array_equal(loss, [0.5 + 1.5 * 1.25, 0.125])
+    assert_array_equal(dp, [[0.5, -0.75], [0, 0.25]])
+    assert_array_equal(reference.huber(p, y, 2)[0], reference.squared_error(p, y)[0])
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -185,6 +196,9 @@ def test_kernel_gradients_are_slopes(m: int, n: int, seed: int) -> None:
     assert_allclose(exact, slopes(lambda z: reference.cross_entropy(z, labels)[0].mean(), x), atol=1e-8)
     exact = reference.squared_error(x, target)[1]
     assert_allclose(exact, slopes(lambda z: reference.squared_error(z, target)[0].mean(), x), atol=1e-8)
+    target = np.where(abs(x - target) % 1 < 1e-3, x + 0.3, target)  # away from the kinks
+    for loss in (reference.absolute_error, reference.huber):
+        assert_allclose(loss(x, target)[1], slopes(lambda z, f=loss: f(z, target)[0].mean(), x), atol=1e-8)
 
 
 def weighted_sum(f: Any, weights: np.ndarray, x: np.ndarray) -> float:

@@ -354,7 +354,7 @@ def test_a_split_that_leaves_a_class_without_validation() -> None:
     y = Y.copy()
     y[y == 2] = 1
     y[17] = 2
-    with pytest.raises(ValueError, match="class 2 has a single sample, so that the validation set would have none"):
+    with pytest.raises(ValueError, match="class 2 has a single sample, so the validation set would have none"):
         Network(SPEC).fit(X, y, validation_split=0.2)
 
 

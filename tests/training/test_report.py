@@ -41,11 +41,13 @@ def test_a_line_for_each_epoch(capsys: pytest.CaptureFixture[str], options: dict
 
 def test_regression_has_no_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
     x = np.linspace(0, 1, 40, dtype=np.float32).reshape(-1, 1)
-    Network("input(1) dense(1) loss(mse)").fit(x, 3 * x, epochs=1, validation=(x, 3 * x), verbose=1)
+    net = Network("input(1) dense(1) loss(mse)")
+    history = net.fit(x, 3 * x, epochs=1, validation=(x, 3 * x), verbose=1)
     out = capsys.readouterr().out
     assert out.startswith("epoch 1/1  loss ")
-    assert "  validation loss " in out
-    assert "train" not in out
+    found = history.rows()[0]
+    assert f"  train RMSE {found['rmse']:.4g} R2 {found['r2']:.4g}  " in out
+    assert f"  validation RMSE {found['val_rmse']:.4g} R2 {found['val_r2']:.4g}  " in out
     assert "%" not in out
 
 
@@ -70,13 +72,13 @@ def test_notebooks_show_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 def test_lines_fit_the_terminal() -> None:
     full = "epoch  3/10  loss 0.2931  train 91.33 %  validation 95.66 %  0.513 s  116,868 samples/s"
-    assert epoch_line(ROW, 3, 10, 60_000, False, 1000) == full
-    assert epoch_line(ROW, 3, 10, 60_000, False, 80) == full.rpartition("  ")[0]
-    assert epoch_line(ROW, 3, 10, 60_000, False, 60) == "epoch  3/10  loss 0.2931  train 91.33 %  validation 95.66 %"
-    narrow = epoch_line(ROW, 100, 100, 60_000, False, 60)
+    assert epoch_line(ROW, 3, 10, 60_000, 1000) == full
+    assert epoch_line(ROW, 3, 10, 60_000, 80) == full.rpartition("  ")[0]
+    assert epoch_line(ROW, 3, 10, 60_000, 60) == "epoch  3/10  loss 0.2931  train 91.33 %  validation 95.66 %"
+    narrow = epoch_line(ROW, 100, 100, 60_000, 60)
     assert narrow == "epoch 100/100  loss 0.2931  train 91.33 %  val 95.66 %"
     metric = ROW | {"val_f1": 0.5}
-    assert "validation 95.66 %  f1 0.5000  0.513 s" in epoch_line(metric, 3, 10, 60_000, False, 1000)
+    assert "validation 95.66 %  f1 0.5000  0.513 s" in epoch_line(metric, 3, 10, 60_000, 1000)
 
 
 def test_early_stopping_says_why_and_what_it_kept(capsys: pytest.CaptureFixture[str]) -> None:

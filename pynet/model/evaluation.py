@@ -1,0 +1,99 @@
+"""How good predictions are, in a few figures: of classes by the core, of numbers by the formulas below."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import Array, numbers
+
+
+class Evaluation(NamedTuple):
+    """Mean loss and share of right answers on a data set; of several labels at once, all must be right."""
+
+    loss: float
+    accuracy: float
+    correct: int
+    samples: int
+
+    def named(self) -> dict[str, float]:
+        """The figures besides the loss, by name."""
+        return {"accuracy": self.accuracy}
+
+    @property
+    def score(self) -> float:
+        """The figure by which one model is better than another: the accuracy."""
+        return self.accuracy
+
+
+class RegressionEvaluation(NamedTuple):
+    """Mean loss, and how far predicted numbers are from the targets: see rmse, mae and r2."""
+
+    loss: float
+    rmse: float
+    mae: float
+    r2: float
+    samples: int
+
+    def named(self) -> dict[str, float]:
+        """The figures besides the loss, by name."""
+        return {"rmse": self.rmse, "mae": self.mae, "r2": self.r2}
+
+    @property
+    def score(self) -> float:
+        """The figure by which one model is better than another: R2."""
+        return self.r2
+
+
+def rmse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Root of the mean squared error, sqrt(mean (y - p)^2), in the unit of the targets; of several outputs the mean.
+
+    y_true, y_pred: (n,) or (n, outputs). ValueError: no samples, or shapes that differ.
+    """
+    return _checked(y_true, y_pred).rmse
+
+
+def mae(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Mean absolute error, mean |y - p|, in the unit of the targets; see rmse."""
+    return _checked(y_true, y_pred).mae
+
+
+def r2(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """The coefficient of determination, 1 - sum (y - p)^2 / sum (y - mean y)^2 (Wright 1921); see rmse.
+
+    1 is perfect; 0 is as good as the mean of the targets for all; below 0 is worse. Of several outputs it is the mean
+    of theirs. An output whose targets are all the same has none and does not count; NaN if that is each of them.
+    """
+    return _checked(y_true, y_pred).r2
+
+
+def _checked(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> RegressionEvaluation:
+    """All figures but the loss."""
+    truth, predicted = numbers(y_true, "y_true"), numbers(y_pred, "y_pred")
+    if truth.shape != predicted.shape or not truth.ndim:
+        shapes = f"y_true has shape {truth.shape}, y_pred has {predicted.shape}"
+        raise ValueError(f"{shapes}; accepted: (n,) or (n, outputs), the same for both")
+    if not truth.size:
+        raise ValueError("y_true and y_pred are empty: there is nothing to measure")
+    return measured(math.nan, truth.reshape(len(truth), -1), predicted.reshape(len(truth), -1))
+
+
+def measured(loss: float, targets: Array, outputs: Array) -> RegressionEvaluation:
+    """All figures of outputs (n, outputs) against targets of the same shape; NaN of no samples."""
+    if not targets.size:
+        return RegressionEvaluation(loss, math.nan, math.nan, math.nan, 0)
+    truth = targets.astype(np.float64)  # sums of float32 would lose digits
+    error = truth - outputs
+    squares = np.square(error).mean(axis=0)
+    varied = truth.max(axis=0) > truth.min(axis=0)
+    explained = 1 - squares[varied] / truth[:, varied].var(axis=0)
+    return RegressionEvaluation(
+        loss=loss,
+        rmse=float(np.sqrt(squares).mean()),
+        mae=float(np.abs(error).mean()),
+        r2=float(explained.mean()) if varied.any() else math.nan,
+        samples=len(truth),
+    )
