@@ -201,17 +201,19 @@ int32_t output_index(bool channels_last, const shape *s, int32_t label);
 
 /* ---- scaling.c ----------------------------------------------------------------------------------------------------- */
 
-/* PN_ERR_PARAMETER, and a message, if a mean of this layer is not finite, or a scale not above zero. */
+/* PN_ERR_PARAMETER, with a message, if a mean of this layer is not finite or a scale is not above zero. */
 pn_status scaling_check(const layer *l, char *err);
 
-/* At the beginning of each call, once there is work memory: the caller may have changed mean and scale. */
+/* Copies mean and scale to scratch for each number of a sample. At the start of each call: the caller may change
+   them. */
 void scaling_prepare(layer *l);
 
-/* A sample in work memory: row = (row - mean) / scale; true: all of it is finite. And the gradient on its way back. */
+/* For a sample in work memory: row = (row - mean) / scale, are all numbers finite? And the gradient: row = row /
+   scale. */
 bool standardize_row(const layer *l, float *row);
 void standardize_gradient(const layer *l, float *row);
 
-/* The mean of number i of a sample in work memory, which comes out as zero. And what x of this channel comes out as. */
+/* The mean of number i of a sample in work memory; and (x - mean) / scale for one x of this channel. */
 float scaling_mean(const layer *l, size_t i);
 float scaling_value(const layer *l, size_t channel, float x);
 

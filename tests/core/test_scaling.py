@@ -101,13 +101,13 @@ def test_adapt_refuses_what_it_cannot_use() -> None:
     for call, message in [
         (lambda: net.adapt(x, y), "x holds nan in sample 7, feature 2; accepted: finite numbers"),
         (lambda: net.adapt(x[:7], y), "x has 7 samples, y has 9"),
-        (lambda: net.adapt(x[:7], np.arange(7) % 3), "y holds labels; rescale takes targets"),
+        (lambda: net.adapt(x[:7], np.arange(7) % 3), "y holds labels; rescale needs targets"),
         (lambda: net.adapt(x[:7], y[:7] + np.inf), "targets hold inf in sample 0, output 0"),
         (lambda: net.adapt(x[:0]), "no samples to adapt to; accepted: 1 or more"),
         (lambda: net.adapt(x[:, :4]), r"x has shape \(9, 4\)"),
-        (lambda: net.adapt(), "nothing to adapt: standardize takes x, and there is none"),
-        (lambda: Network("input(5) dense(3) rescale").adapt(x), "nothing to adapt: rescale takes targets"),
-        (lambda: Network("input(5) relu").adapt(x, y), "the network has neither standardize behind its input nor resc"),
+        (lambda: net.adapt(), "nothing to adapt: standardize needs x, which is NULL"),
+        (lambda: Network("input(5) dense(3) rescale").adapt(x), "nothing to adapt: rescale needs targets"),
+        (lambda: Network("input(5) relu").adapt(x, y), "the network has neither standardize after its input nor resc"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()
@@ -212,12 +212,12 @@ def test_numbers_beyond_float32_are_named() -> None:
     x = np.zeros((4, 2, 2, 3), np.float32)
     x[3, 1, 0, 2] = 3e38
     net.layers[0].mean = np.array([0, -3e38], np.float32)
-    message = r"x holds 3e\+38 in sample 3, feature 8, which standardize takes beyond float32"
+    message = r"x holds 3e\+38 in sample 3, feature 8: standardised, it is beyond float32"
     for call in (net.predict_proba, net.forward, lambda x: net.train_step(x, [0] * 4, "sgd")):
         with pytest.raises(ValueError, match=message):
             call(x)
     net.layers[0].mean, net.layers[0].scale = np.float32([0, -9]), np.float32([1, 1.2e-38])
-    with pytest.raises(ValueError, match="x holds 1 in sample 0, feature 6, which standardize takes beyond"):
+    with pytest.raises(ValueError, match="x holds 1 in sample 0, feature 6: standardised, it is beyond"):
         net.predict_proba(np.full((1, 2, 2, 3), 255, np.uint8))
     x[0, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"x holds nan in sample 0, feature 0; accepted: finite numbers"):
