@@ -1,9 +1,9 @@
-/* The text of a network: what it is parsed to, its canonical form, and for every mistake the whole message, which says in
-   which column. Prints how many checks it made. */
+/* The text of a network: the parsed words, its canonical form, and for every mistake the whole message, with its
+   column. Prints how many checks it made. */
 #include "spec/spec.h"
 #include "testing.h"
 
-/* The canonical text of `text`; or, where that is none, the message. */
+/* The canonical text of `text`, or the message if it is invalid. */
 static const char *printed(const char *text)
 {
     static char result[4096];
@@ -45,21 +45,21 @@ static void canonical_forms(void)
         {"input(1,8,8) maxpool(2,2) avgpool(2,stride=1)", "input(1,8,8) maxpool(2,stride=2) avgpool(2,stride=1)"},
         {"input(4) leaky_relu(0.01) leaky_relu(0.2)", "input(4) leaky_relu leaky_relu(slope=0.2)"},
         {"input(4) batchnorm(0.00001,0.1) layernorm(eps=1e-6)", "input(4) batchnorm layernorm(eps=0.000001)"},
-        /* numbers: rounded once when read, and the fewest places that bring them back when printed */
+        /* numbers: rounded once when parsed, printed with the fewest decimal places that give them again */
         {"input(4) dropout(0)", "input(4) dropout(0)"},
         {"input(4) dropout(.5) dropout(5e-1) dropout(0.5000)", "input(4) dropout(0.5) dropout(0.5) dropout(0.5)"},
         {"input(4) dropout(0.1) dropout(3E-1)", "input(4) dropout(0.1) dropout(0.3)"},
         {"input(4) dropout(0.999999999999999)", "input(4) dropout(0.999999999999999)"},
         {"input(4) leaky_relu(1.) leaky_relu(0.0)", "input(4) leaky_relu(slope=1) leaky_relu(slope=0)"},
         {"input(4) batchnorm(1e-12)", "input(4) batchnorm(eps=0.000000000001)"},
-        /* the loss that goes without saying, and others */
+        /* the default loss, and others */
         {"input(4) softmax loss(cross_entropy)", "input(4) softmax"},
         {"input(4) dense(2) loss(name=mse)", "input(4) dense(2)"},
         {"input(4) softmax loss(mse)", "input(4) softmax loss(mse)"},
         {"input(4) sigmoid loss(bce)", "input(4) sigmoid loss(bce)"},
         {"input(4) softmax loss(cross_entropy,0.1)", "input(4) softmax loss(cross_entropy,smoothing=0.1)"},
         {"input(4) softmax loss(cross_entropy,smoothing=0)", "input(4) softmax"},
-        /* words in words */
+        /* nested words */
         {"input(4) residual( dense(4)\nrelu ) relu", "input(4) residual(dense(4) relu) relu"},
         {"input(4) residual(residual(residual(residual(relu))tanh))softmax",
          "input(4) residual(residual(residual(residual(relu)) tanh)) softmax"},
@@ -75,7 +75,7 @@ static void canonical_forms(void)
 static void messages(void)
 {
     static const char *const pairs[][2] = {
-        /* where a word may stand */
+        /* order of words */
         {"", "column 1: the network has no layers; for example: input(784) dense(10) softmax"},
         {"input(4)  ", "column 11: the network has no layers; for example: input(784) dense(10) softmax"},
         {"input(4) loss(mse)", "column 19: the network has no layers; for example: input(784) dense(10) softmax"},
@@ -151,7 +151,7 @@ static void messages(void)
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         SAME_TEXT(printed(pairs[i][0]), pairs[i][1]);
-    char text[6000] = "input(4) ", name[301]; /* a long name: no message is longer than its place */
+    char text[6000] = "input(4) ", name[301]; /* a long name: messages are cut to PN_ERRLEN */
     for (size_t length = 20; length <= 300; length += 1 + length / 10) {
         memset(name, 'a', length);
         name[length] = 0;
@@ -182,7 +182,7 @@ static void lists_of_words(void)
     CHECK(net.loss.kind == PN_MSE && net.loss.smoothing == 0);
     CHECK(spec_ends_in(&net, PN_SOFTMAX) && !spec_ends_in(&net, PN_DENSE));
 
-    /* one word in a room of any size, by snprintf's rules */
+    /* one word in a buffer of any size, as snprintf */
     const char *const whole = "conv(3,3,pad=same)";
     for (size_t room = 0; room < 25; room++) {
         char to[32], wanted[32] = "";
@@ -204,7 +204,7 @@ static void lists_of_words(void)
     CHECK(net.loss.kind == PN_CROSS_ENTROPY && net.loss.smoothing == 0.25);
     spec_free(&net);
 
-    /* A choice is its index, and -1 - index where numbers are accepted besides. */
+    /* The value of a choice is its index, or -1 - index if numbers are also accepted. */
     const char *names[PN_MAXARGS] = {NULL};
     double values[PN_MAXARGS];
     CHECK(spec_parse(&net, "input(1,9,9) conv(8,5,pad=same,init=he,bias=no) relu conv(3,2) dropout(0.25)", err) ==
@@ -221,7 +221,7 @@ static void lists_of_words(void)
     SAME_TEXT(spec_word_name(PN_LOSS), "loss");
 }
 
-/* Every decimal of up to three places from 0 to below 1 comes back as it was written, and is C's own number. */
+/* Every decimal in [0, 1) with up to three places is parsed as by C and printed as it was. */
 static void numbers(void)
 {
     int same = 0;
@@ -242,14 +242,14 @@ static void numbers(void)
     CHECK(same == 1000);
 }
 
-/* A text cut short anywhere is a shorter network or a mistake in a column that it has. */
+/* A text truncated anywhere is a shorter network, or an error in one of its columns. */
 static void every_prefix(void)
 {
     const char *const whole =
         "input(1,28,28) residual(conv(1,3,pad=same) relu) dropout(0.25) dense(10) softmax loss(mse)";
     int networks = 0;
     for (size_t n = 0; n <= strlen(whole); n++) {
-        char *text = strndup(whole, n); /* in a block of its own: who reads past it is found out */
+        char *text = strndup(whole, n); /* its own block, so that the sanitizer detects reads past it */
         int column = 0;
         const char *result = printed(text);
         if (sscanf(result, "column %d: ", &column) == 1)
