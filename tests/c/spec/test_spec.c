@@ -25,7 +25,7 @@ static const char *printed(const char *text)
 
 #define ALL_LAYERS                                                                                                   \
     "input, dense, conv, maxpool, avgpool, globalavgpool, relu, leaky_relu, gelu, sigmoid, tanh, softmax, flatten, " \
-    "dropout, batchnorm, layernorm, residual, loss"
+    "dropout, batchnorm, layernorm, residual, rescale, loss"
 
 static void canonical_forms(void)
 {
