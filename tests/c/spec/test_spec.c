@@ -23,8 +23,9 @@ static const char *printed(const char *text)
     return result;
 }
 
-#define ALL_LAYERS                                                                                                   \
-    "input, dense, conv, maxpool, avgpool, globalavgpool, relu, leaky_relu, gelu, sigmoid, tanh, softmax, flatten, " \
+#define ALL_LAYERS                                                                                              \
+    "input, standardize, dense, conv, maxpool, avgpool, globalavgpool, relu, leaky_relu, gelu, sigmoid, tanh, " \
+    "softmax, flatten, "                                                                                        \
     "dropout, batchnorm, layernorm, residual, rescale, loss"
 
 static void canonical_forms(void)
