@@ -247,11 +247,11 @@ def test_scales_that_cannot_divide(spec: str, name: str, value: float, tmp_path:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("relu standardize", "column 15: standardize stands behind another layer; it follows the input, as in input"),
-        ("standardize standardize", "column 22: standardize stands behind another layer"),
-        ("residual(standardize relu)", "column 19: standardize stands inside a residual; it follows the input"),
-        ("residual(relu rescale)", "column 24: rescale stands inside a residual; it is the last layer"),
-        ("rescale relu", "column 18: relu stands behind rescale, which is the last layer"),
+        ("relu standardize", "column 15: standardize is after another layer; it follows the input, as in input"),
+        ("standardize standardize", "column 22: standardize is after another layer"),
+        ("residual(standardize relu)", "column 19: standardize is inside a residual; it follows the input"),
+        ("residual(relu rescale)", "column 24: rescale is inside a residual; it is the last layer"),
+        ("rescale relu", "column 18: relu comes after rescale, which must be last"),
         ("rescale loss(bce)", "loss(bce) needs sigmoid as the last layer"),
         ("standardize(2)", "column 22: standardize takes 0 arguments, as in standardize"),
     ],

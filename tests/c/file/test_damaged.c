@@ -73,7 +73,7 @@ static void damaged_headers(void)
 {
     static const char *const rows[][3] = {
         /* old, new with a ^ before the byte that the message names, message */
-        {"[48,56]", "[52,56]", "tensor 2.b begins at byte 52 of the data, behind a hole at 48"},
+        {"[48,56]", "[52,56]", "tensor 2.b begins at byte 52 of the data, after a gap at 48"},
         {"[48,56]", "[44,56]", "tensor 2.b begins at byte 44 of the data, inside one that ends at 48"},
         {"[48,56]", "[48,64]", "its tensors take 64 bytes, but 56 follow the header: it was cut short"},
         {"[48,56]", "[48,52]", "its tensors take 52 bytes, but 56 follow the header"},
@@ -98,17 +98,17 @@ static void damaged_headers(void)
         {"\"shape\":[2,2],\"data_offsets\":[32,48]}", "\"data_offsets\":[32,48]}^",
          "tensor 2.W lacks dtype, shape or data_offsets"},
         {"\"shape\":[2,2],", "\"size\":^[2,2],", "unknown field size; an entry has dtype, shape and data_offsets"},
-        {"\"shape\":[2,2],", "\"shape\":[2,2],\"shape\":^[2,2],", "shape for the second time"},
-        {"2.b", "2.W", "tensor 2.W is there twice"},
-        {"2.b", "2\\u002eW", "tensor 2.W is there twice"},
+        {"\"shape\":[2,2],", "\"shape\":[2,2],\"shape\":^[2,2],", "shape is given twice"},
+        {"2.b", "2.W", "tensor 2.W is given twice"},
+        {"2.b", "2\\u002eW", "tensor 2.W is given twice"},
         {"2.b", "2.c", "tensor 2.b is missing"},
         {"\"2.b\"", "\"x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[48,48]},\"2.b\"",
          "its network has no tensor x"},
-        {"\"2.b\"", "\"__metadata__\":^{},\"2.b\"", "__metadata__ for the second time"},
-        {"\"colour\":\"blue\"", "\"colour\":\"blue\",\"colour\":^\"red\"", "note colour for the second time"},
+        {"\"2.b\"", "\"__metadata__\":^{},\"2.b\"", "__metadata__ is given twice"},
+        {"\"colour\":\"blue\"", "\"colour\":\"blue\",\"colour\":^\"red\"", "note colour is given twice"},
         {"\"blue\"", "^1", "expected '\"'"},
-        {"blue", "^\\ud83d", "an escape that stands for no character"},
-        {"blue", "^\\u0000", "an escape that stands for no character"},
+        {"blue", "^\\ud83d", "an escape that is not a character"},
+        {"blue", "^\\u0000", "an escape that is not a character"},
         {"blue", "bl^\nue", "a string without an end"},
         {"blue", "bl^\xc0\x80", "text that is not UTF-8"},
         {"blue", "^\xed\xa0\x80", "text that is not UTF-8"},
@@ -226,7 +226,7 @@ static void long_headers(void)
     } rows[] = {
         {"\"%07d\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},", "more than 131072 tensors"},
         {"\"%07d\":{\"dtype\":\"\",\"shape\":[],\"data_offsets\":[0,0]},", "more than 131072 tensors"},
-        {"\"__metadata__\":{\"%07d\":\"\"},", "__metadata__ for the second time"},
+        {"\"__metadata__\":{\"%07d\":\"\"},", "__metadata__ is given twice"},
         {"                             %7d", "expected '\"'"},
     };
     const size_t size = 32 << 20;
