@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ import numpy as np
 
 from pynet import data
 from pynet._ffi import Array
-from pynet.commands import cli
+from pynet.commands import cli, table_options
 from pynet.commands.cli import UsageError
 from pynet.data import Dataset
 from pynet.data.arrays import CHANNELS
+from pynet.data.columns import NOTE as TABLE
 from pynet.data.dataset import TEST_SHARE
 from pynet.data.inputs import NOTE as INPUTS
 from pynet.data.inputs import Inputs
+from pynet.data.read_table import is_table_file
+from pynet.data.table_model import table_of
 from pynet.errors import DataError
 from pynet.inference import MODEL_SUFFIX, preparation_of
 from pynet.network import Network
@@ -102,16 +106,23 @@ def dataset(options: argparse.Namespace, net: Network | None = None, like: Netwo
     trained = net or like
     place = data_path(options, trained)
     wanted = _preparation(options, place, trained)
-    if place:
-        split = _test_split(options, trained, place, wanted)
-        layout = _layout(options, place, trained)
-        chosen = data.load(place, wanted, divide=net is None, test_split=split, **layout)
+    table = table_of(trained) if trained is not None else None
+    if place and table and trained is not None:
+        chosen = undivided = table_options.of_model(options, trained, table, place)
+        split = _test_split(options, trained, lambda: is_of_training(trained, undivided))
+        chosen = chosen if net is not None else chosen.divided(split)
+    elif place:
+        split = _test_split(
+            options,
+            trained,
+            lambda: is_of_training(trained, data.load(place, wanted, divide=False)),  # type: ignore[arg-type]
+        )
+        layout = _layout(options, place, trained) | {"divide": net is None, "test_split": split}
+        chosen = data.load(place, wanted, **layout) if trained else _to_learn(options, place, wanted, layout)
         for line in chosen.skipped[:MOST_SKIPPED]:
             cli.complain("data", f"left out: {line}")
         if len(chosen.skipped) > MOST_SKIPPED:
             cli.complain("data", f"left out: {len(chosen.skipped) - MOST_SKIPPED:,} more")
-        if net is not None and is_of_training(net, chosen):
-            chosen = chosen.divided(split)
     elif options.shape or options.transpose is not None:
         raise UsageError("--shape and --transpose are for --data PATH, arrays in a file")
     elif options.dataset:
@@ -124,6 +135,8 @@ def dataset(options: argparse.Namespace, net: Network | None = None, like: Netwo
         name = net.meta.get("dataset", "")
         said = f"the model was trained on {name!r}" if name else "the model does not say what it was trained on"
         raise UsageError(f"{said}; name data by --data PATH or --dataset NAME")
+    if place and net is not None and is_of_training(net, chosen):
+        chosen = chosen.divided(split)
     if getattr(options, "test_split", None) is not None and not chosen.undivided:
         raise UsageError(f"--test-split is for data without a test set of their own; {chosen.name} has one")
     classes = options.classes
@@ -159,7 +172,7 @@ def data_path(options: argparse.Namespace, trained: Network | None) -> Path | No
     if given or options.dataset or trained is None or PLACE not in trained.meta:
         return given
     place = Path(trained.meta[PLACE])
-    if not place.expanduser().exists():
+    if not Path(os.path.expanduser(place)).exists():
         raise FileNotFoundError(
             f"{place}, which the model was trained on, is not there, seen from this folder; "
             "--data PATH says where it is now"
@@ -167,20 +180,35 @@ def data_path(options: argparse.Namespace, trained: Network | None) -> Path | No
     return place
 
 
-def _test_split(options: argparse.Namespace, trained: Network | None, place: Path, wanted: Preparation | None) -> float:
+def _test_split(options: argparse.Namespace, trained: Network | None, is_own: Callable[[], bool]) -> float:
     """The fraction of own data for testing: given, or that of the model's training on them, or the usual one."""
     given = getattr(options, "test_split", None)  # an option of pynet train alone
     if given is not None:
         return float(given)
     if trained is None or SPLIT not in trained.meta:
         return TEST_SHARE
-    if options.data and not is_of_training(trained, data.load(place, wanted, divide=False)):
+    if options.data and not is_own():
         return TEST_SHARE
     try:
         known = float(trained.meta[SPLIT])
     except ValueError:
         return TEST_SHARE
     return known if 0 <= known < 1 else TEST_SHARE
+
+
+def _to_learn(options: argparse.Namespace, place: Path, pictures: Preparation | None, how: dict[str, Any]) -> Dataset:
+    """What lies at a place; of a table, only if its first column is the label beyond doubt. DataError, UsageError."""
+    if not (Path(os.path.expanduser(place)).is_file() and is_table_file(place)):
+        return data.load(place, pictures, **how)
+    if place.suffix.lower() != ".csv":
+        raise table_options.name_the_target(place)
+    try:
+        chosen = data.load(place, pictures, **how)
+    except DataError as error:
+        raise table_options.name_the_target(place, str(error)) from None
+    if not options.shape:
+        table_options.check_label_first(place, chosen)
+    return chosen
 
 
 def _same_name(net: Network, chosen: Dataset) -> bool:
@@ -191,7 +219,7 @@ def is_of_training(net: Network, chosen: Dataset) -> bool:
     """Whether the model was trained on a part of these samples, for all that it remembers."""
     if not chosen.undivided:
         return _same_name(net, chosen)
-    if INPUTS in net.meta:
+    if INPUTS in net.meta or TABLE in net.meta:
         return chosen.undivided in net.meta.get(UNDIVIDED, "").split()
     return _same_name(net, chosen)  # a model of an earlier version knows but the name
 
@@ -219,7 +247,7 @@ def remember(net: Network, chosen: Dataset, place: Path | None) -> None:
             notes.pop(key, None)
     if chosen.undivided:
         notes[UNDIVIDED] = " ".join(dict.fromkeys([*before, chosen.undivided]))
-    if INPUTS not in notes:
+    if INPUTS not in notes and not chosen.columns:
         notes[INPUTS] = Inputs.of(chosen.x_train).note()
 
 
@@ -247,7 +275,10 @@ def check_suits(net: Network, chosen: Dataset, what: str, wrong: type[Exception]
     """Raises `wrong`, with `what` for the network's name, unless it takes the samples and has an output a class."""
     _check_shape(net, chosen, what, wrong)
     gives = math.prod(net.out_shape)
-    if gives != len(chosen.classes) and not _tells_two(net, chosen):
+    if not chosen.classes:
+        if gives != 1:
+            raise wrong(f"{what} has {gives} outputs; a number is one")
+    elif gives != len(chosen.classes) and not _tells_two(net, chosen):
         raise wrong(f"{what} has {gives} outputs, {chosen.name} has {len(chosen.classes)} classes")
 
 
@@ -270,6 +301,10 @@ def suited(net: Network, chosen: Dataset, what: str) -> Dataset:
     order. Raises ValueError: shapes, classes or numbers do not suit.
     """
     _check_shape(net, chosen, what, ValueError)
+    if chosen.columns:
+        if net.meta.get(TABLE) != chosen.columns.note():
+            raise ValueError(f"{what} was trained on other columns than {chosen.name} has")
+        return chosen.with_classes(net.classes) if chosen.classes else chosen
     if "classes" in net.meta:
         try:
             chosen = chosen.with_classes(net.classes)

@@ -21,6 +21,7 @@ from pynet._ffi import VERSION, Array
 from pynet.commands import cli, data_options
 from pynet.commands.cli import EXPECTED, Stopped
 from pynet.commands.outputs import save_figure
+from pynet.commands.table_options import listed
 from pynet.commands.train_options import optimizer_note, parse
 from pynet.commands.train_save import Kept, keep_better, learnt_nothing
 from pynet.commands.train_task import PLOTS, Task, beside, prepare
@@ -77,6 +78,8 @@ class Training:
 
     def _tested(self) -> Evaluation | RegressionEvaluation | None:
         """The figures on the test set: where each epoch was measured on it, those of the last one."""
+        if self.task.folds:
+            return self.task.folds.test
         if self.task.own_validation or not self.history.val_accuracy:
             return self._evaluated("test")
         accuracy, samples = self.history.val_accuracy[-1], len(self.task.data.x_test)
@@ -185,7 +188,7 @@ class Training:
     def _save_to(self, target: Path) -> None:
         """Writes the model, but for one that has learnt nothing in the place of another."""
         if target.exists():
-            measured = None if self.hurried else self.test or self._evaluated("train")
+            measured = None if self.hurried or self.task.folds else self.test or self._evaluated("train")
             if measured and not self.task.target_given:
                 trained = bool(self.history.loss) or self._changed()
                 scores = self.history.columns().get("r2") or self.history.accuracy
@@ -207,27 +210,39 @@ def _warn(text: str) -> None:
 def _describe(task: Task) -> None:
     """Data, preprocessing, network and hyperparameters."""
     chosen, net = task.data, task.net
-    names = ", ".join(chosen.classes) if len(chosen.classes) <= MOST_CLASSES else f"{len(chosen.classes)} classes"
     sizes = f"{len(chosen.x_train):,} samples for training, "
     if task.own_validation and task.validation:
         sizes += f"{len(task.validation[0]):,} for validation, {len(chosen.x_test):,} for testing"
+    elif task.folds:
+        sizes += f"{len(task.folds.scores)} times all but a part that is tested"
     else:
         sizes += f"{len(chosen.x_test):,} for validation and testing" if task.validation else "none for testing"
-    scaled = "pixels (bytes), divided by 255" if chosen.x_train.dtype == np.uint8 else "values, taken as they are"
-    shape = chosen.x_train.shape[1:]
-    layout = "" if shape == net.in_shape else f", {'flattened to' if len(net.in_shape) == 1 else 'taken as'} "
-    layout += "x".join(map(str, net.in_shape)) if layout else ""
+    names = ", ".join(chosen.classes) if len(chosen.classes) <= MOST_CLASSES else f"{len(chosen.classes)} classes"
+    sizes += f"; classes {printable(names)}" if names else ""
     plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_how(task)}, loss {net.loss_name}"
+    if task.early_stopping:
+        plan = f"up to {plan}, stops after {task.early_stopping.patience} without a better one"
     words = " ".join(map(shlex.quote, task.as_trained))
     as_before = f"          as the model was trained before: {words}\n" if words else ""
+    notes = "".join(f"          {printable(line)}\n" for line in listed(chosen.notes))
     task.say(
-        f"data      {printable(chosen.name)}: {sizes}; classes {printable(names)}\n"
-        f"source    {printable(chosen.source)}\n"
-        f"inputs    {'x'.join(map(str, shape))} {scaled}{layout}\n"
+        f"data      {printable(chosen.name)}: {sizes}\n"
+        f"source    {printable(chosen.source)}\n{notes}"
+        f"inputs    {_inputs(task)}\n"
         f"network   {net.spec}\n\n{net.summary()}\n\n"
         f"training  {plan}, seed {task.seed}\n{as_before}"
         f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
     )
+
+
+def _inputs(task: Task) -> str:
+    """What the samples are for the network."""
+    x, takes = task.data.x_train, task.net.in_shape
+    if columns := task.data.columns:
+        return f"{len(columns.names)} values, of {len(columns.inputs)} column{'s' * (len(columns.inputs) > 1)}"
+    scaled = "pixels (bytes), divided by 255" if x.dtype == np.uint8 else "values, taken as they are"
+    layout = "" if x.shape[1:] == takes else f", {'flattened to' if len(takes) == 1 else 'taken as'} "
+    return f"{'x'.join(map(str, x.shape[1:]))} {scaled}{layout}" + ("x".join(map(str, takes)) if layout else "")
 
 
 def _how(task: Task) -> str:
@@ -296,6 +311,7 @@ def _results(training: Training, seconds: float) -> dict[str, Any]:
         "seed": task.seed,
         "epochs": [{name: row.get(name) for name in columns_of(task.net.task)} for row in training.history.rows()],
         **training.test_figures(),
+        **({"folds": task.folds.scores} if task.folds else {}),
         "seconds": seconds,
         "model": str(task.target) if task.target and not training.unsaved else None,
         "previous": {"model": str(kept.place), score: kept.score} if kept else None,

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from pynet import data, kernels
 from pynet._ffi import Array, check_environment, optimizer_struct
 from pynet.augment import Augment
-from pynet.commands import cli, data_options
+from pynet.commands import cli, data_options, table_options, train_table
 from pynet.commands.cli import UsageError
 from pynet.commands.outputs import check_drawn, check_history, figures_folder
 from pynet.commands.presets import PRESETS, layers_for
@@ -59,6 +61,7 @@ class Task:
     target_given: bool
     history: Path | None
     terse: bool
+    folds: train_table.Folds | None
 
     @property
     def learning_rate(self) -> float:
@@ -77,41 +80,51 @@ def prepare(options: argparse.Namespace) -> Task:
     if options.threads:
         kernels.set_threads(options.threads)
     net = _given_network(options)
-    chosen = _load_data(options, net)
     seed = options.seed if options.seed is not None else net.seed if net else 0
-    validation = (chosen.x_test, chosen.y_test) if len(chosen.x_test) else None
-    if options.val_split:
-        x, y, *val = data.validation_split(chosen.x_train, chosen.y_train, options.val_split, seed)
-        chosen, validation = replace(chosen, x_train=x, y_train=y), (val[0], val[1])
+    plan, folds = None, None
+    if options.target is not None:
+        rows = table_options.rows(options)
+        (chosen, aside), plan = train_table.parts(options, rows, seed)
+        if options.folds:
+            folds = train_table.cross_validated(options, rows, seed, lambda fold: _network_for(options, fold, seed))
+            chosen, aside = rows.encoded(np.arange(len(rows.y)), np.arange(0), np.arange(0))
+            plan = plan._replace(patience=None, epochs=folds.epochs)
+    else:
+        chosen, aside = _load_data(options, net, seed)
+    for line in chosen.warnings:
+        cli.complain("train", f"warning: {line}")
+    validation = aside or ((chosen.x_test, chosen.y_test) if len(chosen.x_test) else None)
     name = chosen.name
     if options.shuffle_labels:
         chosen, name = replace(chosen, y_train=data.shuffled_labels(chosen.y_train, seed)), f"{name}-shuffled"
-    if net is None:
-        net = _network(_text(options, chosen.x_train.shape[1:], len(chosen.classes)), seed)
+    if net is None or (chosen.columns and not options.load):
+        net = _network_for(options, chosen, seed)
     _check_suits(options, net, chosen)
-    net.classes = list(chosen.classes)
+    if chosen.classes:
+        net.classes = list(chosen.classes)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
     return Task(
         data=chosen,
         data_path=data_options.data_path(options, net),
         validation=validation,
-        own_validation=bool(options.val_split),
+        own_validation=aside is not None,
         net=net,
         continued=bool(options.load),
         as_trained=options.as_trained,
         seed=seed,
-        epochs=_epochs(options, chosen),
+        epochs=plan.epochs if plan and plan.epochs is not None else _epochs(options, chosen),
         batch_size=options.batch_size,
         optimizer=options.optimizer,
         schedule=options.schedule,
         augment=options.augment,
-        early_stopping=_early_stopping(options),
+        early_stopping=_early_stopping(options, plan.patience if plan else options.patience),
         checkpoint=_checkpoint(options, target),
         target=target,
         target_given=options.save is not DEFAULT_TARGET,
         history=options.history,
         terse=options.terse,
+        folds=folds,
     )
 
 
@@ -128,6 +141,19 @@ def _given_network(options: argparse.Namespace) -> Network | None:
     return _network(options.net + _loss(options), options.seed or 0)
 
 
+def _network_for(options: argparse.Namespace, chosen: Dataset, seed: int) -> Network:
+    """A new one that the options stand for, and that suits the data; one for a table knows its columns."""
+    text = options.net + _loss(options) if options.net else _text(options, chosen)
+    net = _network(text, seed)
+    if chosen.columns:
+        data_options.check_suits(net, chosen, "the network", UsageError)
+        try:
+            data.prepare(net, chosen)
+        except ValueError as error:
+            raise UsageError(f"network {text!r}: {error}") from None
+    return net
+
+
 def _loss(options: argparse.Namespace) -> str:
     """What --loss and --label-smoothing add to the text of a network."""
     if options.label_smoothing:
@@ -142,9 +168,13 @@ def _network(text: str, seed: int) -> Network:
         raise UsageError(f"network {text!r}: {error}") from None
 
 
-def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) -> str:
+def _text(options: argparse.Namespace, chosen: Dataset) -> str:
     """The text that --preset, or --hidden, --activation, --init, and --loss stand for."""
+    sample, outputs = chosen.x_train.shape[1:], len(chosen.classes) or 1
     features, closing = math.prod(sample), "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
+    if not chosen.classes:
+        closing = "rescale"
+    first = " standardize" if chosen.columns else ""
     if options.preset and (options.hidden, options.activation, options.init) == (None, None, None):
         preset = PRESETS[options.preset]
         if preset.on_pictures and len(sample) < 2:
@@ -154,14 +184,17 @@ def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) ->
             )
         shape = ",".join(map(str, (1, *sample)[-3:])) if preset.on_pictures else features
         layers = layers_for(preset, *sample[-2:]) if preset.on_pictures else preset.layers
-        return f"input({shape}) {layers} dense({classes}) {closing}" + _loss(options)
+        return f"input({shape}){first} {layers} dense({outputs}) {closing}" + _loss(options)
     init = f",init={options.init}" if options.init else ""
     hidden = [128, 64] if options.hidden is None else options.hidden
-    words = [f"input({features})", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
-    return " ".join([*words, f"dense({classes}{init})", closing]) + _loss(options)
+    words = [f"input({features}){first}", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
+    return " ".join([*words, f"dense({outputs}{init})", closing]) + _loss(options)
 
 
-def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
+def _load_data(
+    options: argparse.Namespace, net: Network | None, seed: int
+) -> tuple[Dataset, tuple[Array, Array] | None]:
+    """The data set, and the samples (x, y) that were set aside of those for training."""
     chosen = data_options.dataset(options, like=net)
     if options.terse and not (options.data or options.dataset or options.load) and chosen.name == "digits":
         cli.complain("train", f"using {chosen.source}")
@@ -171,7 +204,11 @@ def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
         raise ValueError(f"{chosen.name} has samples of one class alone for training; accepted: two classes or more")
     else:
         _warn_of_few_levels(chosen)
-    return chosen.limit(options.limit) if options.limit else chosen
+    chosen = chosen.limit(options.limit) if options.limit else chosen
+    if not options.val_split:
+        return chosen, None
+    x, y, *aside = data.validation_split(chosen.x_train, chosen.y_train, options.val_split, seed)
+    return replace(chosen, x_train=x, y_train=y), (aside[0], aside[1])
 
 
 def _warn_of_few_levels(chosen: Dataset) -> None:
@@ -200,11 +237,11 @@ def _epochs(options: argparse.Namespace, chosen: Dataset) -> int:
     return epochs_for(chosen.name)
 
 
-def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
+def _early_stopping(options: argparse.Namespace, patience: int | None) -> EarlyStopping | None:
     """What --patience, --min-delta and --monitor ask for."""
-    if not options.patience:
+    if not patience:
         return None
-    return EarlyStopping(options.patience, options.min_delta or 0.0, f"val_{options.monitor or 'loss'}")
+    return EarlyStopping(patience, options.min_delta or 0.0, f"val_{options.monitor or 'loss'}")
 
 
 # ---- files ----
