@@ -41,7 +41,8 @@ def add_reading_options(group: argparse._ActionsContainer) -> None:
     """--separator and --decimal."""
     separator = "between the fields of a table: a character, tab or blanks (default: found out)"
     group.add_argument("--separator", metavar="C", type=_separator, help=separator)
-    group.add_argument("--decimal", choices=[".", ","], help="the mark in its numbers (default: found out)")
+    mark = "the mark in its numbers, . or , (default: found out)"
+    group.add_argument("--decimal", metavar="MARK", choices=[".", ","], help=mark)
 
 
 def _column(text: str) -> str:

@@ -88,7 +88,9 @@ class Training:
     @cached_property
     def confusion(self) -> Array:
         """Of the test set."""
-        chosen = self.task.data
+        chosen, folds = self.task.data, self.task.folds
+        if folds and folds.confusion is not None:
+            return folds.confusion
         return confusion_matrix(chosen.y_test, self.task.net.predict(chosen.x_test), len(chosen.classes))
 
     def on_train_begin(self, run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import mean, median, pstdev
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from pynet.commands import cli
 from pynet.data import Dataset
 from pynet.data.dataset import TEST_SHARE, first_rows
 from pynet.data.table_set import Parts, Rows
+from pynet.metrics import confusion_matrix
 from pynet.model.evaluation import Evaluation, RegressionEvaluation, measured
 from pynet.network import Network
 from pynet.text import figure_text, figure_words
@@ -74,18 +75,16 @@ def parts(options: argparse.Namespace, rows: Rows, seed: int) -> tuple[Parts, St
 
 @dataclass(frozen=True)
 class Folds:
-    """What networks that were trained on all but a part of the rows said of that part. test: of all rows together;
-    scores: of each part; epochs: the median of the trainings' best ones."""
+    """Figures of networks that were each tested on a part of the rows, and trained on the others.
+
+    test: of all rows together; confusion: the same, (classes, classes), None of numbers; scores: of each part; epochs:
+    the median of what the trainings took.
+    """
 
     test: Evaluation | RegressionEvaluation
+    confusion: Array | None
     scores: list[float]
     epochs: int
-
-    def __str__(self) -> str:
-        name = "accuracy" if isinstance(self.test, Evaluation) else "r2"
-        figures = ", ".join(figure_text(name, score) for score in self.scores)
-        spread = figure_text(name, pstdev(self.scores))
-        return f"{figure_words(name)} {figure_text(name, mean(self.scores))}, deviation {spread}: {figures}"
 
 
 def cross_validated(options: argparse.Namespace, rows: Rows, seed: int, network: Callable[[Dataset], Network]) -> Folds:
@@ -119,16 +118,10 @@ def cross_validated(options: argparse.Namespace, rows: Rows, seed: int, network:
             name = "accuracy" if isinstance(figures, Evaluation) else "r2"
             score = f"{figure_words(name)} {figure_text(name, figures.score)}"
             cli.say(f"fold {number}/{options.folds}  {score} of {figures.samples:,} rows, after {epochs[-1]} epochs")
-    loss = sum(losses) / len(rows.y)
-    return Folds(_together(rows, net, loss, outputs, targets), scores, max(1, round(median(epochs))))
-
-
-def _together(
-    rows: Rows, net: Network, loss: float, outputs: Sequence[Array], targets: Sequence[Array]
-) -> Evaluation | RegressionEvaluation:
-    """The figures of all parts as of one test set."""
-    found, wanted = np.concatenate(outputs), np.concatenate(targets)
+    found, wanted, loss = np.concatenate(outputs), np.concatenate(targets), sum(losses) / len(rows.y)
+    taken = max(1, round(median(epochs)))
     if not rows.classes:
-        return measured(loss, wanted[:, None], found)
-    correct = int((net._decided(found, "classes") == wanted).sum())
-    return Evaluation(loss, correct / len(wanted), correct, len(wanted))
+        return Folds(measured(loss, wanted[:, None], found), None, scores, taken)
+    matrix = confusion_matrix(wanted, net._decided(found, "classes"), len(rows.classes))
+    correct = int(matrix.trace())
+    return Folds(Evaluation(loss, correct / len(wanted), correct, len(wanted)), matrix, scores, taken)

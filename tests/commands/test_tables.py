@@ -213,7 +213,8 @@ def test_folds(folder: Path) -> None:
         "fold 2/3",
         "fold 3/3",
     ]
-    assert "test accuracy" in done.out and "/150)" in done.out
+    assert (done.status, done.err) == (0, "")
+    assert "test accuracy" in done.out and "/150)" in done.out and "true \\ said" in done.out
     found = results("--data", "flowers.csv", "--target", "kind", "--folds", "3", *FEW)
     assert len(found["folds"]) == 3 and found["train_samples"] == 150
     assert found["test_accuracy"] == pytest.approx(np.mean(found["folds"]), abs=0.01)
@@ -221,6 +222,7 @@ def test_folds(folder: Path) -> None:
     prices()
     found = results("--data", "prices.csv", "--target", "price", "--folds", "2")
     assert found["test_r2"] > 0.8 and len(found["folds"]) == 2
+    assert "test RMSE" in run("--data", "prices.csv", "--target", "price", "--folds", "2").out
 
 
 # ---- the model, later ----
