@@ -82,7 +82,7 @@ typedef struct {
 } image_padding;
 
 typedef struct {
-    pn_status (*shape)(layer *l, char *err);                           /* sets out, parameters and scratch sizes */
+    pn_status (*shape)(layer *l, char *err);                           /* sets l->out, parameters and scratch sizes */
     pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* enough rows to train? may be NULL */
     void (*fill_tables)(layer *l); /* fills constant tables in newly allocated scratch; may be NULL */
     void (*init)(layer *l, uint64_t seed, uint64_t stream); /* initial parameters; they are zero before */
@@ -97,7 +97,7 @@ typedef struct {
     bool (*backward_by_columns)(const layer *l, const pass *p); /* by columns of dx? NULL: by rows */
     bool (*backward_is_private)(const layer *l); /* does it read no scratch that other threads write? NULL: no */
     bool on_images;                              /* works on images channels-last, see images.c */
-    bool flattens;                               /* takes x flat, in the caller's order */
+    bool flattens;                               /* reads x flattened in the caller's order */
     bool fuses_forward, fuses_backward;          /* can compute the ReLU after it in forward, before it in backward */
     bool rectifies;                              /* ReLU and variants: weights before it get He initialisation */
     bool transparent;                            /* the layer after it decides how weights before it are initialised */

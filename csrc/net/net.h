@@ -73,7 +73,7 @@ typedef struct {
     int capacity;
     int copies;          /* of the inputs: in training each thread gathers its own, faster than another core's */
     int threads;         /* for which layers have scratch */
-    bool input_gradient; /* has it the gradients of the inputs, and of layers that training does not need? */
+    bool input_gradient; /* does it include the gradients of the inputs, and those that training does not need? */
     activation *x;       /* (copies) */
     activation dx;       /* gradient of the inputs, if input_gradient */
     nonzeros *zeros;     /* (copies) */

@@ -213,7 +213,10 @@ NINES = "9" * 500
         ("input(4) dense(3,init=hee)", 'column 23: dense has no init "hee"; did you mean he?'),
         ("input(4) dense(3,xavir)", 'column 18: dense has no init "xavir"; did you mean xavier?'),
         ("input(4) dense(3,init=lecun)", 'column 23: dense has no init "lecun"; accepted: auto, he, xavier, normal'),
-        ("input(4) relu loss(hinge)", 'column 20: loss has no name "hinge"; accepted: cross_entropy, mse, bce, mae, huber'),
+        (
+            "input(4) relu loss(hinge)",
+            'column 20: loss has no name "hinge"; accepted: cross_entropy, mse, bce, mae, huber',
+        ),
         ("input(4) relu loss(msee)", 'column 20: loss has no name "msee"; did you mean mse?'),
         ("input(4) dense(3,int=he)", 'column 18: dense has no argument "int"; did you mean init?'),
         ("input(4) dense( unitz = 3)", 'column 17: dense has no argument "unitz"; did you mean units?'),
