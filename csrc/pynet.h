@@ -300,8 +300,8 @@ typedef struct {
 void pn_net_state(const pn_net *net, pn_state_info *info);
 
 /* Describes tensor i of pn_state_info.tensors: "0.W.velocity", "0.W.mean", "0.W.square". Its data is the network's own
-   memory, valid until an optimizer of another kind takes a step; its name until the next call of this; grad is NULL.
-   PN_ERR_ARGUMENT: there is no such tensor. */
+   memory, valid until an optimizer of another kind takes a step; its name until the next call of this function; grad is
+   NULL. PN_ERR_ARGUMENT: there is no such tensor. */
 pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor);
 
 /* Sets the optimizer state to that of this kind after so many steps. Its tensors are zero, for the caller to fill.

@@ -41,7 +41,7 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
     from pynet.formats.npz import export_npz, import_npz
-    from pynet.inference import predict_image
+    from pynet.inference import predict_image, predict_table
     from pynet.training.callbacks import Callback, EarlyStopping
     from pynet.training.checkpoint import Checkpoint
     from pynet.training.diagnose import Diagnosis
@@ -66,7 +66,7 @@ __all__ += [
 __all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Rescale", "Residual", "Sigmoid", "Softmax", "Standardize", "Tanh"]
 __all__ += ["Adam", "AdamW", "Augment", "Momentum", "Nesterov", "RMSProp", "SGD"]
 __all__ += ["Callback", "Checkpoint", "Diagnosis", "EarlyStopping", "History"]
-__all__ += ["explain", "export_npz", "find_lr", "gradient_check", "import_npz", "predict_image"]
+__all__ += ["explain", "export_npz", "find_lr", "gradient_check", "import_npz", "predict_image", "predict_table"]
 __all__ += ["data", "figures", "kernels", "layers", "metrics", "optim", "reference", "schedules"]
 
 __version__ = VERSION
@@ -85,6 +85,7 @@ _FUNCTIONS = {
     "gradient_check": "training.gradient_check",
     "import_npz": "formats.npz",
     "predict_image": "inference",
+    "predict_table": "inference",
 }
 
 

@@ -1,4 +1,4 @@
-"""Predictions for pictures, which are prepared like those of the model's data set.
+"""What a trained network says to pictures, prepared as those of its data set were, and to the rows of tables.
 
 found = predict_image("three.jpg")           with the newest model in the working folder
 found.prediction, found.confidence           ("3", 0.987)
@@ -21,6 +21,7 @@ from PIL import Image
 from pynet._ffi import plain
 from pynet.data.inputs import NOTE as INPUTS
 from pynet.data.inputs import Inputs
+from pynet.data.table_model import rows_of_numbers, table_for, table_of
 from pynet.errors import DataError
 from pynet.metrics import class_scores
 from pynet.network import Network, load
@@ -125,6 +126,67 @@ def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: np
     confidence = float(output[best])
     doubt = "the network is unsure" if not confidence >= UNSURE_BELOW else None
     return Prediction(name, classes[best], confidence, dict(zip(classes, output.tolist(), strict=True)), doubt, seen)
+
+
+# ---- tables ----
+
+
+@dataclass(frozen=True, eq=False)
+class TablePrediction:
+    """What a model predicts for the rows of a table.
+
+    values (n): numbers, float32, or the names of classes; probabilities (n, classes) float32, in the order of classes,
+    None of numbers; warning: on values that the model does not know, or "".
+    """
+
+    values: npt.NDArray[Any]
+    probabilities: npt.NDArray[np.float32] | None
+    classes: tuple[str, ...]
+    warning: str
+
+
+def predict_table(
+    source: Any,
+    model: Network | str | os.PathLike[str] | None = None,
+    *,
+    separator: str | None = None,
+    decimal: str | None = None,
+    temperature: float = 1.0,
+) -> TablePrediction:
+    """What a model that was trained on a table predicts for each row of another: a text file, or a data frame.
+
+    The columns that the model takes are found by their names, in any order; others do not matter, nor whether the
+    target is there. A row's prediction depends on that row alone. separator, decimal, temperature: see pynet.data.table
+    and predict_image. Raises DataError: a column is missing; ValueError: the model is of no table.
+    """
+    net = model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
+    found = table_of(net)
+    if found is None:
+        raise ValueError("the model was not trained on a table; accepted: one of pynet train --target")
+    x, warning = found.columns.encoded(table_for(found.columns, source, separator, decimal), found.means)
+    if net.task == "regression":
+        return TablePrediction(net.predict(x), None, (), warning)
+    return TablePrediction(*_named(net, x, temperature), tuple(net.classes), warning)
+
+
+def predict_rows(
+    path: Path, net: Network, *, separator: str | None = None, decimal: str | None = None, temperature: float = 1.0
+) -> TablePrediction:
+    """The same for a network of pixels or other numbers without names: rows of a table as wide as its input.
+
+    A label before them, by the header, is left out. Raises DataError.
+    """
+    x, note = rows_of_numbers(path, math.prod(net.in_shape), separator, decimal), net.meta.get(INPUTS)
+    if note is not None:
+        [x] = Inputs.from_note(note).rescaled(str(path), x)
+    return TablePrediction(*_named(net, x, temperature), tuple(net.classes), "")
+
+
+def _named(net: Network, x: npt.NDArray[Any], temperature: float) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+    """The likeliest class of each row by its name, and the probabilities of all."""
+    scores = class_scores(net, x, temperature)
+    names = net.classes if len(net.classes) == scores.shape[1] else list(map(str, range(scores.shape[1])))
+    return np.array(names, object)[scores.argmax(axis=1)], scores
 
 
 # ---- models ----

@@ -16,7 +16,7 @@ from pynet.model.net import Net
 from pynet.text import printable
 
 __all__ = ["ClassRow", "Report", "accuracy", "calibration_error", "class_report", "class_scores", "confusion_matrix"]
-__all__ += ["format_confusion", "format_report", "mae", "measure", "r2", "rmse"]
+__all__ += ["format_confusion", "format_report", "mae", "measure", "r2", "rmse", "roc_auc"]
 
 Ints = NDArray[np.int64]
 
@@ -135,6 +135,23 @@ def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, w
     return "\n\n".join(parts)
 
 
+def roc_auc(y_true: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve of two classes: how often a sample of class 1 has a higher score than one of class 0.
+
+    y_true (n): 0 or 1; scores (n): numbers, the higher, the more likely 1. Equal scores count half (Mann and Whitney
+    1947). ValueError: labels and scores do not go together, or one class has no sample.
+    """
+    labels, found = _labels("y_true", y_true, 2), numbers(scores, "scores")
+    if found.shape != labels.shape or not np.isfinite(found).all():
+        raise ValueError(f"scores have shape {found.shape}, y_true {labels.shape}; accepted: a finite number a label")
+    ones = int(labels.sum())
+    if not 0 < ones < len(labels):
+        raise ValueError(f"y_true holds {ones} ones in {len(labels)} labels; accepted: both classes")
+    _, places, counts = np.unique(found, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]  # from 1; equal scores share the mean of theirs
+    return float((ranks[labels == 1].sum() - ones * (ones + 1) / 2) / (ones * (len(labels) - ones)))
+
+
 # ---- a network on a data set ----
 
 
@@ -160,6 +177,7 @@ class Report:
     loss: float
     confidence: float | None  # mean of the largest outputs, if all outputs are within 0 to 1
     calibration_error: float | None
+    roc_auc: float | None  # of two classes
     classes: list[ClassRow]
     confusion: Ints  # (classes, classes): rows are true classes
 
@@ -184,6 +202,7 @@ def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> R
         loss=figures.loss,
         confidence=float(scores.max(axis=1).mean(dtype=np.float64)) if are_probabilities else None,
         calibration_error=calibration_error(labels, scores) if are_probabilities else None,
+        roc_auc=roc_auc(labels, scores[:, 1]) if len(names) == 2 and 0 < labels.sum() < len(labels) else None,
         classes=class_report(matrix, names),
         confusion=matrix,
     )

@@ -18,7 +18,7 @@
 enum {
     PATIENCE = 12000, /* waited in one call before it counts as preempted: a short process takes a core for 4000 */
     LOST = 1000,      /* time lost by recent calls after which the next ones do not use the pool */
-    LONGEST_PAUSE = 1600000, /* until the pool is tried again */
+    LONGEST_PAUSE = 1600000, /* before the pool is used again */
     SHORT = 8,               /* work too short for the pool, even if it is awake */
     LONG = 60,               /* work long enough to wake the pool, which takes 50 */
     SOON = 25                /* since the last work: how long the pool stays awake */

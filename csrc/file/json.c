@@ -111,7 +111,7 @@ static size_t json_escape(json *j, char *to)
         length = 12;
     }
     if (code <= 0 || (code >= 0xD800 && code < 0xE000)) { /* zero would end a C string */
-        json_fail(j, "an escape that stands for no character");
+        json_fail(j, "an escape that is not a character");
         return 0;
     }
     j->at += length;

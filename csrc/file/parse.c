@@ -68,7 +68,7 @@ static const char *header_note(const header *h, const char *key)
 static void read_pairs(json *j, header *h)
 {
     if (h->has_pairs)
-        json_fail(j, "__metadata__ for the second time");
+        json_fail(j, "__metadata__ is given twice");
     h->has_pairs = true;
     json_expect(j, '{');
     for (bool first = true; json_more(j, '}', &first);) {
@@ -80,7 +80,7 @@ static void read_pairs(json *j, header *h)
         h->pairs = pairs;
         p.key = json_key(j);
         if (header_note(h, p.key))
-            json_fail(j, "note %s for the second time", show(p.key).text);
+            json_fail(j, "note %s is given twice", show(p.key).text);
         if (h->n_pairs >= MAX_PAIRS)
             json_fail(j, "more than %d notes", MAX_PAIRS);
         p.value = json_string(j);
@@ -126,7 +126,7 @@ static void read_entry(json *j, entry *e)
         if (field == FIELDS)
             json_fail(j, "unknown field %s; an entry has dtype, shape and data_offsets", show(key).text);
         if (seen[field])
-            json_fail(j, "%s for the second time", key);
+            json_fail(j, "%s is given twice", key);
         seen[field] = true;
         if (field == DTYPE)
             e->dtype = json_string(j);
@@ -199,8 +199,7 @@ static pn_status check_layout(entry *e, size_t n, uint64_t size, char *err)
     for (size_t i = 0; i < n; at = e[i++].end)
         if (e[i].begin != at)
             return fail(err, PN_ERR_FORMAT, "tensor %s begins at byte %" PRIu64 " of the data, %s at %" PRIu64,
-                        show(e[i].name).text, e[i].begin, e[i].begin > at ? "behind a hole" : "inside one that ends",
-                        at);
+                        show(e[i].name).text, e[i].begin, e[i].begin > at ? "after a gap" : "inside one that ends", at);
     if (at != size)
         return fail(err, PN_ERR_FORMAT, "its tensors take %" PRIu64 " bytes, but %" PRIu64 " follow the header%s", at,
                     size, size < at ? ": it was cut short" : "");
@@ -208,7 +207,7 @@ static pn_status check_layout(entry *e, size_t n, uint64_t size, char *err)
         qsort(e, n, sizeof *e, by_name);
     for (size_t i = 1; i < n; i++)
         if (strcmp(e[i - 1].name, e[i].name) == 0)
-            return fail(err, PN_ERR_FORMAT, "tensor %s is there twice", show(e[i].name).text);
+            return fail(err, PN_ERR_FORMAT, "tensor %s is given twice", show(e[i].name).text);
     return PN_OK;
 }
 

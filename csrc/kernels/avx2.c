@@ -15,7 +15,7 @@ TARGET_BEGIN("avx2,fma")
 #define SQRT(v) _mm256_sqrt_ps((__m256)(v))
 #define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
 
-#ifndef NO_MASKED_MOVES /* AddressSanitizer does not check masked moves */
+#ifndef NO_MASKED_MOVES /* AddressSanitizer does not know how far masked moves reach */
 static const int part_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 #define PART(n) _mm256_loadu_si256((const __m256i *)(part_masks + 8 - (n)))
 #define LOAD_PART(p, n) _mm256_maskload_ps(p, PART(n))

@@ -14,7 +14,7 @@ TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 
 #define SQRT(v) _mm512_sqrt_ps((__m512)(v))
 #define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
-#ifndef NO_MASKED_MOVES /* AddressSanitizer does not check masked moves */
+#ifndef NO_MASKED_MOVES /* AddressSanitizer does not know how far masked moves reach */
 #define PART(n) ((__mmask16)((1u << (n)) - 1))
 #define LOAD_PART(p, n) _mm512_maskz_loadu_ps(PART(n), p)
 #define STORE_PART(p, v, n) _mm512_mask_storeu_ps(p, PART(n), (__m512)(v))

@@ -82,7 +82,7 @@ typedef struct {
 } image_padding;
 
 typedef struct {
-    pn_status (*shape)(layer *l, char *err);                           /* sets out, parameters and scratch sizes */
+    pn_status (*shape)(layer *l, char *err);                           /* sets l->out, parameters and scratch sizes */
     pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* enough rows to train? may be NULL */
     void (*fill_tables)(layer *l); /* fills constant tables in newly allocated scratch; may be NULL */
     void (*init)(layer *l, uint64_t seed, uint64_t stream); /* initial parameters; they are zero before */
@@ -97,7 +97,7 @@ typedef struct {
     bool (*backward_by_columns)(const layer *l, const pass *p); /* by columns of dx? NULL: by rows */
     bool (*backward_is_private)(const layer *l); /* does it read no scratch that other threads write? NULL: no */
     bool on_images;                              /* works on images channels-last, see images.c */
-    bool flattens;                               /* takes x flat, in the caller's order */
+    bool flattens;                               /* reads x flattened in the caller's order */
     bool fuses_forward, fuses_backward;          /* can compute the ReLU after it in forward, before it in backward */
     bool rectifies;                              /* ReLU and variants: weights before it get He initialisation */
     bool transparent;                            /* the layer after it decides how weights before it are initialised */
@@ -201,17 +201,19 @@ int32_t output_index(bool channels_last, const shape *s, int32_t label);
 
 /* ---- scaling.c ----------------------------------------------------------------------------------------------------- */
 
-/* PN_ERR_PARAMETER, and a message, if a mean of this layer is not finite, or a scale not above zero. */
+/* PN_ERR_PARAMETER, with a message, if a mean of this layer is not finite or a scale is not above zero. */
 pn_status scaling_check(const layer *l, char *err);
 
-/* At the beginning of each call, once there is work memory: the caller may have changed mean and scale. */
+/* Copies mean and scale to scratch for each number of a sample. At the start of each call: the caller may change
+   them. */
 void scaling_prepare(layer *l);
 
-/* A sample in work memory: row = (row - mean) / scale; true: all of it is finite. And the gradient on its way back. */
+/* For a sample in work memory: row = (row - mean) / scale, are all numbers finite? And the gradient: row = row /
+   scale. */
 bool standardize_row(const layer *l, float *row);
 void standardize_gradient(const layer *l, float *row);
 
-/* The mean of number i of a sample in work memory, which comes out as zero. And what x of this channel comes out as. */
+/* The mean of number i of a sample in work memory; and (x - mean) / scale for one x of this channel. */
 float scaling_mean(const layer *l, size_t i);
 float scaling_value(const layer *l, size_t channel, float x);
 

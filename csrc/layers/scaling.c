@@ -1,9 +1,9 @@
-/* standardize: y = (x - mean) / scale; rescale: y = x scale + mean. One mean and one scale for each feature, or for each channel
-   of images: state of the network, which no optimizer moves; pn_net_adapt fills it.
-   standardize follows the input and has run when the first layer begins: rows are standardised where they are gathered, so that
-   augmentation sees the pictures as they are, and padding and the skipping of zeros what the layers see. To the layers behind
-   it it is a view. rescale comes last, and the loss looks at its x, against targets standardised alike: learning rates then mean
-   the same in every unit. Twins: Standardize and Rescale in pynet/reference/scaling.py. */
+/* standardize: y = (x - mean) / scale; rescale: y = x scale + mean. Each feature, or each channel of images, has a mean
+   and a scale: parameters that pn_net_adapt sets and no optimizer changes. standardize is computed while inputs are
+   gathered, after augmentation; to the next layer it is a view of the inputs. So zero padding and the skipping of zeros
+   apply to standardised numbers. rescale is the last layer. The loss compares its x with targets standardised by the
+   same mean and scale, so that the size of gradients does not depend on the unit of the targets. Twins: Standardize and
+   Rescale in pynet/reference/scaling.py. */
 #include "layers/layer.h"
 
 #include <float.h>
@@ -17,7 +17,7 @@ static pn_status scaling_shape(layer *l, char *err)
     l->n_params = 2;
     l->param[MEAN] = parameter_vector("mean", l->in.dim[0], true);
     l->param[SCALE] = parameter_vector("scale", l->in.dim[0], true);
-    l->scratch.size = 2 * padded(shape_size(&l->in)); /* one for each number of a sample: see scaling_prepare() */
+    l->scratch.size = 2 * padded(shape_size(&l->in)); /* mean and scale of each number of a sample */
     return PN_OK;
 }
 
@@ -43,18 +43,18 @@ pn_status scaling_check(const layer *l, char *err)
     return PN_OK;
 }
 
-/* to: the number of its channel for each place of a sample, in the order of work memory */
+/* to[i] = from[channel of number i of a sample in work memory] */
 static void spread_channels(const layer *l, float *to, const float *from)
 {
-    const size_t channels = (size_t)l->in.dim[0], places = (size_t)shape_size(&l->in) / channels;
-    if (places == 1 || is_channels_last(l->channels_last, &l->in)) {
-        for (size_t i = 0; i < places; i++)
+    const size_t channels = (size_t)l->in.dim[0], positions = (size_t)shape_size(&l->in) / channels;
+    if (positions == 1 || is_channels_last(l->channels_last, &l->in)) {
+        for (size_t i = 0; i < positions; i++)
             memcpy(to + i * channels, from, channels * sizeof *to);
         return;
     }
     for (size_t c = 0; c < channels; c++)
-        for (size_t i = 0; i < places; i++)
-            to[c * places + i] = from[c];
+        for (size_t i = 0; i < positions; i++)
+            to[c * positions + i] = from[c];
 }
 
 static const float *means_of(const layer *l)

@@ -1,25 +1,25 @@
-/* Fits standardize and rescale to data: the mean and standard deviation of each feature, or channel of images. In double, sample
-   by sample in the order given, so that the result depends on neither threads nor kernel table. */
+/* Fits standardize and rescale to data: mean and standard deviation of each feature, or of each channel of images. They
+   are summed in double and in the order of the samples, on one thread: the same bits for every kernel table. */
 #include "net/run.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
-/* What is known of the inputs of samples, or of their targets, and where it goes. */
+/* The moments of the inputs of samples, or of their targets. */
 typedef struct {
     pn_net *net;
     const pn_data *data;
     const int32_t *order;
     int64_t n;
-    layer *to; /* standardize or rescale; NULL: nothing is asked for */
+    layer *to; /* standardize or rescale; NULL: these moments are not needed */
     bool of_targets;
-    size_t size, channels, places; /* of a sample; size is their product */
-    double *mean, *deviation;      /* (channels) */
-    float *bytes;                  /* (size): a sample of bytes as x / 255 */
+    size_t size, channels, positions; /* of a sample; size = channels positions */
+    double *mean, *deviation;         /* (channels) */
+    float *bytes;                     /* (size): a sample of bytes as x / 255 */
 } moments;
 
-/* Sample i; NULL, and a message, if some of it is not finite. */
+/* Sample i; NULL, with a message, if a number in it is not finite. */
 static const float *sample_of_moments(const moments *m, int64_t i)
 {
     const size_t row = (size_t)(m->order ? m->order[i] : i);
@@ -44,22 +44,22 @@ static bool add_up(const moments *m, double *sums, bool squares)
         if (!x)
             return false;
         for (size_t c = 0; c < m->channels; c++)
-            for (size_t k = 0; k < m->places; k++) {
-                const double d = (double)x[c * m->places + k] - m->mean[c];
+            for (size_t k = 0; k < m->positions; k++) {
+                const double d = (double)x[c * m->positions + k] - m->mean[c];
                 sums[c] += squares ? d * d : d;
             }
     }
     return true;
 }
 
-/* Means, then deviations from them. The first number of each channel is taken off before they are added up: numbers that are all
-   alike have exactly themselves as their mean, and no deviation made of rounding errors. */
+/* Means, then standard deviations. The first number of each channel is subtracted before summing, so that equal numbers
+   have exactly that mean and a deviation of exactly 0. */
 static bool find_moments(moments *m)
 {
-    const double count = (double)m->n * (double)m->places;
+    const double count = (double)m->n * (double)m->positions;
     const float *first = sample_of_moments(m, 0);
     for (size_t c = 0; first && c < m->channels; c++)
-        m->mean[c] = (double)first[c * m->places];
+        m->mean[c] = (double)first[c * m->positions];
     if (!first || !add_up(m, m->deviation, false))
         return false;
     for (size_t c = 0; c < m->channels; c++) {
@@ -79,7 +79,7 @@ static pn_status moments_of(moments *m)
         return PN_OK;
     m->size = (size_t)shape_size(&m->to->in);
     m->channels = (size_t)m->to->in.dim[0];
-    m->places = m->size / m->channels;
+    m->positions = m->size / m->channels;
     m->mean = calloc(m->channels, sizeof *m->mean);
     m->deviation = calloc(m->channels, sizeof *m->deviation);
     m->bytes = calloc(m->size, sizeof *m->bytes);
@@ -88,7 +88,7 @@ static pn_status moments_of(moments *m)
     return find_moments(m) ? PN_OK : PN_ERR_ARGUMENT;
 }
 
-/* A scale of 1 for what does not vary: it becomes zero. */
+/* The scale of a channel that does not vary is 1. */
 static void take_moments(const moments *m)
 {
     for (size_t c = 0; m->to && c < m->channels; c++) {
@@ -109,9 +109,9 @@ static pn_status nothing_to_adapt(pn_net *net)
 {
     const net_graph *graph = &net->graph;
     return fail(net->error, PN_ERR_ARGUMENT, "nothing to adapt: %s",
-                graph->standardize ? "standardize takes x, and there is none"
-                : graph->rescale   ? "rescale takes targets, and there are none"
-                                   : "the network has neither standardize behind its input nor rescale at its end");
+                graph->standardize ? "standardize needs x, which is NULL"
+                : graph->rescale   ? "rescale needs targets, which are NULL"
+                                   : "the network has neither standardize after its input nor rescale at its end");
 }
 
 pn_status pn_net_adapt(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
@@ -135,7 +135,7 @@ pn_status pn_net_adapt(pn_net *net, const pn_data *data, const int32_t *order, i
     if (!status) {
         take_moments(&inputs);
         take_moments(&targets);
-        net->work.done = STEP_NONE; /* its activations are of other means and scales */
+        net->work.done = STEP_NONE; /* activations in work memory are of the old means and scales */
     }
     fp_leave(fp);
     moments_free(&inputs);

@@ -59,7 +59,7 @@ static void prefetch_rows(const pn_net *net, const batch *b, int rows)
     }
 }
 
-/* Sample x as row i of the batch, `row`; false if some of it is not finite. */
+/* Copies sample x to `row`, row i of the batch; false if a number in it is not finite. */
 static bool load_inputs(const pn_net *net, const pass *p, const batch *b, int i, float *row, const void *x)
 {
     const shape *in = &net->text.input;
@@ -138,7 +138,7 @@ bool mostly_zeros(const pn_net *net, const batch *all)
     const size_t n = (size_t)shape_size(&net->text.input);
     const layer *standardize = net->graph.standardize;
     size_t nonzero = 0;
-    if (!net->graph.dense_first) /* which reads images in the caller's order */
+    if (!net->graph.dense_first) /* only a dense layer skips zeros; it reads the caller's order */
         return false;
     for (int64_t i = 0; i < samples; i++) {
         const size_t at = sample(all, all->n * i / samples) * n;

@@ -3,7 +3,7 @@
 
 /* Is the prediction of a sample right? Its largest output is the one of the label, or of the largest target. A single
    output, and all outputs under binary cross-entropy, are compared with 1/2, as are their targets. Rescaled
-   outputs are quantities, none of which is right. */
+   outputs are quantities, which are never right. */
 static bool is_right(const loss_rule *rule, const float *x, const batch_targets *a, int row, size_t ld, int features)
 {
     const float *target = a->targets ? a->targets + (size_t)row * ld : NULL;

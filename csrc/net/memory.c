@@ -12,7 +12,7 @@ static float *cut(float *block, size_t *used, size_t floats)
     return piece;
 }
 
-/* Rows of a copy of the inputs that only training uses. */
+/* Rows of each copy of the inputs after the first; only training uses those copies. */
 static size_t copied_rows(const pn_net *net, size_t rows)
 {
     return gathers_in_pieces(net, (int64_t)rows) ? INPUT_PIECE : rows;
@@ -107,7 +107,7 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
         return PN_OK;
     const int64_t most_rows = rows > net->work.capacity ? rows : net->work.capacity;
     const int most_copies = copies > net->work.copies ? copies : net->work.copies;
-    if (copies_fit(net, most_rows, most_copies)) { /* enough for the calls before this one, too */
+    if (copies_fit(net, most_rows, most_copies)) { /* keep the sizes of earlier calls: those may alternate */
         rows = most_rows;
         copies = most_copies;
     }

@@ -1,5 +1,5 @@
 /* The network: built from its text, described, annotated with notes, freed. run.c runs it. */
-#include "net/net.h"
+#include "net/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,8 +141,9 @@ void pn_net_set_updates(pn_net *net, uint64_t updates)
 pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
 {
     net->error[0] = 0;
-    if (i < 0 || i >= net->graph.n_layers)
-        return fail(net->error, PN_ERR_ARGUMENT, "layer %d; this network has 0 to %d", i, net->graph.n_layers - 1);
+    const pn_status status = check_layer(net, i);
+    if (status)
+        return status;
     const layer *l = &net->graph.layers[i];
     *info = (pn_layer_info){.path = l->path, .kind = spec_word_name(l->word.kind), .text = net->graph.texts[i]};
     copy_shape(&info->in_rank, info->in_shape, &l->in);

@@ -48,8 +48,8 @@ typedef struct {
     layer *last;        /* its y is the output */
     layer *loss_input;  /* the loss reads its y: cross-entropy includes the last softmax; NULL: the inputs */
     int head;           /* number of layers before the loss */
-    layer *standardize; /* the inputs; NULL: they are used as they are */
-    layer *rescale;     /* the outputs; NULL: they are used as they are */
+    layer *standardize; /* the first layer if it is standardize, else NULL */
+    layer *rescale;     /* the last layer if it is rescale, else NULL */
     bool channels_last;
     bool dense_first;  /* a dense layer reads the inputs, not a copy of them */
     bool in_pieces;    /* and no other layer reads them, so that those of a large batch can be gathered in pieces */
@@ -73,7 +73,7 @@ typedef struct {
     int capacity;
     int copies;          /* of the inputs: in training each thread gathers its own, faster than another core's */
     int threads;         /* for which layers have scratch */
-    bool input_gradient; /* has it the gradients of the inputs, and of layers that training does not need? */
+    bool input_gradient; /* does it include the gradients of the inputs, and those that training does not need? */
     activation *x;       /* (copies) */
     activation dx;       /* gradient of the inputs, if input_gradient */
     nonzeros *zeros;     /* (copies) */
@@ -117,10 +117,11 @@ pn_status graph_build(pn_net *net, char *err);
 pn_status net_build(pn_net **net, const char *spec, char *err);
 pn_status net_allocate(pn_net *net, char *err);
 
-/* PN_ERR_PARAMETER, with a message that names it, if a parameter is infinite or NaN, or a scale not above zero. */
+/* PN_ERR_PARAMETER, with a message that names it, if a parameter is infinite or NaN or a scale is not above zero. */
 pn_status net_check_parameters(pn_net *net);
 
-/* At the start of each call that runs samples through the layers; PN_ERR_PARAMETER as above, for means and scales. */
+/* scaling_prepare() for standardize and rescale, at the start of each call. PN_ERR_PARAMETER: a mean or scale is
+   invalid. */
 pn_status net_prepare_scaling(pn_net *net);
 
 /* PN_ERR_NONFINITE, with a message that names it, if a stored gradient is infinite or NaN. */

@@ -257,21 +257,21 @@ static void detect_zeros(job *j, int64_t rows)
                j->data->dtype == PN_UINT8 && !j->net->graph.standardize;
 }
 
-/* A sample that is finite, but not once it is standardised. */
+/* Reports the number of a finite sample that standardize makes infinite. */
 static pn_status report_overflow(const job *j, int64_t row)
 {
     const layer *l = j->net->graph.standardize;
-    const size_t n = (size_t)shape_size(&l->in), places = n / (size_t)l->in.dim[0];
+    const size_t n = (size_t)shape_size(&l->in), positions = n / (size_t)l->in.dim[0];
     for (size_t k = 0; k < n; k++) {
         const size_t at = (size_t)row * n + k;
         const float x = j->data->dtype == PN_UINT8 ? j->net->byte_values[((const uint8_t *)j->data->x)[at]]
                                                    : ((const float *)j->data->x)[at];
-        if (!isfinite(scaling_value(l, k / places, x)))
+        if (!isfinite(scaling_value(l, k / positions, x)))
             return fail(j->net->error, PN_ERR_ARGUMENT,
-                        "x holds %g in sample %lld, feature %zu, which standardize takes beyond float32", (double)x,
+                        "x holds %g in sample %lld, feature %zu: standardised, it is beyond float32", (double)x,
                         (long long)row, k);
     }
-    return fail(j->net->error, PN_ERR_ARGUMENT, "standardize takes x of sample %lld beyond float32", (long long)row);
+    return fail(j->net->error, PN_ERR_ARGUMENT, "x of sample %lld, standardised, is beyond float32", (long long)row);
 }
 
 static pn_status report_fault(const job *j)

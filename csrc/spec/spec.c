@@ -54,10 +54,10 @@ static pn_status unexpected(const reader *r, const char *expected)
 {
     unsigned char c = (unsigned char)*r->at;
     if (!c)
-        return fail(r->err, PN_ERR_SPEC, "column %d: the text ends where %s should stand", column(r), expected);
+        return fail(r->err, PN_ERR_SPEC, "column %d: the text ends where %s is expected", column(r), expected);
     if (c < 32 || c > 126)
-        return fail(r->err, PN_ERR_SPEC, "column %d: byte 0x%02x where %s should stand", column(r), c, expected);
-    return fail(r->err, PN_ERR_SPEC, "column %d: '%c' where %s should stand", column(r), c, expected);
+        return fail(r->err, PN_ERR_SPEC, "column %d: byte 0x%02x where %s is expected", column(r), c, expected);
+    return fail(r->err, PN_ERR_SPEC, "column %d: '%c' where %s is expected", column(r), c, expected);
 }
 
 /* Reads a number in its range. All characters that could belong to a number are read, for the message. */
@@ -244,12 +244,12 @@ static pn_status set_loss(network_text *net, const word *w, char *err)
 static pn_status check_scaling(const network_text *net, const word *w, char *err)
 {
     if (w->kind == PN_STANDARDIZE && (w->nested || net->n_words > 0))
-        return fail(err, PN_ERR_SPEC, "column %d: standardize stands %s; it follows the input, as in %s", w->column,
-                    w->nested ? "inside a residual" : "behind another layer", "input(784) standardize dense(10)");
+        return fail(err, PN_ERR_SPEC, "column %d: standardize is %s; it follows the input, as in %s", w->column,
+                    w->nested ? "inside a residual" : "after another layer", "input(784) standardize dense(10)");
     if (w->kind == PN_RESCALE && w->nested)
-        return fail(err, PN_ERR_SPEC, "column %d: rescale stands inside a residual; it is the last layer", w->column);
+        return fail(err, PN_ERR_SPEC, "column %d: rescale is inside a residual; it is the last layer", w->column);
     if (spec_ends_in(net, PN_RESCALE))
-        return fail(err, PN_ERR_SPEC, "column %d: %s stands behind rescale, which is the last layer", w->column,
+        return fail(err, PN_ERR_SPEC, "column %d: %s comes after rescale, which must be last", w->column,
                     rules[w->kind].name);
     return PN_OK;
 }
@@ -259,15 +259,14 @@ static pn_status place_word(network_text *net, const word *w, bool *finished, ch
 {
     const char *name = rules[w->kind].name;
     if (w->nested && (w->kind == PN_INPUT || w->kind == PN_LOSS))
-        return fail(err, PN_ERR_SPEC, "column %d: %s stands inside a residual, which takes layers", w->column, name);
+        return fail(err, PN_ERR_SPEC, "column %d: %s is inside a residual, which takes layers", w->column, name);
     if ((w->kind == PN_INPUT) != (net->input.rank == 0))
         return fail(err, PN_ERR_SPEC,
-                    net->input.rank
-                        ? "column %d: %s stands a second time"
-                        : "column %d: %s stands before the input; a network begins with it, as in input(784)",
+                    net->input.rank ? "column %d: %s appears a second time"
+                                    : "column %d: %s is before the input; a network begins with it, as in input(784)",
                     w->column, name);
     if (*finished)
-        return fail(err, PN_ERR_SPEC, "column %d: %s stands behind the loss, which comes last", w->column, name);
+        return fail(err, PN_ERR_SPEC, "column %d: %s comes after the loss, which must be last", w->column, name);
     if (w->kind == PN_INPUT)
         return set_input(net, w, err);
     if (w->kind == PN_LOSS) {
@@ -317,8 +316,8 @@ pn_status spec_parse(network_text *net, const char *text, char *err)
         if (!status && depth > 0)
             net->words[open[depth - 1]].children++;
         if (!status && w.kind == PN_RESIDUAL && depth == MAX_NEST)
-            status = fail(err, PN_ERR_SPEC, "column %d: residual stands %d deep in others; accepted: %d", w.column,
-                          depth, MAX_NEST - 1);
+            status = fail(err, PN_ERR_SPEC, "column %d: residual is nested %d deep; accepted: %d", w.column, depth,
+                          MAX_NEST - 1);
         else if (!status && w.kind == PN_RESIDUAL)
             open[depth++] = net->n_words - 1;
     }

@@ -55,7 +55,7 @@ typedef struct {
 typedef struct {
     pn_loss kind;
     double smoothing, delta; /* of cross-entropy; of Huber's loss */
-    bool rescaled;           /* a closing rescale: the outputs are quantities, none of them right or wrong */
+    bool rescaled;           /* is the last layer rescale? Outputs are then quantities, which are not right or wrong */
 } loss_rule;
 
 typedef struct {

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ import numpy as np
 
 from pynet import data
 from pynet._ffi import Array
-from pynet.commands import cli
+from pynet.commands import cli, table_options
 from pynet.commands.cli import UsageError
 from pynet.data import Dataset
 from pynet.data.arrays import CHANNELS
+from pynet.data.columns import NOTE as TABLE
 from pynet.data.dataset import TEST_FRACTION
 from pynet.data.inputs import NOTE as INPUTS_NOTE
 from pynet.data.inputs import Inputs
+from pynet.data.read_table import is_table_file
+from pynet.data.table_model import table_of
 from pynet.errors import DataError
 from pynet.inference import MODEL_SUFFIX, preparation_of
 from pynet.network import Network
@@ -106,16 +110,23 @@ def load_dataset(
     trained = net or prepare_like
     path = data_path(options, trained)
     requested = _picture_preparation(options, path, trained)
-    if path:
-        split = _test_split(options, trained, path, requested)
-        layout = _layout(options, path, trained)
-        dataset = data.load(path, requested, divide=net is None, test_split=split, **layout)
+    table = table_of(trained) if trained is not None else None
+    if path and table and trained is not None:
+        dataset = undivided = table_options.of_model(options, trained, table, path)
+        split = _test_split(options, trained, lambda: is_training_data(trained, undivided))
+        dataset = dataset if net is not None else dataset.with_test_set(split)
+    elif path:
+        split = _test_split(
+            options,
+            trained,
+            lambda: is_training_data(trained, data.load(path, requested, divide=False)),  # type: ignore[arg-type]
+        )
+        layout = _layout(options, path, trained) | {"divide": net is None, "test_split": split}
+        dataset = data.load(path, requested, **layout) if trained else _to_learn(options, path, requested, layout)
         for line in dataset.skipped[:MAX_SKIPPED]:
             cli.print_stderr("data", f"left out: {line}")
         if len(dataset.skipped) > MAX_SKIPPED:
             cli.print_stderr("data", f"left out: {len(dataset.skipped) - MAX_SKIPPED:,} more")
-        if net is not None and is_training_data(net, dataset):
-            dataset = dataset.with_test_set(split)
     elif options.shape or options.transpose is not None:
         raise UsageError("--shape and --transpose are for --data PATH, arrays in a file")
     elif options.dataset:
@@ -128,6 +139,8 @@ def load_dataset(
         name = net.meta.get("dataset", "")
         reason = f"the model was trained on {name!r}" if name else "the model has no note of its data set"
         raise UsageError(f"{reason}; give --data PATH or --dataset NAME")
+    if path and net is not None and is_training_data(net, dataset):
+        dataset = dataset.with_test_set(split)
     if getattr(options, "test_split", None) is not None and not dataset.samples_sha256:
         raise UsageError(f"--test-split is for data without a test set; {dataset.name} has one")
     classes = options.classes
@@ -167,29 +180,42 @@ def data_path(options: argparse.Namespace, trained: Network | None) -> Path | No
     if given or options.dataset or trained is None or PATH_NOTE not in trained.meta:
         return given
     path = Path(trained.meta[PATH_NOTE])
-    if not path.expanduser().exists():
+    if not Path(os.path.expanduser(path)).exists():
         raise FileNotFoundError(
             f"{path}, which the model was trained on, does not exist in this folder; --data PATH names its new place"
         )
     return path
 
 
-def _test_split(
-    options: argparse.Namespace, trained: Network | None, path: Path, requested: Preparation | None
-) -> float:
+def _test_split(options: argparse.Namespace, trained: Network | None, is_own: Callable[[], bool]) -> float:
     """The fraction of own data for testing: from --test-split, from the model's training on them, or the default."""
     given = getattr(options, "test_split", None)  # only `pynet train` has this option
     if given is not None:
         return float(given)
     if trained is None or SPLIT_NOTE not in trained.meta:
         return TEST_FRACTION
-    if options.data and not is_training_data(trained, data.load(path, requested, divide=False)):
+    if options.data and not is_own():
         return TEST_FRACTION
     try:
         known = float(trained.meta[SPLIT_NOTE])
     except ValueError:
         return TEST_FRACTION
     return known if 0 <= known < 1 else TEST_FRACTION
+
+
+def _to_learn(options: argparse.Namespace, path: Path, pictures: Preparation | None, how: dict[str, Any]) -> Dataset:
+    """What lies at a place; of a table, only if its first column is the label beyond doubt. DataError, UsageError."""
+    if not (Path(os.path.expanduser(path)).is_file() and is_table_file(path)):
+        return data.load(path, pictures, **how)
+    if path.suffix.lower() != ".csv":
+        raise table_options.name_the_target(path)
+    try:
+        dataset = data.load(path, pictures, **how)
+    except DataError as error:
+        raise table_options.name_the_target(path, str(error)) from None
+    if not options.shape:
+        table_options.check_label_first(path, dataset)
+    return dataset
 
 
 def _same_name(net: Network, dataset: Dataset) -> bool:
@@ -200,7 +226,7 @@ def is_training_data(net: Network, dataset: Dataset) -> bool:
     """Whether the model was trained on a part of these samples, according to its notes."""
     if not dataset.samples_sha256:
         return _same_name(net, dataset)
-    if INPUTS_NOTE in net.meta:
+    if INPUTS_NOTE in net.meta or TABLE in net.meta:
         return dataset.samples_sha256 in net.meta.get(HASH_NOTE, "").split()
     return _same_name(net, dataset)  # models of earlier versions only have the name
 
@@ -231,7 +257,7 @@ def add_notes(net: Network, dataset: Dataset, path: Path | None) -> None:
             notes.pop(key, None)
     if dataset.samples_sha256:
         notes[HASH_NOTE] = " ".join(dict.fromkeys([*before, dataset.samples_sha256]))
-    if INPUTS_NOTE not in notes:
+    if INPUTS_NOTE not in notes and not dataset.columns:
         notes[INPUTS_NOTE] = Inputs.of(dataset.x_train).note()
 
 
@@ -262,7 +288,10 @@ def check_suits(net: Network, dataset: Dataset, name: str, error_type: type[Exce
     """
     _check_shape(net, dataset, name, error_type)
     outputs = math.prod(net.out_shape)
-    if outputs != len(dataset.classes) and not _has_binary_output(net, dataset):
+    if not dataset.classes:
+        if outputs != 1:
+            raise error_type(f"{name} has {outputs} outputs; a number is one")
+    elif outputs != len(dataset.classes) and not _has_binary_output(net, dataset):
         raise error_type(f"{name} has {outputs} outputs, {dataset.name} has {len(dataset.classes)} classes")
 
 
@@ -285,6 +314,10 @@ def adapted(net: Network, dataset: Dataset, name: str) -> Dataset:
     shapes, classes or the scale of the inputs do not fit.
     """
     _check_shape(net, dataset, name, ValueError)
+    if dataset.columns:
+        if net.meta.get(TABLE) != dataset.columns.note():
+            raise ValueError(f"{name} was trained on other columns than {dataset.name} has")
+        return dataset.with_classes(net.classes) if dataset.classes else dataset
     if "classes" in net.meta:
         try:
             dataset = dataset.with_classes(net.classes)

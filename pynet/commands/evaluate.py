@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pynet.commands import cli, data_options
+from pynet.commands import cli, data_options, table_options
 from pynet.data import Dataset
 from pynet.inference import load_model
 from pynet.metrics import Report, format_confusion, format_report, measure
-from pynet.network import Network
-from pynet.text import json_text, percent, printable
+from pynet.network import Evaluation, Network, RegressionEvaluation
+from pynet.text import figure_text, figure_words, json_text, percent, printable
 
 MAX_CLASSES = 30  # a larger confusion matrix is not printed
 
@@ -22,6 +22,7 @@ examples:
   pynet evaluate --model mnist.safetensors --on train  on its training samples
   pynet evaluate --data more.csv                       on other data with the same classes, all samples
   pynet evaluate --data own.npz --json > report.json
+  pynet evaluate --data new.csv                        a table, for a model of one
 
 calibration error: the mean gap between confidence and accuracy, over 15 intervals of confidence (Guo et al. 2017).
 A network is well calibrated if 8 of 10 predictions with a confidence of 80 % are right.
@@ -32,6 +33,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser("pynet evaluate", "Measures a model on a data set.", EXAMPLES)
     data_options.add_model_option(parser)
     data_options.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
+    table_options.add_reading_options(parser.add_argument_group("tables"))
     data_options.add_on_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
     return parser.parse_args(argv)
@@ -42,14 +44,27 @@ def evaluate(options: argparse.Namespace) -> None:
     place, net = load_model(options.model)
     dataset = data_options.adapted(net, data_options.load_dataset(options, net), f"the model {place}")
     x, y = data_options.samples(dataset, options.on)
-    report = measure(net, x, y, dataset.classes)
+    if net.task == "regression":
+        figures = net.evaluate(x, y)
+        found, text = figures._asdict(), _of_numbers(figures, net)
+    else:
+        report = measure(net, x, y, dataset.classes)
+        found, text = _plain(report), _text(report, net, dataset)
     if options.json:
         on = options.on if len(dataset.x_train) else "all"
-        print(json_text({"model": str(place), "dataset": dataset.name, "on": on} | _plain(report)))
+        print(json_text({"model": str(place), "dataset": dataset.name, "on": on} | found))
     else:
         cli.print_stdout(f"model        {printable(place)}: {net.spec}")
         cli.print_stdout(f"data         {printable(data_options.describe_samples(net, dataset, options.on))}")
-        cli.print_stdout(_text(report, net, dataset))
+        for line in dataset.notes:
+            cli.print_stdout(f"             {printable(line)}")
+        cli.print_stdout(text)
+
+
+def _of_numbers(figures: Evaluation | RegressionEvaluation, net: Network) -> str:
+    lines = [f"{figure_words(name):<13}{figure_text(name, value)}" for name, value in figures.named().items()]
+    lines.append(f"loss         {figures.loss:.4g} ({net.loss_name})")
+    return "\n".join([*lines, "", "`pynet visualize predicted residuals` draws where it is wrong"])
 
 
 def _plain(report: Report) -> dict[str, Any]:
@@ -70,6 +85,8 @@ def _text(report: Report, net: Network, dataset: Dataset) -> str:
             f"calibration  error {percent(report.calibration_error)}; "
             f"mean confidence {percent(report.confidence)}: {tendency}"
         )
+    if report.roc_auc is not None:
+        lines.append(f"ROC AUC      {report.roc_auc:.4f}")
     lines += ["", format_report(report.classes)]
     if len(report.classes) <= MAX_CLASSES:
         lines += ["", format_confusion(report.confusion, dataset.classes)]

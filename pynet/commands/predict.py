@@ -15,9 +15,12 @@ from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
-from pynet.commands import cli, data_options
+from pynet.commands import cli, data_options, table_options
 from pynet.commands.cli import Parser, UsageError, number, path, whole
 from pynet.commands.outputs import check_picture_path
+from pynet.commands.predict_table import predict_table
+from pynet.data.read_table import is_table_file
+from pynet.data.table_model import table_of
 from pynet.errors import DataError
 from pynet.files import check_writable, replacing
 from pynet.inference import Prediction, PreparedPicture, load_model, predictions, preparation_of
@@ -39,6 +42,8 @@ examples:
   pynet predict photos/ more/*.png --top 2           for each picture the two likeliest classes
   pynet predict - --json < three.png                 a JSON array: file, prediction, confidence, ...
   pynet predict --model letters.safetensors a.png
+  pynet predict new.csv > predictions.csv            rows of a table: row,prediction,confidence
+  pynet predict test.csv > submission.csv            rows of pixels: ImageId,Label, as Kaggle wants them
 
 A picture is prepared like those of the model's data set: the ink is found, cropped and centred; --save-seen shows the
 result. Exit status 0: all pictures were read; 1: some were not (the others are classified), or another error; 2: wrong
@@ -49,9 +54,16 @@ options; 130: Ctrl-C.
 
 
 def _parser() -> Parser:
-    parser = Parser("pynet predict", "Classifies pictures with a trained network: drawings, scans, photos.", EXAMPLES)
+    about = "Names pictures with a trained network: drawings, scans, photos; or predicts for the rows of a table."
+    parser = Parser("pynet predict", about, EXAMPLES)
     add = parser.add_argument
-    add("images", metavar="IMAGE", nargs="+", type=path, help="files, folders of pictures, or - for standard input")
+    add(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        type=path,
+        help="files, folders of pictures, - for standard input; or a table",
+    )
     data_options.add_model_option(parser)
     inverted = "dark ink on light paper, or with --no-invert light on dark (default: detected)"
     add("--invert", action=argparse.BooleanOptionalAction, help=inverted)
@@ -62,7 +74,11 @@ def _parser() -> Parser:
     add("--top", metavar="K", type=whole(1), help=top)
     add("--show", action="store_true", help="draw the network's input as text")
     add("--save-seen", metavar="FILE", type=_png, help="draw the network's inputs with their predictions as a .png")
-    add("--json", action="store_true", help="print an array of {file, prediction, confidence, probabilities, warning}")
+    table_options.add_reading_options(parser.add_argument_group("tables"))
+    as_json = (
+        "print an array of {file, prediction, confidence, probabilities, warning}; of a table {row, prediction, ...}"
+    )
+    add("--json", action="store_true", help=as_json)
     return parser
 
 
@@ -80,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Runs the command with parsed options; returns 1 if a picture could not be read."""
     model, net = load_model(options.model)
+    if table_of(net) or any(map(is_table_file, options.images)):
+        return predict_table(options, net)
     preparation = preparation_of(net)
     sources = [source for given in options.images for source in _sources(given)]
     if options.save_seen:

@@ -21,6 +21,7 @@ from pynet._ffi import VERSION, Array
 from pynet.commands import cli, data_options
 from pynet.commands.cli import EXPECTED_ERRORS, Stopped
 from pynet.commands.outputs import save_figure
+from pynet.commands.table_options import listed
 from pynet.commands.train_options import optimizer_note, parse
 from pynet.commands.train_save import PreviousModel, keep_better_model, learnt_nothing
 from pynet.commands.train_task import PLOTS, Task, beside, prepare
@@ -77,6 +78,8 @@ class Training:
 
     def _test_figures(self) -> Evaluation | RegressionEvaluation | None:
         """Loss and accuracy on the test set; if it was the validation set too, those of the last epoch."""
+        if self.task.folds:
+            return self.task.folds.test
         if self.task.own_validation or not self.history.val_accuracy:
             return self._evaluated("test")
         accuracy, samples = self.history.val_accuracy[-1], len(self.task.data.x_test)
@@ -85,7 +88,9 @@ class Training:
     @cached_property
     def confusion(self) -> Array:
         """The confusion matrix of the test set."""
-        dataset = self.task.data
+        dataset, folds = self.task.data, self.task.folds
+        if folds and folds.confusion is not None:
+            return folds.confusion
         return confusion_matrix(dataset.y_test, self.task.net.predict(dataset.x_test), len(dataset.classes))
 
     def on_train_begin(self, run: Run) -> None:
@@ -189,7 +194,7 @@ class Training:
     def _save_to(self, target: Path) -> None:
         """See save."""
         if target.exists():
-            measured = None if self.interrupted_twice else self.test or self._evaluated("train")
+            measured = None if self.interrupted_twice or self.task.folds else self.test or self._evaluated("train")
             if measured and not self.task.target_given:
                 trained = bool(self.history.loss) or self._changed()
                 scores = self.history.columns().get("r2") or self.history.accuracy
@@ -211,27 +216,39 @@ def _warn(text: str) -> None:
 def _print_plan(task: Task) -> None:
     """Prints data set, preprocessing, network and hyperparameters."""
     dataset, net = task.data, task.net
-    names = ", ".join(dataset.classes) if len(dataset.classes) <= MAX_CLASSES else f"{len(dataset.classes)} classes"
     sizes = f"{len(dataset.x_train):,} samples for training, "
     if task.own_validation and task.validation:
         sizes += f"{len(task.validation[0]):,} for validation, {len(dataset.x_test):,} for testing"
+    elif task.folds:
+        sizes += f"{len(task.folds.scores)} times all but a part that is tested"
     else:
         sizes += f"{len(dataset.x_test):,} for validation and testing" if task.validation else "none for testing"
-    scaled = "pixels (bytes), divided by 255" if dataset.x_train.dtype == np.uint8 else "values, taken as they are"
-    shape = dataset.x_train.shape[1:]
-    layout = "" if shape == net.in_shape else f", {'flattened to' if len(net.in_shape) == 1 else 'taken as'} "
-    layout += "x".join(map(str, net.in_shape)) if layout else ""
+    names = ", ".join(dataset.classes) if len(dataset.classes) <= MAX_CLASSES else f"{len(dataset.classes)} classes"
+    sizes += f"; classes {printable(names)}" if names else ""
     plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_method_text(task)}, loss {net.loss_name}"
+    if task.early_stopping:
+        plan = f"up to {plan}, stops after {task.early_stopping.patience} without a better one"
     words = " ".join(map(shlex.quote, task.inherited))
     as_before = f"          options of the loaded model: {words}\n" if words else ""
+    notes = "".join(f"          {printable(line)}\n" for line in listed(dataset.notes))
     task.print_info(
-        f"data      {printable(dataset.name)}: {sizes}; classes {printable(names)}\n"
-        f"source    {printable(dataset.source)}\n"
-        f"inputs    {'x'.join(map(str, shape))} {scaled}{layout}\n"
+        f"data      {printable(dataset.name)}: {sizes}\n"
+        f"source    {printable(dataset.source)}\n{notes}"
+        f"inputs    {_inputs(task)}\n"
         f"network   {net.spec}\n\n{net.summary()}\n\n"
         f"training  {plan}, seed {task.seed}\n{as_before}"
         f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
     )
+
+
+def _inputs(task: Task) -> str:
+    """What the samples are for the network."""
+    x, takes = task.data.x_train, task.net.in_shape
+    if columns := task.data.columns:
+        return f"{len(columns.names)} values, of {len(columns.inputs)} column{'s' * (len(columns.inputs) > 1)}"
+    scaled = "pixels (bytes), divided by 255" if x.dtype == np.uint8 else "values, taken as they are"
+    layout = "" if x.shape[1:] == takes else f", {'flattened to' if len(takes) == 1 else 'taken as'} "
+    return f"{'x'.join(map(str, x.shape[1:]))} {scaled}{layout}" + ("x".join(map(str, takes)) if layout else "")
 
 
 def _method_text(task: Task) -> str:
@@ -300,6 +317,7 @@ def _json_results(training: Training, seconds: float) -> dict[str, Any]:
         "seed": task.seed,
         "epochs": [{name: row.get(name) for name in columns_of(task.net.task)} for row in training.history.rows()],
         **training.test_figures(),
+        **({"folds": task.folds.scores} if task.folds else {}),
         "seconds": seconds,
         "model": str(task.target) if task.target and not training.unsaved else None,
         "previous": {"model": str(previous.place), score: previous.score} if previous else None,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pynet._ffi import VERSION
 from pynet.augment import Augment, parse_augment
+from pynet.commands import table_options, train_table
 from pynet.commands.cli import Parser, UsageError, number, path, refuse, whole
 from pynet.commands.data_options import add_data_options
 from pynet.commands.presets import PRESETS
@@ -52,6 +53,7 @@ examples:
   pynet train --hidden 16,16 --activation sigmoid --loss mse --lr 0.3 --batch-size 10 --epochs 30
   pynet train --net "input(784) dense(32) tanh dense(10) softmax"
   pynet train --data letters/ --size 32              own pictures: letters/a/*.png, letters/b/*.jpg, ...
+  pynet train --data iris.csv --target species       a table: what a column holds, from the others
   pynet train --load mnist.safetensors --epochs 5    continue training a model
   pynet train --epochs 100 --patience 5              early stopping after 5 epochs without a lower validation loss
   pynet train --epochs 50 --checkpoint run.safetensors            after an interruption, add --resume
@@ -91,6 +93,7 @@ def _parser() -> Parser:
     description = "Trains a network on a data set, evaluates it on the test set and saves it."
     parser = Parser("pynet train", description, EXAMPLES)
     _add_data_options(parser.add_argument_group("data"))
+    table_options.add_target_options(parser.add_argument_group("tables"))
     _add_network_options(parser.add_argument_group("network"))
     _add_training_options(parser.add_argument_group("training"))
     _add_optimizer_options(parser.add_argument_group("optimizer"))
@@ -276,19 +279,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     loaded = load(options.load) if options.load else None
     preset = PRESETS[options.preset].options.split() if options.preset else []
     inherited = _inherited(loaded.meta, arguments) if loaded and not preset else []
-    options = _parser().parse_args([*inherited, *preset, *arguments])
+    defaults = train_table.defaults(arguments, options) if options.target is not None and not preset else []
+    options = _parser().parse_args([*inherited, *defaults, *preset, *arguments])
     options.loaded, options.inherited = loaded, inherited
     options.terse = options.json or options.quiet
     options.optimizer = _optimizer(options)
     if options.warmup:
         options.schedule = replace(options.schedule or Constant(), warmup=options.warmup)
-    if options.patience and not options.val_split:
+    if options.patience and not options.val_split and options.target is None:
         options.val_split = DEFAULT_VAL_SPLIT
     return options
 
 
 def _check(options: argparse.Namespace) -> None:
     """Raises UsageError for options that need or exclude others."""
+    table_options.check(options)
     if options.label_smoothing and options.loss not in (None, "cross_entropy"):
         raise UsageError(f"--label-smoothing is for cross_entropy, --loss is {options.loss}")
     for name, needed in (

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from pynet import data, kernels
 from pynet._ffi import Array, check_environment, optimizer_struct
 from pynet.augment import Augment
-from pynet.commands import cli, data_options
+from pynet.commands import cli, data_options, table_options, train_table
 from pynet.commands.cli import UsageError
 from pynet.commands.outputs import check_history, check_picture_path, figures_folder
 from pynet.commands.presets import PRESETS, layers_for
@@ -58,6 +60,7 @@ class Task:
     target_given: bool
     history: Path | None
     terse: bool
+    folds: train_table.Folds | None
 
     @property
     def learning_rate(self) -> float:
@@ -76,41 +79,51 @@ def prepare(options: argparse.Namespace) -> Task:
     if options.threads:
         kernels.set_threads(options.threads)
     net = _given_network(options)
-    dataset = _load_data(options, net)
     seed = options.seed if options.seed is not None else net.seed if net else 0
-    validation = (dataset.x_test, dataset.y_test) if len(dataset.x_test) else None
-    if options.val_split:
-        x, y, *val = data.validation_split(dataset.x_train, dataset.y_train, options.val_split, seed)
-        dataset, validation = replace(dataset, x_train=x, y_train=y), (val[0], val[1])
+    plan, folds = None, None
+    if options.target is not None:
+        rows = table_options.rows(options)
+        (dataset, aside), plan = train_table.parts(options, rows, seed)
+        if options.folds:
+            folds = train_table.cross_validated(options, rows, seed, lambda fold: _network_for(options, fold, seed))
+            dataset, aside = rows.encoded(np.arange(len(rows.y)), np.arange(0), np.arange(0))
+            plan = plan._replace(patience=None, epochs=folds.epochs)
+    else:
+        dataset, aside = _load_data(options, net, seed)
+    for line in dataset.warnings:
+        cli.print_stderr("train", f"warning: {line}")
+    validation = aside or ((dataset.x_test, dataset.y_test) if len(dataset.x_test) else None)
     name = dataset.name
     if options.shuffle_labels:
         dataset, name = replace(dataset, y_train=data.shuffled_labels(dataset.y_train, seed)), f"{name}-shuffled"
-    if net is None:
-        net = _network(_text(options, dataset.x_train.shape[1:], len(dataset.classes)), seed)
+    if net is None or (dataset.columns and not options.load):
+        net = _network_for(options, dataset, seed)
     _check_suits(options, net, dataset)
-    net.classes = list(dataset.classes)
+    if dataset.classes:
+        net.classes = list(dataset.classes)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
     return Task(
         data=dataset,
         data_path=data_options.data_path(options, net),
         validation=validation,
-        own_validation=bool(options.val_split),
+        own_validation=aside is not None,
         net=net,
         continued=bool(options.load),
         inherited=options.inherited,
         seed=seed,
-        epochs=_epochs(options, dataset),
+        epochs=plan.epochs if plan and plan.epochs is not None else _epochs(options, dataset),
         batch_size=options.batch_size,
         optimizer=options.optimizer,
         schedule=options.schedule,
         augment=options.augment,
-        early_stopping=_early_stopping(options),
+        early_stopping=_early_stopping(options, plan.patience if plan else options.patience),
         checkpoint=_checkpoint(options, target),
         target=target,
         target_given=options.save is not DEFAULT_TARGET,
         history=options.history,
         terse=options.terse,
+        folds=folds,
     )
 
 
@@ -127,6 +140,19 @@ def _given_network(options: argparse.Namespace) -> Network | None:
     return _network(options.net + _loss(options), options.seed or 0)
 
 
+def _network_for(options: argparse.Namespace, dataset: Dataset, seed: int) -> Network:
+    """A new one that the options stand for, and that suits the data; one for a table knows its columns."""
+    text = options.net + _loss(options) if options.net else _text(options, dataset)
+    net = _network(text, seed)
+    if dataset.columns:
+        data_options.check_suits(net, dataset, "the network", UsageError)
+        try:
+            data.prepare(net, dataset)
+        except ValueError as error:
+            raise UsageError(f"network {text!r}: {error}") from None
+    return net
+
+
 def _loss(options: argparse.Namespace) -> str:
     """What --loss and --label-smoothing add to the text of a network."""
     if options.label_smoothing:
@@ -141,9 +167,13 @@ def _network(text: str, seed: int) -> Network:
         raise UsageError(f"network {text!r}: {error}") from None
 
 
-def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) -> str:
+def _text(options: argparse.Namespace, dataset: Dataset) -> str:
     """The network's text from --preset, or from --hidden, --activation, --init, and --loss."""
+    sample, outputs = dataset.x_train.shape[1:], len(dataset.classes) or 1
     features, closing = math.prod(sample), "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
+    if not dataset.classes:
+        closing = "rescale"
+    first = " standardize" if dataset.columns else ""
     if options.preset and (options.hidden, options.activation, options.init) == (None, None, None):
         preset = PRESETS[options.preset]
         if preset.on_pictures and len(sample) < 2:
@@ -153,14 +183,17 @@ def _text(options: argparse.Namespace, sample: tuple[int, ...], classes: int) ->
             )
         shape = ",".join(map(str, (1, *sample)[-3:])) if preset.on_pictures else features
         layers = layers_for(preset, *sample[-2:]) if preset.on_pictures else preset.layers
-        return f"input({shape}) {layers} dense({classes}) {closing}" + _loss(options)
+        return f"input({shape}){first} {layers} dense({outputs}) {closing}" + _loss(options)
     init = f",init={options.init}" if options.init else ""
     hidden = [128, 64] if options.hidden is None else options.hidden
-    words = [f"input({features})", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
-    return " ".join([*words, f"dense({classes}{init})", closing]) + _loss(options)
+    words = [f"input({features}){first}", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
+    return " ".join([*words, f"dense({outputs}{init})", closing]) + _loss(options)
 
 
-def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
+def _load_data(
+    options: argparse.Namespace, net: Network | None, seed: int
+) -> tuple[Dataset, tuple[Array, Array] | None]:
+    """The data set, and the samples (x, y) that were set aside of those for training."""
     dataset = data_options.load_dataset(options, prepare_like=net)
     if options.terse and not (options.data or options.dataset or options.load) and dataset.name == "digits":
         cli.print_stderr("train", f"using {dataset.source}")
@@ -170,7 +203,11 @@ def _load_data(options: argparse.Namespace, net: Network | None) -> Dataset:
         raise ValueError(f"{dataset.name} has training samples of only one class; accepted: two classes or more")
     else:
         _warn_of_few_levels(dataset)
-    return dataset.limit(options.limit) if options.limit else dataset
+    dataset = dataset.limit(options.limit) if options.limit else dataset
+    if not options.val_split:
+        return dataset, None
+    x, y, *aside = data.validation_split(dataset.x_train, dataset.y_train, options.val_split, seed)
+    return replace(dataset, x_train=x, y_train=y), (aside[0], aside[1])
 
 
 def _warn_of_few_levels(dataset: Dataset) -> None:
@@ -199,11 +236,11 @@ def _epochs(options: argparse.Namespace, dataset: Dataset) -> int:
     return epochs_for(dataset.name)
 
 
-def _early_stopping(options: argparse.Namespace) -> EarlyStopping | None:
+def _early_stopping(options: argparse.Namespace, patience: int | None) -> EarlyStopping | None:
     """Early stopping by --patience, --min-delta and --monitor."""
-    if not options.patience:
+    if not patience:
         return None
-    return EarlyStopping(options.patience, options.min_delta or 0.0, f"val_{options.monitor or 'loss'}")
+    return EarlyStopping(patience, options.min_delta or 0.0, f"val_{options.monitor or 'loss'}")
 
 
 # ---- files ----

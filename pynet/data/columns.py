@@ -110,7 +110,7 @@ class Columns:
         unseen: list[tuple[int, str]] = []
         for column, source, span in zip(self.inputs, columns, self.spans, strict=True):
             if column.levels is None:
-                self._encode_numbers(table, source, x[:, span], means[span.start], unseen)
+                _encode_numbers(table, source, x[:, span], means[span.start], unseen)
             else:
                 _encode_texts(table, column, source.as_texts(), x[:, span], unseen)
         return x, _warning(table, unseen)
@@ -131,22 +131,6 @@ class Columns:
             raise DataError(f"{table.source} has {len(table.columns)} columns; the model was trained on {least}")
         return table.columns[place]
 
-    def _encode_numbers(
-        self, table: Table, column: Column, x: Array, mean: float, unseen: list[tuple[int, str]]
-    ) -> None:
-        column = column.as_numbers(self.decimal or ".")
-        missing, values = column.missing, column.values
-        if column.odd:
-            total, row, text = column.odd
-            found = f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"
-            if total > 1 and total > MOST_ODD * (len(values) - int(missing.sum()) + total):
-                raise DataError(f"{table.source}: {total:,} values are no numbers, as {found}; accepted: numbers")
-            unseen.append((total, f"{found}, which is no number"))
-        check_numbers(table, column)
-        x[:, 0] = np.where(missing, mean, values)
-        if x.shape[1] > 1:
-            x[:, 1] = missing
-
     # ---- the target ----
 
     def has_target(self, table: Table) -> bool:
@@ -165,7 +149,7 @@ class Columns:
                 f"{table.source}: there is no column {self.target.name!r:.80}, the model's target; {table.listed()}"
             )
         place = table.place(self.target.name)
-        return targets_of(table, place, self.target, self.decimal or ".")
+        return targets_of(table, place, self.target)
 
     # ---- as a note ----
 
@@ -213,9 +197,14 @@ def _with_tuple(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "levels": None if levels is None else tuple(levels)}
 
 
-def targets_of(table: Table, place: int, target: Target, decimal: str) -> tuple[Array, Array]:
+def decimal_of(table: Table) -> str:
+    """The decimal mark of its texts."""
+    return table.layout.decimal if table.layout else "."
+
+
+def targets_of(table: Table, place: int, target: Target) -> tuple[Array, Array]:
     """See Columns.targets; place: of the column."""
-    column = table.columns[place]
+    column, decimal = table.columns[place], decimal_of(table)
     if target.levels is None:
         column = column.as_numbers(decimal)
         check_numbers(table, column)
@@ -243,6 +232,22 @@ def check_numbers(table: Table, column: Column) -> None:
             f"{table.source}: {table.where(row)}, column {column.name!r:.80} holds {column.values[row]:g}; "
             f"accepted: finite numbers up to {LARGEST:.1e}"
         )
+
+
+def _encode_numbers(table: Table, column: Column, x: Array, mean: float, unseen: list[tuple[int, str]]) -> None:
+    column = column.as_numbers(decimal_of(table))
+    missing, values = column.missing, column.values
+    if column.odd:
+        total, row, text = column.odd
+        found = f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"
+        if total > 1 and total > MOST_ODD * (len(values) - int(missing.sum()) + total):
+            hint = "; --decimal , takes a comma in numbers" if "," in text else ""
+            raise DataError(f"{table.source}: {total:,} values are no numbers, as {found}; accepted: numbers{hint}")
+        unseen.append((total, f"{found}, which is no number"))
+    check_numbers(table, column)
+    x[:, 0] = np.where(missing, mean, values)
+    if x.shape[1] > 1:
+        x[:, 1] = missing
 
 
 def _encode_texts(table: Table, column: Input, source: Column, x: Array, unseen: list[tuple[int, str]]) -> None:

@@ -19,6 +19,7 @@ from pynet.errors import DataError
 
 LAYOUT = "accepted: the label, a whole number from 0, in the first column, then the features"
 LABEL_NAMES = {"label", "labels", "class", "classes", "target", "targets", "y", "category", "species", "outcome"}
+LABELS = ("label", "class", "target", "y")  # those that leave no doubt in front
 MISSING = {"", "?", "na", "n/a", "null", "none"}  # texts for a missing number
 MAX_CLASSES = 100  # distinct values of a column that looks like labels
 EMPTY = "no line with numbers; a line is a label, then the features"
@@ -39,7 +40,7 @@ def read_csv(path: Path) -> tuple[Array, Array]:
                 table = np.loadtxt(lines, np.float32, delimiter=",", comments=None, ndmin=2, encoding="utf-8")
                 if table.shape[1] < 2 or not (np.isfinite(table).all() and _are_labels(table[:, 0])):
                     raise ValueError("a number that float32 cannot hold")
-                tables.append((_compact(table[:, 1:]), table[:, 0].astype(np.uint16)))
+                tables.append((compact(table[:, 1:]), table[:, 0].astype(np.uint16)))
             if not tables:
                 raise DataError(f"{path}: {EMPTY}")
             x = np.concatenate([features for features, _ in tables])
@@ -48,12 +49,15 @@ def read_csv(path: Path) -> tuple[Array, Array]:
         except ValueError as error:
             raise DataError(_csv_error(path, header) or f"{path}: {error}") from None
     y = np.concatenate([labels for _, labels in tables]).astype(np.int32)
-    if x.dtype == np.uint8 and x.max() < MIN_WHITE:
-        x = x.astype(np.float32)
-    return x, y
+    return as_pixels(x), y
 
 
-def _compact(x: Array) -> Array:
+def as_pixels(x: Array) -> Array:
+    """Bytes as they are, but for those that are none of light pixels: these are counts or flags."""
+    return x.astype(np.float32) if x.dtype == np.uint8 and x.max() < MIN_WHITE else x
+
+
+def compact(x: Array) -> Array:
     """A copy of x (n, features) float32, as uint8 if all numbers are integers in 0..255."""
     if x.min() >= 0 and x.max() <= 255:
         small = x.astype(np.uint8)
@@ -117,6 +121,12 @@ def _label_column(line: str) -> int | None:
     """The first column, from 0, whose name in the header is one for labels; y beside x is a coordinate."""
     label_names = LABEL_NAMES - ({"y"} if "x" in _names(line) else set())
     return next((i for i, name in enumerate(_names(line)) if name in label_names), None)
+
+
+def is_label_first(path: Path) -> bool:
+    """Whether the header of a .csv calls its first column label, class, target or y, and means it."""
+    line = _first_line(path)[1]
+    return _label_column(line) == 0 and next(_names(line), "") in LABELS
 
 
 def _may_be_number(name: str) -> bool:

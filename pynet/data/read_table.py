@@ -28,6 +28,15 @@ def is_table_file(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
 
 
+def read_names(path: Path) -> tuple[str, ...]:
+    """The names of the columns of a table, from its first lines. Raises DataError."""
+    file = TextFile.open(path)
+    try:
+        return find_layout(file, None, None, (), None).names
+    except UnicodeDecodeError:
+        return find_layout(replace(file, encoding=WINDOWS), None, None, (), None).names
+
+
 def read_table(
     path: Path,
     *,

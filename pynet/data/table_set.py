@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import TASKS
-from pynet.data.columns import Columns, Target, targets_of
+from pynet.data.columns import Columns, Target, decimal_of, targets_of
 from pynet.data.dataset import TEST_FRACTION, Dataset, digest, first_rows
 from pynet.data.learn_columns import MAX_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
@@ -19,6 +20,8 @@ from pynet.data.splits import split
 from pynet.data.tables import Column, Table, of_frame, plain_number
 from pynet.errors import DataError
 from pynet.text import percent
+
+LEFT_OUT = "left out: "  # how a note about such a column begins
 
 
 class Parts(NamedTuple):
@@ -93,7 +96,7 @@ class Rows:
             features=found.columns.names,
             columns=found.columns,
             means=found.means,
-            notes=(*self.notes, *(f"left out: {line}" for line in found.left_out)),
+            notes=(*self.notes, *(f"{LEFT_OUT}{line}" for line in found.left_out)),
             warnings=(*found.warnings, *filter(None, [warning])),
         )
         return Parts(data, (x[validation], self.y[validation]) if len(validation) else None)
@@ -119,7 +122,7 @@ def open_rows(
     if hasattr(source, "columns"):
         found = of_frame(source, categorical)
     else:
-        path = Path(source).expanduser()
+        path = Path(os.path.expanduser(source))
         known = {str(one) for one in (target, *ignore, *categorical)}
         names = {one for one in known if not one.lstrip("-").isdecimal()}
         found = read_table(path, separator=separator, decimal=decimal, texts=categorical, known=names)
@@ -131,9 +134,8 @@ def open_rows(
     for one in categorical:
         found.place(one)
     counters, ignored = frozenset(row_counters(found)), frozenset(found.place(one) for one in ignore)
-    decimal = found.layout.decimal if found.layout else "."
-    wanted, why = _labels_of(found, found.columns[place], task, decimal)
-    y, known_rows = targets_of(found, place, wanted, decimal)
+    wanted, why = _labels_of(found, found.columns[place], task)
+    y, known_rows = targets_of(found, place, wanted)
     notes = [*found.notes, why]
     dropped = len(y) - int(known_rows.sum())
     if dropped:
@@ -203,13 +205,13 @@ def stem(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).stem or "table"
 
 
-def _labels_of(found: Table, column: Column, task: str | None, decimal: str) -> tuple[Target, str]:
+def _labels_of(found: Table, column: Column, task: str | None) -> tuple[Target, str]:
     """What kind of target a column is, and why, in words. DataError: there is nothing to learn."""
     numbers = column.numbers if column.numbers is not None else None
     if column.is_date:
         raise DataError(f"{found.source}: the target {column.name!r:.80} holds dates; accepted: numbers or classes")
     if task == "number" and numbers is None:
-        column = column.as_numbers(decimal)
+        column = column.as_numbers(decimal_of(found))
         if column.odd:
             where = f"{found.source}: {found.where(column.odd.row)}: the target {column.name!r:.80}"
             raise DataError(f"{where} holds {column.odd.text!r:.80}; accepted: numbers")

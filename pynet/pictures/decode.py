@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +35,10 @@ ROUNDING = 1e-5  # by which floats may leave 0..1
 LARGE = 10_000  # bytes of a picture that takes a few milliseconds
 ALWAYS = 48 << 20  # bytes that decoding may take whatever the file's size is, and in several threads at once
 MOST_UNPACKED = 200  # bytes for each byte of the file: pictures shrink 5 to 50 times, such as are empty 1,000 times
+CUT_SHORT = "cut short"  # the key of the note on a file that lacks its end
+END_OF_JPEG = b"\xff\xd9"
+UNDECODED = 128  # what a JPEG decoder fills in
+LEAST_ROWS = 0.75  # of a file that lacks its end
 ORIENTATION = 0x0112  # the EXIF tag
 
 T = TypeVar("T")
@@ -41,12 +47,16 @@ R = TypeVar("R")
 _one_at_a_time = threading.RLock()  # for pictures that take more than ALWAYS
 
 
-def read_picture(source: str | os.PathLike[str] | IO[bytes], least: int = LONGEST) -> Image.Image:
+def read_picture(
+    source: str | os.PathLike[str] | IO[bytes], least: int = LONGEST, *, partly: bool = False
+) -> Image.Image:
     """A picture file, upright, without transparency, no larger than needed: mode L or RGB, or F with 0..255.
 
     source: a path or an open binary file. least: pixels that the longer side may be reduced to. Of an animation, the
-    first picture. Raises DataError, one line, for whatever is wrong, also where Pillow's guard against decompression
-    bombs would only warn, and where a file unpacks to far more than files of its size do.
+    first picture. partly: of a JPEG file that lacks its end, the rows that are there, unless they are too few; a
+    sentence on that is in the picture's info[CUT_SHORT].
+    Raises DataError, one line, for whatever is wrong, also where Pillow's guard against decompression bombs would only
+    warn, and where a file unpacks to far more than files of its size do.
     """
     name = str(getattr(source, "name", None) or "the picture") if hasattr(source, "read") else os.fspath(source)
     with _one_line(name):
@@ -63,7 +73,30 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], least: int = LONGES
                 raise DataError(
                     f"{name}: {image.width:,} x {image.height:,} pixels; accepted: sides of up to {LONGEST_SIDE:,}"
                 )
-            return _small(image, least, name)
+            try:
+                return _small(image, least, name)
+            except OSError as error:
+                if not partly or image.format != "JPEG" or "truncated" not in str(error):
+                    raise
+                return _rows_that_are_there(_file(image), least, error)
+
+
+def _rows_that_are_there(file: IO[bytes], least: int, error: OSError) -> Image.Image:
+    """The upper rows of a JPEG file that lacks its end, as read_picture gives them; if they are few, the error."""
+    file.seek(0)
+    with Image.open(io.BytesIO(file.read() + END_OF_JPEG), formats=["JPEG"]) as image:
+        image.draft(None, (least, least))
+        if image.mode not in ("L", "RGB"):
+            raise error
+        right = np.asarray(image)[:, -1].reshape(image.height, -1)
+        rows = int(np.flatnonzero((right != UNDECODED).any(axis=1)).max(initial=-1)) + 1
+        if rows < LEAST_ROWS * image.height:
+            raise error
+        found = _reduced(flat(ImageOps.exif_transpose(image.crop((0, 0, image.width, rows)))), least)
+        missing = math.ceil(100 * (1 - rows / image.height))
+        lost = f", {missing} % of the picture are missing" if missing else ""
+        found.info[CUT_SHORT] = f"the file is cut short{lost}"
+        return found
 
 
 def opened_picture(image: Image.Image, least: int = LONGEST) -> Image.Image:

@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from pynet.pictures.ink import Floats, find_ink, framed, grown, resized, taller
+from pynet.pictures.ink import find_ink
+from pynet.pictures.pixels import Floats, framed, grown, resized, stroke_width, taller
 from pynet.pictures.preparation import STYLES, Preparation, Style
 
 FINE = 4  # the weight of a stroke is changed in steps of a fourth of a pixel
+BLACK = 0.03  # the paper of a prepared picture is no lighter, but for the noise of a JPEG
 OUTLINE = 0.3  # where a soft edge ends, of full ink
 
 LEAST_TILE, MARGIN, LINE = 112, 6, 13  # pixels of a sheet: of a picture, around it, of a line of text below it
@@ -114,10 +116,14 @@ def set_glyph(ink: Floats, height: int, width: int, style: Style) -> npt.NDArray
 
 
 def is_set(grey: Floats, height: int, width: int, style: Style) -> bool:
-    """Whether a grey picture is a glyph of this size and style already, to within a pixel: light, fitted, centred."""
+    """Whether a grey picture is a glyph of this size and style, to within a pixel: light on black, fitted, centred."""
     if grey.shape != (height, width) or grey.max() < 0.5:
         return False
     top, left, bottom, right = extent(grey)
+    outside = np.ones(grey.shape, bool)
+    outside[top:bottom, left:right] = False
+    if outside.any() and np.median(grey[outside]) > BLACK:
+        return False
     box = round(height * style.box[0]), round(width * style.box[1])
     fills = bottom - top == box[0] or (not style.stretch and right - left == box[1])
     fits = bottom - top <= box[0] and right - left <= box[1] + (2 if style.stretch else 0)
@@ -171,13 +177,6 @@ def weighted(ink: Floats, box: tuple[int, int], style: Style, side: int) -> Floa
         return crop(dilated(framed(fine, math.ceil(change) + 1), change))
     thin = 1 - dilated(1 - framed(fine, 1), min(-change, 0.4 * FINE * side * width))  # some stroke is left
     return crop(thin) if thin.max() > OUTLINE else ink
-
-
-def stroke_width(ink: Floats) -> float:
-    """The mean width of a stroke in pixels: twice the area over the length of its outline."""
-    padded = framed(ink, 1)
-    down, across = np.diff(padded, axis=0)[:, :-1], np.diff(padded, axis=1)[:-1]
-    return 2 * float(ink.sum()) / max(float(np.sqrt(down**2 + across**2).sum()), 1e-6)
 
 
 def dilated(ink: Floats, radius: float) -> Floats:

@@ -7,19 +7,34 @@ A grey picture is (h, w) float32, 0 black to 1 white; ink is (h, w) float32, 0 n
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from pynet._ffi import Array
-
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+from pynet.pictures.lines import Lines, pixels, printed_lines, without_lines
+from pynet.pictures.pixels import (
+    Boxes,
+    Floats,
+    Mask,
+    box_mean,
+    boxes,
+    components,
+    grown,
+    quantiles,
+    resized,
+    shrunk,
+    sliding_max,
+    stroke_width,
+)
 
 SMALL = 48  # a picture with a shorter side is no photo: its paper is one shade
 SHADE_SIDE = 128  # the light changes slowly: its map needs no more pixels
 LEAST_CONTRAST = 0.1  # between ink and paper, of white
+FAINT, FULL = 0.2, 0.4  # of the darkest ink's depth: what may be ink, and what is
 NOISE = 5.0  # ink stands out by as many standard deviations of the paper
+SHALLOW = 0.08  # of the picture's shorter side; what reaches no deeper from the edge is no glyph
 PART = 0.04  # a piece of a glyph has this share of the largest piece's area
 
 
@@ -31,17 +46,60 @@ def find_ink(grey: Floats, invert: bool | None = None) -> Floats | None:
     if invert is None:
         invert = is_dark_on_light(grey)
     depth = darkness(grey) if invert else darkness(1 - grey)
-    # Half of a tight picture may be ink: the lighter pixels tell of the paper, and of its noise by normal quantiles.
-    light, paper, full = quantiles(depth, 0.1, 0.3, 1 - 1 / 400)
-    noise = (paper - light) / 0.757
-    depth, full = depth - paper, full - paper
-    if full < max(LEAST_CONTRAST, NOISE * noise):
+    found = contrast(depth)
+    if found is None:
         return None
-    mask = without_specks(without_lines(depth > max(0.4 * full, NOISE * noise)))
+    # A faint stroke stands out from what is beside it; the edge of a shadow does not.
+    reach = 2 * math.ceil(stroke_width((depth > found.sure).astype(np.float32))) + 5
+    beside = -sliding_max(-box_mean(depth, 3), reach)
+    mask = found.ink(depth, beside)
+    lines: Lines = [], []
+    if min(mask.shape) >= SMALL:
+        lines = printed_lines(mask)
+        # Print may be darker than the pencil: the rest decides what is ink.
+        rest = contrast(depth[~pixels(lines, mask.shape)]) if any(lines) else None
+        if rest is not None:
+            found, mask = rest, rest.ink(depth, beside)
+            lines = printed_lines(mask)
+            mask = without_lines(mask, lines)
+    mask = touched(mask, depth > found.sure)
+    mask = without_specks(mask, lines)
     if not mask.any():
         return None
+    depth = depth - found.paper
     level = max(float(np.median(depth[mask])), 1e-3)
     return np.where(grown(mask), np.clip(depth / level, 0, 1), 0).astype(np.float32)
+
+
+class Contrast(NamedTuple):
+    """How dark the paper is, from where on something may be ink, and from where on it is."""
+
+    paper: float
+    least: float
+    sure: float
+
+    def ink(self, depth: Floats, beside: Floats) -> Mask:
+        """Where there is ink or may be; beside: the depth of the lightest pixel that a stroke has beside it."""
+        return np.asarray((depth > self.sure) | (depth > self.least) & (depth - beside > self.least - self.paper))
+
+
+def contrast(depth: Floats) -> Contrast | None:
+    """That of these pixels, from how dark they are; None: nothing stands out from the paper."""
+    # Half of a tight picture may be ink: the lighter pixels tell of the paper, and of its noise by normal quantiles.
+    light, paper, full = quantiles(depth, 0.1, 0.3, 1 - 1 / 400)
+    noise = NOISE * (paper - light) / 0.757
+    full -= paper
+    if full < max(LEAST_CONTRAST, noise):
+        return None
+    return Contrast(paper, *(paper + max(part * full, noise) for part in (FAINT, FULL)))
+
+
+def touched(mask: Mask, sure: Mask) -> Mask:
+    """The components of a mask that have a pixel of the other."""
+    label, count = components(mask)
+    kept = np.zeros(count + 1, bool)
+    kept[label[mask & sure]] = True
+    return np.asarray(kept[label])
 
 
 def is_dark_on_light(grey: Floats) -> bool:
@@ -82,163 +140,43 @@ def plane(grey: Floats) -> Floats:
     return np.asarray(np.maximum(mean + down * y[:, None] + across * x, 0.1 * mean + 1e-3), np.float32)
 
 
-def without_lines(mask: Mask) -> Mask:
-    """The mask without the lines of ruled or squared paper: thin, straight, and from edge to edge."""
-    if min(mask.shape) < SMALL:
-        return mask
-    found = lines(mask) | lines(mask.T).T
-    rest = mask & ~found
-    return rest if found.any() and rest.sum() > 0.1 * found.sum() else mask
+def without_specks(mask: Mask, lines: Lines = ([], [])) -> Mask:
+    """The mask without specks, and without what is cut by the picture's edge, if there is anything else.
 
-
-def lines(mask: Mask) -> Mask:
-    """The pixels of lines that run from the left edge to the right, up to 4 degrees off the level."""
-    height, width = mask.shape
-    y, x = np.nonzero(mask)
-    best, row = np.zeros(height), y
-    for slope in np.linspace(-0.07, 0.07, 15):
-        level = (y - np.round(slope * (x - width / 2)).astype(np.intp)) % height
-        share = np.bincount(level, minlength=height) / width
-        if (share**2).sum() > (best**2).sum():
-            best, row = share, level
-    full = best > 0.8
-    wide = full | np.roll(full, 1) | np.roll(full, -1)  # a line's soft edges
-    if not full.any() or thickness(wide) > 3 + 0.02 * height:
-        return np.zeros_like(mask)
-    on_line = np.zeros_like(mask)
-    on_line[y, x] = wide[row]
-    # Where a stroke crosses a line there is ink above and below it: that stays.
-    reach = 1 + thickness(wide)
-    above, below = np.zeros_like(mask), np.zeros_like(mask)
-    off = mask & ~on_line
-    for step in range(1, reach + 1):
-        above[step:] |= off[:-step]
-        below[:-step] |= off[step:]
-    return on_line & ~(above & below)
-
-
-def thickness(rows: Mask) -> int:
-    """The longest run of True in (n)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], rows, [0]])))
-    return int((edges[1::2] - edges[::2]).max(initial=0))
-
-
-def without_specks(mask: Mask) -> Mask:
-    """The mask without specks, and without what runs along the picture's edge, such as the desk beside the paper."""
+    That is what runs along the edge, such as the desk beside the paper or what is left of a line, and what is beyond
+    one of the lines, such as the ends of the digits in the neighbouring cells of a form.
+    """
     if not mask.any():
         return mask
     label, count = components(mask)
-    area = np.bincount(label.ravel(), minlength=count + 1)
-    area[0] = 0
+    box = boxes(label, count)
+    area = np.bincount(label.ravel(), minlength=count + 1)[1:]
     rim = np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])
-    along = np.bincount(rim, minlength=count + 1) > 0.2 * len(rim)
-    inside = np.where(along, 0, area)
-    if inside.max() > 0.002 * mask.size:
+    along = np.bincount(rim, minlength=count + 1)[1:] > 0.2 * len(rim)
+    least = 0.002 * mask.size
+    inside = np.where(along | _shallow(box, mask.shape), 0, area)
+    if inside.max() > least:
         area = inside
-    kept: Mask = np.asarray(area >= max(1, PART * area.max()))[label]
-    return kept
+        middle = (box[:, :2] + box[:, 2:]) / 2
+        main = middle[area.argmax()]
+        for i in np.flatnonzero(_cut(box, mask.shape)):
+            beyond = any(line.between(main, middle[i]) for line in lines[0])
+            beyond = beyond or any(line.between(main[::-1], middle[i][::-1]) for line in lines[1])
+            area[i] = 0 if beyond else area[i]
+    kept = np.r_[False, area >= max(1, PART * area.max())]
+    return np.asarray(kept[label])
 
 
-def components(mask: Mask) -> tuple[npt.NDArray[np.intp], int]:
-    """The pieces of a mask that hang together, corners too: their numbers (h, w), 0 for none, and how many there are.
-
-    Works on runs of pixels in a row: runs that touch in neighbouring rows take the smaller number until none changes.
-    """
-    padded = framed(mask.astype(np.int8), 1)
-    step = np.diff(padded, axis=1)
-    row, start = np.nonzero(step == 1)
-    stop = np.nonzero(step == -1)[1]  # (runs) as many, in the same order
-    width = padded.shape[1] + 1
-    # A run touches the runs of the row above that end at its start or later and begin at its stop or before.
-    first = np.searchsorted(row * width + stop, (row - 1) * width + start)
-    last = np.searchsorted(row * width + start, (row - 1) * width + stop, side="right")
-    touching = np.maximum(last - first, 0)
-    below = np.repeat(np.arange(len(row)), touching)
-    above = np.arange(len(below)) - np.repeat(np.cumsum(touching) - touching, touching) + np.repeat(first, touching)
-    number = np.arange(len(row))
-    while True:
-        least = np.minimum(number[below], number[above])
-        new = number.copy()
-        for end in (below, above):
-            np.minimum.at(new, number[end], least)
-            np.minimum.at(new, end, least)
-        new = new[new]
-        if np.array_equal(new, number):
-            break
-        number = new
-    roots, number = np.unique(number, return_inverse=True)
-    label = np.zeros(padded.shape, np.intp)
-    label[row, start + 1] = number + 1
-    label[row, stop + 1] -= number + 1
-    return np.cumsum(label, axis=1)[1:-1, 1:-1], len(roots)
+def _cut(box: Boxes, shape: tuple[int, ...]) -> Mask:
+    """(n) which of the boxes (n, 4) reach the picture's edge."""
+    return np.asarray((box[:, :2] == 0).any(axis=1) | (box[:, 2:] == shape).any(axis=1))
 
 
-# ---- small tools ----
-
-
-def shrunk(grey: Floats, longest: int) -> Floats:
-    """A picture no longer than that on either side."""
-    scale = longest / max(grey.shape)
-    if scale >= 1:
-        return grey
-    return resized(grey, (max(1, round(scale * grey.shape[0])), max(1, round(scale * grey.shape[1]))))
-
-
-def resized(grey: Floats, shape: tuple[int, ...]) -> Floats:
-    """A picture of another size: pixels averaged where it shrinks, interpolated where it grows."""
-    if grey.shape == shape:
-        return grey
-    filter_ = Image.Resampling.HAMMING if shape[0] < grey.shape[0] else Image.Resampling.BILINEAR
-    image = Image.fromarray(np.ascontiguousarray(grey, np.float32))
-    return np.asarray(image.resize((shape[1], shape[0]), filter_))
-
-
-def grown(a: Array) -> Array:
-    """The maximum of each pixel and its eight neighbours."""
-    return taller(taller(a).T).T
-
-
-def taller(a: Array) -> Array:
-    """The maximum of each pixel and those above and below it."""
-    most = a.copy()
-    np.maximum(most[1:], a[:-1], out=most[1:])
-    np.maximum(most[:-1], a[1:], out=most[:-1])
-    return most
-
-
-def sliding_max(a: Array, side: int) -> Array:
-    """The maximum over a square of that (odd) side around each pixel."""
-    for _ in range(2):  # down the columns, then, turned, along the rows
-        most = np.pad(a, [(side // 2, side // 2), (0, 0)], mode="edge")
-        reach = 1  # most[i] is the maximum over i .. i + reach - 1
-        while len(most) > len(a):
-            step = min(reach, len(most) - len(a))
-            most = np.maximum(most[:-step], most[step:])
-            reach += step
-        a = most.T
-    return a
-
-
-def framed(a: Array, edge: int) -> Array:
-    """The array with that many zeros on each side."""
-    wide = np.zeros((a.shape[0] + 2 * edge, a.shape[1] + 2 * edge), a.dtype)
-    wide[edge:-edge, edge:-edge] = a
-    return wide
-
-
-def quantiles(a: Array, *shares: float) -> list[float]:
-    """The values below which these shares of the elements lie, to the nearest element."""
-    places = [round(share * (a.size - 1)) for share in shares]
-    ordered: list[float] = np.partition(a, places, axis=None)[places].tolist()
-    return ordered
-
-
-def box_mean(grey: Floats, side: int) -> Floats:
-    """The mean over a square of that (odd) side around each pixel, the edge pixels repeated."""
-    half = side // 2
-    mean: Array = grey
-    for axis in (0, 1):
-        pad = np.pad(np.moveaxis(mean, axis, -1), [(0, 0), (half + 1, half)], mode="edge")
-        total = np.cumsum(pad, axis=-1, dtype=np.float64)
-        mean = np.moveaxis((total[..., 2 * half + 1 :] - total[..., : -2 * half - 1]) / (2 * half + 1), -1, axis)
-    return mean.astype(np.float32)
+def _shallow(box: Boxes, shape: tuple[int, ...]) -> Mask:
+    """(n) which of the boxes (n, 4) lie along an edge of the picture."""
+    deep = SHALLOW * min(shape)
+    return np.asarray(
+        ((box[:, :2] == 0) & (box[:, 2:] <= deep) | (box[:, 2:] == shape) & (box[:, :2] >= np.array(shape) - deep)).any(
+            axis=1
+        )
+    )

@@ -1,5 +1,4 @@
-/* What the C tests have in common: checks that count, texts and frequencies compared, networks from a text, figures of all
-   bits. */
+/* Shared by the C tests: counted checks, comparison of texts and frequencies, networks from a text, hashes. */
 #ifndef TESTING_H
 #define TESTING_H
 
@@ -20,7 +19,7 @@ static int checks, failures;
         }                                                     \
     } while (0)
 
-/* A call on `net` that fails with this status, and a message in which this stands. */
+/* The call on `net` fails with this status and a message that contains this text. */
 #define REFUSED(call, status, message)                                            \
     do {                                                                          \
         CHECK((call) == (status));                                                \
@@ -29,7 +28,7 @@ static int checks, failures;
             printf("line %d: the message is: %s\n", __LINE__, pn_net_error(net)); \
     } while (0)
 
-/* Two texts that are the same; of those that are not, it shows both. */
+/* The texts are equal; prints both if not. */
 #define SAME_TEXT(got, wanted) check_same_text(__LINE__, got, wanted)
 
 static inline void check_same_text(int line, const char *got, const char *wanted)
@@ -41,8 +40,8 @@ static inline void check_same_text(int line, const char *got, const char *wanted
     printf("line %d: got    %s\nline %d: wanted %s\n", line, got, line, wanted);
 }
 
-/* A statistic within 5 of its standard errors: of 1.7 million fair ones, one is not. Seeds are fixed, so that a test which
-   passes once passes always. */
+/* A statistic is within 5 standard errors: by chance one of 1.7 million is not. Seeds are fixed: the result is always
+   the same. */
 #define FIVE_ERRORS(statistic, expected, error) check_five_errors(__LINE__, statistic, expected, error)
 
 static inline void check_five_errors(int line, double statistic, double expected, double error)
@@ -66,7 +65,7 @@ static inline pn_net *created(const char *text, uint64_t seed)
     return net;
 }
 
-/* FNV-1a (Fowler, Noll and Vo) of some bytes, going on from h. */
+/* FNV-1a (Fowler, Noll and Vo) of these bytes, continued from h. */
 static inline uint64_t hash_on(uint64_t h, const void *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -74,9 +73,9 @@ static inline uint64_t hash_on(uint64_t h, const void *bytes, size_t n)
     return h;
 }
 
-static const uint64_t no_bytes = 0xcbf29ce484222325u; /* their FNV-1a */
+static const uint64_t no_bytes = 0xcbf29ce484222325u; /* FNV-1a of no bytes */
 
-/* Of all tensors. */
+/* The hash of all tensors. */
 static inline uint64_t hash(pn_net *net)
 {
     uint64_t h = no_bytes;
@@ -90,7 +89,7 @@ static inline uint64_t hash(pn_net *net)
     return h;
 }
 
-/* 24 bits of a linear congruence: the same numbers on every machine. */
+/* 24 bits of a linear congruential generator: the same numbers on every machine. */
 static inline uint32_t draw(uint32_t *state)
 {
     *state = *state * 1664525u + 1013904223u;

@@ -44,7 +44,9 @@ def pictures(folder: str, count: int = 12, **rings: bool) -> str:
 
 
 def table(path: str, x: Array, y: Array, form: str = "%g") -> str:
-    np.savetxt(path, np.c_[y, x], form, ",")
+    """A file whose header says that the label is in front."""
+    names = ",".join(["label", *(f"x{i}" for i in range(np.c_[x].shape[1]))])
+    np.savetxt(path, np.c_[y, x], form, ",", header=names, comments="")
     return path
 
 
@@ -155,7 +157,7 @@ def test_classes_of_one_name(folder: Path) -> None:
 def test_one_class_is_not_learnt(folder: Path) -> None:
     for args in (("--data", pictures("rings", o=True)), (*DIGITS, "--classes", "3")):
         one_line(run(*args, "--epochs", "1"), 1, "has training samples of only one class; accepted: two classes")
-    one_line(run("--data", table("a.csv", np.arange(20), 0 * np.arange(20))), 1, "the first column holds 0 alone")
+    one_line(run("--data", table("a.csv", np.arange(20), 0 * np.arange(20))), 1, "training samples of only one class")
     assert not list(folder.glob("*.safetensors"))
 
 

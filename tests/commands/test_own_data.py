@@ -22,7 +22,7 @@ LEARN = ("--epochs", "400", "--batch-size", "4", "--lr", "0.5")
 @pytest.fixture
 def xor(folder: Path) -> Path:
     place = folder / "xor.csv"
-    place.write_text("0,0,0\n1,0,1\n1,1,0\n0,1,1\n")
+    place.write_text("label,a,b\n0,0,0\n1,0,1\n1,1,0\n0,1,1\n")
     return place
 
 
@@ -44,7 +44,7 @@ def test_all_four_rows_are_learnt_from(xor: Path) -> None:
 
 def test_another_fraction(folder: Path) -> None:
     rows = [f"{i % 2},{i % 2},{i}" for i in range(100)]
-    (folder / "a.csv").write_text("\n".join(rows))
+    (folder / "a.csv").write_text("\n".join(["label,a,b", *rows]))
     found = results("--data", "a.csv", "--test-split", "0.4", "--epochs", "1")
     assert (found["train_samples"], found["test_samples"]) == (60, 40)
     assert "data         a: 40 test samples, split off before the training" in run(command=evaluate).out
@@ -85,7 +85,7 @@ def test_rows_that_are_pictures(folder: Path) -> None:
     y = np.arange(60) % 3
     x[np.arange(60), :, y] = 200
     x[:, 3, 0] = np.arange(60)
-    np.savetxt("lines.csv", np.c_[y, x.reshape(60, 12)], "%d", ",")
+    np.savetxt("lines.csv", np.c_[y, x.reshape(60, 12)], "%d", ",", header="label" + 12 * ",pixel", comments="")
     cnn = ("--data", "lines.csv", "--preset", "cnn", "--epochs", "2")
     advice = "these samples are rows of 12 numbers; --shape HEIGHT,WIDTH if they are pictures"
     one_line(run(*cnn), 2, advice)

@@ -329,7 +329,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     examples = re.findall(r"^  pynet train(.*?)(?:   .*)?$", text, re.M)
     for example in examples:
         parse(re.findall(r'(?<=")[^"]+|[^\s"]+', example))
-    assert len(examples) == 12
+    assert len(examples) == 13
 
 
 def test_pynet_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,10 +134,10 @@ def test_history_is_not_written_over_something_else(folder: Path) -> None:
 
 
 def test_history_is_not_written_over_data(folder: Path) -> None:
-    (folder / "d.csv").write_text("0,1,2\n1,2,3\n" * 9)
+    (folder / "d.csv").write_text("label,a,b\n" + "0,1,2\n1,2,3\n" * 9)
     done = run("--data", "d.csv", "--history", folder / "d.csv", "--epochs", "1")
     assert (done.status, "used for something else" in done.err) == (2, True)
-    assert (folder / "d.csv").read_text() == "0,1,2\n1,2,3\n" * 9
+    assert (folder / "d.csv").read_text() == "label,a,b\n" + "0,1,2\n1,2,3\n" * 9
 
 
 def test_write_protected_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_a_model_of_more_classes_is_measured_on_those_of_the_new_one(good: str) 
 
 
 def test_without_a_test_set_the_training_samples_are_measured(folder: Path) -> None:
-    Path("xor.csv").write_text("0,0,0\n1,0,1\n1,1,0\n0,1,1\n")
+    Path("xor.csv").write_text("label,a,b\n0,0,0\n1,0,1\n1,1,0\n0,1,1\n")
     xor = ("--data", "xor.csv", "--test-split", "0", "--hidden", "8", "--activation", "tanh", "--lr", "0.5")
     assert run(*xor, "--epochs", "400").status == 0
     before = sha256("xor.safetensors")

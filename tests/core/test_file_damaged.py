@@ -53,7 +53,7 @@ WHOLE = f"expected a whole number from 0 to {2**64 - 1}"
 
 
 LIES = {
-    "hole before": (entry(data_offsets=[52, 56]), "2.b begins at byte 52 of the data, behind a hole at 48"),
+    "hole before": (entry(data_offsets=[52, 56]), "2.b begins at byte 52 of the data, after a gap at 48"),
     "overlap": (entry(data_offsets=[44, 56]), "2.b begins at byte 44 of the data, inside one that ends at 48"),
     "same place": (entry(data_offsets=[0, 8]), "begins at byte 0 of the data, inside one that ends at 8"),
     "past the end": (
@@ -96,17 +96,17 @@ LIES = {
     "no shape": (entry(shape=None), "tensor 2.b lacks dtype, shape or data_offsets"),
     "no offsets": (entry(data_offsets=None), "tensor 2.b lacks dtype, shape or data_offsets"),
     "new field": (entry(colour="blue"), "unknown field colour; an entry has dtype, shape and data_offsets"),
-    "field twice": (replaced('"shape": [2, 2]', '"shape": [2, 2], "shape": [2, 2]'), "shape for the second time"),
+    "field twice": (replaced('"shape": [2, 2]', '"shape": [2, 2], "shape": [2, 2]'), "shape is given twice"),
     "tensor twice": (
         lambda h: {**h, "2.b": h["2.b"], "x": {"dtype": "F32", "shape": [0], "data_offsets": [56, 56]}},
         "no tensor x",
     ),
-    "name twice": (replaced('"2.b"', '"2.W"'), "tensor 2.W is there twice"),
-    "name twice, escaped": (replaced('"2.b"', '"2\\u002eW"'), "tensor 2.W is there twice"),
-    "notes twice": (replaced('"2.b"', '"__metadata__": {}, "2.b"'), "__metadata__ for the second time"),
+    "name twice": (replaced('"2.b"', '"2.W"'), "tensor 2.W is given twice"),
+    "name twice, escaped": (replaced('"2.b"', '"2\\u002eW"'), "tensor 2.W is given twice"),
+    "notes twice": (replaced('"2.b"', '"__metadata__": {}, "2.b"'), "__metadata__ is given twice"),
     "note twice": (
         replaced('"colour": "blue"', '"colour": "blue", "colour": "red"'),
-        "note colour for the second time",
+        "note colour is given twice",
     ),
     "other name": (renamed("2.b", "2.c"), "tensor 2.b is missing"),
     "long name": (
@@ -145,12 +145,12 @@ LIES = {
     "trailing text": (lambda h: json.dumps(h) + "  x", "something after the closing '}'"),
     "trailing zeros": (lambda h: json.dumps(h) + "\0\0", "something after the closing '}'"),
     "zero byte": (replaced("blue", "bl\0ue"), "a string without an end"),
-    "zero escape": (replaced("blue", r"bl\u0000ue"), "an escape that stands for no character"),
+    "zero escape": (replaced("blue", r"bl\u0000ue"), "an escape that is not a character"),
     "newline": (replaced("blue", "bl\nue"), "a string without an end"),
-    "bad escape": (replaced("blue", r"bl\xue"), "an escape that stands for no character"),
-    "short escape": (replaced("blue", r"bl\u00g0"), "an escape that stands for no character"),
-    "lone high surrogate": (replaced("blue", r"\ud83d"), "an escape that stands for no character"),
-    "lone low surrogate": (replaced("blue", r"\ude00"), "an escape that stands for no character"),
+    "bad escape": (replaced("blue", r"bl\xue"), "an escape that is not a character"),
+    "short escape": (replaced("blue", r"bl\u00g0"), "an escape that is not a character"),
+    "lone high surrogate": (replaced("blue", r"\ud83d"), "an escape that is not a character"),
+    "lone low surrogate": (replaced("blue", r"\ude00"), "an escape that is not a character"),
     "unclosed text": (lambda _: '{"abc', "a string without an end"),
     "no colon": (replaced('"2.b":', '"2.b"'), "expected ':'"),
     "no comma": (replaced(', "2.b":', '"2.b":'), "expected ','"),

@@ -105,9 +105,9 @@ def test_adapt_refuses_what_it_cannot_use() -> None:
         (lambda: net.adapt(x[:7], y[:7] + np.inf), "targets hold inf in sample 0, output 0"),
         (lambda: net.adapt(x[:0]), "no samples to adapt to; accepted: 1 or more"),
         (lambda: net.adapt(x[:, :4]), r"x has shape \(9, 4\)"),
-        (lambda: net.adapt(), "nothing to adapt: standardize takes x, and there is none"),
-        (lambda: Network("input(5) dense(3) rescale").adapt(x), "nothing to adapt: rescale takes targets"),
-        (lambda: Network("input(5) relu").adapt(x, y), "the network has neither standardize behind its input nor resc"),
+        (lambda: net.adapt(), "nothing to adapt: standardize needs x, which is NULL"),
+        (lambda: Network("input(5) dense(3) rescale").adapt(x), "nothing to adapt: rescale needs targets"),
+        (lambda: Network("input(5) relu").adapt(x, y), "the network has neither standardize after its input nor resc"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()
@@ -212,12 +212,12 @@ def test_numbers_beyond_float32_are_named() -> None:
     x = np.zeros((4, 2, 2, 3), np.float32)
     x[3, 1, 0, 2] = 3e38
     net.layers[0].mean = np.array([0, -3e38], np.float32)
-    message = r"x holds 3e\+38 in sample 3, feature 8, which standardize takes beyond float32"
+    message = r"x holds 3e\+38 in sample 3, feature 8: standardised, it is beyond float32"
     for call in (net.predict_proba, net.forward, lambda x: net.train_step(x, [0] * 4, "sgd")):
         with pytest.raises(ValueError, match=message):
             call(x)
     net.layers[0].mean, net.layers[0].scale = np.float32([0, -9]), np.float32([1, 1.2e-38])
-    with pytest.raises(ValueError, match="x holds 1 in sample 0, feature 6, which standardize takes beyond"):
+    with pytest.raises(ValueError, match="x holds 1 in sample 0, feature 6: standardised, it is beyond"):
         net.predict_proba(np.full((1, 2, 2, 3), 255, np.uint8))
     x[0, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"x holds nan in sample 0, feature 0; accepted: finite numbers"):
@@ -247,11 +247,11 @@ def test_scales_that_cannot_divide(spec: str, name: str, value: float, tmp_path:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("relu standardize", "column 15: standardize stands behind another layer; it follows the input, as in input"),
-        ("standardize standardize", "column 22: standardize stands behind another layer"),
-        ("residual(standardize relu)", "column 19: standardize stands inside a residual; it follows the input"),
-        ("residual(relu rescale)", "column 24: rescale stands inside a residual; it is the last layer"),
-        ("rescale relu", "column 18: relu stands behind rescale, which is the last layer"),
+        ("relu standardize", "column 15: standardize is after another layer; it follows the input, as in input"),
+        ("standardize standardize", "column 22: standardize is after another layer"),
+        ("residual(standardize relu)", "column 19: standardize is inside a residual; it follows the input"),
+        ("residual(relu rescale)", "column 24: rescale is inside a residual; it is the last layer"),
+        ("rescale relu", "column 18: relu comes after rescale, which must be last"),
         ("rescale loss(bce)", "loss(bce) needs sigmoid as the last layer"),
         ("standardize(2)", "column 22: standardize takes 0 arguments, as in standardize"),
     ],

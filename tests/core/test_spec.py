@@ -192,11 +192,11 @@ NINES = "9" * 500
         ("input(4)", "column 9: the network has no layers; for example: input(784) dense(10) softmax"),
         ("input(4) loss(mse)", "column 19: the network has no layers; for example: input(784) dense(10) softmax"),
         # words in the wrong place
-        ("relu", "column 1: relu stands before the input; a network begins with it, as in input(784)"),
-        ("loss(mse)", "column 1: loss stands before the input; a network begins with it, as in input(784)"),
-        ("input(4) relu input(4)", "column 15: input stands a second time"),
-        ("input(4) relu loss(mse) relu", "column 25: relu stands behind the loss, which comes last"),
-        ("input(4) relu loss(mse) loss(mse)", "column 25: loss stands behind the loss, which comes last"),
+        ("relu", "column 1: relu is before the input; a network begins with it, as in input(784)"),
+        ("loss(mse)", "column 1: loss is before the input; a network begins with it, as in input(784)"),
+        ("input(4) relu input(4)", "column 15: input appears a second time"),
+        ("input(4) relu loss(mse) relu", "column 25: relu comes after the loss, which must be last"),
+        ("input(4) relu loss(mse) loss(mse)", "column 25: loss comes after the loss, which must be last"),
         ("input(4) dense(3) loss(cross_entropy)", "column 19: loss(cross_entropy) needs softmax as the last layer"),
         ("input(4) loss(cross_entropy)", "column 10: loss(cross_entropy) needs softmax as the last layer"),
         # unknown words and names
@@ -213,7 +213,10 @@ NINES = "9" * 500
         ("input(4) dense(3,init=hee)", 'column 23: dense has no init "hee"; did you mean he?'),
         ("input(4) dense(3,xavir)", 'column 18: dense has no init "xavir"; did you mean xavier?'),
         ("input(4) dense(3,init=lecun)", 'column 23: dense has no init "lecun"; accepted: auto, he, xavier, normal'),
-        ("input(4) relu loss(huber)", 'column 20: loss has no name "huber"; accepted: cross_entropy, mse, bce'),
+        (
+            "input(4) relu loss(hinge)",
+            'column 20: loss has no name "hinge"; accepted: cross_entropy, mse, bce, mae, huber',
+        ),
         ("input(4) relu loss(msee)", 'column 20: loss has no name "msee"; did you mean mse?'),
         ("input(4) dense(3,int=he)", 'column 18: dense has no argument "int"; did you mean init?'),
         ("input(4) dense( unitz = 3)", 'column 17: dense has no argument "unitz"; did you mean units?'),
@@ -229,18 +232,18 @@ NINES = "9" * 500
         ("input(4,5) relu", "column 1: input takes (n) or (channels, height, width)"),
         ("input(4,5,6,7) relu", "column 13: input takes at most 3 arguments, as in input(784)"),
         ("input(4) relu(3)", "column 15: relu takes 0 arguments, as in relu"),
-        ("input(4) relu loss(mse,0,3)", "column 26: loss takes at most 2 arguments, as in loss(mse)"),
+        ("input(4) relu loss(mse,0,1,3)", "column 28: loss takes at most 3 arguments, as in loss(mse)"),
         ("input(4) dense(3,he,no,4)", "column 24: dense takes at most 3 arguments, as in dense(128)"),
         ("input(4) dense(3,units=4)", "column 18: units of dense is given twice"),
         ("input(4) dense(3,init=he,init=he)", "column 26: init of dense is given twice"),
-        ("input(4) dense(a)", "column 16: 'a' where units should stand"),
-        ("input(4) dense(-)", "column 16: '-' where units should stand"),
-        ("input(4) dense(3,init=3)", "column 23: '3' where init should stand"),
-        ("input(4) dense(3,)", "column 18: ')' where init should stand"),
-        ("input(4) dense(,3)", "column 16: ',' where units should stand"),
-        ("input(4) dense((3))", "column 16: '(' where units should stand"),
-        ("input(4) dense(((((((((3", "column 16: '(' where units should stand"),
-        ("input(4) dense(dense(3))", "column 16: 'd' where units should stand"),
+        ("input(4) dense(a)", "column 16: 'a' where units is expected"),
+        ("input(4) dense(-)", "column 16: '-' where units is expected"),
+        ("input(4) dense(3,init=3)", "column 23: '3' where init is expected"),
+        ("input(4) dense(3,)", "column 18: ')' where init is expected"),
+        ("input(4) dense(,3)", "column 16: ',' where units is expected"),
+        ("input(4) dense((3))", "column 16: '(' where units is expected"),
+        ("input(4) dense(((((((((3", "column 16: '(' where units is expected"),
+        ("input(4) dense(dense(3))", "column 16: 'd' where units is expected"),
         # numbers
         ("input(0) relu", "column 7: size of input is 0; accepted: a whole number from 1 to 16777216"),
         ("input(4) dense(0)", f"column 16: units of dense is 0; {UNITS}"),
@@ -259,19 +262,19 @@ NINES = "9" * 500
             "column 26: dense(128) after 16777216 features has 2147483648 weights; accepted: at most 2147483647",
         ),
         # text that stops, or is none
-        ("input(4", "column 8: the text ends where ',' or ')' should stand"),
-        ("input(4) dense(", "column 16: the text ends where units should stand"),
-        ("input(4) dense(3,", "column 18: the text ends where init should stand"),
-        ("input(4) dense(3 4)", "column 18: '4' where ',' or ')' should stand"),
-        ("input(4) dense(3]", "column 17: ']' where ',' or ')' should stand"),
-        ("input(4) ) relu", "column 10: ')' where a layer should stand"),
-        ("input(4), relu", "column 9: ',' where a layer should stand"),
-        ("784 128 10", "column 1: '7' where a layer should stand"),
-        ("input(4) relu é", "column 15: byte 0xc3 where a layer should stand"),
-        ("input(4) dense(\x01)", "column 16: byte 0x01 where units should stand"),
-        ("input(4) dense(３)", "column 16: byte 0xef where units should stand"),
-        ("input(4) relu \x7f", "column 15: byte 0x7f where a layer should stand"),
-        ("\ufeffinput(4) relu", "column 1: byte 0xef where a layer should stand"),
+        ("input(4", "column 8: the text ends where ',' or ')' is expected"),
+        ("input(4) dense(", "column 16: the text ends where units is expected"),
+        ("input(4) dense(3,", "column 18: the text ends where init is expected"),
+        ("input(4) dense(3 4)", "column 18: '4' where ',' or ')' is expected"),
+        ("input(4) dense(3]", "column 17: ']' where ',' or ')' is expected"),
+        ("input(4) ) relu", "column 10: ')' where a layer is expected"),
+        ("input(4), relu", "column 9: ',' where a layer is expected"),
+        ("784 128 10", "column 1: '7' where a layer is expected"),
+        ("input(4) relu é", "column 15: byte 0xc3 where a layer is expected"),
+        ("input(4) dense(\x01)", "column 16: byte 0x01 where units is expected"),
+        ("input(4) dense(３)", "column 16: byte 0xef where units is expected"),
+        ("input(4) relu \x7f", "column 15: byte 0x7f where a layer is expected"),
+        ("\ufeffinput(4) relu", "column 1: byte 0xef where a layer is expected"),
     ],
 )  # fmt: skip
 def test_message(text: str, message: str) -> None:
@@ -346,7 +349,7 @@ def test_a_long_wrong_text_is_quoted_in_short() -> None:
     with pytest.raises(ValueError) as caught:
         Network("input(4) " + "x" * 100_000)
     assert len(str(caught.value)) < 256
-    with pytest.raises(ValueError, match=r"^column 70010: '@' where a layer should stand"):
+    with pytest.raises(ValueError, match=r"^column 70010: '@' where a layer is expected"):
         Network("input(4) " + "relu() " * 10_000 + "@")
 
 

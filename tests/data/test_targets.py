@@ -71,7 +71,7 @@ def test_samples_are_set_aside_whatever_their_targets(tmp_path: Path) -> None:
     found = data.load(tmp_path / "d.npz", test_split=0.5)
     assert (found.x_train.shape, found.x_test.shape) == ((9, 4, 3), (9, 4, 3))
     assert sorted([*found.y_train, *found.y_test]) == np.linspace(0, 1, 18, dtype=np.float32).tolist()
-    assert found.source.endswith("50.00 % set aside for testing")
+    assert found.source.endswith("50.00 % for testing")
     assert len(found.limit(4).x_train) == 4
     for call in (lambda: found.only(["1"]), lambda: found.with_classes(["a", "b"])):
         with pytest.raises(data.DataError, match="has numbers to learn, no classes"):

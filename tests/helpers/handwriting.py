@@ -205,13 +205,21 @@ def smooth(points: Floats, steps: int = 24) -> Floats:
 
 
 def cover(curves: list[Floats], pen: Pen, scene: Scene, random: np.random.Generator) -> Floats:
-    """(height, width) in 0..1: where the ink is."""
-    fine = max(1, round(600 / max(scene.size)))  # drawn finer than it is seen
-    width, height = (side * fine for side in scene.size)
-    tall = scene.height * min(width, height)
-    points = np.concatenate(curves)
-    room = np.array([width, height]) / 2 - np.abs(points).max(0) * tall - pen.width * tall
-    centre = np.array([width, height]) / 2 + random.uniform(-0.8, 0.8, 2) * np.maximum(room, 0)
+    """(height, width) in 0..1: where the ink is, anywhere on the picture."""
+    size = np.array(scene.size)
+    tall = scene.height * min(scene.size)
+    room = size / 2 - np.abs(np.concatenate(curves)).max(0) * tall - pen.width * tall
+    centre = size / 2 + random.uniform(-0.8, 0.8, 2) * np.maximum(room, 0)
+    return inked(curves, pen, scene.size, centre, tall, random)
+
+
+def inked(
+    curves: list[Floats], pen: Pen, size: tuple[int, int], centre: Floats, tall: float, random: np.random.Generator
+) -> Floats:
+    """(height, width) in 0..1: a digit as tall as that, around this place (x, y)."""
+    fine = max(1, round(600 / max(size)))  # drawn finer than it is seen
+    width, height = (side * fine for side in size)
+    centre, tall = fine * centre, fine * tall
     sheet = Image.new("L", (width, height))
     brush = ImageDraw.Draw(sheet)
     nib = random.uniform(0.4, 1.0)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import PIL
 import pytest
+from helpers.glyphs import EXPECTED, MNIST, assert_same_glyph, content, mnist_like, seen, seven
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -19,47 +20,13 @@ from PIL import Image, ImageDraw
 
 from pynet import data
 from pynet.data import DataError
-from pynet.pictures.decode import flat, in_parallel, picture_files, read_picture
+from pynet.pictures.decode import CUT_SHORT, flat, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import is_set, prepare, set_glyph
-from pynet.pictures.ink import components, find_ink, is_dark_on_light
+from pynet.pictures.ink import find_ink, is_dark_on_light
+from pynet.pictures.pixels import components
 from pynet.pictures.preparation import STYLES, Preparation
 
 FORMATS = ["png", "jpeg", "bmp", "gif", "webp", "tiff", "ppm"]
-MNIST = Preparation(28, 28)
-
-
-def mnist_like(image: Image.Image, invert: bool | None = None) -> np.ndarray | None:
-    return prepare(image, MNIST, invert)
-
-
-def seven(size: tuple[int, int] = (120, 90), width: int = 8) -> Image.Image:
-    """Black on white, "L": a 7 off the centre."""
-    image = Image.new("L", size, 255)
-    ImageDraw.Draw(image).line([(30, 20), (70, 20), (50, 75)], 0, width, joint="curve")
-    return image
-
-
-def content(image: Image.Image, form: str, **options: Any) -> io.BytesIO:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    file.seek(0)
-    return file
-
-
-def seen(image: Image.Image, form: str = "png", **options: Any) -> np.ndarray:
-    """What the network gets of the picture, after the way through a file."""
-    x = mnist_like(read_picture(content(image, form, **options)))
-    assert x is not None
-    return x.astype(float)
-
-
-EXPECTED = seen(seven())
-
-
-def assert_same_glyph(x: np.ndarray, most: float = 4.0) -> None:
-    """Mean difference in grey levels, after a shift by at most a pixel; an empty picture is 29 away, a 1 is 33."""
-    shifts = [np.roll(x, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-    assert min(np.abs(shifted - EXPECTED).mean() for shifted in shifts) < most
 
 
 # ---- formats and modes -----------------------------------------------------------------------------------------------
@@ -172,6 +139,28 @@ def test_truncated(tmp_path: Path, form: str, kept: float) -> None:
     assert str(path) in refusal(path)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_its_end_is_read_in_part(tmp_path: Path, mode: str, progressive: bool) -> None:
+    path = tmp_path / "cut.jpg"
+    image = seven((120, 90)).convert(mode)
+    image.paste(255, (0, 80, 120, 90))
+    whole = content(image.crop((0, 0, 120, 88)), "jpeg", progressive=progressive, quality=95).getvalue()
+    for kept in (len(whole) - 1, len(whole) - 2, len(whole) - 9):
+        path.write_bytes(whole[:kept])
+        assert "truncated" in refusal(path)
+        found = read_picture(path, partly=True)
+        assert found.info[CUT_SHORT].startswith("the file is cut short")
+        x = mnist_like(found)
+        assert x is not None
+        assert_same_glyph(x.astype(float), 5)
+    path.write_bytes(whole[: len(whole) // 3])
+    if not progressive:  # whose first pass has all rows
+        with pytest.raises(DataError, match="truncated"):
+            read_picture(path, partly=True)
+    assert CUT_SHORT not in read_picture(io.BytesIO(whole), partly=True).info
+
+
 def test_no_picture(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "notes.png").write_text("a text")
@@ -228,6 +217,29 @@ def test_mnist_comes_back(mnist: data.Dataset) -> None:
     for axis in (1, 2):
         moved = ((back.sum(axis) - x.sum(axis).astype(float)) @ rows) / x.sum((1, 2))
         assert np.median(np.abs(moved)) < 0.7  # whole pixels, rounded twice
+
+
+@pytest.mark.parametrize("shade", [15, 45, 90])
+def test_grey_paper_is_not_taken_as_it_is(shade: int) -> None:
+    """A glyph of the right size and place, but on paper that is not black."""
+    random = np.random.default_rng(0)
+    grey = np.maximum(EXPECTED, shade) + random.normal(0, 2, EXPECTED.shape).round()
+    x = mnist_like(Image.fromarray(grey.clip(0, 255).astype(np.uint8)))
+    assert x is not None
+    assert np.median(x) == 0
+    assert_same_glyph(x.astype(float), 6)
+    nearly = np.maximum(EXPECTED, random.integers(0, 4, EXPECTED.shape)).astype(np.uint8)  # as a JPEG file has it
+    assert np.array_equal(mnist_like(Image.fromarray(nearly)), nearly)
+
+
+@pytest.mark.parametrize("least", [0.3, 0.5])
+def test_the_faint_part_of_a_stroke_is_ink(least: float) -> None:
+    """The pen runs dry from left to right."""
+    paper, fade = 255 - np.asarray(seven(), np.float32), np.linspace(1, least, 60)
+    paper[:, 20:80] *= fade
+    x = mnist_like(Image.fromarray((220 - 0.8 * paper).clip(0, 255).astype(np.uint8)))
+    assert x is not None
+    assert (x[EXPECTED > 200] > 60).all()
 
 
 def test_digits_are_taken_as_they_are() -> None:

@@ -1,5 +1,5 @@
-/* Augmentation from C: what it shows of a picture, the same bits for every number of threads and both kinds of data, what it
-   refuses. */
+/* Augmentation from C: its results, the same bits for every number of threads and both types of data, invalid
+   arguments. */
 #include "testing.h"
 
 #include <math.h>
@@ -37,7 +37,7 @@ static void shows(void)
     char err[PN_ERRLEN];
     pn_augment how = {.height = HEIGHT, .width = WIDTH};
     CHECK(pn_augmented(same, bytes, PN_UINT8, N, 1, &how, 5, 0, err) == PN_OK);
-    CHECK(largest_difference(same, floats) < 1e-6f); /* all strengths 0: the picture itself */
+    CHECK(largest_difference(same, floats) < 1e-6f); /* all strengths 0: the identity */
     pn_augment_default(&how, HEIGHT, WIDTH);
     CHECK(how.height == HEIGHT && how.width == WIDTH && how.shift == 16 / 56.0 && how.elastic == 16 / 80.0);
     CHECK(pn_augmented(once, bytes, PN_UINT8, N, 1, &how, 5, 8, err) == PN_OK);
@@ -45,13 +45,13 @@ static void shows(void)
     CHECK(largest_difference(once, floats) > 0.1f && largest_difference(once, again) < 1e-6f);
     for (int i = 0; i < N * PLACES; i++)
         CHECK(once[i] >= 0 && once[i] <= 1.00001f);
-    for (int other = 0; other < 2; other++) { /* another seed, another step: other pictures */
+    for (int other = 0; other < 2; other++) { /* another seed, or another step: other images */
         CHECK(pn_augmented(again, bytes, PN_UINT8, N, 1, &how, other ? 6 : 5, other ? 8 : 9, err) == PN_OK);
         CHECK(largest_difference(once, again) > 0.1f);
     }
 }
 
-/* Of the weights after two epochs. */
+/* The hash of the weights after two epochs. */
 static uint64_t trained(const char *text, pn_dtype dtype, const pn_augment *how, int threads)
 {
     pn_net *net = created(text, 5);

@@ -1,6 +1,6 @@
-/* Optimizers and losses from C: each optimizer learns, by every road with the same bits, also from a state that was taken
-   over; weights of samples and smoothed labels count as they should; bad arguments are refused with a message. Prints how
-   many checks it made. */
+/* Optimizers and losses from C: each optimizer trains, with the same bits by any API and from a copied state; weights
+   of samples and label smoothing have their effect; invalid arguments fail with a message. Prints how many checks it
+   made. */
 #include "testing.h"
 
 #include <math.h>
@@ -8,7 +8,7 @@
 
 enum { N = 60, BATCH = 20, SIDE = 9, FEATURES = SIDE * SIDE, CLASSES = 3, EPOCHS = 7 };
 
-/* dense: large enough for panels and several threads */
+/* dense: large enough for panels and two threads */
 static const char *const specs[] = {
     "input(81) dense(400) relu dense(3) softmax",
     "input(1,9,9) conv(4,3,bias=no) batchnorm relu maxpool(2) residual(conv(4,3,pad=same)) dropout(0.1) "
@@ -31,7 +31,7 @@ static float x[N * FEATURES];
 static int32_t labels[N];
 static const pn_data data = {.x = x, .dtype = PN_FLOAT32, .labels = labels, .n = N};
 
-/* Bars of one width, upright, lying or aslant, at random places in noise. */
+/* Vertical, horizontal or diagonal bars at random positions in noise. */
 static void draw_samples(void)
 {
     uint32_t state = 7;
@@ -47,7 +47,7 @@ static void draw_samples(void)
     }
 }
 
-/* Of all tensors and of the optimizer state. */
+/* The hash of all tensors and of the optimizer state. */
 static uint64_t hash_all(pn_net *net)
 {
     uint64_t h = hash(net);
@@ -91,7 +91,7 @@ static void learns(const char *spec, const pn_optim *opt)
     pn_net_free(net);
 }
 
-/* In many steps of one call, where large weights move to panels, in a few, or step by step by hand. */
+/* Many steps in one call, which uses panels; few steps; or the four functions one by one. */
 static void same_bits(const char *spec, const pn_optim *opt)
 {
     uint64_t expected = 0;
@@ -114,8 +114,8 @@ static void same_bits(const char *spec, const pn_optim *opt)
     CHECK(pn_set_threads(0) == PN_OK);
 }
 
-/* Tensors and state copied to another net, after which both go on alike. Dropout goes by the number of updates, which is
-   not to be set: the network is one without. */
+/* With tensors and state copied from another net, training gives the same bits in both. Without dropout, which depends
+   on the number of updates, too. */
 static void resumes(const pn_optim *opt)
 {
     pn_net *net = created(specs[0], 3), *twin = created(specs[0], 3);
@@ -151,7 +151,7 @@ static double mean_loss(pn_net *net, const pn_data *of)
     return stats.loss / (double)stats.samples;
 }
 
-/* A weight of 2 is a sample twice, a weight of 0 none; smoothing pulls the loss towards that of equal shares. */
+/* Weight 2 is a sample twice, weight 0 none; smoothing adds the loss of a uniform distribution. */
 static void losses(void)
 {
     static float weights[N];
@@ -190,7 +190,7 @@ static void refuses(void)
     pn_net *twin = created(specs[0], 3);
     train(twin, &adam, 1);
 
-/* Training with adam, but for one field. */
+/* Trains with the defaults of Adam, except one field. */
 #define REFUSED_WITH(field, value, message) \
     (o = adam, o.field = (value));          \
     REFUSED(pn_net_train(net, &data, NULL, N, BATCH, &o, NULL), PN_ERR_ARGUMENT, message)

@@ -1,11 +1,11 @@
-/* Random numbers: the bits of SplitMix64 as published, streams that do not touch each other, and the moments of the
-   distributions made of them. Prints how many checks it made. */
+/* Random numbers: the bits of SplitMix64 as published, independent streams, and the moments of the distributions.
+   Prints how many checks it made. */
 #include "base/base.h"
 #include "testing.h"
 
 #include <math.h>
 
-/* SplitMix64 (Steele, Lea and Flood 2014) as its authors wrote it, one number after another. */
+/* SplitMix64 (Steele, Lea and Flood 2014) as published, sequential. */
 static uint64_t next(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
@@ -22,7 +22,7 @@ static uint64_t nth(uint64_t state, uint64_t n)
 
 static void published_bits(void)
 {
-    /* what the generator gives from the states 1234567 and 0: seeds whose stream has that state, found by running it back */
+    /* its outputs from the states 1234567 and 0; the seeds of these states were found by inverting it */
     static const uint64_t known[] = {6457827717110365317u, 3203168211198807973u, 9817491932198370423u,
                                      4593380528125082431u, 16408922859458223821u};
     for (uint64_t i = 0; i < 5; i++) {
@@ -33,7 +33,7 @@ static void published_bits(void)
     CHECK(random_bits(0xc5deefb0344c1df5u, 0, 0) == 0xe220a8397b1dcdafu);
     CHECK(random_bits(0xc5deefb0344c1df5u, 0, 1) == 0x6e789e6aa1b965f4u);
 
-    /* a stream is SplitMix64 from a state that SplitMix64 chose, twice: by the seed, then by the stream */
+    /* a stream is SplitMix64 from a state that was itself drawn by SplitMix64: from the seed, then from the stream */
     const uint64_t seeds[] = {0, 1, 42, UINT64_MAX};
     for (int s = 0; s < 4; s++)
         for (uint64_t stream = 0; stream < 4; stream++) {
@@ -43,7 +43,8 @@ static void published_bits(void)
         }
 }
 
-/* Each bit is as often 1 as 0, and changes with half of the changes of any one bit of what the number depends on. */
+/* Each bit is 1 in half of the numbers, and changes in half of the cases when one bit of seed, stream or counter
+   changes. */
 static void balanced_bits(void)
 {
     enum { NUMBERS = 1 << 13 };
@@ -66,7 +67,7 @@ static void normal_numbers(void)
 {
     enum { NUMBERS = 1 << 17 };
     static float w[NUMBERS], half[NUMBERS];
-    /* sqrt(-2 log u) cos(2 pi v) in Python; log and cos may round otherwise elsewhere */
+    /* sqrt(-2 log u) cos(2 pi v) in Python; log and cos of other libraries may round differently */
     static const double known[] = {-1.290306499746528, 1.0148732965521212, -1.7579585457726938, 0.533632391842725,
                                    -0.3824180354543981};
     random_normal(w, NUMBERS, 1, 7, 2);
@@ -110,7 +111,7 @@ static void uniform_numbers(void)
     enum { NUMBERS = 1 << 16 };
     static float u[NUMBERS], other[NUMBERS];
     static const float known[] = {0.7100827693939209f, -0.6990631818771362f, -0.5637016296386719f,
-                                  0.13777542114257812f}; /* exact: whole multiples of 2^-23 */
+                                  0.13777542114257812f}; /* exact: multiples of 2^-23 */
     random_uniform(u, NUMBERS, 9, 3, 2);
     for (int i = 0; i < 4; i++)
         CHECK(u[i] == known[i]);
@@ -171,7 +172,7 @@ static void dropped_units(void)
         CHECK(pn_set_cpu(NULL) == PN_OK);
         const uint64_t seeds[] = {6, 5, 5}, steps[] = {11, 11, 12};
         const int layers[] = {3, 4, 3};
-        for (int k = 0; k < 3; k++) { /* another seed, layer, step: both drop a unit as often as chance has it */
+        for (int k = 0; k < 3; k++) { /* another seed, layer, step: masks are independent */
             int both = 0;
             pn_dropout(y, x, ROWS, UNITS, p, seeds[k], layers[k], steps[k]);
             for (int i = 0; i < ROWS * UNITS; i++)
@@ -185,7 +186,7 @@ static void dropped_units(void)
 
 static void shuffled_orders(void)
 {
-    /* Fisher and Yates's from the last place down, number i of the stream for place i; from Python */
+    /* Fisher and Yates's from the last element down, with number i of the stream for element i; from Python */
     static const int32_t golden[][10] = {
         {5, 7, 6, 3, 2, 0, 9, 8, 4, 1}, {5, 3, 1, 4, 6, 0, 2, 9, 7, 8}, {3, 0, 9, 4, 5, 1, 2, 6, 7, 8}};
     static const int32_t longer[] = {9, 6, 5, 11, 15, 13, 10, 1, 3, 8, 16, 4, 12, 14, 2, 7, 0};

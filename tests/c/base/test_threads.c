@@ -1,6 +1,6 @@
-/* The thread pool: every part of a job is run once, the barrier keeps rounds apart, calls from several threads, from
-   inside a job and after a fork all end; partition() cuts work without a gap. A job may get fewer threads than it asked
-   for, so nothing here counts on more than one. Prints how many checks it made. */
+/* The thread pool: every part of a job runs once; the barrier separates rounds; calls from several threads, from inside
+   a job and after a fork return; partition() leaves no gaps. A job may get fewer threads than requested: no test needs
+   more than one. Prints how many checks it made. */
 #define _GNU_SOURCE
 #include "base/threads.h"
 #include "base/base.h"
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST = 64 }; /* threads, says pynet.h */
+enum { MOST = 64 }; /* threads: the limit in pynet.h */
 
 static void parts_of(int n, int threads, int grain)
 {
@@ -49,7 +49,7 @@ static void partitions(void)
                 parts_of(sizes[s], threads, grains[g]);
 }
 
-/* What a job leaves behind; each thread writes to its own place. */
+/* The results of a job; each thread writes its own element. */
 typedef struct {
     int calls[MOST], threads[MOST];
     pthread_t ran_on[MOST];
@@ -63,7 +63,7 @@ static void visit(void *arg, int id, int threads)
     v->ran_on[id] = pthread_self();
 }
 
-/* How many threads did it; each once, all told the same, the caller's own among them. */
+/* The number of threads that ran the job: each once, with the same number of threads, the caller among them. */
 static int visited(const visits *v)
 {
     const int threads = v->threads[0];
@@ -90,7 +90,7 @@ static void each_part_once(void)
     visits nothing = {0};
     pool_run(visit, &nothing, 0);
     CHECK(visited(&nothing) == 1);
-    const double lengths[] = {0, 1, 7, 9, 100, 1e9}; /* microseconds; the first three no second thread is worth */
+    const double lengths[] = {0, 1, 7, 9, 100, 1e9}; /* microseconds; the first three: one thread */
     for (int i = 0; i < 6; i++) {
         visits v = {0};
         pool_run_if_worth(visit, &v, lengths[i]);
@@ -111,7 +111,7 @@ static void limits(void)
     setenv("OMP_NUM_THREADS", "7,2", 1);
     CHECK(pn_set_threads(0) == PN_OK && pn_threads() == 5);
     unsetenv("PYNET_NUM_THREADS");
-    CHECK(pn_threads() == 5); /* asked once */
+    CHECK(pn_threads() == 5); /* the environment is read once */
     CHECK(pn_set_threads(0) == PN_OK && pn_threads() == 7);
     setenv("PYNET_NUM_THREADS", "1000", 1);
     CHECK(pn_set_threads(0) == PN_OK && pn_threads() == MOST);
@@ -122,9 +122,8 @@ static void limits(void)
     CHECK(pn_set_threads(0) == PN_OK && pn_threads() >= 1 && pn_threads() <= MOST);
 }
 
-/* Where other programs keep the cores busy the pool pauses, for 1.6 seconds at the longest: waits until a call gets so many
-   threads, all in all about 4 seconds. On a machine that never gives them, what follows shows less, and is right all the
-   same. */
+/* Waits until a call gets this many threads, in all about 4 seconds: if other programs keep the cores busy, the pool
+   pauses for up to 1.6 seconds. On a machine that never gives them, the tests after this check less but still pass. */
 static void gather(int wanted)
 {
     static int tries = 4000;
@@ -137,7 +136,7 @@ static void gather(int wanted)
     }
 }
 
-/* Rounds of a computation in which each place takes its new number from its neighbour's old one. */
+/* Rounds in which each element takes the old value of its neighbour. */
 enum { PLACES = 61, ROUNDS = 200 };
 typedef struct {
     int x[2][PLACES];
@@ -170,7 +169,7 @@ static int rings_turned(void)
 
 static void barriers(void)
 {
-    pool_barrier(1); /* alone: nobody to wait for */
+    pool_barrier(1); /* returns at once */
     CHECK(!pool_is_preempted(1));
     for (int threads = 1; threads <= 4; threads++) {
         CHECK(pn_set_threads(threads) == PN_OK);
@@ -180,7 +179,7 @@ static void barriers(void)
     }
 }
 
-/* A job inside a job has its thread alone. */
+/* A job inside a job runs on one thread. */
 static void nest(void *arg, int id, int threads)
 {
     visits *inner = arg;
@@ -206,7 +205,7 @@ static void several_callers(void)
         calls += inner[id].calls[0];
         alone += inner[id].calls[0] == 1 && inner[id].threads[0] == 1 && inner[id].calls[1] == 0;
     }
-    /* with one thread the outer call holds no team: the inner one may have it */
+    /* with one thread the outer call does not use the pool: the inner call may */
     CHECK(calls >= 1 && calls <= 3 && (calls == 1 || alone == calls));
 
     pthread_t callers[3];
@@ -221,12 +220,12 @@ static void several_callers(void)
 
 static void forks(void)
 {
-    gather(3); /* workers run */
+    gather(3); /* starts workers */
     float *taken = scratch_take();
     const pid_t child = fork();
     if (child == 0) {
-        alarm(60); /* it hangs, then */
-        gather(3); /* workers of its own */
+        alarm(60); /* kills a child that hangs */
+        gather(3); /* starts its own workers */
         const int good = scratch_take() && rings_turned();
         _exit(good ? 0 : 1);
     }
@@ -244,19 +243,19 @@ static void scratch_memory(void)
     scratch_give(NULL);
     for (int i = 0; i <= MOST; i++) {
         taken[i] = scratch_take();
-        CHECK((taken[i] != NULL) == (i < MOST)); /* one for each thread there can be */
+        CHECK((taken[i] != NULL) == (i < MOST)); /* there is one for each possible thread */
         CHECK((uintptr_t)taken[i] % ALIGN == 0);
         for (size_t k = 0; taken[i] && k < floats; k += 1024 - 1)
             taken[i][k] = (float)i;
         if (taken[i])
             taken[i][floats - 1] = (float)i;
     }
-    int wrong = 0; /* numbers of one that another wrote over */
+    int wrong = 0; /* numbers that the user of another buffer has overwritten */
     for (int i = 0; i < MOST; i++)
         wrong += !taken[i] || taken[i][0] != (float)i || taken[i][floats - 1] != (float)i;
     CHECK(wrong == 0);
     scratch_give(taken[5]);
-    CHECK(scratch_take() == taken[5]); /* kept for the next one */
+    CHECK(scratch_take() == taken[5]); /* is used again */
     for (int i = 0; i < MOST; i++)
         scratch_give(taken[i]);
 }

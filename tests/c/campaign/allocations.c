@@ -1,12 +1,11 @@
-/* Refuses memory. A scenario uses networks in every way that asks for memory or threads; then it runs again and again, and
- * each time another request is refused: that one alone, or all from there on. What fails must say so by its status and a
- * message, must leave the network as it was, and must work when it is called again with memory at hand: the end is the same
- * to the last bit. Each run is a process of its own, which AddressSanitizer and LeakSanitizer watch to its end.
- * `make campaign` runs it.
+/* Lets allocations fail. A scenario uses every function that allocates memory or starts threads. It is run many times,
+ * and each time another allocation fails: that one only, or all from there on. The function must return a status and a
+ * message, leave the network unchanged, and succeed when it is called again with memory: the final bits are the same.
+ * Each run is a process under AddressSanitizer and LeakSanitizer. `make campaign` runs it.
  *
- *     allocations SECONDS SEED    in a random order, until all have been refused or the time is over
- *     allocations one N           the N-th request alone, in this process, for a debugger
- *     allocations from N          the N-th and all that follow
+ *     allocations SECONDS SEED    in a random order, until all have failed or the time is over
+ *     allocations one N           allocation N only, in this process, for a debugger
+ *     allocations from N          allocation N and all after it
  */
 #include "pynet.h"
 
@@ -22,15 +21,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- requests for memory, those of the C library included ----------------------------------------------------------- */
+/* ---- allocations, those of the C library included -------------------------------------------------------------------- */
 
 typedef enum { NONE, ONE, FROM_THERE_ON } refusal;
 
 static refusal mode;
-static long refused_at; /* the first request is number 1 */
+static long refused_at; /* the first allocation is number 1 */
 static atomic_bool armed;
 static atomic_long asked, refusals;
-static _Thread_local bool ours; /* false while a new thread is set up: what the sanitizer asks for then, it must get */
+static _Thread_local bool ours; /* false while a thread is created: the sanitizer's own allocations must not fail */
 
 static bool refuse(void)
 {
@@ -44,7 +43,7 @@ static bool refuse(void)
     return true;
 }
 
-/* AddressSanitizer's own; a program's functions take their place, even for the C library. */
+/* Functions of AddressSanitizer, which those of the program replace, even for the C library. */
 void *__interceptor_malloc(size_t size);
 void *__interceptor_calloc(size_t count, size_t size);
 void *__interceptor_realloc(void *block, size_t size);
@@ -77,7 +76,7 @@ char *strdup(const char *s)
     return refuse() ? NULL : __interceptor_strdup(s);
 }
 
-/* What a new thread is to do: the same for all of the core's. */
+/* The start function of a new thread, the same for all threads of the core. */
 static void *(*work_to_do)(void *);
 
 static void *do_our_work(void *arg)
@@ -116,7 +115,7 @@ static pn_augment augment;
 static pn_data of_pictures, of_rows;
 static char path[64];
 static char err[PN_ERRLEN];
-static uint64_t hash; /* of all that came out */
+static uint64_t hash; /* of all results */
 
 static void add(const void *what, size_t size)
 {
@@ -319,7 +318,7 @@ static pn_status augmented(void)
 typedef struct {
     const char *name;
     pn_status (*run)(void);
-    pn_net **net; /* whose message tells why it failed; NULL: err does */
+    pn_net **net; /* the net with the error message; NULL: it is in err */
 } step;
 
 static const step steps[] = {
@@ -356,7 +355,7 @@ enum { STEPS = sizeof steps / sizeof *steps, MOST_NUMBERS = 1 << 16 };
 
 /* ---- a run ------------------------------------------------------------------------------------------------------------ */
 
-/* All tensors of a network lie one after another. Returns how many numbers there are. */
+/* The number of elements of all tensors, which are contiguous. */
 static size_t numbers_of(pn_net *which, float **first)
 {
     pn_net_info info;
@@ -379,7 +378,7 @@ static void fault(const char *step_name, const char *what)
     _exit(1);
 }
 
-/* Numbers of both networks, as they are. */
+/* Copies of the numbers of both networks. */
 static size_t snapshot(float *to)
 {
     size_t n = 0;
@@ -421,7 +420,7 @@ static void run_step(const step *s)
         fault(s->name, "failed, and again with memory at hand");
 }
 
-/* Returns the hash of all that came out. */
+/* Returns the hash of all results. */
 static uint64_t run(void)
 {
     ours = true;
@@ -449,7 +448,7 @@ static struct result {
     long asked, refusals;
 } *result; /* of a child; shared with it */
 
-/* Runs the scenario in a child; true: as it should be. */
+/* Runs the scenario in a child process; true: no fault was found. */
 static bool run_in_child(refusal how, long at)
 {
     int status = 0;
@@ -466,7 +465,7 @@ static bool run_in_child(refusal how, long at)
         exit(0);
     }
     waitpid(child, &status, 0);
-    char left[64]; /* by a child that found something */
+    char left[64]; /* of a child that found a fault */
     snprintf(left, sizeof left, "/tmp/pynet-allocations-%ld", (long)child);
     unlink(left);
     if (status == 0)

@@ -1,9 +1,9 @@
-/* Lets the system's calls on files fail. Loaded before the C library (LD_PRELOAD), it counts the calls that touch one folder and
- * what lies in it, and spoils the n-th: it fails with an error number, or moves fewer bytes than it was asked to. Calls
- * outside the folder are left alone. A file that cannot be closed is closed all the same, as Linux does it.
+/* Lets system calls on files fail. Loaded before the C library (LD_PRELOAD), it counts the calls on one folder and on
+ * files in it, and makes the n-th fail with an error number, or read or write fewer bytes. A close that fails closes the
+ * file all the same, as on Linux.
  *
- *     io_faults_begin(folder, error, at, rest)   error 0: a short read or write; rest: all that follow fail, too
- *     io_faults_end(log, size)                   the calls there were; log: their names, a blank after each
+ *     io_faults_begin(folder, error, at, rest)   error 0: a short read or write; rest: all later calls fail, too
+ *     io_faults_end(log, size)                   the number of calls; log: their names, a blank after each
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,7 +29,7 @@ static struct {
     int error, rest;
     long at, calls;
     char log[LOG];
-    bool inside[MOST_FDS]; /* by file descriptor: does it lie in the folder? */
+    bool inside[MOST_FDS]; /* by file descriptor: is the file in the folder? */
 } faults;
 
 void io_faults_begin(const char *folder, int error, long at, int rest)
@@ -65,7 +65,7 @@ static bool is_path_inside(int folder, const char *path)
                           : is_inside(folder);
 }
 
-/* Counts a call; true: it is to be spoiled. */
+/* Counts a call; true: it must fail. */
 static bool spoil(const char *name, int fd)
 {
     struct stat st;
@@ -76,7 +76,7 @@ static bool spoil(const char *name, int fd)
     return n == faults.at || (faults.rest && faults.at && n > faults.at);
 }
 
-/* Has this call, which moves no bytes, to fail? */
+/* Must this call, which is no read or write, fail? */
 static bool fails(const char *name, int fd)
 {
     const bool now = spoil(name, fd) && faults.error;
@@ -84,7 +84,7 @@ static bool fails(const char *name, int fd)
     return now;
 }
 
-/* The same for one that moves `size` bytes; a short one moves half of them. */
+/* The same for a read or write of `size` bytes; a short one transfers half of them. */
 static bool fails_or_cuts(const char *name, int fd, size_t *size)
 {
     if (!spoil(name, fd))
@@ -103,7 +103,7 @@ static int remember(int fd, bool inside)
     return fd;
 }
 
-/* open and its like: the mode is there if a file may be made. */
+/* open and variants: there is a mode if the call may create a file. */
 #define OPEN(name, arguments, folder, ...)                \
     int name arguments                                    \
     {                                                     \

@@ -1,5 +1,4 @@
-/* Throws damaged files at pn_net_load and pn_net_load_checkpoint; what they accept must survive save and load with every
- * bit.
+/* Fuzzes pn_net_load and pn_net_load_checkpoint; saving and loading what they accept must give the same bits.
  * `make fuzz` builds and runs it.
  *
  * Input: the bytes of a file, or, when they begin with '{', a header up to the last '}' and the data after it: the

@@ -1,5 +1,5 @@
-/* Damaged model files: lying headers, files cut short, and every byte changed are refused, each with its message, or give a
-   network of the shapes that its text says. Prints how many checks it made. */
+/* Damaged model files: invalid headers, truncated files and files with any byte changed are refused with a message, or
+   give a network with the shapes of its text. Prints how many checks it made. */
 #define _GNU_SOURCE
 #include "testing.h"
 
@@ -7,7 +7,7 @@
 
 static char path[] = "/tmp/pynet-test-XXXXXX";
 
-/* The header of such a file, with a note; the data are the numbers 0 to 13. */
+/* The header of a valid file with a note; its data are the numbers 0 to 13. */
 static const char whole[] =
     "{\"__metadata__\":{\"pynet\":\"input(3) dense(2) relu dense(2) softmax\",\"pynet.seed\":\"7\","
     "\"colour\":\"blue\"},"
@@ -23,7 +23,7 @@ static void write_bytes(const void *bytes, size_t size)
     CHECK(to && fwrite(bytes, 1, size, to) == size && fclose(to) == 0);
 }
 
-/* A file with this header and the numbers 0, 1, 2 ...; returns its bytes, of which there are *size. */
+/* A file with this header and the numbers 0, 1, 2 ...; returns its *size bytes. */
 static const unsigned char *make_file(const char *header, size_t *size)
 {
     static unsigned char bytes[LARGEST];
@@ -39,7 +39,7 @@ static const unsigned char *make_file(const char *header, size_t *size)
     return bytes;
 }
 
-/* whole with one part replaced by another; *mark: at which byte of it a ^ stood, which is taken out, or -1 */
+/* `whole` with one part replaced by another; a ^ in it is removed, and *mark is its byte offset, or -1. */
 static const char *changed(const char *old, const char *new, int *mark)
 {
     static char header[LARGEST];
@@ -53,7 +53,7 @@ static const char *changed(const char *old, const char *new, int *mark)
     return header;
 }
 
-/* What loading the file at path says behind its name; "" if that goes well. */
+/* The message of loading the file at path, without the path; "" if it succeeds. */
 static const char *load_message(pn_status expected)
 {
     static char err[PN_ERRLEN];
@@ -73,7 +73,7 @@ static void damaged_headers(void)
 {
     static const char *const rows[][3] = {
         /* old, new with a ^ before the byte that the message names, message */
-        {"[48,56]", "[52,56]", "tensor 2.b begins at byte 52 of the data, behind a hole at 48"},
+        {"[48,56]", "[52,56]", "tensor 2.b begins at byte 52 of the data, after a gap at 48"},
         {"[48,56]", "[44,56]", "tensor 2.b begins at byte 44 of the data, inside one that ends at 48"},
         {"[48,56]", "[48,64]", "its tensors take 64 bytes, but 56 follow the header: it was cut short"},
         {"[48,56]", "[48,52]", "its tensors take 52 bytes, but 56 follow the header"},
@@ -98,17 +98,17 @@ static void damaged_headers(void)
         {"\"shape\":[2,2],\"data_offsets\":[32,48]}", "\"data_offsets\":[32,48]}^",
          "tensor 2.W lacks dtype, shape or data_offsets"},
         {"\"shape\":[2,2],", "\"size\":^[2,2],", "unknown field size; an entry has dtype, shape and data_offsets"},
-        {"\"shape\":[2,2],", "\"shape\":[2,2],\"shape\":^[2,2],", "shape for the second time"},
-        {"2.b", "2.W", "tensor 2.W is there twice"},
-        {"2.b", "2\\u002eW", "tensor 2.W is there twice"},
+        {"\"shape\":[2,2],", "\"shape\":[2,2],\"shape\":^[2,2],", "shape is given twice"},
+        {"2.b", "2.W", "tensor 2.W is given twice"},
+        {"2.b", "2\\u002eW", "tensor 2.W is given twice"},
         {"2.b", "2.c", "tensor 2.b is missing"},
         {"\"2.b\"", "\"x\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[48,48]},\"2.b\"",
          "its network has no tensor x"},
-        {"\"2.b\"", "\"__metadata__\":^{},\"2.b\"", "__metadata__ for the second time"},
-        {"\"colour\":\"blue\"", "\"colour\":\"blue\",\"colour\":^\"red\"", "note colour for the second time"},
+        {"\"2.b\"", "\"__metadata__\":^{},\"2.b\"", "__metadata__ is given twice"},
+        {"\"colour\":\"blue\"", "\"colour\":\"blue\",\"colour\":^\"red\"", "note colour is given twice"},
         {"\"blue\"", "^1", "expected '\"'"},
-        {"blue", "^\\ud83d", "an escape that stands for no character"},
-        {"blue", "^\\u0000", "an escape that stands for no character"},
+        {"blue", "^\\ud83d", "an escape that is not a character"},
+        {"blue", "^\\u0000", "an escape that is not a character"},
         {"blue", "bl^\nue", "a string without an end"},
         {"blue", "bl^\xc0\x80", "text that is not UTF-8"},
         {"blue", "^\xed\xa0\x80", "text that is not UTF-8"},
@@ -163,7 +163,7 @@ static void damaged_headers(void)
     }
 }
 
-/* Cut short anywhere, longer, or with another byte anywhere: refused, or a network of the same shapes. */
+/* Truncated anywhere, longer, or with any byte changed: refused, or a network with the same shapes. */
 static void damaged_bytes(void)
 {
     static unsigned char other[LARGEST];
@@ -218,7 +218,7 @@ static void damaged_bytes(void)
     SAME_TEXT(load_message(PN_ERR_FORMAT), "7 bytes are too few for a safetensors file");
 }
 
-/* Headers as long as they may be, all of empty tensors, of notes, of blanks: refused early. */
+/* Headers of the maximum length, full of empty tensors, of notes, or of blanks: refused early. */
 static void long_headers(void)
 {
     static const struct {
@@ -226,7 +226,7 @@ static void long_headers(void)
     } rows[] = {
         {"\"%07d\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},", "more than 131072 tensors"},
         {"\"%07d\":{\"dtype\":\"\",\"shape\":[],\"data_offsets\":[0,0]},", "more than 131072 tensors"},
-        {"\"__metadata__\":{\"%07d\":\"\"},", "__metadata__ for the second time"},
+        {"\"__metadata__\":{\"%07d\":\"\"},", "__metadata__ is given twice"},
         {"                             %7d", "expected '\"'"},
     };
     const size_t size = 32 << 20;
@@ -245,7 +245,7 @@ static void long_headers(void)
         CHECK(strstr(load_message(PN_ERR_FORMAT), rows[i].message));
     }
     write_bytes("\1\0\0\2\0\0\0", 8);
-    CHECK(truncate(path, 8 + size + 1) == 0); /* a byte more than the most: not read at all */
+    CHECK(truncate(path, 8 + size + 1) == 0); /* one byte above the limit: not read at all */
     SAME_TEXT(load_message(PN_ERR_FORMAT),
               "its header claims 33554433 bytes; at most 33554432 are allowed and 33554433 are there: this is no "
               "safetensors file, or it was cut short");

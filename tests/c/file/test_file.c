@@ -1,5 +1,5 @@
-/* The model file: its exact bytes, every bit back, checkpoints, and what cannot be written or read. Prints how many checks
-   it made. */
+/* The model file: its exact bytes, the same bits after loading, checkpoints, failures of writing and reading. Prints
+   how many checks it made. */
 #define _GNU_SOURCE
 #include "testing.h"
 
@@ -101,7 +101,7 @@ static void every_bit(void)
     }
 }
 
-/* What is not finite can be saved, to be looked at elsewhere, but does not come back as if it were a model. */
+/* A network with infinite parameters can be saved, for other programs to inspect, but not loaded as a model. */
 static void weights_that_are_not_finite(void)
 {
     static const float values[] = {NAN, INFINITY, -INFINITY};
@@ -146,7 +146,7 @@ static void checkpoints(void)
     }
     pn_checkpoint_free(&got);
     CHECK(!got.text && !got.tensor && got.tensors == 0);
-    pn_checkpoint_free(&got); /* a second time does nothing */
+    pn_checkpoint_free(&got); /* twice is allowed */
     pn_net_free(again);
     pn_net_free(plain);
 
@@ -164,7 +164,7 @@ static void checkpoints(void)
     pn_net_free(net);
 }
 
-/* What cannot be written leaves what was there, and no temporary file. */
+/* After a failure of writing the old file is unchanged, and there is no temporary file. */
 static void refusals(void)
 {
     pn_net *net = created(text, 5), *again;
@@ -175,7 +175,7 @@ static void refusals(void)
     CHECK(chmod(path, 0662) == 0 && pn_net_save(net, path) == PN_OK);
     CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0662); /* keeps its mode, also what a new file would not get */
 
-    const pn_checkpoint bad = {.text = (char[]){"\xff"}}; /* what no file can hold */
+    const pn_checkpoint bad = {.text = (char[]){"\xff"}}; /* not UTF-8 */
     REFUSED(pn_net_save_checkpoint(net, &bad, path), PN_ERR_ARGUMENT, "the text of the checkpoint is not UTF-8");
     CHECK(pn_net_load(&again, path, err) == PN_OK && hash(again) == hash(net));
     pn_net_free(again);
@@ -200,7 +200,7 @@ static void refusals(void)
     CHECK(unlink(path) == 0);
     CHECK(pn_net_load(&again, path, err) == PN_ERR_IO && !again && errno == ENOENT);
 
-    snprintf(other, sizeof other, "%s/link", folder); /* a link stays one */
+    snprintf(other, sizeof other, "%s/link", folder); /* a symbolic link is kept */
     CHECK(symlink(path, other) == 0);
     REFUSED(pn_net_save(net, other), PN_ERR_IO, "it is a link to a file that does not exist");
     CHECK(files_in_folder() == 1);
@@ -210,7 +210,7 @@ static void refusals(void)
     pn_net_free(net);
 }
 
-/* The disk is full in the middle of it: the old file stays, whole, and nothing else. */
+/* The disk becomes full while writing: the old file is unchanged, and there is no other. */
 static void half_written(void)
 {
     pn_net *net = created(text, 5), *larger = created("input(30) dense(100)", 5), *again;

@@ -1,5 +1,5 @@
-/* Every public kernel against naive loops in double, on every kernel table, at the sizes where vectors and tiles end;
-   y on top of x where the header allows it; nothing written outside. Prints how many checks it made. */
+/* Every public kernel against naive loops in double, on every kernel table, at sizes around those of vectors and tiles;
+   in place where the header allows it; nothing written outside the arrays. Prints how many checks it made. */
 #include "pynet.h"
 
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 20000, BORDER = 40 }; /* numbers of an array, canaries on either side of it */
+enum { MOST = 20000, BORDER = 40 }; /* elements of an array, and canaries on both sides of it */
 
 static const int sizes[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 100};
 enum { SIZES = sizeof sizes / sizeof *sizes };
@@ -78,7 +78,7 @@ static int same(const framed *f, const framed *g, int n)
 static framed fa, fb, fc, fd;
 static double expected[MOST];
 
-/* Is y, of n numbers, the expected, each within `bound` times the larger of its size and 1? Is its frame whole? */
+/* Is each y within `bound` times max(|expected|, 1) of the expected number, and are the canaries unchanged? */
 static int as_expected(const framed *f, int n, double bound)
 {
     const float *y = f->all + BORDER;
@@ -321,7 +321,7 @@ static void check_squared_error(int m, int n)
 
 static void check_gather(int m, int n)
 {
-    uint8_t *x = malloc((size_t)(m + 1) * (size_t)n); /* exactly as large: the sanitizer sees a byte too far */
+    uint8_t *x = malloc((size_t)(m + 1) * (size_t)n); /* no larger, so that the sanitizer detects reads past it */
     int32_t *index = malloc((size_t)m * sizeof *index);
     if (!x || !index)
         abort();

@@ -1,6 +1,6 @@
-/* Small networks of every kind of layer: whatever is computed with them, from training to the gradient of the inputs, has
-   the same bits for every number of threads, and by the four steps by hand. Sizes are odd, so that the threads' shares
-   are, too. Prints how many checks it made. */
+/* Small networks with every kind of layer: training, predictions, activations and gradients of the inputs have the same
+   bits for every number of threads, and when the four steps are called one by one. Sizes are odd, so that the parts of
+   the threads differ in size. Prints how many checks it made. */
 #include "testing.h"
 
 #include <math.h>
@@ -24,7 +24,7 @@ static const char *const specs[] = {
 };
 enum { SPECS = sizeof specs / sizeof *specs };
 
-static const int batch_sizes[] = {4, 42, N}; /* many steps; two; one, in pieces */
+static const int batch_sizes[] = {4, 42, N}; /* many steps; two; one, gathered in pieces */
 static const pn_optim optimizers[] = {
     {.kind = PN_SGD, .learning_rate = 0.05},
     {.kind = PN_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01},
@@ -51,8 +51,8 @@ static uint64_t hash_numbers(uint64_t h, const float *x, size_t n)
     return hash_on(h, x, n * sizeof *x);
 }
 
-/* The bits of what a network says of the data. */
-static uint64_t answers(pn_net *net, const pn_data *data)
+/* The hash of predictions and evaluation. */
+static uint64_t inference_results(pn_net *net, const pn_data *data)
 {
     static float y[N * CLASSES];
     pn_stats stats = {0};
@@ -61,7 +61,7 @@ static uint64_t answers(pn_net *net, const pn_data *data)
     return hash_on(hash_numbers(no_bytes, y, N * CLASSES), &stats.loss, sizeof stats.loss);
 }
 
-/* Of the gradients of the inputs: from the loss, and from the output of each layer. */
+/* The hash of the gradients of the inputs: of the loss, and of the output of each layer. */
 static uint64_t input_gradients(pn_net *net, const pn_data *data)
 {
     static float dx[FEW * FEATURES], dy[FEW * WIDEST];
@@ -79,7 +79,7 @@ static uint64_t input_gradients(pn_net *net, const pn_data *data)
     return h;
 }
 
-/* Of what the layers put out in the modes of training and of inference. */
+/* The hash of the outputs of all layers, in training and in inference mode. */
 static uint64_t activations(pn_net *net, const pn_data *data)
 {
     static float y[FEW * WIDEST];
@@ -107,7 +107,7 @@ static uint64_t saved_and_loaded(pn_net *net, const pn_data *data)
     CHECK(pn_net_save(net, path) == PN_OK);
     CHECK(pn_net_load(&again, path, err) == PN_OK);
     CHECK(again && hash(again) == hash(net));
-    const uint64_t h = answers(again, data);
+    const uint64_t h = inference_results(again, data);
     pn_net_free(again);
     return h;
 }
@@ -126,13 +126,13 @@ static void train_by_hand(pn_net *net, const pn_data *data, int batch, const pn_
     }
 }
 
-/* Of all that a network can do. What a new one says comes first: its work memory has room for no more than that. */
+/* The hash of all results of a network. Predictions come first, with the work memory of a new network. */
 static uint64_t results(const char *spec, pn_dtype dtype, int batch, const pn_optim *opt)
 {
     const pn_data data = data_of(dtype);
     pn_net *net = created(spec, 5), *twin = created(spec, 5);
     pn_shuffle(order, N, 1, 2);
-    uint64_t h = answers(net, &data);
+    uint64_t h = inference_results(net, &data);
     for (int epoch = 0; epoch < 2; epoch++) {
         pn_stats stats = {0};
         pn_shuffle(order, N, 1, (uint64_t)epoch);
@@ -141,11 +141,12 @@ static uint64_t results(const char *spec, pn_dtype dtype, int batch, const pn_op
         train_by_hand(twin, &data, batch, opt);
     }
     CHECK(hash(net) == hash(twin));
-    const uint64_t said = answers(net, &data);
-    CHECK(answers(twin, &data) == said);
-    CHECK(saved_and_loaded(net, &data) == said);
-    const uint64_t parts[] = {h, hash(net), said, activations(net, &data), input_gradients(net, &data)};
-    CHECK(pn_net_train(net, &data, NULL, N, batch, opt, NULL) == PN_OK); /* with room for the inputs' gradients */
+    const uint64_t expected = inference_results(net, &data);
+    CHECK(inference_results(twin, &data) == expected);
+    CHECK(saved_and_loaded(net, &data) == expected);
+    const uint64_t parts[] = {h, hash(net), expected, activations(net, &data), input_gradients(net, &data)};
+    /* with memory for the gradients of the inputs */
+    CHECK(pn_net_train(net, &data, NULL, N, batch, opt, NULL) == PN_OK);
     CHECK(pn_net_train(twin, &data, NULL, N, batch, opt, NULL) == PN_OK && hash(net) == hash(twin));
     pn_net_free(net);
     pn_net_free(twin);

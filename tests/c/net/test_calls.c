@@ -1,6 +1,5 @@
-/* What a careless or hostile caller can do: NULL for every pointer, sizes that overflow, memory that changes during a call,
-   an optimizer that changes under a view of its state. Every call ends in a status and a message. Prints how many checks it
-   made. */
+/* Invalid calls: NULL for every pointer, sizes that overflow, memory that another thread changes during a call, views
+   of the state of another optimizer. Every call returns a status and a message. Prints how many checks it made. */
 #define _GNU_SOURCE
 #include "testing.h"
 
@@ -25,7 +24,7 @@ static void missing_inputs(void)
     float dx[ROWS * IN];
     const uint64_t before = hash(net);
     CHECK(pn_net_forward(net, &data, order, ROWS) == PN_OK);
-    CHECK(pn_net_loss(net, &no_x, order, ROWS, &loss) == PN_OK); /* it reads labels alone */
+    CHECK(pn_net_loss(net, &no_x, order, ROWS, &loss) == PN_OK); /* it reads labels only */
     REFUSED(pn_net_train(net, &no_x, order, ROWS, ROWS, &sgd, NULL), PN_ERR_ARGUMENT, "x of the data is NULL");
     REFUSED(pn_net_evaluate(net, &no_x, order, ROWS, &stats), PN_ERR_ARGUMENT, "x of the data is NULL");
     REFUSED(pn_net_predict(net, &no_x, ROWS, 1, y), PN_ERR_ARGUMENT, "x of the data is NULL");
@@ -85,7 +84,7 @@ static void sizes(void)
     pn_net_free(net);
 }
 
-/* What a note is refused for when it is saved, it is refused for when it is set. */
+/* A note that could not be saved cannot be set. */
 static void notes(void)
 {
     pn_net *net = created("input(4) dense(3) softmax", 0);
@@ -108,7 +107,7 @@ static void notes(void)
     pn_net_free(net);
 }
 
-/* Inputs that are not finite are named by every call that takes some, and change nothing. */
+/* Every call that reads inputs names one that is not finite, and changes nothing. */
 static void infinite_inputs(void)
 {
     static const char *const texts[] = {"input(4) dense(6) tanh dense(3) softmax",
@@ -143,7 +142,7 @@ static void infinite_inputs(void)
     memset(x, 0, sizeof x);
 }
 
-/* A finite loss whose gradient is not: an input as large as floats go, which a weight of zero keeps out of the sum. */
+/* A finite loss with an infinite gradient: the largest float as an input, times a weight of zero. */
 static void infinite_gradient(void)
 {
     pn_net *net = created("input(4) dense(3) softmax", 1);
@@ -168,7 +167,7 @@ static void infinite_gradient(void)
     pn_net_free(net);
 }
 
-/* Tensors of momentum's state can be read after Adam has taken over. */
+/* The state tensors of momentum can still be read after a step of Adam. */
 static void state_under_a_view(void)
 {
     pn_net *net = created("input(4) dense(3) softmax", 0);

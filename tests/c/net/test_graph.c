@@ -1,5 +1,5 @@
-/* From words to linked layers: who reads whom, the order of computation, residuals and their projections, which ReLUs are
-   fused, shapes, names of tensors, and what shapes do not fit. Prints how many checks it made. */
+/* From words to linked layers: which layer reads which, the order of computation, residuals and their projections,
+   fused ReLUs, shapes, names of tensors, and shapes that do not fit. Prints how many checks it made. */
 #include "net/net.h"
 #include "testing.h"
 
@@ -8,9 +8,9 @@ static void put(char **at, const char *text)
     *at += sprintf(*at, "%s", text);
 }
 
-/* The layers in the order of computation, a blank between two: path<source, the source being the layer whose y is x, or
-   "in"; then "=" for a view, "+path" for the residual that adds this y, "f" and "b" for a ReLU that the layer before does on
-   the way forth, the one behind on the way back, and "d" where the gradient of x is wanted. */
+/* The layers in the order of computation, separated by blanks: path<source, where source is the layer whose y is x, or
+   "in"; then "=" for a view, "+path" for the residual that adds this y, "f" for a ReLU that the layer before it
+   computes in forward, "b" for one that the layer after it computes in backward, and "d" if dx is needed. */
 static const char *sketch(const pn_net *net)
 {
     static char text[2048];
@@ -34,7 +34,7 @@ static const char *sketch(const pn_net *net)
     return text;
 }
 
-/* The only layer that reads l's y, a residual that adds its own x counted in; a view reads nothing. */
+/* The only layer that reads y of l. A residual that adds its x is a reader, a view is not. */
 static const layer *only_reader(const pn_net *net, const layer *l)
 {
     const layer *reader = NULL;
@@ -53,26 +53,25 @@ static void sketches(void)
 {
     static const char *const pairs[][2] = {
         {"input(4) dense(5) relu dense(3) softmax", "0<in 1<0fbd 2<1d 3<2d"},
-        {"input(4) relu dense(5) tanh dense(3)", "0<inb 1<0 2<1d 3<2d"},   /* nothing before to do it */
-        {"input(4) dense(5) relu tanh", "0<in 1<0fd 2<1d"},                /* nothing behind */
+        {"input(4) relu dense(5) tanh dense(3)", "0<inb 1<0 2<1d 3<2d"},   /* no layer before it that could */
+        {"input(4) dense(5) relu tanh", "0<in 1<0fd 2<1d"},                /* none after it */
         {"input(4) dense(5) relu relu dense(3)", "0<in 1<0fd 2<1bd 3<2d"}, /* one each */
-        {"input(4) dense(5) leaky_relu dense(3)", "0<in 1<0d 2<1d"},       /* not a plain one */
-        {"input(4) tanh relu", "0<in 1<0"},                                /* nothing to learn: no gradients */
+        {"input(4) dense(5) leaky_relu dense(3)", "0<in 1<0d 2<1d"},       /* only plain ones are fused */
+        {"input(4) tanh relu", "0<in 1<0"},                                /* no parameters: no gradients */
         {"input(4) tanh dense(3) relu sigmoid dense(2)", "0<in 1<0 2<1fd 3<2d 4<3d"},
-        /* a flatten between them is a view: the layer behind it reads from the one before it */
+        /* flatten is a view: the layer after it reads the one before it */
         {"input(1,2,2) flatten dense(3) flatten relu dense(2)", "0<in= 1<in 2<1=d 3<1fbd 4<3d"},
-        /* residuals come after what is in them; their x has a second reader, so that the ReLU before does its own
-           gradient */
+        /* residuals come after the layers in them; their x has two readers: no fused ReLU in backward */
         {"input(4) residual(relu)", "0.0<in+0 0<in"},
         {"input(4) dense(4) relu residual(dense(4) relu) tanh", "0<in 1<0fd 2.0<1d 2.1<2.0+2fd 2<1d 3<2d"},
         {"input(4) dense(4) residual(relu dense(4)) relu dense(3)", "0<in 1.0<0bd 1.1<1.0+1d 1<0d 2<1bd 3<2d"},
         {"input(4) residual(residual(dense(4)) relu) dense(2)", "0.0.0<in+0.0 0.0<in 0.1<0.0+0d 0<in 1<0d"},
-        /* where shapes differ, a projection; the gradients of the inputs are nobody's */
+        /* a projection where shapes differ; gradients of the inputs are not needed */
         {"input(4) residual(dense(6))", "0.0<in+0 0.skip<in+0 0<in"},
         {"input(4) dense(6) residual(dense(7) relu) relu", "0<in 1.0<0d 1.1<1.0+1fd 1.skip<0+1d 1<0d 2<1d"},
         {"input(4) residual(residual(dense(6)) tanh)",
          "0.0.0<in+0.0 0.0.skip<in+0.0 0.0<in 0.1<0.0+0d 0.skip<in+0 0<in"},
-        /* a dense layer on a copy of pixels leaves the ReLU before it alone; an image of one channel needs no copy */
+        /* a dense layer with a copy of x does not fuse the ReLU before it; an image of one channel needs no copy */
         {"input(2,5,5) conv(3,3) relu dense(2)", "0<in 1<0fd 2<1d"},
         {"input(2,5,5) conv(1,3) relu dense(2)", "0<in 1<0fbd 2<1d"},
         {"input(2,5,5) conv(3,3) relu maxpool(3) dense(2)", "0<in 1<0fbd 2<1d 3<2d"},
@@ -110,7 +109,7 @@ static const char *shapes(pn_net *net)
     return text;
 }
 
-/* "name(shape)", running statistics with a ~ before; a blank between two. Checks that their memory is without a gap. */
+/* "name(shape)", separated by blanks, with a ~ before running statistics. Checks that their memory is contiguous. */
 static const char *tensors(pn_net *net)
 {
     static char text[2048];
@@ -161,11 +160,11 @@ static void shapes_and_tensors(void)
     CHECK(pn_net_layer(net, 3, &skip) == PN_OK);
     SAME_TEXT(skip.text, "conv(4,1,stride=2,bias=no)");
     SAME_TEXT(tensors(net), "0.0.W(3,3,2,4) 0.0.b(4) 0.skip.W(1,1,2,4)");
-    SAME_TEXT(pn_net_spec(net), "input(2,8,8) residual(conv(4,3,stride=2,pad=1) relu)"); /* no word of the projection */
+    SAME_TEXT(pn_net_spec(net), "input(2,8,8) residual(conv(4,3,stride=2,pad=1) relu)"); /* without the projection */
     pn_net_free(net);
 }
 
-/* What the loss takes, and how many multiplications a sample costs. */
+/* The input of the loss, and the multiplications for a sample. */
 static void facts(void)
 {
     static const struct {

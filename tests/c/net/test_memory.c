@@ -1,11 +1,11 @@
-/* Work memory: its pieces lie in one block on cache lines without touching each other, have the sizes that shapes and rows
-   ask for, grow and never shrink, and what cannot be had leaves the old ones in use. Prints how many checks it made. */
+/* Work memory: its pieces are aligned to cache lines in one block, do not overlap, have the right sizes, and never
+   shrink; if an allocation fails the old ones stay in use. Prints how many checks it made. */
 #include "net/run.h"
 #include "testing.h"
 
 #include <stdint.h>
 
-/* Under a sanitizer memory that cannot be had is NULL, as elsewhere. */
+/* Lets malloc return NULL under a sanitizer, too. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -26,11 +26,11 @@ typedef struct {
     size_t size;
 } piece;
 
-/* What net/memory.c should have cut off the block, by the shapes alone. */
+/* The pieces that net/memory.c should have made, computed from the shapes. */
 typedef struct {
     piece of[MOST_PIECES];
     int n;
-    size_t floats; /* of all, each with the padding to a cache line */
+    size_t floats; /* of all pieces, each padded to a cache line */
 } pieces;
 
 static void add(pieces *p, const void *data, size_t size)
@@ -63,7 +63,7 @@ static pieces pieces_of(const pn_net *net)
         const size_t row_words = (wide(inputs) + 63) / 64, column_words = (copied + 63) / 64;
         add_rows(&p, &w->x[c], inputs, copied);
         CHECK(w->zeros[c].row_words == row_words && w->zeros[c].column_words == column_words);
-        add(&p, w->zeros[c].rows, 2 * copied * row_words); /* a word of 64 bits is two floats */
+        add(&p, w->zeros[c].rows, 2 * copied * row_words); /* a 64-bit word is two floats */
         add(&p, w->zeros[c].columns, 2 * 64 * row_words * column_words);
     }
     CHECK((w->dx.data != NULL) == w->input_gradient);
@@ -103,7 +103,7 @@ static int by_place(const void *a, const void *b)
     return (x->size > y->size) - (x->size < y->size);
 }
 
-/* All pieces one after another, from the first float of the block to the last. Returns the floats of the block. */
+/* Checks that the pieces fill the block without gaps. Returns its number of floats. */
 static size_t check_layout(const pn_net *net)
 {
     pieces p = pieces_of(net);
@@ -136,7 +136,7 @@ static void layouts(void)
     for (int s = 0; s < SPECS; s++)
         for (int gradient = 0; gradient < 2; gradient++) {
             pn_net *net = created(specs[s], 1);
-            CHECK(!net->work.block && net->work.capacity == 0); /* nothing before it is asked for */
+            CHECK(!net->work.block && net->work.capacity == 0); /* nothing is allocated before the first call */
             net->work.input_gradient = gradient;
             size_t floats = 0;
             const int sizes[][3] = {
@@ -153,7 +153,7 @@ static void layouts(void)
         }
 }
 
-/* The figures of one network, by hand. */
+/* The sizes for one network, computed by hand. */
 static void by_hand(void)
 {
     pn_net *net = created("input(20) dense(33) relu dense(3) softmax", 1);
@@ -169,7 +169,8 @@ static void by_hand(void)
     pn_net_free(net);
 }
 
-/* x and dx of a layer are the y and dy of the one before; a view's own are those of its source; terms share the sum's. */
+/* x and dx of a layer are y and dy of the one before; y and dy of a view are its x and dx; branches share dy of their
+   sum. */
 static void shared(void)
 {
     pn_net *net = created(specs[2], 1);
@@ -179,7 +180,7 @@ static void shared(void)
         if (l->before)
             CHECK(l->x.data == l->before->y.data && l->x.ld == l->before->y.ld);
         else
-            CHECK(!l->x.data); /* the pass brings it */
+            CHECK(!l->x.data); /* it is in the pass */
         if (l->before && !(l->sum && l == l->sum->residual.skip))
             CHECK(l->dx.data == l->before->dy.data);
         if (l->sum)
@@ -202,15 +203,14 @@ static void growth(void)
     float *block = net->work.block;
     net->work.done = STEP_LOSS;
     CHECK(reserve(net, 32, 1, 1) == PN_OK && reserve(net, 1, 1, 1) == PN_OK);
-    CHECK(net->work.block == block && net->work.capacity == 32 &&
-          net->work.done == STEP_LOSS); /* nothing was touched */
+    CHECK(net->work.block == block && net->work.capacity == 32 && net->work.done == STEP_LOSS); /* unchanged */
     CHECK(reserve(net, 33, 1, 1) == PN_OK && net->work.capacity == 33 && net->work.done == STEP_NONE);
     CHECK(reserve(net, 5, 2, 1) == PN_OK && net->work.capacity == 33 && net->work.copies == 2);
     CHECK(reserve(net, 5, 1, 3) == PN_OK && net->work.capacity == 33 && net->work.copies == 2 &&
           net->work.threads == 3);
     check_layout(net);
 
-    /* what cannot be had: the message says how many, the old memory stays in use, later calls find it */
+    /* an allocation that fails: the message has the number of samples, and the old memory stays in use */
     block = net->work.block;
     const int64_t refused[] = {INT64_MAX, (int64_t)1 << 40, INT32_MAX, INT32_MAX / 2 + 1};
     for (int i = 0; i < 4; i++) {
@@ -246,14 +246,14 @@ static void threads_and_copies(void)
     CHECK(pn_set_threads(4) == PN_OK);
     pn_net *net = created("input(100) dense(99)", 1); /* 100 * 99 weights and 99 biases: 9999 multiply-adds a sample */
     CHECK(worthwhile_threads(net, 20) == 1 &&
-          worthwhile_threads(net, 21) == 4); /* 200,000 of a batch pay for a second */
+          worthwhile_threads(net, 21) == 4); /* 200,000 in a batch pay for a second thread */
     CHECK(worthwhile_threads(net, INT64_MAX) == 4 && worthwhile_threads(net, 0) == 1);
     CHECK(input_copies(net, 20) == 1 && input_copies(net, 21) == 4);
     CHECK(pn_set_threads(1) == PN_OK && worthwhile_threads(net, 1000) == 1 && input_copies(net, 1000) == 1);
     CHECK(pn_set_threads(4) == PN_OK);
     pn_net_free(net);
 
-    net = created("input(100000) batchnorm dense(2)", 1); /* all rows for each: 16 million floats are 160 rows */
+    net = created("input(100000) batchnorm dense(2)", 1); /* copies hold all rows: 16 million floats are 160 rows */
     CHECK(input_copies(net, 40) == 4 && input_copies(net, 41) == 3);
     CHECK(input_copies(net, 53) == 3 && input_copies(net, 54) == 2);
     CHECK(input_copies(net, 80) == 2 && input_copies(net, 81) == 1 && input_copies(net, 1000) == 1);

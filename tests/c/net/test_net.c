@@ -1,5 +1,5 @@
-/* The network from C: training with any number of threads gives the same bits, two nets run at once, a fork in between
-   does no harm, and each call refuses what it cannot do. Prints how many checks it made. */
+/* The network from C: the same bits with any number of threads, two nets at once, a fork between calls, and errors of
+   each call. Prints how many checks it made. */
 #define _GNU_SOURCE
 #include "testing.h"
 
@@ -182,7 +182,7 @@ static void describes_itself(void)
     pn_net_free(net);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------------------------------------------------- */
 
 static void refuses_texts(void)
 {
@@ -275,7 +275,7 @@ static void refuses_order_of_calls(void)
     CHECK(pn_net_tensor(net, 0, &tensor) == PN_OK && tensor.grad);
     const pn_optim zero = {.kind = PN_SGD};
     REFUSED(pn_net_update(net, &zero), PN_ERR_ARGUMENT, "learning rate is 0");
-    CHECK(pn_net_forward(net, &data, NULL, N) == PN_OK); /* a larger batch: the work memory is a new one */
+    CHECK(pn_net_forward(net, &data, NULL, N) == PN_OK); /* a larger batch: new work memory */
     REFUSED(pn_net_backward(net), PN_ERR_STATE, "backward comes after forward and loss");
     pn_net_free(net);
 }
@@ -311,7 +311,7 @@ static void an_empty_batch(void)
     pn_net *net = created(spec, 5);
     const pn_data data = data_of(PN_UINT8);
     double loss = -1;
-    CHECK(pn_net_forward(net, &data, NULL, 0) == PN_OK); /* with no work memory yet */
+    CHECK(pn_net_forward(net, &data, NULL, 0) == PN_OK); /* without work memory */
     CHECK(epochs(net, &data, 1) == PN_OK);               /* biases of 0 would be 0 - 0, which valgrind makes -0 */
     const uint64_t before = hash(net);
     CHECK(pn_net_forward(net, &data, NULL, 0) == PN_OK);
@@ -322,7 +322,7 @@ static void an_empty_batch(void)
     pn_net_free(net);
 }
 
-/* Calls that go wrong between the steps leave no half-done step behind; sizes that would overflow do not. */
+/* A call that fails between the four steps does not spoil them, nor do sizes that would overflow. */
 static void nothing_is_left_over(void)
 {
     pn_net *net = created(spec, 5);
@@ -400,7 +400,7 @@ static void keeps_notes_and_files(void)
     CHECK(strcmp(pn_net_meta_key(net, 0), "a") == 0 && strcmp(pn_net_meta_value(net, 0), "3") == 0);
     CHECK(strcmp(pn_net_meta(net, "a"), "3") == 0 && !pn_net_meta(net, "b"));
     CHECK(!pn_net_meta_key(net, 1) && !pn_net_meta_value(net, -1));
-    REFUSED(pn_net_set_meta(net, "pynet", "x"), PN_ERR_ARGUMENT, "the core's own");
+    REFUSED(pn_net_set_meta(net, "pynet", "x"), PN_ERR_ARGUMENT, "is reserved");
     CHECK(pn_net_save(net, path) == PN_OK);
     CHECK(pn_net_load(&again, path, err) == PN_OK && again && hash(again) == hash(net));
     CHECK(pn_net_save(net, "/nonexistent/model") == PN_ERR_IO && errno == ENOENT);

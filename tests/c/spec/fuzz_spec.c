@@ -1,5 +1,5 @@
-/* Throws texts of networks at the core: what it accepts has a canonical text that gives itself, sizes that no product has
-   overflowed, and, where it is small enough to be built here, trains a step, predicts and gives input gradients. */
+/* Fuzzes the text of networks: a text that is accepted has a canonical text that is its own, sizes that have not
+   overflowed, and if it is small enough trains a step, predicts and computes gradients of the inputs. */
 #include "net/net.h"
 
 #include <stdio.h>
@@ -20,7 +20,7 @@ static double product(const int64_t *dim, int rank)
     return n;
 }
 
-/* Every size is the product that doubles say it is. Returns how many numbers all layers hold for a sample. */
+/* Every size equals the product in double. Returns the numbers that all layers hold for a sample. */
 static double check_sizes(const pn_net *net)
 {
     double numbers = product(net->text.input.dim, net->text.input.rank), parameters = 0;
@@ -49,7 +49,7 @@ static void check_text(const pn_net *net)
     pn_net_free(again);
 }
 
-/* Whatever comes of it: a loss may well be infinite. */
+/* Statuses are ignored: a loss may be infinite. */
 static void use(const char *text)
 {
     static float x[ROWS * SMALL], y[ROWS * SMALL], targets[ROWS * SMALL];

@@ -1,9 +1,9 @@
-/* The text of a network: what it is parsed to, its canonical form, and for every mistake the whole message, which says in
-   which column. Prints how many checks it made. */
+/* The text of a network: the parsed words, its canonical form, and for every mistake the whole message, with its
+   column. Prints how many checks it made. */
 #include "spec/spec.h"
 #include "testing.h"
 
-/* The canonical text of `text`; or, where that is none, the message. */
+/* The canonical text of `text`, or the message if it is invalid. */
 static const char *printed(const char *text)
 {
     static char result[4096];
@@ -23,9 +23,10 @@ static const char *printed(const char *text)
     return result;
 }
 
-#define ALL_LAYERS                                                                                                   \
-    "input, dense, conv, maxpool, avgpool, globalavgpool, relu, leaky_relu, gelu, sigmoid, tanh, softmax, flatten, " \
-    "dropout, batchnorm, layernorm, residual, loss"
+#define ALL_LAYERS                                                                                              \
+    "input, standardize, dense, conv, maxpool, avgpool, globalavgpool, relu, leaky_relu, gelu, sigmoid, tanh, " \
+    "softmax, flatten, "                                                                                        \
+    "dropout, batchnorm, layernorm, residual, rescale, loss"
 
 static void canonical_forms(void)
 {
@@ -45,21 +46,21 @@ static void canonical_forms(void)
         {"input(1,8,8) maxpool(2,2) avgpool(2,stride=1)", "input(1,8,8) maxpool(2,stride=2) avgpool(2,stride=1)"},
         {"input(4) leaky_relu(0.01) leaky_relu(0.2)", "input(4) leaky_relu leaky_relu(slope=0.2)"},
         {"input(4) batchnorm(0.00001,0.1) layernorm(eps=1e-6)", "input(4) batchnorm layernorm(eps=0.000001)"},
-        /* numbers: rounded once when read, and the fewest places that bring them back when printed */
+        /* numbers: rounded once when parsed, printed with the fewest decimal places that give them again */
         {"input(4) dropout(0)", "input(4) dropout(0)"},
         {"input(4) dropout(.5) dropout(5e-1) dropout(0.5000)", "input(4) dropout(0.5) dropout(0.5) dropout(0.5)"},
         {"input(4) dropout(0.1) dropout(3E-1)", "input(4) dropout(0.1) dropout(0.3)"},
         {"input(4) dropout(0.999999999999999)", "input(4) dropout(0.999999999999999)"},
         {"input(4) leaky_relu(1.) leaky_relu(0.0)", "input(4) leaky_relu(slope=1) leaky_relu(slope=0)"},
         {"input(4) batchnorm(1e-12)", "input(4) batchnorm(eps=0.000000000001)"},
-        /* the loss that goes without saying, and others */
+        /* the default loss, and others */
         {"input(4) softmax loss(cross_entropy)", "input(4) softmax"},
         {"input(4) dense(2) loss(name=mse)", "input(4) dense(2)"},
         {"input(4) softmax loss(mse)", "input(4) softmax loss(mse)"},
         {"input(4) sigmoid loss(bce)", "input(4) sigmoid loss(bce)"},
         {"input(4) softmax loss(cross_entropy,0.1)", "input(4) softmax loss(cross_entropy,smoothing=0.1)"},
         {"input(4) softmax loss(cross_entropy,smoothing=0)", "input(4) softmax"},
-        /* words in words */
+        /* nested words */
         {"input(4) residual( dense(4)\nrelu ) relu", "input(4) residual(dense(4) relu) relu"},
         {"input(4) residual(residual(residual(residual(relu))tanh))softmax",
          "input(4) residual(residual(residual(residual(relu)) tanh)) softmax"},
@@ -75,22 +76,22 @@ static void canonical_forms(void)
 static void messages(void)
 {
     static const char *const pairs[][2] = {
-        /* where a word may stand */
+        /* order of words */
         {"", "column 1: the network has no layers; for example: input(784) dense(10) softmax"},
         {"input(4)  ", "column 11: the network has no layers; for example: input(784) dense(10) softmax"},
         {"input(4) loss(mse)", "column 19: the network has no layers; for example: input(784) dense(10) softmax"},
-        {" relu", "column 2: relu stands before the input; a network begins with it, as in input(784)"},
-        {"input(4) relu input(4)", "column 15: input stands a second time"},
-        {"input(4) relu loss(mse) relu", "column 25: relu stands behind the loss, which comes last"},
-        {"input(4) relu loss(mse) loss(mse)", "column 25: loss stands behind the loss, which comes last"},
-        {"input(4) residual(input(4))", "column 19: input stands inside a residual, which takes layers"},
-        {"input(4) residual(relu loss(mse))", "column 24: loss stands inside a residual, which takes layers"},
+        {" relu", "column 2: relu is before the input; a network begins with it, as in input(784)"},
+        {"input(4) relu input(4)", "column 15: input appears a second time"},
+        {"input(4) relu loss(mse) relu", "column 25: relu comes after the loss, which must be last"},
+        {"input(4) relu loss(mse) loss(mse)", "column 25: loss comes after the loss, which must be last"},
+        {"input(4) residual(input(4))", "column 19: input is inside a residual, which takes layers"},
+        {"input(4) residual(relu loss(mse))", "column 24: loss is inside a residual, which takes layers"},
         {"input(4) tanh residual( )",
          "column 15: residual has nothing inside, as in residual(dense(128) relu dense(128))"},
-        {"input(4) residual(relu", "column 23: the text ends where the ')' of residual should stand"},
-        {"input(4) residual", "column 18: the text ends where the '(' of residual should stand"},
+        {"input(4) residual(relu", "column 23: the text ends where the ')' of residual is expected"},
+        {"input(4) residual", "column 18: the text ends where the '(' of residual is expected"},
         {"input(4) residual(residual(residual(residual(residual(relu)))))",
-         "column 46: residual stands 4 deep in others; accepted: 3"},
+         "column 46: residual is nested 4 deep; accepted: 3"},
         {"input(4) softmax relu loss(cross_entropy)", "column 23: loss(cross_entropy) needs softmax as the last layer"},
         {"input(4) residual(softmax) loss(cross_entropy)",
          "column 28: loss(cross_entropy) needs softmax as the last layer"},
@@ -102,7 +103,8 @@ static void messages(void)
         {"input(4) x", "column 10: unknown layer \"x\"; accepted: " ALL_LAYERS},
         {"input(4) dense(3,init=hee)", "column 23: dense has no init \"hee\"; did you mean he?"},
         {"input(4) dense(3,init=lecun)", "column 23: dense has no init \"lecun\"; accepted: auto, he, xavier, normal"},
-        {"input(4) relu loss(huber)", "column 20: loss has no name \"huber\"; accepted: cross_entropy, mse, bce"},
+        {"input(4) relu loss(hinge)",
+         "column 20: loss has no name \"hinge\"; accepted: cross_entropy, mse, bce, mae, huber"},
         {"input(1,9,9) conv(2,3,pad=some)", "column 27: conv has no pad \"some\"; did you mean same?"},
         {"input(4) dense(3,int=he)", "column 18: dense has no argument \"int\"; did you mean init?"},
         {"input(4) dense( alpha=3)", "column 17: dense has no argument \"alpha\"; accepted: units, init, bias"},
@@ -118,16 +120,16 @@ static void messages(void)
         {"input(4) relu(3)", "column 15: relu takes 0 arguments, as in relu"},
         {"input(4) dropout(0, 1)", "column 21: dropout takes at most 1 argument, as in dropout(0.5)"},
         {"input(4) dense(3, units=4)", "column 19: units of dense is given twice"},
-        {"input(4) dense(a)", "column 16: 'a' where units should stand"},
-        {"input(4) dense(-)", "column 16: '-' where units should stand"},
-        {"input(4) dense(3,init=3)", "column 23: '3' where init should stand"},
-        {"input(4) dense(3 4)", "column 18: '4' where ',' or ')' should stand"},
-        {"input(4", "column 8: the text ends where ',' or ')' should stand"},
-        {"input(4) dense(3,", "column 18: the text ends where init should stand"},
-        {"input(4), relu", "column 9: ',' where a layer should stand"},
-        {"input(4) relu )", "column 15: ')' where a layer should stand"},
-        {"input(4) relu \xc3\xa9", "column 15: byte 0xc3 where a layer should stand"},
-        {"input(4) dense(\x01)", "column 16: byte 0x01 where units should stand"},
+        {"input(4) dense(a)", "column 16: 'a' where units is expected"},
+        {"input(4) dense(-)", "column 16: '-' where units is expected"},
+        {"input(4) dense(3,init=3)", "column 23: '3' where init is expected"},
+        {"input(4) dense(3 4)", "column 18: '4' where ',' or ')' is expected"},
+        {"input(4", "column 8: the text ends where ',' or ')' is expected"},
+        {"input(4) dense(3,", "column 18: the text ends where init is expected"},
+        {"input(4), relu", "column 9: ',' where a layer is expected"},
+        {"input(4) relu )", "column 15: ')' where a layer is expected"},
+        {"input(4) relu \xc3\xa9", "column 15: byte 0xc3 where a layer is expected"},
+        {"input(4) dense(\x01)", "column 16: byte 0x01 where units is expected"},
         /* numbers */
         {"input(0) relu", "column 7: size of input is 0; " UNITS},
         {"input(4) dense( -3)", "column 17: units of dense is -3; " UNITS},
@@ -151,7 +153,7 @@ static void messages(void)
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         SAME_TEXT(printed(pairs[i][0]), pairs[i][1]);
-    char text[6000] = "input(4) ", name[301]; /* a long name: no message is longer than its place */
+    char text[6000] = "input(4) ", name[301]; /* a long name: messages are cut to PN_ERRLEN */
     for (size_t length = 20; length <= 300; length += 1 + length / 10) {
         memset(name, 'a', length);
         name[length] = 0;
@@ -182,7 +184,7 @@ static void lists_of_words(void)
     CHECK(net.loss.kind == PN_MSE && net.loss.smoothing == 0);
     CHECK(spec_ends_in(&net, PN_SOFTMAX) && !spec_ends_in(&net, PN_DENSE));
 
-    /* one word in a room of any size, by snprintf's rules */
+    /* one word in a buffer of any size, as snprintf */
     const char *const whole = "conv(3,3,pad=same)";
     for (size_t room = 0; room < 25; room++) {
         char to[32], wanted[32] = "";
@@ -204,7 +206,7 @@ static void lists_of_words(void)
     CHECK(net.loss.kind == PN_CROSS_ENTROPY && net.loss.smoothing == 0.25);
     spec_free(&net);
 
-    /* A choice is its index, and -1 - index where numbers are accepted besides. */
+    /* The value of a choice is its index, or -1 - index if numbers are also accepted. */
     const char *names[PN_MAXARGS] = {NULL};
     double values[PN_MAXARGS];
     CHECK(spec_parse(&net, "input(1,9,9) conv(8,5,pad=same,init=he,bias=no) relu conv(3,2) dropout(0.25)", err) ==
@@ -221,7 +223,7 @@ static void lists_of_words(void)
     SAME_TEXT(spec_word_name(PN_LOSS), "loss");
 }
 
-/* Every decimal of up to three places from 0 to below 1 comes back as it was written, and is C's own number. */
+/* Every decimal in [0, 1) with up to three places is parsed as by C and printed as it was. */
 static void numbers(void)
 {
     int same = 0;
@@ -242,14 +244,14 @@ static void numbers(void)
     CHECK(same == 1000);
 }
 
-/* A text cut short anywhere is a shorter network or a mistake in a column that it has. */
+/* A text truncated anywhere is a shorter network, or an error in one of its columns. */
 static void every_prefix(void)
 {
     const char *const whole =
         "input(1,28,28) residual(conv(1,3,pad=same) relu) dropout(0.25) dense(10) softmax loss(mse)";
     int networks = 0;
     for (size_t n = 0; n <= strlen(whole); n++) {
-        char *text = strndup(whole, n); /* in a block of its own: who reads past it is found out */
+        char *text = strndup(whole, n); /* its own block, so that the sanitizer detects reads past it */
         int column = 0;
         const char *result = printed(text);
         if (sscanf(result, "column %d: ", &column) == 1)

@@ -1,0 +1,139 @@
+"""Tables in commands: the options that say how one is read and what is learnt of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pynet.commands import cli
+from pynet.commands.cli import UsageError
+from pynet.data import Dataset
+from pynet.data.arrays import TASKS
+from pynet.data.csv import is_label_first
+from pynet.data.layout import SEPARATOR_NAMES
+from pynet.data.read_table import is_table_file, read_names
+from pynet.data.table_model import TrainedTable, dataset_for
+from pynet.data.table_set import LEFT_OUT, Rows, open_rows
+from pynet.network import Network
+from pynet.text import picture_shape
+
+OF_TARGET = ("task", "ignore", "categorical", "separator", "decimal", "folds")  # options that need --target
+MOST_NOTES = 20  # lines about columns; of more, the number alone is printed
+
+
+def add_target_options(group: argparse._ArgumentGroup) -> None:
+    """--target and what goes with it, of pynet train."""
+    add = group.add_argument
+    target = "the column to learn, of a table of --data: its name, or its place from 0, -1 for the last"
+    add("--target", metavar="COLUMN", type=_column, help=target)
+    task = "what the target is (default: texts, and whole numbers of 20 values at most, are classes)"
+    add("--task", choices=TASKS, help=task)
+    add("--ignore", metavar="A,B,..", type=_columns, help="columns that are not to be learnt from")
+    add("--categorical", metavar="A,B,..", type=_columns, help="columns whose numbers are names, such as postal codes")
+    add_reading_options(group)
+    folds = "train on all but a part of the rows K times, measure on that part; the model learns from all rows"
+    add("--folds", metavar="K", type=cli.whole(2, 100), help=folds)
+
+
+def add_reading_options(group: argparse._ActionsContainer) -> None:
+    """--separator and --decimal."""
+    separator = "between the fields of a table: a character, tab or blanks (default: found out)"
+    group.add_argument("--separator", metavar="C", type=_separator, help=separator)
+    mark = "the mark in its numbers, . or , (default: found out)"
+    group.add_argument("--decimal", metavar="MARK", choices=[".", ","], help=mark)
+
+
+def _column(text: str) -> str:
+    if not text.strip():
+        cli.refuse(text, "the name of a column, or its place from 0")
+    return text.strip()
+
+
+def _columns(text: str) -> list[str]:
+    return [_column(part) for part in text.split(",")]
+
+
+def _separator(text: str) -> str:
+    named = {name: mark for mark, name in SEPARATOR_NAMES.items()} | {"\\t": "\t"}
+    found = named.get(text, text)
+    if len(found) != 1 or found in "\r\n\"'" or found.isalnum():
+        cli.refuse(text, "a character between fields, as in ';', or tab or blanks")
+    return found
+
+
+def check(options: argparse.Namespace) -> None:
+    """UsageError: options about a table without one, or others that no table goes with."""
+    if options.target is None:
+        for name in OF_TARGET:
+            if getattr(options, name) is not None and not (options.load and name in ("separator", "decimal")):
+                raise UsageError(f"--{name} is for tables and needs --target COLUMN")
+        return
+    if options.load:
+        raise UsageError("--target cannot be used with --load: the model knows what it has learnt")
+    if not options.data:
+        raise UsageError("--target is for a table; --data FILE names it")
+    for name in ("classes", "shape", "size", "color", "no_center", "augment"):
+        if getattr(options, name):
+            raise UsageError(f"--{name.replace('_', '-')} is for pictures; --target is for tables")
+    if options.folds:
+        for name in ("test_split", "checkpoint", "limit", "find_lr", "explain"):
+            if getattr(options, name):
+                raise UsageError(f"--{name.replace('_', '-')} cannot be used with --folds")
+
+
+def rows(options: argparse.Namespace) -> Rows:
+    """The table that the options name, and what is to be learnt of it. Raises DataError, UsageError."""
+    place = Path(os.path.expanduser(options.data))
+    if not place.is_file() or not is_table_file(place):
+        raise UsageError(f"--target is for tables, .csv, .tsv, .data or .txt, also with .gz; --data is {options.data}")
+    return open_rows(
+        options.data,
+        options.target,
+        task=options.task,
+        ignore=options.ignore or (),
+        categorical=options.categorical or (),
+        separator=options.separator,
+        decimal=options.decimal,
+    )
+
+
+def of_model(options: argparse.Namespace, net: Network, found: TrainedTable, place: Path) -> Dataset:
+    """The rows of a file as the model takes them, all for testing."""
+    separator, decimal = getattr(options, "separator", None), getattr(options, "decimal", None)
+    chosen = dataset_for(net, found, place, separator, decimal)
+    for line in chosen.warnings:
+        cli.print_stderr("data", f"warning: {line}")
+    return chosen
+
+
+def name_the_target(place: Path, reason: str = "") -> UsageError:
+    """What to say where a table was given, and no column to learn. Raises DataError: it is none."""
+    names = read_names(place)
+    shown = ", ".join(names if len(names) <= 20 else (*names[:9], f"... {len(names) - 10} more ...", names[-1]))
+    because = f"; label first, {reason}" if reason else ""
+    return UsageError(
+        f"{place}: name the column to learn: --target (columns: {shown}; --target 0 reads the first as before){because}"
+    )
+
+
+def check_label_first(place: Path, chosen: Dataset) -> None:
+    """UsageError unless the first column of a .csv is its label beyond doubt: by its header, or before pixels."""
+    pixels = chosen.x_train.dtype.kind == "u" and picture_shape(chosen.x_train.shape[1:])
+    if not (pixels or is_label_first(place)):
+        raise name_the_target(place)
+
+
+def listed(notes: Sequence[str]) -> list[str]:
+    """Notes about a table, columns that were left out for the same reason in one line, and not too many."""
+    reasons: dict[str, list[str]] = {}
+    lines = []
+    for note in notes:
+        name, found, reason = note.removeprefix(LEFT_OUT).partition(": ")
+        if note.startswith(LEFT_OUT) and found:
+            reasons.setdefault(reason, []).append(name)
+        else:
+            lines.append(note)
+    lines += [f"{LEFT_OUT}{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return lines if len(lines) <= MOST_NOTES else [*lines[:MOST_NOTES], f"and {len(lines) - MOST_NOTES:,} more notes"]

@@ -1,0 +1,109 @@
+"""What a model keeps of the table that it was trained on, and other tables as it takes them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.data.columns import NOTE, Columns, check_numbers
+from pynet.data.csv import LABELS, as_pixels, compact
+from pynet.data.dataset import Dataset
+from pynet.data.read_table import read_table
+from pynet.data.table_set import of_model, stem
+from pynet.data.tables import Table, of_frame
+from pynet.errors import DataError
+from pynet.model.net import Net
+
+
+class TrainedTable(NamedTuple):
+    """The columns of a model, and what stands in it for numbers that are missing: (inputs) float32."""
+
+    columns: Columns
+    means: Array
+
+
+def prepare(net: Net, data: Dataset) -> None:
+    """Gives a network that begins with standardize the means and scales of a table's training rows, and the names of
+    columns and classes, which travel in its file. A closing rescale gets those of the target.
+
+    Inputs that are 0 or 1 are left as they are. ValueError: data is of no table, or the network does not suit it.
+    """
+    if data.columns is None or data.means is None:
+        raise ValueError(f"{data.name} is no table; accepted: what pynet.data.table gives")
+    if not net.layers or net.layers[0].kind != "standardize":
+        raise ValueError(f"the network {net.spec!r:.200} does not begin as input({len(data.means)}) standardize")
+    net._adapt(net._samples(data.x_train, data.y_train))
+    numbers, tensors = data.columns.are_numbers, net.tensors
+    tensors["0.mean"][...] = data.means
+    tensors["0.scale"][~numbers] = 1
+    net.meta[NOTE] = data.columns.note()
+    if data.classes:
+        net.classes = list(data.classes)
+    else:
+        net.task = "regression"
+
+
+def table_of(net: Net) -> TrainedTable | None:
+    """What the model has of its table; None: it was trained on none. ValueError: its note is damaged."""
+    note = net.meta.get(NOTE)
+    if note is None:
+        return None
+    columns, means = Columns.from_note(note), net.tensors.get("0.mean")
+    if means is None or len(columns.names) != len(means):
+        raise ValueError(f"the model's note on its table has {len(columns.names)} inputs, its network other ones")
+    if columns.target.levels is None or net.task == "regression":
+        suits = columns.target.levels is None and net.task == "regression"
+    else:
+        suits = len(columns.target.levels) == len(net.classes)
+    if not suits:
+        raise ValueError("the model's note on its table does not suit the outputs of its network")
+    return TrainedTable(columns, np.array(means))
+
+
+def table_for(columns: Columns, source: Any, separator: str | None = None, decimal: str | None = None) -> Table:
+    """A table from a file or a data frame, with the texts and the header that the columns have. Raises DataError."""
+    if hasattr(source, "columns"):
+        return of_frame(source, columns.texts)
+    texts = list(columns.texts)
+    if not columns.header:  # places, one less where the target before them is not there
+        texts += [str(max(int(name) - 1, 0)) for name in texts]
+    return read_table(
+        Path(os.path.expanduser(source)),
+        separator=separator or (None if columns.header else columns.separator),
+        decimal=decimal or columns.decimal,
+        texts=texts,
+        known=[column.name for column in columns.inputs] if columns.header else (),
+        header=None if columns.header else False,
+        usual=columns.separator,
+    )
+
+
+def dataset_for(net: Net, found: TrainedTable, path: Path, separator: str | None, decimal: str | None) -> Dataset:
+    """The rows of a file whose target is known, as a model takes them, all for testing. Raises DataError."""
+    classes = tuple(net.classes) if found.columns.target.levels else ()
+    return of_model(table_for(found.columns, path, separator, decimal), *found, classes, stem(path))
+
+
+def rows_of_numbers(path: Path, features: int, separator: str | None = None, decimal: str | None = None) -> Array:
+    """x (n, features), as load has that of a .csv, from a file without labels, or with one that its header calls so in
+    front. DataError: another number of columns, or something else than numbers in them."""
+    table = read_table(path, separator=separator, decimal=decimal)
+    columns = table.columns
+    if len(columns) == features + 1 and columns[0].name.lower() in LABELS:
+        columns = columns[1:]
+    if len(columns) != features:
+        raise DataError(f"{path} has {len(columns):,} columns; the model takes {features:,} numbers")
+    x = np.empty((len(table), features), np.float32)
+    for i, column in enumerate(columns):
+        if column.numbers is None or column.missing.any():
+            row = int(column.missing.argmax()) if column.missing.any() else 0
+            raise DataError(
+                f"{path}: {table.where(row)}, column {column.name!r:.80} holds no number; accepted: numbers"
+            )
+        check_numbers(table, column)
+        x[:, i] = column.values
+    return as_pixels(compact(x))
