@@ -42,7 +42,9 @@ Seen: TypeAlias = tuple[str, "npt.NDArray[np.uint8] | DataError | None"]
 class Prediction:
     """What a network says to one picture.
 
-    prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink.
+    prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink. Where the
+    network learnt numbers, prediction is these, with neither confidence nor probabilities; where it learnt several
+    labels, those above 1/2, without a confidence.
     probabilities: by class name, and where several have one, also by number, as in "a (2)"; of a network without
     softmax, its outputs as they are. warning: what is doubtful, or
     what is wrong. seen: uint8, the input that the network got. readable: False where there was no picture to look at.
@@ -101,7 +103,7 @@ def _decoded(picture: Any) -> Image.Image:
 def predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[Prediction]:
     """The predictions for prepared pictures, in order; an error or no ink takes the place of what could not be."""
     inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
-    outputs = iter(class_scores(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
+    outputs = iter(_outputs(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
     found = []
     for name, x in seen:
         if isinstance(x, DataError):
@@ -113,6 +115,13 @@ def predictions(net: Network, seen: Sequence[Seen], temperature: float) -> list[
     return found
 
 
+def _outputs(net: Network, x: npt.NDArray[Any], temperature: float) -> npt.NDArray[np.float32]:
+    """What the network gives pictures x (n, ...): (n, outputs), or two columns where one output tells two classes."""
+    if net.task == "classes":
+        return class_scores(net, x, temperature)
+    return net.predict_proba(x).reshape(len(x), -1)
+
+
 def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     """Pictures x (n, ...) in the scale of the model's training, where that is known. Raises DataError."""
     note = net.meta.get(INPUTS)
@@ -120,8 +129,15 @@ def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
 
 
 def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: npt.NDArray[np.float32]) -> Prediction:
+    if net.task == "regression":
+        doubt = None if np.isfinite(output).all() else "the outputs are not finite"
+        return Prediction(name, ", ".join(f"{value:.6g}" for value in output), warning=doubt, seen=seen)
     classes = net.classes if len(net.classes) == len(output) else [str(i) for i in range(len(output))]
     classes = [f"{name} ({i})" if name in classes[:i] else name for i, name in enumerate(classes)]
+    if net.task == "multi-label":
+        labels = [label for label, p in zip(classes, output, strict=True) if p > 0.5]
+        shares = dict(zip(classes, output.tolist(), strict=True))
+        return Prediction(name, ", ".join(labels) or "none of them", probabilities=shares, seen=seen)
     best = int(output.argmax())
     confidence = float(output[best])
     doubt = "the network is unsure" if not confidence >= SURE else None

@@ -27,6 +27,7 @@ from pynet.data.read_table import is_table_file
 from pynet.data.table_model import table_of
 from pynet.errors import DataError
 from pynet.inference import MODEL_SUFFIX, preparation_of
+from pynet.model.task import NOTE as TASK
 from pynet.network import Network
 from pynet.pictures.preparation import NOTE as PICTURES
 from pynet.pictures.preparation import Preparation
@@ -118,6 +119,7 @@ def dataset(options: argparse.Namespace, net: Network | None = None, like: Netwo
             lambda: is_of_training(trained, data.load(place, wanted, divide=False)),  # type: ignore[arg-type]
         )
         layout = _layout(options, place, trained) | {"divide": net is None, "test_split": split}
+        layout["task"] = _task(options, trained)
         chosen = data.load(place, wanted, **layout) if trained else _to_learn(options, place, wanted, layout)
         for line in chosen.skipped[:MOST_SKIPPED]:
             cli.complain("data", f"left out: {line}")
@@ -178,6 +180,16 @@ def data_path(options: argparse.Namespace, trained: Network | None) -> Path | No
             "--data PATH says where it is now"
         )
     return place
+
+
+def _task(options: argparse.Namespace, trained: Network | None) -> str | None:
+    """What the targets of own data are: as --task says, or as the model has learnt; None: the data decide."""
+    given: str | None = getattr(options, "task", None)
+    if given or trained is None:
+        return given
+    if "classes" in trained.meta:
+        return "classes"
+    return "number" if trained.meta.get(TASK) == "regression" else None
 
 
 def _test_split(options: argparse.Namespace, trained: Network | None, is_own: Callable[[], bool]) -> float:
@@ -272,12 +284,16 @@ def _preparation(options: argparse.Namespace, place: Path | None, net: Network |
 
 
 def check_suits(net: Network, chosen: Dataset, what: str, wrong: type[Exception]) -> None:
-    """Raises `wrong`, with `what` for the network's name, unless it takes the samples and has an output a class."""
+    """Raises `wrong`, with `what` for the network's name, unless it takes the samples and has an output a class, or a
+    number."""
     _check_shape(net, chosen, what, wrong)
     gives = math.prod(net.out_shape)
     if not chosen.classes:
-        if gives != 1:
-            raise wrong(f"{what} has {gives} outputs; a number is one")
+        numbers = math.prod((chosen.y_train if len(chosen.y_train) else chosen.y_test).shape[1:])
+        if "regression" not in net._tasks or "classes" in net.meta:
+            raise wrong(f"{what} tells classes, {chosen.name} has numbers to learn")
+        if gives != numbers:
+            raise wrong(f"{what} has {gives} outputs, {chosen.name} has {numbers} numbers to learn from a sample")
     elif gives != len(chosen.classes) and not _tells_two(net, chosen):
         raise wrong(f"{what} has {gives} outputs, {chosen.name} has {len(chosen.classes)} classes")
 
@@ -305,7 +321,11 @@ def suited(net: Network, chosen: Dataset, what: str) -> Dataset:
         if net.meta.get(TABLE) != chosen.columns.note():
             raise ValueError(f"{what} was trained on other columns than {chosen.name} has")
         return chosen.with_classes(net.classes) if chosen.classes else chosen
-    if "classes" in net.meta:
+    if chosen.classes and net.meta.get(TASK) == "regression":
+        raise ValueError(f"{what} gives numbers, {chosen.name} has classes")
+    if not chosen.classes:
+        check_suits(net, chosen, what, ValueError)
+    elif "classes" in net.meta:
         try:
             chosen = chosen.with_classes(net.classes)
         except DataError as error:

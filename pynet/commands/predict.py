@@ -28,7 +28,7 @@ from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
-from pynet.text import DRAWN, drawn, json_text, printable
+from pynet.text import DRAWN, drawn, figure_text, figure_words, json_text, printable
 
 BATCH = 256  # pictures that go through the network at once
 MOST_SEEN = 1000  # pictures on a sheet
@@ -177,16 +177,20 @@ def _title(model: Path, net: Network) -> str:
     if name := net.meta.get("dataset"):
         facts.append(f"trained on {printable(name)}")
     with contextlib.suppress(KeyError, ValueError):  # a note may be missing, or not ours
-        facts.append(f"test accuracy {100 * float(net.meta['test_accuracy']):.2f} %")
+        figure = "rmse" if net.task == "regression" else "accuracy"
+        value = float(net.meta[f"test_{figure}"])
+        facts.append(f"test {figure_words(figure)} {figure_text(figure, value)}")
     return f"model {printable(model)}" + (f": {', '.join(facts)}" if facts else "")
 
 
 def _text(found: Prediction, lines: float) -> str:
     """The answer, and below it the likeliest classes, that many; all are in the network's order."""
-    if found.prediction is None or found.confidence is None or found.probabilities is None:
+    if found.prediction is None:
         return f"{printable(found.file)}: {found.warning}"
     text = f"{printable(found.file)}: {_answer(found)}"
     text += f", {found.warning}" if found.warning else ""
+    if found.probabilities is None:
+        return text
     shown = found.probabilities.items() if lines == math.inf else found.best(int(lines))
     names = [printable(name) for name, _ in shown]
     width = max(map(len, names), default=0)
@@ -198,7 +202,8 @@ def _text(found: Prediction, lines: float) -> str:
 
 
 def _answer(found: Prediction) -> str:
-    return f"{printable(found.prediction or '')} ({100 * (found.confidence or 0):.1f} %)"
+    name = printable(found.prediction or "")
+    return name if found.confidence is None else f"{name} ({100 * found.confidence:.1f} %)"
 
 
 def _json(found: Prediction, top: int | None) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Training:
             schedule=task.schedule,
             validation=task.validation,
             augment=task.augment,
+            class_weight=task.class_weight,
             seed=task.seed,
             early_stopping=task.early_stopping,
             checkpoint=task.checkpoint,
@@ -164,6 +165,10 @@ class Training:
         else:
             notes.pop("optimizer_options", None)
         notes["augment"] = str(task.augment or "none")
+        if task.class_weight:
+            notes["class_weight"] = task.class_weight
+        else:
+            notes.pop("class_weight", None)
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
 
     def test_figures(self) -> dict[str, float | None]:
@@ -220,7 +225,8 @@ def _describe(task: Task) -> None:
     else:
         sizes += f"{len(chosen.x_test):,} for validation and testing" if task.validation else "none for testing"
     names = ", ".join(chosen.classes) if len(chosen.classes) <= MOST_CLASSES else f"{len(chosen.classes)} classes"
-    sizes += f"; classes {printable(names)}" if names else ""
+    lowest, highest = chosen.y_train.min(), chosen.y_train.max()
+    sizes += f"; classes {printable(names)}" if names else f"; targets from {lowest:g} to {highest:g}"
     plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_how(task)}, loss {net.loss_name}"
     if task.early_stopping:
         plan = f"up to {plan}, stops after {task.early_stopping.patience} without a better one"
@@ -252,7 +258,8 @@ def _how(task: Task) -> str:
     kind = "" if task.optimizer.kind == "sgd" else f"{task.optimizer.kind}, "
     schedule = f", schedule {task.schedule}" if task.schedule else ""
     augment = f", augmentation {task.augment}" if task.augment else ""
-    return f"{kind}learning rate {task.learning_rate:g}{schedule}{augment}"
+    weights = f", class weights {task.class_weight}" if task.class_weight else ""
+    return f"{kind}learning rate {task.learning_rate:g}{schedule}{augment}{weights}"
 
 
 def _explain(task: Task) -> None:
@@ -290,7 +297,7 @@ def _plot(training: Training) -> None:
         drawn["curves"] = figures.curves(training.history, name=task.target.stem if task.target else "")
     if any(layer.kind == "dense" for layer in task.net.layers):
         drawn["weights"] = figures.weights(task.net)
-    if training.test:
+    if training.test and task.data.classes:
         drawn["confusion"] = figures.confusion(training.confusion, task.data.classes)
     assert drawn.keys() <= set(PLOTS)  # what was tried before the training
     for name, figure in drawn.items():

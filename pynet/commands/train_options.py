@@ -122,12 +122,15 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     add("--init", choices=["he", "xavier", "normal"], help="of the weights (default: he before relu, else xavier)")
     add(
         "--loss",
-        choices=["cross_entropy", "mse", "bce"],
-        help="cross_entropy ends the network with softmax (default); mse, squared error, and bce, binary cross-entropy "
-        "for each class, with sigmoid",
+        choices=["cross_entropy", "mse", "bce", "mae", "huber"],
+        help="of classes: cross_entropy ends the network with softmax (default); mse, squared error, and bce, binary "
+        "cross-entropy for each class, with sigmoid. Of numbers: mse (default), mae, absolute error, and huber, which "
+        "outliers pull less",
     )
     smoothing = "share of each label that goes to all classes alike, for cross_entropy (default: 0)"
     add("--label-smoothing", metavar="F", type=number(0, 1, "a number from 0 to below 1"), help=smoothing)
+    balanced = "balanced: samples of rare classes weigh more, so that all classes weigh alike (default: none)"
+    add("--class-weight", choices=["balanced", "none"], help=balanced)
     add("--load", metavar="FILE", type=path, help="go on from this model, with its network")
 
 
@@ -191,8 +194,8 @@ def _add_stopping_options(group: argparse._ArgumentGroup) -> None:
     add("--patience", metavar="N", type=whole(1), help=f"{stop} (--val-split {VAL_SPLIT}) unless told how many")
     better = "with --patience: an epoch is better that gains more than this (default: 0)"
     add("--min-delta", metavar="D", type=number(0, 3e38, "a number, 0 or more"), help=better)
-    monitor = "with --patience: the validation figure that counts (default: loss)"
-    add("--monitor", choices=["loss", "accuracy"], help=monitor)
+    monitor = "with --patience: the validation figure that counts (default: loss); of numbers, rmse or r2"
+    add("--monitor", choices=["loss", "accuracy", "rmse", "r2"], help=monitor)
     kept = "write the training down as it goes, as a model file from which --resume can go on"
     add("--checkpoint", metavar="FILE", type=path, help=kept)
     often = "epochs, or seconds as in 30s (default: 1, each epoch)"
@@ -307,7 +310,7 @@ def _as_trained(notes: Mapping[str, str], given: Sequence[str]) -> list[str]:
     if named & {"--clip-norm", "--clip-value"}:  # one of them excludes the other
         named |= {"--clip-norm", "--clip-value"}
     found = {"--batch-size": notes.get("batch_size"), "--schedule": notes.get("schedule")}
-    found["--augment"] = notes.get("augment")
+    found |= {"--augment": notes.get("augment"), "--class-weight": notes.get("class_weight")}
     if "--optimizer" not in named:
         found |= {"--optimizer": notes.get("optimizer"), "--lr": notes.get("learning_rate")}
         for part in notes.get("optimizer_options", "").split(","):

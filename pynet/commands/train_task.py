@@ -31,6 +31,7 @@ from pynet.training.callbacks import EarlyStopping
 from pynet.training.checkpoint import Checkpoint
 
 PLOTS = ("curves", "weights", "confusion")  # what --plot draws
+OF_CLASSES, OF_NUMBERS = ("cross_entropy", "mse", "bce"), ("mse", "mae", "huber")  # losses
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Task:
     optimizer: Optimizer
     schedule: Schedule | None
     augment: Augment | None
+    class_weight: str | None
     early_stopping: EarlyStopping | None
     checkpoint: Checkpoint | None
     target: Path | None
@@ -97,11 +99,16 @@ def prepare(options: argparse.Namespace) -> Task:
     name = chosen.name
     if options.shuffle_labels:
         chosen, name = replace(chosen, y_train=data.shuffled_labels(chosen.y_train, seed)), f"{name}-shuffled"
+    _check_loss(options.loss, chosen)
     if net is None or (chosen.columns and not options.load):
         net = _network_for(options, chosen, seed)
     _check_suits(options, net, chosen)
     if chosen.classes:
         net.classes = list(chosen.classes)
+    else:
+        net.task = "regression"
+    if not options.load and not chosen.columns:
+        _fit_scaling(net, chosen)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
     return Task(
@@ -118,6 +125,7 @@ def prepare(options: argparse.Namespace) -> Task:
         optimizer=options.optimizer,
         schedule=options.schedule,
         augment=options.augment,
+        class_weight=_class_weight(options, chosen),
         early_stopping=_early_stopping(options, plan.patience if plan else options.patience),
         checkpoint=_checkpoint(options, target),
         target=target,
@@ -170,11 +178,10 @@ def _network(text: str, seed: int) -> Network:
 
 def _text(options: argparse.Namespace, chosen: Dataset) -> str:
     """The text that --preset, or --hidden, --activation, --init, and --loss stand for."""
-    sample, outputs = chosen.x_train.shape[1:], len(chosen.classes) or 1
-    features, closing = math.prod(sample), "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
-    if not chosen.classes:
-        closing = "rescale"
-    first = " standardize" if chosen.columns else ""
+    sample = chosen.x_train.shape[1:]
+    features, is_table = math.prod(sample), chosen.columns is not None
+    is_table |= not chosen.classes and len(sample) == 1 and chosen.x_train.dtype != np.uint8
+    first = " standardize" if is_table else ""
     if options.preset and (options.hidden, options.activation, options.init) == (None, None, None):
         preset = PRESETS[options.preset]
         if preset.on_pictures and len(sample) < 2:
@@ -184,11 +191,32 @@ def _text(options: argparse.Namespace, chosen: Dataset) -> str:
             )
         shape = ",".join(map(str, (1, *sample)[-3:])) if preset.on_pictures else features
         layers = layers_for(preset, *sample[-2:]) if preset.on_pictures else preset.layers
-        return f"input({shape}){first} {layers} dense({outputs}) {closing}" + _loss(options)
+        return f"input({shape}){first} {layers} {_closing(options, chosen)}" + _loss(options)
     init = f",init={options.init}" if options.init else ""
     hidden = [128, 64] if options.hidden is None else options.hidden
     words = [f"input({features}){first}", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
-    return " ".join([*words, f"dense({outputs}{init})", closing]) + _loss(options)
+    return " ".join([*words, _closing(options, chosen, init)]) + _loss(options)
+
+
+def _closing(options: argparse.Namespace, chosen: Dataset, init: str = "") -> str:
+    """The last layers: an output for each class, or for each number to learn."""
+    if not chosen.classes:
+        return f"dense({math.prod(chosen.y_train.shape[1:])}{init}) rescale"
+    closing = "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
+    return f"dense({len(chosen.classes)}{init}) {closing}"
+
+
+def _check_loss(loss: str | None, chosen: Dataset) -> None:
+    """UsageError: the loss is for classes, and there are numbers to learn, or the other way round."""
+    kind, accepted = ("classes", OF_CLASSES) if chosen.classes else ("numbers to learn", OF_NUMBERS)
+    if loss not in (None, *accepted):
+        raise UsageError(f"argument --loss: {loss} is not for {kind}, as {chosen.name} has; {', '.join(accepted)} are")
+
+
+def _fit_scaling(net: Network, chosen: Dataset) -> None:
+    """Mean and scale of the training samples, where the network has layers for them."""
+    if net.layers[0].kind == "standardize" or net.layers[-1].kind == "rescale":
+        net.adapt(chosen.x_train, chosen.y_train)
 
 
 def _load_data(
@@ -200,7 +228,9 @@ def _load_data(
         cli.complain("train", f"using {chosen.source}")
     if options.load and net:
         chosen = data_options.suited(net, chosen, f"the model {options.load}")
-    elif len(set(chosen.y_train.tolist())) < 2:
+    elif (chosen.y_train == chosen.y_train[0]).all():
+        if not chosen.classes:
+            raise ValueError(f"{chosen.name} has the same target for all samples; accepted: targets that differ")
         raise ValueError(f"{chosen.name} has samples of one class alone for training; accepted: two classes or more")
     else:
         _warn_of_few_levels(chosen)
@@ -235,6 +265,15 @@ def _epochs(options: argparse.Namespace, chosen: Dataset) -> int:
     if options.preset:
         return PRESETS[options.preset].epochs_for(len(chosen.x_train), options.batch_size)
     return epochs_for(chosen.name)
+
+
+def _class_weight(options: argparse.Namespace, chosen: Dataset) -> str | None:
+    """What --class-weight asks for. UsageError: there are no classes."""
+    if options.class_weight in (None, "none"):
+        return None
+    if not chosen.classes:
+        raise UsageError(f"--class-weight is for classes; {chosen.name} has numbers to learn")
+    return str(options.class_weight)
 
 
 def _early_stopping(options: argparse.Namespace, patience: int | None) -> EarlyStopping | None:

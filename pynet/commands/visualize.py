@@ -173,6 +173,8 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "boundary": ("where a network of two inputs changes its mind", _boundary),
 }
 
+OF_CLASSES = ("samples", "confusion", "mistakes", "saliency", "noise", "temperatures")  # and of nothing else
+
 # The options that change what a picture shows.
 USED: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
     "weights": ("layer",),
@@ -201,6 +203,9 @@ def visualize(options: argparse.Namespace) -> None:
         place = task.place(kind)
         check_drawn(place)
         try:
+            if kind in OF_CLASSES and not task.options.toy and task.net.task != "classes":
+                gives = "numbers" if task.net.task == "regression" else "several labels at once"
+                raise ValueError(f"{task.model[0]} gives {gives}, and this picture is about classes")
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
             if len(wanted) < len(KINDS):  # it was asked for

@@ -84,7 +84,7 @@ def findings(run: Run) -> Iterator[tuple[str, str]]:
     """All that is wrong after an epoch, as (kind, message)."""
     probe = run.feed.probe()
     if probe is not None and len(probe[0]) >= FEWEST:
-        yield from _with_their_cause(_does_not_learn(run, *probe), scaling_advice(probe[0]))
+        yield from _with_their_cause(_does_not_learn(run, *probe), scaling_advice(run.net, probe[0]))
     yield from _over_fitting(run)
 
 
@@ -103,9 +103,10 @@ def _with_their_cause(found: Iterator[tuple[str, str]], advice: str) -> Iterator
         yield kind, message
 
 
-def scaling_advice(x: npt.NDArray[Any]) -> str:
+def scaling_advice(net: Net, x: npt.NDArray[Any]) -> str:
     """What to say first of inputs (n, ...) that are far from 0..1 and from deviation 1; "" of others, and of bytes."""
-    if x.dtype == np.uint8 or not x.size or not np.isfinite(x).all():
+    scaled = x.dtype == np.uint8 or net.layers[0].kind == "standardize"
+    if scaled or not x.size or not np.isfinite(x).all():
         return ""
     if _rms(x) < UNSCALED:
         return ""
@@ -155,7 +156,12 @@ def _gradients(net: Net, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[t
 
 
 def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
-    """After two epochs the network should do better than one that has learnt nothing but how many classes there are."""
+    """After two epochs the network should do better than one that has learnt nothing but how many classes there are, or
+    the mean of the targets."""
+    if run.net.task == "regression":
+        yield from _no_better_than_the_mean(run)
+    if run.net.task != "classes":
+        return
     classes = math.prod(run.net.out_shape)
     labels = y if y.ndim == 1 else y.reshape(len(y), -1).argmax(axis=1)
     if len(run.history.loss) < 2 or classes < 2 or labels.dtype.kind not in "iu":
@@ -170,6 +176,16 @@ def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
     elif run.row["accuracy"] < 1.2 * share and share < 0.8:
         right, largest = percent(run.row["accuracy"]), percent(float(share))
         yield "guessing", f"the training accuracy is {right}, and the largest class has {largest}: it guesses; {advice}"
+
+
+def _no_better_than_the_mean(run: Run) -> Iterator[tuple[str, str]]:
+    loss, explained = run.history.loss, run.row.get("r2", math.nan)
+    if len(loss) >= 2 and loss[-1] >= (1 - FALLS) * loss[-2] and explained <= 0:
+        yield (
+            "guessing",
+            f"the training R2 is {explained:.4g}, and the mean of the targets for all has 0: it guesses; try another "
+            "learning rate (--find-lr), standardize and rescale, check that each target belongs to its sample",
+        )
 
 
 def _over_fitting(run: Run) -> Iterator[tuple[str, str]]:

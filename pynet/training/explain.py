@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pynet._ffi import Array, optimizer_struct, plain
 from pynet.model.net import Net
 from pynet.model.samples import one_sample
+from pynet.model.task import TaskKind
 from pynet.model.views import LayerView
 from pynet.optim import SGD, Optimizer
 from pynet.text import drawn, percent, picture_shape, printable
@@ -37,6 +38,15 @@ FORMULAS = {
     "globalavgpool": "the mean of each map",
     "flatten": "the same numbers in one row",
     "residual": "y = x + what is inside",
+    "standardize": "y = (x - mean) / scale",
+    "rescale": "y = x scale + mean",
+}
+
+LOSSES = {
+    "mse": "half the sum of {d}^2",
+    "mae": "the sum of |{size}|",
+    "huber": "the sum of {d}^2 / 2, and on a straight line beyond delta",
+    "bce": "the sum of -y log p - (1 - y) log(1 - p)",
 }
 
 
@@ -55,12 +65,14 @@ class Explanation:
     """The numbers of one step. print() tells them as a story.
 
     x (*in_shape) is what the first layer sees; y the label, or the targets (outputs). logits are what the closing
-    softmax takes in, output what the network says, error = output - y the gradient at the logits, or, for squared
-    error, at the output. gradients and changes are by name of parameter, changes as the optimizer made them.
+    softmax takes in, output what the network says, error = output - y, of a network that ends in rescale divided by its
+    scale, which for the cross-entropies is the gradient at the logits, for squared error at the output or before
+    rescale. task: see Net.task. gradients and changes are by name of parameter, changes as the optimizer made them.
     """
 
     spec: str
     loss_name: str
+    task: TaskKind
     classes: list[str]
     x: Array
     y: Array
@@ -91,7 +103,7 @@ class Explanation:
         if self.loss_name == "cross_entropy":
             lines += ["", *self._softmax()]
         said, truth = int(self.output.argmax()), int(self.y.argmax())
-        if self.y.size > 1:
+        if self.y.size > 1 and self.task == "classes":
             verdict = "right" if said == truth else f"wrong, it is {self._name(truth)}"
             lines += ["", f"   It says {self._name(said)}: {verdict}."]
         return lines
@@ -123,16 +135,24 @@ class Explanation:
             guess = np.log(self.y.size)
             lines.append(f"   (who knows nothing says 1/{self.y.size} to all: -log 1/{self.y.size} = {guess:.4f})")
         else:
-            lines.append(f"   half the sum of (p - y)^2 = {self.loss:.4f}")
+            d = "((p - y) / scale)" if self.layers[-1].kind == "rescale" else "(p - y)"
+            lines.append(f"   {LOSSES[self.loss_name].format(d=d, size=d[1:-1])} = {self.loss:.4f}")
         return lines
 
     def _backward(self) -> list[str]:
         lines = ["3. backward: which way would each number make it worse?", ""]
-        at = "the logits" if self.loss_name == "cross_entropy" else "the output"
-        lines.append(f"   the gradient at {at} is p - y:")
-        lines.append(f"   {'class':>14} {'p':>10} {'y':>10} {'p - y':>10}")
+        at = "the logits" if self.loss_name in ("cross_entropy", "bce") else "the output"
+        error = "p - y"
+        if self.layers[-1].kind == "rescale":
+            at, error = "the input of rescale", "(p-y)/scale"
+        width = max(10, len(error))
+        limit = {"mae": ", of which the sign alone counts", "huber": ", cut off at delta"}.get(self.loss_name, "")
+        lines.append(f"   the gradient at {at} is {error}{limit}:")
+        what = "output" if self.task == "regression" else "class"
+        lines.append(f"   {what:>14} {'p':>10} {'y':>10} {error:>{width}}")
         for i in self._shown():
-            lines.append(f"   {self._name(i):>14} {self.output[i]:>10.4f} {self.y[i]:>10.4g} {self.error[i]:>+10.4f}")
+            numbers = f"{self.output[i]:>10.4f} {self.y[i]:>10.4g} {self.error[i]:>+{width}.4f}"
+            lines.append(f"   {self._name(i):>14} {numbers}")
         lines += ["", "   from there the chain rule goes down, layer by layer:"]
         for name, gradient in reversed(self.gradients.items()):
             shape = "x".join(map(str, gradient.shape))
@@ -192,6 +212,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
     return Explanation(
         spec=net.spec,
         loss_name=net.loss_name,
+        task=net.task,
         classes=net.classes[-output.size :],  # a single output is the probability of the second class
         x=(sample / np.float32(255) if sample.dtype == np.uint8 else sample.astype(np.float32)).reshape(net.in_shape),
         y=targets,
@@ -199,7 +220,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
         logits=_before_the_last(twin.layers, layers),
         output=output,
         loss=loss,
-        error=output - targets,
+        error=(output - targets) / (net.layers[-1].scale if net.layers[-1].kind == "rescale" else np.float32(1)),
         optimizer=optimizer,
         learning_rate=float(optimizer_struct(optimizer).learning_rate),
         parameters=before,

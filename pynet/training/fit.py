@@ -55,7 +55,7 @@ def fit(
     validation_split: float = 0.0,
     metrics: Mapping[str, Metric] | Iterable[Metric] | Metric | None = None,
     sample_weight: npt.ArrayLike | None = None,
-    class_weight: Mapping[int, float] | Sequence[float] | None = None,
+    class_weight: Mapping[int, float] | Sequence[float] | str | None = None,
     augment: Augment | None = None,
     seed: int | None = None,
     early_stopping: EarlyStopping | None = None,
@@ -84,8 +84,8 @@ def fit(
     looks on, in a terminal or a notebook. progress is another name for it.
 
     sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for each of them or
-    {class: weight}; the mean is still over all samples. augment: how training changes the pictures x in each step,
-    never those of the validation; see pynet.Augment.
+    {class: weight}, or "balanced", so that all classes weigh alike; the mean is still over all samples. augment: how
+    training changes the pictures x in each step, never those of the validation; see pynet.Augment.
 
     FloatingPointError if a loss is not finite, naming epoch, batch and layer; that batch's step is not taken. Ctrl-C
     raises KeyboardInterrupt within a tenth of a second, and what was learnt so far stays in the network.
@@ -150,7 +150,7 @@ def partial_fit(
     batch_size: int = 64,
     optimizer: Optimizer | str | None = None,
     sample_weight: npt.ArrayLike | None = None,
-    class_weight: Mapping[int, float] | Sequence[float] | None = None,
+    class_weight: Mapping[int, float] | Sequence[float] | str | None = None,
     augment: Augment | None = None,
 ) -> dict[str, float]:
     """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds, of a
@@ -354,7 +354,7 @@ class _Loop:
             if isinstance(error, LossNotFiniteError):
                 batch = self.feed.batch(self.progress.stats)
                 reason = f"the loss is not finite{source_of_nonfinite(self.net, batch)}"
-                advice = scaling_advice(batch)
+                advice = scaling_advice(self.net, batch)
             advice = advice or "a smaller learning rate may help"
             raise FloatingPointError(f"{self._place(1)}: {reason}; {advice}") from None
 
