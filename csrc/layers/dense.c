@@ -28,7 +28,7 @@ static float *dense_bias_gradient(const layer *l)
 }
 
 /* W transposed. The threads transpose a large W together; each transposes a small one for itself, which is faster than
-   to read another core's half. */
+   reading half of it from another core. */
 static float *transposed(const layer *l, const pass *p)
 {
     return l->scratch.thread_size ? l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size
@@ -92,8 +92,7 @@ static activation backward_target(const layer *l, const pass *p)
     return fuses_relu_grad(l, p) ? l->before->dx : layer_input_gradient(l);
 }
 
-/* By columns if the layer below it is split so: each thread then computes the columns of dx that it reads there
-   itself. */
+/* By columns if the layer before it is: each thread then computes those columns of dx that its update there reads. */
 static bool dense_backward_by_columns(const layer *l, const pass *p)
 {
     const layer *below = l->before && l->before->fused_backward ? l->before->before : l->before;

@@ -72,7 +72,7 @@ typedef struct {
     float *block;
     int capacity;
     int copies;          /* of the inputs: in training each thread gathers its own, faster than another core's */
-    int threads;         /* for which layers have scratch */
+    int threads;         /* number of threads that have scratch */
     bool input_gradient; /* does it include the gradients of the inputs, and those that training does not need? */
     activation *x;       /* (copies) */
     activation dx;       /* gradient of the inputs, if input_gradient */
