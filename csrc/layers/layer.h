@@ -23,7 +23,7 @@ typedef struct {
 typedef struct {
     uint64_t *rows, *columns;
     size_t row_words, column_words;
-} nonzeros;
+} nonzero_mask;
 
 /* 64-bit words that n bits take. */
 static inline size_t bit_words(size_t n)
@@ -32,7 +32,7 @@ static inline size_t bit_words(size_t n)
 }
 
 /* Fills columns from rows, for a batch of this many samples. */
-void nonzeros_transpose(const nonzeros *z, int samples);
+void mask_transpose(const nonzero_mask *mask, int samples);
 
 /* A (rows, features) matrix with leading dimension ld; the padding of each row is zero. */
 typedef struct {
@@ -56,7 +56,7 @@ typedef struct {
     activation inputs;     /* of the network: x of the first layer */
     /* (256); unless NULL, `inputs` holds bytes, ld of them from row to row, and byte b stands for byte_values[b] */
     const float *byte_values;
-    const nonzeros *zeros; /* which inputs are not zero, if most are zero; else NULL */
+    const nonzero_mask *mask; /* which inputs are not zero, if most are zero; else NULL */
 } pass;
 
 /* This thread's part [from, to) of n items, in multiples of `grain`. */
