@@ -40,12 +40,14 @@ PreparedPicture: TypeAlias = tuple[str, "npt.NDArray[np.uint8] | DataError | Non
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The prediction for one picture.
+    """What a network says to one picture.
 
-    prediction and confidence are None if the file cannot be read or the picture has no ink. probabilities: by class
-    name, with a number where several classes have the same name, as in "a (2)"; without a softmax, the raw outputs.
-    warning: an error, or why the prediction is doubtful. seen: uint8, the network's input. readable: False if the
-    picture could not be read.
+    prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink. Where the
+    network learnt numbers, prediction is these, with neither confidence nor probabilities; where it learnt several
+    labels, those above 1/2, without a confidence.
+    probabilities: by class name, and where several have one, also by number, as in "a (2)"; of a network without
+    softmax, its outputs as they are. warning: what is doubtful, or
+    what is wrong. seen: uint8, the input that the network got. readable: False where there was no picture to look at.
     """
 
     file: str
@@ -101,7 +103,7 @@ def _decoded(picture: Any) -> Image.Image:
 def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: float) -> list[Prediction]:
     """The predictions for prepared pictures, in order; errors and pictures without ink become warnings."""
     inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
-    outputs = iter(class_scores(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
+    outputs = iter(_outputs(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
     found = []
     for name, x in seen:
         if isinstance(x, DataError):
@@ -113,6 +115,13 @@ def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: floa
     return found
 
 
+def _outputs(net: Network, x: npt.NDArray[Any], temperature: float) -> npt.NDArray[np.float32]:
+    """What the network gives pictures x (n, ...): (n, outputs), or two columns where one output tells two classes."""
+    if net.task == "classes":
+        return class_scores(net, x, temperature)
+    return net.predict_proba(x).reshape(len(x), -1)
+
+
 def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     """Pictures x (n, ...) in the input scale of the model's training, if the model has a note on it. DataError."""
     note = net.meta.get(INPUTS)
@@ -120,8 +129,15 @@ def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
 
 
 def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: npt.NDArray[np.float32]) -> Prediction:
+    if net.task == "regression":
+        doubt = None if np.isfinite(output).all() else "the outputs are not finite"
+        return Prediction(name, ", ".join(f"{value:.6g}" for value in output), warning=doubt, seen=seen)
     classes = net.classes if len(net.classes) == len(output) else [str(i) for i in range(len(output))]
     classes = [f"{name} ({i})" if name in classes[:i] else name for i, name in enumerate(classes)]
+    if net.task == "multi-label":
+        labels = [label for label, p in zip(classes, output, strict=True) if p > 0.5]
+        shares = dict(zip(classes, output.tolist(), strict=True))
+        return Prediction(name, ", ".join(labels) or "none of them", probabilities=shares, seen=seen)
     best = int(output.argmax())
     confidence = float(output[best])
     doubt = "the network is unsure" if not confidence >= UNSURE_BELOW else None

@@ -1,4 +1,4 @@
-/* The public kernels, and their parts that the network uses. */
+/* The parts of the public kernels that the network uses, too. */
 #ifndef PN_ARRAYS_H
 #define PN_ARRAYS_H
 

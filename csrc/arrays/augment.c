@@ -77,8 +77,8 @@ static pn_status check(const pn_augment *options, const shape *sample, int *heig
 }
 
 /* to[i * place + j * node] = weight of node j at coordinate i: a Gaussian whose standard deviation is `spacing`, the
-   distance of two nodes. The squares of the weights of a coordinate sum to 1, so that its offset has the deviation of a
-   node's. */
+   distance of two nodes. The squares of the weights of a coordinate sum to 1, so that its offset has the same standard
+   deviation as those of nodes. */
 static void smoothing_weights(float *to, int size, int nodes, double spacing, size_t place, size_t node)
 {
     for (int i = 0; i < size; i++) {

@@ -76,7 +76,7 @@ static long long next_pause(void)
 void policy_end(int threads, long long part_done)
 {
     const long long now = microseconds(), length = now - policy.started;
-    policy.lost += (now - part_done) - (part_done - policy.started); /* a single thread would have taken two parts */
+    policy.lost += (now - part_done) - (part_done - policy.started); /* beyond the two parts of a single thread */
     if (policy.lost < 0)
         policy.lost = 0;
     if (policy.lost > LOST || pool_is_preempted(threads)) {

@@ -33,7 +33,7 @@ void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t 
 dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t step, int row)
 {
     const uint64_t stream =
-        0x64726f706f7574u + (uint64_t)number; /* "dropout": not one of the streams of the parameters */
+        0x64726f706f7574u + (uint64_t)number; /* "dropout" in ASCII: not a stream of initial weights */
     return (dropout_mask){
         .key = random_bits(seed, stream, step << 32 | (uint32_t)row),
         .threshold = (uint32_t)(probability * 0x1p32),
@@ -44,7 +44,7 @@ dropout_mask dropout_row(double probability, uint64_t seed, int number, uint64_t
 
 void random_uniform(float *u, size_t n, uint64_t seed, uint64_t step, uint32_t row)
 {
-    const uint64_t stream = 0x6175676d656e74u; /* "augment": not one of the streams of the parameters */
+    const uint64_t stream = 0x6175676d656e74u; /* "augment" in ASCII: not a stream of initial weights */
     const uint64_t key = random_bits(seed, stream, step << 32 | row);
     for (size_t i = 0; i < n; i++)
         u[i] = (float)(random_bits(key, stream, i) >> 40) * 0x1p-23f - 1;
@@ -52,7 +52,7 @@ void random_uniform(float *u, size_t n, uint64_t seed, uint64_t step, uint32_t r
 
 void pn_shuffle(int32_t *order, int32_t n, uint64_t seed, uint64_t epoch)
 {
-    const uint64_t stream = 0x73687566666c65u + epoch; /* "shuffle": not one of the streams of the parameters */
+    const uint64_t stream = 0x73687566666c65u + epoch; /* "shuffle" in ASCII: not a stream of initial weights */
     for (int32_t i = 0; i < n; i++)
         order[i] = i;
     for (int32_t i = n - 1; i > 0; i--) {

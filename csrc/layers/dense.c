@@ -28,7 +28,7 @@ static float *dense_bias_gradient(const layer *l)
 }
 
 /* W transposed. The threads transpose a large W together; each transposes a small one for itself, which is faster than
-   to read another core's half. */
+   reading half of it from another core. */
 static float *transposed(const layer *l, const pass *p)
 {
     return l->scratch.thread_size ? l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size
@@ -46,9 +46,9 @@ static void dense_init(layer *l, uint64_t seed, uint64_t stream)
     init_weights(l, (double)W->dim[0], (double)W->dim[1], (init_kind)l->word.arg[DENSE_INIT].choice, seed, stream);
 }
 
-static const nonzeros *zeros_of(const layer *l, const pass *p)
+static const nonzero_mask *mask_of(const layer *l, const pass *p)
 {
-    return l->before || l->copy_size ? NULL : p->zeros;
+    return l->before || l->copy_size ? NULL : p->mask;
 }
 
 /* Sets the left factor of g to x from offset `at`: floats, or bytes. */
@@ -92,8 +92,7 @@ static activation backward_target(const layer *l, const pass *p)
     return fuses_relu_grad(l, p) ? l->before->dx : layer_input_gradient(l);
 }
 
-/* By columns if the layer below it is split so: each thread then computes the columns of dx that it reads there
-   itself. */
+/* By columns if the layer before it is: each thread then computes those columns of dx that its update there reads. */
 static bool dense_backward_by_columns(const layer *l, const pass *p)
 {
     const layer *below = l->before && l->before->fused_backward ? l->before->before : l->before;
@@ -114,7 +113,7 @@ static void dense_forward(layer *l, const pass *p)
     const parameter *W = &l->param[WEIGHTS];
     const bool relu = p->fuse && l->after && l->after->fused_forward;
     const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
-    const nonzeros *zeros = zeros_of(l, p);
+    const nonzero_mask *mask = mask_of(l, p);
     int first, loaded, row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
     weight_block w = {.data = W->data, .ld = (size_t)columns};
     if (dense_by_columns(l, p)) {
@@ -139,9 +138,9 @@ static void dense_forward(layer *l, const pass *p)
         .m = rows - row,
         .n = columns - column,
         .k = (int)W->dim[0],
-        .mask = zeros ? zeros->rows + at * zeros->row_words : NULL,
-        .row_words = zeros ? zeros->row_words : 0,
-        .words = zeros ? zeros->row_words : 0,
+        .mask = mask ? mask->rows + at * mask->row_words : NULL,
+        .row_words = mask ? mask->row_words : 0,
+        .words = mask ? mask->row_words : 0,
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = dense_biases(l) + column},
     };
     set_left(&g, l, p, at * x.ld);
@@ -186,7 +185,7 @@ static void dense_backward(layer *l, const pass *p)
 static gemm_args dense_weight_gradient(const layer *l, const pass *p, const matrix_block *of)
 {
     const activation x = layer_input(l, p);
-    const nonzeros *zeros = zeros_of(l, p);
+    const nonzero_mask *mask = mask_of(l, p);
     const size_t n = (size_t)l->param[WEIGHTS].dim[1];
     int from, rows;
     loaded_rows(l, p, &from, &rows);
@@ -200,9 +199,9 @@ static gemm_args dense_weight_gradient(const layer *l, const pass *p, const matr
         .k = rows,
         .start = from > 0 ? l->param[WEIGHTS].grad + (size_t)of->row * n + of->column : NULL,
         .ldstart = n,
-        .mask = zeros ? zeros->columns + (size_t)of->row * zeros->column_words : NULL,
-        .row_words = zeros ? zeros->column_words : 0,
-        .words = zeros ? zeros->column_words : 0,
+        .mask = mask ? mask->columns + (size_t)of->row * mask->column_words : NULL,
+        .row_words = mask ? mask->column_words : 0,
+        .words = mask ? mask->column_words : 0,
     };
     set_left(&g, l, p, (size_t)of->row);
     return g;

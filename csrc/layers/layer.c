@@ -60,15 +60,15 @@ void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind,
 }
 
 /* Four of five pixels of a handwritten digit are black: products with zero are skipped. */
-void nonzeros_transpose(const nonzeros *z, int samples)
+void mask_transpose(const nonzero_mask *mask, int samples)
 {
-    for (size_t w = 0; w < z->row_words; w++)
-        for (size_t c = 0; c < z->column_words; c++) {
+    for (size_t w = 0; w < mask->row_words; w++)
+        for (size_t c = 0; c < mask->column_words; c++) {
             uint64_t bits[64] = {0};
             for (size_t i = 0; i < 64 && 64 * c + i < (size_t)samples; i++)
-                bits[i] = z->rows[(64 * c + i) * z->row_words + w];
+                bits[i] = mask->rows[(64 * c + i) * mask->row_words + w];
             kernels()->transpose_bits(bits);
             for (size_t i = 0; i < 64; i++)
-                z->columns[(64 * w + i) * z->column_words + c] = bits[i];
+                mask->columns[(64 * w + i) * mask->column_words + c] = bits[i];
         }
 }

@@ -12,7 +12,7 @@ typedef struct {
     int rank;
     int64_t dim[PN_MAXRANK];
     size_t size;
-    bool running;             /* a running statistic of batchnorm: the layer updates it, not the optimizer */
+    bool running;             /* no optimizer changes it: a running statistic, or a mean or scale of scaling.c */
     float *data, *grad;       /* in the net's block of parameters, and of gradients (NULL until those are needed) */
     float *state[MAX_STATES]; /* optimizer state, laid out as data; NULL: none */
     float *state_panels[MAX_STATES]; /* memory for copies of the state, see dense_owner.c */
@@ -23,7 +23,7 @@ typedef struct {
 typedef struct {
     uint64_t *rows, *columns;
     size_t row_words, column_words;
-} nonzeros;
+} nonzero_mask;
 
 /* 64-bit words that n bits take. */
 static inline size_t bit_words(size_t n)
@@ -32,7 +32,7 @@ static inline size_t bit_words(size_t n)
 }
 
 /* Fills columns from rows, for a batch of this many samples. */
-void nonzeros_transpose(const nonzeros *z, int samples);
+void mask_transpose(const nonzero_mask *mask, int samples);
 
 /* A (rows, features) matrix with leading dimension ld; the padding of each row is zero. */
 typedef struct {
@@ -44,7 +44,7 @@ typedef struct {
    outputs. */
 typedef struct {
     int rows;                   /* of this batch */
-    int input_from, input_rows; /* first row in `inputs`, and how many: large batches are gathered piece by piece */
+    int input_from, input_rows; /* first row and number of rows in `inputs`: large batches are gathered in pieces */
     int id, threads;
     bool training;         /* false: dropout is the identity, batchnorm uses its running statistics */
     uint64_t seed;         /* the net's */
@@ -56,7 +56,7 @@ typedef struct {
     activation inputs;     /* of the network: x of the first layer */
     /* (256); unless NULL, `inputs` holds bytes, ld of them from row to row, and byte b stands for byte_values[b] */
     const float *byte_values;
-    const nonzeros *zeros; /* which inputs are not zero, if most are zero; else NULL */
+    const nonzero_mask *mask; /* which inputs are not zero, if most are zero; else NULL */
 } pass;
 
 /* This thread's part [from, to) of n items, in multiples of `grain`. */
@@ -86,15 +86,15 @@ typedef struct {
     pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* enough rows to train? may be NULL */
     void (*fill_tables)(layer *l); /* fills constant tables in newly allocated scratch; may be NULL */
     void (*init)(layer *l, uint64_t seed, uint64_t stream); /* initial parameters; they are zero before */
-    bool (*by_columns)(const layer *l, const pass *p); /* do threads share forward by columns of y? NULL: by rows */
-    void (*forward)(layer *l, const pass *p);          /* y from x; NULL: y is a view of x in another shape */
-    void (*begin)(layer *l, const pass *p);            /* copies weights to panels; may be NULL */
-    void (*end)(layer *l, const pass *p);              /* copies them back */
-    void (*prepare)(layer *l, const pass *p);          /* after parameters changed, for backward; may be NULL */
-    void (*backward)(layer *l, const pass *p);         /* dx from dy; called where dx is needed */
-    void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: stored, or applied */
-    void (*after_step)(layer *l, const pass *p);       /* updates running statistics; may be NULL */
-    bool (*backward_by_columns)(const layer *l, const pass *p); /* by columns of dx? NULL: by rows */
+    bool (*by_columns)(const layer *l, const pass *p);      /* is forward split by columns of y? NULL: by rows */
+    void (*forward)(layer *l, const pass *p);               /* y from x; NULL: y is a view of x in another shape */
+    void (*begin)(layer *l, const pass *p);                 /* copies weights to panels; may be NULL */
+    void (*end)(layer *l, const pass *p);                   /* copies them back */
+    void (*prepare)(layer *l, const pass *p);               /* after parameters changed, for backward; may be NULL */
+    void (*backward)(layer *l, const pass *p);              /* dx from dy; called where dx is needed */
+    void (*update)(layer *l, const pass *p);                /* parameter gradients from x and dy: stored, or applied */
+    void (*after_step)(layer *l, const pass *p);            /* updates running statistics; may be NULL */
+    bool (*backward_by_columns)(const layer *l, const pass *p); /* is it split by columns of dx? NULL: rows */
     bool (*backward_is_private)(const layer *l); /* does it read no scratch that other threads write? NULL: no */
     bool on_images;                              /* works on images channels-last, see images.c */
     bool flattens;                               /* reads x flattened in the caller's order */
@@ -144,7 +144,7 @@ struct layer {
     layer *after;  /* the only layer that reads y; NULL: none, or more than one */
     layer_branches residual;
     layer *sum;                         /* the residual of which this is the last layer of a branch; else NULL */
-    bool needs_dx, trainable;           /* have layers before it parameters? they or itself? */
+    bool needs_dx, trainable;           /* are there trained parameters before it? before or in it? */
     bool fused_forward, fused_backward; /* a ReLU: does a neighbour compute it in a fused pass? */
 
     image_padding padding;   /* around x, in the layer's copy of it */

@@ -87,7 +87,7 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
     const bool bytes_tell_zeros = b->data->dtype == PN_UINT8 && !b->augment && !standardize;
     for (int i = from; i < to; i++) {
         float *row = p->inputs.data + (size_t)i * p->inputs.ld;
-        uint64_t *mask = p->zeros ? p->zeros->rows + (size_t)i * p->zeros->row_words : NULL;
+        uint64_t *mask = p->mask ? p->mask->rows + (size_t)i * p->mask->row_words : NULL;
         const size_t at = sample(b, i);
         const void *x = (const char *)b->data->x + at * bytes;
         bool finite = load_inputs(net, p, b, i, row, x);
@@ -110,8 +110,8 @@ void gather_own_inputs(const pn_net *net, pass *p, const batch *b, int from, int
     p->input_rows = rows;
     gather_rows(net, p, &rest, 0, rows);
     prefetch_rows(net, &rest, rows);
-    if (p->zeros)
-        nonzeros_transpose(p->zeros, rows);
+    if (p->mask)
+        mask_transpose(p->mask, rows);
 }
 
 /* Augmenting costs more than moving the result between cores, so each input is augmented once, for all threads. Even
@@ -121,7 +121,7 @@ void gather_inputs_together(const pn_net *net, pass *p, const batch *b, int64_t 
     const int copy = p->threads > 1 ? (int)(taken % 2) : 0;
     int from, to;
     p->inputs = net->work.x[copy];
-    p->zeros = p->zeros ? &net->work.zeros[copy] : NULL;
+    p->mask = p->mask ? &net->work.masks[copy] : NULL;
     my_part(p, p->rows, 1, &from, &to);
     gather_rows(net, p, b, from, to);
 }

@@ -23,7 +23,7 @@ typedef struct {
 } batch;
 
 /* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, augmented if b->augment is set, and fills
-   p->zeros. */
+   p->mask. */
 void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to);
 
 /* Does training gather the inputs of a batch of this many rows in pieces? */

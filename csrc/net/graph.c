@@ -8,7 +8,7 @@
 /* The end of a sequence of layers while it is built. */
 typedef struct {
     layer *before; /* the last layer with its own y; NULL: the inputs */
-    layer *reader; /* the last layer of the sequence: the next one will read its y */
+    layer *unread; /* the same, or NULL if a layer outside of the sequence also reads its y */
     shape out;
 } sequence;
 
@@ -50,9 +50,9 @@ static void finish_layer(pn_net *net, layer *l, sequence *r, bool branches)
     r->out = l->out;
     if (!l->ops->forward) /* a view: the next layer reads the y of the one before it */
         return;
-    if (r->reader && !branches)
-        r->reader->after = l;
-    r->reader = r->before = l;
+    if (r->unread && !branches)
+        r->unread->after = l;
+    r->unread = r->before = l;
 }
 
 /* The stride with which a convolution by a 1 by 1 kernel maps images of one size to the other; 0: there is none. */
@@ -84,7 +84,7 @@ static pn_status add_skip(pn_net *net, layer *l, const sequence *from, char *err
         return fail(err, PN_ERR_SPEC,
                     "column %d: layer %s, residual, cannot add its input %s to the output %s of the layers in it",
                     l->word.column, l->path, show_shape(&l->in).text, show_shape(&l->out).text);
-    r.reader = NULL;
+    r.unread = NULL;
     l->residual.skip = add_layer(net, &projection, &r);
     snprintf(l->residual.skip->path, sizeof l->residual.skip->path, "%.40s.skip", l->path);
     pn_status status = l->residual.skip->ops->shape(l->residual.skip, err);

@@ -26,11 +26,11 @@ static bool copies_fit(const pn_net *net, int64_t rows, int copies)
 }
 
 /* Lays out one copy of the inputs, and the bits of those that are not zero. */
-static void lay_out_inputs(const pn_net *net, activation *x, nonzeros *z, float *block, size_t *used, size_t rows)
+static void lay_out_inputs(const pn_net *net, activation *x, nonzero_mask *z, float *block, size_t *used, size_t rows)
 {
     *x = (activation){.ld = padded(shape_size(&net->text.input))};
     x->data = cut(block, used, rows * x->ld);
-    *z = (nonzeros){.row_words = bit_words(x->ld), .column_words = bit_words(rows)};
+    *z = (nonzero_mask){.row_words = bit_words(x->ld), .column_words = bit_words(rows)};
     z->rows = (uint64_t *)cut(block, used, 2 * rows * z->row_words); /* a word is two floats */
     z->columns = (uint64_t *)cut(block, used, 2 * 64 * z->row_words * z->column_words);
 }
@@ -70,9 +70,9 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies, int th
 {
     size_t used = 0;
     activation x;
-    nonzeros z;
+    nonzero_mask z;
     for (int c = 0; c < copies; c++) /* calls that gather whole batches use the first copy */
-        lay_out_inputs(net, block ? &net->work.x[c] : &x, block ? &net->work.zeros[c] : &z, block, &used,
+        lay_out_inputs(net, block ? &net->work.x[c] : &x, block ? &net->work.masks[c] : &z, block, &used,
                        c ? copied_rows(net, rows) : rows);
     net->work.dx = (activation){.ld = padded(shape_size(&net->text.input))};
     net->work.dx.data = net->work.input_gradient ? cut(block, &used, rows * net->work.dx.ld) : NULL;
@@ -115,25 +115,25 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
     const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes of a row */
     float *block = NULL;
     activation *x = calloc((size_t)copies, sizeof *x);
-    nonzeros *zeros = calloc((size_t)copies, sizeof *zeros);
+    nonzero_mask *masks = calloc((size_t)copies, sizeof *masks);
     net->work.done = STEP_NONE;
-    if (x && zeros && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
+    if (x && masks && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
         block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies, threads), sizeof *block);
     if (block) {
         fork_lock(); /* a child process must not see pointers to freed memory */
         free(net->work.block);
         free(net->work.x);
-        free(net->work.zeros);
+        free(net->work.masks);
         net->work.block = block;
         net->work.x = x;
-        net->work.zeros = zeros;
+        net->work.masks = masks;
         net->work.capacity = (int)rows;
         net->work.copies = copies;
         net->work.threads = threads;
         fork_unlock();
     } else {
         free(x);
-        free(zeros);
+        free(masks);
     }
     if (net->work.block) /* counting has set all pointers to NULL */
         lay_out(net, net->work.block, (size_t)net->work.capacity, net->work.copies, net->work.threads);

@@ -79,7 +79,7 @@ void pn_net_free(pn_net *net)
         free(net->notes[i].value);
     }
     free(net->notes);
-    free(net->work.zeros);
+    free(net->work.masks);
     free(net->work.x);
     free(net->work.block);
     free(net->optimizer.squares);

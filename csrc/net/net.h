@@ -72,17 +72,17 @@ typedef struct {
     float *block;
     int capacity;
     int copies;          /* of the inputs: in training each thread gathers its own, faster than another core's */
-    int threads;         /* for which layers have scratch */
+    int threads;         /* number of threads that have scratch */
     bool input_gradient; /* does it include the gradients of the inputs, and those that training does not need? */
     activation *x;       /* (copies) */
     activation dx;       /* gradient of the inputs, if input_gradient */
-    nonzeros *zeros;     /* (copies) */
+    nonzero_mask *masks; /* (copies) */
     batch_targets targets;
     float *loss;      /* (capacity) */
     int32_t *correct; /* (capacity); not bytes, which would put the rows of two threads on one cache line */
     int rows;         /* of the batch in it */
     step done;
-    bool sparse; /* was zeros filled for that batch? */
+    bool sparse; /* were masks filled for that batch? */
 } net_work;
 
 struct pn_net {

@@ -206,7 +206,7 @@ batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
                 .seed = j->net->seed,
                 .step = j->net->updates,
                 .inputs = j->net->work.x[copy],
-                .zeros = j->sparse ? &j->net->work.zeros[copy] : NULL,
+                .mask = j->sparse ? &j->net->work.masks[copy] : NULL,
                 .byte_values = j->bytes ? j->net->byte_values : NULL,
             },
         .batch =
@@ -250,7 +250,7 @@ static void detect_zeros(job *j, int64_t rows)
     if (j->gathers) {
         work->sparse = j->n && mostly_zeros(j->net, &(batch){.data = j->data, .order = j->order, .n = j->n});
         for (int c = 0; c < work->copies; c++)
-            work->zeros[c].column_words = bit_words((size_t)gathered);
+            work->masks[c].column_words = bit_words((size_t)gathered);
     }
     j->sparse = work->sparse;
     j->bytes = j->sparse && j->gathers && !j->keeps_inputs && j->net->graph.in_pieces && !j->augment &&

@@ -11,8 +11,8 @@
    threads. Its contents are lost if it must grow. */
 pn_status reserve(pn_net *net, int64_t rows, int copies, int threads);
 
-/* How many threads pay for a batch of this many rows; and how many of them can have a copy of the inputs, for
-   training. */
+/* How many threads are worth using for a batch of this many rows; and how many of them can have a copy of the inputs,
+   in training. */
 int worthwhile_threads(const pn_net *net, int64_t rows);
 int input_copies(const pn_net *net, int64_t rows);
 
@@ -20,7 +20,7 @@ int input_copies(const pn_net *net, int64_t rows);
    gathered in pieces: most training applies each gradient at once and never stores it. */
 pn_status reserve_gradients(pn_net *net);
 
-/* ---- check.c: the arguments of public functions ---------------------------------------------------------------------- */
+/* ---- check.c: the arguments of public functions --------------------------------------------------------------------- */
 
 /* Do samples order[0..n) exist, with inputs if those are needed, and with targets that suit the loss if those are? */
 enum { NEEDS_INPUTS = 1, NEEDS_TARGETS = 2 };
@@ -87,7 +87,7 @@ bool ends_at(const job *j, int64_t first);
 /* decide_end(), a barrier, and !ends_at(). */
 bool continue_job(job *j, const pass *p, int64_t first);
 
-/* ---- the steps of a batch; run.c lists the barriers ------------------------------------------------------------------ */
+/* ---- the steps of a batch; run.c lists the barriers ----------------------------------------------------------------- */
 
 /* Before the first forward of a call: fills panels, and prepares backward, since the caller may have changed
    parameters. */

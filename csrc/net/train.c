@@ -31,9 +31,9 @@ static void gather_step(job *j, batch_run *r, int64_t taken, bool skip_barrier)
     decide_end(j, p, r->batch.first);
     if (!skip_barrier || mode == GATHER_TOGETHER)
         pool_barrier(p->threads);
-    if (mode == GATHER_TOGETHER && p->zeros) {
+    if (mode == GATHER_TOGETHER && p->mask) {
         if (p->id == 0)
-            nonzeros_transpose(p->zeros, p->rows);
+            mask_transpose(p->mask, p->rows);
         pool_barrier(p->threads);
     }
 }
@@ -157,8 +157,8 @@ void forward_job(void *arg, int id, int threads)
     gather_rows(j->net, &r.pass, &r.batch, r.from, r.to);
     begin_layers(j->net, &r.pass);
     pool_barrier(threads);
-    if (id == 0 && r.pass.zeros)
-        nonzeros_transpose(r.pass.zeros, r.pass.rows);
+    if (id == 0 && r.pass.mask)
+        mask_transpose(r.pass.mask, r.pass.rows);
     forward(j->net, &r.pass, NULL, j->net->graph.n_layers);
 }
 

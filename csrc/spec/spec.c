@@ -24,7 +24,7 @@ static void skip_blanks(reader *r)
         r->at++;
 }
 
-/* Skips blanks, then c if it comes next: did it? */
+/* Skips blanks, then c; false: something else comes next. */
 static bool take(reader *r, char c)
 {
     skip_blanks(r);

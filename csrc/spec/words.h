@@ -30,7 +30,7 @@ bool accepts_numbers(const argument_rule *rule);
 /* Appends "; did you mean X?" to a message, or all names if none is similar. */
 void suggest(char *err, const char *wrong, const char *const *names);
 
-/* Reads a number at *at, "0.25" or "1e-05", of at most 15 digits, and moves *at behind it; false: there is none. */
+/* Reads a number at *at, "0.25" or "1e-05", of at most 15 digits, and moves *at past it; false: there is none. */
 bool read_number(const char **at, double *x);
 
 /* Prints x so that read_number gives x again. */

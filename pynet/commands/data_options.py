@@ -27,6 +27,7 @@ from pynet.data.read_table import is_table_file
 from pynet.data.table_model import table_of
 from pynet.errors import DataError
 from pynet.inference import MODEL_SUFFIX, preparation_of
+from pynet.model.task import NOTE as TASK
 from pynet.network import Network
 from pynet.pictures.preparation import NOTE as PICTURES_NOTE
 from pynet.pictures.preparation import Preparation
@@ -122,6 +123,7 @@ def load_dataset(
             lambda: is_training_data(trained, data.load(path, requested, divide=False)),  # type: ignore[arg-type]
         )
         layout = _layout(options, path, trained) | {"divide": net is None, "test_split": split}
+        layout["task"] = _task(options, trained)
         dataset = data.load(path, requested, **layout) if trained else _to_learn(options, path, requested, layout)
         for line in dataset.skipped[:MAX_SKIPPED]:
             cli.print_stderr("data", f"left out: {line}")
@@ -185,6 +187,16 @@ def data_path(options: argparse.Namespace, trained: Network | None) -> Path | No
             f"{path}, which the model was trained on, does not exist in this folder; --data PATH names its new place"
         )
     return path
+
+
+def _task(options: argparse.Namespace, trained: Network | None) -> str | None:
+    """What the targets of own data are: as --task says, or as the model has learnt; None: the data decide."""
+    given: str | None = getattr(options, "task", None)
+    if given or trained is None:
+        return given
+    if "classes" in trained.meta:
+        return "classes"
+    return "number" if trained.meta.get(TASK) == "regression" else None
 
 
 def _test_split(options: argparse.Namespace, trained: Network | None, is_own: Callable[[], bool]) -> float:
@@ -282,15 +294,18 @@ def _picture_preparation(options: argparse.Namespace, path: Path | None, net: Ne
 
 
 def check_suits(net: Network, dataset: Dataset, name: str, error_type: type[Exception]) -> None:
-    """Raises error_type unless the network takes the samples and has an output for each class.
-
-    name: of the network, for the message.
-    """
+    """Raises `wrong`, with `what` for the network's name, unless it takes the samples and has an output a class, or a
+    number."""
     _check_shape(net, dataset, name, error_type)
     outputs = math.prod(net.out_shape)
     if not dataset.classes:
-        if outputs != 1:
-            raise error_type(f"{name} has {outputs} outputs; a number is one")
+        numbers = math.prod((dataset.y_train if len(dataset.y_train) else dataset.y_test).shape[1:])
+        if "regression" not in net._tasks or "classes" in net.meta:
+            raise error_type(f"{name} tells classes, {dataset.name} has numbers to learn")
+        if outputs != numbers:
+            raise error_type(
+                f"{name} has {outputs} outputs, {dataset.name} has {numbers} numbers to learn from a sample"
+            )
     elif outputs != len(dataset.classes) and not _has_binary_output(net, dataset):
         raise error_type(f"{name} has {outputs} outputs, {dataset.name} has {len(dataset.classes)} classes")
 
@@ -318,7 +333,11 @@ def adapted(net: Network, dataset: Dataset, name: str) -> Dataset:
         if net.meta.get(TABLE) != dataset.columns.note():
             raise ValueError(f"{name} was trained on other columns than {dataset.name} has")
         return dataset.with_classes(net.classes) if dataset.classes else dataset
-    if "classes" in net.meta:
+    if dataset.classes and net.meta.get(TASK) == "regression":
+        raise ValueError(f"{name} gives numbers, {dataset.name} has classes")
+    if not dataset.classes:
+        check_suits(net, dataset, name, ValueError)
+    elif "classes" in net.meta:
         try:
             dataset = dataset.with_classes(net.classes)
         except DataError as error:

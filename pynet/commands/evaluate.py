@@ -24,6 +24,9 @@ examples:
   pynet evaluate --data own.npz --json > report.json
   pynet evaluate --data new.csv                        a table, for a model of one
 
+RMSE and MAE: the root of the mean squared error and the mean absolute error, in the unit of the targets. R2: 1 minus
+the sum of squared errors over that of the mean of the targets for all: 1 is perfect, 0 is no better than the mean.
+
 calibration error: the mean gap between confidence and accuracy, over 15 intervals of confidence (Guo et al. 2017).
 A network is well calibrated if 8 of 10 predictions with a confidence of 80 % are right.
 """

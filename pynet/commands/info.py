@@ -22,7 +22,8 @@ examples:
   pynet info                                 the newest model in the working folder
   pynet info mnist.safetensors --json
 """
-FIRST_NOTES = ("dataset", "epochs", "batch_size", "learning_rate", "seed", "test_accuracy", "made_by")
+FIRST_NOTES: tuple[str, ...] = ("dataset", "epochs", "batch_size", "learning_rate", "seed")
+FIRST_NOTES += ("test_accuracy", "test_rmse", "test_mae", "test_r2", "made_by")
 
 
 def facts(path: Path, net: Network) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
         "sha256": digest.hexdigest(),
         "net": net.spec,
         "loss": net.loss_name,
+        "task": net.task,
         "seed": net.seed,
         "classes": net.classes,
         "parameters": net.parameters,
@@ -56,7 +58,7 @@ def _text(found: dict[str, Any], net: Network) -> str:
         f"sha256      {found['sha256']}",
         f"network     {net.spec}",
         f"loss        {net.loss_name}",
-        f"classes     {printable(', '.join(net.classes))}",
+        f"classes     {printable(', '.join(net.classes))}" if net.task != "regression" else "outputs     numbers",
         f"parameters  {net.parameters:,} ({size:,} bytes), sha256 {found['weights_sha256']}",
         "",
         net.summary(),

@@ -28,7 +28,7 @@ from pynet.network import Network
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare, sheet
 from pynet.pictures.preparation import Preparation
-from pynet.text import DRAWN, drawn, json_text, printable
+from pynet.text import DRAWN, drawn, figure_text, figure_words, json_text, printable
 
 BATCH_SIZE = 256  # pictures in one call of the network
 MAX_SHEET = 1000  # pictures drawn by --save-seen
@@ -179,16 +179,20 @@ def _title(model: Path, net: Network) -> str:
     if name := net.meta.get("dataset"):
         facts.append(f"trained on {printable(name)}")
     with contextlib.suppress(KeyError, ValueError):  # the note may be missing or not a number
-        facts.append(f"test accuracy {100 * float(net.meta['test_accuracy']):.2f} %")
+        figure = "rmse" if net.task == "regression" else "accuracy"
+        value = float(net.meta[f"test_{figure}"])
+        facts.append(f"test {figure_words(figure)} {figure_text(figure, value)}")
     return f"model {printable(model)}" + (f": {', '.join(facts)}" if facts else "")
 
 
 def _text(prediction: Prediction, lines: float) -> str:
     """The predicted class, and below it the probabilities of that many classes; all (inf) in the network's order."""
-    if prediction.prediction is None or prediction.confidence is None or prediction.probabilities is None:
+    if prediction.prediction is None:
         return f"{printable(prediction.file)}: {prediction.warning}"
     text = f"{printable(prediction.file)}: {_prediction_text(prediction)}"
     text += f", {prediction.warning}" if prediction.warning else ""
+    if prediction.probabilities is None:
+        return text
     shown = prediction.probabilities.items() if lines == math.inf else prediction.best(int(lines))
     names = [printable(name) for name, _ in shown]
     width = max(map(len, names), default=0)
@@ -200,7 +204,8 @@ def _text(prediction: Prediction, lines: float) -> str:
 
 
 def _prediction_text(prediction: Prediction) -> str:
-    return f"{printable(prediction.prediction or '')} ({100 * (prediction.confidence or 0):.1f} %)"
+    name = printable(prediction.prediction or "")
+    return name if prediction.confidence is None else f"{name} ({100 * prediction.confidence:.1f} %)"
 
 
 def _json(prediction: Prediction, top: int | None) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def check(options: argparse.Namespace) -> None:
     """UsageError: options about a table without one, or others that no table goes with."""
     if options.target is None:
         for name in OF_TARGET:
+            if name == "task" and options.data and not is_table_file(options.data):
+                continue  # of arrays
             if getattr(options, name) is not None and not (options.load and name in ("separator", "decimal")):
                 raise UsageError(f"--{name} is for tables and needs --target COLUMN")
         return

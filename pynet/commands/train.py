@@ -68,6 +68,7 @@ class Training:
             schedule=task.schedule,
             validation=task.validation,
             augment=task.augment,
+            class_weight=task.class_weight,
             seed=task.seed,
             early_stopping=task.early_stopping,
             checkpoint=task.checkpoint,
@@ -168,6 +169,10 @@ class Training:
         else:
             notes.pop("optimizer_options", None)
         notes["augment"] = str(task.augment or "none")
+        if task.class_weight:
+            notes["class_weight"] = task.class_weight
+        else:
+            notes.pop("class_weight", None)
         notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
 
     def test_figures(self) -> dict[str, float | None]:
@@ -224,7 +229,8 @@ def _print_plan(task: Task) -> None:
     else:
         sizes += f"{len(dataset.x_test):,} for validation and testing" if task.validation else "none for testing"
     names = ", ".join(dataset.classes) if len(dataset.classes) <= MAX_CLASSES else f"{len(dataset.classes)} classes"
-    sizes += f"; classes {printable(names)}" if names else ""
+    lowest, highest = dataset.y_train.min(), dataset.y_train.max()
+    sizes += f"; classes {printable(names)}" if names else f"; targets from {lowest:g} to {highest:g}"
     plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_method_text(task)}, loss {net.loss_name}"
     if task.early_stopping:
         plan = f"up to {plan}, stops after {task.early_stopping.patience} without a better one"
@@ -256,7 +262,8 @@ def _method_text(task: Task) -> str:
     kind = "" if task.optimizer.kind == "sgd" else f"{task.optimizer.kind}, "
     schedule = f", schedule {task.schedule}" if task.schedule else ""
     augment = f", augmentation {task.augment}" if task.augment else ""
-    return f"{kind}learning rate {task.learning_rate:g}{schedule}{augment}"
+    weights = f", class weights {task.class_weight}" if task.class_weight else ""
+    return f"{kind}learning rate {task.learning_rate:g}{schedule}{augment}{weights}"
 
 
 def _explain(task: Task) -> None:
@@ -294,7 +301,7 @@ def _plot(training: Training) -> None:
         figures_["curves"] = figures.curves(training.history, name=task.target.stem if task.target else "")
     if any(layer.kind == "dense" for layer in task.net.layers):
         figures_["weights"] = figures.weights(task.net)
-    if training.test:
+    if training.test and task.data.classes:
         figures_["confusion"] = figures.confusion(training.confusion, task.data.classes)
     assert figures_.keys() <= set(PLOTS)  # these paths were checked before the training
     for name, figure in figures_.items():

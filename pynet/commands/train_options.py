@@ -135,12 +135,15 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     )
     add(
         "--loss",
-        choices=["cross_entropy", "mse", "bce"],
-        help="cross_entropy, after softmax (default); mse, squared error, or bce, binary cross-entropy for each class, "
-        "after sigmoid",
+        choices=["cross_entropy", "mse", "bce", "mae", "huber"],
+        help="of classes: cross_entropy ends the network with softmax (default); mse, squared error, and bce, binary "
+        "cross-entropy for each class, with sigmoid. Of numbers: mse (default), mae, absolute error, and huber, which "
+        "outliers pull less",
     )
     smoothing = "label smoothing for cross_entropy: this fraction is spread over all classes (default: 0)"
     add("--label-smoothing", metavar="F", type=number(0, 1, "a number from 0 to below 1"), help=smoothing)
+    balanced = "balanced: samples of rare classes weigh more, so that all classes weigh alike (default: none)"
+    add("--class-weight", choices=["balanced", "none"], help=balanced)
     add("--load", metavar="FILE", type=path, help="continue training this model")
 
 
@@ -209,8 +212,8 @@ def _add_stopping_options(group: argparse._ArgumentGroup) -> None:
     add("--patience", metavar="N", type=whole(1), help=f"{stop} (default: --val-split {DEFAULT_VAL_SPLIT})")
     better = "with --patience: an improvement must be larger than this (default: 0)"
     add("--min-delta", metavar="D", type=number(0, 3e38, "a number, 0 or more"), help=better)
-    monitor = "with --patience: the validation metric to watch (default: loss)"
-    add("--monitor", choices=["loss", "accuracy"], help=monitor)
+    monitor = "with --patience: the validation metric to watch (default: loss); of numbers, rmse or r2"
+    add("--monitor", choices=["loss", "accuracy", "rmse", "r2"], help=monitor)
     kept = "save checkpoints of the training, model files from which --resume continues"
     add("--checkpoint", metavar="FILE", type=path, help=kept)
     often = "in epochs, or in seconds as in 30s (default: 1 epoch)"
@@ -326,7 +329,7 @@ def _inherited(notes: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
     if named & {"--clip-norm", "--clip-value"}:  # mutually exclusive
         named |= {"--clip-norm", "--clip-value"}
     found = {"--batch-size": notes.get("batch_size"), "--schedule": notes.get("schedule")}
-    found["--augment"] = notes.get("augment")
+    found |= {"--augment": notes.get("augment"), "--class-weight": notes.get("class_weight")}
     if "--optimizer" not in named:
         found |= {"--optimizer": notes.get("optimizer"), "--lr": notes.get("learning_rate")}
         for part in notes.get("optimizer_options", "").split(","):

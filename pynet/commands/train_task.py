@@ -31,6 +31,7 @@ from pynet.training.callbacks import EarlyStopping
 from pynet.training.checkpoint import Checkpoint
 
 PLOTS = ("curves", "weights", "confusion")  # what --plot draws
+OF_CLASSES, OF_NUMBERS = ("cross_entropy", "mse", "bce"), ("mse", "mae", "huber")  # losses
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Task:
     optimizer: Optimizer
     schedule: Schedule | None
     augment: Augment | None
+    class_weight: str | None
     early_stopping: EarlyStopping | None
     checkpoint: Checkpoint | None
     target: Path | None
@@ -96,11 +98,16 @@ def prepare(options: argparse.Namespace) -> Task:
     name = dataset.name
     if options.shuffle_labels:
         dataset, name = replace(dataset, y_train=data.shuffled_labels(dataset.y_train, seed)), f"{name}-shuffled"
+    _check_loss(options.loss, dataset)
     if net is None or (dataset.columns and not options.load):
         net = _network_for(options, dataset, seed)
     _check_suits(options, net, dataset)
     if dataset.classes:
         net.classes = list(dataset.classes)
+    else:
+        net.task = "regression"
+    if not options.load and not dataset.columns:
+        _fit_scaling(net, dataset)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
     return Task(
@@ -117,6 +124,7 @@ def prepare(options: argparse.Namespace) -> Task:
         optimizer=options.optimizer,
         schedule=options.schedule,
         augment=options.augment,
+        class_weight=_class_weight(options, dataset),
         early_stopping=_early_stopping(options, plan.patience if plan else options.patience),
         checkpoint=_checkpoint(options, target),
         target=target,
@@ -169,11 +177,10 @@ def _network(text: str, seed: int) -> Network:
 
 def _text(options: argparse.Namespace, dataset: Dataset) -> str:
     """The network's text from --preset, or from --hidden, --activation, --init, and --loss."""
-    sample, outputs = dataset.x_train.shape[1:], len(dataset.classes) or 1
-    features, closing = math.prod(sample), "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
-    if not dataset.classes:
-        closing = "rescale"
-    first = " standardize" if dataset.columns else ""
+    sample = dataset.x_train.shape[1:]
+    features, is_table = math.prod(sample), dataset.columns is not None
+    is_table |= not dataset.classes and len(sample) == 1 and dataset.x_train.dtype != np.uint8
+    first = " standardize" if is_table else ""
     if options.preset and (options.hidden, options.activation, options.init) == (None, None, None):
         preset = PRESETS[options.preset]
         if preset.on_pictures and len(sample) < 2:
@@ -183,11 +190,32 @@ def _text(options: argparse.Namespace, dataset: Dataset) -> str:
             )
         shape = ",".join(map(str, (1, *sample)[-3:])) if preset.on_pictures else features
         layers = layers_for(preset, *sample[-2:]) if preset.on_pictures else preset.layers
-        return f"input({shape}){first} {layers} dense({outputs}) {closing}" + _loss(options)
+        return f"input({shape}){first} {layers} {_closing(options, dataset)}" + _loss(options)
     init = f",init={options.init}" if options.init else ""
     hidden = [128, 64] if options.hidden is None else options.hidden
     words = [f"input({features}){first}", *(f"dense({size}{init}) {options.activation or 'relu'}" for size in hidden)]
-    return " ".join([*words, f"dense({outputs}{init})", closing]) + _loss(options)
+    return " ".join([*words, _closing(options, dataset, init)]) + _loss(options)
+
+
+def _closing(options: argparse.Namespace, dataset: Dataset, init: str = "") -> str:
+    """The last layers: an output for each class, or for each number to learn."""
+    if not dataset.classes:
+        return f"dense({math.prod(dataset.y_train.shape[1:])}{init}) rescale"
+    closing = "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
+    return f"dense({len(dataset.classes)}{init}) {closing}"
+
+
+def _check_loss(loss: str | None, dataset: Dataset) -> None:
+    """UsageError: the loss is for classes, and there are numbers to learn, or the other way round."""
+    kind, accepted = ("classes", OF_CLASSES) if dataset.classes else ("numbers to learn", OF_NUMBERS)
+    if loss not in (None, *accepted):
+        raise UsageError(f"argument --loss: {loss} is not for {kind}, as {dataset.name} has; {', '.join(accepted)} are")
+
+
+def _fit_scaling(net: Network, dataset: Dataset) -> None:
+    """Mean and scale of the training samples, where the network has layers for them."""
+    if net.layers[0].kind == "standardize" or net.layers[-1].kind == "rescale":
+        net.adapt(dataset.x_train, dataset.y_train)
 
 
 def _load_data(
@@ -199,7 +227,9 @@ def _load_data(
         cli.print_stderr("train", f"using {dataset.source}")
     if options.load and net:
         dataset = data_options.adapted(net, dataset, f"the model {options.load}")
-    elif len(set(dataset.y_train.tolist())) < 2:
+    elif (dataset.y_train == dataset.y_train[0]).all():
+        if not dataset.classes:
+            raise ValueError(f"{dataset.name} has the same target for all samples; accepted: targets that differ")
         raise ValueError(f"{dataset.name} has training samples of only one class; accepted: two classes or more")
     else:
         _warn_of_few_levels(dataset)
@@ -234,6 +264,15 @@ def _epochs(options: argparse.Namespace, dataset: Dataset) -> int:
     if options.preset:
         return PRESETS[options.preset].epochs_for(len(dataset.x_train), options.batch_size)
     return epochs_for(dataset.name)
+
+
+def _class_weight(options: argparse.Namespace, dataset: Dataset) -> str | None:
+    """What --class-weight asks for. UsageError: there are no classes."""
+    if options.class_weight in (None, "none"):
+        return None
+    if not dataset.classes:
+        raise UsageError(f"--class-weight is for classes; {dataset.name} has numbers to learn")
+    return str(options.class_weight)
 
 
 def _early_stopping(options: argparse.Namespace, patience: int | None) -> EarlyStopping | None:

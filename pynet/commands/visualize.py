@@ -175,6 +175,8 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "boundary": ("the decision boundary of a network with two inputs", _boundary),
 }
 
+OF_CLASSES = ("samples", "confusion", "mistakes", "saliency", "noise", "temperatures")  # and of nothing else
+
 # The options that change the content of a picture.
 PICTURE_OPTIONS: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
     "weights": ("layer",),
@@ -203,6 +205,9 @@ def visualize(options: argparse.Namespace) -> None:
         picture_path = task.picture_path(kind)
         check_picture_path(picture_path)
         try:
+            if kind in OF_CLASSES and not task.options.toy and task.net.task != "classes":
+                gives = "numbers" if task.net.task == "regression" else "several labels at once"
+                raise ValueError(f"{task.model[0]} gives {gives}, and this picture is about classes")
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
             if len(requested) < len(KINDS):  # named by the user

@@ -1,4 +1,4 @@
-"""Training curves: loss and accuracy over the epochs, of one run or several."""
+"""Training curves: loss and accuracy, or RMSE, over the epochs, of one run or several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ FEW_EPOCHS = 30  # up to this number, each epoch has a marker
 
 @styled
 def curves(histories: History | Mapping[str, History], *, name: str = "") -> Figure:
-    """Loss and accuracy of each epoch: training as solid lines, validation as dashed lines.
+    """Loss and accuracy of each epoch: training in full lines, validation (of the command: test) in dashed ones. Runs
+    that learnt numbers have their RMSE beside the loss.
 
     histories: one, or several by name. name: of the model, for the title. The legends give the values of the last
     epoch; a star marks the best validation epoch. ValueError: there are no epochs.
@@ -31,13 +32,14 @@ def curves(histories: History | Mapping[str, History], *, name: str = "") -> Fig
         raise ValueError("no epoch to draw: the histories are empty")
     lines = sum(bool(history.loss) + bool(history.val_loss) for history in runs.values())
     longest = max(len(history.loss) for history in runs.values())
+    parts = {"loss": "mean loss of a sample", **_second_part(runs)}
     figure = new_figure(9, 3.8 + 0.2 * lines, _title(runs, name))
-    losses, accuracies = figure.subplots(1, 2)
+    panels = figure.subplots(1, 2)
     for i, (run, history) in enumerate(runs.items()):
-        for axes, part in ((losses, "loss"), (accuracies, "accuracy")):
-            _line(axes, getattr(history, part), i, run, part)
-            _line(axes, getattr(history, f"val_{part}"), i, run, part, validation=True)
-    for axes, label in ((losses, "mean loss of a sample"), (accuracies, "accuracy, %")):
+        for axes, part in zip(panels, parts, strict=True):
+            _line(axes, history.columns().get(part, []), i, run, part)
+            _line(axes, history.columns().get(f"val_{part}", []), i, run, part, validation=True)
+    for axes, label in zip(panels, parts.values(), strict=True):
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -45,8 +47,18 @@ def curves(histories: History | Mapping[str, History], *, name: str = "") -> Fig
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), borderaxespad=0)
-    losses.set_ylim(bottom=0)
+    for axes, part in zip(panels, parts, strict=True):
+        if part != "accuracy":
+            axes.set_ylim(bottom=0)
     return figure
+
+
+def _second_part(runs: Mapping[str, History]) -> dict[str, str]:
+    """What is drawn beside the loss, and the label of its axis: the RMSE, where no run has an accuracy."""
+    numbers = any(history.columns().get(name) for history in runs.values() for name in ("rmse", "val_rmse"))
+    if numbers and not any(history.accuracy for history in runs.values()):
+        return {"rmse": "RMSE, in the unit of the targets"}
+    return {"accuracy": "accuracy, %"}
 
 
 def _title(runs: Mapping[str, History], name: str) -> str:
@@ -59,9 +71,9 @@ def _title(runs: Mapping[str, History], name: str) -> str:
 
 
 def _best(values: list[float], part: str) -> int | None:
-    """The first index of the lowest loss or the highest accuracy; None if no value is finite."""
+    """The first index of the lowest loss or RMSE, or the highest accuracy; None of none."""
     finite = [i for i, value in enumerate(values) if math.isfinite(value)]
-    best_of = min if part == "loss" else max
+    best_of = max if part == "accuracy" else min
     return best_of(finite, key=values.__getitem__) if finite else None
 
 
@@ -86,17 +98,17 @@ def _line(axes: Axes, values: list[float], run: int, name: str, part: str, *, va
     """Draws a line of values; for validation dashed, with a star at the best epoch."""
     if not values:
         return
-    factor = 1.0 if part == "loss" else 100.0
+    factor = 100.0 if part == "accuracy" else 1.0
 
     def text(value: float) -> str:
-        return f"{value:.4g}" if part == "loss" else percent(value)
+        return percent(value) if part == "accuracy" else f"{value:.4g}"
 
     kind = "validation" if validation else "training"
     label = f"{escaped(f'{name} {kind}'.strip(), 40)}: {text(values[-1])} at the end"
     colour = COLOURS[run % len(COLOURS)]
     best = _best(values, part) if validation else None
     if best is not None:
-        label += f", {'lowest' if part == 'loss' else 'highest'} {text(values[best])} in epoch {best + 1}"
+        label += f", {'highest' if part == 'accuracy' else 'lowest'} {text(values[best])} in epoch {best + 1}"
         axes.plot(
             [best + 1], [factor * values[best]], "*", color=colour, markersize=12, markeredgecolor="white", zorder=3
         )

@@ -116,11 +116,19 @@ def picture_size(in_shape: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int
     return int(size[0]), int(size[1])
 
 
-def class_weights(outputs: int, y: npt.ArrayLike, weights: Mapping[int, float] | Sequence[float]) -> Array:
-    """The weight of each sample (n,) by its class. weights: a number for each class, or {class: weight}, default 1."""
+def class_weights(outputs: int, y: npt.ArrayLike, weights: Mapping[int, float] | Sequence[float] | str) -> Array:
+    """The weight of each sample (n,) from that of its class: a number for each class, or {class: weight}, others 1.
+
+    "balanced": n / (k n_c) for the n_c samples of a class, of k classes that have some: all of them weigh alike, and
+    the mean weight is 1 (King and Zeng 2001).
+    """
     classes = max(2, outputs)
+    if isinstance(weights, str) and weights == "balanced":
+        labels, place, counts = np.unique(_classes(y), return_inverse=True, return_counts=True)
+        return np.asarray(len(place) / (len(labels) * counts), FLOAT32)[place]
     if isinstance(weights, (str, bytes)) or not isinstance(weights, (Mapping, Sequence, np.ndarray)):
-        raise ValueError(f"class_weight is {weights!r:.80}; accepted: a number for each class, or {{class: weight}}")
+        accepted = "'balanced', a number for each class, or {class: weight}"
+        raise ValueError(f"class_weight is {weights!r:.80}; accepted: {accepted}")
     if not isinstance(weights, Mapping) and plain(weights, "class_weight").shape != (classes,):
         raise ValueError(f"class_weight has {np.size(weights)} numbers; this network has {classes} classes")
     given = dict(weights) if isinstance(weights, Mapping) else dict(enumerate(weights))

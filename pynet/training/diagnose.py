@@ -86,7 +86,7 @@ def findings(run: Run) -> Iterator[tuple[str, str]]:
     """All problems after an epoch, as (kind, message)."""
     probe = run.batches.probe()
     if probe is not None and len(probe[0]) >= MIN_SAMPLES:
-        yield from _with_scaling_first(_not_learning(run, *probe), scaling_advice(probe[0]))
+        yield from _with_scaling_first(_not_learning(run, *probe), scaling_advice(run.net, probe[0]))
     yield from _overfitting(run)
 
 
@@ -105,9 +105,10 @@ def _with_scaling_first(found: Iterator[tuple[str, str]], advice: str) -> Iterat
         yield kind, message
 
 
-def scaling_advice(x: npt.NDArray[Any]) -> str:
+def scaling_advice(net: Net, x: npt.NDArray[Any]) -> str:
     """Advice for inputs (n, ...) that are far from 0..1 and from standard deviation 1; "" for others and bytes."""
-    if x.dtype == np.uint8 or not x.size or not np.isfinite(x).all():
+    scaled = x.dtype == np.uint8 or net.layers[0].kind == "standardize"
+    if scaled or not x.size or not np.isfinite(x).all():
         return ""
     if _rms(x) < UNSCALED:
         return ""
@@ -157,7 +158,12 @@ def _gradients(net: Net, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Iterator[t
 
 
 def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
-    """After two epochs, loss and accuracy should be better than those of guessing."""
+    """After two epochs the network should do better than one that has learnt nothing but how many classes there are, or
+    the mean of the targets."""
+    if run.net.task == "regression":
+        yield from _no_better_than_the_mean(run)
+    if run.net.task != "classes":
+        return
     classes = math.prod(run.net.out_shape)
     labels = y if y.ndim == 1 else y.reshape(len(y), -1).argmax(axis=1)
     if len(run.history.loss) < 2 or classes < 2 or labels.dtype.kind not in "iu":
@@ -174,6 +180,16 @@ def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
         yield (
             "guessing",
             f"the training accuracy is {right}, the largest class has {largest} of the samples: chance level; {advice}",
+        )
+
+
+def _no_better_than_the_mean(run: Run) -> Iterator[tuple[str, str]]:
+    loss, explained = run.history.loss, run.row.get("r2", math.nan)
+    if len(loss) >= 2 and loss[-1] >= (1 - LEARNING_FALL) * loss[-2] and explained <= 0:
+        yield (
+            "guessing",
+            f"the training R2 is {explained:.4g}, and the mean of the targets for all has 0: it guesses; try another "
+            "learning rate (--find-lr), standardize and rescale, check that each target belongs to its sample",
         )
 
 

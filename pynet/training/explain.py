@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pynet._ffi import Array, optimizer_struct, plain
 from pynet.model.net import Net
 from pynet.model.samples import one_sample
+from pynet.model.task import TaskKind
 from pynet.model.views import LayerView
 from pynet.optim import SGD, Optimizer
 from pynet.text import drawn, percent, picture_shape, printable
@@ -37,6 +38,15 @@ FORMULAS = {
     "globalavgpool": "the mean of each channel",
     "flatten": "the same numbers as one row",
     "residual": "y = x + f(x), f the layers inside",
+    "standardize": "y = (x - mean) / scale",
+    "rescale": "y = x scale + mean",
+}
+
+LOSSES = {
+    "mse": "half the sum of {d}^2",
+    "mae": "the sum of |{size}|",
+    "huber": "the sum of {d}^2 / 2, and on a straight line beyond delta",
+    "bce": "the sum of -y log p - (1 - y) log(1 - p)",
 }
 
 
@@ -52,15 +62,17 @@ class LayerStep:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The numbers of one training step; print() shows them with the formulas.
+    """The numbers of one step. print() tells them as a story.
 
-    x (*in_shape): the input, scaled; y (outputs): the target, one-hot for a label. logits: the input of the final
-    softmax; output: that of the network; error = output - y: the gradient with respect to the logits, or, for squared
-    error, to the output. gradients, changes: by name of the parameter; changes are those of the optimizer's step.
+    x (*in_shape) is what the first layer sees; y the label, or the targets (outputs). logits are what the closing
+    softmax takes in, output what the network says, error = output - y, of a network that ends in rescale divided by its
+    scale, which for the cross-entropies is the gradient at the logits, for squared error at the output or before
+    rescale. task: see Net.task. gradients and changes are by name of parameter, changes as the optimizer made them.
     """
 
     spec: str
     loss_name: str
+    task: TaskKind
     classes: list[str]
     x: Array
     y: Array
@@ -91,7 +103,7 @@ class Explanation:
         if self.loss_name == "cross_entropy":
             lines += ["", *self._softmax()]
         predicted, label = int(self.output.argmax()), int(self.y.argmax())
-        if self.y.size > 1:
+        if self.y.size > 1 and self.task == "classes":
             result = "correct" if predicted == label else f"wrong, the label is {self._name(label)}"
             lines += ["", f"   Predicted class {self._name(predicted)}: {result}."]
         return lines
@@ -126,16 +138,24 @@ class Explanation:
                 f"   (equal probabilities, 1/{self.y.size}, would give -log 1/{self.y.size} = {uniform_loss:.4f})"
             )
         else:
-            lines.append(f"   half the sum of (p - y)^2 = {self.loss:.4f}")
+            d = "((p - y) / scale)" if self.layers[-1].kind == "rescale" else "(p - y)"
+            lines.append(f"   {LOSSES[self.loss_name].format(d=d, size=d[1:-1])} = {self.loss:.4f}")
         return lines
 
     def _backward(self) -> list[str]:
         lines = ["3. backward: compute the gradient of the loss", ""]
-        at = "the logits" if self.loss_name == "cross_entropy" else "the output"
-        lines.append(f"   the gradient at {at} is p - y:")
-        lines.append(f"   {'class':>14} {'p':>10} {'y':>10} {'p - y':>10}")
+        at = "the logits" if self.loss_name in ("cross_entropy", "bce") else "the output"
+        error = "p - y"
+        if self.layers[-1].kind == "rescale":
+            at, error = "the input of rescale", "(p-y)/scale"
+        width = max(10, len(error))
+        limit = {"mae": ", of which the sign alone counts", "huber": ", cut off at delta"}.get(self.loss_name, "")
+        lines.append(f"   the gradient at {at} is {error}{limit}:")
+        what = "output" if self.task == "regression" else "class"
+        lines.append(f"   {what:>14} {'p':>10} {'y':>10} {error:>{width}}")
         for i in self._shown():
-            lines.append(f"   {self._name(i):>14} {self.output[i]:>10.4f} {self.y[i]:>10.4g} {self.error[i]:>+10.4f}")
+            numbers = f"{self.output[i]:>10.4f} {self.y[i]:>10.4g} {self.error[i]:>+{width}.4f}"
+            lines.append(f"   {self._name(i):>14} {numbers}")
         lines += ["", "   backpropagation applies the chain rule, layer by layer, to the parameters:"]
         for name, gradient in reversed(self.gradients.items()):
             shape = "x".join(map(str, gradient.shape))
@@ -198,6 +218,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
     return Explanation(
         spec=net.spec,
         loss_name=net.loss_name,
+        task=net.task,
         classes=net.classes[-output.size :],  # a single output is the probability of the second class
         x=(sample / np.float32(255) if sample.dtype == np.uint8 else sample.astype(np.float32)).reshape(net.in_shape),
         y=targets,
@@ -205,7 +226,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
         logits=_logits(copy.layers, layers),
         output=output,
         loss=loss,
-        error=output - targets,
+        error=(output - targets) / (net.layers[-1].scale if net.layers[-1].kind == "rescale" else np.float32(1)),
         optimizer=optimizer,
         learning_rate=float(optimizer_struct(optimizer).learning_rate),
         parameters=before,

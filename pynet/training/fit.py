@@ -55,7 +55,7 @@ def fit(
     validation_split: float = 0.0,
     metrics: Mapping[str, Metric] | Iterable[Metric] | Metric | None = None,
     sample_weight: npt.ArrayLike | None = None,
-    class_weight: Mapping[int, float] | Sequence[float] | None = None,
+    class_weight: Mapping[int, float] | Sequence[float] | str | None = None,
     augment: Augment | None = None,
     seed: int | None = None,
     early_stopping: EarlyStopping | None = None,
@@ -82,9 +82,9 @@ def fit(
     verbose: 1 prints a line for each epoch and, on a terminal, a progress bar; 0 does not; "auto" does in a terminal or
     a notebook. progress is another name for it.
 
-    sample_weight (n,): a factor for each sample's loss; class_weight: a factor for each class, a sequence or
-    {class: weight}. The mean loss still divides by the number of samples. augment: transforms the training pictures at
-    random in each step, but not those of the validation; see pynet.Augment.
+    sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for each of them or
+    {class: weight}, or "balanced", so that all classes weigh alike; the mean is still over all samples. augment: how
+    training changes the pictures x in each step, never those of the validation; see pynet.Augment.
 
     FloatingPointError: a loss is not finite; the message names epoch, batch and layer, and the network is not updated
     by that batch. Ctrl-C raises KeyboardInterrupt within a tenth of a second; the network keeps its current weights.
@@ -151,7 +151,7 @@ def partial_fit(
     batch_size: int = 64,
     optimizer: Optimizer | str | None = None,
     sample_weight: npt.ArrayLike | None = None,
-    class_weight: Mapping[int, float] | Sequence[float] | None = None,
+    class_weight: Mapping[int, float] | Sequence[float] | str | None = None,
     augment: Augment | None = None,
 ) -> dict[str, float]:
     """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds, of a
@@ -355,7 +355,7 @@ class _Loop:
             if isinstance(error, LossNotFiniteError):
                 batch = self.batches.batch(self.progress.stats)
                 reason = f"the loss is not finite{source_of_nonfinite(self.net, batch)}"
-                advice = scaling_advice(batch)
+                advice = scaling_advice(self.net, batch)
             advice = advice or "a smaller learning rate may help"
             raise FloatingPointError(f"{self._position(1)}: {reason}; {advice}") from None
 

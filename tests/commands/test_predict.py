@@ -336,10 +336,15 @@ def test_the_note_of_a_model_decides(equipped: Path) -> None:
 def test_outputs_that_are_not_finite_are_null_in_json(equipped: Path) -> None:
     net = pynet.Network("input(64) dense(2)")
     net.tensors["0.W"][...] = [3e38, -3e38]
+    net.save("numbers.safetensors")
+    net.task = "classes"
     net.save("large.safetensors")
     done = run("mouse-0.png", "--json", "--model", "large.safetensors")
     [found] = json.loads(done.out, parse_constant=pytest.fail)
     assert (found["confidence"], found["probabilities"]) == (None, {"0": None, "1": None})
+    done = run("mouse-0.png", "--json", "--model", "numbers.safetensors")
+    [found] = json.loads(done.out, parse_constant=pytest.fail)
+    assert (found["prediction"], found["warning"]) == ("inf, -inf", "the outputs are not finite")
 
 
 def test_one_output_tells_two_classes() -> None:

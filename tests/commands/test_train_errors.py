@@ -48,7 +48,7 @@ USAGE = [
     ("--hidden 999999999", "units of dense is 999999999"),
     ("--activation rleu", "invalid choice: 'rleu'"),
     ("--init zero", "invalid choice: 'zero'"),
-    ("--loss huber", "invalid choice: 'huber'"),
+    ("--loss hinge", "invalid choice: 'hinge'"),
     ("--net input(64)~dnse(10)~softmax", 'column 11: unknown layer "dnse"; did you mean dense?'),
     ("--net=", "network '': column 1: the network has no layers"),
     ("--net input(65)~dense(10)", "the network takes 65 inputs, the samples of digits have 8x8 = 64"),

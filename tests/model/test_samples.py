@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from pynet import SGD, Network, explain, kernels
 from pynet.data import batches, one_hot, split
+from pynet.model.samples import class_weights
 from pynet.training.learning_rate import find_lr
 
 Array = np.ndarray[Any, Any]
@@ -262,7 +263,7 @@ def test_steps_in_the_wrong_order() -> None:
     refused(net.backward, "backward comes after forward and loss")
     refused(lambda: net.update(SGD()), "update comes after forward, loss and backward")
     refused(lambda: net.layers[0].output, "activations exist after forward")
-    refused(lambda: net.layers[0].dW, r"the gradient of 0\.W is there after backward")
+    refused(lambda: net.layers[0].dW, r"0\.W has no gradient yet")
     refused(lambda: net.gradients, "after backward")
     net.forward(X)
     refused(net.backward, "backward comes after forward and loss")
@@ -508,7 +509,8 @@ def test_memory_maps_and_other_arrays_are_taken(tmp_path: Any) -> None:
         (LINE, np.full(5, np.nan), [1, 1], "class_weight needs classes"),
         (LINE, np.full(5, np.inf), [1, 1], "labels run from inf to inf; this network takes 0 to 1"),
         (SPEC, Y + 4, [1, 1, 1, 1], "labels run from 4 to 4"),
-        (SPEC, Y, "balanced", "class_weight is 'balanced'; accepted: a number for each class, or {class: weight}"),
+        (SPEC, Y, "even", "class_weight is 'even'; accepted: 'balanced', a number for each class, or {class: weight}"),
+        ("input(12) dense(2)", X[:, :2], "balanced", "class_weight needs classes; these targets are real numbers"),
         (SPEC, Y, 3, "class_weight is 3; accepted"),
         (SPEC, Y, [1, 1, 1], "class_weight has 3 numbers; this network has 4 classes"),
         (SPEC, Y, np.ones((4, 1)), "class_weight has 4 numbers"),
@@ -546,6 +548,20 @@ def test_labels_and_one_hot_rows_have_classes() -> None:
     binary = {Network("input(12) dense(1) sigmoid loss(bce)").fit(x, one, epochs=1, class_weight=[1, 2]).loss[0]
               for one in (y % 2, (y % 2).astype(float), (y % 2 == 1)[:, None])}  # fmt: skip
     assert len(binary) == 1
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    """n / (k n_c): 10 samples of 3 classes, 7, 2 and 1; a class without samples does not count."""
+    y = np.array([0, 0, 0, 3, 0, 0, 1, 3, 0, 0])
+    weights = {0: 10 / 21, 3: 10 / 6, 1: 10 / 3}
+    found = class_weights(4, y, "balanced")
+    assert_allclose(found, [weights[label] for label in y], rtol=1e-6)
+    assert found.mean() == pytest.approx(1)
+    assert_array_equal(class_weights(4, np.eye(4)[y], "balanced"), found)
+    x, (net, twin) = np.ones((10, 12), np.float32), (Network(SPEC), Network(SPEC))
+    net.fit(x, y, epochs=2, class_weight="balanced")
+    twin.fit(x, y, epochs=2, class_weight=weights)
+    assert net.weights_sha256() == twin.weights_sha256()
 
 
 def test_numbers_beyond_float32_are_named_without_a_warning() -> None:

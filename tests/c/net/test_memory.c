@@ -62,9 +62,9 @@ static pieces pieces_of(const pn_net *net)
         const size_t copied = c > 0 && net->graph.in_pieces && rows > 64 ? 64 : rows;
         const size_t row_words = (wide(inputs) + 63) / 64, column_words = (copied + 63) / 64;
         add_rows(&p, &w->x[c], inputs, copied);
-        CHECK(w->zeros[c].row_words == row_words && w->zeros[c].column_words == column_words);
-        add(&p, w->zeros[c].rows, 2 * copied * row_words); /* a 64-bit word is two floats */
-        add(&p, w->zeros[c].columns, 2 * 64 * row_words * column_words);
+        CHECK(w->masks[c].row_words == row_words && w->masks[c].column_words == column_words);
+        add(&p, w->masks[c].rows, 2 * copied * row_words); /* a 64-bit word is two floats */
+        add(&p, w->masks[c].columns, 2 * 64 * row_words * column_words);
     }
     CHECK((w->dx.data != NULL) == w->input_gradient);
     add_rows(&p, &w->dx, inputs, rows);
@@ -158,7 +158,7 @@ static void by_hand(void)
 {
     pn_net *net = created("input(20) dense(33) relu dense(3) softmax", 1);
     CHECK(reserve(net, 10, 1, 2) == PN_OK);
-    /* x 10 rows of 32; its zeros: 10 words and 64 words of 64 bits, the first padded from 20 floats to 32 */
+    /* x 10 rows of 32; its masks: 10 words and 64 words of 64 bits, the first padded from 20 floats to 32 */
     const size_t inputs = 10 * 32 + 32 + 128;
     /* y and dy, 48 wide; b; W transposed, 33 rows of 32, for two threads */
     const size_t first = 2 * 10 * 48 + 48 + 2 * 33 * 32;
