@@ -53,7 +53,7 @@ static void refusals(void)
     REFUSED(pn_net_adapt(net, &data, NULL, N + 1), PN_ERR_ARGUMENT, "6 samples");
     REFUSED(pn_net_adapt(net, &data, labels, 0), PN_ERR_ARGUMENT, "no samples to adapt to; accepted: 1 or more");
     REFUSED(pn_net_adapt(net, &data, (int32_t[]){5}, 1), PN_ERR_ARGUMENT, "order[0] is 5");
-    REFUSED(pn_net_adapt(net, &(pn_data){.n = N}, NULL, N), PN_ERR_ARGUMENT, "standardize takes x, and there is none");
+    REFUSED(pn_net_adapt(net, &(pn_data){.n = N}, NULL, N), PN_ERR_ARGUMENT, "standardize needs x, which is NULL");
     const float bad[] = {1, INFINITY};
     data.targets = bad;
     REFUSED(pn_net_adapt(net, &data, NULL, 1), PN_ERR_ARGUMENT, "targets hold inf in sample 0, output 1");

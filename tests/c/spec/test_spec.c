@@ -102,12 +102,12 @@ static void messages(void)
         {"input(4) softmax loss(bce)", "column 18: loss(bce) needs sigmoid as the last layer"},
         {"input(4) softmax loss(mse,0.1)", "column 18: smoothing is for loss(cross_entropy)"},
         {"input(4) dense(2) loss(mae,delta=2)", "column 19: delta is for loss(huber)"},
-        {"input(4) relu standardize", "column 15: standardize stands behind another layer; it follows the input, as in "
+        {"input(4) relu standardize", "column 15: standardize is after another layer; it follows the input, as in "
                                       "input(784) standardize dense(10)"},
-        {"input(4) residual(standardize)", "column 19: standardize stands inside a residual; it follows the input, as "
+        {"input(4) residual(standardize)", "column 19: standardize is inside a residual; it follows the input, as "
                                            "in input(784) standardize dense(10)"},
-        {"input(4) residual(rescale)", "column 19: rescale stands inside a residual; it is the last layer"},
-        {"input(4) rescale rescale", "column 18: rescale stands behind rescale, which is the last layer"},
+        {"input(4) residual(rescale)", "column 19: rescale is inside a residual; it is the last layer"},
+        {"input(4) rescale rescale", "column 18: rescale comes after rescale, which must be last"},
         /* unknown names */
         {"input(4) dens(3)", "column 10: unknown layer \"dens\"; did you mean dense?"},
         {"inptu(4) relu", "column 1: unknown layer \"inptu\"; did you mean input?"},
