@@ -21,6 +21,8 @@ from pynet.metrics import (
     format_confusion,
     format_report,
     measure,
+    permutation_importance,
+    roc_auc,
 )
 
 TRUTH = [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
@@ -193,3 +195,32 @@ def test_calibration_error_by_hand():
 def test_calibration_error_refuses(y, p, bins, message):
     with pytest.raises(ValueError, match=message):
         calibration_error(y, p, bins)
+
+
+def test_roc_auc_counts_pairs_in_the_right_order() -> None:
+    random = np.random.RandomState(0)
+    for _ in range(20):
+        truth, scores = random.randint(0, 2, 30), random.randint(0, 6, 30) / 7
+        truth[:2] = 0, 1
+        ones, zeros = scores[truth == 1][:, None], scores[truth == 0]
+        expected = ((ones > zeros) + 0.5 * (ones == zeros)).mean()
+        assert roc_auc(truth, scores) == pytest.approx(expected, abs=1e-12)
+    assert roc_auc([0, 1, 1], [0.1, 0.2, 0.9]) == 1
+    for truth, scores in (([0, 0], [1, 2]), ([0, 1], [1]), ([0, 1], [1, math.nan]), ([0, 2], [1, 2])):
+        with pytest.raises(ValueError, match="accepted"):
+            roc_auc(truth, scores)
+
+
+def test_the_inputs_that_are_used_are_important() -> None:
+    net = Network("input(3) dense(2) softmax")
+    net.tensors["0.W"][...] = [[-9, 9], [0, 0], [0, 0]]  # the first input decides
+    x = np.random.RandomState(0).normal(size=(200, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+    kept = x.copy()
+    falls = permutation_importance(net, x, y, [slice(0, 1), slice(1, 3)], repeats=4)
+    assert falls.shape == (2, 4) and (falls[0] > 0.3).all() and (falls[1] == 0).all()
+    assert np.array_equal(x, kept)
+    assert np.array_equal(falls, permutation_importance(net, x, y, [slice(0, 1), slice(1, 3)], repeats=4))
+    for bad in (x[:1], x[:, 0]):
+        with pytest.raises(ValueError, match="x has shape"):
+            permutation_importance(net, bad, y[: len(bad)], [slice(0, 1)])

@@ -12,6 +12,7 @@ from pynet.figures.boundary import boundary
 from pynet.figures.canvas import MissingMatplotlib, require, save
 from pynet.figures.curves import curves, learning_rates
 from pynet.figures.maps import feature_maps, filters
+from pynet.figures.numbers import importance, predicted, residuals
 from pynet.figures.predictions import confusion, mistakes, noise, temperatures
 from pynet.figures.preferred_inputs import ascend, looks_for
 from pynet.figures.saliency import saliency
@@ -20,4 +21,14 @@ from pynet.figures.weights import weights
 
 __all__ = ["MissingMatplotlib", "require", "save"]
 __all__ += ["ascend", "boundary", "confusion", "curves", "feature_maps", "filters", "learning_rates", "looks_for"]
-__all__ += ["mistakes", "noise", "saliency", "samples", "temperatures", "weights"]
+__all__ += [
+    "importance",
+    "mistakes",
+    "noise",
+    "predicted",
+    "residuals",
+    "saliency",
+    "samples",
+    "temperatures",
+    "weights",
+]
