@@ -19,12 +19,12 @@ typedef struct {
     float *bytes;                     /* (size): a sample of bytes as x / 255 */
 } moments;
 
-/* Sample i; NULL, with a message, if a number in it is not finite, or the order is no longer what was checked. */
+/* Sample i; NULL, with a message, if a number in it is not finite, or another thread has changed the order. */
 static const float *sample_of_moments(const moments *m, int64_t i)
 {
-    const int64_t place = m->order ? __atomic_load_n(&m->order[i], __ATOMIC_RELAXED) : i;
-    const size_t row = (size_t)place;
-    if (place < 0 || place >= m->data->n) {
+    const int64_t sample = m->order ? __atomic_load_n(&m->order[i], __ATOMIC_RELAXED) : i;
+    const size_t row = (size_t)sample;
+    if (sample < 0 || sample >= m->data->n) {
         fail(m->net->error, PN_ERR_ARGUMENT, "the order of the samples changed while the call read it");
         return NULL;
     }
