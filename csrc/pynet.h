@@ -209,8 +209,8 @@ typedef struct {
     const void *x;         /* (n, in_features), contiguous */
     pn_dtype dtype;        /* of x; PN_UINT8 means x/255, PN_FLOAT32 is not scaled */
     const int32_t *labels; /* (n) in [0, out_features), or NULL */
-    const float *targets;  /* (n, out_features), or NULL: one-hot labels. Cross-entropy needs labels, binary
-                              cross-entropy targets in [0, 1] */
+    const float *targets;  /* (n, out_features), or NULL: one-hot labels. Cross-entropy needs labels; a final rescale
+                              targets; of binary cross-entropy they are in [0, 1] */
     const float *weights;  /* (n), 0 or more: factors of each sample's loss in the mean over all samples; NULL: 1 */
     int64_t n;
     const pn_augment *augment; /* used by pn_net_train and pn_net_forward; NULL: no augmentation */

@@ -1,4 +1,5 @@
-"""Classification metrics: accuracy, confusion matrix, precision, recall, F1, calibration error."""
+"""How good predictions are: accuracy, the confusion matrix, precision, recall and F1 for each class or label, ROC AUC;
+of numbers RMSE, MAE and R2."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from pynet.model.net import Net
 from pynet.text import printable
 
 __all__ = ["ClassRow", "Report", "accuracy", "calibration_error", "class_report", "class_scores", "confusion_matrix"]
-__all__ += ["format_confusion", "format_report", "mae", "measure", "r2", "rmse", "roc_auc"]
+__all__ += ["LabelReport", "format_confusion", "format_report", "label_report", "mae", "measure", "measure_labels"]
+__all__ += ["permutation_importance"]
+__all__ += ["r2", "rmse", "roc_auc"]
 
 Ints = NDArray[np.int64]
 
@@ -93,11 +96,29 @@ def class_report(matrix: ArrayLike, names: Sequence[str] | None = None) -> list[
     ValueError: a matrix that is not square, or not one name for each class.
     """
     counts, names = _checked(matrix, names)
+    return _rows(names, counts.diagonal(), counts.sum(1), counts.sum(0))
+
+
+def label_report(y_true: ArrayLike, y_pred: ArrayLike, names: Sequence[str] | None = None) -> list[ClassRow]:
+    """A row for each of several labels that a sample can have at once; y_true, y_pred: (n, labels), 0 or 1.
+
+    names None is "0", "1", ... ValueError: no samples, other numbers, or not one name for each label.
+    """
+    labels, found = _yes_or_no("y_true", y_true), _yes_or_no("y_pred", y_pred)
+    if labels.shape != found.shape:
+        raise ValueError(f"y_true has shape {labels.shape}, y_pred has {found.shape}: they must be alike")
+    names = [str(i) for i in range(labels.shape[1])] if names is None else names
+    if len(names) != labels.shape[1]:
+        raise ValueError(f"{len(names)} names for {labels.shape[1]} labels")
+    return _rows(names, (labels & found).sum(axis=0), labels.sum(axis=0), found.sum(axis=0))
+
+
+def _rows(names: Sequence[str], right: Array, support: Array, predicted: Array) -> list[ClassRow]:
+    """From the counts (classes) of right predictions, samples and predictions of each."""
     rows = []
-    for name, right, support, predicted in zip(names, counts.diagonal(), counts.sum(1), counts.sum(0), strict=True):
-        precision, recall = _ratio(right, predicted), _ratio(right, support)
-        f1 = _ratio(2 * right, support + predicted)
-        rows.append(ClassRow(name, precision, recall, f1, int(support), int(predicted)))
+    for name, hits, there, taken in zip(names, right, support, predicted, strict=True):
+        precision, recall, f1 = _ratio(hits, taken), _ratio(hits, there), _ratio(2 * hits, there + taken)
+        rows.append(ClassRow(name, precision, recall, f1, int(there), int(taken)))
     return rows
 
 
@@ -124,7 +145,7 @@ def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, w
     sides = [_cut(name, NAME_WIDTH) for name in names]
     heads = [_cut(name, HEAD_WIDTH) for name in names]
     cells = [["." if count == 0 else str(count) for count in row] for row in counts]
-    corner = "true \\ said"
+    corner = "true \\ pred"
     side = max(map(len, [corner, *sides]))
     cell = 2 + max(len(text) for row in [heads, *cells] for text in row)
     parts = []
@@ -183,7 +204,7 @@ class Report:
 
 
 def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> Report:
-    """All metrics of a network on samples x (n, ...) with labels y (n); classes: their names, None is net.classes.
+    """All figures of a network on samples x (n, ...) with labels y (n); classes: their names, None is net.classes.
 
     ValueError: no samples, or they do not fit the network.
     """
@@ -206,6 +227,60 @@ def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> R
         classes=class_report(matrix, names),
         confusion=matrix,
     )
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """How good a network is at several labels at once, each of which a sample has or not.
+
+    exact: samples whose labels are all right, of 1, which is what Evaluation calls accuracy; accuracy: single labels
+    that are right, of 1, over all samples (1 minus the Hamming loss). f1: mean of those of the labels, without those
+    that are undefined; NaN of none.
+    """
+
+    samples: int
+    exact: float
+    accuracy: float
+    f1: float
+    loss: float
+    labels: list[ClassRow]
+
+
+def measure_labels(net: Net, x: Any, y: Any, names: Sequence[str] | None = None) -> LabelReport:
+    """All figures of a network on samples x (n, ...) with y (n, labels) of 0 and 1; names None is net.classes.
+
+    ValueError: no samples, or they do not fit the network.
+    """
+    labels, figures = _yes_or_no("y", y), net._evaluate(net._samples(x, y))
+    found = net._labels_of(net.predict_proba(x), "multi-label")
+    rows = label_report(labels, found, net.classes if names is None else names)
+    known = [row.f1 for row in rows if not math.isnan(row.f1)]
+    exact = float((labels == found).all(axis=1).mean())
+    f1 = sum(known) / len(known) if known else math.nan
+    return LabelReport(len(labels), exact, float((labels == found).mean()), f1, figures.loss, rows)
+
+
+def permutation_importance(
+    net: Net, x: ArrayLike, y: ArrayLike, groups: Sequence[slice], repeats: int = 5, seed: int = 0
+) -> NDArray[np.float64]:
+    """How much worse a network gets when a group of its inputs is exchanged between the samples (Breiman 2001).
+
+    x (n, features), y (n): samples; groups: the inputs that belong together, as those of a column do. Returns (groups,
+    repeats): by how much the accuracy, or R2, falls each time; about 0 of what the network does not use. ValueError:
+    fewer than two samples, or they do not fit.
+    """
+    samples = np.array(plain(x, "x"))
+    if samples.ndim != 2 or len(samples) < 2 or repeats < 1:
+        raise ValueError(f"x has shape {samples.shape}, repeats is {repeats}; accepted: (n, features), n from 2, and 1")
+    random = np.random.RandomState(np.random.MT19937(seed))
+    best, falls = net.evaluate(samples, y).score, np.empty((len(groups), repeats))
+    for i, group in enumerate(groups):
+        kept = samples[:, group].copy()
+        for k in range(repeats):
+            samples[:, group] = kept[random.permutation(len(samples))]
+            falls[i, k] = best - net.evaluate(samples, y).score
+        samples[:, group] = kept
+    return falls
 
 
 # ---- checks ----
@@ -242,6 +317,15 @@ def _labels(what: str, labels: ArrayLike, classes: int | None) -> Ints:
     if wrong.size:
         accepted = "from 0" if classes is None else f"0 to {classes - 1}"
         raise ValueError(f"{what} has label {wrong[0]}, accepted are {accepted}")
+    return array.astype(np.int64)
+
+
+def _yes_or_no(what: str, labels: ArrayLike) -> Ints:
+    """(n, labels) of 0 and 1."""
+    array = numbers(labels, what)
+    if array.ndim != 2 or not array.size or not ((array == 0) | (array == 1)).all():
+        found = "" if array.ndim != 2 or not array.size else f" and numbers from {array.min():g} to {array.max():g}"
+        raise ValueError(f"{what} has shape {array.shape}{found}; accepted: (n, labels) of 0 and 1, n from 1")
     return array.astype(np.int64)
 
 

@@ -20,7 +20,11 @@ from pynet.metrics import (
     confusion_matrix,
     format_confusion,
     format_report,
+    label_report,
     measure,
+    measure_labels,
+    permutation_importance,
+    roc_auc,
 )
 
 TRUTH = [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
@@ -193,3 +197,79 @@ def test_calibration_error_by_hand():
 def test_calibration_error_refuses(y, p, bins, message):
     with pytest.raises(ValueError, match=message):
         calibration_error(y, p, bins)
+
+
+def test_roc_auc_counts_pairs_in_the_right_order() -> None:
+    random = np.random.RandomState(0)
+    for _ in range(20):
+        truth, scores = random.randint(0, 2, 30), random.randint(0, 6, 30) / 7
+        truth[:2] = 0, 1
+        ones, zeros = scores[truth == 1][:, None], scores[truth == 0]
+        expected = ((ones > zeros) + 0.5 * (ones == zeros)).mean()
+        assert roc_auc(truth, scores) == pytest.approx(expected, abs=1e-12)
+    assert roc_auc([0, 1, 1], [0.1, 0.2, 0.9]) == 1
+    for truth, scores in (([0, 0], [1, 2]), ([0, 1], [1]), ([0, 1], [1, math.nan]), ([0, 2], [1, 2])):
+        with pytest.raises(ValueError, match="accepted"):
+            roc_auc(truth, scores)
+
+
+def test_the_inputs_that_are_used_are_important() -> None:
+    net = Network("input(3) dense(2) softmax")
+    net.tensors["0.W"][...] = [[-9, 9], [0, 0], [0, 0]]  # the first input decides
+    x = np.random.RandomState(0).normal(size=(200, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+    kept = x.copy()
+    falls = permutation_importance(net, x, y, [slice(0, 1), slice(1, 3)], repeats=4)
+    assert falls.shape == (2, 4) and (falls[0] > 0.3).all() and (falls[1] == 0).all()
+    assert np.array_equal(x, kept)
+    assert np.array_equal(falls, permutation_importance(net, x, y, [slice(0, 1), slice(1, 3)], repeats=4))
+    for bad in (x[:1], x[:, 0]):
+        with pytest.raises(ValueError, match="x has shape"):
+            permutation_importance(net, bad, y[: len(bad)], [slice(0, 1)])
+
+
+# ---- several labels at once ----
+
+SEVERAL = [[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0]]
+SAID = [[1, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0]]
+
+
+def test_labels_by_hand() -> None:
+    a, b, c = label_report(SEVERAL, SAID, ["a", "b", "c"])
+    assert a == ClassRow("a", precision=2 / 3, recall=1, f1=4 / 5, support=2, predicted=3)
+    assert b == ClassRow("b", precision=1 / 2, recall=1 / 2, f1=2 / 4, support=2, predicted=2)
+    assert (c.support, c.predicted, math.isnan(c.precision), math.isnan(c.f1)) == (0, 0, True, True)
+    assert format_report([a, b, c]).splitlines()[3].split() == ["c", "-", "-", "-", "0"]
+
+
+def test_a_network_on_labels() -> None:
+    """Outputs of 1/2 and more, or less: the bias alone decides."""
+    net = Network("input(1) dense(3) sigmoid loss(bce)")
+    net.layers[0].W[...], net.layers[0].b[...] = [[2, -2, 0]], [1, 1, -9]
+    x, y = np.array([[1.0], [0.2], [-1], [0.6]]), np.array(SEVERAL)
+    net.classes = ["a", "b", "c"]
+    found, p = measure_labels(net, x, y), net.predict_proba(x)
+    said = (p > 0.5).astype(int)
+    assert said.tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert found.labels == label_report(y, said, ["a", "b", "c"])
+    assert (found.samples, found.exact, found.accuracy) == (4, 1 / 4, 9 / 12)
+    assert found.f1 == (found.labels[0].f1 + found.labels[1].f1) / 2
+    net.task = "multi-label"
+    figures = net.evaluate(x, y)
+    assert (figures.accuracy, figures.loss) == (found.exact, found.loss)
+    assert found.loss == pytest.approx(-np.log(np.where(y == 1, p, 1 - p)).sum(axis=1).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("y", "p", "names", "message"),
+    [
+        ([[1, 2]], [[1, 0]], None, r"y_true has shape \(1, 2\) and numbers from 1 to 2; accepted: \(n, labels\)"),
+        ([1, 0], [1, 0], None, r"y_true has shape \(2,\); accepted"),
+        ([[1, 0]], [[1, 0, 1]], None, r"y_true has shape \(1, 2\), y_pred has \(1, 3\)"),
+        ([[1, 0]], [[1, 0]], ["a"], "1 names for 2 labels"),
+        (np.zeros((0, 2)), np.zeros((0, 2)), None, r"y_true has shape \(0, 2\)"),
+    ],
+)
+def test_labels_that_are_refused(y: Any, p: Any, names: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        label_report(y, p, names)

@@ -17,7 +17,7 @@ struct augmenter {
     int channels, height, width;
     int nodes_down, nodes_across;
     float *down;         /* (height, nodes_down): weight of each grid node in each row */
-    float *across;       /* (nodes_across, width): and in each column */
+    float *across;       /* (nodes_across, width): weight of each grid node in each column */
     size_t scratch_size; /* of a thread */
     float *scratch;
 };

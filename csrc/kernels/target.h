@@ -1,5 +1,5 @@
-/* TARGET_BEGIN("avx2,fma") ... TARGET_END: compiles the functions between them for these instructions, without compiler
-   flags. GCC and Clang each ignore the other's pragma. */
+/* TARGET_BEGIN("avx2,fma") ... TARGET_END: the functions between them may use these instructions; no compiler flag is
+   needed. GCC and Clang each ignore the other's pragma. */
 #ifndef PN_TARGET_H
 #define PN_TARGET_H
 

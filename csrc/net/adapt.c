@@ -19,10 +19,15 @@ typedef struct {
     float *bytes;                     /* (size): a sample of bytes as x / 255 */
 } moments;
 
-/* Sample i; NULL, with a message, if a number in it is not finite. */
+/* Sample i; NULL, with a message, if a number in it is not finite, or another thread has changed the order. */
 static const float *sample_of_moments(const moments *m, int64_t i)
 {
-    const size_t row = (size_t)(m->order ? m->order[i] : i);
+    const int64_t sample = m->order ? __atomic_load_n(&m->order[i], __ATOMIC_RELAXED) : i;
+    const size_t row = (size_t)sample;
+    if (sample < 0 || sample >= m->data->n) {
+        fail(m->net->error, PN_ERR_ARGUMENT, "the order of the samples changed while the call read it");
+        return NULL;
+    }
     if (!m->of_targets && m->data->dtype == PN_UINT8) {
         kernels()->scale_u8(m->bytes, (const uint8_t *)m->data->x + row * m->size, m->size);
         return m->bytes;

@@ -76,6 +76,8 @@ pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, 
     static const char *const losses[] = {"cross-entropy", "squared error", "binary cross-entropy", "absolute error",
                                          "Huber's loss"};
     const pn_loss loss = net->text.loss.kind;
+    if (needs_targets && data->labels && net->graph.rescale && n > 0)
+        return fail(net->error, PN_ERR_ARGUMENT, "the data has labels; a network with rescale takes targets");
     if (needs_targets && !data->labels && (loss == PN_CROSS_ENTROPY || !data->targets))
         return fail(net->error, PN_ERR_ARGUMENT, "no %s: %s needs them",
                     loss == PN_CROSS_ENTROPY ? "labels" : "labels and no targets", losses[loss]);

@@ -73,7 +73,7 @@ typedef struct {
     int capacity;
     int copies;          /* of the inputs: in training each thread gathers its own, faster than another core's */
     int threads;         /* number of threads that have scratch */
-    bool input_gradient; /* does it include the gradients of the inputs, and those that training does not need? */
+    bool input_gradient; /* is there memory for all gradients down to the inputs, also for those training skips? */
     activation *x;       /* (copies) */
     activation dx;       /* gradient of the inputs, if input_gradient */
     nonzero_mask *masks; /* (copies) */

@@ -1,8 +1,8 @@
 /* Runs a network: forward, backward and update of a batch. Every thread of the pool runs the same code on its part of
    the outputs. The barriers (pool_barrier), and what each waits for:
 
-   1. between gathering and forward: all updates of the last step. train.c skips it if each thread gathers its own inputs
-      and reads, in the first layer, only weights that it has updated itself;
+   1. between gathering and forward: all updates of the last step. train.c skips it if each thread gathers its own
+      inputs and reads, in the first layer, only weights that it has updated itself;
    2. between a layer split by columns (all rows, some outputs) and one split by rows: see switch_split();
    3. between backward and the updates, which sum over all rows of dy. Skipped if backward_is_private();
    4. when gradients are clipped by norm: all gradients, before their norm is computed; and all updates, before the

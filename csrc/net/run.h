@@ -84,7 +84,7 @@ batch_run start_batch(job *j, int id, int threads, int64_t first, int copy);
 void decide_end(job *j, const pass *p, int64_t first);
 bool ends_at(const job *j, int64_t first);
 
-/* decide_end(), a barrier, and !ends_at(). */
+/* Calls decide_end(), waits for all threads and returns !ends_at(). */
 bool continue_job(job *j, const pass *p, int64_t first);
 
 /* ---- the steps of a batch; run.c lists the barriers ----------------------------------------------------------------- */

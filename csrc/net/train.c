@@ -2,12 +2,13 @@
 #include "net/run.h"
 
 enum {
-    PANEL_STEPS = 16 /* in calls of more steps panels save more time than copying the weights to them and back takes */
+    PANEL_STEPS = 16 /* steps of a call above which panels save more time than copying the weights to them and back */
 };
 
 /* ---- many steps in one call ---------------------------------------------------------------------------------------- */
 
-/* Each thread gathers all inputs for itself; or some for all; or run_rows() gathers them in pieces. */
+/* How inputs are gathered: all rows by each thread for itself; some rows by each thread, for all; or by run_rows(), in
+   pieces. */
 typedef enum { GATHER_OWN, GATHER_TOGETHER, GATHER_IN_PIECES } gathering;
 
 static gathering gathering_of(const job *j, int rows)

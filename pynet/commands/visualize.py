@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from pynet import data, figures
 from pynet._ffi import Array
-from pynet.commands import cli, data_options
+from pynet.commands import cli, data_options, table_options
 from pynet.commands.cli import UsageError
 from pynet.commands.outputs import check_picture_path, figures_folder, save_figure
 from pynet.data import Dataset
 from pynet.inference import load_model
-from pynet.metrics import class_scores, measure
+from pynet.metrics import class_scores, measure, permutation_importance
 from pynet.network import Network
 from pynet.optim import SGD
 from pynet.text import printable
@@ -35,6 +35,7 @@ examples:
   pynet visualize preferred --layer 0 --units 0,1  the inputs that excite these units most
   pynet visualize saliency --sample 8               which pixels of sample 8 decide its class
   pynet visualize boundary --toy spirals            trains a small network first
+  pynet visualize predicted residuals importance    a model of a table
 """
 
 TOYS: dict[str, tuple[Callable[[], tuple[Array, Array]], str]] = {
@@ -154,6 +155,23 @@ def _preferred(task: Task) -> Figure:
     return figures.preferred_inputs(task.net, layer=task.options.layer, units=task.options.units)
 
 
+def _numbers(task: Task, draw: Callable[..., Figure]) -> Figure:
+    if task.net.task != "regression":
+        raise ValueError(f"{task.model[0]} tells classes, and this picture is about numbers")
+    x, y = task.samples
+    name = task.data.columns.target.name if task.data.columns else task.data.name
+    return draw(y, task.net.predict(x), name=name)
+
+
+def _importance(task: Task) -> Figure:
+    columns = task.data.columns
+    if not columns:
+        raise ValueError(f"{task.data.name} is no table, whose columns could be compared")
+    falls = permutation_importance(task.net, *task.samples, columns.spans)
+    score = "R2" if task.net.task == "regression" else "accuracy"
+    return figures.importance(falls, [column.name for column in columns.inputs], score=score)
+
+
 KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "curves": ("loss and accuracy over the epochs", _curves),
     "weights": (
@@ -173,6 +191,9 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "noise": ("predictions for random inputs", lambda t: figures.noise(t.net)),
     "temperatures": ("the softmax of one sample at several temperatures", _temperatures),
     "boundary": ("the decision boundary of a network with two inputs", _boundary),
+    "predicted": ("predicted numbers against the true ones", lambda t: _numbers(t, figures.predicted)),
+    "residuals": ("the errors of predicted numbers", lambda t: _numbers(t, figures.residuals)),
+    "importance": ("what each column of a table is worth", _importance),
 }
 
 OF_CLASSES = ("samples", "confusion", "mistakes", "saliency", "noise", "temperatures")  # and of nothing else
@@ -188,6 +209,9 @@ PICTURE_OPTIONS: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
     "samples": ("on",),
     "confusion": ("on",),
     "mistakes": ("on",),
+    "predicted": ("on",),
+    "residuals": ("on",),
+    "importance": ("on",),
 }
 
 
@@ -241,6 +265,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("what", metavar="WHAT", nargs="*", help=f"{', '.join(KINDS)} (default: all that fit)")
     data_options.add_model_option(parser)
     data_options.add_data_options(parser.add_argument_group("data"), "the one that the model was trained on")
+    table_options.add_reading_options(parser.add_argument_group("tables"))
     data_options.add_on_option(parser)
     add("--history", metavar="FILE", nargs="+", type=cli.path, help="curves: files written by pynet train --history")
     add("--layer", metavar="N", help="weights, filters, maps, preferred: the layer, as pynet info numbers them")

@@ -78,10 +78,11 @@ class Net(Handle):
         self.in_shape: tuple[int, ...] = tuple(info.in_shape)[: info.in_rank]
         self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
         self._out_features = int(info.out_features)
-        self._signature = Signature(self.in_shape, self.out_shape, self.loss_name)
         self.layers = [LayerView(self, i) for i in range(info.layers)]
         self._last = [layer for layer in self.layers if "." not in layer.path][-1]
         self._closing = self.loss_name, self._out_features, self._last.kind
+        takes_labels = self._last.kind != "rescale"
+        self._signature = Signature(self.in_shape, self.out_shape, self.loss_name, labels=takes_labels)
         self._tasks = possible_tasks(*self._closing)
 
     # ---- description ----

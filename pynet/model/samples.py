@@ -18,16 +18,17 @@ _PN_DATA, _UINT8, _FLOAT32 = ffi.typeof("pn_data *"), lib.PN_UINT8, lib.PN_FLOAT
 
 
 class Signature(NamedTuple):
-    """The shapes of a network's input and output, and its loss, which decides what targets are accepted.
+    """What a network takes and gives: the shapes of a sample and its output; the loss decides what targets may be.
 
-    whole_numbers: it was trained on integers other than uint8, so it accepts them; otherwise they could be pixels that
-    should be divided by 255.
+    whole_numbers: fit was given some, so that others are taken as they are, too; else they could be pixels. labels: may
+    they stand for one-hot rows?
     """
 
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     loss_name: str
     whole_numbers: bool = False
+    labels: bool = True
 
 
 class Samples:
@@ -246,6 +247,8 @@ def _targets(signature: Signature, y: npt.ArrayLike | None) -> tuple[Array | Non
     if a.ndim == 2 and a.shape[1] == 1 < outputs and a.dtype.kind in "biu":
         a = a[:, 0]  # a column of labels
     if a.ndim == 1 and (a.dtype.kind in "biu" or a.size == 0):
+        if a.size and not signature.labels:
+            raise ValueError(f"y holds labels; a network with rescale takes targets, (n, {outputs}) real numbers")
         if a.size and not (a.min() >= 0 and a.max() < outputs):
             raise ValueError(f"labels run from {int(a.min())} to {int(a.max())}; this network takes 0 to {outputs - 1}")
         return np.ascontiguousarray(a, INT32), None, len(a)

@@ -19,6 +19,8 @@ NOTE = "task"  # its key among the notes of a model
 
 def possible_tasks(loss_name: str, outputs: int, closing: str) -> tuple[TaskKind, ...]:
     """The tasks that a network can learn; closing: the kind of its last layer."""
+    if closing == "rescale":
+        return ("regression",)
     if loss_name == "bce" and outputs > 1:
         return "classes", "multi-label"
     return ("classes",) if loss_name in ("cross_entropy", "bce") or closing == "softmax" else ("regression", "classes")
@@ -39,7 +41,9 @@ def task_of_targets(choices: tuple[TaskKind, ...], noted: TaskKind | None, sampl
     targets of a regression may look so by chance. Other targets are several labels for bce, else numbers.
     """
     _, labels, targets, _ = samples.arrays
-    if labels is not None or targets is None or len(choices) == 1:
+    if len(choices) == 1:
+        return choices[0]
+    if labels is not None or targets is None:
         return "classes"
     if _may_be_classes(targets):
         return noted or "classes"

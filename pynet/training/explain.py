@@ -226,7 +226,7 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
         logits=_logits(copy.layers, layers),
         output=output,
         loss=loss,
-        error=(output - targets) / (net.layers[-1].scale if net.layers[-1].kind == "rescale" else np.float32(1)),
+        error=(output - targets) / _scale(net, output.size),
         optimizer=optimizer,
         learning_rate=float(optimizer_struct(optimizer).learning_rate),
         parameters=before,
@@ -235,6 +235,14 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
         output_after=output_after,
         loss_after=loss_after,
     )
+
+
+def _scale(net: Net, outputs: int) -> Array:
+    """The scale of each output in its rescale; 1 without one."""
+    if net.layers[-1].kind != "rescale":
+        return np.ones(outputs, np.float32)
+    scale = net.layers[-1].scale  # of images, one for each channel
+    return scale.repeat(outputs // len(scale))
 
 
 def _targets(target: Array, outputs: int) -> Array:

@@ -29,6 +29,4 @@ def adapt(net: Net, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = No
         data = Samples(None, None, None, 0) if x is None else inputs_only(net._signature, x)
     else:
         data = targets_only(net._signature, y) if x is None else samples(net._signature, x, y)
-        if data.targets is None:
-            raise ValueError("y holds labels; rescale takes targets, (n, outputs) real numbers")
     net._adapt(data)

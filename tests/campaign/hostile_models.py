@@ -21,6 +21,7 @@ NETS = (
     "input(64) dense(12) relu dense(10) softmax",
     "input(1,8,8) conv(3,3,pad=same) batchnorm relu maxpool(2) residual(conv(3,1)) dense(10) softmax",
     "input(64) dense(9,bias=no) layernorm residual(dense(5) dropout(0.5)) gelu dense(10) sigmoid loss(bce)",
+    "input(64) standardize dense(9) relu dense(10) rescale loss(huber,delta=0.5)",
 )
 NOTES = (
     "classes",

@@ -93,18 +93,23 @@ def random_network(draw: random.Random) -> tuple[str, str]:
     if draw.random() < 0.6:
         shape = (draw.randint(1, 3), draw.randint(3, 12), draw.randint(3, 12))
     words, out = random_words(draw, shape, draw.randint(1, 7), 0)
+    if draw.random() < 0.3:
+        words.insert(0, "standardize")
     if len(out) > 1 or draw.random() < 0.7:
         words.append(f"dense({draw.randint(1, 12)})")
-    loss = draw.choice(["cross_entropy", "cross_entropy", "mse", "bce"])
-    closing = {"cross_entropy": ["softmax"], "bce": ["sigmoid"], "mse": []}[loss]
-    words += closing
-    if words[-1] == "softmax":
-        loss_text = {"mse": " loss(mse)", "cross_entropy": draw.choice(["", " loss(cross_entropy,smoothing=0.1)"])}.get(
-            loss, ""
-        )
-    else:
-        loss_text = f" loss({loss})" if loss == "bce" else ""
+    loss = draw.choice(["cross_entropy", "cross_entropy", "mse", "bce", "mae", "huber"])
+    words += {"cross_entropy": ["softmax"], "bce": ["sigmoid"]}.get(loss) or draw.choice([[], ["rescale"]])
+    options = {"cross_entropy": ["", ",smoothing=0.1"], "huber": ["", ",delta=0.2"]}.get(loss, [""])
+    loss_text = f" loss({loss}{draw.choice(options)})"
     return f"input({','.join(map(str, shape))}) {' '.join(words)}{loss_text}", loss
+
+
+def created(text: str, seed: int, x: Array, y: Array) -> Network:
+    """The network, its scaling fitted to these samples."""
+    net = Network(text, seed=seed)
+    if net.layers[0].kind == "standardize" or net.layers[-1].kind == "rescale":
+        net.adapt(x, y)
+    return net
 
 
 def random_optimizer(draw: random.Random) -> tuple[Optimizer, reference.Optimizer]:
@@ -249,7 +254,7 @@ def bits(
         for threads in THREADS:
             kernels.set_threads(threads)
             for api in (by_fit, by_train_step, by_four_steps):
-                net = Network(text, seed=seed)
+                net = created(text, seed, x, y)
                 try:
                     api(net, x, y, weights, batch, optimizer)
                     found.add(
@@ -294,8 +299,8 @@ def fault_of(draw: random.Random, description: list[str]) -> str | None:
     text, _ = random_network(draw)
     seed, n = draw.randrange(1 << 32), draw.choice([2, 3, 8, 17, draw.randint(2, 70)])
     description.append(text)
-    net = Network(text, seed=seed)
-    samples, optimizers = random_samples(draw, net, n), random_optimizer(draw)
+    samples, optimizers = random_samples(draw, Network(text), n), random_optimizer(draw)
+    net = created(text, seed, *samples[:2])
     given = ", ".join(f"{name}={value}" for name, value in vars(optimizers[0]).items() if value is not None)
     description.append(f"{n} samples, {optimizers[0].kind}({given})")
     kernels.set_cpu(draw.choice(kernels.cpu_tables()))

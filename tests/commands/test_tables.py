@@ -15,7 +15,7 @@ import pytest
 from helpers.command import GUARD, one_line, results, run
 
 import pynet
-from pynet.commands import evaluate, info, predict
+from pynet.commands import evaluate, info, predict, visualize
 from pynet.commands.table_options import listed
 
 FEW = ("--epochs", "3", "--hidden", "8")
@@ -393,3 +393,17 @@ def test_rows_of_pixels_become_a_submission(folder: Path) -> None:
     one_line(run("narrow.csv", command=predict), 1, "narrow.csv has 63 columns; the model takes 64 numbers")
     Path("odd.csv").write_text(Path("test.csv").read_text().replace(",0,", ",,", 1))
     one_line(run("odd.csv", command=predict), 1, "holds no number")
+
+
+def test_pictures_of_tables(folder: Path) -> None:
+    prices()
+    assert run("--data", "prices.csv", "--target", "price", "--quiet", *FEW).status == 0
+    done = run("predicted", "residuals", "importance", command=visualize)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("prices-figures/prices-predicted.png  price: R2 ")
+    assert Path("prices-figures/prices-importance.png").exists()
+    flowers()
+    assert run("--data", "flowers.csv", "--target", "kind", "--quiet", *FEW).status == 0
+    assert "accuracy falls" in run("importance", "--on", "all", command=visualize).out
+    one_line(run("predicted", command=visualize), 1, "tells classes, and this picture is about numbers")
+    assert run("confusion", "mistakes", command=visualize).status == 0

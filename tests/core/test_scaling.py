@@ -101,7 +101,7 @@ def test_adapt_refuses_what_it_cannot_use() -> None:
     for call, message in [
         (lambda: net.adapt(x, y), "x holds nan in sample 7, feature 2; accepted: finite numbers"),
         (lambda: net.adapt(x[:7], y), "x has 7 samples, y has 9"),
-        (lambda: net.adapt(x[:7], np.arange(7) % 3), "y holds labels; rescale takes targets"),
+        (lambda: net.adapt(x[:7], np.arange(7) % 3), r"y holds labels; a network with rescale takes targets, \(n, 3\)"),
         (lambda: net.adapt(x[:7], y[:7] + np.inf), "targets hold inf in sample 0, output 0"),
         (lambda: net.adapt(x[:0]), "no samples to adapt to; accepted: 1 or more"),
         (lambda: net.adapt(x[:, :4]), r"x has shape \(9, 4\)"),

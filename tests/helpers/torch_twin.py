@@ -221,7 +221,7 @@ class TorchNet:
 
     def _compared(self, x: Array, y: Array) -> torch.Tensor:
         """What each output costs, before a closing rescale."""
-        last, targets = self.net.layers[-1], torch.from_numpy(y.astype(np.float64))
+        last, targets = self.net.layers[-1], torch.from_numpy(y.astype(np.float64)).reshape(-1, *self.net.out_shape)
         if last.kind == "rescale":
             rescale = list(self.modules())[-1]
             targets = (targets - rescale.mean) / rescale.scale

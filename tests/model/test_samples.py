@@ -264,7 +264,7 @@ def test_steps_in_the_wrong_order() -> None:
     refused(lambda: net.update(SGD()), "update comes after forward, loss and backward")
     refused(lambda: net.layers[0].output, "activations exist after forward")
     refused(lambda: net.layers[0].dW, r"0\.W has no gradient yet")
-    refused(lambda: net.gradients, "after backward")
+    refused(lambda: net.gradients, "call backward")
     net.forward(X)
     refused(net.backward, "backward comes after forward and loss")
     with pytest.raises(ValueError, match="4 samples; the last forward had 5"):

@@ -45,6 +45,9 @@ ONE, ONE_SIGMOID = "input(3) dense(1)", "input(3) dense(1) sigmoid loss(bce)"
         (ONE, 10 * LABELS, "regression"),
         (ONE, LABELS, "classes"),
         (ONE_SIGMOID, LABELS, "classes"),
+        (f"{LINEAR} rescale", None, "regression"),
+        (f"{LINEAR} rescale", ONE_HOT, "regression"),
+        (f"{ONE} rescale", LABELS, "regression"),
     ],
 )
 def test_text_and_targets_decide(text: str, y: Any, task: str, tmp_path: Path) -> None:

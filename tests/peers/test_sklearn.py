@@ -18,6 +18,27 @@ def test_accuracy_and_confusion_matrix() -> None:
     assert_array_equal(metrics.confusion_matrix(TRUTH, GUESS, 5), sklearn.metrics.confusion_matrix(TRUTH, GUESS))
 
 
+def test_figures_of_numbers() -> None:
+    for shape in ((50,), (50, 3)):
+        y, p = rng.normal(size=shape), rng.normal(size=shape)
+        assert_allclose(metrics.rmse(y, p), sklearn.metrics.root_mean_squared_error(y, p))
+        assert_allclose(metrics.mae(y, p), sklearn.metrics.mean_absolute_error(y, p))
+        assert_allclose(metrics.r2(y, p), sklearn.metrics.r2_score(y, p))
+
+
+def test_roc_auc() -> None:
+    truth, scores = rng.integers(0, 2, 300), rng.integers(0, 40, 300) / 40
+    assert_allclose(metrics.roc_auc(truth, scores), sklearn.metrics.roc_auc_score(truth, scores))
+
+
+def test_labels() -> None:
+    truth, found = rng.integers(0, 2, (80, 4)), rng.integers(0, 2, (80, 4))
+    precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(truth, found)
+    rows = metrics.label_report(truth, found)
+    assert_allclose([(row.precision, row.recall, row.f1) for row in rows], np.stack([precision, recall, f1], axis=1))
+    assert_array_equal([row.support for row in rows], support)
+
+
 def test_class_report() -> None:
     rows = metrics.class_report(metrics.confusion_matrix(TRUTH, GUESS, 5))
     precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(TRUTH, GUESS)

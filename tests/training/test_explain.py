@@ -96,6 +96,25 @@ def test_other_networks() -> None:
     assert str(pynet.explain(Network("input(4) softmax"), np.zeros(4), 1)).count("1.3863") == 4
 
 
+@pytest.mark.parametrize(
+    "spec", ["input(3) standardize dense(2) rescale", "input(1,3,2) standardize conv(2,2) rescale"]
+)
+def test_quantities(spec: str) -> None:
+    net = Network(spec, seed=1)
+    rng = np.random.default_rng(0)
+    outputs = int(np.prod(net.out_shape))
+    x, y = rng.normal(20, 5, (50, *net.in_shape)), rng.normal(300, 40, (50, outputs))
+    net.adapt(x, y)
+    found = pynet.explain(net, x[0], y[0], SGD(0.5))
+    twin = reference.Network.from_net(net)
+    assert_allclose(found.output, twin.forward(x[:1]).ravel(), rtol=1e-5)
+    assert found.loss == pytest.approx(twin.loss(y[:1]), rel=1e-4)
+    twin.backward()
+    assert_allclose(found.error.reshape(2, -1).sum(axis=1), twin.gradients()["1.b"], rtol=1e-3)
+    assert f"half the sum of ((p - y) / scale)^2 = {found.loss:.4f}" in str(found)
+    assert "It says" not in str(found)
+
+
 def test_what_is_refused(digits: data.Dataset) -> None:
     net = Network(SPECS[0])
     with pytest.raises(ValueError, match=r"x has shape \(2, 8, 8\); one sample of this network is \(64,\)"):

@@ -4,6 +4,7 @@
 #include "testing.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@ static const char *const specs[] = {
     "relu residual(conv(12,3,pad=1,stride=2) relu) globalavgpool dense(7) softmax",
     "input(2,9,7) layernorm maxpool(3,2) relu conv(33,2,bias=no) dropout(0.4) batchnorm conv(20,2) relu dense(7)",
     "input(2,9,7) residual(conv(5,3,pad=1) relu) flatten dense(280) relu dense(7) loss(mse)",
+    "input(126) standardize dense(300) relu dense(7) rescale loss(huber,delta=0.5)",
+    "input(2,9,7) standardize conv(9,3,pad=1) relu dense(7) rescale loss(mae)",
 };
 enum { SPECS = sizeof specs / sizeof *specs };
 
@@ -34,12 +37,20 @@ enum { BATCH_SIZES = 3, WIDEST = 800 };
 
 static uint8_t bytes[N * FEATURES]; /* mostly zeros */
 static float floats[N * FEATURES];
+static float targets[N * CLASSES];
 static int32_t labels[N], order[N];
 static char path[] = "/tmp/pynet-test-XXXXXX";
 
-static pn_data data_of(pn_dtype dtype)
+/* Labels, or for a network that gives quantities targets. */
+static pn_data data_of(pn_dtype dtype, bool quantities)
 {
-    return (pn_data){.x = dtype == PN_UINT8 ? (const void *)bytes : floats, .dtype = dtype, .labels = labels, .n = N};
+    return (pn_data){
+        .x = dtype == PN_UINT8 ? (const void *)bytes : floats,
+        .dtype = dtype,
+        .labels = quantities ? NULL : labels,
+        .targets = quantities ? targets : NULL,
+        .n = N,
+    };
 }
 
 static uint64_t hash_numbers(uint64_t h, const float *x, size_t n)
@@ -129,8 +140,11 @@ static void train_by_hand(pn_net *net, const pn_data *data, int batch, const pn_
 /* The hash of all results of a network. Predictions come first, with the work memory of a new network. */
 static uint64_t results(const char *spec, pn_dtype dtype, int batch, const pn_optim *opt)
 {
-    const pn_data data = data_of(dtype);
+    const bool scales = strstr(spec, "rescale") != NULL;
+    const pn_data data = data_of(dtype, scales);
     pn_net *net = created(spec, 5), *twin = created(spec, 5);
+    if (scales)
+        CHECK(pn_net_adapt(net, &data, NULL, N) == PN_OK && pn_net_adapt(twin, &data, NULL, N) == PN_OK);
     pn_shuffle(order, N, 1, 2);
     uint64_t h = inference_results(net, &data);
     for (int epoch = 0; epoch < 2; epoch++) {
@@ -183,6 +197,8 @@ int main(void)
     }
     for (int i = 0; i < N; i++)
         labels[i] = i * i % CLASSES;
+    for (int i = 0; i < N * CLASSES; i++)
+        targets[i] = 1000 + (float)(i % 50);
     same_bits();
     CHECK(unlink(path) == 0);
     printf("layers: %d checks, %d failures\n", checks, failures);

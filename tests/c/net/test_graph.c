@@ -148,6 +148,9 @@ static void shapes_and_tensors(void)
          "0.2 layernorm (3)>(3); 0.skip dense (6)>(3); 1 dense (3)>(2)",
          "0.0.W(6,8) 0.0.b(8) 0.1.0.W(8,3) 0.1.0.b(3) 0.1.skip.W(8,3) 0.2.gamma(3) 0.2.beta(3) 0.skip.W(6,3) 1.W(3,2) "
          "1.b(2)"},
+        {"input(2,5,4) standardize conv(3,2) rescale",
+         "0 standardize (2,5,4)>(2,5,4); 1 conv (2,5,4)>(3,4,3); 2 rescale (3,4,3)>(3,4,3)",
+         "1.W(2,2,2,3) 1.b(3) ~0.mean(2) ~0.scale(2) ~2.mean(3) ~2.scale(3)"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         pn_net *net = created(rows[i][0], 1);

@@ -70,6 +70,9 @@ static pieces pieces_of(const pn_net *net)
     add_rows(&p, &w->dx, inputs, rows);
     for (int i = 0; i < net->graph.n_layers; i++) {
         const layer *l = &net->graph.layers[i];
+        add(&p, l->scratch.data, l->scratch.size);
+        add(&p, l->scratch.thread_data, l->scratch.thread_size * (size_t)w->threads);
+        add(&p, l->scratch.row_data, l->scratch.row_size * rows);
         if (!l->ops->forward)
             continue;
         add_rows(&p, &l->y, shape_size(&l->out), rows);
@@ -81,9 +84,6 @@ static pieces pieces_of(const pn_net *net)
             add_rows(&p, &l->copy, (int64_t)l->copy_size, rows);
             add_rows(&p, &l->dcopy, (int64_t)l->copy_size, rows);
         }
-        add(&p, l->scratch.data, l->scratch.size);
-        add(&p, l->scratch.thread_data, l->scratch.thread_size * (size_t)w->threads);
-        add(&p, l->scratch.row_data, l->scratch.row_size * rows);
     }
     CHECK((w->targets.targets != NULL) == (net->text.loss.kind != PN_CROSS_ENTROPY));
     if (w->targets.targets)
@@ -128,6 +128,7 @@ static const char *const specs[] = {
     "input(20) residual(dense(33) relu residual(dense(5)) layernorm) relu residual(tanh) dense(3) sigmoid loss(bce)",
     "input(2,9,7) layernorm conv(5,3,pad=same) relu maxpool(2) flatten dropout(.5) residual(dense(9)) dense(4) softmax",
     "input(2,9,7) residual(conv(9,3,pad=1,stride=2)) batchnorm globalavgpool dense(4) softmax",
+    "input(2,9,7) standardize conv(5,3) relu dense(4) rescale loss(huber)",
 };
 enum { SPECS = sizeof specs / sizeof *specs };
 

@@ -58,6 +58,10 @@ static void canonical_forms(void)
         {"input(4) dense(2) loss(name=mse)", "input(4) dense(2)"},
         {"input(4) softmax loss(mse)", "input(4) softmax loss(mse)"},
         {"input(4) sigmoid loss(bce)", "input(4) sigmoid loss(bce)"},
+        {"input(4) standardize rescale loss(mse)", "input(4) standardize rescale"},
+        {"input(4) relu loss(mae,0,1)", "input(4) relu loss(mae)"},
+        {"input(4) relu loss(huber,delta=1)", "input(4) relu loss(huber)"},
+        {"input(4) relu loss(huber,0,.25)", "input(4) relu loss(huber,delta=0.25)"},
         {"input(4) softmax loss(cross_entropy,0.1)", "input(4) softmax loss(cross_entropy,smoothing=0.1)"},
         {"input(4) softmax loss(cross_entropy,smoothing=0)", "input(4) softmax"},
         /* nested words */
@@ -97,6 +101,13 @@ static void messages(void)
          "column 28: loss(cross_entropy) needs softmax as the last layer"},
         {"input(4) softmax loss(bce)", "column 18: loss(bce) needs sigmoid as the last layer"},
         {"input(4) softmax loss(mse,0.1)", "column 18: smoothing is for loss(cross_entropy)"},
+        {"input(4) dense(2) loss(mae,delta=2)", "column 19: delta is for loss(huber)"},
+        {"input(4) relu standardize", "column 15: standardize is after another layer; it follows the input, as in "
+                                      "input(784) standardize dense(10)"},
+        {"input(4) residual(standardize)", "column 19: standardize is inside a residual; it follows the input, as "
+                                           "in input(784) standardize dense(10)"},
+        {"input(4) residual(rescale)", "column 19: rescale is inside a residual; it is the last layer"},
+        {"input(4) rescale rescale", "column 18: rescale comes after rescale, which must be last"},
         /* unknown names */
         {"input(4) dens(3)", "column 10: unknown layer \"dens\"; did you mean dense?"},
         {"inptu(4) relu", "column 1: unknown layer \"inptu\"; did you mean input?"},

@@ -1,0 +1,86 @@
+"""Predictions of numbers beside the truth, and what each column of a table is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import Array
+from pynet.figures.canvas import COLOURS, escaped, new_figure, styled
+from pynet.metrics import r2, rmse
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_BARS = 30  # columns that are drawn: the most important ones
+
+
+@styled
+def predicted(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -> Figure:
+    """Predictions (n) of numbers against the true ones y (n): on the line they are right. name: of the target."""
+    truth, found = _pair(y, predictions)
+    figure = new_figure(5.5, 5.5, f"{name or 'predictions'}: R2 {r2(truth, found):.4g}, {len(truth):,} samples")
+    axes = figure.subplots()
+    ends = [min(truth.min(), found.min()), max(truth.max(), found.max())]
+    axes.plot(ends, ends, "--", color="black", linewidth=1, label="right")
+    axes.plot(truth, found, ".", color=COLOURS[0], alpha=0.6, label="a sample")
+    axes.set_xlabel("it is")
+    axes.set_ylabel("the network predicts")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+@styled
+def residuals(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -> Figure:
+    """The errors, predictions (n) less the true numbers y (n): over the predictions, and how many there are of each."""
+    truth, found = _pair(y, predictions)
+    errors = found - truth
+    title = f"{name or 'predictions'}: RMSE {rmse(truth, found):.4g}, mean error {errors.mean():.4g}"
+    figure = new_figure(9, 3.8, title)
+    places, counts = figure.subplots(1, 2, sharey=True)
+    places.axhline(0, color="black", linestyle="--", linewidth=1)
+    places.plot(found, errors, ".", color=COLOURS[0], alpha=0.6)
+    places.set_xlabel("the network predicts")
+    places.set_ylabel("error: prediction less truth")
+    counts.hist(errors, bins=min(40, max(5, len(errors) // 5)), orientation="horizontal", color=COLOURS[0])
+    counts.axhline(0, color="black", linestyle="--", linewidth=1)
+    counts.set_xlabel("samples")
+    for axes in (places, counts):
+        axes.grid(alpha=0.3)
+    return figure
+
+
+@styled
+def importance(falls: npt.ArrayLike, names: Sequence[str], *, score: str = "accuracy") -> Figure:
+    """What pynet.metrics.permutation_importance gave for each column: the mean as a bar, the single falls as dots.
+
+    falls (columns, repeats); names: of the columns; score: what falls, "accuracy" or "R2".
+    """
+    found = np.asarray(falls, np.float64)
+    order = np.argsort(-found.mean(axis=1), kind="stable")[:MOST_BARS]
+    few = "" if len(order) == len(found) else f": the first {len(order)} of {len(found)}"
+    figure = new_figure(7, 1.4 + 0.28 * len(order), f"how much the {score} falls without a column{few}")
+    axes = figure.subplots()
+    places = np.arange(len(order))
+    axes.barh(places, found[order].mean(axis=1), color=COLOURS[5])
+    for place, i in enumerate(order):
+        axes.plot(found[i], np.full(found.shape[1], place), ".", color="black", markersize=4)
+    axes.set_yticks(places, [escaped(names[i], 24) for i in order], fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_xlabel(f"fall of the {score} when its values are exchanged between samples")
+    axes.grid(alpha=0.3, axis="x")
+    return figure
+
+
+def _pair(y: npt.ArrayLike, predictions: npt.ArrayLike) -> tuple[Array, Array]:
+    truth, found = np.asarray(y, np.float64), np.asarray(predictions, np.float64)
+    if truth.ndim != 1 or truth.shape != found.shape or not len(truth):
+        raise ValueError(
+            f"y has shape {truth.shape}, the predictions {found.shape}; accepted: (n,), n from 1, for both"
+        )
+    return truth, found
