@@ -201,7 +201,7 @@ __attribute__((constructor)) static void watch_forks(void)
 __attribute__((destructor)) static void stop_at_exit(void)
 {
     if (pthread_mutex_trylock(&pool.owner) != 0)
-        return; /* another thread is in a call: the process exits around it */
+        return; /* another thread is in a call, which still needs the workers */
     stop_workers();
     pthread_mutex_unlock(&pool.owner);
     scratch_free();

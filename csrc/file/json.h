@@ -1,4 +1,4 @@
-/* JSON, and text of a model file in messages. */
+/* Parsing and printing JSON; paths and names in messages. */
 #ifndef PN_JSON_H
 #define PN_JSON_H
 

@@ -20,7 +20,7 @@ static pn_status check_extras(const pn_checkpoint *more, char *err)
     return PN_OK;
 }
 
-/* The entry of a tensor that begins at byte `at` of the data; returns where it ends. */
+/* Writes the entry of a tensor that begins at byte `at` of the data; returns the byte after its end. */
 static uint64_t write_entry(FILE *to, const pn_tensor *t, uint64_t at)
 {
     const uint64_t end = at + (uint64_t)t->size * sizeof(float);
