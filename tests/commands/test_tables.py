@@ -214,7 +214,7 @@ def test_folds(folder: Path) -> None:
         "fold 3/3",
     ]
     assert (done.status, done.err) == (0, "")
-    assert "test accuracy" in done.out and "/150)" in done.out and "true \\ said" in done.out
+    assert "test accuracy" in done.out and "/150)" in done.out and "true \\ pred" in done.out
     found = results("--data", "flowers.csv", "--target", "kind", "--folds", "3", *FEW)
     assert len(found["folds"]) == 3 and found["train_samples"] == 150
     assert found["test_accuracy"] == pytest.approx(np.mean(found["folds"]), abs=0.01)
