@@ -146,7 +146,7 @@ class ArrayBatches:
             self._measured = Samples(x[rows], None, targets[rows], len(rows))
         assert self._measured.targets is not None
         found = measured(counted["loss"], self._measured.targets, self._net._outputs(self._measured))
-        if not math.isfinite(found.rmse):
+        if found.samples and not math.isfinite(found.rmse):
             raise FloatingPointError
         return {name: getattr(found, name) for name in self.columns(task)}
 
@@ -185,6 +185,7 @@ class IterableBatches:
                 accept_whole_numbers(self._net, x)
                 data = self._net._samples(x, y, augment=self._augment)
                 check_targets(data)
+                self._net._learns_labels(data)
                 self._last = np.asarray(x), np.asarray(y)
                 self._net._train(data, None, max(data.n, 1), opt, stats, _after(rates, stats))
             except ValueError as error:

@@ -341,11 +341,11 @@ def _rows(value: Any) -> list[dict[str, float]]:
 
 
 def _figure(path: str, name: str, value: Any) -> float:
-    """A number of the history; R2 and a metric of the user's may be NaN or infinite: files have null for it."""
-    if (name.startswith("val_") and name.isidentifier()) or name == "r2":
+    """A number of the history; what a regression or a metric of the user's gives may be NaN: files have null for it."""
+    if (name.startswith("val_") and name.isidentifier()) or name in ("rmse", "r2"):
         value = math.nan if value is None else value
         return value if isinstance(value, float) else _number(path, value)
-    known = ("loss", "accuracy", "rmse", "seconds")
+    known = ("loss", "accuracy", "seconds")
     _require(name in known, path, value, "loss, accuracy, rmse, r2, seconds and names after val_")
     return _number(path, value, -math.inf if name == "loss" else 0, 1 if name == "accuracy" else math.inf)
 

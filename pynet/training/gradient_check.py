@@ -48,7 +48,9 @@ def gradient_check(
     such a w is skipped and another one drawn. ValueError: the network has no parameters.
     """
     net = copy.deepcopy(net) if isinstance(net, Network) else Network.from_net(net)
-    net.forward(x)
+    outputs = net.forward(x)
+    if outputs[0].size == 1 == np.ndim(y) and net.loss_name != "cross_entropy":
+        y = np.reshape(np.asarray(y, np.float64), (-1, 1))  # as pynet takes the targets of a single output
     floor *= max(1.0, net.loss(y))
     net.backward()
     gradients = net.gradients()

@@ -93,6 +93,17 @@ def test_curves_are_the_history() -> None:
             figures.curves(empty)
 
 
+def test_curves_of_numbers_show_their_rmse() -> None:
+    history = History([3, 2], rmse=[30.5, 20], r2=[0.1, 0.5], val_loss=[4, 5], val_rmse=[40, 50], val_r2=[0, 0])
+    losses, errors = drawn(figures.curves(history)).axes
+    assert_array_equal(losses.lines[0].get_ydata(), [3, 2])
+    assert_array_equal(errors.lines[0].get_ydata(), [30.5, 20])
+    assert errors.get_ylabel() == "RMSE, in the unit of the targets"
+    assert legend(errors) == ["training: 20 at the end", "validation: 50 at the end, lowest 40 in epoch 1"]
+    _, accuracies = drawn(figures.curves({"numbers": history, "classes": History([1.0], [0.5])})).axes
+    assert accuracies.get_ylabel() == "accuracy, %"
+
+
 def test_curves_name_the_best_epoch_and_the_last_values() -> None:
     history = History([3, 2, 1], [0.1, 0.2, 0.3], [3.5, 1.5, math.nan], [0.05, 0.15, 0.15], [1, 1, 1])
     figure = drawn(figures.curves(history, name="digits"))

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pynet import SGD, Adam, Checkpoint, EarlyStopping, History, Network, data
+from pynet import (
+    SGD,
+    Adam,
+    Checkpoint,
+    Diagnosis,
+    EarlyStopping,
+    History,
+    Network,
+    data,
+    explain,
+    gradient_check,
+)
 from pynet.training.batches import MEASURED
 from pynet.training.callbacks import Run
 from pynet.training.report import ending
@@ -140,6 +151,56 @@ def test_targets_that_are_all_the_same(capsys: pytest.CaptureFixture[str], tmp_p
         )
         assert math.isnan(history.r2[-1])
     assert "R2 nan" in capsys.readouterr().out
+
+
+def test_no_samples() -> None:
+    for row in (Network(SPEC).fit(X[:0], Y[:0], epochs=1).rows()[0], Network(SPEC).partial_fit(X[:0], Y[:0])):
+        assert row["loss"] == 0
+        assert math.isnan(row["rmse"]) and math.isnan(row["r2"])
+
+
+def test_labels_that_come_in_batches() -> None:
+    """Nobody looks at the batches of a generator before they come."""
+    net = Network("input(1) dense(2)")
+    net.fit(((x, (y > 0).astype(int)) for x, y in data.batches(X, Y, 40)), epochs=1)
+    assert net.task == "classes"
+
+
+def test_guessing_is_the_mean_of_the_targets() -> None:
+    said: list[str] = []
+    history = Network(SPEC).fit(X, Y + 5, epochs=3, optimizer=SGD(1e-20), callbacks=Diagnosis(said.append))
+    assert history.r2[-1] <= 0
+    [message] = [line for line in said if "guesses" in line]
+    assert message.startswith(f"epoch 2: the training R2 is {history.r2[1]:.4g}, and the mean of the targets for all")
+    said.clear()
+    fitted(epochs=100, callbacks=Diagnosis(said.append))
+    assert said == []
+    net = Network("input(1) standardize dense(1) rescale")
+    net.adapt(1000 * X, Y)
+    net.fit(1000 * X, Y, epochs=3, optimizer=SGD(1e-20), callbacks=Diagnosis(said.append))
+    assert not any("scale them first" in line for line in said)
+
+
+def test_a_step_is_explained() -> None:
+    for loss, text, limit in (
+        ("mse", "half the sum of ((p - y) / scale)^2 = ", 9),
+        ("mae", "the sum of |(p - y) / scale| = ", 1),
+        ("huber", "the sum of ((p - y) / scale)^2 / 2, and on a straight line beyond delta = ", 1),
+    ):
+        net = Network(f"input(1) dense(1) rescale loss({loss})", seed=1)
+        net.adapt(y=100 * Y + 500)
+        found = explain(net, X[3], 750.0)
+        shown = str(found)
+        assert f"{text}{found.loss:.4f}" in shown
+        assert "It says" not in shown and "class" not in shown
+        error = (found.output[0] - 750) / net.layers[-1].scale[0]
+        assert found.error == pytest.approx(error, rel=1e-5)
+        assert abs(found.gradients["0.b"][0]) == pytest.approx(min(abs(error), limit), rel=1e-5)
+
+
+def test_gradients_are_checked() -> None:
+    for y in (Y[:9], Y[:9, None], np.arange(9)):
+        assert gradient_check(Network("input(1) dense(3) tanh dense(1)"), X[:9], y).worst < 1e-5
 
 
 def test_outputs_that_are_no_longer_finite() -> None:
