@@ -335,16 +335,33 @@ class Net(Handle):
                 tensor[...] = given.tensors[name]
 
     def copy(self) -> Self:
-        """An independent network with the same parameters, notes, optimizer state and count of updates.
+        """A network of its own with the same parameters, notes, optimizer state and count of updates.
 
-        Equal training of both gives the same bits.
+        Trained alike, both end with the same bits. pickle, copy.deepcopy and joblib make such networks, too.
         """
         clone = type(self).__new__(type(self))
-        clone._attach(lambda out, err: lib.pn_net_new(out, self.spec.encode(), self.seed, err))
-        with self._lock:
-            clone._restore(self._tensors, self.optimizer_state, self.updates)
-            clone.meta.update(self.meta)
+        clone.__setstate__(self.__getstate__())
         return clone
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle, copy.deepcopy and joblib take: all that predict and a further training depend on."""
+        with self._lock:
+            return {
+                "spec": self.spec,
+                "seed": self.seed,
+                "updates": self.updates,
+                "tensors": {name: tensor.copy() for name, tensor in self._tensors.items()},
+                "optimizer": tuple(self.optimizer_state.copy()),
+                "notes": dict(self.meta),
+                "whole_numbers": self._signature.whole_numbers,
+            }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Makes the network anew from what __getstate__ gave."""
+        self._attach(lambda out, err: lib.pn_net_new(out, state["spec"].encode(), state["seed"], err))
+        self._restore(state["tensors"], OptimizerState(*state["optimizer"]), state["updates"])
+        self.meta.update(state["notes"])
+        self._signature = self._signature._replace(whole_numbers=state["whole_numbers"])
 
     def _restore(self, tensors: Mapping[str, Array], state: OptimizerState, updates: int) -> None:
         """Sets the state of a training: parameters, optimizer state, count of updates."""
