@@ -25,7 +25,8 @@ from pynet.text import picture_shape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BENDS = {"relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "dropout"}  # layers whose units are those below
+# Layers whose units are those below.
+BENDS = {"relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "dropout", "rescale"}
 
 
 def ascend(
