@@ -265,6 +265,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     as_trained = _as_trained(loaded.meta, given) if loaded and not preset else []
     usual = train_table.defaults(given, options) if options.target is not None and not preset else []
     options = _parser().parse_args([*as_trained, *usual, *preset, *given])
+    options.decays_by_rows = bool(usual) and train_table.decays_by_rows(given)
     options.loaded, options.as_trained = loaded, as_trained
     options.terse = options.json or options.quiet
     options.optimizer = _optimizer(options)
