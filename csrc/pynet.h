@@ -135,7 +135,9 @@ typedef struct {
     uint64_t updates; /* steps trained so far, by any optimizer; dropout and augmentation depend on it */
     int in_rank, out_rank;
     int64_t in_shape[PN_MAXRANK], out_shape[PN_MAXRANK]; /* of one sample */
-    int64_t in_features, out_features;                   /* products of the shapes */
+    /* Products of the shapes. A model of a table takes its columns as numbers, each category of a column as one of its
+       own: in_features counts them after that. Its notes, see pn_net_meta, name the columns. */
+    int64_t in_features, out_features;
 } pn_net_info;
 
 /* Fills *info. */
@@ -210,7 +212,7 @@ typedef struct {
     pn_dtype dtype;        /* of x; PN_UINT8 means x/255, PN_FLOAT32 is not scaled */
     const int32_t *labels; /* (n) in [0, out_features), or NULL */
     const float *targets;  /* (n, out_features), or NULL: one-hot labels. Cross-entropy needs labels; a final rescale
-                              targets; of binary cross-entropy they are in [0, 1] */
+                              targets in the unit of the outputs; of binary cross-entropy they are in [0, 1] */
     const float *weights;  /* (n), 0 or more: factors of each sample's loss in the mean over all samples; NULL: 1 */
     int64_t n;
     const pn_augment *augment; /* used by pn_net_train and pn_net_forward; NULL: no augmentation */
@@ -284,8 +286,9 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt);
 /* Fits `standardize` and `rescale` to samples order[0..n) of data: sets mean and scale of `standardize` from x, unless
    x is NULL, and those of `rescale` from the targets, unless those are NULL. They are the mean and the standard
    deviation, divided by n, of each feature, or of each channel of images; the scale is 1 where that is 0. Call it
-   before training. order may be NULL: the first n samples. After a failure nothing has changed.
-   PN_ERR_ARGUMENT: a number is not finite, or there is nothing to fit; PN_ERR_MEMORY. */
+   before training. order may be NULL: the first n samples. After a failure nothing has changed. The loss of a network
+   that ends in `rescale` compares standardised outputs and targets: neither it nor the learning rate depends on their
+   unit. PN_ERR_ARGUMENT: a number is not finite, or there is nothing to fit; PN_ERR_MEMORY. */
 pn_status pn_net_adapt(pn_net *net, const pn_data *data, const int32_t *order, int64_t n);
 
 /* The optimizer state belongs to the network. It is zeroed when an optimizer of another kind takes its first step;

@@ -80,7 +80,7 @@ def check(options: argparse.Namespace) -> None:
         if getattr(options, name):
             raise UsageError(f"--{name.replace('_', '-')} is for pictures; --target is for tables")
     if options.folds:
-        for name in ("test_split", "checkpoint", "limit", "find_lr", "explain"):
+        for name in ("test_split", "checkpoint", "limit", "find_lr", "explain", "shuffle_labels"):
             if getattr(options, name):
                 raise UsageError(f"--{name.replace('_', '-')} cannot be used with --folds")
 

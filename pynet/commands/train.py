@@ -263,7 +263,8 @@ def _method_text(task: Task) -> str:
     schedule = f", schedule {task.schedule}" if task.schedule else ""
     augment = f", augmentation {task.augment}" if task.augment else ""
     weights = f", class weights {task.class_weight}" if task.class_weight else ""
-    return f"{kind}learning rate {task.learning_rate:g}{schedule}{augment}{weights}"
+    decay = f", weight decay {task.optimizer.weight_decay:g}" if task.optimizer.weight_decay else ""
+    return f"{kind}learning rate {task.learning_rate:g}{decay}{schedule}{augment}{weights}"
 
 
 def _explain(task: Task) -> None:

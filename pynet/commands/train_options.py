@@ -284,6 +284,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     inherited = _inherited(loaded.meta, arguments) if loaded and not preset else []
     defaults = train_table.defaults(arguments, options) if options.target is not None and not preset else []
     options = _parser().parse_args([*inherited, *defaults, *preset, *arguments])
+    options.decays_by_rows = bool(defaults) and train_table.decays_by_rows(arguments)
     options.loaded, options.inherited = loaded, inherited
     options.terse = options.json or options.quiet
     options.optimizer = _optimizer(options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import NamedTuple
 
@@ -12,31 +12,40 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.commands import cli
-from pynet.data import Dataset
+from pynet.commands.cli import UsageError
 from pynet.data.dataset import TEST_FRACTION, first_rows
 from pynet.data.table_set import Parts, Rows
 from pynet.metrics import confusion_matrix
 from pynet.model.evaluation import Evaluation, RegressionEvaluation, measured
 from pynet.network import Network
 from pynet.text import figure_text, figure_words
-from pynet.training.callbacks import EarlyStopping
 
 # Chosen on validation splits of eleven tables of 150 to 1,600 rows, those of scikit-learn and seaborn among them: no
-# test row had a say.
+# test row had a say. The fewer rows, the more weight decay.
 NETWORK = {"--hidden": "64,32"}
-OPTIMIZER = {"--optimizer": "adamw", "--lr": "0.003", "--weight-decay": "1"}
+OPTIMIZER = {"--optimizer": "adamw", "--lr": "0.003"}
 BATCHES = {"--batch-size": "32"}
+DECAY, LEAST_DECAY, MOST_DECAY = 500, 0.01, 3.0  # weight decay: 500 / training rows, within these
 PATIENCE, MOST_EPOCHS = 15, 200
 EPOCHS = 40  # where there are too few rows to stop by
 LEAST_VALIDATION = 50  # rows: the loss of fewer is noise
-LEAST_STOPPED = {"number": 100, "classes": 400}  # training rows: of fewer, 50 are too many to do without
+LEAST_STOPPED = 400  # training rows: of fewer, 50 are too many to do without
 
 
 def defaults(given: Sequence[str], options: argparse.Namespace) -> list[str]:
     """The options of tables, but for those that are given, or go with others that are."""
-    named = {word.partition("=")[0] for word in given}
+    named = _named(given)
     found = BATCHES | ({} if options.net else NETWORK) | ({} if "--optimizer" in named else OPTIMIZER)
     return [f"{name}={value}" for name, value in found.items() if name not in named]
+
+
+def decays_by_rows(given: Sequence[str]) -> bool:
+    """Whether the weight decay depends on the number of rows: neither it nor another optimizer is given."""
+    return not _named(given) & {"--optimizer", "--weight-decay"}
+
+
+def _named(given: Sequence[str]) -> set[str]:
+    return {word.partition("=")[0] for word in given}
 
 
 class Stopping(NamedTuple):
@@ -47,26 +56,37 @@ class Stopping(NamedTuple):
     epochs: int | None
 
 
-def stopping(options: argparse.Namespace, rows: int, task: str) -> Stopping:
+def stopping(options: argparse.Namespace, rows: int) -> Stopping:
     """When a training on so many rows ends: as the options say, else as suits their number."""
     share = options.val_split
     if options.patience or options.preset or options.epochs is not None:
         if options.patience and not share:
             share = min(max(LEAST_VALIDATION / rows, 0.1), 0.5)
         return Stopping(share, options.patience, options.epochs)
-    if share or rows >= LEAST_STOPPED[task]:
+    if share or rows >= LEAST_STOPPED:
         return Stopping(share or max(LEAST_VALIDATION / rows, 0.1), PATIENCE, MOST_EPOCHS)
     return Stopping(0.0, None, EPOCHS)
 
 
 def parts(options: argparse.Namespace, rows: Rows, seed: int) -> tuple[Parts, Stopping]:
-    """The rows divided as the options say, and when the training on them ends."""
+    """The rows divided as the options say, and when it ends; their number decides the weight decay."""
     share = TEST_FRACTION if options.test_split is None else options.test_split
     train, test = rows.divided(np.arange(len(rows.y)), 0.0 if options.folds else share)
     if options.limit:
         train = train[first_rows(rows.y[train], options.limit)]
+<<<<<<< /tmp/tm/o
     plan = stopping(options, len(train), rows.target.task)
     train, aside = rows.divided(train, plan.validation, seed)
+||||||| /tmp/tm/b
+    plan = stopping(options, len(train), rows.target.task)
+    train, aside = rows.with_test_set(train, plan.validation, seed)
+=======
+    if options.decays_by_rows:
+        decay = min(max(DECAY / len(train), LEAST_DECAY), MOST_DECAY)
+        options.optimizer = replace(options.optimizer, weight_decay=round(decay, 4))
+    plan = stopping(options, len(train))
+    train, aside = rows.with_test_set(train, plan.validation, seed)
+>>>>>>> /tmp/tm/t
     return rows.encoded(train, aside, test, len(test) and share), plan
 
 
@@ -87,10 +107,16 @@ class Folds:
     epochs: int
 
 
-def cross_validated(options: argparse.Namespace, rows: Rows, seed: int, network: Callable[[Dataset], Network]) -> Folds:
-    """Trains a network on each of --folds; nothing of it is kept but figures."""
+def cross_validated(
+    options: argparse.Namespace, rows: Rows, seed: int, learn: Callable[[Parts, Stopping], tuple[Network, int]]
+) -> Folds:
+    """Trains a network on each of --folds; nothing of it is kept but figures. learn: trains it, and says after how many
+    epochs it was best. UsageError: there are fewer rows than folds."""
+    if options.folds > len(rows.y):
+        raise UsageError(f"argument --folds: {options.folds} of {len(rows.y)} rows; accepted: at most one for each row")
     outputs, targets, scores, epochs, losses = list[Array](), list[Array](), list[float](), list[int](), list[float]()
     for number, (train, test) in enumerate(rows.folds(options.folds), 1):
+<<<<<<< /tmp/tm/o
         plan = stopping(options, len(train), rows.target.task)
         train, aside = rows.divided(train, plan.validation, seed)
         chosen, validation = rows.encoded(train, aside, test)
@@ -109,21 +135,69 @@ def cross_validated(options: argparse.Namespace, rows: Rows, seed: int, network:
             verbose=0,
         )
         figures = net.evaluate(chosen.x_test, chosen.y_test)
+||||||| /tmp/tm/b
+        plan = stopping(options, len(train), rows.target.task)
+        train, aside = rows.with_test_set(train, plan.validation, seed)
+        chosen, validation = rows.encoded(train, aside, test)
+        net = network(chosen)
+        early = EarlyStopping(plan.patience) if plan.patience else None
+        history = net.fit(
+            chosen.x_train,
+            chosen.y_train,
+            epochs=plan.epochs or 1,
+            batch_size=options.batch_size,
+            optimizer=options.optimizer,
+            schedule=options.schedule,
+            validation=validation,
+            early_stopping=early,
+            seed=seed,
+            verbose=0,
+        )
+        figures = net.evaluate(chosen.x_test, chosen.y_test)
+=======
+        plan = stopping(options, len(train))
+        train, aside = rows.with_test_set(train, plan.validation, seed)
+        fold = rows.encoded(train, aside, test)
+        net, taken = learn(fold, plan)
+        figures = net.evaluate(fold.data.x_test, fold.data.y_test)
+>>>>>>> /tmp/tm/t
         scores.append(figures.score)
         losses.append(figures.loss * figures.samples)
-        epochs.append(early.best(history.val_loss) + 1 if early else len(history.loss))
-        outputs.append(net.predict_proba(chosen.x_test))
-        targets.append(chosen.y_test)
-        if not options.quiet and not options.json:
+        epochs.append(taken)
+        outputs.append(net.predict_proba(fold.data.x_test))
+        targets.append(fold.data.y_test)
+        if not options.terse:
             name = "accuracy" if isinstance(figures, Evaluation) else "r2"
             score = f"{figure_words(name)} {figure_text(name, figures.score)}"
             cli.print_stdout(
-                f"fold {number}/{options.folds}  {score} of {figures.samples:,} rows, after {epochs[-1]} epochs"
+                f"fold {number}/{options.folds}  {score} of {figures.samples:,} rows, after {taken} epochs"
             )
+<<<<<<< /tmp/tm/o
     found, wanted, loss = np.concatenate(outputs), np.concatenate(targets), sum(losses) / len(rows.y)
     taken = max(1, round(median(epochs)))
+||||||| /tmp/tm/b
+    found, requested, loss = np.concatenate(outputs), np.concatenate(targets), sum(losses) / len(rows.y)
+    taken = max(1, round(median(epochs)))
+=======
+    found, requested, loss = np.concatenate(outputs), np.concatenate(targets), sum(losses) / len(rows.y)
+    usual = max(1, round(median(epochs)))
+>>>>>>> /tmp/tm/t
     if not rows.classes:
+<<<<<<< /tmp/tm/o
         return Folds(measured(loss, wanted[:, None], found), None, scores, taken)
     matrix = confusion_matrix(wanted, net._labels_of(found, "classes"), len(rows.classes))
+||||||| /tmp/tm/b
+        return Folds(measured(loss, requested[:, None], found), None, scores, taken)
+    matrix = confusion_matrix(requested, net._labels_of(found, "classes"), len(rows.classes))
+=======
+        return Folds(measured(loss, requested[:, None], found), None, scores, usual)
+    matrix = confusion_matrix(requested, net._labels_of(found, "classes"), len(rows.classes))
+>>>>>>> /tmp/tm/t
     correct = int(matrix.trace())
+<<<<<<< /tmp/tm/o
     return Folds(Evaluation(loss, correct / len(wanted), correct, len(wanted)), matrix, scores, taken)
+||||||| /tmp/tm/b
+    return Folds(Evaluation(loss, correct / len(requested), correct, len(requested)), matrix, scores, taken)
+=======
+    return Folds(Evaluation(loss, correct / len(requested), correct, len(requested)), matrix, scores, usual)
+>>>>>>> /tmp/tm/t

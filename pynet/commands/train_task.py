@@ -21,6 +21,7 @@ from pynet.commands.presets import PRESETS, layers_for
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
 from pynet.data import Dataset
 from pynet.data.inputs import Inputs
+from pynet.data.table_set import Parts
 from pynet.files import check_writable
 from pynet.inference import previous_of
 from pynet.network import Network, load
@@ -82,14 +83,10 @@ def prepare(options: argparse.Namespace) -> Task:
         kernels.set_threads(options.threads)
     net = _given_network(options)
     seed = options.seed if options.seed is not None else net.seed if net else 0
-    plan, folds = None, None
-    if options.target is not None:
-        rows = table_options.rows(options)
+    rows = table_options.rows(options) if options.target is not None else None
+    plan = train_table.Stopping(options.val_split, options.patience, None)
+    if rows:
         (dataset, aside), plan = train_table.parts(options, rows, seed)
-        if options.folds:
-            folds = train_table.cross_validated(options, rows, seed, lambda fold: _network_for(options, fold, seed))
-            dataset, aside = rows.encoded(np.arange(len(rows.y)), np.arange(0), np.arange(0))
-            plan = plan._replace(patience=None, epochs=folds.epochs)
     else:
         dataset, aside = _load_data(options, net, seed)
     for line in dataset.warnings:
@@ -110,6 +107,10 @@ def prepare(options: argparse.Namespace) -> Task:
         _fit_scaling(net, dataset)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
+    folds = None
+    if options.folds and rows:
+        folds = train_table.cross_validated(options, rows, seed, lambda *fold: _learnt(options, seed, *fold))
+        plan = train_table.Stopping(0.0, None, folds.epochs)
     return Task(
         data=dataset,
         data_path=data_options.data_path(options, net),
@@ -119,13 +120,13 @@ def prepare(options: argparse.Namespace) -> Task:
         continued=bool(options.load),
         inherited=options.inherited,
         seed=seed,
-        epochs=plan.epochs if plan and plan.epochs is not None else _epochs(options, dataset),
+        epochs=_epochs(options, dataset) if plan.epochs is None else plan.epochs,
         batch_size=options.batch_size,
         optimizer=options.optimizer,
         schedule=options.schedule,
         augment=options.augment,
         class_weight=_class_weight(options, dataset),
-        early_stopping=_early_stopping(options, plan.patience if plan else options.patience),
+        early_stopping=_early_stopping(options, plan.patience),
         checkpoint=_checkpoint(options, target),
         target=target,
         target_given=options.save is not DEFAULT_TARGET,
@@ -159,6 +160,26 @@ def _network_for(options: argparse.Namespace, dataset: Dataset, seed: int) -> Ne
         except ValueError as error:
             raise UsageError(f"network {text!r}: {error}") from None
     return net
+
+
+def _learnt(options: argparse.Namespace, seed: int, fold: Parts, plan: train_table.Stopping) -> tuple[Network, int]:
+    """A network that was trained on all folds but one, and after how many epochs it was best."""
+    dataset, stopping = fold.data, _early_stopping(options, plan.patience)
+    net = _network_for(options, dataset, seed)
+    history = net.fit(
+        dataset.x_train,
+        dataset.y_train,
+        epochs=_epochs(options, dataset) if plan.epochs is None else plan.epochs,
+        batch_size=options.batch_size,
+        optimizer=options.optimizer,
+        schedule=options.schedule,
+        class_weight=_class_weight(options, dataset),
+        validation=fold.validation,
+        early_stopping=stopping,
+        seed=seed,
+        verbose=0,
+    )
+    return net, stopping.best(history.columns()[stopping.monitor]) + 1 if stopping else len(history.loss)
 
 
 def _loss(options: argparse.Namespace) -> str:

@@ -71,7 +71,7 @@ def test_classes(folder: Path) -> None:
         "learns kind, 3 classes\n",
         "left out: id: it counts the rows\n",
         "5 values, of 3 columns\n",
-        "3 epochs, batches of 32, adamw, learning rate 0.003, loss cross_entropy",
+        "3 epochs, batches of 32, adamw, learning rate 0.003, weight decay 3, loss cross_entropy",
         "classes a, b, c",
     ):
         assert text in done.out
@@ -86,7 +86,7 @@ def test_numbers(folder: Path) -> None:
     found = results("--data", "prices.csv", "--target", "price")
     assert found["test_r2"] > 0.9 and found["test_rmse"] < 60_000 and "test_accuracy" not in found
     assert found["net"].endswith("dense(1) rescale")
-    assert found["train_samples"] == 110  # 50 of 160 to stop by
+    assert (found["train_samples"], len(found["epochs"])) == (160, 40)
     assert {"rmse", "r2", "val_rmse", "val_r2"} <= found["epochs"][0].keys()
     report = results(command=evaluate)
     assert {name: report[name] for name in ("rmse", "r2", "mae")} == {
@@ -100,7 +100,8 @@ def test_numbers(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "trained", "epochs", "words"),
     [
-        ((), 110, None, "up to 200 epochs, batches of 32, adamw, learning rate 0.003"),
+        ((), 160, 40, "40 epochs, batches of 32, adamw, learning rate 0.003, weight decay 3, loss mse"),
+        (("--weight-decay", "0.5", "--epochs", "1"), 160, 1, "weight decay 0.5"),
         (("--epochs", "2"), 160, 2, "2 epochs, batches of 32"),
         (("--patience", "1", "--epochs", "9"), 110, None, "stops after 1 without"),
         (("--val-split", "0.5"), 80, None, "stops after 15"),
@@ -205,6 +206,14 @@ def test_notes_of_many_columns_are_short() -> None:
     assert len(listed([str(i) for i in range(99)])) == 21
 
 
+def test_many_rows_are_stopped_by_a_tenth_of_them(folder: Path) -> None:
+    prices("many.csv", 1000)
+    done = run("--data", "many.csv", "--target", "price")
+    assert "many: 720 samples for training, 80 for validation, 200 for testing" in done.out
+    assert "weight decay 0.625" in done.out and "up to 200 epochs" in done.out
+    assert results("--data", "many.csv", "--target", "price", "--test-split", "0.5")["train_samples"] == 450
+
+
 def test_folds(folder: Path) -> None:
     flowers()
     done = run("--data", "flowers.csv", "--target", "kind", "--folds", "3", *FEW)
@@ -218,7 +227,22 @@ def test_folds(folder: Path) -> None:
     found = results("--data", "flowers.csv", "--target", "kind", "--folds", "3", *FEW)
     assert len(found["folds"]) == 3 and found["train_samples"] == 150
     assert found["test_accuracy"] == pytest.approx(np.mean(found["folds"]), abs=0.01)
+<<<<<<< /tmp/tm/o
     assert "150 training samples: there is no test set" in run(command=evaluate).out
+||||||| /tmp/tm/b
+    assert "150 samples, those it was trained on: none were set aside" in run(command=evaluate).out
+=======
+    assert "150 samples, those it was trained on: none were set aside" in run(command=evaluate).out
+    one_line(run("--data", "flowers.csv", "--target", "kind", "--folds", "99", "--limit", "5"), 2, "--limit cannot be")
+    preset = results(
+        "--data", "flowers.csv", "--target", "kind", "--folds", "2", "--preset", "fast", "--class-weight", "none"
+    )
+    assert preset["test_accuracy"] > 0.9 and len(preset["epochs"]) > 100
+    Path("few.csv").write_text("a,b\n" + "1,x\n2,x\n3.5,y\n4,y\n5,y\n")
+    one_line(
+        run("--data", "few.csv", "--target", "b", "--folds", "6"), 2, "6 of 5 rows; accepted: at most one for each"
+    )
+>>>>>>> /tmp/tm/t
     prices()
     found = results("--data", "prices.csv", "--target", "price", "--folds", "2")
     assert found["test_r2"] > 0.8 and len(found["folds"]) == 2
