@@ -74,19 +74,11 @@ def parts(options: argparse.Namespace, rows: Rows, seed: int) -> tuple[Parts, St
     train, test = rows.divided(np.arange(len(rows.y)), 0.0 if options.folds else share)
     if options.limit:
         train = train[first_rows(rows.y[train], options.limit)]
-<<<<<<< /tmp/tm/o
-    plan = stopping(options, len(train), rows.target.task)
-    train, aside = rows.divided(train, plan.validation, seed)
-||||||| /tmp/tm/b
-    plan = stopping(options, len(train), rows.target.task)
-    train, aside = rows.with_test_set(train, plan.validation, seed)
-=======
     if options.decays_by_rows:
         decay = min(max(DECAY / len(train), LEAST_DECAY), MOST_DECAY)
         options.optimizer = replace(options.optimizer, weight_decay=round(decay, 4))
     plan = stopping(options, len(train))
-    train, aside = rows.with_test_set(train, plan.validation, seed)
->>>>>>> /tmp/tm/t
+    train, aside = rows.divided(train, plan.validation, seed)
     return rows.encoded(train, aside, test, len(test) and share), plan
 
 
@@ -116,51 +108,11 @@ def cross_validated(
         raise UsageError(f"argument --folds: {options.folds} of {len(rows.y)} rows; accepted: at most one for each row")
     outputs, targets, scores, epochs, losses = list[Array](), list[Array](), list[float](), list[int](), list[float]()
     for number, (train, test) in enumerate(rows.folds(options.folds), 1):
-<<<<<<< /tmp/tm/o
-        plan = stopping(options, len(train), rows.target.task)
-        train, aside = rows.divided(train, plan.validation, seed)
-        chosen, validation = rows.encoded(train, aside, test)
-        net = network(chosen)
-        early = EarlyStopping(plan.patience) if plan.patience else None
-        history = net.fit(
-            chosen.x_train,
-            chosen.y_train,
-            epochs=plan.epochs or 1,
-            batch_size=options.batch_size,
-            optimizer=options.optimizer,
-            schedule=options.schedule,
-            validation=validation,
-            early_stopping=early,
-            seed=seed,
-            verbose=0,
-        )
-        figures = net.evaluate(chosen.x_test, chosen.y_test)
-||||||| /tmp/tm/b
-        plan = stopping(options, len(train), rows.target.task)
-        train, aside = rows.with_test_set(train, plan.validation, seed)
-        chosen, validation = rows.encoded(train, aside, test)
-        net = network(chosen)
-        early = EarlyStopping(plan.patience) if plan.patience else None
-        history = net.fit(
-            chosen.x_train,
-            chosen.y_train,
-            epochs=plan.epochs or 1,
-            batch_size=options.batch_size,
-            optimizer=options.optimizer,
-            schedule=options.schedule,
-            validation=validation,
-            early_stopping=early,
-            seed=seed,
-            verbose=0,
-        )
-        figures = net.evaluate(chosen.x_test, chosen.y_test)
-=======
         plan = stopping(options, len(train))
-        train, aside = rows.with_test_set(train, plan.validation, seed)
+        train, aside = rows.divided(train, plan.validation, seed)
         fold = rows.encoded(train, aside, test)
         net, taken = learn(fold, plan)
         figures = net.evaluate(fold.data.x_test, fold.data.y_test)
->>>>>>> /tmp/tm/t
         scores.append(figures.score)
         losses.append(figures.loss * figures.samples)
         epochs.append(taken)
@@ -172,32 +124,10 @@ def cross_validated(
             cli.print_stdout(
                 f"fold {number}/{options.folds}  {score} of {figures.samples:,} rows, after {taken} epochs"
             )
-<<<<<<< /tmp/tm/o
     found, wanted, loss = np.concatenate(outputs), np.concatenate(targets), sum(losses) / len(rows.y)
-    taken = max(1, round(median(epochs)))
-||||||| /tmp/tm/b
-    found, requested, loss = np.concatenate(outputs), np.concatenate(targets), sum(losses) / len(rows.y)
-    taken = max(1, round(median(epochs)))
-=======
-    found, requested, loss = np.concatenate(outputs), np.concatenate(targets), sum(losses) / len(rows.y)
     usual = max(1, round(median(epochs)))
->>>>>>> /tmp/tm/t
     if not rows.classes:
-<<<<<<< /tmp/tm/o
-        return Folds(measured(loss, wanted[:, None], found), None, scores, taken)
+        return Folds(measured(loss, wanted[:, None], found), None, scores, usual)
     matrix = confusion_matrix(wanted, net._labels_of(found, "classes"), len(rows.classes))
-||||||| /tmp/tm/b
-        return Folds(measured(loss, requested[:, None], found), None, scores, taken)
-    matrix = confusion_matrix(requested, net._labels_of(found, "classes"), len(rows.classes))
-=======
-        return Folds(measured(loss, requested[:, None], found), None, scores, usual)
-    matrix = confusion_matrix(requested, net._labels_of(found, "classes"), len(rows.classes))
->>>>>>> /tmp/tm/t
     correct = int(matrix.trace())
-<<<<<<< /tmp/tm/o
-    return Folds(Evaluation(loss, correct / len(wanted), correct, len(wanted)), matrix, scores, taken)
-||||||| /tmp/tm/b
-    return Folds(Evaluation(loss, correct / len(requested), correct, len(requested)), matrix, scores, taken)
-=======
-    return Folds(Evaluation(loss, correct / len(requested), correct, len(requested)), matrix, scores, usual)
->>>>>>> /tmp/tm/t
+    return Folds(Evaluation(loss, correct / len(wanted), correct, len(wanted)), matrix, scores, usual)

@@ -25,23 +25,8 @@ from pynet.text import picture_shape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-<<<<<<< /tmp/tm/o
 # layers that compute each output from one input, so that their units are those of the layer below
-ELEMENTWISE = {"relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "dropout"}
-||||||| /tmp/tm/b
-ELEMENTWISE = {
-    "relu",
-    "leaky_relu",
-    "gelu",
-    "sigmoid",
-    "tanh",
-    "softmax",
-    "dropout",
-}  # layers whose units are those below
-=======
-# Layers whose units are those below.
 ELEMENTWISE = {"relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "dropout", "rescale"}
->>>>>>> /tmp/tm/t
 
 
 def gradient_ascent(

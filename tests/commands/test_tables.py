@@ -227,12 +227,7 @@ def test_folds(folder: Path) -> None:
     found = results("--data", "flowers.csv", "--target", "kind", "--folds", "3", *FEW)
     assert len(found["folds"]) == 3 and found["train_samples"] == 150
     assert found["test_accuracy"] == pytest.approx(np.mean(found["folds"]), abs=0.01)
-<<<<<<< /tmp/tm/o
     assert "150 training samples: there is no test set" in run(command=evaluate).out
-||||||| /tmp/tm/b
-    assert "150 samples, those it was trained on: none were set aside" in run(command=evaluate).out
-=======
-    assert "150 samples, those it was trained on: none were set aside" in run(command=evaluate).out
     one_line(run("--data", "flowers.csv", "--target", "kind", "--folds", "99", "--limit", "5"), 2, "--limit cannot be")
     preset = results(
         "--data", "flowers.csv", "--target", "kind", "--folds", "2", "--preset", "fast", "--class-weight", "none"
@@ -242,7 +237,6 @@ def test_folds(folder: Path) -> None:
     one_line(
         run("--data", "few.csv", "--target", "b", "--folds", "6"), 2, "6 of 5 rows; accepted: at most one for each"
     )
->>>>>>> /tmp/tm/t
     prices()
     found = results("--data", "prices.csv", "--target", "price", "--folds", "2")
     assert found["test_r2"] > 0.8 and len(found["folds"]) == 2
