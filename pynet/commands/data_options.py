@@ -293,7 +293,7 @@ def check_suits(net: Network, chosen: Dataset, what: str, wrong: type[Exception]
         if "regression" not in net._tasks or "classes" in net.meta:
             raise wrong(f"{what} tells classes, {chosen.name} has numbers to learn")
         if gives != numbers:
-            raise wrong(f"{what} has {gives} outputs, {chosen.name} has {numbers} numbers to learn from a sample")
+            raise wrong(f"{what} has {gives} outputs, {chosen.name} has {numbers} to learn of each sample")
     elif gives != len(chosen.classes) and not _tells_two(net, chosen):
         raise wrong(f"{what} has {gives} outputs, {chosen.name} has {len(chosen.classes)} classes")
 

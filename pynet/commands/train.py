@@ -276,7 +276,7 @@ def _tell(training: Training) -> None:
     task, test = training.task, training.test
     if isinstance(test, RegressionEvaluation):
         figures = ", ".join(f"{figure_words(name)} {figure_text(name, value)}" for name, value in test.named().items())
-        cli.say(f"test {figures} ({test.samples:,} samples)")
+        cli.say(f"test {figures} ({test.samples:,} sample{'s' * (test.samples != 1)})")
     elif test:
         cli.say(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})")
         if len(task.data.classes) <= MOST_CLASSES and not task.terse:

@@ -102,7 +102,8 @@ def looks_for(
     outputs = index == last and len(net.classes) == net.layers[index].out_shape[0]
     names = [net.classes[unit] if outputs else f"unit {unit}" for unit in chosen]
     answers = _answers(net, found, index)[np.arange(len(chosen)), chosen]
-    what = "each class" if outputs else f"layer {net.layers[index].path}, {net.layers[index].text},"
+    each = "each output" if net.task == "regression" else "each class"
+    what = each if outputs else f"layer {net.layers[index].path}, {net.layers[index].text},"
     shape = picture_shape(net.in_shape)
     columns = columns_for(len(chosen), 5)
     rows = -(-len(chosen) // columns)
