@@ -69,7 +69,9 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, ...] | None:
 
 
 def figure_text(name: str, value: float) -> str:
-    """A figure of a training: "97.72 %" of an accuracy, "0.2931" of a loss, "56.07" of an RMSE or R2."""
+    """A figure of a training: "97.72 %" of an accuracy, "0.2931" of a loss, "56.07" of an RMSE or R2, "undefined"."""
+    if math.isnan(value):
+        return "undefined"
     if name.endswith("accuracy"):
         return percent(value)
     return f"{value:.4g}" if name.endswith(("rmse", "mae", "r2")) else f"{value:.4f}"

@@ -303,9 +303,7 @@ def check_suits(net: Network, dataset: Dataset, name: str, error_type: type[Exce
         if "regression" not in net._tasks or "classes" in net.meta:
             raise error_type(f"{name} tells classes, {dataset.name} has numbers to learn")
         if outputs != numbers:
-            raise error_type(
-                f"{name} has {outputs} outputs, {dataset.name} has {numbers} numbers to learn from a sample"
-            )
+            raise error_type(f"{name} has {outputs} outputs, {dataset.name} has {numbers} to learn of each sample")
     elif outputs != len(dataset.classes) and not _has_binary_output(net, dataset):
         raise error_type(f"{name} has {outputs} outputs, {dataset.name} has {len(dataset.classes)} classes")
 

@@ -280,7 +280,7 @@ def _print_result(training: Training) -> None:
     task, test = training.task, training.test
     if isinstance(test, RegressionEvaluation):
         figures = ", ".join(f"{figure_words(name)} {figure_text(name, value)}" for name, value in test.named().items())
-        cli.print_stdout(f"test {figures} ({test.samples:,} samples)")
+        cli.print_stdout(f"test {figures} ({test.samples:,} sample{'s' * (test.samples != 1)})")
     elif test:
         cli.print_stdout(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})")
         if len(task.data.classes) <= MAX_CLASSES and not task.terse:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pynet import data, figures
 from pynet._ffi import Array
@@ -75,23 +75,23 @@ class Task:
         return data_options.samples(self.data, self.options.on)
 
     @property
-    def sample(self) -> tuple[Array, int]:
-        """The sample that --sample names, or the first, and its label."""
+    def sample(self) -> tuple[Array, Any]:
+        """The sample that --sample names, or the first, and its label or target."""
         return self._sample(self.options.sample or 0)
 
     @property
-    def uncertain_sample(self) -> tuple[Array, int]:
+    def uncertain_sample(self) -> tuple[Array, Any]:
         """The sample of --sample, or the one with a confidence nearest to TARGET_CONFIDENCE, and its label."""
         if self.options.sample is not None:
             return self.sample
         confidence = class_scores(self.net, self.samples[0]).max(axis=1)
         return self._sample(int(abs(confidence - TARGET_CONFIDENCE).argmin()))
 
-    def _sample(self, i: int) -> tuple[Array, int]:
+    def _sample(self, i: int) -> tuple[Array, Any]:
         x, y = self.samples
         if i >= len(x):
             raise UsageError(f"argument --sample: {i} is not accepted; accepted: 0 to {len(x) - 1}")
-        return x[i], int(y[i])
+        return x[i], y[i]
 
     @property
     def stem(self) -> str:
@@ -133,12 +133,12 @@ def _samples(task: Task) -> Figure:
 
 def _saliency(task: Task) -> Figure:
     x, y = task.sample
-    return figures.saliency(task.net, x, classes=task.data.classes, truth=y, features=task.data.features)
+    return figures.saliency(task.net, x, classes=task.data.classes, truth=int(y), features=task.data.features)
 
 
 def _temperatures(task: Task) -> Figure:
     x, y = task.uncertain_sample
-    return figures.temperatures(task.net, x, classes=task.data.classes, truth=y, features=task.data.features)
+    return figures.temperatures(task.net, x, classes=task.data.classes, truth=int(y), features=task.data.features)
 
 
 def _boundary(task: Task) -> Figure:

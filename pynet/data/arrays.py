@@ -152,7 +152,8 @@ def labels(y: Array, name: str) -> Array:
         good &= np.floor(y) == y
     if not good.all():
         i = int(np.argmin(good))
-        raise DataError(f"{name}: label {y[i]} at index {i}, labels are whole numbers in 0..{MAX_LABELS - 1}")
+        accepted = f"labels are whole numbers in 0..{MAX_LABELS - 1}, task number takes any"
+        raise DataError(f"{name}: label {y[i]} at index {i}, {accepted}")
     return y.astype(np.int32)
 
 

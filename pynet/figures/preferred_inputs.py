@@ -102,7 +102,8 @@ def preferred_inputs(
     outputs = index == last and len(net.classes) == net.layers[index].out_shape[0]
     names = [net.classes[unit] if outputs else f"unit {unit}" for unit in shown]
     activations = _outputs(net, inputs, index)[np.arange(len(shown)), shown]
-    plural, what = ("", "each class") if outputs else ("s", f"layer {net.layers[index].path}, {net.layers[index].text}")
+    each = "each output" if net.task == "regression" else "each class"
+    plural, what = ("", each) if outputs else ("s", f"layer {net.layers[index].path}, {net.layers[index].text}")
     shape = picture_shape(net.in_shape)
     columns = columns_for(len(shown), 5)
     rows = -(-len(shown) // columns)

@@ -60,7 +60,7 @@ def _measured(row: Mapping[str, float], part: str) -> str:
     """The accuracy, or RMSE and R2, of the training, "", or the validation, "val_"."""
     if f"{part}accuracy" in row:
         return percent(row[f"{part}accuracy"])
-    return f"RMSE {row[f'{part}rmse']:.4g} R2 {row[f'{part}r2']:.4g}"
+    return " ".join(f"{name.upper()} {figure_text(name, row[part + name])}" for name in ("rmse", "r2"))
 
 
 def ending(stopping: EarlyStopping, rows: Sequence[Mapping[str, float]], is_over: bool, restored: bool) -> str:

@@ -69,6 +69,26 @@ def test_several_numbers(folder: Path) -> None:
     found = trained("--patience", "2", "--monitor", "r2", outputs=2)
     assert found["net"].endswith("dense(2) rescale")
     assert found["test_r2"] > 0.9
+    pytest.importorskip("matplotlib")
+    assert (run(command=visualize).status, run(command=visualize).err) == (0, "")
+
+
+def test_whole_numbers(folder: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    np.savez("whole.npz", x=x, y=np.round(50 * x[:, 0]).astype(int))
+    one_line(run("--data", "whole.npz"), 1, "labels are whole numbers in 0..65535, task number takes any")
+    found = results("--data", "whole.npz", "--task", "number", "--epochs", "30", *HOW)
+    assert found["test_r2"] > 0.9
+    assert results(command=evaluate)["r2"] == found["test_r2"]
+
+
+def test_a_test_set_of_one(folder: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    np.savez("one.npz", x_train=x, y_train=x[:, 0], x_test=x[:1], y_test=x[:1, 0])
+    done = run("--data", "one.npz", "--epochs", "9", *HOW, "--quiet")
+    assert done.out.endswith("R2 undefined (1 sample)\n")
+    found = results("--data", "one.npz", "--epochs", "9", *HOW)
+    assert found["test_r2"] is None
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
@@ -84,7 +104,7 @@ def test_losses(folder: Path, loss: str) -> None:
     [
         (["--loss", "bce"], "argument --loss: bce is not for numbers to learn, as plane has; mse, mae, huber are"),
         (["--net", "input(3) dense(1) softmax"], "the network tells classes, plane has numbers to learn"),
-        (["--net", "input(3) dense(2)"], "the network has 2 outputs, plane has 1 numbers to learn from a sample"),
+        (["--net", "input(3) dense(2)"], "the network has 2 outputs, plane has 1 to learn of each sample"),
         (["--class-weight", "balanced"], "--class-weight is for classes; plane has numbers to learn"),
         (["--classes", "1,2"], "argument --classes: classes ['1', '2']: plane has numbers to learn, no classes"),
         ([*DIGITS, "--loss", "mae"], "argument --loss: mae is not for classes, as digits has"),
