@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.networks import MSE, SPEC, SPECS, TEXTS, WIDE, TermSizes, close, samples
+from helpers.networks import MSE, SPEC, SPECS, TEXTS, WIDE, TermSizes, close, samples, scaled
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -39,7 +39,7 @@ def slopes(twin: reference.Network, x: Array, value: Any, eps: float = 1e-5, tra
 @settings(max_examples=150)
 @given(text=TEXTS, m=st.sampled_from([1, 2, 17]), data=st.data(), seed=st.integers(0, 999))
 def test_any_layer_of_any_network(text: str, m: int, data: st.DataObject, seed: int) -> None:
-    net = Network(f"{text} loss(mse)", seed=seed)
+    net = scaled(Network(f"{text} loss(mse)", seed=seed))
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(m, *net.in_shape)).astype(np.float32)
     twin = reference.Network.from_net(net)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.networks import MSE, SPEC, SPECS, TEXTS, WIDE, TermSizes, close, samples
+from helpers.networks import MSE, SPEC, SPECS, TEXTS, WIDE, TermSizes, close, samples, scaled
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -206,7 +206,7 @@ def same_as_reference(net: Network, twin: reference.Network, x: Array, y: Array,
 @example("input(1) dense(3) relu dense(3) dense(3) relu dense(1)", True, 17, 0.55, 41)  # bias gradients that cancel
 @given(text=TEXTS, mse=st.booleans(), m=st.sampled_from([1, 2, 5, 16, 17]), zeros=ZEROS, seed=st.integers(0, 999))
 def test_any_network_is_the_reference(text: str, mse: bool, m: int, zeros: float, seed: int) -> None:
-    net = Network(f"{text} loss(mse)" if mse else text, seed=seed)
+    net = scaled(Network(f"{text} loss(mse)" if mse else text, seed=seed))
     rng = np.random.default_rng(seed)
     x = (rng.normal(size=(m, *net.in_shape)) * (rng.random((m, *net.in_shape)) >= zeros)).astype(np.float32)
     y = rng.integers(0, net.out_shape[0], m)

@@ -33,9 +33,11 @@ SPECS = [
 ACTIVATION = st.sampled_from(["relu", "sigmoid", "tanh", "softmax"])
 WIDTH = st.sampled_from([1, 2, 3, 5, 8, 15, 16, 17, 33])
 DENSE = WIDTH.map("dense({})".format)
-TEXTS = st.tuples(WIDTH.map("input({})".format), st.lists(ACTIVATION | DENSE, min_size=1, max_size=6)).map(
-    lambda parts: " ".join([parts[0], *parts[1]])
-)
+TEXTS = st.tuples(
+    WIDTH.map("input({})".format),
+    st.sampled_from([[], [], ["standardize"]]),
+    st.lists(ACTIVATION | DENSE, min_size=1, max_size=6),
+).map(lambda parts: " ".join([parts[0], *parts[1], *parts[2]]))
 
 
 def samples(net: Network, n: int, zeros: float = 0, seed: int = 0) -> tuple[Array, Array]:
@@ -62,7 +64,7 @@ class TermSizes:
     A float32 sum of k terms is off by about U sqrt(k) times the sum of their sizes, however small it is itself where
     terms cancel, and the next layer takes that error on. outputs: the size of the inputs and of each layer's output:
     what it would be without cancellation. off: how far float32 may be from float64, as a part of the size.
-    Knows dense and conv layers, relu, sigmoid, tanh and softmax.
+    Knows dense and conv layers, standardize, relu, sigmoid, tanh and softmax.
     """
 
     def __init__(self, twin: reference.Network, x: Array) -> None:
@@ -81,13 +83,16 @@ class TermSizes:
             if layer.params:
                 own.params, own.grads = {name: abs(w) for name, w in layer.params.items()}, {}
                 size = own.forward(size)
+            elif isinstance(layer, reference.Standardize):
+                size = (size + abs(layer.mean)) / layer.scale
             elif isinstance(layer, reference.Softmax):
                 size = h * (1 + size + (h * size).sum(axis=-1, keepdims=True))
             elif isinstance(layer, reference.ReLU):
                 size = size * (h > 0)
             else:
                 size = layer.backward(size) + abs(h)  # the slope is at most 1, and the function itself is rounded
-            self._layers.append((own, bool(layer.params) or isinstance(layer, reference.ReLU)))
+            is_linear = bool(layer.params) or isinstance(layer, (reference.ReLU, reference.Standardize))
+            self._layers.append((own, is_linear))
             self.outputs.append(size)
 
     def backward(self, size: Array, layer: int) -> tuple[Array, dict[str, Array]]:
