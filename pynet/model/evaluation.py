@@ -82,18 +82,24 @@ def _checked(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> RegressionEvaluati
 
 
 def measured(loss: float, targets: Array, outputs: Array) -> RegressionEvaluation:
-    """All figures of outputs (n, outputs) against targets of the same shape; NaN of no samples."""
+    """All figures of outputs (n, ...) against targets (n, outputs); NaN of no samples."""
     if not targets.size:
         return RegressionEvaluation(loss, math.nan, math.nan, math.nan, 0)
     truth = targets.astype(np.float64)  # sums of float32 would lose digits
-    error = truth - outputs
-    squares = np.square(error).mean(axis=0)
+    error = truth - outputs.reshape(truth.shape)
+    squares = _mean(np.square(error))
     varied = truth.max(axis=0) > truth.min(axis=0)
-    explained = 1 - squares[varied] / truth[:, varied].var(axis=0)
+    explained = 1 - squares[varied] / _mean(np.square(truth - _mean(truth)))[varied]
     return RegressionEvaluation(
         loss=loss,
-        rmse=float(np.sqrt(squares).mean()),
-        mae=float(np.abs(error).mean()),
-        r2=float(explained.mean()) if varied.any() else math.nan,
+        rmse=float(_mean(np.sqrt(squares))),
+        mae=float(_mean(_mean(np.abs(error)))),
+        r2=float(_mean(explained)) if varied.any() else math.nan,
         samples=len(truth),
     )
+
+
+def _mean(values: Array) -> Array:
+    """Over the first axis, summed from the first to the last: NumPy's own sums have other bits on other machines."""
+    found: Array = np.cumsum(values, axis=0)[-1] / len(values)
+    return found

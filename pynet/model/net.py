@@ -374,8 +374,7 @@ class Net(Handle):
 
     def predict_proba(self, x: npt.ArrayLike, temperature: float = 1.0) -> Array:
         """The outputs (n, *out_shape), float32. temperature: of a final softmax; above 1 flattens it."""
-        given = inputs_only(self._signature, x)
-        return self._outputs(given, temperature).reshape(given.n, *self.out_shape)
+        return self._outputs(inputs_only(self._signature, x), temperature)
 
     def predict(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
         """What the network takes each sample for, by its task.
@@ -418,8 +417,8 @@ class Net(Handle):
         return measured(found.loss, samples.targets, self._outputs(samples))
 
     def _outputs(self, samples: Samples, temperature: float = 1.0) -> Array:
-        """The outputs (n, n_out) of all samples."""
-        out = np.empty((samples.n, self._out_features), FLOAT32)
+        """The outputs (n, *out_shape) of all samples."""
+        out = np.empty((samples.n, *self.out_shape), FLOAT32)
         self._call(lib.pn_net_predict, samples.data, samples.n, temperature, floats(out))
         return out
 

@@ -38,6 +38,7 @@ MODELS = {
     "dropout(0.25) layernorm(eps=0.001) residual(dense(5) tanh) dense(2) sigmoid loss(bce)",
     "absolute": "input(3) dense(4) tanh dense(1) loss(mae)",
     "huber": "input(4) standardize dense(5) relu dense(2) rescale loss(huber,delta=0.25)",
+    "labels": "input(4) dense(5) relu dense(3) sigmoid loss(bce)",  # several at once, which a note says
     "scaled": "input(2,5,4) standardize conv(3,2) relu dense(6) tanh dense(2) rescale",
 }
 
@@ -55,6 +56,10 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "momentum": (
         "input(1,8,8) conv(3,3) relu maxpool(2) dense(10) softmax",
         {"optimizer": Momentum(0.05, l2=1e-4), "augment": Augment(shift=1), "batch_size": 50},
+    ),
+    "numbers": (  # labels are numbers for a single output
+        "input(64) dense(6) tanh dense(1)",
+        {"optimizer": Adam(0.02), "early_stopping": EarlyStopping(2, monitor="val_rmse"), "validation_split": 0.1},
     ),
     "rmsprop": (
         "input(64) dense(6) tanh dense(10) sigmoid loss(mse)",
