@@ -50,8 +50,8 @@ help: ## list the targets
 train: $(RUNTIME) $(CORE) ## train a digit classifier; options as in ARGS="--epochs 20 --hidden 256"
 	@$(BIN)/python -m pynet.train $(ARGS)
 
-test: $(DEV) $(CORE) ## run the tests; pytest's options in ARGS; those on MNIST need PYNET_DATA
-	@$(BIN)/pytest $(ARGS)
+test: $(DEV) $(CORE) lib ## run the tests on all cores; pytest's options in ARGS; those on MNIST need PYNET_DATA
+	@$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-peers: build/.peers $(CORE) ## compare layers, losses and optimizers with PyTorch and others; pytest's options in ARGS
 	@build/peers-venv/bin/python -m pytest tests/peers $(ARGS)
