@@ -401,10 +401,22 @@ def test_outputs_that_are_not_finite_are_null_in_json(equipped: Path) -> None:
 
 
 def test_one_output_tells_two_classes() -> None:
-    net = pynet.Network("input(64) dense(1) sigmoid loss(mse)")
+    for loss in ("mse", "bce"):
+        net = pynet.Network(f"input(64) dense(1) sigmoid loss({loss})")
+        found = predict_image(np.eye(20), net)
+        assert list(found.probabilities) == ["0", "1"]
+        assert sum(found.probabilities.values()) == pytest.approx(1)
+
+
+def test_several_labels() -> None:
+    net = pynet.Network("input(64) dense(3) sigmoid loss(bce)")
+    net.task, net.classes = "multi-label", ["round", "straight", "dotted"]
+    net.layers[0].W[...], net.layers[0].b[...] = 0, [1, -1, 2]
     found = predict_image(np.eye(20), net)
-    assert list(found.probabilities) == ["0", "1"]
-    assert sum(found.probabilities.values()) == pytest.approx(1)
+    assert (found.prediction, found.confidence) == ("round, dotted", None)
+    assert found.probabilities == pytest.approx({"round": 0.7311, "straight": 0.2689, "dotted": 0.8808}, abs=1e-4)
+    net.layers[0].b[...] = -1
+    assert predict_image(np.eye(20), net).prediction == "none of them"
 
 
 # ---- bad files -------------------------------------------------------------------------------------------------------
