@@ -1,4 +1,4 @@
-"""What a trained network says to pictures, prepared as those of its data set were, and to the rows of tables.
+"""Predictions for pictures, which are prepared like those of the model's data set, and for the rows of tables.
 
 found = predict_image("three.jpg")           with the newest model in the working folder
 found.prediction, found.confidence           ("3", 0.987)
@@ -55,17 +55,13 @@ class PreparedPicture:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network says to one picture.
+    """The prediction for one picture.
 
-    prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink. Where the
-    network learnt numbers, prediction is these, with neither confidence nor probabilities; where it learnt several
-    labels, those above 1/2, without a confidence.
-    probabilities: by class name, and where several have one, also by number, as in "a (2)"; of a network without
-    softmax, its outputs as they are. warning: what is doubtful, or what is wrong. seen: uint8, the input that the
-    network got. box: left, top, right, bottom of the character, in pixels of the file. readable: False where there was
-    no picture to look at.
-    Where there are several characters, lines has the prediction of each; prediction is their names, lines joined by
-    " / ", confidence that of the least sure one, and page the picture.
+    prediction and confidence are None if the file cannot be read or the picture has no ink. probabilities: by class
+    name, with a number where several classes have the same name, as in "a (2)"; without a softmax, the raw outputs. Of
+    a regression, prediction is the numbers, with neither confidence nor probabilities; of several labels it is those
+    above 1/2, without a confidence. warning: an error, or why the prediction is doubtful. seen: uint8, the network's
+    input. readable: False if the picture could not be read.
     """
 
     file: str
