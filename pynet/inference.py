@@ -1,7 +1,9 @@
-"""What a trained network says to pictures, prepared as those of its data set were, and to the rows of tables.
+"""Predictions for pictures, which are prepared like those of the model's data set, and for the rows of tables.
 
 found = predict_image("three.jpg")           with the newest model in the working folder
 found.prediction, found.confidence           ("3", 0.987)
+found = predict_image("page.png")            with several characters: found.lines has each with its box
+found.prediction                             "134678 / 912532"
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,29 +28,40 @@ from pynet.data.table_model import rows_of_numbers, table_for, table_of
 from pynet.errors import DataError
 from pynet.metrics import class_scores
 from pynet.network import Network, load
-from pynet.pictures.decode import array_picture, in_parallel, opened_picture, read_picture
-from pynet.pictures.glyph import prepare
+from pynet.pictures.decode import CUT_SHORT, array_picture, in_parallel, opened_picture, read_picture
+from pynet.pictures.glyph import Character, prepare, prepare_lines, whole
 from pynet.pictures.preparation import NOTE, Preparation
 
 MODEL_SUFFIX = ".safetensors"
 PREVIOUS = "-previous"  # suffix of the name of a better model that was replaced
 NOT_PYNET = "it is a safetensors file but holds no pynet network"  # error of load for files of other programs
+PAGE = 1200  # pixels; the longer side of a picture is reduced to this, where characters may be small
 UNSURE_BELOW = 0.6  # lower confidences get a warning
 
-# A picture's name, and the network's input, an error, or None if the picture has no ink.
-PreparedPicture: TypeAlias = tuple[str, "npt.NDArray[np.uint8] | DataError | None"]
+
+@dataclass(frozen=True)
+class PreparedPicture:
+    """A picture by its name: its characters, prepared, line by line; [] where there is no ink.
+
+    note: what is wrong with the file; error: why there is nothing. page: the picture itself, where it has several.
+    """
+
+    name: str
+    lines: list[list[Character]] = field(default_factory=list)
+    note: str | None = None
+    error: DataError | None = None
+    page: Image.Image | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network says to one picture.
+    """The prediction for one picture.
 
-    prediction and confidence are None where there is nothing to name: a file that cannot be read, or no ink. Where the
-    network learnt numbers, prediction is these, with neither confidence nor probabilities; where it learnt several
-    labels, those above 1/2, without a confidence.
-    probabilities: by class name, and where several have one, also by number, as in "a (2)"; of a network without
-    softmax, its outputs as they are. warning: what is doubtful, or
-    what is wrong. seen: uint8, the input that the network got. readable: False where there was no picture to look at.
+    prediction and confidence are None if the file cannot be read or the picture has no ink. probabilities: by class
+    name, with a number where several classes have the same name, as in "a (2)"; without a softmax, the raw outputs. Of
+    a regression, prediction is the numbers, with neither confidence nor probabilities; of several labels it is those
+    above 1/2, without a confidence. warning: an error, or why the prediction is doubtful. seen: uint8, the network's
+    input. readable: False if the picture could not be read.
     """
 
     file: str
@@ -57,6 +71,9 @@ class Prediction:
     warning: str | None = None
     seen: npt.NDArray[np.uint8] | None = None
     readable: bool = True
+    box: tuple[int, int, int, int] | None = None
+    lines: tuple[tuple[Prediction, ...], ...] = ()
+    page: Image.Image | None = None
 
     def best(self, count: int) -> list[tuple[str, float]]:
         """The `count` likeliest classes with their probabilities, best first."""
@@ -69,6 +86,7 @@ def predict_image(
     *,
     invert: bool | None = None,
     temperature: float = 1.0,
+    single: bool = False,
 ) -> Prediction:
     """The prediction of a model for a picture, which is prepared like those of the model's data set.
 
@@ -77,42 +95,76 @@ def predict_image(
     picture gives the same result in any of these forms.
     model: a Network, a file, or None for the newest model in the working folder. invert: True: dark ink on light paper,
     False: light on dark, None: detected. temperature: of the softmax; above 1 lowers the confidence.
+    single: all ink is one character; otherwise several are found, and each is named.
     Raises DataError (a ValueError) for the picture, OSError or ValueError for the model.
     """
     net = model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
     preparation = preparation_of(net)
     [image] = in_parallel(_decoded, [picture])
     name = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else "the picture"
-    return predictions(net, [(name, prepare(image, preparation, invert))], temperature)[0]
+    return predictions(
+        net, [prepared_picture(name, image, preparation, invert, single or net.task != "classes")], temperature
+    )[0]
+
+
+def prepared_picture(
+    name: str, image: Image.Image, wanted: Preparation, invert: bool | None, single: bool
+) -> PreparedPicture:
+    """What a network gets of a picture that read_picture gave."""
+    if single:
+        x = prepare(image, wanted, invert)
+        lines = [] if x is None else [[Character(x, whole(image))]]
+    else:
+        lines = prepare_lines(image, wanted, invert)
+    return PreparedPicture(name, lines, image.info.get(CUT_SHORT), page=image if sum(map(len, lines)) > 1 else None)
 
 
 def _decoded(picture: Any) -> Image.Image:
     if isinstance(picture, (str, os.PathLike)) or hasattr(picture, "read"):
-        return read_picture(picture)
+        return read_picture(picture, PAGE, partly=True)
     if isinstance(picture, (bytes, bytearray, memoryview)):
-        return read_picture(io.BytesIO(picture))
+        return read_picture(io.BytesIO(picture), PAGE, partly=True)
     if isinstance(picture, Image.Image):
-        return opened_picture(picture)
+        return opened_picture(picture, PAGE)
     try:
         values = plain(picture, "the picture")
     except ValueError as error:  # None, as OpenCV returns for a missing file; a masked array; rows of unequal length
         raise DataError(str(error)) from None
-    return array_picture(values)
+    return array_picture(values, PAGE)
 
 
 def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: float) -> list[Prediction]:
     """The predictions for prepared pictures, in order; errors and pictures without ink become warnings."""
-    inputs = [x for _, x in seen if isinstance(x, np.ndarray)]
+    inputs = [character.seen for one in seen for line in one.lines for character in line]
     outputs = iter(_outputs(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
     found = []
-    for name, x in seen:
-        if isinstance(x, DataError):
-            found.append(Prediction(name, warning=str(x), readable=False))
-        elif x is None:
-            found.append(Prediction(name, warning="no ink in this picture"))
+    for one in seen:
+        lines = [[_prediction(net, one.name, character, next(outputs)) for character in line] for line in one.lines]
+        if one.error is not None:
+            found.append(Prediction(one.name, warning=str(one.error), readable=False))
+        elif not lines:
+            found.append(Prediction(one.name, warning=_joined(one.note, "no ink in this picture")))
+        elif one.page is None:
+            found.append(replace(lines[0][0], warning=_joined(one.note, lines[0][0].warning)))
         else:
-            found.append(_prediction(net, name, x, next(outputs)))
+            found.append(_several(one, lines))
     return found
+
+
+def _several(one: PreparedPicture, lines: list[list[Prediction]]) -> Prediction:
+    """The prediction for a picture from those for its characters."""
+    flat = [character for line in lines for character in line]
+    gap = "" if all(len(character.prediction or "") == 1 for character in flat) else " "
+    text = " / ".join(gap.join(character.prediction or "" for character in line) for line in lines)
+    doubts = Counter(character.warning for character in flat if character.warning)
+    warning = "; ".join(f"{count} of {len(flat)} characters: {doubt}" for doubt, count in doubts.items())
+    least = min(float(character.confidence or 0) for character in flat)
+    shown = tuple(map(tuple, lines))
+    return Prediction(one.name, text, least, warning=_joined(one.note, warning), lines=shown, page=one.page)
+
+
+def _joined(*warnings: str | None) -> str | None:
+    return "; ".join(filter(None, warnings)) or None
 
 
 def _outputs(net: Network, x: npt.NDArray[Any], temperature: float) -> npt.NDArray[np.float32]:
@@ -128,20 +180,22 @@ def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     return x if note is None else Inputs.from_note(note).pictures(x)
 
 
-def _prediction(net: Network, name: str, seen: npt.NDArray[np.uint8], output: npt.NDArray[np.float32]) -> Prediction:
+def _prediction(net: Network, name: str, character: Character, output: npt.NDArray[np.float32]) -> Prediction:
+    seen, box = character
     if net.task == "regression":
         doubt = None if np.isfinite(output).all() else "the outputs are not finite"
-        return Prediction(name, ", ".join(f"{value:.6g}" for value in output), warning=doubt, seen=seen)
+        return Prediction(name, ", ".join(f"{value:.6g}" for value in output), warning=doubt, seen=seen, box=box)
     classes = net.classes if len(net.classes) == len(output) else [str(i) for i in range(len(output))]
     classes = [f"{name} ({i})" if name in classes[:i] else name for i, name in enumerate(classes)]
     if net.task == "multi-label":
         labels = [label for label, p in zip(classes, output, strict=True) if p > 0.5]
         shares = dict(zip(classes, output.tolist(), strict=True))
-        return Prediction(name, ", ".join(labels) or "none of them", probabilities=shares, seen=seen)
+        return Prediction(name, ", ".join(labels) or "none of them", probabilities=shares, seen=seen, box=box)
     best = int(output.argmax())
     confidence = float(output[best])
     doubt = "the network is unsure" if not confidence >= UNSURE_BELOW else None
-    return Prediction(name, classes[best], confidence, dict(zip(classes, output.tolist(), strict=True)), doubt, seen)
+    shares = dict(zip(classes, output.tolist(), strict=True))
+    return Prediction(name, classes[best], confidence, shares, doubt, seen, box=box)
 
 
 # ---- tables ----

@@ -47,12 +47,12 @@ def evaluate(options: argparse.Namespace) -> None:
     place, net = load_model(options.model)
     dataset = data_options.adapted(net, data_options.load_dataset(options, net), f"the model {place}")
     x, y = data_options.samples(dataset, options.on)
-    if net.task == "regression":
-        figures = net.evaluate(x, y)
-        found, text = figures._asdict(), _of_numbers(figures, net)
-    else:
+    if dataset.classes:
         report = measure(net, x, y, dataset.classes)
         found, text = _plain(report), _text(report, net, dataset)
+    else:
+        figures = net.evaluate(x, y)
+        found, text = figures._asdict(), _of_numbers(figures, net)
     if options.json:
         on = options.on if len(dataset.x_train) else "all"
         print(json_text({"model": str(place), "dataset": dataset.name, "on": on} | found))

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pynet.commands import cli, data_options, table_options
@@ -23,15 +24,16 @@ from pynet.data.read_table import is_table_file
 from pynet.data.table_model import table_of
 from pynet.errors import DataError
 from pynet.files import check_writable, replacing
-from pynet.inference import Prediction, PreparedPicture, load_model, predictions, preparation_of
+from pynet.inference import PAGE, Prediction, PreparedPicture, load_model, predictions, preparation_of, prepared_picture
 from pynet.network import Network
-from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
-from pynet.pictures.glyph import prepare, sheet
+from pynet.pictures.decode import SCALE, SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.preparation import Preparation
+from pynet.pictures.sheet import marked, sheet, stacked
 from pynet.text import DRAWN, drawn, figure_text, figure_words, json_text, printable
 
 BATCH_SIZE = 256  # pictures in one call of the network
 MAX_SHEET = 1000  # pictures drawn by --save-seen
+MAX_PAGES = 20  # pages of several characters drawn by --save-seen
 MAX_STDIN = 1 << 28  # bytes of a picture from standard input
 BAR_WIDTH = 30  # characters of a bar for 100 %
 
@@ -40,6 +42,7 @@ examples:
   pynet predict three.jpg                            with the newest model in this folder
   pynet predict three.jpg --show                     also draw the network's input
   pynet predict photos/ more/*.png --top 2           for each picture the two likeliest classes
+  pynet predict page.png                             several characters: each is named, line by line
   pynet predict - --json < three.png                 a JSON array: file, prediction, confidence, ...
   pynet predict --model letters.safetensors a.png
   pynet predict new.csv > predictions.csv            rows of a table: row,prediction,confidence
@@ -72,12 +75,13 @@ def _parser() -> Parser:
     add("--temperature", metavar="T", type=positive, default=1.0, help=temperature)
     top = "print the K likeliest classes (default: all for a single picture, else the best)"
     add("--top", metavar="K", type=whole(1), help=top)
+    single = "take all ink as one character (default: find several, and name each, line by line)"
+    add("--single", action="store_true", help=single)
     add("--show", action="store_true", help="draw the network's input as text")
-    add("--save-seen", metavar="FILE", type=_png, help="draw the network's inputs with their predictions as a .png")
+    seen = "draw the network's inputs with their predictions as a .png; a page with its characters framed"
+    add("--save-seen", metavar="FILE", type=_png, help=seen)
     table_options.add_reading_options(parser.add_argument_group("tables"))
-    as_json = (
-        "print an array of {file, prediction, confidence, probabilities, warning}; of a table {row, prediction, ...}"
-    )
+    as_json = "print an array of {file, prediction, confidence, probabilities, ...}; of a table {row, prediction, ...}"
     add("--json", action="store_true", help=as_json)
     return parser
 
@@ -107,22 +111,27 @@ def predict(options: argparse.Namespace) -> int:
     single = len(sources) == 1
     status, objects = 0, []
     seen: list[Prediction] = []
+    pages: list[Prediction] = []
     for prediction in _predictions(net, preparation, sources, options):
         if not prediction.readable:
             status = 1
             cli.print_stderr("predict", f"error: {prediction.warning}")
         elif not options.json:
             cli.print_stdout(_text(prediction, options.top or (math.inf if single else 0)))
-            if options.show and prediction.seen is not None:
-                cli.print_stdout(drawn(prediction.seen))
+            for one in _each(prediction) if options.show else ():
+                if one.seen is not None:
+                    cli.print_stdout(drawn(one.seen))
         if options.json:
             objects.append(_json(prediction, options.top))
-        if options.save_seen and prediction.seen is not None and len(seen) < MAX_SHEET:
-            seen.append(prediction)
+        if options.save_seen and prediction.prediction is not None:
+            if prediction.page is None and len(seen) < MAX_SHEET:
+                seen.append(prediction)
+            elif prediction.page is not None and len(pages) < MAX_PAGES:
+                pages.append(prediction)
     if options.json:
         print(json_text(objects))
     if options.save_seen:
-        _save_sheet(options.save_seen, seen)
+        _save_sheet(options.save_seen, pages, seen)
     return status
 
 
@@ -144,14 +153,16 @@ def _predictions(
 ) -> Iterator[Prediction]:
     """The predictions for the sources, in order."""
 
+    single = options.single or net.task != "classes"
+
     def prepared(source: Path | DataError) -> PreparedPicture:
         if isinstance(source, DataError):
-            return str(source).partition(": ")[0], source
+            return PreparedPicture(str(source).partition(": ")[0], error=source)
         try:
-            image = read_picture(_stdin() if str(source) == "-" else source)
-            return str(source), prepare(image, preparation, options.invert)
+            image = read_picture(_stdin() if str(source) == "-" else source, PAGE, partly=True)
+            return prepared_picture(str(source), image, preparation, options.invert, single)
         except DataError as error:
-            return str(source), error
+            return PreparedPicture(str(source), error=error)
 
     stream = in_parallel(prepared, sources)
     while batch := list(islice(stream, BATCH_SIZE)):
@@ -191,6 +202,12 @@ def _text(prediction: Prediction, lines: float) -> str:
         return f"{printable(prediction.file)}: {prediction.warning}"
     text = f"{printable(prediction.file)}: {_prediction_text(prediction)}"
     text += f", {prediction.warning}" if prediction.warning else ""
+    for line in prediction.lines if lines else ():
+        row = [[(character.prediction or "", character.confidence or 0)] for character in line]
+        if lines != math.inf:
+            row = [character.best(int(lines)) for character in line]
+        cells = ["  ".join(f"{printable(name)} {100 * share:.1f} %" for name, share in best) for best in row]
+        text += "\n" + ("    ".join(cells) if lines == math.inf else "\n".join(cells))
     if prediction.probabilities is None:
         return text
     shown = prediction.probabilities.items() if lines == math.inf else prediction.best(int(lines))
@@ -204,19 +221,28 @@ def _text(prediction: Prediction, lines: float) -> str:
 
 
 def _prediction_text(prediction: Prediction) -> str:
-    name = printable(prediction.prediction or "")
-    return name if prediction.confidence is None else f"{name} ({100 * prediction.confidence:.1f} %)"
+    name, least = printable(prediction.prediction or ""), "at least " if prediction.lines else ""
+    return name if prediction.confidence is None else f"{name} ({least}{100 * prediction.confidence:.1f} %)"
+
+
+def _each(prediction: Prediction) -> list[Prediction]:
+    """The predictions for the characters of a picture."""
+    return [character for line in prediction.lines for character in line] or [prediction]
 
 
 def _json(prediction: Prediction, top: int | None) -> dict[str, Any]:
     shares = prediction.probabilities if top is None or prediction.probabilities is None else dict(prediction.best(top))
-    return {
+    text: dict[str, Any] = {
         "file": prediction.file,
         "prediction": prediction.prediction,
         "confidence": prediction.confidence,
         "probabilities": shares,
         "warning": prediction.warning,
+        "box": prediction.box,
     }
+    if prediction.lines:
+        text["lines"] = [[_json(character, top) for character in line] for line in prediction.lines]
+    return text
 
 
 def _check_target(target: Path, inputs: Iterable[Path]) -> None:
@@ -228,17 +254,26 @@ def _check_target(target: Path, inputs: Iterable[Path]) -> None:
     check_picture_path(target)
 
 
-def _save_sheet(target: Path, seen: list[Prediction]) -> None:
-    """Writes one picture of all network inputs, with file names and predictions; whole or not at all."""
-    if not seen:
+def _save_sheet(target: Path, pages: list[Prediction], seen: list[Prediction]) -> None:
+    """Writes pages with their characters framed, and what the network got of other pictures; whole or not at all."""
+    if not pages and not seen:
         raise ValueError(f"nothing to write to {target}: there is no picture with ink")
-    if len(seen) == MAX_SHEET:
-        cli.print_stderr("predict", f"{target} shows the first {MAX_SHEET:,} pictures")
-    with replacing(target) as file:
+    for kind, shown, most in (("pages", pages, MAX_PAGES), ("pictures", seen, MAX_SHEET)):
+        if len(shown) == most:
+            cli.print_stderr("predict", f"{target} shows the first {most:,} {kind}")
+    images = [_marked(prediction) for prediction in pages]
+    if seen:
         names = [f"{printable(prediction.file)}\n{_prediction_text(prediction)}" for prediction in seen]
-        sheet([prediction.seen for prediction in seen if prediction.seen is not None], names).save(
-            file, "PNG", pnginfo=_mark()
-        )
+        images.append(sheet([prediction.seen for prediction in seen if prediction.seen is not None], names))
+    with replacing(target) as file:
+        stacked(images).save(file, "PNG", pnginfo=_mark())
+
+
+def _marked(prediction: Prediction) -> Image.Image:
+    """A page with its characters framed and named."""
+    assert prediction.page is not None
+    named = [(one.box, printable(one.prediction or "")) for one in _each(prediction) if one.box is not None]
+    return marked(prediction.page, prediction.page.info.get(SCALE, 1), named)
 
 
 def _mark() -> PngInfo:

@@ -35,6 +35,7 @@ ROUNDING = 1e-5  # by which floats may leave 0..1
 LARGE = 10_000  # bytes of a picture that takes a few milliseconds
 ALWAYS = 48 << 20  # bytes that decoding may take whatever the file's size is, and in several threads at once
 MOST_UNPACKED = 200  # bytes for each byte of the file: pictures shrink 5 to 50 times, such as are empty 1,000 times
+SCALE = "scale"  # the key of how many pixels of the file one of the picture's is long
 CUT_SHORT = "cut short"  # the key of the note on a file that lacks its end
 END_OF_JPEG = b"\xff\xd9"
 UNDECODED = 128  # what a JPEG decoder fills in
@@ -73,8 +74,9 @@ def read_picture(
                 raise DataError(
                     f"{name}: {image.width:,} x {image.height:,} pixels; accepted: sides of up to {LONGEST_SIDE:,}"
                 )
+            size = image.size
             try:
-                return _small(image, least, name)
+                return _with_scale(_small(image, least, name), size)
             except OSError as error:
                 if not partly or image.format != "JPEG" or "truncated" not in str(error):
                     raise
@@ -85,6 +87,7 @@ def _rows_that_are_there(file: IO[bytes], least: int, error: OSError) -> Image.I
     """The upper rows of a JPEG file that lacks its end, as read_picture gives them; if they are few, the error."""
     file.seek(0)
     with Image.open(io.BytesIO(file.read() + END_OF_JPEG), formats=["JPEG"]) as image:
+        size = image.size
         image.draft(None, (least, least))
         if image.mode not in ("L", "RGB"):
             raise error
@@ -92,7 +95,9 @@ def _rows_that_are_there(file: IO[bytes], least: int, error: OSError) -> Image.I
         rows = int(np.flatnonzero((right != UNDECODED).any(axis=1)).max(initial=-1)) + 1
         if rows < LEAST_ROWS * image.height:
             raise error
-        found = _reduced(flat(ImageOps.exif_transpose(image.crop((0, 0, image.width, rows)))), least)
+        there = image.crop((0, 0, image.width, rows))
+        found = _reduced(flat(ImageOps.exif_transpose(there)), least)
+        _with_scale(found, (size[0], size[1] * rows / image.height))
         missing = math.ceil(100 * (1 - rows / image.height))
         lost = f", {missing} % of the picture are missing" if missing else ""
         found.info[CUT_SHORT] = f"the file is cut short{lost}"
@@ -102,7 +107,9 @@ def _rows_that_are_there(file: IO[bytes], least: int, error: OSError) -> Image.I
 def opened_picture(image: Image.Image, least: int = LONGEST) -> Image.Image:
     """A Pillow image as read_picture gives that of its file."""
     with _one_line("the picture"):
-        return _reduced(flat(ImageOps.exif_transpose(image)), least)
+        upright = flat(ImageOps.exif_transpose(image))
+        upright.info.pop(SCALE, None)
+        return reduced(upright, least)
 
 
 def array_picture(values: npt.NDArray[Any], least: int = LONGEST) -> Image.Image:
@@ -134,9 +141,21 @@ def array_picture(values: npt.NDArray[Any], least: int = LONGEST) -> Image.Image
         values = values.astype(np.float32)
         values *= np.float32(scale_to_bytes(float(values.max()), "I"))
         if values.ndim == 2:
-            return _reduced(Image.fromarray(values), least)
+            return reduced(Image.fromarray(values), least)
         values = np.round(values)
     return opened_picture(Image.fromarray(np.ascontiguousarray(values, np.uint8)), least)
+
+
+def _with_scale(image: Image.Image, size: tuple[float, float]) -> Image.Image:
+    """The picture, with a note on how much larger it was: of this size, upright or not."""
+    image.info[SCALE] = max(size) / max(image.size)
+    return image
+
+
+def reduced(image: Image.Image, longest: int) -> Image.Image:
+    """The picture with its longer side at this length, if it is longer, and the note on its scale."""
+    size = image.info.get(SCALE, 1) * image.width, image.info.get(SCALE, 1) * image.height
+    return _with_scale(_reduced(image, longest), size)
 
 
 def _reduced(image: Image.Image, least: int) -> Image.Image:

@@ -10,22 +10,22 @@ the same is done to any picture: the ink is found, cropped, fitted, and its stro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
+from pynet.pictures.characters import Box, characters, height_of
+from pynet.pictures.decode import LONGEST, SCALE, reduced
 from pynet.pictures.ink import find_ink
 from pynet.pictures.pixels import Floats, framed, grown, resized, stroke_width, taller
 from pynet.pictures.preparation import STYLES, Preparation, Style
 
 FINE = 4  # the weight of a stroke is changed in steps of a fourth of a pixel
+FINE_ENOUGH = 40  # pixels of a character's height
 BLACK = 0.03  # the paper of a prepared picture is no lighter, but for the noise of a JPEG
 OUTLINE = 0.3  # where a soft edge ends, of full ink
-
-LEAST_TILE, MARGIN, LINE = 112, 6, 13  # pixels of a sheet: of a picture, around it, of a line of text below it
-PAPER, INK = "#dddddd", "#000000"  # of a sheet; pictures are black or white at their edges
 
 
 def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None) -> npt.NDArray[np.uint8] | None:
@@ -39,18 +39,75 @@ def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None)
         fitted = ImageOps.fit(image, (wanted.width, wanted.height), Image.Resampling.BICUBIC)
         values = _values(fitted, wanted.color)
         return 255 - values if invert else values
-    style = STYLES[wanted.style]
-    grey = np.asarray(image if image.mode == "F" else image.convert("L"), np.float32) / np.float32(255)
-    if not wanted.color and not invert and is_set(grey, wanted.height, wanted.width, style):
-        return np.round(255 * grey).astype(np.uint8)
-    ink = find_ink(grey, invert)
+    if _is_prepared(image, wanted, invert):
+        return np.round(255 * _grey(image)).astype(np.uint8)
+    image = reduced(image, LONGEST)
+    ink = find_ink(_grey(image), invert)
     if ink is None:
         return None
     if not wanted.color:
-        glyph = set_glyph(ink, wanted.height, wanted.width, style)
-        return glyph if glyph.any() else None  # specks far apart may leave nothing in so few pixels
-    frame = place(ink, wanted.height, wanted.width, style)
+        return _glyph(ink, wanted)
+    frame = place(ink, wanted.height, wanted.width, STYLES[wanted.style])
     return _values(_framed(image.convert("RGB"), frame, wanted), True)
+
+
+class Character(NamedTuple):
+    """A network's input, and the part of the picture that it shows, in pixels of the file."""
+
+    seen: npt.NDArray[np.uint8]
+    box: Box
+
+
+def prepare_lines(image: Image.Image, wanted: Preparation, invert: bool | None = None) -> list[list[Character]]:
+    """The characters of a picture, each as prepare gives it: lines from top to bottom, each from left to right.
+
+    [] where there is no ink. What is no glyph, or in colour, is taken as one.
+    """
+    if wanted.style is None or wanted.color or _is_prepared(image, wanted, invert):
+        x = prepare(image, wanted, invert)
+        return [] if x is None else [[Character(x, whole(image))]]
+    small = reduced(image, LONGEST)
+    ink = find_ink(_grey(small), invert)
+    lines = [] if ink is None else characters(ink)
+    if sum(map(len, lines)) > 1 and height_of(lines) < FINE_ENOUGH and small.size != image.size:
+        small = reduced(image, math.ceil(LONGEST * FINE_ENOUGH / height_of(lines)))
+        ink = find_ink(_grey(small), invert)
+        lines = [] if ink is None else characters(ink)
+    if ink is not None and sum(map(len, lines)) == 1:
+        lines = [[lines[0][0]._replace(ink=ink)]]  # with its smaller parts, however far they are
+    scale = small.info[SCALE]
+    found = []
+    for line in lines:
+        glyphs = [(_glyph(part.ink, wanted), part.box) for part in line]
+        found.append([Character(x, _enlarged(box, scale)) for x, box in glyphs if x is not None])
+    return [line for line in found if line]
+
+
+def whole(image: Image.Image) -> Box:
+    """The box of the whole picture, in pixels of its file."""
+    return _enlarged((0, 0, image.width, image.height), image.info.get(SCALE, 1))
+
+
+def _enlarged(box: Box, scale: float) -> Box:
+    left, top, right, bottom = (round(scale * side) for side in box)
+    return left, top, right, bottom
+
+
+def _is_prepared(image: Image.Image, wanted: Preparation, invert: bool | None) -> bool:
+    """Whether the picture is a glyph as the network takes it."""
+    if wanted.style is None or wanted.color or invert or image.size != (wanted.width, wanted.height):
+        return False
+    return is_set(_grey(image), wanted.height, wanted.width, STYLES[wanted.style])
+
+
+def _grey(image: Image.Image) -> Floats:
+    return np.asarray(image if image.mode == "F" else image.convert("L"), np.float32) / np.float32(255)
+
+
+def _glyph(ink: Floats, wanted: Preparation) -> npt.NDArray[np.uint8] | None:
+    """The ink as the network takes it; None where specks far apart leave nothing in so few pixels."""
+    glyph = set_glyph(ink, wanted.height, wanted.width, STYLES[wanted.style or ""])
+    return glyph if glyph.any() else None
 
 
 def _values(image: Image.Image, color: bool) -> npt.NDArray[np.uint8]:
@@ -69,40 +126,6 @@ def _framed(image: Image.Image, frame: tuple[float, float, float, float], size: 
     sheet.paste(image, (-left, -top))
     inner = (frame[0] - left, frame[1] - top, frame[2] - left, frame[3] - top)
     return sheet.resize((size.width, size.height), Image.Resampling.BICUBIC, box=inner)
-
-
-def sheet(prepared: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Image.Image:
-    """Prepared pictures of one shape in a grid on grey, row by row, about as many across as down, each over its name.
-
-    Pictures of few pixels are enlarged, each pixel to a square. names: lines are cut to the width of a picture; what is
-    not Latin is written as "?".
-    """
-    height, width = prepared[0].shape[-2:]
-    zoom = max(1, -(-LEAST_TILE // max(height, width)))
-    lines = 1 + max(name.count("\n") for name in names)
-    down, wide = zoom * height + lines * LINE + 2 * MARGIN, max(zoom * width, LEAST_TILE) + 2 * MARGIN
-    across = math.ceil(math.sqrt(len(prepared)))
-    size = across * wide, -(-len(prepared) // across) * down
-    image = Image.new("L" if prepared[0].ndim == 2 else "RGB", size, PAPER)
-    brush, font = ImageDraw.Draw(image), ImageFont.load_default()
-    for i, (picture, name) in enumerate(zip(prepared, names, strict=True)):
-        tile = Image.fromarray(picture if picture.ndim == 2 else np.ascontiguousarray(picture.transpose(1, 2, 0)))
-        left, top = i % across * wide + MARGIN, i // across * down + MARGIN
-        image.paste(tile.resize((zoom * width, zoom * height), Image.Resampling.NEAREST), (left, top))
-        for at, line in enumerate(name.split("\n")):
-            text = _cut(line, lambda text: brush.textlength(text, font) <= wide - 2 * MARGIN)
-            brush.text((left, top + zoom * height + at * LINE), text, fill=INK, font=font)
-    return image
-
-
-def _cut(line: str, fits: Callable[[str], bool]) -> str:
-    """The line, or, where that does not fit, the end of it: the name of a file tells more than its folder."""
-    line = line.encode("latin-1", "replace").decode("latin-1")
-    cut = line
-    while line and not fits(cut):
-        line = line[1:]
-        cut = "..." + line
-    return cut
 
 
 # ---- glyphs ----
@@ -141,7 +164,7 @@ def place(ink: Floats, height: int, width: int, style: Style) -> tuple[float, fl
     return x - scale * width / 2, y - scale * height / 2, x + scale * width / 2, y + scale * height / 2
 
 
-def extent(ink: Floats) -> tuple[int, int, int, int]:
+def extent(ink: Floats) -> Box:
     """(top, left, bottom, right) of the smallest rectangle with all the ink."""
     on = ink > OUTLINE * ink.max()
     rows, columns = np.flatnonzero(on.any(1)), np.flatnonzero(on.any(0))

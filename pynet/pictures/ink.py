@@ -32,7 +32,7 @@ from pynet.pictures.pixels import (
 SMALL = 48  # a picture with a shorter side is no photo: its paper is one shade
 SHADE_SIDE = 128  # the light changes slowly: its map needs no more pixels
 LEAST_CONTRAST = 0.1  # between ink and paper, of white
-FAINT, FULL = 0.2, 0.4  # of the darkest ink's depth: what may be ink, and what is
+LINE, FAINT, FULL = 0.1, 0.2, 0.4  # of the darkest ink's depth: lines, what is ink beside ink, and what is in any case
 NOISE = 5.0  # ink stands out by as many standard deviations of the paper
 SHALLOW = 0.08  # of the picture's shorter side; what reaches no deeper from the edge is no glyph
 PART = 0.04  # a piece of a glyph has this share of the largest piece's area
@@ -49,49 +49,59 @@ def find_ink(grey: Floats, invert: bool | None = None) -> Floats | None:
     found = contrast(depth)
     if found is None:
         return None
-    # A faint stroke stands out from what is beside it; the edge of a shadow does not.
-    reach = 2 * math.ceil(stroke_width((depth > found.sure).astype(np.float32))) + 5
-    beside = -sliding_max(-box_mean(depth, 3), reach)
-    mask = found.ink(depth, beside)
+    mask = sure = depth > found.least(FULL)
     lines: Lines = [], []
-    if min(mask.shape) >= SMALL:
-        lines = printed_lines(mask)
-        # Print may be darker than the pencil: the rest decides what is ink.
-        rest = contrast(depth[~pixels(lines, mask.shape)]) if any(lines) else None
-        if rest is not None:
-            found, mask = rest, rest.ink(depth, beside)
-            lines = printed_lines(mask)
-            mask = without_lines(mask, lines)
-    mask = touched(mask, depth > found.sure)
+    if min(depth.shape) >= SMALL:
+        found, mask, lines = _fainter(depth, found)
+        sure = depth > found.least(FULL)
+        mask = touched(mask, sure)
     mask = without_specks(mask, lines)
     if not mask.any():
         return None
     depth = depth - found.paper
-    level = max(float(np.median(depth[mask])), 1e-3)
+    level = max(float(np.median(depth[mask & sure])), 1e-3)
     return np.where(grown(mask), np.clip(depth / level, 0, 1), 0).astype(np.float32)
 
 
+def _fainter(depth: Floats, found: Contrast) -> tuple[Contrast, Mask, Lines]:
+    """The contrast without printed lines; what may be ink then, with the faint parts of strokes; and the lines."""
+    # The smallest depth beside a stroke: a faint one stands out from it, the soft edge of a shadow does not.
+    reach = 2 * math.ceil(stroke_width((depth > found.least(FULL)).astype(np.float32))) + 5
+    beside = -sliding_max(-box_mean(depth, 3), reach)
+    lines = printed_lines(found.mask(LINE, depth, beside))
+    if any(lines):
+        # Print may be darker than the pencil: the rest decides what is ink.
+        rest = contrast(depth[~pixels(lines, depth.shape)])
+        if rest is None:
+            lines = [], []
+        else:
+            found, lines = rest, printed_lines(rest.mask(LINE, depth, beside))
+    return found, without_lines(found.mask(FAINT, depth, beside), lines), lines
+
+
 class Contrast(NamedTuple):
-    """How dark the paper is, from where on something may be ink, and from where on it is."""
+    """How dark the paper is, how much darker the darkest ink, and how much more than noise may make it."""
 
     paper: float
-    least: float
-    sure: float
+    full: float
+    noise: float
 
-    def ink(self, depth: Floats, beside: Floats) -> Mask:
-        """Where there is ink or may be; beside: the depth of the lightest pixel that a stroke has beside it."""
-        return np.asarray((depth > self.sure) | (depth > self.least) & (depth - beside > self.least - self.paper))
+    def least(self, part: float) -> float:
+        """The depth from where on something is ink of at least this part of the darkest."""
+        return self.paper + max(part * self.full, self.noise)
+
+    def mask(self, part: float, depth: Floats, beside: Floats) -> Mask:
+        """Where there is ink: of FULL depth, or of at least that part if it stands out from what is beside it."""
+        least = self.least(part)
+        return np.asarray((depth > self.least(FULL)) | (depth > least) & (depth - beside > least - self.paper))
 
 
 def contrast(depth: Floats) -> Contrast | None:
     """That of these pixels, from how dark they are; None: nothing stands out from the paper."""
     # Half of a tight picture may be ink: the lighter pixels tell of the paper, and of its noise by normal quantiles.
     light, paper, full = quantiles(depth, 0.1, 0.3, 1 - 1 / 400)
-    noise = NOISE * (paper - light) / 0.757
-    full -= paper
-    if full < max(LEAST_CONTRAST, noise):
-        return None
-    return Contrast(paper, *(paper + max(part * full, noise) for part in (FAINT, FULL)))
+    found = Contrast(paper, full - paper, NOISE * (paper - light) / 0.757)
+    return found if found.full >= max(LEAST_CONTRAST, found.noise) else None
 
 
 def touched(mask: Mask, sure: Mask) -> Mask:
@@ -146,9 +156,9 @@ def without_specks(mask: Mask, lines: Lines = ([], [])) -> Mask:
     That is what runs along the edge, such as the desk beside the paper or what is left of a line, and what is beyond
     one of the lines, such as the ends of the digits in the neighbouring cells of a form.
     """
-    if not mask.any():
-        return mask
     label, count = components(mask)
+    if count <= 1:
+        return mask
     box = boxes(label, count)
     area = np.bincount(label.ravel(), minlength=count + 1)[1:]
     rim = np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])

@@ -13,10 +13,11 @@ from pynet._ffi import Array
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.intp]  # (h, w): the number of the component that each pixel belongs to, 0 for none
 Boxes = npt.NDArray[np.intp]  # (n, 4): top, left, bottom, right; the last two are exclusive
 
 
-def components(mask: Mask) -> tuple[npt.NDArray[np.intp], int]:
+def components(mask: Mask) -> tuple[Labels, int]:
     """The pieces of a mask that hang together, corners too: their numbers (h, w), 0 for none, and how many there are.
 
     Works on runs of pixels in a row: runs that touch in neighbouring rows take the smaller number until none changes.

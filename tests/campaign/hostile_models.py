@@ -34,6 +34,9 @@ NOTES = (
     "learning_rate",
     "seed",
     "made_by",
+    "task",
+    "class_weight",
+    "test_r2",
 )
 COLUMNS = {"loss": [2.0, 1.0], "accuracy": [0.1, 0.5], "val_loss": [2.0, 1.5], "val_accuracy": [0.1, 0.4]}
 TRAINING = {  # of a note that is right

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import handwriting
+from helpers import forms, handwriting
 from helpers.command import Done, sha256
 from PIL import Image, ImageOps
 
@@ -100,12 +100,64 @@ def test_several_pictures_get_a_line_each(equipped: Path) -> None:
 
 def test_json(equipped: Path) -> None:
     found = answers("mouse-0.png", "photo-3.jpg")
-    assert [list(one) for one in found] == [["file", "prediction", "confidence", "probabilities", "warning"]] * 2
+    assert [list(one) for one in found] == [["file", "prediction", "confidence", "probabilities", "warning", "box"]] * 2
     assert [one["file"] for one in found] == ["mouse-0.png", "photo-3.jpg"]
     assert list(found[0]["probabilities"]) == list("0123456789")
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     [best] = answers("mouse-0.png", "--top", "1")
     assert best["probabilities"] == {"0": best["confidence"]}
+
+
+def test_several_characters(equipped: Path) -> None:
+    """Each is named, line by line, with its confidence; --single takes all the ink as one."""
+    sheet = np.full((260, 420), 250.0)
+    for i, digit in enumerate([0, 6, 3, 1, 0, 2]):
+        place = (70 + 130 * (i % 3), 70 + 120 * (i // 3))
+        sheet = forms.written(sheet, digit, handwriting.MOUSE, place, 80, np.random.default_rng(digit))
+    Path("page.png").write_bytes(forms.encoded(sheet))
+    found = predict_image("page.png")
+    first, second = found.lines
+    named = ["".join(one.prediction for one in line) for line in found.lines]
+    assert [len(first), len(second)] == [3, 3]
+    assert found.prediction == " / ".join(named)
+    assert found.confidence == min(one.confidence for one in (*first, *second))
+    assert named[0][0] + named[1][1] == "00"
+    for i, one in enumerate((*first, *second)):
+        left, top, right, bottom = one.box
+        assert left < 70 + 130 * (i % 3) < right
+        assert 105 > bottom - top > 70
+    done = run("page.png", "--save-seen", "framed.png")
+    rows = done.out.splitlines()[1:]
+    assert rows[0].startswith(f"page.png: {found.prediction} (at least {100 * found.confidence:.1f} %)")
+    assert rows[1] == "    ".join(f"{one.prediction} {100 * one.confidence:.1f} %" for one in first)
+    assert len(rows) == 3
+    with Image.open("framed.png") as image:
+        framed = np.asarray(image).astype(int)
+    assert framed.shape == (260, 420, 3)
+    red = (framed[..., 0] > framed[..., 1] + 80).any(axis=0)
+    assert all(red[one.box[0] - 2] and red[one.box[2] + 1] for one in first)
+    best = [one.best(2) for one in first]
+    rows = run("page.png", "mouse-0.png", "--top", "2").out.splitlines()[1:]
+    assert rows[1] == "  ".join(f"{name} {100 * share:.1f} %" for name, share in best[0])
+    assert len(rows) == 1 + 6 + 3
+    [found_json] = answers("page.png", "--top", "1")
+    assert [len(line) for line in found_json["lines"]] == [3, 3]
+    assert found_json["lines"][0][1]["box"] == list(first[1].box)
+    [one] = answers("page.png", "--single")
+    assert "lines" not in one
+    assert one["box"] == [0, 0, 420, 260]
+    assert one["prediction"] == predict_image("page.png", single=True).prediction
+    assert run("page.png", "mouse-0.png", "--save-seen", "framed.png").status == 0
+    with Image.open("framed.png") as image:
+        assert image.height > 260 + 112  # the page, and below it what the network got of the other
+
+
+def test_a_file_that_lacks_its_end_is_named_with_a_warning(equipped: Path) -> None:
+    Path("cut.jpg").write_bytes(PICTURES["photo-3.jpg"].content[:-40])
+    found = predict_image("cut.jpg")
+    assert found.prediction == predict_image("photo-3.jpg").prediction
+    assert found.warning.startswith("the file is cut short")
+    assert "the file is cut short" in run("cut.jpg").out
 
 
 def test_temperature(equipped: Path) -> None:
@@ -133,6 +185,7 @@ def test_no_ink(equipped: Path) -> None:
             "confidence": None,
             "probabilities": None,
             "warning": "no ink in this picture",
+            "box": None,
         }
     ]
 
@@ -348,10 +401,22 @@ def test_outputs_that_are_not_finite_are_null_in_json(equipped: Path) -> None:
 
 
 def test_one_output_tells_two_classes() -> None:
-    net = pynet.Network("input(64) dense(1) sigmoid loss(mse)")
+    for loss in ("mse", "bce"):
+        net = pynet.Network(f"input(64) dense(1) sigmoid loss({loss})")
+        found = predict_image(np.eye(20), net)
+        assert list(found.probabilities) == ["0", "1"]
+        assert sum(found.probabilities.values()) == pytest.approx(1)
+
+
+def test_several_labels() -> None:
+    net = pynet.Network("input(64) dense(3) sigmoid loss(bce)")
+    net.task, net.classes = "multi-label", ["round", "straight", "dotted"]
+    net.layers[0].W[...], net.layers[0].b[...] = 0, [1, -1, 2]
     found = predict_image(np.eye(20), net)
-    assert list(found.probabilities) == ["0", "1"]
-    assert sum(found.probabilities.values()) == pytest.approx(1)
+    assert (found.prediction, found.confidence) == ("round, dotted", None)
+    assert found.probabilities == pytest.approx({"round": 0.7311, "straight": 0.2689, "dotted": 0.8808}, abs=1e-4)
+    net.layers[0].b[...] = -1
+    assert predict_image(np.eye(20), net).prediction == "none of them"
 
 
 # ---- bad files -------------------------------------------------------------------------------------------------------
@@ -434,12 +499,14 @@ def test_many_small_pictures(equipped: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.mnist
 def test_digits_of_other_hands(mnist: data.Dataset) -> None:
-    """A plain network that knows MNIST names the pictures of tests/helpers/handwriting.py, in every scene."""
+    """A plain network that knows MNIST names pictures of other hands, on paper of every kind."""
     net = pynet.Network("input(784) dense(128) relu dense(10) softmax")
     net.fit(mnist.x_train, mnist.y_train, epochs=8)
-    files = list(handwriting.pictures())
+    files = [*handwriting.pictures(), *forms.forms()]
     seen = [prepare(read_picture(io.BytesIO(file.content)), preparation_of(net)) for file in files]
     right = net.predict(np.stack(seen)) == [file.digit for file in files]
-    shares = {scene: right[[file.scene == scene for file in files]].mean() for scene in handwriting.SCENES}
+    shares = {
+        scene: right[[file.scene == scene for file in files]].mean() for scene in (*handwriting.SCENES, *forms.KINDS)
+    }
     assert right.mean() >= 0.96
     assert min(shares.values()) >= 0.7, shares

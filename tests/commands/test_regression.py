@@ -157,6 +157,17 @@ def test_models_of_another_kind(folder: Path) -> None:
     assert pynet.load("numbers-previous.safetensors").task == "regression"
 
 
+def test_a_linear_classifier_without_names(folder: Path) -> None:
+    """As earlier versions saved them from Python: the data say that it tells classes."""
+    digits = pynet.data.load("digits")
+    net = pynet.Network("input(64) dense(10)")
+    net.fit(digits.x_train, digits.y_train, epochs=3)
+    net.meta.pop("task")
+    net.save("linear.safetensors")
+    found = results(*DIGITS, "--model", "linear.safetensors", command=evaluate)
+    assert found["accuracy"] == net.evaluate(digits.x_test, digits.y_test).accuracy > 0.5
+
+
 def test_going_on(folder: Path) -> None:
     trained()
     before = pynet.load("plane.safetensors").tensors

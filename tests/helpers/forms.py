@@ -43,7 +43,12 @@ def written(
     sheet: Floats, digit: int, pen: Pen, centre: tuple[float, float], tall: float, random: Random, part: float = 1.0
 ) -> Floats:
     """The sheet (h, w) in 0..255 with a digit on it; part: of the ink that is left at the end of each stroke."""
-    ink = inked(strokes(digit, random), pen, (sheet.shape[1], sheet.shape[0]), np.array(centre), tall, random)
+    half = int(tall) + 2
+    left, top = int(centre[0]) - half, int(centre[1]) - half
+    near = inked(strokes(digit, random), pen, (2 * half, 2 * half), np.array(centre) - (left, top), tall, random)
+    wide = np.zeros((sheet.shape[0] + 4 * half, sheet.shape[1] + 4 * half))
+    wide[2 * half + top :, 2 * half + left :][: 2 * half, : 2 * half] = near
+    ink = wide[2 * half : -2 * half, 2 * half : -2 * half]
     if part < 1:
         fade = np.linspace(1, part, sheet.shape[1]) if random.random() < 0.5 else np.linspace(part, 1, sheet.shape[1])
         on = np.flatnonzero(ink.any(axis=0))

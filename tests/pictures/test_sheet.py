@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pynet.pictures.glyph import sheet
+from pynet.pictures.sheet import sheet
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (3, 28, 28), (8, 8), (300, 200)])
