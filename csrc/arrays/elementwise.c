@@ -289,16 +289,15 @@ void pn_squared_error(float *restrict loss, float *dp, const float *p, const flo
         CALL(squared_error(loss, dp, (size_t)n, p, (size_t)n, y, (size_t)n, m, n, scale));
 }
 
-void pn_absolute_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale)
-{
-    if (n > 0)
-        CALL(absolute_error(loss, dp, (size_t)n, p, (size_t)n, y, (size_t)n, m, n, scale));
-}
-
 void pn_huber(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale, float delta)
 {
     if (n > 0)
-        CALL(huber(loss, dp, (size_t)n, p, (size_t)n, y, (size_t)n, m, n, scale, delta));
+        CALL(robust_error(loss, dp, (size_t)n, p, (size_t)n, y, (size_t)n, m, n, scale, delta));
+}
+
+void pn_absolute_error(float *restrict loss, float *dp, const float *p, const float *y, int m, int n, float scale)
+{
+    pn_huber(loss, dp, p, y, m, n, scale, 0);
 }
 
 void pn_one_hot(float *restrict y, const int32_t *labels, int m, int n)

@@ -145,10 +145,9 @@ typedef struct {
     void (*scale)(float *y, size_t n, float factor); /* y *= factor */
     void (*squared_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
                           int m, int n, float scale);
-    void (*absolute_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
-                           int m, int n, float scale);
-    void (*huber)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy, int m,
-                  int n, float scale, float delta);
+    /* Huber's loss; delta 0: absolute error */
+    void (*robust_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
+                         int m, int n, float scale, float delta);
     void (*channel_moments)(float *mean, float *variance, const float *x, const channel_rows *r);
     void (*channel_normalise)(float *y, const float *x, const channel_norm *c, const channel_rows *r);
     /* sums over the rows: dgamma of dy times normalised x, dbeta of dy */

@@ -36,10 +36,9 @@ void loss_rows(const loss_rule *rule, float *loss, int32_t *correct, float *dx, 
         k->cross_entropy(loss, dx, ld, x, ld, a->labels + from, m, features, scale, (float)rule->smoothing);
     else if (rule->kind == PN_BCE)
         k->binary_cross_entropy(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale);
-    else if (rule->kind == PN_MAE)
-        k->absolute_error(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale);
-    else if (rule->kind == PN_HUBER)
-        k->huber(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale, (float)rule->delta);
+    else if (rule->kind == PN_MAE || rule->kind == PN_HUBER)
+        k->robust_error(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale,
+                        rule->kind == PN_HUBER ? (float)rule->delta : 0);
     else
         k->squared_error(loss, dx, ld, x, ld, a->targets + start, ld, m, features, scale);
     for (int i = 0; a->weights && i < m; i++) {
