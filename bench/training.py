@@ -98,7 +98,7 @@ def epochs(workers: Workers, plan: Plan, case: Case, threads: int) -> list[Row]:
 
 
 def unlearnt(rows: Rows) -> list[Row]:
-    """Rows of contestants that did not learn what they should: their time means nothing."""
+    """Rows of contestants whose training failed: their times mean nothing."""
     wanted = {case.name: case.learns for case in CASES}
     return [row for row in rows.pick(QUESTION) if row.facts.get("accuracy", 1) < wanted[row.case]]
 

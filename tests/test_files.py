@@ -214,7 +214,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_killed_processes_left_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a container each has the same number."""
+    """Processes in different containers can have the same process id."""
     monkeypatch.setattr(os, "getpid", lambda: 1)
     left = [tmp_path / f".pynet-1-{i}.tmp" for i in range(1100)]
     for path in left:

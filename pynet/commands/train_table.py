@@ -1,4 +1,4 @@
-"""How `pynet train` goes about a table: its defaults, what it sets aside to stop by, and --folds."""
+"""How `pynet train` trains on a table: its defaults, its validation set for early stopping, and --folds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DECAY, LEAST_DECAY, MOST_DECAY = 500, 0.01, 3.0  # weight decay: 500 / training 
 PATIENCE, MOST_EPOCHS = 15, 200
 EPOCHS = 40  # where there are too few rows to stop by
 LEAST_VALIDATION = 50  # rows: the loss of fewer is noise
-LEAST_STOPPED = 400  # training rows: of fewer, 50 are too many to do without
+LEAST_STOPPED = 400  # training rows: with fewer, 50 for validation would be too many
 
 
 def defaults(given: Sequence[str], options: argparse.Namespace) -> list[str]:

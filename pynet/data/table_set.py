@@ -206,7 +206,7 @@ def stem(path: Path) -> str:
 
 
 def _labels_of(found: Table, column: Column, task: str | None) -> tuple[Target, str]:
-    """What kind of target a column is, and why, in words. DataError: there is nothing to learn."""
+    """The kind of target in a column, and the reason as text. DataError: there is nothing to learn."""
     numbers = column.numbers if column.numbers is not None else None
     if column.is_date:
         raise DataError(f"{found.source}: the target {column.name!r:.80} holds dates; accepted: numbers or classes")

@@ -218,7 +218,7 @@ class IterableBatches:
         return self._net.task
 
     def columns(self, task: TaskKind) -> tuple[str, ...]:
-        """See Feed: nobody keeps the batches until they could be measured again."""
+        """See Batches; unknown, as past batches are not stored."""
         return ("loss",) if task == "regression" else FIGURES[task]
 
     def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:

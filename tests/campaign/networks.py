@@ -169,7 +169,7 @@ def moved(exact: Array, rng: np.random.Generator, scale: float) -> Array:
 
 
 def roughened(twin: reference.Network, rng: np.random.Generator, scale: float) -> reference.Network:
-    """The reference, but each layer's results are as many rounding errors off."""
+    """The reference, with as many rounding errors added to each layer's results."""
 
     def rough(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda x: moved(function(x), rng, scale)

@@ -1,4 +1,4 @@
-"""Augmentation: against float64 on every kernel table, the same bits by every road and for every number of threads."""
+"""Augmentation: against float64 on every kernel table, the same bits for each API and number of threads."""
 
 from __future__ import annotations
 

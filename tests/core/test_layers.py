@@ -1,4 +1,4 @@
-"""Every layer: against the float64 reference, finite differences, in files, and the same bits by every road."""
+"""Every layer: against the float64 reference, finite differences, in files, and the same bits for each API."""
 
 from __future__ import annotations
 

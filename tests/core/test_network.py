@@ -254,7 +254,7 @@ def test_gradients_are_slopes_of_the_loss(spec: str) -> None:
         close(net.gradients[name], slopes, name)
 
 
-# ---- one result by every road ----
+# ---- one result for every API ----
 
 Api = Callable[[Network, Array, Array], None]
 

@@ -1,4 +1,4 @@
-"""Optimizers: each against float64 by every road, with zeros to skip, decay and clipping; what they remember."""
+"""Optimizers: each against float64 for each API, with zeros to skip, decay and clipping; their state."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_weight_without_input_goes_on_by_itself() -> None:
 
 
 def results_of_each_api(spec: str, optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Array]]]:
-    """SHA-256 of the weights, and what the optimizer remembers, of three batches of different sizes, by every road."""
+    """SHA-256 of the weights, and the optimizer state, after three batches of different sizes, for each API."""
     nets = [Network(spec, seed=1) for _ in range(3)]
     x, y = samples(nets[0], 100)
     batches = [kernels.shuffle(100, 5, 0)[begin:end] for begin, end in ((0, 34), (34, 67), (67, 100))]

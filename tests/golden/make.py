@@ -42,7 +42,7 @@ MODELS = {
     "scaled": "input(2,5,4) standardize conv(3,2) relu dense(6) tanh dense(2) rescale",
 }
 
-# Trainings on the built-in digits that stop in their second epoch: the text of the network, and what fit is told.
+# Trainings on the built-in digits that stop in their second epoch: the text of the network, and the arguments of fit.
 TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "adam": (
         "input(64) dense(8) batchnorm relu dropout(0.2) dense(10) softmax",
