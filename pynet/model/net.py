@@ -84,6 +84,7 @@ class Net(Handle):
         takes_labels = self._last.kind != "rescale"
         self._signature = Signature(self.in_shape, self.out_shape, self.loss_name, labels=takes_labels)
         self._tasks = possible_tasks(*self._closing)
+        self._for_classes = False  # known without a look at the notes, which takes as long as a small step
 
     # ---- description ----
 
@@ -148,6 +149,7 @@ class Net(Handle):
     def task(self, kind: TaskKind) -> None:
         if kind not in self._tasks:
             raise ValueError(f"task is {kind!r:.80}; accepted for this network: {', '.join(self._tasks)}")
+        self._for_classes = kind == "classes"
         if not kind == self.task == "classes":  # which needs no note: files of classifiers stay as they are
             self.meta[TASK] = kind
 
@@ -158,7 +160,7 @@ class Net(Handle):
 
     def _learns_labels(self, samples: Samples) -> None:
         """In a step by hand: labels say what the network is for; targets are too few to tell, the text does."""
-        if samples.arrays[1] is not None and len(self._tasks) > 1:
+        if samples.arrays[1] is not None and not self._for_classes:
             self.task = "classes"
 
     def _task_of(self, samples: Samples) -> TaskKind:
