@@ -238,7 +238,7 @@ def _encode_numbers(table: Table, column: Column, x: Array, mean: float, unseen:
     column = column.as_numbers(decimal_of(table))
     missing, values = column.missing, column.values
     if column.odd:
-        total, row, text = column.odd
+        total, (row, text) = len(column.odd), column.odd[0]
         found = f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"
         if total > 1 and total > MOST_ODD * (len(values) - int(missing.sum()) + total):
             hint = "; --decimal , takes a comma in numbers" if "," in text else ""

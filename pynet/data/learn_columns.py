@@ -54,7 +54,7 @@ def _counts_rows(column: Column) -> bool:
     if column.numbers is None or len(column.values) < 3:
         return False
     values = column.values
-    if np.isnan(values).any() or not np.array_equal(values, np.floor(values)):
+    if not np.isfinite(values).all() or not np.array_equal(values, np.floor(values)):
         return False
     steps = np.diff(values)
     if (steps == steps[0]).all() and abs(steps[0]) == 1:

@@ -14,7 +14,7 @@ import numpy as np
 from pynet._ffi import Array
 from pynet.data.arrays import PIECE
 from pynet.data.layout import BLANKS, MISSING, SEPARATOR_NAMES, Layout, find_layout, is_blank, number
-from pynet.data.tables import NUMBERS, Column, Odd, Table, of_texts, places_of
+from pynet.data.tables import NUMBERS, Column, Table, of_texts, places_of
 from pynet.data.text_file import WINDOWS, TextFile
 from pynet.errors import DataError
 
@@ -80,20 +80,20 @@ def _read(file: TextFile, layout: Layout, texts: Collection[str | int]) -> Table
 
 def _with_late_header(table: Table) -> Table:
     """Lines that were sorted have their header somewhere below: the only row with texts where numbers belong."""
-    odd = {column.odd for column in table.columns if column.odd}
-    rows = {found.row for found in odd}
-    if (table.layout and table.layout.header) or len(odd) < 2 or len(rows) > 1 or any(found.total > 1 for found in odd):
+    odd = [column.odd for column in table.columns if column.odd]
+    rows = {row for found in odd for row, _ in found}
+    if (table.layout and table.layout.header) or len(odd) < 2 or len(rows) > 1:
         return table
     [row] = rows
     names = []
     for i, column in enumerate(table.columns):
         code = -1 if column.codes is None else column.codes[row]
-        text = column.odd.text if column.odd else column.levels[code] if code >= 0 else ""
+        text = column.odd[0][1] if column.odd else column.levels[code] if code >= 0 else ""
         names.append(text or f"column {i}")
     numbers_there = any(c.numbers is not None and not math.isnan(c.numbers[row]) for c in table.columns)
     if numbers_there or len(set(names)) < len(names):
         return table
-    columns = tuple(replace(column, name=name, odd=None) for column, name in zip(table.columns, names, strict=True))
+    columns = tuple(replace(column, name=name, odd=()) for column, name in zip(table.columns, names, strict=True))
     assert table.layout
     layout = replace(table.layout, names=tuple(names), header=True)
     found = replace(table, columns=columns, layout=layout, notes=(*table.notes, f"the header is {table.where(row)}"))
@@ -108,8 +108,8 @@ class _Part:
         self.texts = True if kept or texts else None  # None: no value yet that tells
         self._pieces: list[Array] = []
         self._index: dict[str, int] = {}
-        self._rows = self._known = self._odd = 0
-        self._first: tuple[int, str] = (0, "")
+        self._odd: list[tuple[int, str]] = []
+        self._rows = self._known = 0
 
     def add(self, values: Array | Fields) -> None:
         """The next values, as numbers or as fields."""
@@ -124,9 +124,8 @@ class _Part:
                 self._pieces = [np.full(self._rows, -1, np.int32)]
                 self._add_texts(values)
                 return
-        if odd and not self._odd:
-            self._first = (self._rows + odd[0][0], odd[0][1])
-        self._known, self._odd = self._known + known, self._odd + len(odd)
+        self._known += known
+        self._odd += [(self._rows + place, text) for place, text in odd]
         self._pieces.append(np.ascontiguousarray(numbers))
         self._rows += len(numbers)
 
@@ -138,13 +137,13 @@ class _Part:
     @property
     def settled(self) -> bool:
         """Whether numbers that were found are enough: if not, it must be read again, as texts."""
-        return bool(self.texts) or self._known - self._odd >= NUMBERS * self._known
+        return bool(self.texts) or self._known - len(self._odd) >= NUMBERS * self._known
 
     def column(self, name: str) -> Column:
         """All that was added."""
         values = np.concatenate(self._pieces)
         if not self.texts:
-            return Column(name, numbers=values, odd=Odd(self._odd, *self._first) if self._odd else None)
+            return Column(name, numbers=values, odd=tuple(self._odd))
         column = of_texts(name, values, tuple(self._index))
         return column if self.kept else column.settled(self._decimal)
 
@@ -216,15 +215,17 @@ def _lines(source: Iterator[str]) -> list[str]:
 
 def _all_numbers(lines: Sequence[str], layout: Layout) -> Array | None:
     """(rows, columns) float64, if these lines are numbers and nothing else."""
+    rows = sum(not line.isspace() for line in lines)
     if layout.decimal != ".":
         lines = [line.replace(layout.decimal, ".") for line in lines]
     separator = None if layout.separator == BLANKS else layout.separator
+    if not rows:  # NumPy would warn
+        return None
     try:
         table = np.loadtxt(lines, np.float64, delimiter=separator, comments=None, ndmin=2)
     except ValueError:
         return None
-    good = table.shape == (sum(not line.isspace() for line in lines), len(layout.names))
-    return table if good else None
+    return table if table.shape == (rows, len(layout.names)) else None
 
 
 def _records(

@@ -213,8 +213,8 @@ def _labels_of(found: Table, column: Column, task: str | None) -> tuple[Target, 
     if task == "number" and numbers is None:
         column = column.as_numbers(decimal_of(found))
         if column.odd:
-            where = f"{found.source}: {found.where(column.odd.row)}: the target {column.name!r:.80}"
-            raise DataError(f"{where} holds {column.odd.text!r:.80}; accepted: numbers")
+            where = f"{found.source}: {found.where(column.odd[0][0])}: the target {column.name!r:.80}"
+            raise DataError(f"{where} holds {column.odd[0][1]!r:.80}; accepted: numbers")
         numbers = column.values
     known = column.values[~column.missing]
     if not len(known):

@@ -9,7 +9,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,27 +21,19 @@ NUMBERS = 0.95  # of the values of a column of numbers, at least; the others cou
 MOST_LISTED = 30  # names of columns in a message
 
 
-class Odd(NamedTuple):
-    """Values that are no numbers in a column whose others are: how many, and row and text of the first one."""
-
-    total: int
-    row: int
-    text: str
-
-
 @dataclass(frozen=True, eq=False)
 class Column:
     """numbers: (n) float64, NaN where the value is missing; or codes: (n) int32, index into levels, -1 for missing.
 
-    odd: values that count as missing because they are no numbers. A column of dates has neither numbers nor levels:
-    all of it is missing.
+    odd: (row, text) of each value that counts as missing because it is no number. A column of dates has neither numbers
+    nor levels: all of it is missing.
     """
 
     name: str
     numbers: Array | None = None
     codes: Array | None = None
     levels: tuple[str, ...] = ()
-    odd: Odd | None = None
+    odd: tuple[tuple[int, str], ...] = ()
     is_date: bool = False
 
     @property
@@ -60,7 +52,9 @@ class Column:
         """The values of these rows alone; the levels stay."""
         if self.numbers is None:
             return replace(self, codes=self.values[which])
-        return replace(self, numbers=self.numbers[which])
+        texts = dict(self.odd)
+        places = np.flatnonzero(np.isin(which, list(texts))).tolist() if texts else []
+        return replace(self, numbers=self.numbers[which], odd=tuple((i, texts[int(which[i])]) for i in places))
 
     def as_texts(self) -> Column:
         """The same values as texts: 3.0 is "3"."""
@@ -70,7 +64,7 @@ class Column:
         values, codes = np.unique(self.numbers[known], return_inverse=True)
         placed = np.full(len(self.numbers), -1, np.int32)
         placed[known] = codes
-        return replace(self, numbers=None, codes=placed, levels=tuple(map(plain_number, values.tolist())), odd=None)
+        return replace(self, numbers=None, codes=placed, levels=tuple(map(plain_number, values.tolist())), odd=())
 
     def as_numbers(self, decimal: str = ".") -> Column:
         """The same values as numbers; those that are none are odd."""
@@ -79,10 +73,7 @@ class Column:
         values = [number(level, decimal) for level in self.levels]
         table = np.array([*values, None], np.float64)  # None becomes NaN, and so does the code of a missing value
         is_odd = np.array([*(value is None for value in values), False])[self.values]
-        odd = None
-        if is_odd.any():
-            row = int(is_odd.argmax())
-            odd = Odd(int(is_odd.sum()), row, self.levels[self.values[row]])
+        odd = tuple((row, self.levels[self.values[row]]) for row in np.flatnonzero(is_odd).tolist())
         return replace(self, numbers=table[self.values], codes=None, levels=(), odd=odd)
 
     def settled(self, decimal: str = ".") -> Column:

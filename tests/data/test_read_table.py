@@ -133,7 +133,7 @@ def test_the_header_of_sorted_lines_is_found(tmp_path: Path) -> None:
     assert found.notes == ("the header is line 31",)
     assert found.lines is not None and found.lines[30] == 32
     two = read(tmp_path, "\n".join([*rows, "size,weight,kind", "size,weight,kind"]))  # no header: values that are odd
-    assert two.names == ("0", "1", "2") and two.columns[0].odd == (2, 40, "size")
+    assert two.names == ("0", "1", "2") and two.columns[0].odd == ((40, "size"), (41, "size"))
 
 
 def test_the_first_line_of_scikit_learn(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_texts_and_numbers(tmp_path: Path) -> None:
     assert found.columns[0].values.tolist() == list(range(40))
     assert found.columns[1].levels == ("00", "01", "02")
     assert set(found.columns[2].levels) == {"3+", "1", "2", "3"}  # a quarter is no number
-    assert found.columns[3].odd == (1, 7, "oops") and math.isnan(found.columns[3].values[7])
+    assert found.columns[3].odd == ((7, "oops"),) and math.isnan(found.columns[3].values[7])
     assert read(tmp_path, text).columns[1].values.tolist() == [i % 3 for i in range(40)]
     assert read(tmp_path, text, texts=(1,)).columns[1].levels == ("00", "01", "02")
 
@@ -318,6 +318,13 @@ def test_frames_that_are_refused() -> None:
         of_frame(pandas.DataFrame({"a": []}))
     declared = of_frame(pandas.DataFrame({"a": pandas.Categorical([3, 1, 3]), "b": np.zeros(3)}))
     assert values(declared.columns[0]) == ["3", "1", "3"]  # declared to be categories
+
+
+def test_rows_of_a_table(tmp_path: Path) -> None:
+    lines = [f"{'x' if i in (3, 7) else i},{'ab'[i % 2]}" for i in range(60)]
+    found = read(tmp_path, "n,c\n" + "\n".join(lines)).rows(np.array([9, 7, 1]))
+    assert found.columns[0].odd == ((1, "x"),) and values(found.columns[0]) == [9, None, 1]
+    assert values(found.columns[1]) == ["b", "b", "b"] and found.where(1) == "line 9"
 
 
 def test_columns_by_name_and_place(tmp_path: Path) -> None:

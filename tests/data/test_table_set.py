@@ -237,6 +237,20 @@ def test_nothing_is_learnt_from_test_rows(tmp_path: Path) -> None:
     assert text in after.warnings[0]
 
 
+def test_values_that_are_no_numbers_are_missing_and_said(tmp_path: Path) -> None:
+    age = {"age": lambda i: "" if i % 9 == 0 else "old" if i == 58 else i % 7}
+    found = table(tmp_path, kind=lambda i: "" if i < 5 else kind(i), **age)
+    assert found.warnings[0].endswith("'old' in column 'age', line 60, which is no number")
+    assert found.x_train[:, 2].sum() + found.x_test[:, 2].sum() == 7
+
+
+def test_blank_lines_and_infinity_in_a_counter(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["n,kind", *(f"{i},{'xy'[i % 2]}" for i in range(9)), "inf,x", "\n" * 99]))
+    with pytest.raises(DataError, match="line 11, column 'n' holds inf"):
+        data.table(path, "kind")
+
+
 def test_validation_rows_are_not_learnt_from(tmp_path: Path) -> None:
     path = write(tmp_path, size=size, kind=kind)
     rows = open_rows(path, "kind")
