@@ -139,13 +139,20 @@ def _separator(sample: list[str], decimal: str | None) -> str:
             continue
         if max(line.count(separator) for line in sample) >= MOST_COLUMNS:
             return separator  # to be refused
-        widths = [len(row) for row, _ in _numbered(sample, separator) if row]
-        counts = Counter(width for width in widths if width > 1).most_common(1)
-        width, count = counts[0] if counts else (0, 0)
-        score = (count / max(len(widths), 1), bool(widths) and widths[0] == width)
-        if width and score > best and not (separator == BLANKS and best[0] == 1):
-            best, found = score, separator
+        rows = [row for row, _ in _numbered(sample, separator) if row]
+        counts = Counter(len(row) for row in rows if len(row) > 1).most_common(1)
+        if counts:
+            [(width, count)] = counts
+            score = (count / len(rows), len(rows[0]) == width)
+            if score > best or (score == (1, True) and separator == BLANKS and found == "\t" and _of_numbers(rows)):
+                best, found = score, separator
     return found or ","
+
+
+def _of_numbers(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether most fields are numbers, so that a tab is as good as blanks, and no text is cut in two."""
+    fields = [field for row in rows for field in row]
+    return 2 * sum(number(field) is not None for field in fields) > len(fields)
 
 
 def _counts(row: Sequence[str], width: int) -> bool:

@@ -71,6 +71,14 @@ def test_a_table_in_any_dress(tmp_path: Path, text: str, encoding: str, packed: 
     )
 
 
+def test_blanks_and_tabs(tmp_path: Path) -> None:
+    """Columns of numbers set apart by blanks, and a text behind a tab, as the UCI repository has them."""
+    found = read(tmp_path, '18.0   8   3504.\t"chevrolet malibu"\n15.0   8   ?\t"buick 320"\n')
+    assert content(found) == {"0": [18, 15], "1": [8, 8], "2": [3504, None], "3": ["chevrolet malibu", "buick 320"]}
+    found = read(tmp_path, "Ann Lee\t1\tred hat\nBob Ray\t2\tred cap\n")
+    assert content(found) == {"0": ["Ann Lee", "Bob Ray"], "1": [1, 2], "2": ["red hat", "red cap"]}
+
+
 def test_what_was_found_is_noted(tmp_path: Path) -> None:
     assert read(tmp_path, "a,b\n1,2\n").notes == ()
     assert read(tmp_path, "a\tb\n1,5\t2\n").notes == ("fields separated by tab", "decimal comma")
