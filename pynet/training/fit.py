@@ -71,8 +71,8 @@ def fit(
     unchanged. optimizer: "adam" is Adam(), None is SGD(). schedule: of the learning rate over these epochs, or its
     text, "cosine"; see pynet.schedules. seed: for the order of the samples; None is that of the network.
 
-    validation: (x, y) whose loss and accuracy, or, where y is numbers (see Network.task), loss, RMSE and R2 are measured
-    after each epoch; or the fraction of the samples to set aside for it, evenly from each class, also called
+    validation: (x, y) whose loss and accuracy, or, where y is numbers (see Network.task), loss, RMSE and R2 are
+    measured after each epoch; or the fraction of the samples to set aside for it, evenly from each class, also called
     validation_split. metrics: {"f1": f} adds val_f1 to the history, the number that f(y, p) gives for the targets of
     the validation data and the network's outputs (n, *out_shape); [f] goes by the function's name; loss and accuracy
     are the history's own. early_stopping: see pynet.EarlyStopping. checkpoint: a file to save the training in, and to
