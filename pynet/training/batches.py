@@ -26,7 +26,8 @@ from pynet.training.history import FIGURES
 
 CALL_SECONDS = 0.05  # duration of one call of the core: Ctrl-C, callbacks and the progress bar wait for it
 PROBE_SIZE = 256  # samples in probe()
-MEASURED = 4096  # and those on which a regression is measured after each epoch
+MEASURED = 4096  # samples on which a regression is measured after each epoch, at most
+MEASURED_BYTES = 64 << 20  # of the copy of their inputs: fewer of large samples, but PROBE_SIZE
 MIN_WHITE = 128  # integers in 0..255 with a maximum of at least this are most likely pixels
 
 
@@ -88,12 +89,12 @@ class ArrayBatches:
         return (larger_batches - step, size + 1) if step < larger_batches else (self.steps - step, size)
 
     def samples_before(self, step: int) -> int | None:
-        """See Feed."""
+        """See Batches."""
         size, larger_batches = divmod(self.samples, max(self.steps, 1))
         return step * size + min(step, larger_batches)
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
-        """See Feed."""
+        """See Batches."""
         from pynet.kernels import shuffle  # imported here: most programs do not need it
 
         self._order = shuffle(self.samples, self._seed, epoch)
@@ -108,12 +109,12 @@ class ArrayBatches:
             yield steps * self._size
 
     def batch(self, stats: Any) -> Array:
-        """See Feed."""
+        """See Batches."""
         assert self._data.x is not None
         return self._data.x[self._order[stats.samples : stats.samples + self._size]]
 
     def probe(self) -> tuple[Array, Array] | None:
-        """See Feed."""
+        """See Batches."""
         x, labels, targets, _ = self._data.arrays
         y = labels if labels is not None else targets
         if not self.samples or x is None or y is None:
@@ -126,15 +127,15 @@ class ArrayBatches:
         return np.linspace(0, self.samples - 1, min(most, self.samples)).astype(np.intp)
 
     def task(self) -> TaskKind:
-        """See Feed."""
+        """See Batches."""
         return self._net._task_of(self._data)
 
     def columns(self, task: TaskKind) -> tuple[str, ...]:
-        """See Feed."""
+        """See Batches."""
         return FIGURES[task]
 
     def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
-        """See Feed."""
+        """See Batches."""
         counted = _counted(stats)
         if task != "regression":
             return counted
@@ -142,8 +143,9 @@ class ArrayBatches:
             x, _, targets, _ = self._data.arrays
             assert x is not None
             assert targets is not None
-            rows = self._some(MEASURED)
-            self._measured = Samples(x[rows], None, targets[rows], len(rows))
+            most = max(PROBE_SIZE, min(MEASURED, MEASURED_BYTES // max(x[:1].nbytes, 1)))
+            rows = self._some(most) if self.samples > most else slice(None)
+            self._measured = Samples(x[rows], None, targets[rows], min(most, self.samples))
         assert self._measured.targets is not None
         found = measured(counted["loss"], self._measured.targets, self._net._outputs(self._measured))
         if found.samples and not math.isfinite(found.rmse):
@@ -151,7 +153,7 @@ class ArrayBatches:
         return {name: getattr(found, name) for name in self.columns(task)}
 
     def facts(self) -> dict[str, str]:
-        """See Feed."""
+        """See Batches."""
         return {
             "data": fingerprint(self._data),
             "augmentation": self._data.augmentation,
@@ -173,7 +175,7 @@ class IterableBatches:
         self._last: tuple[Array, Array] | None = None
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
-        """See Feed."""
+        """See Batches."""
         for pair in islice(self._batches, int(stats.steps), None):
             try:
                 x, y = pair
@@ -198,20 +200,20 @@ class IterableBatches:
             raise ValueError(f"no batches in epoch {epoch + 1}; {again}")
 
     def batch(self, stats: Any) -> Array:
-        """See Feed."""
+        """See Batches."""
         assert self._last
         return self._last[0]
 
     def probe(self) -> tuple[Array, Array] | None:
-        """See Feed."""
+        """See Batches."""
         return self._last and (self._last[0][:PROBE_SIZE], self._last[1][:PROBE_SIZE])
 
     def samples_before(self, step: int) -> int | None:
-        """See Feed: a batch may be of any size."""
+        """See Batches: a batch may be of any size."""
         return None
 
     def task(self) -> TaskKind:
-        """See Feed: that of the first batch of a list; of others nobody knows before they come."""
+        """See Batches: that of the first batch of a list; of others nobody knows before they come."""
         if isinstance(self._batches, Sequence) and self._batches:
             with suppress(TypeError, ValueError, IndexError):  # train will say what is wrong with it
                 return self._net._task_of(targets_only(self._net._signature, self._batches[0][1]))
@@ -222,7 +224,7 @@ class IterableBatches:
         return ("loss",) if task == "regression" else FIGURES[task]
 
     def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
-        """See Feed."""
+        """See Batches."""
         counted = _counted(stats)
         return {name: counted[name] for name in self.columns(task)}
 

@@ -21,7 +21,7 @@ from pynet import (
     explain,
     gradient_check,
 )
-from pynet.training.batches import MEASURED
+from pynet.training.batches import MEASURED, MEASURED_BYTES, PROBE_SIZE
 from pynet.training.callbacks import Run
 from pynet.training.report import ending
 
@@ -59,12 +59,15 @@ def test_history_has_no_accuracy(tmp_path: Path) -> None:
     assert len(history.then(history).r2) == 8
 
 
-def test_many_samples_are_measured_by_some() -> None:
+@pytest.mark.parametrize(("size", "most"), [(MEASURED_BYTES, MEASURED), (4 * 1000, 1000), (1, PROBE_SIZE)])
+def test_many_samples_are_measured_by_some(size: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of large samples by fewer: they are copied."""
+    monkeypatch.setattr("pynet.training.batches.MEASURED_BYTES", size)
     n = 2 * MEASURED
     x = np.linspace(-1, 1, n, dtype=np.float32)[:, None]
     net = Network("input(1) dense(1)")
     history = net.fit(x, x[:, 0] ** 2, epochs=1)
-    rows = np.linspace(0, n - 1, MEASURED).astype(int)
+    rows = np.linspace(0, n - 1, most).astype(int)
     found = net.evaluate(x[rows], x[rows, 0] ** 2)
     assert (history.rmse, history.r2) == ([found.rmse], [found.r2])
 
