@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden.make import EXPECTED, FOLDER, MODELS, TRAININGS, digest, ended, facts, of_table, resume, tables
+from golden.make import EXPECTED, FOLDER, MODELS, TRAININGS, digest, ended, facts, of_columns, of_table, resume, tables
 
 import pynet
 from pynet import History, Network, data, kernels
@@ -93,6 +93,11 @@ def test_a_history_has_the_same_figures() -> None:
     note = FOUND["command.safetensors"]["notes"]["history"]
     assert table.note() == objects.note() == note
     assert len(table.loss) == 2
+
+
+@fused
+def test_a_model_of_a_table_predicts_the_same() -> None:
+    assert of_columns(FOLDER / "columns.csv") == FOUND["columns.csv"]
 
 
 @pytest.mark.parametrize("file", ["digits.npz", "digits.csv", "idx"])
