@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import math
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,24 +110,8 @@ def load_dataset(
     trained = net or prepare_like
     path = data_path(options, trained)
     requested = _picture_preparation(options, path, trained)
-    table = table_of(trained) if trained is not None else None
-    if path and table and trained is not None:
-        dataset = undivided = table_options.of_model(options, trained, table, path)
-        split = _test_split(options, trained, lambda: is_training_data(trained, undivided))
-        dataset = dataset if net is not None else dataset.with_test_set(split)
-    elif path:
-        split = _test_split(
-            options,
-            trained,
-            lambda: is_training_data(trained, data.load(path, requested, divide=False)),  # type: ignore[arg-type]
-        )
-        layout = _layout(options, path, trained) | {"divide": net is None, "test_split": split}
-        layout["task"] = _task(options, trained)
-        dataset = data.load(path, requested, **layout) if trained else _to_learn(options, path, requested, layout)
-        for line in dataset.skipped[:MAX_SKIPPED]:
-            cli.print_stderr("data", f"left out: {line}")
-        if len(dataset.skipped) > MAX_SKIPPED:
-            cli.print_stderr("data", f"left out: {len(dataset.skipped) - MAX_SKIPPED:,} more")
+    if path:
+        dataset = _own_data(options, net, trained, path, requested)
     elif options.shape or options.transpose is not None:
         raise UsageError("--shape and --transpose are for --data PATH, arrays in a file")
     elif options.dataset:
@@ -141,8 +124,6 @@ def load_dataset(
         name = net.meta.get("dataset", "")
         reason = f"the model was trained on {name!r}" if name else "the model has no note of its data set"
         raise UsageError(f"{reason}; give --data PATH or --dataset NAME")
-    if path and net is not None and is_training_data(net, dataset):
-        dataset = dataset.with_test_set(split)
     if getattr(options, "test_split", None) is not None and not dataset.samples_sha256:
         raise UsageError(f"--test-split is for data without a test set; {dataset.name} has one")
     classes = options.classes
@@ -159,6 +140,28 @@ def load_dataset(
         return dataset.only(classes)
     except DataError as error:
         raise UsageError(f"argument --classes: {error}") from None
+
+
+def _own_data(
+    options: argparse.Namespace, net: Network | None, trained: Network | None, path: Path, pictures: Preparation | None
+) -> Dataset:
+    """What is at path, read as the model's training read its data; see dataset."""
+    how = _layout(options, path, trained) | {"task": _task(options, trained)}
+    if trained is None:
+        dataset = _to_learn(options, path, pictures, how | {"test_split": _test_split(options)})
+    else:
+        table = table_of(trained)
+        if table:
+            dataset = table_options.of_model(options, trained, table, path)
+        else:
+            dataset = data.load(path, pictures, divide=False, **how)
+        if net is None or is_training_data(net, dataset):
+            dataset = dataset.with_test_set(_test_split(options, trained, dataset))
+    for line in dataset.skipped[:MAX_SKIPPED]:
+        cli.print_stderr("data", f"left out: {line}")
+    if len(dataset.skipped) > MAX_SKIPPED:
+        cli.print_stderr("data", f"left out: {len(dataset.skipped) - MAX_SKIPPED:,} more")
+    return dataset
 
 
 def _layout(options: argparse.Namespace, path: Path, trained: Network | None) -> dict[str, Any]:
@@ -199,14 +202,14 @@ def _task(options: argparse.Namespace, trained: Network | None) -> str | None:
     return "number" if trained.meta.get(TASK) == "regression" else None
 
 
-def _test_split(options: argparse.Namespace, trained: Network | None, is_own: Callable[[], bool]) -> float:
+def _test_split(options: argparse.Namespace, trained: Network | None = None, dataset: Dataset | None = None) -> float:
     """The fraction of own data for testing: from --test-split, from the model's training on them, or the default."""
     given = getattr(options, "test_split", None)  # only `pynet train` has this option
     if given is not None:
         return float(given)
     if trained is None or SPLIT_NOTE not in trained.meta:
         return TEST_FRACTION
-    if options.data and not is_own():
+    if options.data and not (dataset and is_training_data(trained, dataset)):
         return TEST_FRACTION
     try:
         known = float(trained.meta[SPLIT_NOTE])
