@@ -102,8 +102,8 @@ static const char *const pictures =
     "input(1,8,8) conv(8,3,pad=same) batchnorm relu maxpool(2) residual(conv(8,3,pad=same) "
     "layernorm gelu) avgpool(2) dropout(0.2) dense(10) softmax";
 static const char *const rows_text =
-    "input(64) dense(160) layernorm leaky_relu residual(dense(96) tanh) batchnorm dense(96) relu residual(dense(96) "
-    "residual(sigmoid)) dense(10) loss(mse)";
+    "input(64) standardize dense(160) layernorm leaky_relu residual(dense(96) tanh) batchnorm dense(96) relu "
+    "residual(dense(96) residual(sigmoid)) dense(10) rescale loss(huber)";
 
 static pn_net *net[2]; /* of pictures, of rows */
 static pn_net *loaded;
@@ -207,6 +207,11 @@ static pn_status larger_batch(void)
     pn_optim_default(&opt, PN_ADAMW);
     opt.clip_value = 0.1;
     return pn_net_train(net[0], &of_pictures, NULL, SAMPLES, SAMPLES, &opt, NULL);
+}
+
+static pn_status adapt(void)
+{
+    return pn_net_adapt(net[1], &of_rows, order, SAMPLES);
 }
 
 static pn_status predict(void)
@@ -327,6 +332,7 @@ static const step steps[] = {
     {"set a note", set_notes, &net[0]},
     {"change a note", change_notes, &net[0]},
     {"set another note", more_notes, &net[0]},
+    {"adapt", adapt, &net[1]},
     {"train with sgd", sgd, &net[0]},
     {"train with momentum", momentum, &net[1]},
     {"train with nesterov", nesterov, &net[1]},
