@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import pynet
-from pynet import Adam, Augment, Network, kernels
+from pynet import Adam, Augment, Checkpoint, Network, kernels
 
 Array = np.ndarray[Any, Any]
 
@@ -284,3 +284,22 @@ def test_a_training_goes_on_with_its_scaling(tmp_path: Path) -> None:
     head = (tmp_path / "model.safetensors").read_bytes()
     names = json.loads(head[8 : 8 + struct.unpack("<Q", head[:8])[0]])
     assert names["0.mean"]["shape"] == [5] and names["4.scale"]["shape"] == [3]
+
+
+class Stop:
+    def on_epoch_end(self, run: Any) -> None:
+        if run.epoch == 2:
+            run.stop()
+
+
+def test_a_checkpoint_brings_the_scaling_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    x, y = uneven(rng, 40, 5), uneven(rng, 40, 3)
+    whole = Network("input(5) standardize dense(8) relu dense(3) rescale loss(mae)", seed=2)
+    whole.adapt(x, y)
+    part, again = whole.copy(), Network(whole.spec, seed=2)  # which is not adapted
+    whole.fit(x, y, epochs=4, optimizer=Adam())
+    part.fit(x, y, epochs=4, optimizer=Adam(), checkpoint=Checkpoint(tmp_path / "c"), callbacks=[Stop()])
+    again.fit(x, y, epochs=4, optimizer=Adam(), checkpoint=Checkpoint(tmp_path / "c", resume=True))
+    assert again.updates > part.updates
+    assert again.weights_sha256() == whole.weights_sha256()
