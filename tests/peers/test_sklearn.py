@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import sklearn.metrics
+import sklearn.utils.class_weight
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pynet import metrics
+from pynet.model.samples import class_weights
 
 rng = np.random.default_rng(0)
 TRUTH = rng.integers(0, 5, 400)
@@ -46,3 +48,8 @@ def test_class_report() -> None:
     assert_allclose([row.recall for row in rows], recall)
     assert_allclose([row.f1 for row in rows], f1)
     assert_array_equal([row.support for row in rows], support)
+
+
+def test_balanced_weights() -> None:
+    found = class_weights(5, TRUTH, "balanced")
+    assert_allclose(found, sklearn.utils.class_weight.compute_sample_weight("balanced", TRUTH), rtol=1e-6)
