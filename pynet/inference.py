@@ -31,11 +31,13 @@ from pynet.network import Network, load
 from pynet.pictures.decode import CUT_SHORT, array_picture, in_parallel, opened_picture, read_picture
 from pynet.pictures.glyph import Character, prepare, prepare_lines, whole
 from pynet.pictures.preparation import NOTE, Preparation
+from pynet.training import novelty
 
 MODEL_SUFFIX = ".safetensors"
 PREVIOUS = "-previous"  # suffix of the name of a better model that was replaced
 NOT_PYNET = "it is a safetensors file but holds no pynet network"  # error of load for files of other programs
 PAGE = 1200  # pixels; the longer side of a picture is reduced to this, where characters may be small
+UNLIKE = "unlike the training pictures"  # the warning of a model that measured how far they are
 UNSURE_BELOW = 0.6  # lower confidences get a warning
 
 
@@ -136,10 +138,12 @@ def _decoded(picture: Any) -> Image.Image:
 def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: float) -> list[Prediction]:
     """The predictions for prepared pictures, in order; errors and pictures without ink become warnings."""
     inputs = [character.seen for one in seen for line in one.lines for character in line]
-    outputs = iter(_outputs(net, _scaled(net, np.stack(inputs)), temperature) if inputs else ())
+    x = _scaled(net, np.stack(inputs)) if inputs else np.empty(0)
+    outputs = _outputs(net, x, temperature) if inputs else np.empty((0, 0), np.float32)
+    results = zip(outputs, _unlike(net, x), strict=True)
     found = []
     for one in seen:
-        lines = [[_prediction(net, one.name, character, next(outputs)) for character in line] for line in one.lines]
+        lines = [[_prediction(net, one.name, character, *next(results)) for character in line] for line in one.lines]
         if one.error is not None:
             found.append(Prediction(one.name, warning=str(one.error), readable=False))
         elif not lines:
@@ -163,8 +167,8 @@ def _several(one: PreparedPicture, lines: list[list[Prediction]]) -> Prediction:
     return Prediction(one.name, text, least, warning=_joined(one.note, warning), lines=shown, page=one.page)
 
 
-def _joined(*warnings: str | None) -> str | None:
-    return "; ".join(filter(None, warnings)) or None
+def _joined(*warnings: str | bool | None) -> str | None:
+    return "; ".join(text for text in warnings if isinstance(text, str)) or None
 
 
 def _outputs(net: Network, x: npt.NDArray[Any], temperature: float) -> npt.NDArray[np.float32]:
@@ -174,13 +178,21 @@ def _outputs(net: Network, x: npt.NDArray[Any], temperature: float) -> npt.NDArr
     return net.predict_proba(x).reshape(len(x), -1)
 
 
+def _unlike(net: Network, x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which of the pictures x (n, ...) are far from the training pictures; none where that is unknown."""
+    known = novelty.of(net) if len(x) and net.task == "classes" else None
+    return known.far(net, x) if known else np.zeros(len(x), bool)
+
+
 def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     """Pictures x (n, ...) in the input scale of the model's training, if the model has a note on it. DataError."""
     note = net.meta.get(INPUTS)
     return x if note is None else Inputs.from_note(note).pictures(x)
 
 
-def _prediction(net: Network, name: str, character: Character, output: npt.NDArray[np.float32]) -> Prediction:
+def _prediction(
+    net: Network, name: str, character: Character, output: npt.NDArray[np.float32], unlike: bool
+) -> Prediction:
     seen, box = character
     if net.task == "regression":
         doubt = None if np.isfinite(output).all() else "the outputs are not finite"
@@ -193,7 +205,7 @@ def _prediction(net: Network, name: str, character: Character, output: npt.NDArr
         return Prediction(name, ", ".join(labels) or "none of them", probabilities=shares, seen=seen, box=box)
     best = int(output.argmax())
     confidence = float(output[best])
-    doubt = "the network is unsure" if not confidence >= UNSURE_BELOW else None
+    doubt = _joined(not confidence >= UNSURE_BELOW and "the network is unsure", unlike and UNLIKE)
     shares = dict(zip(classes, output.tolist(), strict=True))
     return Prediction(name, classes[best], confidence, shares, doubt, seen, box=box)
 

@@ -14,6 +14,7 @@ from pynet.commands import cli
 from pynet.inference import load_model
 from pynet.network import Network
 from pynet.text import json_text, printable
+from pynet.training import novelty
 from pynet.training.history import History
 
 EXAMPLES = """\
@@ -30,6 +31,8 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
     """Everything known about a model file, as JSON values."""
     notes = dict(net.meta)
     notes.pop("classes", None)
+    if novelty.NOTE in notes:
+        notes[novelty.NOTE] = "measured"  # thousands of numbers
     rows = History.from_note(notes.pop("history", "")).rows()
     known = [name for name in FIRST_NOTES if name in notes]
     with path.open("rb") as file:

@@ -29,6 +29,7 @@ from pynet.metrics import confusion_matrix, format_confusion
 from pynet.model.task import TaskKind
 from pynet.network import Evaluation, RegressionEvaluation
 from pynet.text import figure_text, figure_words, json_text, percent, printable
+from pynet.training import novelty
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
 from pynet.training.history import History, columns_of
@@ -192,9 +193,20 @@ class Training:
         if self.test:
             notes.update({name: str(value) for name, value in self.test_figures().items()})
         if task.target:
+            self._note_novelty()
             self._save_to(task.target)
         if task.history:
             self.history.save(task.history)
+
+    def _note_novelty(self) -> None:
+        """In the model: how far pictures may be from the training samples before predict warns of them."""
+        task, found = self.task, None
+        if task.data.pictures and task.net.task == "classes" and not self.interrupted_twice:
+            found = novelty.measured(task.net, task.data.x_train, task.data.y_train, task.data.x_test)
+        if found:
+            task.net.meta[novelty.NOTE] = found.note(task.net)
+        else:
+            task.net.meta.pop(novelty.NOTE, None)
 
     def _save_to(self, target: Path) -> None:
         """See save."""

@@ -160,6 +160,19 @@ def test_a_file_that_lacks_its_end_is_named_with_a_warning(equipped: Path) -> No
     assert "the file is cut short" in run("cut.jpg").out
 
 
+def test_what_is_unlike_the_training_pictures_is_said(equipped: Path) -> None:
+    """By a model of pynet train, whatever the softmax gives; one without the measure is silent."""
+    bits = np.random.default_rng(0).integers(0, 2, (7, 7)).astype(np.uint8)
+    Image.fromarray(255 - 255 * np.pad(np.kron(bits, np.ones((9, 9), np.uint8)), 20)).save("noise.png")
+    assert pynet_main(["train", "--dataset", "digits", "--epochs", "9", "--quiet", "--save", "known.safetensors"]) == 0
+    Image.fromarray(data.load("digits").x_test[0]).save("known.png")
+    found = answers("known.png", "noise.png", "--single", "--model", "known.safetensors")
+    assert "unlike the training pictures" in found[1]["warning"]
+    assert found[0]["warning"] is None
+    assert "unlike the training pictures" in run("noise.png", "--single", "--model", "known.safetensors").out
+    assert "unlike" not in run("noise.png", "--single", "--model", "digits.safetensors").out
+
+
 def test_temperature(equipped: Path) -> None:
     cold, warm = (answers("photo-3.jpg", "--temperature", t)[0] for t in ("1", "5"))
     assert warm["confidence"] < cold["confidence"]
