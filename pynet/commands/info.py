@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pynet.commands import cli
+from pynet.data.columns import NOTE as TABLE_NOTE
+from pynet.data.columns import Columns
 from pynet.inference import load_model
 from pynet.network import Network
 from pynet.text import json_text, printable
@@ -68,8 +70,19 @@ def _text(found: dict[str, Any], net: Network) -> str:
         "",
     ]
     width = max([len(name) for name in found["notes"]], default=0)
-    lines += [f"{printable(name):<{width}}  {printable(value)}" for name, value in found["notes"].items()]
+    shown = {name: _columns(note) if name == TABLE_NOTE else note for name, note in found["notes"].items()}
+    lines += [f"{printable(name):<{width}}  {printable(value)}" for name, value in shown.items()]
     return "\n".join(lines if found["notes"] else [*lines, "no notes on the training"])
+
+
+def _columns(note: str) -> str:
+    """The note on a table in words; as it is if it is damaged."""
+    try:
+        columns = Columns.from_note(note)
+    except ValueError:
+        return note
+    names = ", ".join(column.name for column in columns.inputs)
+    return f"{columns.target.name} ({columns.target.task}) from {names}"
 
 
 def info(options: argparse.Namespace) -> None:

@@ -78,7 +78,8 @@ def test_classes(folder: Path) -> None:
     net = pynet.load("flowers.safetensors")
     assert net.classes == ["a", "b", "c"] and json.loads(net.meta["table"])["version"] == 1
     assert "inputs" not in net.meta
-    assert "table" in run("flowers.safetensors", command=info).out
+    facts = " ".join(run("flowers.safetensors", command=info).out.split())
+    assert "table kind (classes) from length, width, colour data flowers.csv" in facts
 
 
 def test_numbers(folder: Path) -> None:

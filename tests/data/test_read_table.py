@@ -249,6 +249,19 @@ def test_pieces(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert found.lines is not None and found.lines.tolist() == [2, 3, 4, 5, 6]
 
 
+def test_numbers_alone_are_read_by_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's csv, four times as slow, sees none of their rows, also where a comma is the decimal mark."""
+    monkeypatch.setattr(module, "PIECE", 50)
+    calls = []
+    monkeypatch.setattr(module, "_records", lambda file, layout, source, at: iter(calls.append(list(source)) or ()))
+    rows = "".join(f"{i};{i / 7:.2f}\n" for i in range(99))
+    for text in ("a;b\n" + rows, "a;b\n" + rows.replace(".", ","), "a\tb\n" + rows.replace(";", "\t")):
+        found = read(tmp_path, text)
+        assert found.columns[1].values[98] == 14.0 and len(found) == 99
+        assert found.lines is not None and found.lines[98] == 100
+    assert calls == [[], [], []]
+
+
 FIELD = st.one_of(
     st.integers(-999, 999).map(str),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
