@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Metric = Callable[[npt.NDArray[Any], npt.NDArray[np.float32]], float]
 Pair = tuple[npt.ArrayLike, npt.ArrayLike]
+Weighted = tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]  # with the weight of each sample
 
 
 def whole(value: Any, name: str, least: int) -> int:
@@ -64,15 +65,19 @@ def early_stopping_for(stopping: EarlyStopping | None) -> EarlyStopping | None:
     return stopping
 
 
-def validation_for(validation: Any, fraction: Any) -> tuple[Pair | None, float]:
-    """(validation data (x, y) or None, fraction of the samples to use for validation or 0)."""
+def validation_for(validation: Any, fraction: Any) -> tuple[Pair | Weighted | None, float]:
+    """(validation data (x, y) or (x, y, weights) or None, fraction of the samples to use for validation or 0)."""
     given = validation is not None
     if given and fraction:
         raise ValueError("validation and validation_split are both given; accepted: one of them")
-    if given and isinstance(validation, (tuple, list)) and len(validation) == 2:
-        return (validation[0], validation[1]), 0.0
+    if given and isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
+        return cast(Pair | Weighted, tuple(validation)), 0.0
     share = validation if given else fraction
-    accepted = "(x, y), or a fraction of the samples from 0 to below 1" if given else "a fraction from 0 to below 1"
+    accepted = (
+        "(x, y), (x, y, sample_weight), or a fraction of the samples from 0 to below 1"
+        if given
+        else "a fraction from 0 to below 1"
+    )
     text = f"validation{'' if given else '_split'} is {share!r:.80}; accepted: {accepted}"
     if isinstance(share, bool) or not isinstance(share, Real):
         raise TypeError(text)

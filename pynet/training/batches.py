@@ -72,13 +72,14 @@ class Batches(Protocol):
 
 
 class ArrayBatches:
-    """Every sample once in an epoch, in an order determined by seed and epoch, in calls of about CALL_SECONDS."""
+    """Every sample once in an epoch, in calls of about CALL_SECONDS; seed and epoch determine the order, unless shuffle
+    is False."""
 
-    def __init__(self, net: Net, samples: Samples, batch_size: int, seed: int) -> None:
-        self._net, self._data, self._seed = net, samples, seed
+    def __init__(self, net: Net, samples: Samples, batch_size: int, seed: int, shuffle: bool = True) -> None:
+        self._net, self._data, self._seed, self._shuffle = net, samples, seed, shuffle
         self.samples = samples.n
         self.steps = -(-samples.n // batch_size)
-        self._order = np.empty(samples.n, np.int32)
+        self._order = np.arange(samples.n, dtype=np.int32)
         self._measured: Samples | None = None
         self._steps_per_call = 1
         self._size = 0
@@ -97,7 +98,8 @@ class ArrayBatches:
         """See Batches."""
         from pynet.kernels import shuffle  # imported here: most programs do not need it
 
-        self._order = shuffle(self.samples, self._seed, epoch)
+        if self._shuffle:
+            self._order = shuffle(self.samples, self._seed, epoch)
         while stats.steps < self.steps:
             same_size, self._size = self._sizes(int(stats.steps))
             steps = min(self._steps_per_call, same_size)
@@ -158,7 +160,7 @@ class ArrayBatches:
             "data": fingerprint(self._data),
             "augmentation": self._data.augmentation,
             "batches": str(self.steps),
-            "seed of the order": str(self._seed),
+            "seed of the order": str(self._seed) if self._shuffle else "none",
         }
 
 

@@ -23,6 +23,7 @@ from pynet.training import report
 from pynet.training.arguments import (
     Metric,
     Pair,
+    Weighted,
     early_stopping_for,
     metrics_for,
     one_of,
@@ -51,12 +52,13 @@ def fit(
     batch_size: int = 64,
     optimizer: Optimizer | str | None = None,
     schedule: Schedule | str | None = None,
-    validation: Pair | float | None = None,
+    validation: Pair | Weighted | float | None = None,
     validation_split: float = 0.0,
     metrics: Mapping[str, Metric] | Iterable[Metric] | Metric | None = None,
     sample_weight: npt.ArrayLike | None = None,
     class_weight: Mapping[int, float] | Sequence[float] | str | None = None,
     augment: Augment | None = None,
+    shuffle: bool = True,
     seed: int | None = None,
     early_stopping: EarlyStopping | None = None,
     checkpoint: Checkpoint | None = None,
@@ -69,11 +71,12 @@ def fit(
     x, y: all samples, arrays or lists; or only x, an iterable that yields the batches (x, y) of an epoch each time it
     is iterated: then each batch is a step, and batch_size is ignored. uint8 means x/255; other numbers are used
     unchanged. optimizer: "adam" is Adam(), None is SGD(). schedule: of the learning rate over these epochs, or its
-    text, "cosine"; see pynet.schedules. seed: for the order of the samples; None is that of the network.
+    text, "cosine"; see pynet.schedules. seed: for the order of the samples; None is that of the network. shuffle: False
+    uses the samples of arrays in their own order in each epoch.
 
     validation: (x, y) whose loss and accuracy, or, where y is numbers (see Network.task), loss, RMSE and R2 are
-    measured after each epoch; or the fraction of the samples to set aside for it, evenly from each class, also called
-    validation_split. metrics: {"f1": f} adds val_f1 to the history, the number that f(y, p) gives for the targets of
+    measured after each epoch; (x, y, sample_weight) weights that loss; or the fraction of the samples to set aside for
+    it, evenly from each class, also called validation_split. metrics: {"f1": f} adds val_f1 to the history, the number that f(y, p) gives for the targets of
     the validation data and the network's outputs (n, *out_shape); [f] goes by the function's name; loss and accuracy
     are the history's own. early_stopping: see pynet.EarlyStopping. checkpoint: a file to save the training in, and to
     continue from; see pynet.Checkpoint. callbacks: one or more; see pynet.Callback.
@@ -106,7 +109,7 @@ def fit(
         pair = (validation_arrays[0], validation_arrays[1])
     if y is not None:
         samples = _samples(net, x, y, sample_weight, class_weight, augment)
-        batches: Batches = ArrayBatches(net, samples, batch_size, seed)
+        batches: Batches = ArrayBatches(net, samples, batch_size, seed, shuffle)
     elif x is None:
         raise ValueError("x is None; accepted: an array, or an iterable that gives batches (x, y)")
     elif isinstance(x, np.ndarray):
@@ -182,7 +185,7 @@ def _samples(
 class _Validation:
     """Measures the network on the validation data."""
 
-    def __init__(self, net: Net, task: TaskKind, data: Pair | None, metrics: Mapping[str, Metric]) -> None:
+    def __init__(self, net: Net, task: TaskKind, data: Pair | Weighted | None, metrics: Mapping[str, Metric]) -> None:
         self._net, self._task, self._data, self._metrics = net, task, data, metrics
         for name, metric in metrics.items():
             _check_metric(name, metric)
@@ -203,7 +206,8 @@ class _Validation:
         evaluation = self._net._measured(self._samples, self._task)
         row = {f"val_{name}": getattr(evaluation, name) for name in FIGURES[self._task]}
         if self._metrics:
-            targets, outputs = np.asarray(self._data[1]), self._net.predict_proba(self._data[0])
+            x, y = self._data[:2]
+            targets, outputs = np.asarray(y), self._net.predict_proba(x)
             row |= {f"val_{name}": _figure(name, metric(targets, outputs)) for name, metric in self._metrics.items()}
         return row
 

@@ -55,7 +55,7 @@ def test_short_forms(short: dict[str, Any], full: dict[str, Any]) -> None:
         ({"seed": 1.5}, "seed is 1.5; accepted: a whole number, 0 to 2^64 - 1"),
         ({"schedule": 3}, "schedule is 3; accepted: a pynet.schedules.Schedule, or a text such as 'cosine'"),
         ({"optimizer": 0.1}, "optimizer is 0.1; accepted: SGD(), "),
-        ({"validation": X}, "accepted: (x, y), or a fraction of the samples from 0 to below 1"),
+        ({"validation": X}, "accepted: (x, y), (x, y, sample_weight), or a fraction of the samples from 0 to below 1"),
         ({"metrics": ["accuracy"]}, "metrics is ['accuracy']; accepted: {'f1': f} or [f], with functions f(y, p)"),
         ({"metrics": "f1"}, "metrics is 'f1'; accepted: {'f1': f} or [f]"),
         ({"callbacks": 3}, "callback 3 has none of the methods on_train_begin, "),
@@ -71,7 +71,9 @@ def test_other_types_are_named_with_what_is_accepted(options: dict[str, Any], me
 
 
 def test_a_fraction_for_validation_is_below_one() -> None:
-    with pytest.raises(ValueError, match=r"validation is 1\.5; accepted: \(x, y\), or a fraction"):
+    with pytest.raises(
+        ValueError, match=r"validation is 1\.5; accepted: \(x, y\), \(x, y, sample_weight\), or a fraction"
+    ):
         Network(SPEC).fit(X, Y, validation=1.5)
 
 

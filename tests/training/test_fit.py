@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clusters import SPEC, X, Y, clouds
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from pynet import SGD, Network, data, kernels, reference
 from pynet.training.history import History
@@ -145,6 +145,23 @@ def test_fit_again_goes_on() -> None:
             for x, y in data.batches(X, Y, 64, seed=1, epoch=epoch):
                 twin.train_step(x, y, SGD(0.1))
     assert net.weights_sha256() == twin.weights_sha256()
+
+
+def test_without_shuffling_the_samples_come_in_their_own_order() -> None:
+    net, twin = Network(SPEC), Network(SPEC)
+    net.fit(X, Y, epochs=2, batch_size=64, shuffle=False)
+    for _ in range(2):
+        for start in range(0, 200, 50):
+            twin.train_step(X[start : start + 50], Y[start : start + 50], SGD(0.1))
+    assert net.weights_sha256() == twin.weights_sha256()
+
+
+def test_the_loss_of_the_validation_is_weighted() -> None:
+    net, twice = Network(SPEC), np.where(np.arange(200) < 100, 2.0, 0.0)
+    history = net.fit(X, Y, epochs=1, validation=(X, Y, twice))
+    assert_allclose(history.val_loss, [net.evaluate(X[:100], Y[:100]).loss], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"sample_weight has shape \(3,\); these samples take \(200,\)"):
+        net.fit(X, Y, epochs=1, validation=(X, Y, [1, 2, 3]))
 
 
 # ---- what is refused ----
