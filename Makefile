@@ -53,8 +53,8 @@ train: $(RUNTIME) $(CORE) ## train a digit classifier; options as in ARGS="--epo
 test: $(DEV) $(CORE) lib ## run the tests on all cores; pytest's options in ARGS; those on MNIST need PYNET_DATA
 	@$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
-test-peers: build/.peers $(CORE) ## compare layers, losses and optimizers with PyTorch and others; pytest's options in ARGS
-	@build/peers-venv/bin/python -m pytest tests/peers $(ARGS)
+test-peers: build/.peers $(CORE) ## compare with PyTorch and others, run the estimators of scikit-learn; pytest's options in ARGS
+	@build/peers-venv/bin/python -m pytest tests/peers tests/estimators $(ARGS)
 
 lint: $(DEV) $(CORE) werror ## check style, types, formatting and compiler warnings
 	$(BIN)/ruff check .
