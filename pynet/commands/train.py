@@ -247,6 +247,7 @@ def _print_plan(task: Task) -> None:
     if task.early_stopping:
         plan = f"up to {plan}, stops after {task.early_stopping.patience} without a better one"
     words = " ".join(map(shlex.quote, task.inherited))
+    tried = f"          {task.trial}\n" if task.trial else ""
     as_before = f"          options of the loaded model: {words}\n" if words else ""
     notes = "".join(f"          {printable(line)}\n" for line in listed(dataset.notes))
     task.print_info(
@@ -254,7 +255,7 @@ def _print_plan(task: Task) -> None:
         f"source    {printable(dataset.source)}\n{notes}"
         f"inputs    {_inputs(task)}\n"
         f"network   {net.spec}\n\n{net.summary()}\n\n"
-        f"training  {plan}, seed {task.seed}\n{as_before}"
+        f"training  {plan}, seed {task.seed}\n{as_before}{tried}"
         f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
     )
 
@@ -335,6 +336,7 @@ def _json_results(training: Training, seconds: float) -> dict[str, Any]:
         "threads": kernels.threads(),
         "cpu": kernels.cpu(),
         "seed": task.seed,
+        "trial": vars(task.trial) if task.trial else None,
         "epochs": [{name: row.get(name) for name in columns_of(task.net.task)} for row in training.history.rows()],
         **training.test_figures(),
         **({"folds": task.folds.scores} if task.folds else {}),

@@ -13,7 +13,7 @@ from pynet.augment import Augment, parse_augment
 from pynet.commands import table_options, train_table
 from pynet.commands.cli import Parser, UsageError, number, path, refuse, whole
 from pynet.commands.data_options import add_data_options
-from pynet.commands.presets import PRESETS
+from pynet.commands.presets import AUTO, PRESETS
 from pynet.network import load
 from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.schedules import SCHEDULES, Constant, Schedule
@@ -40,7 +40,7 @@ DEFAULT_TARGET = Path("{name}.safetensors")  # {name}: of the data set
 def _presets() -> str:
     lines = []
     for name, preset in PRESETS.items():
-        options = f"--epochs {preset.epochs} {preset.options}"
+        options = f"--epochs {preset.epochs} --batch-size {preset.batch_size} {preset.options}"
         lines += [f"  {name:<9} {preset.about}", f"            {preset.layers}", f"            {options}"]
     return "\n".join(lines)
 
@@ -63,6 +63,9 @@ examples:
 
 presets:
 {_presets()}
+
+Small data sets get more epochs of smaller mini-batches. best and cnn first try on some of the pictures whether augmentation
+helps, best on rows of numbers whether dropout does, and use it or not.
 
 defaults: {DEFAULT_EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits.
 Ctrl-C stops, saves the model so far and exits with status 130; SIGTERM and SIGHUP do the same with 143 and 129.
@@ -152,12 +155,13 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     epochs = f"passes over the training samples (default: {DEFAULT_EPOCHS}, for digits {EPOCHS_DIGITS})"
     add("--epochs", metavar="N", type=whole(0), help=epochs)
     batch = f"samples in a mini-batch (default: {DEFAULT_BATCH_SIZE})"
-    add("--batch-size", metavar="N", type=whole(1, 2**31 - 1), default=DEFAULT_BATCH_SIZE, help=batch)
+    add("--batch-size", metavar="N", type=whole(1, 2**31 - 1), help=batch)
     rate = number(1e-37, 3e38, "a number from 1e-37 to 3e38")
     defaults = "learning rate (default: 0.1; momentum, nesterov: 0.01; rmsprop, adam, adamw: 0.001)"
     add("--lr", metavar="RATE", type=rate, help=defaults)
     augment = "augment pictures at random in each step; default strengths, or as in "
-    augment += "shift=1,rotate=8,scale=0.08,shear=4,elastic=0.7 (pixels, degrees); none: no augmentation"
+    augment += "shift=1,rotate=8,scale=0.08,shear=4,elastic=0.7 (pixels, degrees); none: no augmentation; "
+    augment += "auto: the default strengths if a short trial on some of the samples says that they help"
     add("--augment", metavar="TEXT", nargs="?", const="", type=_augment, help=augment)
     seed = "random seed of weights, order and split; the same seed gives the same bits (default: 0, or that of --load)"
     add("--seed", metavar="N", type=whole(0, 2**64 - 1), help=seed)
@@ -167,9 +171,9 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--threads", metavar="N", type=whole(1, 64), help=threads)
 
 
-def _augment(text: str) -> Augment | None:
-    if text == "none":
-        return None
+def _augment(text: str) -> Augment | str | None:
+    if text in ("none", AUTO):
+        return AUTO if text == AUTO else None
     try:
         return parse_augment(text)
     except ValueError as error:
@@ -273,7 +277,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options, as far as they can be checked without data and network.
 
     Adds: terse (bool), print only results; loaded, the network of --load; inherited, the options taken over from its
-    training. optimizer becomes an Optimizer, schedule a Schedule or None. Raises UsageError; OSError and ValueError if
+    training. optimizer becomes an Optimizer, schedule a Schedule or None; augment may be
+    AUTO, and batch_size None where the preset chooses it by the number of samples. Raises UsageError; OSError and ValueError if
     --load cannot be read.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -288,6 +293,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     options.loaded, options.inherited = loaded, inherited
     options.terse = options.json or options.quiet
     options.optimizer = _optimizer(options)
+    if options.batch_size is None and not preset:
+        options.batch_size = DEFAULT_BATCH_SIZE
     if options.warmup:
         options.schedule = replace(options.schedule or Constant(), warmup=options.warmup)
     if options.patience and not options.val_split and options.target is None:

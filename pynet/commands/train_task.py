@@ -17,7 +17,7 @@ from pynet.augment import Augment
 from pynet.commands import cli, data_options, table_options, train_table
 from pynet.commands.cli import UsageError
 from pynet.commands.outputs import check_history, check_picture_path, figures_folder
-from pynet.commands.presets import PRESETS, layers_for
+from pynet.commands.presets import PRESETS, augmentation_of, has_pictures, layers_for, trial_of, without_dropout
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
 from pynet.data import Dataset
 from pynet.data.inputs import Inputs
@@ -30,6 +30,8 @@ from pynet.schedules import Schedule
 from pynet.text import picture_shape
 from pynet.training.callbacks import EarlyStopping
 from pynet.training.checkpoint import Checkpoint
+from pynet.training.trial import NOTE as TRIAL
+from pynet.training.trial import Trial
 
 PLOTS = ("curves", "weights", "confusion")  # what --plot draws
 OF_CLASSES, OF_NUMBERS = ("cross_entropy", "mse", "bce"), ("mse", "mae", "huber")  # losses
@@ -64,6 +66,7 @@ class Task:
     history: Path | None
     terse: bool
     folds: train_table.Folds | None
+    trial: Trial | None
 
     @property
     def learning_rate(self) -> float:
@@ -89,6 +92,8 @@ def prepare(options: argparse.Namespace) -> Task:
         (dataset, aside), plan = train_table.parts(options, rows, seed)
     else:
         dataset, aside = _load_data(options, net, seed)
+    if options.batch_size is None:
+        options.batch_size = PRESETS[options.preset].batch_size_for(len(dataset.x_train))
     for line in dataset.warnings:
         cli.print_stderr("train", f"warning: {line}")
     validation = aside or ((dataset.x_test, dataset.y_test) if len(dataset.x_test) else None)
@@ -99,14 +104,15 @@ def prepare(options: argparse.Namespace) -> Task:
     if net is None or (dataset.columns and not options.load):
         net = _network_for(options, dataset, seed)
     _check_suits(options, net, dataset)
-    if dataset.classes:
-        net.classes = list(dataset.classes)
-    else:
-        net.task = "regression"
-    if not options.load and not dataset.columns:
-        _fit_scaling(net, dataset)
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
+    checkpoint = _checkpoint(options, target)
+    trial = trial_of(options, net, dataset, seed)
+    if trial and trial.tried == "dropout" and not trial.kept:
+        net = _network_for(options, dataset, seed, dropout=False)
+    if not options.load and not dataset.columns:
+        _fit_scaling(net, dataset)
+    _add_notes(net, dataset, trial)
     folds = None
     if options.folds and rows:
         folds = train_table.cross_validated(options, rows, seed, lambda *fold: _learnt(options, seed, *fold))
@@ -120,19 +126,20 @@ def prepare(options: argparse.Namespace) -> Task:
         continued=bool(options.load),
         inherited=options.inherited,
         seed=seed,
-        epochs=_epochs(options, dataset) if plan.epochs is None else plan.epochs,
+        epochs=_epochs(options, dataset, trial) if plan.epochs is None else plan.epochs,
         batch_size=options.batch_size,
         optimizer=options.optimizer,
         schedule=options.schedule,
-        augment=options.augment,
+        augment=augmentation_of(options, net, dataset, trial),
         class_weight=_class_weight(options, dataset),
         early_stopping=_early_stopping(options, plan.patience),
-        checkpoint=_checkpoint(options, target),
+        checkpoint=checkpoint,
         target=target,
         target_given=options.save is not DEFAULT_TARGET,
         history=options.history,
         terse=options.terse,
         folds=folds,
+        trial=trial,
     )
 
 
@@ -149,9 +156,10 @@ def _given_network(options: argparse.Namespace) -> Network | None:
     return _network(options.net + _loss(options), options.seed or 0)
 
 
-def _network_for(options: argparse.Namespace, dataset: Dataset, seed: int) -> Network:
+def _network_for(options: argparse.Namespace, dataset: Dataset, seed: int, dropout: bool = True) -> Network:
     """A new one that the options stand for, and that suits the data; one for a table knows its columns."""
     text = options.net + _loss(options) if options.net else _text(options, dataset)
+    text = text if dropout else without_dropout(text)
     net = _network(text, seed)
     if dataset.columns:
         data_options.check_suits(net, dataset, "the network", UsageError)
@@ -169,7 +177,7 @@ def _learnt(options: argparse.Namespace, seed: int, fold: Parts, plan: train_tab
     history = net.fit(
         dataset.x_train,
         dataset.y_train,
-        epochs=_epochs(options, dataset) if plan.epochs is None else plan.epochs,
+        epochs=_epochs(options, dataset, None) if plan.epochs is None else plan.epochs,
         batch_size=options.batch_size,
         optimizer=options.optimizer,
         schedule=options.schedule,
@@ -233,6 +241,18 @@ def _check_loss(loss: str | None, dataset: Dataset) -> None:
         raise UsageError(f"argument --loss: {loss} is not for {kind}, as {dataset.name} has; {', '.join(accepted)} are")
 
 
+def _add_notes(net: Network, dataset: Dataset, trial: Trial | None) -> None:
+    """What the outputs stand for, and what was tried before the training."""
+    if dataset.classes:
+        net.classes = list(dataset.classes)
+    else:
+        net.task = "regression"
+    if trial:
+        net.meta[TRIAL] = trial.note()
+    else:
+        net.meta.pop(TRIAL, None)
+
+
 def _fit_scaling(net: Network, dataset: Dataset) -> None:
     """Mean and scale of the training samples, where the network has layers for them."""
     if net.layers[0].kind == "standardize" or net.layers[-1].kind == "rescale":
@@ -274,16 +294,18 @@ def _check_suits(options: argparse.Namespace, net: Network, dataset: Dataset) ->
     """Raises UsageError unless network, data and options fit together."""
     if not options.load:
         data_options.check_suits(net, dataset, "the network", UsageError)
-    if options.augment and dataset.x_train.ndim < 3 and len(net.in_shape) < 3:
+    if isinstance(options.augment, Augment) and not has_pictures(net, dataset):
         raise UsageError(f"--augment changes pictures; the samples of {dataset.name} are rows of {net.in_shape[0]}")
 
 
-def _epochs(options: argparse.Namespace, dataset: Dataset) -> int:
+def _epochs(options: argparse.Namespace, dataset: Dataset, trial: Trial | None) -> int:
     """The number of epochs: given, of the preset, or the default."""
     if options.epochs is not None:
         return int(options.epochs)
     if options.preset:
-        return PRESETS[options.preset].epochs_for(len(dataset.x_train), options.batch_size)
+        return PRESETS[options.preset].epochs_for(
+            len(dataset.x_train), options.batch_size, trial.tried if trial else ""
+        )
     return epochs_for(dataset.name)
 
 
