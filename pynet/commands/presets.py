@@ -1,6 +1,6 @@
 """Presets of `pynet train`: named sets of options. Options given on the command line override those of the preset.
 
-They were tuned on MNIST with a validation set, and tried on letters, drawn shapes, drawn clothes and tables; nothing was
+They were tuned on MNIST with a validation set, and tried on letters, drawn shapes and clothes, and tables; nothing was
 chosen on a test set. Whether augmentation helps, or dropout on rows of numbers, a trial on the data at hand decides.
 """
 

@@ -122,7 +122,8 @@ def name_the_target(place: Path, reason: str = "") -> UsageError:
 
 def check_label_first(place: Path, chosen: Dataset) -> None:
     """UsageError unless the first column of a .csv is its label beyond doubt: by its header, or before pixels."""
-    pixels = chosen.x_train.dtype.kind == "u" and picture_shape(chosen.x_train.shape[1:])
+    shape = chosen.x_train.shape[1:]
+    pixels = len(shape) > 1 or (chosen.x_train.dtype.kind == "u" and picture_shape(shape))  # --shape said so
     if not (pixels or is_label_first(place)):
         raise name_the_target(place)
 

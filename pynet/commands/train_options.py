@@ -64,8 +64,8 @@ examples:
 presets:
 {_presets()}
 
-Small data sets get more epochs of smaller mini-batches. best and cnn first try on some of the pictures whether augmentation
-helps, best on rows of numbers whether dropout does, and use it or not.
+Small data sets get more epochs and smaller mini-batches. best and cnn first try on some of the pictures whether
+augmentation helps, best on rows of numbers whether dropout does, and use it or not.
 
 defaults: {DEFAULT_EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits.
 Ctrl-C stops, saves the model so far and exits with status 130; SIGTERM and SIGHUP do the same with 143 and 129.
@@ -277,9 +277,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options, as far as they can be checked without data and network.
 
     Adds: terse (bool), print only results; loaded, the network of --load; inherited, the options taken over from its
-    training. optimizer becomes an Optimizer, schedule a Schedule or None; augment may be
-    AUTO, and batch_size None where the preset chooses it by the number of samples. Raises UsageError; OSError and ValueError if
-    --load cannot be read.
+    training. optimizer becomes an Optimizer, schedule a Schedule or None; augment may be AUTO, and batch_size None
+    for the preset to choose. Raises UsageError; OSError and ValueError if --load cannot be read.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = _parser().parse_args(arguments)
