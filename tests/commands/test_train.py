@@ -25,7 +25,7 @@ from pynet.commands import train
 from pynet.commands.train_options import parse
 from pynet.data import download
 
-KEYS = ["dataset", "train_samples", "test_samples", "net", "parameters", "threads", "cpu", "seed", "epochs"]
+KEYS = ["dataset", "train_samples", "test_samples", "net", "parameters", "threads", "cpu", "seed", "trial", "epochs"]
 KEYS += ["test_accuracy", "seconds", "model", "previous", "weights_sha256"]
 VIDEO = "input(784) dense(16) sigmoid dense(16) sigmoid dense(10) sigmoid"
 
@@ -296,7 +296,7 @@ def test_what_is_given_besides_load_counts() -> None:
         assert f"options of the loaded model: {words}\n" in out
     out = run("--load", "digits.safetensors", "--epochs", "1", "--save", "none", "--preset", "fast").out
     assert "as the model was trained" not in out
-    assert "batches of 128, adam, learning rate 0.005, schedule onecycle" in out
+    assert "batches of 90, adam, learning rate 0.005, schedule onecycle" in out
 
 
 @pytest.mark.parametrize(
