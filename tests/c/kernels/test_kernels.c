@@ -319,6 +319,60 @@ static void check_squared_error(int m, int n)
     check(same(&alone, &fd, m) && same(&fa, &fc, m * n), "squared_error in place", m, n, 0);
 }
 
+/* delta 0: absolute error. */
+static void robust_error(float *loss, float *dp, const float *p, const float *y, int m, int n, float delta)
+{
+    if (delta > 0)
+        pn_huber(loss, dp, p, y, m, n, 3, delta);
+    else
+        pn_absolute_error(loss, dp, p, y, m, n, 3);
+}
+
+static void check_robust_error(int m, int n, float delta)
+{
+    static framed alone;
+    float *p = filled(&fa, m * n), *y = filled(&fb, m * n), *dp = filled(&fc, m * n), *loss = filled(&fd, m);
+    double losses[200] = {0};
+    y[0] = p[0];
+    for (int i = 0; i < m * n; i++) {
+        const double d = (double)p[i] - (double)y[i], size = fabs(d), line = (double)delta;
+        const double slope = delta > 0 ? fmin(size, line) : size > 0;
+        losses[i / n] += delta > 0 ? slope * (size - slope / 2) : size;
+        expected[i] = 3 * copysign(slope, d);
+    }
+    robust_error(loss, dp, p, y, m, n, delta);
+    check(as_expected(&fc, m * n, 3 * unit), "robust error's gradient", m, n, delta > 0);
+    memcpy(expected, losses, (size_t)m * sizeof *losses);
+    check(as_expected(&fd, m, (n + 8) * unit), "robust error", m, n, delta > 0);
+    robust_error(filled(&alone, m), NULL, p, y, m, n, delta);
+    check(same(&alone, &fd, m), "robust error without gradient", m, n, delta > 0);
+    robust_error(filled(&alone, m), p, p, y, m, n, delta);
+    check(same(&alone, &fd, m) && same(&fa, &fc, m * n), "robust error in place", m, n, delta > 0);
+}
+
+static void check_scaling(int m, int n)
+{
+    float *x = filled(&fa, m * n), *mean = filled(&fb, n), *scale = filled(&fc, n), *y = filled(&fd, m * n);
+    for (int i = 0; i < n; i++)
+        scale[i] = 1.5f + scale[i];
+    for (int i = 0; i < m * n; i++)
+        expected[i] = (double)(x[i] - mean[i % n]) / (double)scale[i % n];
+    pn_standardize(y, x, mean, scale, m, n);
+    check(as_expected(&fd, m * n, unit), "standardize", m, n, 0);
+    for (int i = 0; i < m * n; i++)
+        expected[i] = (double)(y[i] * scale[i % n]) + (double)mean[i % n];
+    pn_rescale(y, y, mean, scale, m, n);
+    check(as_expected(&fd, m * n, unit), "rescale in place", m, n, 0);
+    for (int i = 0; i < m * n; i++)
+        expected[i] = (double)x[i] / (double)scale[i % n];
+    pn_standardize_grad(y, x, scale, m, n);
+    check(as_expected(&fd, m * n, unit), "standardize's gradient", m, n, 0);
+    for (int i = 0; i < m * n; i++)
+        expected[i] = (double)x[i] * (double)scale[i % n];
+    pn_rescale_grad(x, x, scale, m, n);
+    check(as_expected(&fa, m * n, unit), "rescale's gradient in place", m, n, 0);
+}
+
 static void check_gather(int m, int n)
 {
     uint8_t *x = malloc((size_t)(m + 1) * (size_t)n); /* no larger, so that the sanitizer detects reads past it */
@@ -403,6 +457,9 @@ int main(void)
                 check_softmax(m, sizes[i]);
                 check_cross_entropy(m, sizes[i]);
                 check_squared_error(m, sizes[i]);
+                check_robust_error(m, sizes[i], 0);
+                check_robust_error(m, sizes[i], 0.4f);
+                check_scaling(m, sizes[i]);
                 check_gather(m, sizes[i]);
             }
         }
