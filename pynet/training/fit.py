@@ -76,10 +76,11 @@ def fit(
 
     validation: (x, y) whose loss and accuracy, or, where y is numbers (see Network.task), loss, RMSE and R2 are
     measured after each epoch; (x, y, sample_weight) weights that loss; or the fraction of the samples to set aside for
-    it, evenly from each class, also called validation_split. metrics: {"f1": f} adds val_f1 to the history, the number that f(y, p) gives for the targets of
-    the validation data and the network's outputs (n, *out_shape); [f] goes by the function's name; loss and accuracy
-    are the history's own. early_stopping: see pynet.EarlyStopping. checkpoint: a file to save the training in, and to
-    continue from; see pynet.Checkpoint. callbacks: one or more; see pynet.Callback.
+    it, evenly from each class, also called validation_split. metrics: {"f1": f} adds val_f1 to the history, the number
+    that f(y, p) gives for the targets of the validation data and the network's outputs (n, *out_shape); [f] goes by the
+    function's name; loss and accuracy are the history's own. early_stopping: see pynet.EarlyStopping. checkpoint: a
+    file to save the training in, and to continue from; see pynet.Checkpoint. callbacks: one or more; see
+    pynet.Callback.
 
     verbose: 1 prints a line for each epoch and, on a terminal, a progress bar; 0 does not; "auto" does in a terminal or
     a notebook. progress is another name for it.

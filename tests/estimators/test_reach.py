@@ -6,6 +6,7 @@ import copy
 import pickle
 import re
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,9 @@ def test_calibration() -> None:
 
 
 def test_the_example_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
-    [code] = re.findall(r"^```python\n(from sklearn.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    [code] = re.findall(r"^    from sklearn(?:.*\n(?=    |\n))+", (ROOT / "README.md").read_text("utf-8"), re.M)
     names: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(dedent(code), "README.md", "exec"), names)
     assert names["search"].best_score_ > 0.9
     assert "dense(" in capsys.readouterr().out
 
