@@ -18,6 +18,8 @@ from pynet._ffi import Array
 from pynet.commands import evaluate, predict, visualize
 from pynet.data import folders
 from pynet.figures.predictions import class_names
+from pynet.inference import Prediction, PreparedPicture, predictions
+from pynet.pictures.glyph import Character
 
 SMALL = ("--hidden", "8", "--quiet")
 
@@ -25,6 +27,12 @@ SMALL = ("--hidden", "8", "--quiet")
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "cache_folder", lambda: tmp_path / "cache")
+
+
+def predicted(net: pynet.Network, x: Array) -> list[Prediction]:
+    """Of pictures x (n, height, width) that are prepared already."""
+    height, width = x.shape[1:]
+    return predictions(net, [PreparedPicture("", [[Character(one, (0, 0, width, height))]]) for one in x], 1.0)
 
 
 def pictures(folder: str, count: int = 12, **rings: bool) -> str:
@@ -118,7 +126,7 @@ def test_one_output_knows_its_two_classes(folder: Path) -> None:
     digits = data.load("digits").only(["7", "3"])
     expected = model.evaluate(digits.x_test, digits.y_test.astype(np.float32)).accuracy
     assert measured()["accuracy"] == measured("--classes", "3,7")["accuracy"] == expected > 0.9
-    assert set(pynet.inference.predictions(model, [("a", digits.x_test[0])], 1.0)[0].probabilities or {}) == {"3", "7"}
+    assert set(predicted(model, digits.x_test[:1])[0].probabilities or {}) == {"3", "7"}
     assert class_names(model, None) == ["7", "3"]
     with pytest.raises(ValueError, match="3 class names for 1 outputs"):
         model.classes = ["a", "b", "c"]
@@ -213,8 +221,8 @@ def test_pixels_of_16_levels_are_noticed(folder: Path) -> None:
     found = measured(*DIGITS, "--model", "sixteen.safetensors")  # bytes, of which is known that 255 is white
     assert found["accuracy"] > 0.8
     net = pynet.load("sixteen.safetensors")
-    predicted = [found.prediction for found in pynet.inference.predictions(net, [("", x) for x in digits.x_test], 1.0)]
-    assert np.mean([label == str(y) for label, y in zip(predicted, digits.y_test, strict=True)]) == found["accuracy"]
+    names = [one.prediction for one in predicted(net, digits.x_test)]
+    assert np.mean([label == str(y) for label, y in zip(names, digits.y_test, strict=True)]) == found["accuracy"]
     train(*DIGITS, "--epochs", "2")
     one_line(
         run("--model", "digits.safetensors", "--data", "sixteen.csv", command=evaluate),
