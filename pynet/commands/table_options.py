@@ -16,6 +16,7 @@ from pynet.data.layout import SEPARATOR_NAMES
 from pynet.data.read_table import is_table_file, read_names
 from pynet.data.table_model import TrainedTable, dataset_for
 from pynet.data.table_set import LEFT_OUT, Rows, open_rows
+from pynet.data.tables import UnknownColumnError
 from pynet.network import Network
 from pynet.text import picture_shape
 
@@ -86,19 +87,24 @@ def check(options: argparse.Namespace) -> None:
 
 
 def rows(options: argparse.Namespace) -> Rows:
-    """The table that the options name, and what is to be learnt of it. Raises DataError, UsageError."""
+    """The table that the options name, and what is to be learnt of it. Raises DataError, OSError, UsageError."""
     place = Path(os.path.expanduser(options.data))
+    if not place.exists():
+        raise FileNotFoundError(f"{options.data}: no such file")
     if not place.is_file() or not is_table_file(place):
         raise UsageError(f"--target is for tables, .csv, .tsv, .data or .txt, also with .gz; --data is {options.data}")
-    return open_rows(
-        options.data,
-        options.target,
-        task=options.task,
-        ignore=options.ignore or (),
-        categorical=options.categorical or (),
-        separator=options.separator,
-        decimal=options.decimal,
-    )
+    try:
+        return open_rows(
+            options.data,
+            options.target,
+            task=options.task,
+            ignore=options.ignore or (),
+            categorical=options.categorical or (),
+            separator=options.separator,
+            decimal=options.decimal,
+        )
+    except UnknownColumnError as error:
+        raise UsageError(str(error)) from None
 
 
 def of_model(options: argparse.Namespace, net: Network, found: TrainedTable, place: Path) -> Dataset:

@@ -134,7 +134,9 @@ def open_rows(
     for one in categorical:
         found.place(one)
     counters, ignored = frozenset(row_counters(found)), frozenset(found.place(one) for one in ignore)
-    wanted, why = _labels_of(found, found.columns[place], task)
+    if place in ignored:
+        raise DataError(f"{found.source}: {found.names[place]!r:.80} is the target, and cannot be ignored")
+    wanted, why = _target_of(found, found.columns[place], task)
     y, known_rows = targets_of(found, place, wanted)
     notes = [*found.notes, why]
     dropped = len(y) - int(known_rows.sum())
@@ -205,7 +207,7 @@ def stem(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).stem or "table"
 
 
-def _labels_of(found: Table, column: Column, task: str | None) -> tuple[Target, str]:
+def _target_of(found: Table, column: Column, task: str | None) -> tuple[Target, str]:
     """The kind of target in a column, and the reason as text. DataError: there is nothing to learn."""
     numbers = column.numbers if column.numbers is not None else None
     if column.is_date:

@@ -6,6 +6,7 @@ Nothing is learnt here: what becomes of the columns is for pynet.data.columns.
 from __future__ import annotations
 
 import contextlib
+import difflib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,10 @@ from pynet.errors import DataError
 
 NUMBERS = 0.95  # of the values of a column of numbers, at least; the others count as missing
 MOST_LISTED = 30  # names of columns in a message
+
+
+class UnknownColumnError(DataError):
+    """A column that is asked for by a name, or a place, that the table does not have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +126,15 @@ class Table:
         return tuple(column.name for column in self.columns)
 
     def place(self, name: str | int) -> int:
-        """The index of a column, by its name or else by its place from 0, -1 for the last. DataError: there is none."""
+        """The index of a column, by name or else by place from 0, -1 for the last. Raises UnknownColumnError."""
         try:
             return place_of(name, self.names)
         except LookupError:
-            raise DataError(f"{self.source}: there is no column {name!r:.80}; {self.listed()}") from None
+            near = difflib.get_close_matches(str(name).lower(), [known.lower() for known in self.names], 1)
+            meant = next((f"did you mean {known!r}? " for known in self.names if known.lower() in near), "")
+            raise UnknownColumnError(
+                f"{self.source}: there is no column {name!r:.80}; {meant}{self.listed()}"
+            ) from None
 
     def listed(self) -> str:
         """The names of the columns, for messages."""

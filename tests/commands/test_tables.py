@@ -138,6 +138,8 @@ def test_defaults_and_options(
         (("--target", "kind", "--separator", ",,"), "argument --separator: ',,' is not accepted"),
         (("--target", "kind", "--separator", ";"), "';' separates nothing"),
         (("--target", "kind", "--ignore", "sort"), "there is no column 'sort'"),
+        (("--target", "Kind"), "there is no column 'Kind'; did you mean 'kind'? columns: id, length"),
+        (("--target", "kind", "--ignore", "id,kind"), "'kind' is the target, and cannot be ignored"),
         (("--target", "kind", "--net", "input(5) dense(3) softmax"), "does not begin as input(5) standardize"),
         (("--target", "kind", "--net", "input(4) standardize dense(3) softmax"), "takes 4 inputs, the samples of"),
         (("--target", "kind", "--preset", "cnn"), "--preset cnn takes pictures"),
@@ -147,7 +149,7 @@ def test_defaults_and_options(
 def test_what_is_refused(folder: Path, options: tuple[str, ...], message: str) -> None:
     flowers()
     pynet.Network("input(2) dense(2)").save("x")
-    status = 1 if "accepted: numbers" in message or "no column" in message or "separates" in message else 2
+    status = 1 if "accepted: numbers" in message or "separates" in message or "is the target" in message else 2
     one_line(run("--data", "flowers.csv", *options), status, message)
     assert not Path("flowers.safetensors").exists()
 
@@ -166,7 +168,7 @@ def test_target_without_a_table(folder: Path) -> None:
     one_line(run("--target", "a"), 2, "--target is for a table; --data FILE names it")
     np.savez("a.npz", x_train=np.zeros((4, 2)), y_train=[0, 1, 0, 1], x_test=np.zeros((2, 2)), y_test=[0, 1])
     one_line(run("--data", "a.npz", "--target", "0"), 2, "--target is for tables, .csv, .tsv")
-    one_line(run("--data", "nowhere.csv", "--target", "0"), 2, "--target is for tables")
+    one_line(run("--data", "nowhere.csv", "--target", "0"), 1, "nowhere.csv: no such file")
 
 
 def test_the_label_in_front_is_learnt_only_beyond_doubt(folder: Path) -> None:

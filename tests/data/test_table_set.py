@@ -118,7 +118,7 @@ def test_options(tmp_path: Path) -> None:
     assert table(tmp_path, options={"ignore": ["zip"]}, zip=zip_code).features == ("size",)
     assert table(tmp_path, options={"ignore": [-1], "test_split": 0.5}, zip=zip_code).x_test.shape == (29, 1)
     for name in ("ignore", "categorical"):
-        with pytest.raises(DataError, match=r"no column 'zap'; columns: size, kind, zip"):
+        with pytest.raises(DataError, match=r"no column 'zap'; did you mean 'zip'\? columns: size, kind, zip"):
             table(tmp_path, options={name: ["zap"]}, zip=zip_code)
 
 
