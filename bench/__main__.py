@@ -10,12 +10,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench import convolution, data, inference, kernels, machine, report, scaling, startup, training, variants
+from bench import (
+    convolution,
+    data,
+    estimators,
+    inference,
+    kernels,
+    machine,
+    report,
+    scaling,
+    startup,
+    training,
+    variants,
+)
 from bench.measurements import Rows
 from bench.peers import HEAVY, NUMPY
 from bench.runner import Plan, Workers, cores, pinned
 
-QUESTIONS = ["kernels", "training", "variants", "convolution", "inference", "startup", "scaling"]
+QUESTIONS = ["kernels", "training", "variants", "convolution", "inference", "startup", "scaling", "estimators"]
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -54,6 +66,7 @@ def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
         "inference": lambda workers: inference.measure(workers, few),
         "startup": lambda _: startup.measure(plan),
         "scaling": lambda workers: scaling.measure(workers, few),
+        "estimators": lambda _: estimators.measure(plan),
     }
     for question in questions:
         print(f"{question}:", file=sys.stderr)

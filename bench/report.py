@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import convolution, inference, kernels, scaling, startup, tables, training, variants
+from bench import convolution, estimators, inference, kernels, scaling, startup, tables, training, variants
 from bench.measurements import Rows, from_dict
 from bench.targets import TARGETS
 
@@ -24,6 +24,7 @@ HEADINGS = {
     kernels.SINGLE: "Single kernels: NumPy's column is the fastest of its expressions",
     startup.QUESTION: "Start-up",
     scaling.QUESTION: "Scaling: what pynet costs as the work grows",
+    estimators.QUESTION: "Estimators of scikit-learn: CPU seconds of a fit, the defaults of both",
 }
 NARROW = {kernels.PRODUCT, kernels.SINGLE}
 

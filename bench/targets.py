@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bench import convolution, inference, kernels, startup, training, variants
+from bench import convolution, estimators, inference, kernels, startup, training, variants
 from bench.measurements import Rows, ratio
 from bench.peers import HEAVY, NUMPY
 
@@ -228,5 +228,6 @@ TARGETS = [
     Target("one image from C", 2.5, "us", answer(ONE, 1, "C", 1e6), at_least=False),
     Target("import pynet takes longer than import numpy by", 25, "ms", import_adds, at_least=False),
     Target("pynet.train --dataset mnist, 10 epochs", 1.5, "s", whole_process("seconds"), at_least=False),
+    Target("PynetClassifier, CPU time against MLPClassifier's", 5, "x", estimators.cheaper),
     Target("its memory at the peak", 150, "MB", whole_process("peak_mb"), at_least=False),
 ]
