@@ -52,6 +52,23 @@ def test_a_model_gives_the_same_bits(file: str) -> None:
         assert found[what] == FOUND[file][what], what
 
 
+NUMBERS = {f"{name}.safetensors" for name in ("absolute", "huber", "images", "numbers.checkpoint", "scaled")}
+
+
+@pytest.mark.parametrize("file", MODEL_FILES)
+def test_a_model_predicts_classes_labels_or_numbers_as_before(file: str) -> None:
+    net = pynet.load(FOLDER / file)
+    x = np.random.RandomState(0).random_sample((9, *net.in_shape)).astype(np.float32)
+    outputs, found = net.predict_proba(x).reshape(9, -1), net.predict(x)
+    expected = outputs.argmax(axis=1)
+    if file in NUMBERS:
+        expected = outputs.squeeze(axis=1) if outputs.shape[1] == 1 else outputs
+    elif file == "labels.safetensors":
+        expected = (outputs > 0.5).astype(int)
+    assert np.array_equal(found, expected)
+    assert (found.dtype == np.float32) == (file in NUMBERS)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_an_exported_model_has_the_same_bits(name: str) -> None:
     net, expected = pynet.import_npz(FOLDER / f"{name}.npz"), FOUND[f"{name}.safetensors"]
