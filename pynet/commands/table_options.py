@@ -1,4 +1,4 @@
-"""Tables in commands: the options that say how one is read and what is learnt of it."""
+"""Options of the commands about tables: how one is read, and which column is the target."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from pynet.network import Network
 from pynet.text import picture_shape
 
 OF_TARGET = ("task", "ignore", "categorical", "separator", "decimal", "folds")  # options that need --target
-MOST_NOTES = 20  # lines about columns; of more, the number alone is printed
+MAX_NOTES = 20  # lines about columns; of more, the number alone is printed
 
 
 def add_target_options(group: argparse._ArgumentGroup) -> None:
     """--target and what goes with it, of pynet train."""
     add = group.add_argument
-    target = "the column to learn, of a table of --data: its name, or its place from 0, -1 for the last"
+    target = "the column of a table to predict: its name, or its position from 0, -1 for the last"
     add("--target", metavar="COLUMN", type=_column, help=target)
     task = "what the target is (default: texts, and whole numbers of 20 values at most, are classes)"
     add("--task", choices=TASKS, help=task)
-    add("--ignore", metavar="A,B,..", type=_columns, help="columns that are not to be learnt from")
+    add("--ignore", metavar="A,B,..", type=_columns, help="columns to leave out")
     add("--categorical", metavar="A,B,..", type=_columns, help="columns whose numbers are names, such as postal codes")
     add_reading_options(group)
-    folds = "train on all but a part of the rows K times, measure on that part; the model learns from all rows"
+    folds = "cross-validation: tests K networks, each on another part of the rows; the model is trained on all"
     add("--folds", metavar="K", type=cli.whole(2, 100), help=folds)
 
 
 def add_reading_options(group: argparse._ActionsContainer) -> None:
     """--separator and --decimal."""
-    separator = "between the fields of a table: a character, tab or blanks (default: found out)"
+    separator = "between the fields of a table: a character, tab or blanks (default: detected)"
     group.add_argument("--separator", metavar="C", type=_separator, help=separator)
-    mark = "the mark in its numbers, . or , (default: found out)"
+    mark = "decimal mark of its numbers, . or , (default: detected)"
     group.add_argument("--decimal", metavar="MARK", choices=[".", ","], help=mark)
 
 
@@ -117,7 +117,7 @@ def of_model(options: argparse.Namespace, net: Network, found: TrainedTable, pla
 
 
 def name_the_target(place: Path, reason: str = "") -> UsageError:
-    """What to say where a table was given, and no column to learn. Raises DataError: it is none."""
+    """The error for a table without --target. Raises DataError: it is not a table."""
     names = read_names(place)
     shown = ", ".join(names if len(names) <= 20 else (*names[:9], f"... {len(names) - 10} more ...", names[-1]))
     because = f"; label first, {reason}" if reason else ""
@@ -145,4 +145,4 @@ def listed(notes: Sequence[str]) -> list[str]:
         else:
             lines.append(note)
     lines += [f"{LEFT_OUT}{', '.join(names)}: {reason}" for reason, names in reasons.items()]
-    return lines if len(lines) <= MOST_NOTES else [*lines[:MOST_NOTES], f"and {len(lines) - MOST_NOTES:,} more notes"]
+    return lines if len(lines) <= MAX_NOTES else [*lines[:MAX_NOTES], f"and {len(lines) - MAX_NOTES:,} more notes"]

@@ -21,19 +21,19 @@ from pynet.network import Network
 from pynet.text import figure_text, figure_words
 
 # Chosen on validation splits of eleven tables of 150 to 1,600 rows, those of scikit-learn and seaborn among them: no
-# test row had a say. The fewer rows, the more weight decay.
+# test row was used. The fewer rows, the more weight decay.
 NETWORK = {"--hidden": "64,32"}
 OPTIMIZER = {"--optimizer": "adamw", "--lr": "0.003"}
 BATCHES = {"--batch-size": "32"}
-DECAY, LEAST_DECAY, MOST_DECAY = 500, 0.01, 3.0  # weight decay: 500 / training rows, within these
-PATIENCE, MOST_EPOCHS = 15, 200
+DECAY, MIN_DECAY, MAX_DECAY = 500, 0.01, 3.0  # weight decay: 500 / training rows, within these
+PATIENCE, MAX_EPOCHS = 15, 200
 EPOCHS = 40  # where there are too few rows to stop by
-LEAST_VALIDATION = 50  # rows: the loss of fewer is noise
-LEAST_STOPPED = 400  # training rows: with fewer, 50 for validation would be too many
+MIN_VALIDATION = 50  # rows: the loss of fewer is noise
+MIN_STOPPED = 400  # training rows: with fewer, 50 for validation would be too many
 
 
 def defaults(given: Sequence[str], options: argparse.Namespace) -> list[str]:
-    """The options of tables, but for those that are given, or go with others that are."""
+    """The default options for tables, without those that are given or that go with a given one."""
     named = _named(given)
     found = BATCHES | ({} if options.net else NETWORK) | ({} if "--optimizer" in named else OPTIMIZER)
     return [f"{name}={value}" for name, value in found.items() if name not in named]
@@ -57,25 +57,25 @@ class Stopping(NamedTuple):
 
 
 def stopping(options: argparse.Namespace, rows: int) -> Stopping:
-    """When a training on so many rows ends: as the options say, else as suits their number."""
+    """When a training on so many rows ends: as the options ask, else by their number."""
     share = options.val_split
     if options.patience or options.preset or options.epochs is not None:
         if options.patience and not share:
-            share = min(max(LEAST_VALIDATION / rows, 0.1), 0.5)
+            share = min(max(MIN_VALIDATION / rows, 0.1), 0.5)
         return Stopping(share, options.patience, options.epochs)
-    if share or rows >= LEAST_STOPPED:
-        return Stopping(share or max(LEAST_VALIDATION / rows, 0.1), PATIENCE, MOST_EPOCHS)
+    if share or rows >= MIN_STOPPED:
+        return Stopping(share or max(MIN_VALIDATION / rows, 0.1), PATIENCE, MAX_EPOCHS)
     return Stopping(0.0, None, EPOCHS)
 
 
 def parts(options: argparse.Namespace, rows: Rows, seed: int) -> tuple[Parts, Stopping]:
-    """The rows divided as the options say, and when it ends; their number decides the weight decay."""
+    """The data set, split as the options ask, and when to stop; sets the default weight decay, too."""
     share = TEST_FRACTION if options.test_split is None else options.test_split
     train, test = rows.divided(np.arange(len(rows.y)), 0.0 if options.folds else share)
     if options.limit:
         train = train[first_rows(rows.y[train], options.limit)]
     if options.decays_by_rows:
-        decay = min(max(DECAY / len(train), LEAST_DECAY), MOST_DECAY)
+        decay = min(max(DECAY / len(train), MIN_DECAY), MAX_DECAY)
         options.optimizer = replace(options.optimizer, weight_decay=round(decay, 4))
     plan = stopping(options, len(train))
     train, aside = rows.divided(train, plan.validation, seed)
@@ -102,8 +102,8 @@ class Folds:
 def cross_validated(
     options: argparse.Namespace, rows: Rows, seed: int, learn: Callable[[Parts, Stopping], tuple[Network, int]]
 ) -> Folds:
-    """Trains a network on each of --folds; nothing of it is kept but figures. learn: trains it, and says after how many
-    epochs it was best. UsageError: there are fewer rows than folds."""
+    """Trains a network for each of --folds. learn: returns it, and the number of its best epoch. UsageError: there are
+    fewer rows than folds."""
     if options.folds > len(rows.y):
         raise UsageError(f"argument --folds: {options.folds} of {len(rows.y)} rows; accepted: at most one for each row")
     outputs, targets, scores, epochs, losses = list[Array](), list[Array](), list[float](), list[int](), list[float]()

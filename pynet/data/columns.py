@@ -1,8 +1,8 @@
-"""What a network knows of a table: which columns are its inputs, and how their values become numbers.
+"""The columns of a table as inputs of a network, and how their values become numbers.
 
-A number is one input, standardised by the network itself; a text is one input for each of its levels, 1 at its own and
-else 0. Values that are missing have an input of their own where the training rows had some. All of it travels in a note
-of the model file, but for means and scales, which are tensors of its layer standardize.
+A column of numbers is one input, which the network standardises. A column of texts is one-hot: an input for each of its
+levels. Missing values have an input of their own if the training rows had some. All of this is stored in a note of the
+model file; means and scales are tensors of its layer standardize.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pynet.text import parsed_json
 NOTE = "table"  # the key among the notes of a model file
 VERSION = 1
 LARGEST = float(np.finfo(np.float32).max)
-MOST_ODD = 0.5  # of the values of a column that may be no numbers: more, and it is read in a wrong way
-MOST_NAMED = 3  # columns in a warning
+MAX_ODD = 0.5  # of the values of a column that may be no numbers: more, and it is read in a wrong way
+MAX_NAMED = 3  # columns in a warning
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def _encode_numbers(table: Table, column: Column, x: Array, mean: float, unseen:
     if column.odd:
         total, (row, text) = len(column.odd), column.odd[0]
         found = f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"
-        if total > 1 and total > MOST_ODD * (len(values) - int(missing.sum()) + total):
+        if total > 1 and total > MAX_ODD * (len(values) - int(missing.sum()) + total):
             hint = "; --decimal , takes a comma in numbers" if "," in text else ""
             raise DataError(f"{table.source}: {total:,} values are no numbers, as {found}; accepted: numbers{hint}")
         unseen.append((total, f"{found}, which is no number"))
@@ -268,7 +268,7 @@ def _warning(table: Table, unseen: Sequence[tuple[int, str]]) -> str:
     if not unseen:
         return ""
     total = sum(count for count, _ in unseen)
-    named = "; ".join(text for _, text in unseen[:MOST_NAMED]) + ("; ..." if len(unseen) > MOST_NAMED else "")
+    named = "; ".join(text for _, text in unseen[:MAX_NAMED]) + ("; ..." if len(unseen) > MAX_NAMED else "")
     if total == 1:
         return f"{table.source}: a value that the training rows did not have counts as none: {named}"
     return f"{table.source}: {total:,} values that the training rows did not have count as none: {named}"

@@ -1,4 +1,4 @@
-"""How a table is written down: what separates its fields, the decimal mark, and whether its first line is a header."""
+"""The layout of a table in a text file: the separator, the decimal mark, and whether the first line is a header."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from pynet.data.text_file import TextFile
 from pynet.errors import DataError
 
-SEPARATORS = ("\t", ";", "|", ",")  # where a file without a header allows several, the first one counts
+SEPARATORS = ("\t", ";", "|", ",")  # in order of preference
 BLANKS = " "  # as a separator: any run of blanks
 SEPARATOR_NAMES = {"\t": "tab", BLANKS: "blanks"}
 SAMPLE = 1 << 18  # characters that are looked at
-MOST_COLUMNS = 1 << 16
+MAX_COLUMNS = 1 << 16
 # What stands for a value that is not there: the list of pandas, and the question mark of the UCI repository.
 _WORDS = ",?,#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null"
 MISSING = frozenset(_WORDS.split(","))
@@ -57,7 +57,7 @@ def find_layout(
     header: bool | None,
     usual: str | None = None,
 ) -> Layout:
-    """See read_table: what is None is found from the first lines. DataError: there is no table."""
+    """See read_table: what is None is detected in the first lines. DataError: there is no table."""
     sample = _sample(file)
     if not any(map(str.strip, sample)):
         raise DataError(f"{file.path}: there is no line with text in it")
@@ -65,8 +65,8 @@ def find_layout(
         separator = usual
     found = separator or _separator(sample, decimal)
     most = max(line.count(found) for line in sample)
-    if most >= MOST_COLUMNS:
-        raise DataError(f"{file.path}: a line has {most + 1:,} fields, accepted are {MOST_COLUMNS:,} at most")
+    if most >= MAX_COLUMNS:
+        raise DataError(f"{file.path}: a line has {most + 1:,} fields, accepted are {MAX_COLUMNS:,} at most")
     rows = [(row, line) for row, line in _numbered(sample, found) if row]
     width = Counter(len(row) for row, _ in rows).most_common(1)[0][0] if rows else 0
     if not width:
@@ -137,7 +137,7 @@ def _separator(sample: list[str], decimal: str | None) -> str:
     for separator in (*SEPARATORS, BLANKS):
         if separator == decimal:
             continue
-        if max(line.count(separator) for line in sample) >= MOST_COLUMNS:
+        if max(line.count(separator) for line in sample) >= MAX_COLUMNS:
             return separator  # to be refused
         rows = [row for row, _ in _numbered(sample, separator) if row]
         counts = Counter(len(row) for row in rows if len(row) > 1).most_common(1)

@@ -1,6 +1,7 @@
 """Which columns of a table become inputs, and of what kind: decided by the training rows alone.
 
-But for row counters: these are known by the order of the whole file. In one that is sorted by class they give it away.
+Row counters are the exception: they are recognised by the order of the rows in the file. In a file that is sorted by
+class they would reveal the class.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from pynet.data.columns import Columns, Input, Target, check_numbers
 from pynet.data.tables import Column, Table
 from pynet.errors import DataError
 
-MOST_LEVELS = 50  # texts of a column that become an input each: the most frequent ones
+MAX_LEVELS = 50  # texts of a column that become an input each: the most frequent ones
 MAX_CLASSES = 20  # different whole numbers that are taken for classes
-MOST_INPUTS = 1 << 16
+MAX_INPUTS = 1 << 16
 UNIQUE = 0.9  # of the values of a column of texts: if more are different, they are names, not kinds
 STRAIGHT = 0.9999  # a correlation of two columns that are the same but for their scale
 COUNTER_NAMES = {"id", "index", "row", "no", "nr", "number", "rowid", "rownames", "rownum", "unnamed: 0"}
@@ -36,8 +37,10 @@ _DATE = tuple(re.compile(form, re.ASCII | re.IGNORECASE) for form in _DATES)
 
 
 class Learnt(NamedTuple):
-    """What the training rows say of the columns. means (inputs) float32: what stands for a missing number, 0 for the
-    other inputs; left_out, warnings: for the user, a line each."""
+    """The columns as the training rows have them.
+
+    means (inputs) float32: the value of missing numbers, 0 for other inputs; left_out, warnings: lines for the user.
+    """
 
     columns: Columns
     means: Array
@@ -67,9 +70,9 @@ def _counts_rows(column: Column) -> bool:
 def learn(
     table: Table, rows: Array, target: Target, y: Array, counters: Collection[int], ignore: Collection[int]
 ) -> Learnt:
-    """Decides on the columns by these rows (n) and their targets y (n): labels, or numbers.
+    """Chooses the inputs by these rows (n) and their targets y (n): labels, or numbers.
 
-    counters: see row_counters; ignore: places of columns that are not wanted. DataError: no column can be used, one
+    counters: see row_counters; ignore: places of columns to leave out. DataError: no column can be used, one
     holds infinity, or there are too many inputs.
     """
     place = table.place(target.name)
@@ -94,8 +97,8 @@ def learn(
     if not inputs:
         reasons = f": {'; '.join(left_out)}" if left_out else ""
         raise DataError(f"{table.source}: there is no column to learn {target.name!r:.80} from{reasons}")
-    if len(means) > MOST_INPUTS:
-        raise DataError(f"{table.source}: the columns make {len(means):,} inputs; accepted: {MOST_INPUTS:,} at most")
+    if len(means) > MAX_INPUTS:
+        raise DataError(f"{table.source}: the columns make {len(means):,} inputs; accepted: {MAX_INPUTS:,} at most")
     layout = table.layout
     columns = Columns(tuple(inputs), target, fields=len(table.columns))
     if layout:
@@ -120,7 +123,7 @@ def _unusable(column: Column) -> str:
     levels = [level for level, count in zip(column.levels, counts, strict=True) if count]
     if all(any(form.fullmatch(level) for form in _DATE) for level in levels):
         return "dates"
-    if different > 2 and (different > UNIQUE * len(known) or (different > MOST_LEVELS and 2 * different > len(known))):
+    if different > 2 and (different > UNIQUE * len(known) or (different > MAX_LEVELS and 2 * different > len(known))):
         return f"{different:,} different texts in {len(known):,} rows"
     return ""
 
@@ -131,9 +134,9 @@ def _input(column: Column, left_out: list[str]) -> Input:
         return Input(column.name, None, missing)
     counts = np.bincount(column.values[~column.missing], minlength=len(column.levels))
     found = sorted((-count, level) for level, count in zip(column.levels, counts.tolist(), strict=True) if count)
-    if len(found) > MOST_LEVELS:
-        left_out.append(f"{column.name}: all but the {MOST_LEVELS} most frequent of {len(found):,} texts")
-    return Input(column.name, tuple(sorted(level for _, level in found[:MOST_LEVELS])), missing)
+    if len(found) > MAX_LEVELS:
+        left_out.append(f"{column.name}: all but the {MAX_LEVELS} most frequent of {len(found):,} texts")
+    return Input(column.name, tuple(sorted(level for _, level in found[:MAX_LEVELS])), missing)
 
 
 def _means(column: Column, made: Input) -> list[float]:
@@ -144,7 +147,7 @@ def _means(column: Column, made: Input) -> list[float]:
 
 
 def _decides(column: Column, y: Array, target: Target) -> str:
-    """A warning if the column alone decides the target: each of its few values goes with one of the target's."""
+    """A warning if the column determines the target: each of its few values occurs with a single one of the target."""
     known = ~column.missing
     values, wanted = column.values[known], y[known]
     text = f"column {column.name!r} alone decides {target.name!r}: is it made from it? --ignore leaves it out"
@@ -152,11 +155,11 @@ def _decides(column: Column, y: Array, target: Target) -> str:
         vary = target.levels is None and len(values) > 2 and np.ptp(values) > 0 and np.ptp(wanted) > 0
         if vary and abs(np.corrcoef(values, wanted)[0, 1]) > STRAIGHT:
             return text
-        if len(np.unique(values[:1000])) > MOST_LEVELS:
+        if len(np.unique(values[:1000])) > MAX_LEVELS:
             return ""
     levels, codes = np.unique(values, return_inverse=True)
     targets, labels = np.unique(wanted, return_inverse=True)
-    few = 1 < len(levels) <= min(MOST_LEVELS, len(values) // 4) and len(targets) > 1
+    few = 1 < len(levels) <= min(MAX_LEVELS, len(values) // 4) and len(targets) > 1
     if not few or 2 * len(values) < len(known):
         return ""
     pairs = len(np.unique(codes * len(targets) + labels))

@@ -49,8 +49,8 @@ def read_table(
 ) -> Table:
     """The table in a text file, packed by gzip or not.
 
-    separator: one character, " " for any run of blanks; decimal: "." or ","; header: whether there is one; None: found
-    out. texts: columns, by name or place, whose numbers are texts, such as postal codes. known: names that only a
+    separator: one character, " " for any run of blanks; decimal: "." or ","; header: whether there is one; None:
+    detected. texts: columns, by name or place, whose numbers are texts, such as postal codes. known: names that only a
     header can hold; usual: the separator, if it gives a header with one of these. DataError: there is no table, or a
     record has another number of fields than the others.
     """
@@ -79,7 +79,7 @@ def _read(file: TextFile, layout: Layout, texts: Collection[str | int]) -> Table
 
 
 def _with_late_header(table: Table) -> Table:
-    """Lines that were sorted have their header somewhere below: the only row with texts where numbers belong."""
+    """In a file whose lines were sorted, the header is the only row with texts in columns of numbers."""
     odd = [column.odd for column in table.columns if column.odd]
     rows = {row for found in odd for row, _ in found}
     if (table.layout and table.layout.header) or len(odd) < 2 or len(rows) > 1:
@@ -101,11 +101,11 @@ def _with_late_header(table: Table) -> Table:
 
 
 class _Part:
-    """A column while it is read, as texts or as numbers. kept: texts whatever they are; texts: at first."""
+    """A column while it is read. kept: its values stay texts, even if they are numbers; texts: it begins as texts."""
 
     def __init__(self, decimal: str, kept: bool = False, texts: bool = False) -> None:
         self.kept, self._decimal = kept, decimal
-        self.texts = True if kept or texts else None  # None: no value yet that tells
+        self.texts = True if kept or texts else None  # None: all values so far are missing
         self._pieces: list[Array] = []
         self._index: dict[str, int] = {}
         self._odd: list[tuple[int, str]] = []
@@ -136,7 +136,7 @@ class _Part:
 
     @property
     def settled(self) -> bool:
-        """Whether numbers that were found are enough: if not, it must be read again, as texts."""
+        """Whether enough of the values were numbers; if not, the column must be read again, as texts."""
         return bool(self.texts) or self._known - len(self._odd) >= NUMBERS * self._known
 
     def column(self, name: str) -> Column:

@@ -1,4 +1,4 @@
-"""What a model keeps of the table that it was trained on, and other tables as it takes them."""
+"""The columns that a model of a table was trained on, and other tables encoded for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets from tables: the target is found, rows are set aside, and the columns are learnt from those that remain."""
+"""Data sets from tables: splits the rows, and chooses the inputs by the training rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from pynet._ffi import Array
 from pynet.data.arrays import TASKS
 from pynet.data.columns import Columns, Target, decimal_of, targets_of
-from pynet.data.dataset import TEST_FRACTION, Dataset, digest, first_rows
+from pynet.data.dataset import TEST_FRACTION, Dataset, digest
 from pynet.data.learn_columns import MAX_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
 from pynet.data.splits import split
@@ -34,7 +34,7 @@ class Parts(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Rows:
     """The rows of a table whose target is known, not yet divided. y (n): labels int32 or numbers float32; classes:
-    their names; notes: what was decided and noticed, for the user."""
+    their names; notes: lines for the user on what was detected."""
 
     table: Table
     name: str
@@ -66,18 +66,8 @@ class Rows:
         fold[order] = np.arange(len(order)) % count
         return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(count)]
 
-    def parts(
-        self, test_split: float = TEST_FRACTION, limit: int | None = None, validation: float = 0.0, seed: int = 0
-    ) -> Parts:
-        """The rows divided, and the columns as the training rows have them. limit: the most rows for training."""
-        train, test = self.divided(np.arange(len(self.y)), test_split)
-        if limit:
-            train = train[first_rows(self.y[train], limit)]
-        train, aside = self.divided(train, validation, seed)
-        return self.encoded(train, aside, test, test_split)
-
     def encoded(self, train: Array, validation: Array, test: Array, test_split: float = 0.0) -> Parts:
-        """These rows; nothing is learnt but from those for training."""
+        """These rows as samples; the columns are those of the training rows, and test_split is for the notes."""
         found = learn(self.table, train, self.target, self.y[train], self.counters, self.ignored)
         x, warning = found.columns.encoded(self.table, found.means)
         share = "a fifth" if test_split == TEST_FRACTION else percent(test_split)
@@ -161,19 +151,21 @@ def table(
 
     target: the column to learn, by its name, or else by its place from 0, -1 for the last. task: "classes" or "number";
     None: texts, and whole numbers of 20 values at most, are classes. ignore: columns that are not wanted; categorical:
-    those whose numbers are names, such as postal codes. separator, decimal: None: found out. test_split: fraction of
+    those whose numbers are names, such as postal codes. separator, decimal: None: detected. test_split: fraction of
     the rows to set aside for testing, from 0 to below 1.
 
     The samples are rows of numbers for a network that begins with the layer standardize. What becomes of the columns is
     decided by the training rows alone: texts have an input for each of their levels, 50 at most; missing values the
     mean, or a level, and an input that is 1 then; row counters, dates, constants and texts that are all different are
-    left out. notes and warnings of the data set say so.
+    left out. The data set lists this in its notes and warnings.
 
     Raises DataError, one line: there is no table, no such column, one class alone, a number that is infinite, or no
     column that can be learnt from.
     """
     options = {"task": task, "ignore": ignore, "categorical": categorical, "separator": separator, "decimal": decimal}
-    return open_rows(source, target, **options).parts(test_split).data  # type: ignore[arg-type]
+    rows = open_rows(source, target, **options)  # type: ignore[arg-type]
+    train, test = rows.divided(np.arange(len(rows.y)), test_split)
+    return rows.encoded(train, train[:0], test, test_split).data
 
 
 def of_model(found: Table, columns: Columns, means: Array, classes: tuple[str, ...], name: str) -> Dataset:

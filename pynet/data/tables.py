@@ -19,7 +19,7 @@ from pynet.data.layout import MISSING, Layout, number
 from pynet.errors import DataError
 
 NUMBERS = 0.95  # of the values of a column of numbers, at least; the others count as missing
-MOST_LISTED = 30  # names of columns in a message
+MAX_LISTED = 30  # names of columns in a message
 
 
 class UnknownColumnError(DataError):
@@ -139,7 +139,7 @@ class Table:
     def listed(self) -> str:
         """The names of the columns, for messages."""
         names = self.names
-        shown = names if len(names) <= MOST_LISTED else (*names[:20], f"... {len(names) - 21} more ...", names[-1])
+        shown = names if len(names) <= MAX_LISTED else (*names[:20], f"... {len(names) - 21} more ...", names[-1])
         return f"columns: {', '.join(shown)}"
 
     def rows(self, which: Array) -> Table:

@@ -20,7 +20,7 @@ WINDOWS = "cp1252"
 
 
 def bounded_lines(stream: IO[str], path: Path) -> Generator[str, None, None]:
-    """The lines of a stream with their ends. DataError: one is longer than MOST_LINE."""
+    """The lines of a stream with their ends. DataError: one is longer than MAX_LINE."""
     number = 1
     while line := stream.readline(MAX_LINE + 1):
         if len(line) > MAX_LINE:
@@ -31,7 +31,7 @@ def bounded_lines(stream: IO[str], path: Path) -> Generator[str, None, None]:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file that can be read again and again; content: what it unpacks to, None if it is not packed."""
+    """A text file that can be read several times. content: the unpacked bytes; None if it is not packed."""
 
     path: Path
     content: bytes | None
@@ -39,7 +39,7 @@ class TextFile:
 
     @staticmethod
     def open(path: Path) -> TextFile:
-        """Finds out how it is packed and encoded: UTF-8, unless a mark or a byte that is none tells otherwise."""
+        """Detects compression and encoding: UTF-8, unless a byte order mark or a zero byte shows UTF-16."""
         with reading(path), path.open("rb") as raw:
             start = raw.read(4)
             content = None
@@ -67,7 +67,7 @@ class TextFile:
 
     @property
     def note(self) -> str:
-        """What a user should know of the encoding; "" if it is the usual one."""
+        """The encoding in words; "" for UTF-8."""
         if self.encoding == WINDOWS:
             return "read as Windows-1252, as it is no UTF-8"
         return "read as UTF-16" if self.encoding.startswith("utf-16") else ""

@@ -15,7 +15,7 @@ from pynet.metrics import r2, rmse
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_BARS = 30  # columns that are drawn: the most important ones
+MAX_BARS = 30  # columns that are drawn: the most important ones
 
 
 @styled
@@ -61,7 +61,7 @@ def importance(falls: npt.ArrayLike, names: Sequence[str], *, score: str = "accu
     falls (columns, repeats); names: of the columns; score: what falls, "accuracy" or "R2".
     """
     found = np.asarray(falls, np.float64)
-    order = np.argsort(-found.mean(axis=1), kind="stable")[:MOST_BARS]
+    order = np.argsort(-found.mean(axis=1), kind="stable")[:MAX_BARS]
     few = "" if len(order) == len(found) else f": the first {len(order)} of {len(found)}"
     figure = new_figure(7, 1.4 + 0.28 * len(order), f"how much the {score} falls without a column{few}")
     axes = figure.subplots()

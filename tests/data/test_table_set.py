@@ -224,7 +224,7 @@ def test_nothing_is_learnt_from_test_rows(tmp_path: Path) -> None:
     }
     rows = open_rows(write(tmp_path, **columns), "kind")
     train, test = rows.divided(np.arange(N), 0.2)
-    before = rows.parts().data
+    before = rows.encoded(train, test[:0], test).data
     for i in test:
         columns["size"][i] = 1e6
         columns["age"][i] = "?"
@@ -254,12 +254,12 @@ def test_blank_lines_and_infinity_in_a_counter(tmp_path: Path) -> None:
 def test_validation_rows_are_not_learnt_from(tmp_path: Path) -> None:
     path = write(tmp_path, size=size, kind=kind)
     rows = open_rows(path, "kind")
-    parts = rows.parts(validation=0.25, seed=3)
+    train, test = rows.divided(np.arange(N), 0.2)
+    parts = rows.encoded(*rows.divided(train, 0.25, seed=3), test)
     assert parts.validation is not None
     assert (len(parts.data.y_train), len(parts.validation[1]), len(parts.data.y_test)) == (36, 12, 12)
     assert parts.data.means[0] == np.float32(parts.data.x_train.mean(dtype=np.float64))  # type: ignore[index]
-    assert np.array_equal(parts.data.x_test, rows.parts().data.x_test)
-    assert len(rows.parts(limit=10).data.y_train) == 10
+    assert np.array_equal(parts.data.x_test, data.table(path, "kind").x_test)
 
 
 # ---- a model's columns, on other tables ----
