@@ -136,6 +136,58 @@ def pointer(x: Array, writable: bool = False) -> Any:
 floats = partial(ffi.from_buffer, _CTYPES[FLOAT32])
 
 
+def batch_of_channels(x: Array, **vectors: Array) -> tuple[int, int, int]:
+    """The sizes of x (m, places, c). ValueError: it is empty or has other axes, or the vectors are not (c)."""
+    if x.ndim != 3 or not x.size:
+        raise ValueError(f"x has shape {x.shape}; accepted: (samples, places, channels), at least one of each")
+    check_vectors(x, **vectors)
+    return x.shape
+
+
+def picture_batch(x: npt.ArrayLike) -> Array:
+    """x as C-ordered uint8 or float32 pictures. ValueError: it has another dtype, or not three or four axes."""
+    a = plain(x, "x")
+    if a.dtype != UINT8 and a.dtype.kind != "f":
+        raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
+    if a.ndim not in (3, 4):
+        raise ValueError(f"x has shape {a.shape}; accepted: (n, height, width) or (n, channels, height, width)")
+    return array(a, UINT8 if a.dtype == UINT8 else FLOAT32)
+
+
+def matrix_rows(x: npt.ArrayLike, name: str) -> tuple[Array, Any, int]:
+    """x as a float32 matrix, its address and row distance in floats; copied if its layout does not allow that."""
+    a = np.asarray(numbers(x, name), FLOAT32)
+    where = location(a) if a.ndim == 2 else None
+    if where is None:
+        a = matrix(a, name)
+        where = floats(a), a.shape[1]
+    return a, *where
+
+
+def location(x: Array) -> tuple[Any, int] | None:
+    """The address of x (m,n) and its row distance in floats; None unless each row is contiguous."""
+    if x.flags.c_contiguous:
+        return floats(x), x.shape[1]
+    (rows, columns), (row, column) = x.shape, x.strides
+    if (columns < 2 or column == 4) and (rows < 2 or (row % 4 == 0 and row >= 4 * columns)):
+        return ffi.cast("float *", x.ctypes.data), row // 4 if rows > 1 else columns
+    return None
+
+
+def in_place(dw: npt.ArrayLike, **changed: Array) -> list[Any]:
+    """Pointers to writable arrays of dw's shape, then to dw."""
+    grad, pointers, same = array(dw), [], True
+    for name, x in changed.items():
+        fits = isinstance(x, np.ndarray) and x.dtype == FLOAT32 and x.flags.c_contiguous and x.flags.writeable
+        if not fits or is_masked(x):
+            raise ValueError(f"{name} must be a C-ordered, writable float32 array: it is changed in place")
+        same = same and x.shape == grad.shape
+        pointers.append(floats(x, True))
+    if not same:
+        check_same_shape(**changed, dw=grad)
+    return [*pointers, floats(grad)]
+
+
 def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:
     """The core's memory at `data` (float *) as a live, writable array that keeps `owner` (pn_net *) alive."""
     size = int(np.prod(shape)) * 4

@@ -17,6 +17,7 @@ from pynet._ffi import (
     Array,
     array,
     augment_struct,
+    batch_of_channels,
     check,
     check_same_shape,
     check_vectors,
@@ -24,11 +25,14 @@ from pynet._ffi import (
     cpu_tables,
     ffi,
     floats,
+    in_place,
     int_labels,
     is_masked,
     lib,
+    location,
     matrix,
-    numbers,
+    matrix_rows,
+    picture_batch,
     plain,
     pointer,
     text,
@@ -86,6 +90,13 @@ def _rowwise(kernel: Any, *arrays: Array, numbers: tuple[float, ...] = ()) -> Ar
     return out
 
 
+def _with_vectors(kernel: Any, x: npt.ArrayLike, **vectors: npt.ArrayLike) -> Array:
+    """The result (m,n) of a kernel on the rows of x (m,n) with these vectors (n)."""
+    rows, given = matrix(x, "x"), {name: array(vector, name=name) for name, vector in vectors.items()}
+    check_vectors(rows, **given)
+    return _rowwise(kernel, rows, *given.values())
+
+
 def _elementwise_grad(kernel: Any, dy: npt.ArrayLike, y: npt.ArrayLike, *numbers: float) -> Array:
     gradient, a = array(dy), array(y)
     check_same_shape(**{"argument 1": gradient, "argument 2": a})
@@ -102,6 +113,14 @@ def _loss(kernel: Any, x: Array, y: Array, scale: float | None, *numbers: float)
     return loss, dx
 
 
+def _pair(**given: npt.ArrayLike) -> tuple[Array, Array]:
+    """Two arguments as float32 matrices. ValueError: their shapes differ."""
+    arrays = {name: matrix(x, name) for name, x in given.items()}
+    check_same_shape(**arrays)
+    first, second = arrays.values()
+    return first, second
+
+
 # ---- matrix product ----
 
 
@@ -114,15 +133,15 @@ def gemm(
     out: Array | None = None,
     accumulate: bool = False,
 ) -> Array:
-    """C (m,n) = op(a) op(b); op is the transpose where trans_ says so.
+    """C (m,n) = op(a) op(b); op is the transpose if trans_a or trans_b is set.
 
     out: a float32 array (m,n) for the result, whose rows need not be contiguous; accumulate: add to its values.
     """
     flags = (_TRANS_A if trans_a else 0) | (_TRANS_B if trans_b else 0) | (_ACCUMULATE if accumulate else 0)
     if out is not None and _plain_gemm(out, a, b, flags):
         return out
-    left, address_a, lda = _rows(a, "a")
-    right, address_b, ldb = _rows(b, "b")
+    left, address_a, lda = matrix_rows(a, "a")
+    right, address_b, ldb = matrix_rows(b, "b")
     m, k = left.shape[::-1] if trans_a else left.shape
     k_right, n = right.shape[::-1] if trans_b else right.shape
     if k != k_right:
@@ -132,10 +151,10 @@ def gemm(
             raise ValueError("accumulate needs out, the array to add to")
         out = np.empty((m, n), FLOAT32)
     fits = out.shape == (m, n) and out.dtype == FLOAT32 and out.flags.writeable and not is_masked(out)
-    location = _location(out) if fits else None
-    if location is None:
+    where = location(out) if fits else None
+    if where is None:
         raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; accepted: writable float32 ({m}, {n}) rows")
-    lib.pn_gemm(*location, address_a, lda, address_b, ldb, m, n, k, flags)
+    lib.pn_gemm(*where, address_a, lda, address_b, ldb, m, n, k, flags)
     return out
 
 
@@ -165,34 +184,12 @@ def _plain_gemm(out: Array, a: Any, b: Any, flags: int) -> bool:
     return True
 
 
-def _rows(x: npt.ArrayLike, name: str) -> tuple[Array, Any, int]:
-    """x as a float32 matrix, its address and row distance in floats; copied if its layout does not allow that."""
-    a = np.asarray(numbers(x, name), FLOAT32)
-    location = _location(a) if a.ndim == 2 else None
-    if location is None:
-        a = matrix(a, name)
-        location = floats(a), a.shape[1]
-    return a, *location
-
-
-def _location(x: Array) -> tuple[Any, int] | None:
-    """The address of x (m,n) and its row distance in floats; None unless each row is contiguous."""
-    if x.flags.c_contiguous:
-        return floats(x), x.shape[1]
-    (rows, columns), (row, column) = x.shape, x.strides
-    if (columns < 2 or column == 4) and (rows < 2 or (row % 4 == 0 and row >= 4 * columns)):
-        return ffi.cast("float *", x.ctypes.data), row // 4 if rows > 1 else columns
-    return None
-
-
 # ---- bias and activations ----
 
 
 def bias(x: npt.ArrayLike, b: npt.ArrayLike) -> Array:
     """y (m,n) = x (m,n) + b (n) in every row."""
-    rows, vector = matrix(x, "x"), array(b)
-    check_vectors(rows, b=vector)
-    return _rowwise(lib.pn_bias, rows, vector)
+    return _with_vectors(lib.pn_bias, x, b=b)
 
 
 def bias_grad(dy: npt.ArrayLike) -> Array:
@@ -239,137 +236,6 @@ def gelu_grad(dy: npt.ArrayLike, x: npt.ArrayLike) -> Array:
     return _elementwise_grad(lib.pn_gelu_grad, dy, x)
 
 
-def dropout(x: npt.ArrayLike, p: float, seed: int, layer: int = 0, step: int = 0) -> Array:
-    """y (m,n) = x / (1 - p), or 0 with probability p, a function of seed, layer and step; gives dx from dy too."""
-    rows = matrix(x, "x")
-    if not 0 <= p < 1:
-        raise ValueError(f"p is {p}; accepted: 0 to below 1")
-    return _rowwise(lib.pn_dropout, rows, numbers=(p, checked_seed(seed), layer, step))
-
-
-# ---- pictures ----
-
-
-def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, step: int = 0) -> Array:
-    """The batch x (n, height, width) or (n, channels, height, width) as a training step augments it; the same shape.
-
-    x: uint8, which means x/255, or floats. augment: None means the default strengths. seed: of the network; step: the
-    number of updates before. ValueError: x or a strength is not accepted.
-    """
-    a = plain(x, "x")
-    if a.dtype != UINT8 and a.dtype.kind != "f":
-        raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
-    pictures = array(a, UINT8 if a.dtype == UINT8 else FLOAT32)
-    if pictures.ndim not in (3, 4):
-        raise ValueError(f"x has shape {a.shape}; accepted: (n, height, width) or (n, channels, height, width)")
-    n, *channels, height, width = pictures.shape
-    struct = augment_struct(augment or Augment(), height, width)
-    out, err = np.empty(pictures.shape, FLOAT32), ffi.new("char[]", lib.PN_ERRLEN)
-    dtype = lib.PN_UINT8 if a.dtype == np.uint8 else lib.PN_FLOAT32
-    channel = channels[0] if channels else 1
-    status = lib.pn_augmented(
-        pointer(out, True), pointer(pictures), dtype, n, channel, struct, checked_seed(seed), step, err
-    )
-    check(status, err)
-    return out
-
-
-# ---- normalisation ----
-
-
-def batchnorm(
-    x: npt.ArrayLike, gamma: npt.ArrayLike, beta: npt.ArrayLike, epsilon: float = 1e-5
-) -> tuple[Array, Array, Array]:
-    """y, mean (c), variance (c): normalises each channel of x (m, places, c), then y = gamma x + beta."""
-    x, gamma, beta = array(x), array(gamma), array(beta)
-    m, places, c = _batch_of_channels(x, gamma=gamma, beta=beta)
-    y, mean, variance = np.empty_like(x), np.empty(c, FLOAT32), np.empty(c, FLOAT32)
-    lib.pn_batchnorm(*map(pointer, (y, mean, variance, x, gamma, beta)), m, places, c, epsilon)
-    return y, mean, variance
-
-
-def batchnorm_grad(
-    dy: npt.ArrayLike,
-    x: npt.ArrayLike,
-    mean: npt.ArrayLike,
-    variance: npt.ArrayLike,
-    gamma: npt.ArrayLike,
-    epsilon: float = 1e-5,
-) -> tuple[Array, Array, Array]:
-    """dx (m, places, c), dgamma (c), dbeta (c); mean and variance are batchnorm's."""
-    dy, x, mean, variance, gamma = map(array, (dy, x, mean, variance, gamma))
-    check_same_shape(dy=dy, x=x)
-    m, places, c = _batch_of_channels(x, mean=mean, variance=variance, gamma=gamma)
-    dx, dgamma, dbeta = np.empty_like(x), np.empty(c, FLOAT32), np.empty(c, FLOAT32)
-    lib.pn_batchnorm_grad(*map(pointer, (dx, dgamma, dbeta, dy, x, mean, variance, gamma)), m, places, c, epsilon)
-    return dx, dgamma, dbeta
-
-
-def _batch_of_channels(x: Array, **vectors: Array) -> tuple[int, int, int]:
-    if x.ndim != 3 or not x.size:
-        raise ValueError(f"x has shape {x.shape}; accepted: (samples, places, channels), at least one of each")
-    check_vectors(x, **vectors)
-    return x.shape
-
-
-def layernorm(
-    x: npt.ArrayLike, gamma: npt.ArrayLike, beta: npt.ArrayLike, epsilon: float = 1e-5
-) -> tuple[Array, Array]:
-    """y (m,n): rows of x (m,n) to mean 0, variance 1, times gamma (n) plus beta (n); stats (m,2) for its gradient."""
-    rows, gamma, beta = matrix(x, "x"), array(gamma), array(beta)
-    check_vectors(rows, gamma=gamma, beta=beta)
-    y, stats = np.empty_like(rows), np.empty((len(rows), 2), FLOAT32)
-    lib.pn_layernorm(*map(pointer, (y, stats, rows, gamma, beta)), *rows.shape, epsilon)
-    return y, stats
-
-
-def layernorm_grad(
-    dy: npt.ArrayLike, x: npt.ArrayLike, stats: npt.ArrayLike, gamma: npt.ArrayLike
-) -> tuple[Array, Array, Array]:
-    """dx (m,n), dgamma (n), dbeta (n); stats are layernorm's."""
-    gradient, rows, stats, gamma = matrix(dy, "dy"), matrix(x, "x"), array(stats), array(gamma)
-    check_same_shape(dy=gradient, x=rows)
-    check_vectors(rows, gamma=gamma)
-    if stats.shape != (len(rows), 2):
-        raise ValueError(f"stats has shape {stats.shape}; x {rows.shape} takes {(len(rows), 2)}")
-    dx, dgamma, dbeta = np.empty_like(rows), np.empty(gamma.shape, FLOAT32), np.empty(gamma.shape, FLOAT32)
-    lib.pn_layernorm_grad(*map(pointer, (dx, dgamma, dbeta, gradient, rows, stats, gamma)), *rows.shape)
-    return dx, dgamma, dbeta
-
-
-# ---- scaling ----
-
-
-def _scaled(kernel: Any, x: npt.ArrayLike, **vectors: npt.ArrayLike) -> Array:
-    """What a kernel makes of the rows of x (m,n) with these vectors (n)."""
-    rows, given = matrix(x, "x"), {name: array(vector, name=name) for name, vector in vectors.items()}
-    check_vectors(rows, **given)
-    return _rowwise(kernel, rows, *given.values())
-
-
-def standardize(x: npt.ArrayLike, mean: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
-    """y (m,n) = (x - mean) / scale; mean and scale (n)."""
-    return _scaled(lib.pn_standardize, x, mean=mean, scale=scale)
-
-
-def standardize_grad(dy: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
-    """dx (m,n) = dy / scale; scale (n)."""
-    return _scaled(lib.pn_standardize_grad, dy, scale=scale)
-
-
-def rescale(x: npt.ArrayLike, mean: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
-    """y (m,n) = x scale + mean; mean and scale (n)."""
-    return _scaled(lib.pn_rescale, x, mean=mean, scale=scale)
-
-
-def rescale_grad(dy: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
-    """dx (m,n) = dy scale; scale (n)."""
-    return _scaled(lib.pn_rescale_grad, dy, scale=scale)
-
-
-# ---- activations ----
-
-
 def sigmoid(x: npt.ArrayLike) -> Array:
     """y = 1 / (1 + exp(-x)), any shape."""
     return _elementwise(lib.pn_sigmoid, x)
@@ -399,9 +265,114 @@ def softmax(x: npt.ArrayLike, temperature: float = 1.0) -> Array:
 
 def softmax_grad(dp: npt.ArrayLike, p: npt.ArrayLike) -> Array:
     """dx (m,n) = p (dp - sum over the row of dp p) for p = softmax(x)."""
-    grad, rows = matrix(dp, "dp"), matrix(p, "p")
-    check_same_shape(dp=grad, p=rows)
-    return _rowwise(lib.pn_softmax_grad, grad, rows)
+    return _rowwise(lib.pn_softmax_grad, *_pair(dp=dp, p=p))
+
+
+def dropout(x: npt.ArrayLike, p: float, seed: int, layer: int = 0, step: int = 0) -> Array:
+    """y (m,n) = x / (1 - p), or 0 with probability p, a function of seed, layer and step; gives dx from dy too."""
+    rows = matrix(x, "x")
+    if not 0 <= p < 1:
+        raise ValueError(f"p is {p}; accepted: 0 to below 1")
+    return _rowwise(lib.pn_dropout, rows, numbers=(p, checked_seed(seed), layer, step))
+
+
+# ---- pictures ----
+
+
+def augmented(x: npt.ArrayLike, augment: Augment | None = None, seed: int = 0, step: int = 0) -> Array:
+    """The batch x (n, height, width) or (n, channels, height, width) as a training step augments it; the same shape.
+
+    x: uint8, which means x/255, or floats. augment: None means the default strengths. seed: of the network; step: the
+    number of updates before. ValueError: x or a strength is not accepted.
+    """
+    pictures = picture_batch(x)
+    n, *channels, height, width = pictures.shape
+    struct = augment_struct(augment or Augment(), height, width)
+    out, err = np.empty(pictures.shape, FLOAT32), ffi.new("char[]", lib.PN_ERRLEN)
+    dtype = lib.PN_UINT8 if pictures.dtype == UINT8 else lib.PN_FLOAT32
+    channel = channels[0] if channels else 1
+    arrays = pointer(out, True), pointer(pictures)
+    status = lib.pn_augmented(*arrays, dtype, n, channel, struct, checked_seed(seed), step, err)
+    check(status, err)
+    return out
+
+
+# ---- normalisation ----
+
+
+def batchnorm(
+    x: npt.ArrayLike, gamma: npt.ArrayLike, beta: npt.ArrayLike, epsilon: float = 1e-5
+) -> tuple[Array, Array, Array]:
+    """y, mean (c), variance (c): normalises each channel of x (m, places, c), then y = gamma x + beta."""
+    x, gamma, beta = array(x), array(gamma), array(beta)
+    m, places, c = batch_of_channels(x, gamma=gamma, beta=beta)
+    y, mean, variance = np.empty_like(x), np.empty(c, FLOAT32), np.empty(c, FLOAT32)
+    lib.pn_batchnorm(*map(pointer, (y, mean, variance, x, gamma, beta)), m, places, c, epsilon)
+    return y, mean, variance
+
+
+def batchnorm_grad(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    mean: npt.ArrayLike,
+    variance: npt.ArrayLike,
+    gamma: npt.ArrayLike,
+    epsilon: float = 1e-5,
+) -> tuple[Array, Array, Array]:
+    """dx (m, places, c), dgamma (c), dbeta (c); mean and variance are batchnorm's."""
+    dy, x, mean, variance, gamma = map(array, (dy, x, mean, variance, gamma))
+    check_same_shape(dy=dy, x=x)
+    m, places, c = batch_of_channels(x, mean=mean, variance=variance, gamma=gamma)
+    dx, dgamma, dbeta = np.empty_like(x), np.empty(c, FLOAT32), np.empty(c, FLOAT32)
+    lib.pn_batchnorm_grad(*map(pointer, (dx, dgamma, dbeta, dy, x, mean, variance, gamma)), m, places, c, epsilon)
+    return dx, dgamma, dbeta
+
+
+def layernorm(
+    x: npt.ArrayLike, gamma: npt.ArrayLike, beta: npt.ArrayLike, epsilon: float = 1e-5
+) -> tuple[Array, Array]:
+    """y (m,n): rows of x (m,n) to mean 0, variance 1, times gamma (n) plus beta (n); stats (m,2) for its gradient."""
+    rows, gamma, beta = matrix(x, "x"), array(gamma), array(beta)
+    check_vectors(rows, gamma=gamma, beta=beta)
+    y, stats = np.empty_like(rows), np.empty((len(rows), 2), FLOAT32)
+    lib.pn_layernorm(*map(pointer, (y, stats, rows, gamma, beta)), *rows.shape, epsilon)
+    return y, stats
+
+
+def layernorm_grad(
+    dy: npt.ArrayLike, x: npt.ArrayLike, stats: npt.ArrayLike, gamma: npt.ArrayLike
+) -> tuple[Array, Array, Array]:
+    """dx (m,n), dgamma (n), dbeta (n); stats are layernorm's."""
+    (gradient, rows), stats, gamma = _pair(dy=dy, x=x), array(stats), array(gamma)
+    check_vectors(rows, gamma=gamma)
+    if stats.shape != (len(rows), 2):
+        raise ValueError(f"stats has shape {stats.shape}; x {rows.shape} takes {(len(rows), 2)}")
+    dx, dgamma, dbeta = np.empty_like(rows), np.empty(gamma.shape, FLOAT32), np.empty(gamma.shape, FLOAT32)
+    lib.pn_layernorm_grad(*map(pointer, (dx, dgamma, dbeta, gradient, rows, stats, gamma)), *rows.shape)
+    return dx, dgamma, dbeta
+
+
+# ---- scaling ----
+
+
+def standardize(x: npt.ArrayLike, mean: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """y (m,n) = (x - mean) / scale; mean and scale (n)."""
+    return _with_vectors(lib.pn_standardize, x, mean=mean, scale=scale)
+
+
+def standardize_grad(dy: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """dx (m,n) = dy / scale; scale (n)."""
+    return _with_vectors(lib.pn_standardize_grad, dy, scale=scale)
+
+
+def rescale(x: npt.ArrayLike, mean: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """y (m,n) = x scale + mean; mean and scale (n)."""
+    return _with_vectors(lib.pn_rescale, x, mean=mean, scale=scale)
+
+
+def rescale_grad(dy: npt.ArrayLike, scale: npt.ArrayLike) -> Array:
+    """dx (m,n) = dy scale; scale (n)."""
+    return _with_vectors(lib.pn_rescale_grad, dy, scale=scale)
 
 
 # ---- losses ----
@@ -427,23 +398,17 @@ def binary_cross_entropy(x: npt.ArrayLike, y: npt.ArrayLike, scale: float | None
 
     x (m,n), y (m,n) in [0, 1]; computed from x so that it is finite where p is 0 or 1. scale None is 1/m.
     """
-    rows, target = matrix(x, "x"), matrix(y, "y")
-    check_same_shape(x=rows, y=target)
-    return _loss(lib.pn_binary_cross_entropy, rows, target, scale)
+    return _loss(lib.pn_binary_cross_entropy, *_pair(x=x, y=y), scale)
 
 
 def squared_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
     """Loss (m): half the sum over each row of (p - y)^2, and dp (m,n) = (p - y) * scale; scale None is 1/m."""
-    rows, target = matrix(p, "p"), matrix(y, "y")
-    check_same_shape(p=rows, y=target)
-    return _loss(lib.pn_squared_error, rows, target, scale)
+    return _loss(lib.pn_squared_error, *_pair(p=p, y=y), scale)
 
 
 def absolute_error(p: npt.ArrayLike, y: npt.ArrayLike, scale: float | None = None) -> tuple[Array, Array]:
     """Loss (m): the sum over each row of |p - y|, and dp (m,n) = sign(p - y) * scale; scale None is 1/m."""
-    rows, target = matrix(p, "p"), matrix(y, "y")
-    check_same_shape(p=rows, y=target)
-    return _loss(lib.pn_absolute_error, rows, target, scale)
+    return _loss(lib.pn_absolute_error, *_pair(p=p, y=y), scale)
 
 
 def huber(p: npt.ArrayLike, y: npt.ArrayLike, delta: float = 1.0, scale: float | None = None) -> tuple[Array, Array]:
@@ -453,31 +418,15 @@ def huber(p: npt.ArrayLike, y: npt.ArrayLike, delta: float = 1.0, scale: float |
     """
     if not 0 < delta < np.inf:
         raise ValueError(f"delta is {delta}; accepted: a finite number above 0")
-    rows, target = matrix(p, "p"), matrix(y, "y")
-    check_same_shape(p=rows, y=target)
-    return _loss(lib.pn_huber, rows, target, scale, delta)
+    return _loss(lib.pn_huber, *_pair(p=p, y=y), scale, delta)
 
 
 # ---- the rest of a training step ----
 
 
-def _in_place(dw: npt.ArrayLike, **changed: Array) -> list[Any]:
-    """Pointers to writable arrays of dw's shape, then to dw."""
-    grad, pointers, same = array(dw), [], True
-    for name, x in changed.items():
-        fits = isinstance(x, np.ndarray) and x.dtype == FLOAT32 and x.flags.c_contiguous and x.flags.writeable
-        if not fits or is_masked(x):
-            raise ValueError(f"{name} must be a C-ordered, writable float32 array: it is changed in place")
-        same = same and x.shape == grad.shape
-        pointers.append(floats(x, True))
-    if not same:
-        check_same_shape(**changed, dw=grad)
-    return [*pointers, floats(grad)]
-
-
 def sgd(w: Array, dw: npt.ArrayLike, learning_rate: float) -> None:
     """w -= learning_rate * dw, in place; w: a C-ordered, writable float32 array."""
-    lib.pn_sgd(*_in_place(dw, w=w), w.size, learning_rate)
+    lib.pn_sgd(*in_place(dw, w=w), w.size, learning_rate)
 
 
 def momentum(
@@ -487,18 +436,15 @@ def momentum(
 
     nesterov: w -= learning_rate * (momentum * velocity + dw) (Nesterov 1983; Sutskever et al. 2013).
     """
-    pointers = _in_place(dw, w=w, velocity=velocity)
-    lib.pn_momentum(*pointers, w.size, learning_rate, momentum, nesterov)
+    lib.pn_momentum(*in_place(dw, w=w, velocity=velocity), w.size, learning_rate, momentum, nesterov)
 
 
 def rmsprop(
     w: Array, square: Array, dw: npt.ArrayLike, learning_rate: float, beta2: float = 0.99, epsilon: float = 1e-8
 ) -> None:
-    """square = beta2 * square + (1 - beta2) * dw^2; w -= learning_rate * dw / (sqrt(square) + epsilon), both in place.
-
-    Tieleman and Hinton 2012.
-    """
-    lib.pn_rmsprop(*_in_place(dw, w=w, square=square), w.size, learning_rate, beta2, epsilon)
+    """square = beta2 * square + (1 - beta2) * dw^2; w -= learning_rate * dw / (sqrt(square) + epsilon), both in place
+    (Tieleman and Hinton 2012)."""
+    lib.pn_rmsprop(*in_place(dw, w=w, square=square), w.size, learning_rate, beta2, epsilon)
 
 
 def adam(
@@ -521,7 +467,7 @@ def adam(
     """
     if step < 1:
         raise ValueError(f"step is {step}; accepted: 1 or more")
-    pointers = _in_place(dw, w=w, mean=mean, square=square)
+    pointers = in_place(dw, w=w, mean=mean, square=square)
     lib.pn_adam(*pointers, w.size, step, learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
@@ -538,8 +484,8 @@ def gather(x: npt.ArrayLike, index: npt.ArrayLike | None = None) -> Array:
     rows = np.ascontiguousarray(plain(x, "x"))
     if rows.ndim != 2 or rows.dtype != np.uint8:
         raise ValueError(f"x has shape {rows.shape} and dtype {rows.dtype}; accepted: uint8 with two axes")
-    chosen = np.arange(len(rows)) if index is None else plain(index, "index")
-    which = int_labels(chosen, chosen.size, len(rows))
+    places = np.arange(len(rows)) if index is None else plain(index, "index")
+    which = int_labels(places, places.size, len(rows))
     out = np.empty((len(which), rows.shape[1]), FLOAT32)
     lib.pn_gather(pointer(out), pointer(rows), pointer(which), *out.shape)
     return out
