@@ -1,5 +1,5 @@
-"""How good predictions are: accuracy, the confusion matrix, precision, recall and F1 for each class or label, ROC AUC;
-of numbers RMSE, MAE and R2."""
+"""Metrics: accuracy, confusion matrix, ROC AUC, and precision, recall and F1 of each class or label; for regressions
+RMSE, MAE and R2."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def class_report(matrix: ArrayLike, names: Sequence[str] | None = None) -> list[
 
 
 def label_report(y_true: ArrayLike, y_pred: ArrayLike, names: Sequence[str] | None = None) -> list[ClassRow]:
-    """A row for each of several labels that a sample can have at once; y_true, y_pred: (n, labels), 0 or 1.
+    """A row for each label of samples that can have several at once; y_true, y_pred: (n, labels), 0 or 1.
 
     names None is "0", "1", ... ValueError: no samples, other numbers, or not one name for each label.
     """
@@ -113,10 +113,10 @@ def label_report(y_true: ArrayLike, y_pred: ArrayLike, names: Sequence[str] | No
     return _rows(names, (labels & found).sum(axis=0), labels.sum(axis=0), found.sum(axis=0))
 
 
-def _rows(names: Sequence[str], right: Array, support: Array, predicted: Array) -> list[ClassRow]:
-    """From the counts (classes) of right predictions, samples and predictions of each."""
+def _rows(names: Sequence[str], correct: Array, support: Array, predicted: Array) -> list[ClassRow]:
+    """The rows from three counts of each class: correct predictions, samples, predictions."""
     rows = []
-    for name, hits, there, taken in zip(names, right, support, predicted, strict=True):
+    for name, hits, there, taken in zip(names, correct, support, predicted, strict=True):
         precision, recall, f1 = _ratio(hits, taken), _ratio(hits, there), _ratio(2 * hits, there + taken)
         rows.append(ClassRow(name, precision, recall, f1, int(there), int(taken)))
     return rows
@@ -157,10 +157,10 @@ def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, w
 
 
 def roc_auc(y_true: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the ROC curve of two classes: how often a sample of class 1 has a higher score than one of class 0.
+    """Area under the ROC curve: the probability that a sample of class 1 has a higher score than one of class 0.
 
-    y_true (n): 0 or 1; scores (n): numbers, the higher, the more likely 1. Equal scores count half (Mann and Whitney
-    1947). ValueError: labels and scores do not go together, or one class has no sample.
+    y_true (n): 0 or 1; scores (n): higher numbers for class 1. Equal scores count half (Mann and Whitney
+    1947). ValueError: different numbers of labels and scores, or a class without a sample.
     """
     labels, found = _labels("y_true", y_true, 2), numbers(scores, "scores")
     if found.shape != labels.shape or not np.isfinite(found).all():
@@ -169,7 +169,7 @@ def roc_auc(y_true: ArrayLike, scores: ArrayLike) -> float:
     if not 0 < ones < len(labels):
         raise ValueError(f"y_true holds {ones} ones in {len(labels)} labels; accepted: both classes")
     _, places, counts = np.unique(found, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]  # from 1; equal scores share the mean of theirs
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]  # from 1; equal scores get the mean of their ranks
     return float((ranks[labels == 1].sum() - ones * (ones + 1) / 2) / (ones * (len(labels) - ones)))
 
 
@@ -231,11 +231,11 @@ def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> R
 
 @dataclass(frozen=True)
 class LabelReport:
-    """How good a network is at several labels at once, each of which a sample has or not.
+    """The metrics of a network that predicts several labels at once, 0 to 1.
 
-    exact: samples whose labels are all right, of 1, which is what Evaluation calls accuracy; accuracy: single labels
-    that are right, of 1, over all samples (1 minus the Hamming loss). f1: mean of those of the labels, without those
-    that are undefined; NaN of none.
+    exact: fraction of the samples with all labels correct, which Evaluation calls accuracy; accuracy: fraction of all
+    single labels that are correct (1 minus the Hamming loss). f1: mean over the labels whose F1 is defined; NaN if none
+    is.
     """
 
     samples: int
@@ -263,22 +263,22 @@ def measure_labels(net: Net, x: Any, y: Any, names: Sequence[str] | None = None)
 def permutation_importance(
     net: Net, x: ArrayLike, y: ArrayLike, groups: Sequence[slice], repeats: int = 5, seed: int = 0
 ) -> NDArray[np.float64]:
-    """How much worse a network gets when a group of its inputs is exchanged between the samples (Breiman 2001).
+    """How much worse a network gets when the values of some inputs are shuffled among the samples (Breiman 2001).
 
-    x (n, features), y (n): samples; groups: the inputs that belong together, as those of a column do. Returns (groups,
-    repeats): by how much the accuracy, or R2, falls each time; about 0 of what the network does not use. ValueError:
-    fewer than two samples, or they do not fit.
+    x (n, features), y (n): samples; groups: slices of inputs that are shuffled together, such as those of one column.
+    Returns (groups, repeats): the decrease of accuracy or R2, about 0 for inputs that the network does not use.
+    ValueError: fewer than two samples, or they do not fit the network.
     """
     samples = np.array(plain(x, "x"))
     if samples.ndim != 2 or len(samples) < 2 or repeats < 1:
         raise ValueError(f"x has shape {samples.shape}, repeats is {repeats}; accepted: (n, features), n from 2, and 1")
     random = np.random.RandomState(np.random.MT19937(seed))
-    best, falls = net.evaluate(samples, y).score, np.empty((len(groups), repeats))
+    score, falls = net.evaluate(samples, y).score, np.empty((len(groups), repeats))
     for i, group in enumerate(groups):
         kept = samples[:, group].copy()
         for k in range(repeats):
             samples[:, group] = kept[random.permutation(len(samples))]
-            falls[i, k] = best - net.evaluate(samples, y).score
+            falls[i, k] = score - net.evaluate(samples, y).score
         samples[:, group] = kept
     return falls
 

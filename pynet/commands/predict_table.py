@@ -20,11 +20,11 @@ from pynet.inference import predict_table as of_table
 from pynet.network import Network
 from pynet.text import json_text, printable
 
-OF_PICTURES = ("invert", "show", "save_seen")  # options
+OF_PICTURES = ("invert", "show", "save_seen")  # options that only pictures take
 
 
 def predict_table(options: argparse.Namespace, net: Network) -> int:
-    """The command, for a model of a table, or a table of pixels. DataError, UsageError."""
+    """Predicts the rows of a table, for a model trained on columns or on pixels. Raises DataError, UsageError."""
     path = _path(options.images)
     for name in (*OF_PICTURES, *(() if options.json else ("top",))):
         if getattr(options, name):
@@ -51,7 +51,7 @@ def _path(given: Sequence[Path]) -> Path:
 
 
 def _write(found: TablePrediction, named: bool) -> None:
-    """As .csv; a table of pixels in the form that Kaggle's digits want."""
+    """Prints .csv lines; for a table of pixels, in the format of a submission to Kaggle's Digit Recognizer."""
     lines = csv.writer(sys.stdout, lineterminator="\n")
     if not named:
         lines.writerow(["ImageId", "Label"])

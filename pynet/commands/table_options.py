@@ -1,4 +1,4 @@
-"""Options of the commands about tables: how one is read, and which column is the target."""
+"""The options of commands on tables: how to read one, and which column to predict."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pynet.network import Network
 from pynet.text import picture_shape
 
 OF_TARGET = ("task", "ignore", "categorical", "separator", "decimal", "folds")  # options that need --target
-MAX_NOTES = 20  # lines about columns; of more, the number alone is printed
+MAX_NOTES = 20  # lines about columns; the rest is counted in one more line
 
 
 def add_target_options(group: argparse._ArgumentGroup) -> None:
-    """--target and what goes with it, of pynet train."""
+    """Adds --target and the other options of `pynet train` on a table."""
     add = group.add_argument
     target = "the column of a table to predict: its name, or its position from 0, -1 for the last"
     add("--target", metavar="COLUMN", type=_column, help=target)
@@ -39,7 +39,7 @@ def add_target_options(group: argparse._ArgumentGroup) -> None:
 
 
 def add_reading_options(group: argparse._ActionsContainer) -> None:
-    """--separator and --decimal."""
+    """Adds --separator and --decimal."""
     separator = "between the fields of a table: a character, tab or blanks (default: detected)"
     group.add_argument("--separator", metavar="C", type=_separator, help=separator)
     mark = "decimal mark of its numbers, . or , (default: detected)"
@@ -65,11 +65,11 @@ def _separator(text: str) -> str:
 
 
 def check(options: argparse.Namespace) -> None:
-    """UsageError: options about a table without one, or others that no table goes with."""
+    """Raises UsageError for table options without a table, and for a table with options that it excludes."""
     if options.target is None:
         for name in OF_TARGET:
             if name == "task" and options.data and not is_table_file(options.data):
-                continue  # of arrays
+                continue  # --task is also for arrays
             if getattr(options, name) is not None and not (options.load and name in ("separator", "decimal")):
                 raise UsageError(f"--{name} is for tables and needs --target COLUMN")
         return
@@ -87,7 +87,7 @@ def check(options: argparse.Namespace) -> None:
 
 
 def rows(options: argparse.Namespace) -> Rows:
-    """The table that the options name, and what is to be learnt of it. Raises DataError, OSError, UsageError."""
+    """The rows of the table that the options name, with their targets. Raises DataError, OSError, UsageError."""
     place = Path(os.path.expanduser(options.data))
     if not place.exists():
         raise FileNotFoundError(f"{options.data}: no such file")
@@ -108,16 +108,16 @@ def rows(options: argparse.Namespace) -> Rows:
 
 
 def of_model(options: argparse.Namespace, net: Network, found: TrainedTable, place: Path) -> Dataset:
-    """The rows of a file as the model takes them, all for testing."""
+    """The rows of a file as a test set for the model. Prints warnings."""
     separator, decimal = getattr(options, "separator", None), getattr(options, "decimal", None)
-    chosen = dataset_for(net, found, place, separator, decimal)
-    for line in chosen.warnings:
+    dataset = dataset_for(net, found, place, separator, decimal)
+    for line in dataset.warnings:
         cli.print_stderr("data", f"warning: {line}")
-    return chosen
+    return dataset
 
 
 def name_the_target(place: Path, reason: str = "") -> UsageError:
-    """The error for a table without --target. Raises DataError: it is not a table."""
+    """The error for a table without --target. Raises DataError: the file holds no table."""
     names = read_names(place)
     shown = ", ".join(names if len(names) <= 20 else (*names[:9], f"... {len(names) - 10} more ...", names[-1]))
     because = f"; label first, {reason}" if reason else ""
@@ -135,7 +135,7 @@ def check_label_first(place: Path, chosen: Dataset) -> None:
 
 
 def listed(notes: Sequence[str]) -> list[str]:
-    """Notes about a table, columns that were left out for the same reason in one line, and not too many."""
+    """At most MOST_NOTES lines of notes about a table; columns that were left out for the same reason share one."""
     reasons: dict[str, list[str]] = {}
     lines = []
     for note in notes:

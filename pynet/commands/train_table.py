@@ -1,4 +1,4 @@
-"""How `pynet train` trains on a table: its defaults, its validation set for early stopping, and --folds."""
+"""`pynet train` on a table: defaults, the validation set for early stopping, and --folds."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from pynet.model.evaluation import Evaluation, RegressionEvaluation, measured
 from pynet.network import Network
 from pynet.text import figure_text, figure_words
 
-# Chosen on validation splits of eleven tables of 150 to 1,600 rows, those of scikit-learn and seaborn among them: no
-# test row was used. The fewer rows, the more weight decay.
+# Chosen on validation splits, never test sets, of eleven tables of 150 to 1,600 rows, among them those of scikit-learn
+# and seaborn. The fewer rows, the more weight decay.
 NETWORK = {"--hidden": "64,32"}
 OPTIMIZER = {"--optimizer": "adamw", "--lr": "0.003"}
 BATCHES = {"--batch-size": "32"}
-DECAY, MIN_DECAY, MAX_DECAY = 500, 0.01, 3.0  # weight decay: 500 / training rows, within these
+DECAY, MIN_DECAY, MAX_DECAY = 500, 0.01, 3.0  # weight decay: 500 / training rows, clipped to [0.01, 3]
 PATIENCE, MAX_EPOCHS = 15, 200
-EPOCHS = 40  # where there are too few rows to stop by
-MIN_VALIDATION = 50  # rows: the loss of fewer is noise
-MIN_STOPPED = 400  # training rows: with fewer, 50 for validation would be too many
+EPOCHS = 40  # without early stopping
+MIN_VALIDATION = 50  # rows; the loss of fewer is too noisy for early stopping
+MIN_ROWS_TO_STOP = 400  # training rows for early stopping; of fewer, 50 for validation are too many
 
 
 def defaults(given: Sequence[str], options: argparse.Namespace) -> list[str]:
-    """The default options for tables, without those that are given or that go with a given one."""
+    """The default options for a table, without those that are given or replaced by a given option."""
     named = _named(given)
     found = BATCHES | ({} if options.net else NETWORK) | ({} if "--optimizer" in named else OPTIMIZER)
     return [f"{name}={value}" for name, value in found.items() if name not in named]
 
 
 def decays_by_rows(given: Sequence[str]) -> bool:
-    """Whether the weight decay depends on the number of rows: neither it nor another optimizer is given."""
+    """Whether the number of rows sets the weight decay: neither --optimizer nor --weight-decay is given."""
     return not _named(given) & {"--optimizer", "--weight-decay"}
 
 
@@ -49,7 +49,7 @@ def _named(given: Sequence[str]) -> set[str]:
 
 
 class Stopping(NamedTuple):
-    """validation: the fraction of the training rows to stop by; patience: None, nothing stops it."""
+    """validation: fraction of the training rows for the validation set; patience: None without early stopping."""
 
     validation: float
     patience: int | None
@@ -57,19 +57,19 @@ class Stopping(NamedTuple):
 
 
 def stopping(options: argparse.Namespace, rows: int) -> Stopping:
-    """When a training on so many rows ends: as the options ask, else by their number."""
+    """When a training on this many rows ends: the options decide, or else the number of rows."""
     share = options.val_split
     if options.patience or options.preset or options.epochs is not None:
         if options.patience and not share:
             share = min(max(MIN_VALIDATION / rows, 0.1), 0.5)
         return Stopping(share, options.patience, options.epochs)
-    if share or rows >= MIN_STOPPED:
+    if share or rows >= MIN_ROWS_TO_STOP:
         return Stopping(share or max(MIN_VALIDATION / rows, 0.1), PATIENCE, MAX_EPOCHS)
     return Stopping(0.0, None, EPOCHS)
 
 
 def parts(options: argparse.Namespace, rows: Rows, seed: int) -> tuple[Parts, Stopping]:
-    """The data set, split as the options ask, and when to stop; sets the default weight decay, too."""
+    """The rows split as the options say, and when the training ends. Sets the weight decay by the number of rows."""
     share = TEST_FRACTION if options.test_split is None else options.test_split
     train, test = rows.divided(np.arange(len(rows.y)), 0.0 if options.folds else share)
     if options.limit:
@@ -87,10 +87,10 @@ def parts(options: argparse.Namespace, rows: Rows, seed: int) -> tuple[Parts, St
 
 @dataclass(frozen=True)
 class Folds:
-    """Figures of networks that were each tested on a part of the rows, and trained on the others.
+    """The results of cross-validation: each network was tested on one fold and trained on the others.
 
-    test: of all rows together; confusion: the same, (classes, classes), None of numbers; scores: of each part; epochs:
-    the median of what the trainings took.
+    test: over the predictions of all folds; confusion: their matrix (classes, classes), None for a regression; scores:
+    of each fold; epochs: median over the folds.
     """
 
     test: Evaluation | RegressionEvaluation
@@ -102,8 +102,10 @@ class Folds:
 def cross_validated(
     options: argparse.Namespace, rows: Rows, seed: int, learn: Callable[[Parts, Stopping], tuple[Network, int]]
 ) -> Folds:
-    """Trains a network for each of --folds. learn: returns it, and the number of its best epoch. UsageError: there are
-    fewer rows than folds."""
+    """Trains and tests a network for each of --folds, and keeps only their results.
+
+    learn: trains a network, and returns it with the number of its best epoch. UsageError: fewer rows than folds.
+    """
     if options.folds > len(rows.y):
         raise UsageError(f"argument --folds: {options.folds} of {len(rows.y)} rows; accepted: at most one for each row")
     outputs, targets, scores, epochs, losses = list[Array](), list[Array](), list[float](), list[int](), list[float]()
@@ -124,10 +126,10 @@ def cross_validated(
             cli.print_stdout(
                 f"fold {number}/{options.folds}  {score} of {figures.samples:,} rows, after {taken} epochs"
             )
-    found, wanted, loss = np.concatenate(outputs), np.concatenate(targets), sum(losses) / len(rows.y)
-    usual = max(1, round(median(epochs)))
+    predicted, y, loss = np.concatenate(outputs), np.concatenate(targets), sum(losses) / len(rows.y)
+    typical = max(1, round(median(epochs)))
     if not rows.classes:
-        return Folds(measured(loss, wanted[:, None], found), None, scores, usual)
-    matrix = confusion_matrix(wanted, net._labels_of(found, "classes"), len(rows.classes))
+        return Folds(measured(loss, y[:, None], predicted), None, scores, typical)
+    matrix = confusion_matrix(y, net._labels_of(predicted, "classes"), len(rows.classes))
     correct = int(matrix.trace())
-    return Folds(Evaluation(loss, correct / len(wanted), correct, len(wanted)), matrix, scores, usual)
+    return Folds(Evaluation(loss, correct / len(y), correct, len(y)), matrix, scores, typical)

@@ -1,4 +1,4 @@
-"""A data set whose arrays are in files of their own: IDX, .npy, or .npz with a single array, as of KMNIST."""
+"""Data sets with a file for each array: IDX, .npy, or .npz with a single array, as KMNIST has them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _IDX = re.compile(r"(.+)[-.]idx[13]-ubyte(\.gz)?")
 
 
 def array_files(folder: Path) -> dict[Role, Path]:
-    """The files of a folder that hold an array each, by what their names say they are for.
+    """The files of a folder that hold one array each, by the roles that their names give.
 
-    IDX files go before others, raw ones before packed ones. Others count where there are both samples and labels.
+    IDX files have precedence over others, and uncompressed over compressed ones. Files that are not IDX are used only
+    if both samples and labels are there.
     """
     found: dict[Role, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda path: (not _IDX.fullmatch(path.name), path.suffix, path.name)):
@@ -29,7 +30,7 @@ def array_files(folder: Path) -> dict[Role, Path]:
 
 
 def role_of_file(path: Path) -> Role | None:
-    """What a file with a single array is for; None: its name does not say, or it is no such file."""
+    """The role of a file with a single array; None: its name gives none, or it is another kind of file."""
     idx = _IDX.fullmatch(path.name)
     if not idx and path.suffix.lower() not in (".npy", ".npz"):
         return None
@@ -37,18 +38,18 @@ def role_of_file(path: Path) -> Role | None:
 
 
 def read_array_files(place: Path, task: str | None = None) -> tuple[str, Found]:
-    """The data set in a folder of such files, or the one that this file of it belongs to, and its name.
+    """(name, data set) of a folder of such files, or of the files that belong together with this one.
 
-    The name is empty where the files have none but that of their folder; task: see read_parts. Raises DataError.
+    The name is empty if the names of the files give none; task: see read_parts. Raises DataError.
     """
     folder = place if place.is_dir() else place.parent
     files = array_files(folder)
     own = None if place.is_dir() else role_of_file(place)
     if own and own not in files:
         raise DataError(f"{place}: no file beside it goes with this one; accepted: {ACCEPTED}")
-    wanted = own.set if own else one_set(files, folder)
-    used = {role: path for role, path in files.items() if role.set == wanted}
-    return wanted, read_parts({role: _source(path, role) for role, path in used.items()}, folder, task)
+    name = own.set if own else one_set(files, folder)
+    used = {role: path for role, path in files.items() if role.set == name}
+    return name, read_parts({role: _source(path, role) for role, path in used.items()}, folder, task)
 
 
 def _source(path: Path, role: Role) -> Source:

@@ -1,8 +1,8 @@
-"""The columns of a table as inputs of a network, and how their values become numbers.
+"""Which columns of a table are inputs of a network, and how their values become numbers.
 
-A column of numbers is one input, which the network standardises. A column of texts is one-hot: an input for each of its
-levels. Missing values have an input of their own if the training rows had some. All of this is stored in a note of the
-model file; means and scales are tensors of its layer standardize.
+A column of numbers is one input, which the network itself standardises. A column of texts is one-hot: an input for each
+different text, its level. If the training rows had missing values, one more input is 1 where the value is missing. A
+note in the model file holds all this, except means and scales, which are tensors of its layer standardize.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from pynet.data.tables import Column, Table
 from pynet.errors import DataError
 from pynet.text import parsed_json
 
-NOTE = "table"  # the key among the notes of a model file
+NOTE = "table"  # key of the note in a model file
 VERSION = 1
 LARGEST = float(np.finfo(np.float32).max)
-MAX_ODD = 0.5  # of the values of a column that may be no numbers: more, and it is read in a wrong way
+MAX_ODD = 0.5  # a larger fraction of a numeric column that is not numbers is an error: the file is misread
 MAX_NAMED = 3  # columns in a warning
 
 
 @dataclass(frozen=True)
 class Input:
-    """A column of a table as inputs. levels: the texts that have an input each, None for a column of numbers; missing:
-    whether there is an input, the last one, that is 1 where the value is missing."""
+    """A column of a table as inputs.
+
+    levels: the texts that have an input each; None for a column of numbers. missing: whether a last input is 1 where
+    the value is missing, and 0 elsewhere.
+    """
 
     name: str
     levels: tuple[str, ...] | None
@@ -38,15 +41,18 @@ class Input:
 
     @property
     def names(self) -> list[str]:
-        """Of the inputs, in order."""
+        """The names of the inputs, in order."""
         found = [self.name] if self.levels is None else [f"{self.name}={level}" for level in self.levels]
         return [*found, f"{self.name} is missing"] if self.missing else found
 
 
 @dataclass(frozen=True)
 class Target:
-    """The column that is learnt. levels: its values that are classes, as texts, in the order of the labels; None: it is
-    a number. numbers: these texts are numbers, so that 1.0 is 1."""
+    """The column to predict.
+
+    levels: the classes as texts, the class of label 0 first; None for a regression. numbers: whether these texts are
+    numbers, so that 1.0 and 1 are the same class.
+    """
 
     name: str
     levels: tuple[str, ...] | None
@@ -60,10 +66,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table that a network takes, and the one that it was trained to predict.
+    """The columns of a table that are inputs of a network, and the column that it was trained to predict.
 
-    separator, decimal: of the file, None for a data frame; header: False if it had none, so that names are places;
-    fields: how many columns it had.
+    Of the training table: separator and decimal mark, None for a data frame; header: whether it had one, without which
+    names are indices; fields: its number of columns.
     """
 
     inputs: tuple[Input, ...]
@@ -75,35 +81,34 @@ class Columns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the network's inputs, in order: "age", "sex=female", "age is missing"."""
+        """The names of the network's inputs, in order, such as "age", "age is missing", "sex=female"."""
         return tuple(name for column in self.inputs for name in column.names)
 
     @property
     def spans(self) -> list[slice]:
-        """Which inputs belong to each column."""
+        """The inputs of each column."""
         ends = np.cumsum([0, *(len(column.names) for column in self.inputs)]).tolist()
         return [slice(*pair) for pair in itertools.pairwise(ends)]
 
     @property
     def are_numbers(self) -> Array:
-        """(inputs) bool: True for numbers, which are standardised; False for the inputs that are 0 or 1."""
+        """(inputs) bool: True for numbers, which are standardised; False for inputs that are only 0 or 1."""
         flags = [(c.levels is None and i == 0) for c in self.inputs for i, _ in enumerate(c.names)]
         return np.array(flags, bool)
 
     @property
     def texts(self) -> list[str]:
-        """The names of columns whose values are texts, whatever they look like."""
+        """The names of columns whose values are texts, even if they look like numbers."""
         found = [column.name for column in self.inputs if column.levels is not None]
         return found if self.target.numbers else [*found, self.target.name]
 
     # ---- the values ----
 
     def encoded(self, table: Table, means: Array) -> tuple[Array, str]:
-        """(x (n, inputs) float32, a warning or ""): rows of a table as the network takes them.
+        """(x (n, inputs) float32, a warning or ""): the rows of a table as inputs of the network.
 
-        means (inputs): what stands for numbers that are missing. Other columns may be there, in any order. DataError: a
-        column is missing, or holds a number that is infinite or beyond float32, or hardly a number where the training
-        rows had some.
+        means (inputs) replace missing numbers. The table may have more columns, in any order. DataError: a column is
+        missing, holds a number that is infinite or beyond float32, or holds mostly texts where numbers are expected.
         """
         columns = [self._found(table, column.name) for column in self.inputs]
         x = np.zeros((len(table), len(self.names)), np.float32)
@@ -116,7 +121,7 @@ class Columns:
         return x, _warning(table, unseen)
 
     def _found(self, table: Table, name: str) -> Column:
-        """A column by its name; of files without a header by its place, which the target before it may have left."""
+        """A column by its name, or by its index in files without a header, which may lack the target's column."""
         if self.header or (table.layout and table.layout.header):
             if name not in table.names:
                 raise DataError(
@@ -134,15 +139,15 @@ class Columns:
     # ---- the target ----
 
     def has_target(self, table: Table) -> bool:
-        """Whether the column that is predicted is there, too."""
+        """Whether the table has the target's column."""
         if self.header or (table.layout and table.layout.header):
             return self.target.name in table.names
         return len(table.columns) == self.fields
 
     def targets(self, table: Table) -> tuple[Array, Array]:
-        """(y (n), known (n) bool): labels int32 or numbers float32 and for which rows they are known.
+        """(y (n), known (n) bool): labels int32 or numbers float32, and the rows whose target is not missing.
 
-        DataError: there is no such column, a class that the network does not know, or a number beyond float32.
+        DataError: there is no such column, or it holds an unknown class or a number beyond float32.
         """
         if not self.has_target(table):
             raise DataError(
@@ -154,12 +159,12 @@ class Columns:
     # ---- as a note ----
 
     def note(self) -> str:
-        """The text that a model file carries."""
+        """The text for a note in a model file."""
         return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=True)
 
     @staticmethod
     def from_note(text: str) -> Columns:
-        """What note() gave. ValueError: it is damaged, or of a later version."""
+        """The columns of a note(). ValueError: it is damaged, or of a later version."""
         damaged = ValueError(f"the model's note on its table is damaged: {text!r:.80}")
         try:
             found = parsed_json(text)
@@ -176,7 +181,7 @@ class Columns:
         return columns
 
     def _is_sound(self) -> bool:
-        """Whether all values are of the types that are declared, and go together."""
+        """Whether all values have their declared types and are consistent."""
         names = [*(column.name for column in self.inputs), self.target.name]
         levels = [some for some in (*(column.levels for column in self.inputs), self.target.levels) if some is not None]
         texts = [*names, *itertools.chain(*levels)]
@@ -198,12 +203,12 @@ def _with_tuple(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def decimal_of(table: Table) -> str:
-    """The decimal mark of its texts."""
+    """The decimal mark of the numbers in a table."""
     return table.layout.decimal if table.layout else "."
 
 
 def targets_of(table: Table, place: int, target: Target) -> tuple[Array, Array]:
-    """See Columns.targets; place: of the column."""
+    """See Columns.targets; place: index of the target's column."""
     column, decimal = table.columns[place], decimal_of(table)
     if target.levels is None:
         column = column.as_numbers(decimal)
@@ -223,7 +228,7 @@ def targets_of(table: Table, place: int, target: Target) -> tuple[Array, Array]:
 
 
 def check_numbers(table: Table, column: Column) -> None:
-    """DataError: a number of the column is infinite or beyond float32."""
+    """Raises DataError if a number of the column is infinite or beyond float32."""
     with np.errstate(invalid="ignore"):
         large = np.abs(column.values) > LARGEST
     if large.any():

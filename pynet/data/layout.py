@@ -1,4 +1,4 @@
-"""The layout of a table in a text file: the separator, the decimal mark, and whether the first line is a header."""
+"""The layout of a text file with a table: separator, decimal mark, and whether the first line is a header."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from pynet.data.text_file import TextFile
 from pynet.errors import DataError
 
-SEPARATORS = ("\t", ";", "|", ",")  # in order of preference
-BLANKS = " "  # as a separator: any run of blanks
+SEPARATORS = ("\t", ";", "|", ",")  # the first of those that divide the lines equally well is used
+BLANKS = " "  # as a separator: any number of blanks
 SEPARATOR_NAMES = {"\t": "tab", BLANKS: "blanks"}
-SAMPLE = 1 << 18  # characters that are looked at
+SAMPLE = 1 << 18  # characters from which the layout is detected
 MAX_COLUMNS = 1 << 16
-# What stands for a value that is not there: the list of pandas, and the question mark of the UCI repository.
+# Texts that mean a missing value: the list of pandas, and the question mark of the UCI repository.
 _WORDS = ",?,#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null"
 MISSING = frozenset(_WORDS.split(","))
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|infinity)", re.ASCII | re.IGNORECASE)
@@ -27,8 +27,8 @@ _WITH_POINT = re.compile(r"[-+]?\d*\.\d+", re.ASCII)
 
 @dataclass(frozen=True)
 class Layout:
-    """separator, decimal: characters. names: of the columns, from the header or "0", "1", ... skip: lines before the
-    first row. class_names: those of a target in the last column, where scikit-learn wrote the file."""
+    """separator, decimal: characters. names: of the columns, from the header, else "0", "1", ... skip: lines before the
+    first row. class_names: classes of the target in the last column, if the file is one of scikit-learn."""
 
     separator: str
     decimal: str
@@ -43,7 +43,7 @@ class Layout:
 
 
 def number(text: str, decimal: str = ".") -> float | None:
-    """The number that a field holds; None: it holds none."""
+    """The number in a field; None: it is not a number."""
     text = text.strip()
     text = text if decimal == "." else text.replace(decimal, ".")
     return float(text) if _NUMBER.fullmatch(text) else None
@@ -57,7 +57,7 @@ def find_layout(
     header: bool | None,
     usual: str | None = None,
 ) -> Layout:
-    """See read_table: what is None is detected in the first lines. DataError: there is no table."""
+    """The layout; arguments that are None are detected from the first lines, see read_table. DataError: no table."""
     sample = _sample(file)
     if not any(map(str.strip, sample)):
         raise DataError(f"{file.path}: there is no line with text in it")
@@ -90,7 +90,7 @@ def find_layout(
 
 
 def _names(fields: Sequence[str], file: TextFile) -> tuple[str, ...]:
-    """The header; a column without a name is called by its place. DataError: a name is there twice."""
+    """The names in a header; an empty one becomes "column 3", its index. DataError: two columns have one name."""
     names = tuple(name or f"column {i}" for i, name in enumerate(fields))
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -122,23 +122,23 @@ def _numbered(lines: list[str], separator: str) -> Iterator[tuple[list[str], int
     try:
         for row in records:
             yield ([] if is_blank(row) else [field.strip() for field in row]), records.line_num
-    except csv.Error:  # the sample ends within quotes, or the reader of the whole file will tell
+    except csv.Error:  # the sample ends within quotes; other errors recur when the whole file is read
         return
 
 
 def is_blank(row: Sequence[str]) -> bool:
-    """Whether this is a line without anything but blanks."""
+    """Whether a line holds nothing but blanks."""
     return len(row) < 2 and not "".join(row).strip()
 
 
 def _separator(sample: list[str], decimal: str | None) -> str:
-    """The one by which most lines have the same number of fields, two or more, the first line among them."""
+    """The separator that divides most lines, preferably the first too, into the same number of fields, two or more."""
     best, found = (0.0, False), ""
     for separator in (*SEPARATORS, BLANKS):
         if separator == decimal:
             continue
         if max(line.count(separator) for line in sample) >= MAX_COLUMNS:
-            return separator  # to be refused
+            return separator  # the caller raises an error
         rows = [row for row, _ in _numbered(sample, separator) if row]
         counts = Counter(len(row) for row in rows if len(row) > 1).most_common(1)
         if counts:
@@ -150,13 +150,13 @@ def _separator(sample: list[str], decimal: str | None) -> str:
 
 
 def _of_numbers(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether most fields are numbers, so that a tab is as good as blanks, and no text is cut in two."""
+    """Whether most fields are numbers, so that blanks may separate as well as tabs: no text would be cut in two."""
     fields = [field for row in rows for field in row]
     return 2 * sum(number(field) is not None for field in fields) > len(fields)
 
 
 def _counts(row: Sequence[str], width: int) -> bool:
-    """Whether this is the first line of a table of scikit-learn: rows, columns before the target, names of classes."""
+    """Whether this is the first line of a scikit-learn file: numbers of rows and of columns, names of classes."""
     counts = len(row) > 1 and row[0].isdecimal() and row[1].isdecimal() and int(row[1]) == width - 1
     return counts and all(number(field) is None for field in row[2:]) and (len(row) > 2 or width > 2)
 
@@ -167,7 +167,7 @@ def _decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str) -> bool:
-    """Whether a first line names columns: texts over numbers, places 0, 1, 2, ..., or texts that do not come again."""
+    """Whether a first line is a header: texts above numbers, indices 0, 1, 2, ..., or texts that do not occur below."""
     if [field for field in first if field] in ([str(i) for i in range(len(first) - k)] for k in (0, 1)):
         return True
     for_it = against = again = 0

@@ -1,7 +1,7 @@
-"""Which columns of a table become inputs, and of what kind: decided by the training rows alone.
+"""Which columns of a table become inputs, and of which kind. Only the training rows decide.
 
-Row counters are the exception: they are recognised by the order of the rows in the file. In a file that is sorted by
-class they would reveal the class.
+Row counters are the exception: they are detected in the whole file, by its order. If a file is sorted by class, a row
+counter gives the class away.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pynet.data.columns import Columns, Input, Target, check_numbers
 from pynet.data.tables import Column, Table
 from pynet.errors import DataError
 
-MAX_LEVELS = 50  # texts of a column that become an input each: the most frequent ones
+MAX_LEVELS = 50  # levels of a column that become inputs: the most frequent texts
 MAX_CLASSES = 20  # different whole numbers that are taken for classes
 MAX_INPUTS = 1 << 16
-UNIQUE = 0.9  # of the values of a column of texts: if more are different, they are names, not kinds
-STRAIGHT = 0.9999  # a correlation of two columns that are the same but for their scale
+UNIQUE = 0.9  # a column of texts with a larger fraction of different values holds names, not classes
+STRAIGHT = 0.9999  # columns with a higher correlation are equal, apart from their scale
 COUNTER_NAMES = {"id", "index", "row", "no", "nr", "number", "rowid", "rownames", "rownum", "unnamed: 0"}
 _TIME = r"([T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?( ?(Z|UTC|[-+]\d{2}:?\d{2}))?)?"
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -37,10 +37,8 @@ _DATE = tuple(re.compile(form, re.ASCII | re.IGNORECASE) for form in _DATES)
 
 
 class Learnt(NamedTuple):
-    """The columns as the training rows have them.
-
-    means (inputs) float32: the value of missing numbers, 0 for other inputs; left_out, warnings: lines for the user.
-    """
+    """The columns that the training rows gave. means (inputs) float32 replace missing numbers, and are 0 for inputs of
+    texts; left_out, warnings: lines for the user."""
 
     columns: Columns
     means: Array
@@ -49,7 +47,7 @@ class Learnt(NamedTuple):
 
 
 def row_counters(table: Table) -> set[int]:
-    """The places of columns that count the rows of the whole table, or name them by different whole numbers."""
+    """The indices of columns that number the rows of the whole table, or identify them by different whole numbers."""
     return {i for i, column in enumerate(table.columns) if _counts_rows(column)}
 
 
@@ -70,9 +68,9 @@ def _counts_rows(column: Column) -> bool:
 def learn(
     table: Table, rows: Array, target: Target, y: Array, counters: Collection[int], ignore: Collection[int]
 ) -> Learnt:
-    """Chooses the inputs by these rows (n) and their targets y (n): labels, or numbers.
+    """Decides which columns become inputs, from these rows (n) and their targets y (n): labels, or numbers.
 
-    counters: see row_counters; ignore: places of columns to leave out. DataError: no column can be used, one
+    counters: see row_counters; ignore: indices of columns to leave out. DataError: no column can be used, one
     holds infinity, or there are too many inputs.
     """
     place = table.place(target.name)
@@ -147,20 +145,20 @@ def _means(column: Column, made: Input) -> list[float]:
 
 
 def _decides(column: Column, y: Array, target: Target) -> str:
-    """A warning if the column determines the target: each of its few values occurs with a single one of the target."""
+    """A warning if the column alone decides the target: it has few values, and each occurs with one target only."""
     known = ~column.missing
-    values, wanted = column.values[known], y[known]
+    values, targets = column.values[known], y[known]
     text = f"column {column.name!r} alone decides {target.name!r}: is it made from it? --ignore leaves it out"
     if column.numbers is not None:
-        vary = target.levels is None and len(values) > 2 and np.ptp(values) > 0 and np.ptp(wanted) > 0
-        if vary and abs(np.corrcoef(values, wanted)[0, 1]) > STRAIGHT:
+        vary = target.levels is None and len(values) > 2 and np.ptp(values) > 0 and np.ptp(targets) > 0
+        if vary and abs(np.corrcoef(values, targets)[0, 1]) > STRAIGHT:
             return text
         if len(np.unique(values[:1000])) > MAX_LEVELS:
             return ""
     levels, codes = np.unique(values, return_inverse=True)
-    targets, labels = np.unique(wanted, return_inverse=True)
-    few = 1 < len(levels) <= min(MAX_LEVELS, len(values) // 4) and len(targets) > 1
+    distinct, labels = np.unique(targets, return_inverse=True)
+    few = 1 < len(levels) <= min(MAX_LEVELS, len(values) // 4) and len(distinct) > 1
     if not few or 2 * len(values) < len(known):
         return ""
-    pairs = len(np.unique(codes * len(targets) + labels))
+    pairs = len(np.unique(codes * len(distinct) + labels))
     return text if pairs == len(levels) else ""

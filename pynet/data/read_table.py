@@ -1,4 +1,4 @@
-"""Tables from text files: .csv and its kin (RFC 4180), a piece at a time."""
+"""Tables from text files, such as .csv (RFC 4180), read in pieces."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pynet.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")  # also with .gz
 
-Fields = tuple[str, ...]  # of a column
+Fields = tuple[str, ...]  # texts of one column, not yet parsed
 
 
 def is_table_file(path: Path) -> bool:
-    """Whether its name is that of a table in a text file."""
+    """Whether the name of a file has the suffix of a table."""
     return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
 
 
@@ -47,12 +47,12 @@ def read_table(
     header: bool | None = None,
     usual: str | None = None,
 ) -> Table:
-    """The table in a text file, packed by gzip or not.
+    """The table in a text file, compressed by gzip or not.
 
-    separator: one character, " " for any run of blanks; decimal: "." or ","; header: whether there is one; None:
-    detected. texts: columns, by name or place, whose numbers are texts, such as postal codes. known: names that only a
-    header can hold; usual: the separator, if it gives a header with one of these. DataError: there is no table, or a
-    record has another number of fields than the others.
+    separator: one character, " " for any number of blanks; decimal: "." or ","; header: whether there is one. If one of
+    these is None, it is detected. texts: columns, by name or index, whose numbers are texts, such as postal codes.
+    known: names of columns; a line that holds one is a header. usual: the separator to try first, used if the header
+    then holds a known name. DataError: there is no table, or a record has another number of fields than the others.
     """
     file = TextFile.open(path)
     try:
@@ -79,7 +79,7 @@ def _read(file: TextFile, layout: Layout, texts: Collection[str | int]) -> Table
 
 
 def _with_late_header(table: Table) -> Table:
-    """In a file whose lines were sorted, the header is the only row with texts in columns of numbers."""
+    """Finds the header of a file whose lines were sorted: the only row with texts in columns of numbers."""
     odd = [column.odd for column in table.columns if column.odd]
     rows = {row for found in odd for row, _ in found}
     if (table.layout and table.layout.header) or len(odd) < 2 or len(rows) > 1:
@@ -101,7 +101,8 @@ def _with_late_header(table: Table) -> Table:
 
 
 class _Part:
-    """A column while it is read. kept: its values stay texts, even if they are numbers; texts: it begins as texts."""
+    """A column while it is read, as texts or as numbers. kept: its values stay texts even if all are numbers; texts:
+    it is read as texts, and converted at the end if nearly all are numbers."""
 
     def __init__(self, decimal: str, kept: bool = False, texts: bool = False) -> None:
         self.kept, self._decimal = kept, decimal
@@ -136,11 +137,11 @@ class _Part:
 
     @property
     def settled(self) -> bool:
-        """Whether enough of the values were numbers; if not, the column must be read again, as texts."""
+        """Whether enough values of a column of numbers are numbers; if not, it must be read again, as texts."""
         return bool(self.texts) or self._known - len(self._odd) >= NUMBERS * self._known
 
     def column(self, name: str) -> Column:
-        """All that was added."""
+        """The column of all values added."""
         values = np.concatenate(self._pieces)
         if not self.texts:
             return Column(name, numbers=values, odd=tuple(self._odd))
@@ -149,7 +150,7 @@ class _Part:
 
 
 def _parsed(fields: Fields, decimal: str) -> tuple[Array, Sequence[tuple[int, str]]]:
-    """The numbers (n) float64, NaN where one is missing, and (place, text) of those that are none."""
+    """The numbers (n) float64, NaN where one is missing, and (index, text) of each field that is not a number."""
     if decimal != ".":
         fields = tuple(field.replace(decimal, ".") for field in fields)
     joined = "".join(fields)
@@ -169,11 +170,11 @@ def _number_or_missing(field: str) -> float:
     return math.nan if field in MISSING else float(field)
 
 
-# ---- a piece at a time ----
+# ---- pieces of the file ----
 
 
 def _fill(parts: Sequence[_Part], file: TextFile, layout: Layout) -> Array:
-    """Adds the values of the whole file to its columns; returns the line of each row."""
+    """Adds the values of the whole file to its columns; returns the line number of each row."""
     lines = []
     for columns, numbers in _pieces(file, layout, not any(part.texts for part in parts)):
         lines.append(numbers)
@@ -185,9 +186,9 @@ def _fill(parts: Sequence[_Part], file: TextFile, layout: Layout) -> Array:
 def _pieces(
     file: TextFile, layout: Layout, numbers: bool
 ) -> Iterator[tuple[Array, Array] | tuple[Sequence[Fields], Array]]:
-    """(values of each column, line of each row), about a million characters at a time.
+    """(values of each column, line number of each row) for each piece, about a million characters.
 
-    numbers: as long as there is nothing but numbers, NumPy reads them, which is faster.
+    numbers: pieces of nothing but numbers are read by NumPy, which is faster.
     """
     source, at, piece = file.lines(), layout.skip, list[str]()
     for _ in islice(source, layout.skip):
@@ -214,12 +215,12 @@ def _lines(source: Iterator[str]) -> list[str]:
 
 
 def _all_numbers(lines: Sequence[str], layout: Layout) -> Array | None:
-    """(rows, columns) float64, if these lines are numbers and nothing else."""
+    """(rows, columns) float64, if these lines are nothing but numbers; else None."""
     rows = sum(not line.isspace() for line in lines)
     if layout.decimal != ".":
         lines = [line.replace(layout.decimal, ".") for line in lines]
     separator = None if layout.separator == BLANKS else layout.separator
-    if not rows:  # NumPy would warn
+    if not rows:  # np.loadtxt warns of empty input
         return None
     try:
         table = np.loadtxt(lines, np.float64, delimiter=separator, comments=None, ndmin=2)
@@ -231,7 +232,7 @@ def _all_numbers(lines: Sequence[str], layout: Layout) -> Array | None:
 def _records(
     file: TextFile, layout: Layout, source: Iterable[str], at: int
 ) -> Iterator[tuple[Sequence[Fields], Array]]:
-    """The pieces as Python's csv reads them; at: the number of lines before."""
+    """The pieces read by Python's csv module; at: the number of lines before them."""
     taken = 0
 
     def counted() -> Iterator[str]:
@@ -261,5 +262,5 @@ def _records(
 
 
 def _ragged(layout: Layout, row: Sequence[str], line: int) -> str:
-    wanted = f"the header has {len(layout.names)}" if layout.header else f"most lines have {len(layout.names)}"
-    return f"line {line} has {len(row)} fields, {wanted}"
+    expected = f"the header has {len(layout.names)}" if layout.header else f"most lines have {len(layout.names)}"
+    return f"line {line} has {len(row)} fields, {expected}"

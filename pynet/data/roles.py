@@ -1,11 +1,11 @@
-"""Which array of a data set is for what, by its name, and the parts put together from them.
+"""The role of each array of a data set, read from its name, and the training and test sets made from the arrays.
 
     x_train, X_test                    Keras, and what most programs write
     train_images, val_labels           MedMNIST
     kmnist-train-imgs                  KMNIST, a file for each array
     emnist-letters-test-labels-idx1-ubyte, t10k-images-idx3-ubyte, images, y
 
-A name has a kind, what it is for unless it is for all, and a rest, which names the set.
+A name says the kind, samples or labels; it may say the part, as train or test; what is left is the name of the set.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FORMAT = re.compile(r"idx\d|ubyte")
 
 
 class Role(NamedTuple):
-    """What an array is for. set: the rest of its name; part: train, test, val or ""; kind: x or y."""
+    """The role of an array. set: the rest of its name; part: train, test, val or ""; kind: x or y."""
 
     set: str
     part: str
@@ -46,7 +46,7 @@ class Role(NamedTuple):
 
 
 class Source(NamedTuple):
-    """An array that is there to be read: what to call it in an error, and the shape that its header promises."""
+    """An array not yet read: its name for messages, the shape that its header states, and the function that reads."""
 
     name: str
     shape: tuple[int, ...]
@@ -54,9 +54,10 @@ class Source(NamedTuple):
 
 
 class Found(NamedTuple):
-    """parts: bytes or numbers, and labels or targets. divided: False: there is no test set, all samples are in x_test.
+    """A data set put together from arrays. parts: samples as bytes or numbers, with labels or targets.
 
-    remark: what is to be said about how the arrays were used, to be put behind the name of the file.
+    divided: whether there is a test set; if not, all samples are in x_test. remark: how the arrays were used, for
+    messages, after the name of the file.
     """
 
     parts: Parts
@@ -65,7 +66,7 @@ class Found(NamedTuple):
 
 
 def role_of(name: str) -> Role | None:
-    """The role of an array, or of a file without its suffix; None: the name does not say."""
+    """The role of an array, or of a file without its suffix, by its name; None: the name gives none."""
     words: list[str] = []
     for word in re.split(r"[ _.-]+", name.lower()):
         together = _TOGETHER.fullmatch(word)
@@ -81,7 +82,7 @@ def role_of(name: str) -> Role | None:
 
 
 def one_set(roles: Iterable[Role], place: object) -> str:
-    """The set whose samples are here, the one without a name first. Raises DataError: there are several others."""
+    """The name of the only set, or "" if one has no name. Raises DataError: there are several sets with names."""
     names = sorted({role.set for role in roles if role.kind == "x"})
     if len(names) > 1 and names[0]:
         raise DataError(f"{place}: holds several sets, {', '.join(names)}; accepted: one, or the name of one's file")
@@ -89,10 +90,10 @@ def one_set(roles: Iterable[Role], place: object) -> str:
 
 
 def read_parts(sources: Mapping[Role, Source], place: object, task: str | None = None) -> Found:
-    """The arrays of a set, checked against each other before they are read.
+    """The arrays of a set. Their shapes are compared before they are read.
 
-    task: "classes": y holds labels, "number": targets; None: as are_targets finds. val is for testing where there is no
-    test, else for training, too, as in folders of pictures. Raises DataError.
+    task: "classes" if y holds labels, "number" if it holds targets; None: are_targets decides. The part val is the test
+    set if there is no other; else it is used for training, as in folders of pictures. Raises DataError.
     """
     pairs = _pairs(sources)
     learnt, held = _division(set(pairs), place)
@@ -114,7 +115,7 @@ def read_parts(sources: Mapping[Role, Source], place: object, task: str | None =
 
 
 def _pairs(sources: Mapping[Role, Source]) -> dict[str, tuple[Source, Source]]:
-    """The samples of each part with their labels."""
+    """The samples and labels of each part."""
     pairs = {}
     for role, source in sources.items():
         other = sources.get(role._replace(kind="y" if role.kind == "x" else "x"))
@@ -129,7 +130,7 @@ def _pairs(sources: Mapping[Role, Source]) -> dict[str, tuple[Source, Source]]:
 
 
 def _division(parts: set[str], place: object) -> tuple[list[str], str]:
-    """Which parts are for training, and which is for testing, "" if there is none."""
+    """The parts for training, and the part for testing, "" if there is none."""
     if len(parts) == 1:
         return sorted(parts), ""
     learnt, held = sorted(parts & {"", "train"}), "test" if "test" in parts else "val"

@@ -1,4 +1,4 @@
-"""The columns that a model of a table was trained on, and other tables encoded for it."""
+"""The columns that a model stores of its training table, and other tables converted to its inputs."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from pynet.model.net import Net
 
 
 class TrainedTable(NamedTuple):
-    """The columns of a model, and what stands in it for numbers that are missing: (inputs) float32."""
+    """The columns of a model, and the means (inputs) float32 that replace missing numbers."""
 
     columns: Columns
     means: Array
 
 
 def prepare(net: Net, data: Dataset) -> None:
-    """Gives a network that begins with standardize the means and scales of a table's training rows, and the names of
-    columns and classes, which travel in its file. A closing rescale gets those of the target.
+    """Sets the layer standardize of a network to the means and scales of a table's training rows, and a last layer
+    rescale to those of the target. The names of columns and classes are stored in the model file.
 
-    Inputs that are 0 or 1 are left as they are. ValueError: data is of no table, or the network does not suit it.
+    Inputs that are 0 or 1 are not scaled. ValueError: data is not from a table, or does not fit the network.
     """
     if data.columns is None or data.means is None:
         raise ValueError(f"{data.name} is no table; accepted: what pynet.data.table gives")
@@ -48,7 +48,7 @@ def prepare(net: Net, data: Dataset) -> None:
 
 
 def table_of(net: Net) -> TrainedTable | None:
-    """What the model has of its table; None: it was trained on none. ValueError: its note is damaged."""
+    """The table that a model was trained on; None if it was trained on other data. ValueError: its note is damaged."""
     note = net.meta.get(NOTE)
     if note is None:
         return None
@@ -65,11 +65,14 @@ def table_of(net: Net) -> TrainedTable | None:
 
 
 def table_for(columns: Columns, source: Any, separator: str | None = None, decimal: str | None = None) -> Table:
-    """A table from a file or a data frame, with the texts and the header that the columns have. Raises DataError."""
+    """A table from a file or a data frame, with the same columns of texts, and a header or none, as in training.
+
+    Raises DataError.
+    """
     if hasattr(source, "columns"):
         return of_frame(source, columns.texts)
     texts = list(columns.texts)
-    if not columns.header:  # places, one less where the target before them is not there
+    if not columns.header:  # names are indices; they are one less if the file lacks the target before them
         texts += [str(max(int(name) - 1, 0)) for name in texts]
     return read_table(
         Path(os.path.expanduser(source)),
@@ -83,14 +86,16 @@ def table_for(columns: Columns, source: Any, separator: str | None = None, decim
 
 
 def dataset_for(net: Net, found: TrainedTable, path: Path, separator: str | None, decimal: str | None) -> Dataset:
-    """The rows of a file whose target is known, as a model takes them, all for testing. Raises DataError."""
+    """A test set for a model: the rows of a file whose target is not missing. Raises DataError."""
     classes = tuple(net.classes) if found.columns.target.levels else ()
     return of_model(table_for(found.columns, path, separator, decimal), *found, classes, stem(path))
 
 
 def rows_of_numbers(path: Path, features: int, separator: str | None = None, decimal: str | None = None) -> Array:
-    """x (n, features), as load has that of a .csv, from a file without labels, or with one that its header calls so in
-    front. DataError: another number of columns, or something else than numbers in them."""
+    """x (n, features) from a .csv file, scaled as in pynet.data.load; a first column named label is left out.
+
+    DataError: another number of columns, or values that are not numbers.
+    """
     table = read_table(path, separator=separator, decimal=decimal)
     columns = table.columns
     if len(columns) == features + 1 and columns[0].name.lower() in LABELS:

@@ -1,4 +1,4 @@
-"""Data sets from tables: splits the rows, and chooses the inputs by the training rows."""
+"""Data sets from tables: the target is found, rows are split, and the training rows decide about the columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEFT_OUT = "left out: "  # how a note about such a column begins
 
 
 class Parts(NamedTuple):
-    """A data set, and the samples (x, y) that were set aside of those for training, None if none were."""
+    """A data set, and a validation set (x, y) split from its training samples, or None."""
 
     data: Dataset
     validation: tuple[Array, Array] | None
@@ -33,8 +33,10 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a table whose target is known, not yet divided. y (n): labels int32 or numbers float32; classes:
-    their names; notes: lines for the user on what was detected."""
+    """The rows of a table whose target is not missing, before they are split.
+
+    y (n): labels int32 or numbers float32; classes: their names; notes: decisions and remarks, for the user.
+    """
 
     table: Table
     name: str
@@ -46,7 +48,7 @@ class Rows:
     notes: tuple[str, ...]
 
     def divided(self, rows: Array, fraction: float, seed: int = 0) -> tuple[Array, Array]:
-        """(those that remain, those set aside) of these rows: of each class, or of all, in their order."""
+        """These rows split into (the rest, a fraction of them), each in its order; classes are split one by one."""
         if not fraction:
             return rows, rows[:0]
         try:
@@ -56,8 +58,8 @@ class Rows:
         return rest, aside
 
     def folds(self, count: int, seed: int = 0) -> list[tuple[Array, Array]]:
-        """(rows for training, rows for testing) as often as asked for: each row is in one test set, and each class is
-        in all of them alike, as far as it can be."""
+        """(rows for training, rows for testing) for each of count folds, stratified: each row is in one test set, and
+        every test set has nearly the same fraction of each class."""
         random = np.random.RandomState(np.random.MT19937(seed))
         order = random.permutation(len(self.y))
         if self.classes:
@@ -67,12 +69,12 @@ class Rows:
         return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(count)]
 
     def encoded(self, train: Array, validation: Array, test: Array, test_split: float = 0.0) -> Parts:
-        """These rows as samples; the columns are those of the training rows, and test_split is for the notes."""
+        """These rows as inputs of a network; only the training rows decide about columns and means."""
         found = learn(self.table, train, self.target, self.y[train], self.counters, self.ignored)
         x, warning = found.columns.encoded(self.table, found.means)
-        share = "a fifth" if test_split == TEST_FRACTION else percent(test_split)
+        fraction = "a fifth" if test_split == TEST_FRACTION else percent(test_split)
         of = " of each class" if self.classes else ""
-        how = f", {share}{of} set aside for testing" if test_split else ""
+        remark = f", {fraction}{of} set aside for testing" if test_split else ""
         data = Dataset(
             self.name,
             x[train],
@@ -80,7 +82,7 @@ class Rows:
             x[test],
             self.y[test],
             self.classes,
-            f"{self.table.source}{how}",
+            f"{self.table.source}{remark}",
             samples_sha256=digest(x, self.y),
             test_split=test_split,
             features=found.columns.names,
@@ -102,7 +104,7 @@ def open_rows(
     separator: str | None = None,
     decimal: str | None = None,
 ) -> Rows:
-    """A table from a file or a data frame, and what is to be learnt of it; see table for what is given.
+    """The rows of a file or a data frame with their targets; see table for the arguments.
 
     DataError: there is no table, or no such column, or a target that cannot be learnt.
     """
@@ -126,14 +128,14 @@ def open_rows(
     counters, ignored = frozenset(row_counters(found)), frozenset(found.place(one) for one in ignore)
     if place in ignored:
         raise DataError(f"{found.source}: {found.names[place]!r:.80} is the target, and cannot be ignored")
-    wanted, why = _target_of(found, found.columns[place], task)
-    y, known_rows = targets_of(found, place, wanted)
+    learnt, why = _target_of(found, found.columns[place], task)
+    y, known_rows = targets_of(found, place, learnt)
     notes = [*found.notes, why]
     dropped = len(y) - int(known_rows.sum())
     if dropped:
-        notes.append(f"{dropped:,} row{'s' * (dropped > 1)} without {wanted.name} left out")
+        notes.append(f"{dropped:,} row{'s' * (dropped > 1)} without {learnt.name} left out")
         found, y = found.rows(np.flatnonzero(known_rows)), y[known_rows]
-    return Rows(found, name, wanted, y, _class_names(found, place, wanted), counters, ignored, tuple(notes))
+    return Rows(found, name, learnt, y, _class_names(found, place, learnt), counters, ignored, tuple(notes))
 
 
 def table(
@@ -149,15 +151,15 @@ def table(
 ) -> Dataset:
     """A data set from a table: a text file such as .csv, .tsv, .data or .txt, also with .gz, or a data frame.
 
-    target: the column to learn, by its name, or else by its place from 0, -1 for the last. task: "classes" or "number";
-    None: texts, and whole numbers of 20 values at most, are classes. ignore: columns that are not wanted; categorical:
-    those whose numbers are names, such as postal codes. separator, decimal: None: detected. test_split: fraction of
-    the rows to set aside for testing, from 0 to below 1.
+    target: the column to predict, by its name, or else by its index from 0, -1 for the last. task: "classes" or
+    "number"; None: texts, and whole numbers of 20 values at most, are classes. ignore: columns to leave out;
+    categorical: columns whose numbers are names, such as postal codes. separator, decimal: detected if None.
+    test_split: fraction of the rows for the test set, from 0 to below 1.
 
-    The samples are rows of numbers for a network that begins with the layer standardize. What becomes of the columns is
-    decided by the training rows alone: texts have an input for each of their levels, 50 at most; missing values the
-    mean, or a level, and an input that is 1 then; row counters, dates, constants and texts that are all different are
-    left out. The data set lists this in its notes and warnings.
+    The samples are rows of numbers for a network that begins with the layer standardize. Only the training rows decide
+    how columns are encoded. Texts are one-hot, with 50 levels at most. A missing number is replaced by the mean, and an
+    input of its own is 1 where a value is missing. Row counters, dates, constants and texts that are nearly all
+    different are left out. The notes and warnings of the data set list these decisions.
 
     Raises DataError, one line: there is no table, no such column, one class alone, a number that is infinite, or no
     column that can be learnt from.
@@ -169,7 +171,7 @@ def table(
 
 
 def of_model(found: Table, columns: Columns, means: Array, classes: tuple[str, ...], name: str) -> Dataset:
-    """A table as a model takes it, all of it for testing. Rows whose target is missing are left out."""
+    """A test set for a model, from all rows of a table whose target is not missing."""
     y, known = columns.targets(found)
     if not known.any():
         raise DataError(f"{found.source}: column {columns.target.name!r:.80}, the model's target, has no value")
@@ -200,7 +202,7 @@ def stem(path: Path) -> str:
 
 
 def _target_of(found: Table, column: Column, task: str | None) -> tuple[Target, str]:
-    """The kind of target in a column, and the reason as text. DataError: there is nothing to learn."""
+    """The target in a column, and a note for the user on its kind. DataError: there is nothing to learn."""
     numbers = column.numbers if column.numbers is not None else None
     if column.is_date:
         raise DataError(f"{found.source}: the target {column.name!r:.80} holds dates; accepted: numbers or classes")
@@ -234,7 +236,7 @@ def _target_of(found: Table, column: Column, task: str | None) -> tuple[Target, 
 
 
 def _class_names(found: Table, place: int, target: Target) -> tuple[str, ...]:
-    """The names that scikit-learn wrote above the table, if they are those of the target; else the values."""
+    """The class names in the first line of a scikit-learn file, if they belong to the target; else its values."""
     levels = target.levels or ()
     names = found.layout.class_names if found.layout else ()
     ours = place == len(found.columns) - 1 and len(set(names)) == len(levels) == len(names)

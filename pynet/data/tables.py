@@ -1,6 +1,6 @@
-"""Tables: columns of numbers or texts, of one length, from a text file or a data frame.
+"""Tables: columns of numbers or texts, of the same length, from a text file or a data frame.
 
-Nothing is learnt here: what becomes of the columns is for pynet.data.columns.
+pynet.data.learn_columns decides which of them become inputs.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pynet._ffi import Array
 from pynet.data.layout import MISSING, Layout, number
 from pynet.errors import DataError
 
-NUMBERS = 0.95  # of the values of a column of numbers, at least; the others count as missing
+NUMBERS = 0.95  # minimum fraction of numbers in a column of numbers; its other values count as missing
 MAX_LISTED = 30  # names of columns in a message
 
 
 class UnknownColumnError(DataError):
-    """A column that is asked for by a name, or a place, that the table does not have."""
+    """A table has no column of this name or index."""
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """numbers: (n) float64, NaN where the value is missing; or codes: (n) int32, index into levels, -1 for missing.
+    """A column of numbers (n) float64, NaN where missing, or of texts: codes (n) int32 index levels, -1 where missing.
 
-    odd: (row, text) of each value that counts as missing because it is no number. A column of dates has neither numbers
-    nor levels: all of it is missing.
+    odd: (row, text) of each value that counts as missing because it is not a number. In a column of dates all values
+    count as missing.
     """
 
     name: str
@@ -43,18 +43,18 @@ class Column:
 
     @property
     def values(self) -> Array:
-        """numbers or codes."""
+        """The numbers, or the codes of texts."""
         found = self.codes if self.numbers is None else self.numbers
         assert found is not None
         return found
 
     @property
     def missing(self) -> Array:
-        """(n) bool."""
+        """(n) bool: where the value is missing."""
         return self.values < 0 if self.numbers is None else np.isnan(self.numbers)
 
     def rows(self, which: Array) -> Column:
-        """The values of these rows alone; the levels stay."""
+        """The values of these rows, with all levels."""
         if self.numbers is None:
             return replace(self, codes=self.values[which])
         texts = dict(self.odd)
@@ -72,7 +72,7 @@ class Column:
         return replace(self, numbers=None, codes=placed, levels=tuple(map(plain_number, values.tolist())), odd=())
 
     def as_numbers(self, decimal: str = ".") -> Column:
-        """The same values as numbers; those that are none are odd."""
+        """The same values as numbers; odd lists those that are not."""
         if self.numbers is not None:
             return self
         values = [number(level, decimal) for level in self.levels]
@@ -82,7 +82,7 @@ class Column:
         return replace(self, numbers=table[self.values], codes=None, levels=(), odd=odd)
 
     def settled(self, decimal: str = ".") -> Column:
-        """As numbers, if nearly all its texts are."""
+        """The column as numbers, if nearly all its texts are numbers."""
         if self.numbers is not None or not self.levels:
             return self
         counts = np.bincount(self.values[self.values >= 0], minlength=len(self.levels))
@@ -91,7 +91,7 @@ class Column:
 
 
 def of_texts(name: str, codes: Array, texts: Sequence[str]) -> Column:
-    """A column of texts as they were found, codes (n) their index: trimmed, those that mean "missing" become -1."""
+    """A column of texts, which codes (n) index; texts are trimmed, and codes of texts that mean "missing" become -1."""
     places: dict[str, int] = {}
     table = np.full(len(texts) + 1, -1, np.int32)
     for i, text in enumerate(texts):
@@ -102,14 +102,16 @@ def of_texts(name: str, codes: Array, texts: Sequence[str]) -> Column:
 
 
 def plain_number(value: float) -> str:
-    """A number as one would write it: 3, 0.5."""
+    """A number without a needless fraction: 3, 0.5."""
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns of one length. source: what to call it in messages; lines: of each row in a file; layout: of a file;
-    notes: what was noticed while it was read."""
+    """Columns of the same length. source: its name in messages; notes: remarks of the reader, for the user.
+
+    Of a file: lines (n), the line number of each row, and its layout.
+    """
 
     columns: tuple[Column, ...]
     source: str
@@ -122,11 +124,11 @@ class Table:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns."""
+        """The names of the columns."""
         return tuple(column.name for column in self.columns)
 
     def place(self, name: str | int) -> int:
-        """The index of a column, by name or else by place from 0, -1 for the last. Raises UnknownColumnError."""
+        """The index of a column, given its name or else an index, -1 for the last. UnknownColumnError: there is none."""
         try:
             return place_of(name, self.names)
         except LookupError:
@@ -143,17 +145,17 @@ class Table:
         return f"columns: {', '.join(shown)}"
 
     def rows(self, which: Array) -> Table:
-        """These rows alone."""
+        """A table of these rows."""
         lines = None if self.lines is None else self.lines[which]
         return replace(self, columns=tuple(column.rows(which) for column in self.columns), lines=lines)
 
     def where(self, row: int) -> str:
-        """What to call a row in messages."""
+        """The name of a row in messages."""
         return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
 
 
 def place_of(name: str | int, names: Sequence[str]) -> int:
-    """The index of a column. LookupError: there is none."""
+    """The index of a column, see Table.place. LookupError: there is no such column."""
     if str(name) in names:
         return list(names).index(str(name))
     try:
@@ -163,7 +165,7 @@ def place_of(name: str | int, names: Sequence[str]) -> int:
 
 
 def places_of(names: Collection[str | int], known: Sequence[str]) -> set[int]:
-    """The places of those columns that are there."""
+    """The indices of those columns that exist."""
     found = set()
     for name in names:
         with contextlib.suppress(LookupError):
@@ -175,10 +177,10 @@ def places_of(names: Collection[str | int], known: Sequence[str]) -> set[int]:
 
 
 def of_frame(frame: Any, texts: Collection[str | int] = ()) -> Table:
-    """A table from a data frame, of pandas or one that is used alike: .columns, frame[name].
+    """A table from a data frame of pandas, or of another library with .columns and frame[name].
 
-    The values are what a file of them would hold: strings of numbers are numbers, but for those of the columns in
-    texts, by name or place; True is a text. DataError: a name is there twice, there is no row.
+    Values are read as from a file: strings of numbers are numbers, except in the columns that texts lists by name or
+    index; True is a text. DataError: two columns have one name, or there is no row.
     """
     names = [str(name) for name in frame.columns]
     twice = [name for name, count in Counter(names).items() if count > 1]

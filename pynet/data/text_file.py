@@ -1,4 +1,4 @@
-"""Text files as lines: packed or not, in UTF-8, UTF-16 or Windows-1252, and none longer than memory should hold."""
+"""Text files as lines of bounded length: compressed by gzip or not, in UTF-8, UTF-16 or Windows-1252."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bounded_lines(stream: IO[str], path: Path) -> Generator[str, None, None]:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file that can be read several times. content: the unpacked bytes; None if it is not packed."""
+    """A file that can be read several times; content: its decompressed bytes, None if it is not compressed."""
 
     path: Path
     content: bytes | None
@@ -39,7 +39,7 @@ class TextFile:
 
     @staticmethod
     def open(path: Path) -> TextFile:
-        """Detects compression and encoding: UTF-8, unless a byte order mark or a zero byte shows UTF-16."""
+        """Detects compression and encoding: UTF-16 if the file starts with its mark or byte 1 is NUL, else UTF-8."""
         with reading(path), path.open("rb") as raw:
             start = raw.read(4)
             content = None
@@ -53,7 +53,7 @@ class TextFile:
         return TextFile(path, content, encoding)
 
     def lines(self) -> Generator[str, None, None]:
-        """The lines with their ends. DataError: they cannot be read; UnicodeDecodeError: the encoding is another."""
+        """The lines with their ends. DataError: they cannot be read; UnicodeDecodeError: it is another encoding."""
         errors = "replace" if self.encoding == WINDOWS else "strict"
         with reading(self.path), self._bytes() as raw:
             stream = io.TextIOWrapper(raw, self.encoding, errors, newline="")
@@ -67,7 +67,7 @@ class TextFile:
 
     @property
     def note(self) -> str:
-        """The encoding in words; "" for UTF-8."""
+        """A remark for the user if the encoding is not UTF-8; else ""."""
         if self.encoding == WINDOWS:
             return "read as Windows-1252, as it is no UTF-8"
         return "read as UTF-16" if self.encoding.startswith("utf-16") else ""

@@ -1,4 +1,4 @@
-"""Predictions of numbers beside the truth, and what each column of a table is worth."""
+"""Figures for regressions and tables: predictions against targets, their errors, and the importance of columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BARS = 30  # columns that are drawn: the most important ones
 
 @styled
 def predicted(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -> Figure:
-    """Predictions (n) of numbers against the true ones y (n): on the line they are right. name: of the target."""
+    """Predictions (n) against true numbers y (n), with the line on which both are equal. name: of the target."""
     truth, found = _pair(y, predictions)
     figure = new_figure(5.5, 5.5, f"{name or 'predictions'}: R2 {r2(truth, found):.4g}, {len(truth):,} samples")
     axes = figure.subplots()
@@ -36,7 +36,7 @@ def predicted(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -
 
 @styled
 def residuals(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -> Figure:
-    """The errors, predictions (n) less the true numbers y (n): over the predictions, and how many there are of each."""
+    """The errors, predictions (n) minus true numbers y (n), against the predictions and as a histogram."""
     truth, found = _pair(y, predictions)
     errors = found - truth
     title = f"{name or 'predictions'}: RMSE {rmse(truth, found):.4g}, mean error {errors.mean():.4g}"
@@ -56,9 +56,9 @@ def residuals(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -
 
 @styled
 def importance(falls: npt.ArrayLike, names: Sequence[str], *, score: str = "accuracy") -> Figure:
-    """What pynet.metrics.permutation_importance gave for each column: the mean as a bar, the single falls as dots.
+    """The result of pynet.metrics.permutation_importance for each column: the mean as a bar, each repeat as a dot.
 
-    falls (columns, repeats); names: of the columns; score: what falls, "accuracy" or "R2".
+    falls (columns, repeats): decrease of the score; names: of the columns; score: "accuracy" or "R2".
     """
     found = np.asarray(falls, np.float64)
     order = np.argsort(-found.mean(axis=1), kind="stable")[:MAX_BARS]

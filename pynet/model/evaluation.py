@@ -1,4 +1,4 @@
-"""How good predictions are, in a few figures: of classes by the core, of numbers by the formulas below."""
+"""The results of an evaluation: loss and accuracy, which the core computes, or the errors of a regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pynet._ffi import Array, numbers
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and share of right answers on a data set; of several labels at once, all must be right."""
+    """Mean loss and accuracy on a data set; a sample with several labels is correct if all are."""
 
     loss: float
     accuracy: float
@@ -30,7 +30,7 @@ class Evaluation(NamedTuple):
 
 
 class RegressionEvaluation(NamedTuple):
-    """Mean loss, and how far predicted numbers are from the targets: see rmse, mae and r2."""
+    """Mean loss and the errors of predicted numbers on a data set: see rmse, mae and r2."""
 
     loss: float
     rmse: float
@@ -49,7 +49,7 @@ class RegressionEvaluation(NamedTuple):
 
 
 def rmse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
-    """Root of the mean squared error, sqrt(mean (y - p)^2), in the unit of the targets; of several outputs the mean.
+    """Root of the mean squared error, sqrt(mean (y - p)^2), in the unit of the targets; the mean over the outputs.
 
     y_true, y_pred: (n,) or (n, outputs). ValueError: no samples, or shapes that differ.
     """
@@ -64,14 +64,14 @@ def mae(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
 def r2(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """The coefficient of determination, 1 - sum (y - p)^2 / sum (y - mean y)^2 (Wright 1921); see rmse.
 
-    1 is perfect; 0 is as good as the mean of the targets for all; below 0 is worse. Of several outputs it is the mean
-    of theirs. An output whose targets are all the same has none and does not count; NaN if that is each of them.
+    1 is perfect; 0 is as good as always predicting the mean of the targets; below 0 is worse. The mean over the
+    outputs, except those whose targets are all the same, for which it is undefined; NaN if it is undefined for all.
     """
     return _checked(y_true, y_pred).r2
 
 
 def _checked(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> RegressionEvaluation:
-    """All figures but the loss."""
+    """All figures except the loss, which is NaN."""
     truth, predicted = numbers(y_true, "y_true"), numbers(y_pred, "y_pred")
     if truth.shape != predicted.shape or not truth.ndim:
         shapes = f"y_true has shape {truth.shape}, y_pred has {predicted.shape}"
@@ -82,7 +82,7 @@ def _checked(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> RegressionEvaluati
 
 
 def measured(loss: float, targets: Array, outputs: Array) -> RegressionEvaluation:
-    """All figures of outputs (n, ...) against targets (n, outputs); NaN of no samples."""
+    """All figures of outputs (n, ...) against targets (n, outputs); NaN if there are no samples."""
     if not targets.size:
         return RegressionEvaluation(loss, math.nan, math.nan, math.nan, 0)
     truth = targets.astype(np.float64)  # sums of float32 would lose digits
@@ -100,6 +100,6 @@ def measured(loss: float, targets: Array, outputs: Array) -> RegressionEvaluatio
 
 
 def _mean(values: Array) -> Array:
-    """Over the first axis, summed from the first to the last: NumPy's own sums have other bits on other machines."""
+    """The mean over the first axis, summed in order: the bits of np.sum differ between machines."""
     found: Array = np.cumsum(values, axis=0)[-1] / len(values)
     return found
