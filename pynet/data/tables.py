@@ -128,7 +128,7 @@ class Table:
         return tuple(column.name for column in self.columns)
 
     def place(self, name: str | int) -> int:
-        """The index of a column, given its name or else an index, -1 for the last. UnknownColumnError: there is none."""
+        """The index of a column, given its name or an index, -1 for the last. UnknownColumnError: there is none."""
         try:
             return place_of(name, self.names)
         except LookupError:
