@@ -135,7 +135,7 @@ def check_label_first(place: Path, chosen: Dataset) -> None:
 
 
 def listed(notes: Sequence[str]) -> list[str]:
-    """At most MOST_NOTES lines of notes about a table; columns that were left out for the same reason share one."""
+    """At most MAX_NOTES lines of notes about a table; columns that were left out for the same reason share one."""
     reasons: dict[str, list[str]] = {}
     lines = []
     for note in notes:
