@@ -114,7 +114,7 @@ def test_names_of_classes_and_files() -> None:
     assert (status, out.count("\n")) == (1, 13)
     status, out = run(evaluate.main, "--model", model, "--data", data)
     assert (status, f"model        m{SHOWN}.safetensors: " in out) == (0, True)
-    assert f"data         d{SHOWN}: 4 training samples" in out
+    assert f"data         d{SHOWN}: 4 test samples, split off before the training" in out
     status, out = run(info.main, model)
     assert (status, f"classes     a{SHOWN}, b" in out) == (0, True)
     _, out = run(info.main, model, "--json")
@@ -204,7 +204,7 @@ def test_errors(command: object, args: list[str]) -> None:
 def test_the_header_of_a_csv(header: str) -> None:
     Path("d.csv").write_text(f"{header}\n0,1\n1,{ESCAPE}\n")
     status, out = run(train.main, "--data", "d.csv", "--save", "none")
-    assert (status, out.count("\n")) == (1, 1)
+    assert (status, out.count("\n")) == (2, 1)
     Path("h.csv").write_text(f"epoch,loss,{ESCAPE}\n1,2,{C1}\n")
     assert run(visualize.main, "--history", "h.csv")[0] == 1
 

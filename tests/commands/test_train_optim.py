@@ -37,7 +37,7 @@ def test_the_command_augments_as_fit_does() -> None:
 
 
 def test_augmentation_is_for_pictures() -> None:
-    Path("rows.csv").write_text("".join(f"{i % 2},{i},{i * 7 % 5}\n" for i in range(20)))
+    Path("rows.csv").write_text("label,a,b\n" + "".join(f"{i % 2},{i},{i * 7 % 5}\n" for i in range(20)))
     done = run("--data", "rows.csv", "--augment")
     assert done.status == 2
     assert "--augment changes pictures; the samples of rows" in done.err
