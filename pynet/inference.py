@@ -246,9 +246,7 @@ def predict_table(
     if found is None:
         raise ValueError("the model was not trained on a table; accepted: one of pynet train --target")
     x, warning = found.columns.encoded(table_for(found.columns, source, separator, decimal), found.means)
-    if net.task == "regression":
-        return TablePrediction(net.predict(x), None, (), warning)
-    return TablePrediction(*_named(net, x, temperature), tuple(net.classes), warning)
+    return _of_rows(net, x, temperature, warning)
 
 
 def predict_rows(
@@ -261,14 +259,18 @@ def predict_rows(
     x, note = rows_of_numbers(path, math.prod(net.in_shape), separator, decimal), net.meta.get(INPUTS)
     if note is not None:
         [x] = Inputs.from_note(note).rescaled(str(path), x)
-    return TablePrediction(*_named(net, x, temperature), tuple(net.classes), "")
+    return _of_rows(net, x, temperature, "")
 
 
-def _named(net: Network, x: npt.NDArray[Any], temperature: float) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
-    """The likeliest class of each row by its name, and the probabilities of all."""
+def _of_rows(net: Network, x: npt.NDArray[Any], temperature: float, warning: str) -> TablePrediction:
+    """The numbers that are predicted for samples x, or the most likely classes. ValueError: several for each."""
+    if net.task == "multi-label" or (net.task == "regression" and net.out_shape != (1,)):
+        raise ValueError(f"the model has {net.task} outputs {net.out_shape}; rows of tables take one prediction each")
+    if net.task == "regression":
+        return TablePrediction(net.predict(x), None, (), warning)
     scores = class_scores(net, x, temperature)
     names = net.classes if len(net.classes) == scores.shape[1] else list(map(str, range(scores.shape[1])))
-    return np.array(names, object)[scores.argmax(axis=1)], scores
+    return TablePrediction(np.array(names, object)[scores.argmax(axis=1)], scores, tuple(names), warning)
 
 
 # ---- models ----

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from pynet.network import Network
 from pynet.text import json_text, printable
 
 OF_PICTURES = ("invert", "show", "save_seen")  # options that only pictures take
+_PIXEL = re.compile(r"pixel\d+")
 
 
 def predict_table(options: argparse.Namespace, net: Network) -> int:
@@ -29,8 +31,9 @@ def predict_table(options: argparse.Namespace, net: Network) -> int:
     for name in (*OF_PICTURES, *(() if options.json else ("top",))):
         if getattr(options, name):
             raise UsageError(f"--{name.replace('_', '-')} is for pictures; {path} is a table")
-    named = table_of(net) is not None
-    found = (of_table if named else of_rows)(
+    table = table_of(net)
+    pixels = table is None or all(_PIXEL.fullmatch(column.name) for column in table.columns.inputs)
+    found = (of_rows if table is None else of_table)(
         path, net, separator=options.separator, decimal=options.decimal, temperature=options.temperature
     )
     if found.warning:
@@ -38,7 +41,7 @@ def predict_table(options: argparse.Namespace, net: Network) -> int:
     if options.json:
         print(json_text(list(_objects(found, options.top))))
     else:
-        _write(found, named)
+        _write(found, pixels)
     return 0
 
 
@@ -50,15 +53,15 @@ def _path(given: Sequence[Path]) -> Path:
     return Path(os.path.expanduser(given[0]))
 
 
-def _write(found: TablePrediction, named: bool) -> None:
+def _write(found: TablePrediction, pixels: bool) -> None:
     """Prints .csv lines; for a table of pixels, in the format of a submission to Kaggle's Digit Recognizer."""
     lines = csv.writer(sys.stdout, lineterminator="\n")
-    if not named:
-        lines.writerow(["ImageId", "Label"])
-        lines.writerows((i, printable(value)) for i, value in enumerate(found.values, 1))
-    elif found.probabilities is None:
+    if found.probabilities is None:
         lines.writerow(["row", "prediction"])
         lines.writerows((i, str(value)) for i, value in enumerate(found.values, 1))
+    elif pixels:
+        lines.writerow(["ImageId", "Label"])
+        lines.writerows((i, printable(value)) for i, value in enumerate(found.values, 1))
     else:
         lines.writerow(["row", "prediction", "confidence"])
         best = found.probabilities.max(axis=1)

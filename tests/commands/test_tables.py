@@ -410,6 +410,9 @@ def test_rows_of_pixels_become_a_submission(folder: Path) -> None:
     assert list(found[0]) == ["ImageId", "Label"] and [row["ImageId"] for row in found[:2]] == ["1", "2"]
     assert np.mean([int(row["Label"]) == y for row, y in zip(found, digits.y_test, strict=True)]) > 0.95
     assert predicted("train.csv") == found
+    assert run("--data", "train.csv", "--target", "label", "--quiet", "--save", "table.safetensors", *FEW).status == 0
+    assert list(predicted("test.csv", "--model", "table.safetensors")[0]) == ["ImageId", "Label"]
+    Path("table.safetensors").unlink()
     np.savetxt("narrow.csv", x[:, 1:], "%d", ",")
     one_line(run("narrow.csv", command=predict), 1, "narrow.csv has 63 columns; the model takes 64 numbers")
     Path("odd.csv").write_text(Path("test.csv").read_text().replace(",0,", ",,", 1))
@@ -427,4 +430,15 @@ def test_pictures_of_tables(folder: Path) -> None:
     assert run("--data", "flowers.csv", "--target", "kind", "--quiet", *FEW).status == 0
     assert "accuracy falls" in run("importance", "--on", "all", command=visualize).out
     one_line(run("predicted", command=visualize), 1, "tells classes, and this picture is about numbers")
-    assert run("confusion", "mistakes", command=visualize).status == 0
+
+
+def test_rows_of_numbers_for_other_models(folder: Path) -> None:
+    Path("rows.csv").write_text("a,b\n1,2\n3,4\n")
+    net = pynet.Network("input(2) dense(1)")
+    net.save("one.safetensors")
+    found = [float(row["prediction"]) for row in predicted("rows.csv", "--model", "one.safetensors")]
+    assert found == pytest.approx(net.predict(np.array([[1.0, 2], [3, 4]])).tolist(), rel=1e-5)
+    pynet.Network("input(2) dense(3)").save("three.safetensors")
+    one_line(run("rows.csv", "--model", "three.safetensors", command=predict), 1, "rows of tables take one prediction")
+    pynet.Network("input(2) dense(1) sigmoid loss(bce)").save("two.safetensors")
+    assert {row["Label"] for row in predicted("rows.csv", "--model", "two.safetensors")} <= {"0", "1"}

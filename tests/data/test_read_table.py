@@ -209,13 +209,10 @@ def test_options_that_do_not_suit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("start", "piece", "times", "message"),
     [
-        ("", "1", 1 << 26, "line 1 is longer than the 2,097,152 characters"),
-        ("a,b\\n1", ",2", 1 << 26, "line 2 is longer than"),
+        ("a,b\\n1", ",2", 1 << 24, "line 2 is longer than the 2,097,152 characters"),
         ("", ",", 1 << 20, "a line has 1,048,577 fields, accepted are 65,536"),
-        ("a,b\\n1,2\\n", ",", 1 << 20, "a line has 1,048,577 fields"),
         ("a,b\\n" + "1,2\\n" * 99_999, ",", 1 << 20, "line 100001 has 1048577 fields, the header has 2"),
-        ('a,b\\n1,\\"', "x", 1 << 20, "line 2: field larger than field limit"),
-        ('a,b\\n1,\\"', "x\\n", 1 << 24, "line 2: field larger than field limit"),
+        ('a,b\\n1,\\"', "x\\n", 1 << 22, "line 2: field larger than field limit"),
     ],
 )
 def test_hostile_files_take_little_memory(tmp_path: Path, start: str, piece: str, times: int, message: str) -> None:
