@@ -31,6 +31,7 @@ from pynet.network import Network, load
 from pynet.pictures.decode import CUT_SHORT, array_picture, in_parallel, opened_picture, read_picture
 from pynet.pictures.glyph import Character, prepare, prepare_lines, whole
 from pynet.pictures.preparation import NOTE, Preparation
+from pynet.text import fields_text, printable
 from pynet.training import novelty
 
 MODEL_SUFFIX = ".safetensors"
@@ -38,6 +39,7 @@ PREVIOUS = "-previous"  # suffix of the name of a better model that was replaced
 NOT_PYNET = "it is a safetensors file but holds no pynet network"  # error of load for files of other programs
 PAGE = 1200  # pixels; the longer side of a picture is reduced to this, where characters may be small
 UNLIKE = "unlike the training pictures"  # the warning of a model that measured how far they are
+BARS = 10  # classes that a notebook shows
 UNSURE_BELOW = 0.6  # lower confidences get a warning
 
 
@@ -76,6 +78,18 @@ class Prediction:
     box: tuple[int, int, int, int] | None = None
     lines: tuple[tuple[Prediction, ...], ...] = ()
     page: Image.Image | None = None
+
+    def __repr__(self) -> str:
+        return fields_text("Prediction", vars(self))
+
+    def _repr_html_(self) -> str:
+        """The picture as the network saw it, and the likeliest classes."""
+        from pynet import html  # imported here: notebooks alone need it
+
+        words = f"{self.file}: {self.prediction if self.prediction is not None else 'no prediction'}"
+        seen = "" if self.seen is None else html.picture(self.seen)
+        parts = html.side_by_side(seen, html.bars(self.best(BARS)) if self.probabilities else "")
+        return html.line(printable(words)) + parts + (html.line(printable(self.warning)) if self.warning else "")
 
     def best(self, count: int) -> list[tuple[str, float]]:
         """The `count` likeliest classes with their probabilities, best first."""

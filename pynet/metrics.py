@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pynet._ffi import Array, numbers, plain
 from pynet.model.evaluation import mae, r2, rmse
 from pynet.model.net import Net
-from pynet.text import printable
+from pynet.text import fields_text, percent, printable
 
 __all__ = ["ClassRow", "Report", "accuracy", "calibration_error", "class_report", "class_scores", "confusion_matrix"]
 __all__ += ["LabelReport", "format_confusion", "format_report", "label_report", "mae", "measure", "measure_labels"]
@@ -128,11 +128,13 @@ def format_report(rows: Sequence[ClassRow]) -> str:
     width = max([len("class"), *map(len, names)])
     lines = [f"{'class':>{width}}  precision  recall     F1  samples"]
     for name, row in zip(names, rows, strict=True):
-        precision, recall, f1 = (
-            "-" if math.isnan(x) else f"{100 * x:.1f}%" for x in (row.precision, row.recall, row.f1)
-        )
+        precision, recall, f1 = map(_percent, (row.precision, row.recall, row.f1))
         lines.append(f"{name:>{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {row.support:>7}")
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.1f}%"
 
 
 def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, width: int = 120) -> str:
@@ -201,6 +203,25 @@ class Report:
     roc_auc: float | None  # of two classes
     classes: list[ClassRow]
     confusion: Ints  # (classes, classes): rows are true classes
+
+    def __repr__(self) -> str:
+        return fields_text("Report", vars(self))
+
+    def _repr_html_(self) -> str:
+        """The classes, and the confusion matrix, shaded by the share of each row."""
+        from pynet import html  # imported here: notebooks alone need it
+
+        names = [printable(row.name) for row in self.classes]
+        rows = [
+            [name, *map(_percent, (row.precision, row.recall, row.f1)), f"{row.support:,}"]
+            for name, row in zip(names, self.classes, strict=True)
+        ]
+        shares = self.confusion / np.maximum(self.confusion.sum(axis=1, keepdims=True), 1)
+        counts = [[name, *map(str, row)] for name, row in zip(names, self.confusion, strict=True)]
+        shaded = np.concatenate([np.zeros((len(names), 1)), shares], axis=1)
+        words = f"accuracy {percent(self.accuracy)} ({self.correct:,}/{self.samples:,}), loss {self.loss:.4f}"
+        tables = html.table(["class", "precision", "recall", "F1", "samples"], rows)
+        return html.line(words) + html.side_by_side(tables, html.table(["true \\ predicted", *names], counts, shaded))
 
 
 def measure(net: Net, x: Any, y: Any, classes: Sequence[str] | None = None) -> Report:

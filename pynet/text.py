@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 DRAWN = "drawn by pynet"  # metadata of our picture files; commands overwrite no picture without it
+NO_BREAK = "\0"  # stands for a blank where no line shall end
 SHADES = " .:-=+*#%@"
 MIN_SIDE = 5  # a sample of n*n numbers, n this or more, is treated as a square picture
 
@@ -44,6 +46,38 @@ def finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: finite(one) for name, one in value.items()}
     return [finite(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def short(value: object) -> str:
+    """A value in a few characters: arrays by type and shape, long lists by their ends, lists of objects by number."""
+    if isinstance(value, np.ndarray):
+        return f"<{value.dtype} {value.shape}>"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return f"{{{_ends([f'{name!r}: {short(one)}' for name, one in value.items()])}}}"
+    if isinstance(value, (list, tuple)):
+        plain = all(isinstance(one, (str, int, float)) for one in value)
+        inner = _ends([short(one) for one in value]) if plain else f"{len(value)} {type(value[0]).__name__}"
+        return f"[{inner}]" if isinstance(value, list) else f"({inner})"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:56]}...{text[-1]}"
+
+
+def _ends(parts: Sequence[str]) -> str:
+    return ", ".join(parts if len(parts) <= 5 else [*parts[:2], "...", *parts[-2:]])
+
+
+def fields_text(name: str, fields: Mapping[str, object]) -> str:
+    """The repr of an object: its fields that hold something, in a few lines."""
+    known = [f"{field}={short(value)}" for field, value in fields.items() if not _is_empty(value)]
+    unbroken = f"{name}({', '.join(text.replace(' ', NO_BREAK) for text in known)})"  # lines end between fields
+    lines = textwrap.wrap(unbroken, 116, break_long_words=False, break_on_hyphens=False)
+    return "\n    ".join(lines).replace(NO_BREAK, " ")
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, (str, list, tuple, dict)) and not value)
 
 
 def times(shape: tuple[int, ...]) -> str:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "pynet"
 # A part of the package imports those of the rows above its own; those beside it, never.
 ROWS = """
 text _core _build
-errors files layers optim schedules augment reference
+errors files html layers optim schedules augment reference
 _ffi
 kernels
 model pictures

@@ -24,7 +24,7 @@ from pynet.data.roles import Found
 from pynet.data.splits import split
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
-from pynet.text import percent
+from pynet.text import fields_text, percent
 
 TEST_FRACTION = 0.2  # of each class, for the test set of data that have none
 AS_STORED = PictureLayout()
@@ -63,6 +63,9 @@ class Dataset:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     layout: PictureLayout = AS_STORED
+
+    def __repr__(self) -> str:
+        return fields_text("Dataset", vars(self))
 
     def with_test_set(self, fraction: float = TEST_FRACTION) -> Dataset:
         """With this fraction of each class as the test set, for data loaded with divide=False; others are unchanged.

@@ -184,15 +184,25 @@ class Net(Handle):
 
     def summary(self) -> str:
         """A table of the layers: output shapes, parameters of each and in total."""
+        rows = self._summary_rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = [f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        """The summary."""
+        from pynet import html  # imported here: notebooks alone need it
+
+        head, *rows = self._summary_rows()
+        return html.line(repr(self)) + html.table(head, rows)
+
+    def _summary_rows(self) -> list[tuple[str, str, str, str]]:
         rows = [("", "layer", "output", "parameters"), ("", f"input{_shape(self.in_shape)}", _shape(self.in_shape), "")]
         rows += [
             (layer.path, layer.text, _shape(layer.out_shape), f"{layer.parameters:,}" if layer.parameters else "")
             for layer in self.layers
         ]
-        rows.append(("", "total", "", f"{self.parameters:,}"))
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = [f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows]
-        return "\n".join(line.rstrip() for line in lines)
+        return [*rows, ("", "total", "", f"{self.parameters:,}")]
 
     # ---- input ----
 

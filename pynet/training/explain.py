@@ -15,7 +15,7 @@ from pynet.model.samples import one_sample
 from pynet.model.task import TaskKind
 from pynet.model.views import LayerView
 from pynet.optim import SGD, Optimizer
-from pynet.text import drawn, percent, picture_shape, printable
+from pynet.text import drawn, fields_text, percent, picture_shape, printable
 from pynet.training.arguments import optimizer_for
 
 MAX_OUTPUTS = 12  # with more classes, only the likeliest and the correct one are listed
@@ -59,6 +59,9 @@ class LayerStep:
     kind: str
     output: Array
 
+    def __repr__(self) -> str:
+        return fields_text("LayerStep", vars(self))
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -91,6 +94,9 @@ class Explanation:
 
     def __str__(self) -> str:
         return "\n".join([*self._forward(), "", *self._loss(), "", *self._backward(), "", *self._update()])
+
+    def __repr__(self) -> str:
+        return fields_text("Explanation", vars(self))
 
     def _forward(self) -> list[str]:
         lines = ["1. forward: compute the prediction", ""]

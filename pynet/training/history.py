@@ -11,10 +11,11 @@ from pathlib import Path
 
 from pynet.files import replacing
 from pynet.model.task import TaskKind
-from pynet.text import json_text, parsed_json
+from pynet.text import fields_text, figure_text, figure_words, json_text, parsed_json
 
 USUAL = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 COLUMNS = ("loss", "accuracy", "rmse", "r2", "val_loss", "val_accuracy", "val_rmse", "val_r2", "seconds")
+SHOWN_ROWS = 10  # epochs in the table of a notebook
 FIGURES: dict[TaskKind, tuple[str, ...]] = {
     "classes": ("loss", "accuracy"),
     "multi-label": ("loss", "accuracy"),
@@ -77,7 +78,25 @@ class History:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"History({', '.join(f'{name}={values}' for name, values in vars(self).items() if values)})"
+        return fields_text("History", vars(self))
+
+    def _repr_html_(self) -> str:
+        """The curves, and a table of the epochs."""
+        from pynet import html  # imported here: notebooks alone need it
+
+        columns = {name: values for name, values in vars(self).items() if values and name != "seconds"}
+        drawn = [
+            html.curves({part: columns[key] for part, key in _parts(name) if key in columns}, figure_words(name))
+            for name in dict.fromkeys(name.removeprefix("val_") for name in columns)
+        ]
+        rows = [
+            [str(i + 1), *(figure_text(name, value) if name != "seconds" else f"{value:.3f}" for name, value in row)]
+            for i, row in enumerate(row.items() for row in self.rows())
+        ]
+        if len(rows) > SHOWN_ROWS:
+            rows = [*rows[:3], ["..."] * len(rows[0]), *rows[4 - SHOWN_ROWS :]]
+        head = ["epoch", *(name.replace("_", " ") for name in (self.rows() or [{}])[0])]
+        return html.side_by_side(*drawn) + html.table(head, rows)
 
     def add(self, row: Mapping[str, float]) -> None:
         """Appends the metrics of one epoch."""
@@ -145,6 +164,11 @@ class History:
             raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
         with replacing(path) as file:
             file.write(content.encode())
+
+
+def _parts(name: str) -> tuple[tuple[str, str], ...]:
+    """The columns of a figure, by the samples that it is of."""
+    return ("training", name), ("validation", f"val_{name}")
 
 
 def _number(value: float | str | None) -> float:

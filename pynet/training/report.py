@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from pynet.text import figure_text, figure_words, percent
 from pynet.training.callbacks import EarlyStopping, Run
 from pynet.training.history import columns_of
 
+NOTEBOOK_DELAY = 1  # seconds until a notebook shows a bar: short epochs leave no trace in its file
 NARROW = 80  # columns: on narrower terminals the progress bar has no numbers
 
 
@@ -100,7 +103,7 @@ class Report:
 
     def bar(self, total: int | None, title: str) -> Bar:
         """The progress bar for an epoch of `total` samples."""
-        return Bar(self._prints and _is_terminal(sys.stderr), total, title)
+        return Bar(self._prints and (_is_terminal(sys.stderr) or _is_notebook(sys.stdout)), total, title)
 
 
 class Bar:
@@ -109,11 +112,14 @@ class Bar:
     def __init__(self, is_verbose: bool, total: int | None, title: str) -> None:
         self._bar: Any = None
         if is_verbose:
-            from tqdm import tqdm
-
+            notebook = _is_notebook(sys.stdout)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a bar of text
+                tqdm = import_module("tqdm.auto" if notebook else "tqdm").tqdm
             narrow = total is not None and (_columns(sys.stderr) or NARROW) < NARROW
             form = "{l_bar}{bar}|" if narrow else None
-            self._bar = tqdm(total=total, desc=title, unit=" samples", unit_scale=True, leave=False, bar_format=form)
+            options = {"unit": " samples", "unit_scale": True, "leave": False, "bar_format": form}
+            self._bar = tqdm(total=total, desc=title, delay=NOTEBOOK_DELAY if notebook else 0, **options)
 
     def __enter__(self) -> Callable[[int], object]:
         return self._bar.update if self._bar else lambda _: None

@@ -12,6 +12,7 @@ from helpers.clusters import SPEC, X, Y
 from helpers.terminal import terminal
 
 from pynet import EarlyStopping, Network
+from pynet.training import report
 from pynet.training.report import ending, epoch_line
 
 ROW = {"loss": 0.29313, "accuracy": 0.91331, "val_loss": 0.1, "val_accuracy": 0.9566, "seconds": 0.5134}
@@ -68,6 +69,10 @@ def test_notebooks_show_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setattr(sys, "stdout", Stream())
     Network(SPEC).fit(X, Y, epochs=2)
     assert [text.split("  ")[0] for text in written if text.strip()] == ["epoch 1/2", "epoch 2/2"]
+    assert capsys.readouterr().err == ""  # no bar for so short a time
+    monkeypatch.setattr(report, "NOTEBOOK_DELAY", 0)
+    Network(SPEC).fit(X, Y, epochs=1)
+    assert "epoch 1/1:" in capsys.readouterr().err
 
 
 def test_lines_fit_the_terminal() -> None:
