@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.data_files import write_pictures
 from helpers.memory import GUARD
-from PIL import Image, ImageDraw
 
 STATE = """
 import atexit, decimal, faulthandler, gc, locale, logging, os, random, resource, signal, sys, threading, time, warnings
@@ -114,13 +114,7 @@ for line in (
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the open files in /proc")
 def test_the_process_stays_as_it_was(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        for i in range(6):
-            place = tmp_path / "pictures" / name / f"{i}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            image = Image.new("L", (60, 60), 255)
-            ImageDraw.Draw(image).line([(10, 8 + i), (40, 50)], 0, 5)
-            image.save(place)
+    write_pictures(tmp_path / "pictures", 6)
     (tmp_path / "a.csv").write_text("0,1\n0,2\n1,3\n1,4\n")
     for name in ("bad.csv", "bad.npz"):
         (tmp_path / name).write_text("\n")

@@ -8,6 +8,7 @@ size. And all settings must give the same bits.
 
 from __future__ import annotations
 
+import copy
 import random
 import sys
 from collections.abc import Callable
@@ -195,18 +196,10 @@ def spread(net: Network, x: Array, samples: Any, optimizer: Any, exact: Results,
 
 
 def fresh(optimizer: reference.Optimizer) -> reference.Optimizer:
-    """The same, as it was before its first step."""
-    return reference.Optimizer(
-        optimizer.kind,
-        optimizer.learning_rate,
-        beta2=optimizer.beta2,
-        epsilon=optimizer.epsilon,
-        l2=optimizer.l2,
-        weight_decay=optimizer.weight_decay,
-        decay_all=optimizer.decay_all,
-        clip_value=optimizer.clip_value,
-        clip_norm=optimizer.clip_norm,
-    )
+    """A copy of an optimizer, in its state before the first step."""
+    found = copy.copy(optimizer)
+    found.steps, found.state = 0, {}
+    return found
 
 
 def worst(found: Results, exact: Results, moves: Results) -> tuple[float, str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from helpers.command import DIGITS, FEW, GUARD, end, one_line, run, save_model, start, wait_for
+from helpers.data_files import write_pictures
 from PIL import Image, ImageDraw
 
 import pynet
@@ -192,13 +193,7 @@ def test_without_a_home_nothing_is_cached(
     monkeypatch.setattr("platformdirs.user_cache_path", lambda _: found())
     monkeypatch.delenv("PYNET_DATA", raising=False)
     assert download.cache_folder() is None
-    for name in ("a", "b"):
-        for i in range(5):
-            place = folder / "data" / name / f"{i}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            image = Image.new("L", (40, 40), 255)
-            ImageDraw.Draw(image).line([(10, 8 + i), (28, 30)], 0, 5)
-            image.save(place)
+    write_pictures(folder / "data", 5)
     assert len(pynet.data.load("data").x_train) == 8
     with pytest.raises(DataError, match="no cache folder: this user has no home folder, and XDG_CACHE_HOME is not set"):
         pynet.data.load("mnist")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from helpers.arithmetic import (
     EXP,
-    SHAPES,
     TINY,
+    Kernel,
     Result,
     U,
     bits,
+    check_against_reference,
+    check_same_bits,
     floats,
-    off_by_more,
-    on_each_table,
     two_tables,
 )
 from numpy.testing import assert_array_equal
@@ -178,7 +178,6 @@ def gather(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
     yield kernels.gather(x), reference.gather(x), U * reference.gather(x)
 
 
-Kernel = Callable[[np.random.Generator, int, int], Iterator[Result]]
 KERNELS: list[Kernel] = [
     bias,
     bias_grad,
@@ -203,10 +202,7 @@ each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kern
 
 @each_kernel
 def test_kernel_is_the_reference(table: str, kernel: Kernel) -> None:
-    for m, n in SHAPES:
-        for i, (got, expected, bound) in enumerate(kernel(np.random.default_rng([m, n]), m, n)):
-            wrong = off_by_more(got, expected, bound)
-            assert not len(wrong), f"{m} x {n}, result {i}: wrong at {wrong[:5].tolist()}"
+    check_against_reference(kernel)
 
 
 @each_kernel
@@ -224,12 +220,7 @@ def test_nothing_to_do(table: str, kernel: Kernel, m: int, n: int) -> None:
 @two_tables
 @each_kernel
 def test_bits_are_the_same_on_each_table(kernel: Kernel) -> None:
-    def run(m: int, n: int) -> list[bytes]:
-        return [bits(got) for got, _, _ in kernel(np.random.default_rng([m, n]), m, n)]
-
-    for m, n in SHAPES:
-        found = on_each_table(run, m, n)
-        assert found["avx2"] == found["avx512"], f"{m} x {n}"
+    check_same_bits(kernel)
 
 
 @each_kernel

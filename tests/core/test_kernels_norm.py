@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from helpers.arithmetic import SHAPES, Array, Result, U, bits, floats, off_by_more, on_each_table, two_tables
+from helpers.arithmetic import Array, Kernel, Result, U, check_against_reference, check_same_bits, floats, two_tables
 
 from pynet import kernels, reference
 from pynet.reference.norms import dropout_mask, normalise, normalise_grad
@@ -87,26 +87,17 @@ def scaling(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
 
 KERNELS = [leaky_relu, gelu, dropout, batchnorm, layernorm, scaling]
 each_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.__name__)
-Kernel = Callable[[np.random.Generator, int, int], Iterator[Result]]
 
 
 @each_kernel
 def test_kernel_is_the_reference(table: str, kernel: Kernel) -> None:
-    for m, n in SHAPES:
-        for i, (got, expected, bound) in enumerate(kernel(np.random.default_rng([m, n]), m, n)):
-            wrong = off_by_more(got, expected, bound)
-            assert not len(wrong), f"{m} x {n}, result {i}: wrong at {wrong[:5].tolist()}"
+    check_against_reference(kernel)
 
 
 @two_tables
 @each_kernel
 def test_bits_are_the_same_on_each_table(kernel: Kernel) -> None:
-    def run(m: int, n: int) -> list[bytes]:
-        return [bits(got) for got, _, _ in kernel(np.random.default_rng([m, n]), m, n)]
-
-    for m, n in SHAPES:
-        found = on_each_table(run, m, n)
-        assert found["avx2"] == found["avx512"], f"{m} x {n}"
+    check_same_bits(kernel)
 
 
 def masks(**changed: int) -> Array:

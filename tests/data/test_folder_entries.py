@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.data_files import write_pictures
 from helpers.permissions import open_folder, unprivileged
 from PIL import Image
 
@@ -31,10 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def pictures() -> Iterator[Path]:
     """Eight pictures of each of two classes, in a folder that an unprivileged user reaches too."""
     with open_folder() as path:
-        for label, stroke in (("a", np.eye(28)), ("b", np.tri(28))):
-            (path / label).mkdir()
-            for i in range(8):
-                Image.fromarray((np.roll(stroke, i) * 255).astype(np.uint8)).save(path / label / f"{i}.png")
+        write_pictures(path, 8)
         yield path
 
 

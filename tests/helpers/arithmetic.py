@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -14,6 +14,8 @@ from pynet import kernels
 Array = np.ndarray[Any, Any]
 # got, expected (float64), largest |got - expected| allowed
 Result = tuple[Array, Array, Array | float]
+# The results of a kernel for random arguments of size m x n
+Kernel = Callable[[np.random.Generator, int, int], Iterator[Result]]
 
 U = 2.0**-24  # unit roundoff of float32: one correctly rounded operation is off by at most U times its result
 TINY = 2.0**-126  # below it float32 is denormal, which the core flushes to zero
@@ -51,3 +53,22 @@ def on_each_table(run: Callable[..., Any], *args: Any) -> dict[str, Any]:
 
 
 two_tables = pytest.mark.skipif(len(FUSED) < 2, reason="needs two kernel tables with fused multiply-add")
+
+
+def check_against_reference(kernel: Kernel) -> None:
+    """Each result of the kernel is within its bound, at all SHAPES."""
+    for m, n in SHAPES:
+        for i, (got, expected, bound) in enumerate(kernel(np.random.default_rng([m, n]), m, n)):
+            wrong = off_by_more(got, expected, bound)
+            assert not len(wrong), f"{m} x {n}, result {i}: wrong at {wrong[:5].tolist()}"
+
+
+def check_same_bits(kernel: Kernel) -> None:
+    """The kernel gives the same bits on both tables with fused multiply-add, at all SHAPES."""
+
+    def run(m: int, n: int) -> list[bytes]:
+        return [bits(got) for got, _, _ in kernel(np.random.default_rng([m, n]), m, n)]
+
+    for m, n in SHAPES:
+        found = on_each_table(run, m, n)
+        assert found["avx2"] == found["avx512"], f"{m} x {n}"

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pynet._ffi import Array
 from pynet.data import Dataset
@@ -46,6 +47,14 @@ def write_npz(path: Path, **changed: Array | None) -> Path:
     arrays |= changed
     np.savez_compressed(path, **{name: array for name, array in arrays.items() if array is not None})  # type: ignore[arg-type]
     return path
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    """Two classes, a and b, with this number of pictures each: a diagonal line, a black triangle."""
+    for name, shape in (("a", np.eye(28)), ("b", np.tri(28))):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray((np.roll(shape, i) * 255).astype(np.uint8)).save(folder / name / f"{i}.png")
 
 
 def assert_sound(data: Dataset) -> None:

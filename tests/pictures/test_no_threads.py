@@ -7,10 +7,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from helpers.data_files import write_pictures
 from helpers.permissions import open_folder, unprivileged
-from PIL import Image
 
 import pynet
 from pynet.commands import predict, train
@@ -23,10 +22,7 @@ from pynet.pictures.decode import in_parallel, picture_files
 def pictures() -> Iterator[Path]:
     """Six pictures of each of two classes, in a folder that an unprivileged user reaches too."""
     with open_folder() as path:
-        for label, stroke in (("a", np.eye(28)), ("b", np.tri(28))):
-            (path / label).mkdir()
-            for i in range(6):
-                Image.fromarray((np.roll(stroke, i) * 255).astype(np.uint8)).save(path / label / f"{i}.png")
+        write_pictures(path, 6)
         yield path
 
 
