@@ -23,7 +23,7 @@ from pynet.data.dataset import TEST_FRACTION
 from pynet.data.inputs import NOTE as INPUTS_NOTE
 from pynet.data.inputs import Inputs
 from pynet.data.read_table import is_table_file
-from pynet.data.table_model import table_of
+from pynet.data.table_model import reencoded, table_of
 from pynet.errors import DataError
 from pynet.inference import MODEL_SUFFIX, preparation_of
 from pynet.model.task import NOTE as TASK
@@ -329,11 +329,13 @@ def adapted(net: Network, dataset: Dataset, name: str) -> Dataset:
     name: of the model, for messages. Without class names in the model, labels are matched by order. Raises ValueError:
     shapes, classes or the scale of the inputs do not fit.
     """
-    _check_shape(net, dataset, name, ValueError)
     if dataset.columns:
-        if net.meta.get(TABLE) != dataset.columns.note():
-            raise ValueError(f"{name} was trained on other columns than {dataset.name} has")
+        table = table_of(net)
+        if table is None:
+            raise ValueError(f"{name} was not trained on a table, as {dataset.name} is")
+        dataset = reencoded(net, table, dataset)
         return dataset.with_classes(net.classes) if dataset.classes else dataset
+    _check_shape(net, dataset, name, ValueError)
     if dataset.classes and net.meta.get(TASK) == "regression":
         raise ValueError(f"{name} gives numbers, {dataset.name} has classes")
     if not dataset.classes:

@@ -22,6 +22,7 @@ from pynet.data.idx import IDX_PARTS, idx_parts, read_idx
 from pynet.data.npz import holds_one, read_npz
 from pynet.data.roles import Found
 from pynet.data.splits import split
+from pynet.data.tables import Table
 from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 from pynet.text import fields_text, percent
@@ -42,8 +43,8 @@ class Dataset:
     features: names of the inputs, from the header of a .csv, or empty. layout: the layout of pictures in the file, as
     given to load.
 
-    For a table, see pynet.data.tables: columns: how rows became samples; means (features): replace missing numbers;
-    notes, warnings: decisions and problems.
+    For a table, see pynet.data.table: columns: how rows became samples; means (features): replace missing numbers;
+    notes, warnings: decisions and problems; test_rows: the rows of the test set as they were read.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     means: Array | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    test_rows: Table | None = None
     layout: PictureLayout = AS_STORED
 
     def __repr__(self) -> str:

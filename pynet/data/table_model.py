@@ -91,6 +91,19 @@ def dataset_for(net: Net, found: TrainedTable, path: Path, separator: str | None
     return of_model(table_for(found.columns, path, separator, decimal), *found, classes, stem(path))
 
 
+def reencoded(net: Net, found: TrainedTable, dataset: Dataset) -> Dataset:
+    """The data set of another training as this model takes it: the test set alone, unless the columns are the same.
+
+    DataError: there is no test set, or it does not have the columns.
+    """
+    if dataset.columns == found.columns and dataset.means is not None and np.array_equal(dataset.means, found.means):
+        return dataset
+    if dataset.test_rows is None or not len(dataset.test_rows):
+        raise DataError(f"{dataset.name} has other columns than those of the model's training")
+    classes = tuple(net.classes) if found.columns.target.levels else ()
+    return of_model(dataset.test_rows, *found, classes, dataset.name)
+
+
 def rows_of_numbers(path: Path, features: int, separator: str | None = None, decimal: str | None = None) -> Array:
     """x (n, features) from a .csv file, scaled as in pynet.data.load; a first column named label is left out.
 

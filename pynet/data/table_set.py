@@ -90,6 +90,7 @@ class Rows:
             means=found.means,
             notes=(*self.notes, *(f"{LEFT_OUT}{line}" for line in found.left_out)),
             warnings=(*found.warnings, *filter(None, [warning])),
+            test_rows=self.table.rows(test),
         )
         return Parts(data, (x[validation], self.y[validation]) if len(validation) else None)
 

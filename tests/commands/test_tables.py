@@ -376,6 +376,18 @@ def test_going_on_from_a_model_of_a_table(folder: Path) -> None:
     one_line(run("--load", "flowers.safetensors", "--dataset", "digits"), 1, "takes 5 inputs")
 
 
+def test_a_better_model_of_other_columns_is_kept(folder: Path) -> None:
+    """It is measured on the same rows, encoded as it takes them."""
+    flowers()
+    data = ("--data", "flowers.csv", "--target", "kind", "--quiet")
+    assert run(*data).status == 0
+    done = run(*data, "--ignore", "width", "--epochs", "1", "--hidden", "2")
+    assert (done.status, done.err.count("\n")) == (0, 1)
+    assert "flowers-previous.safetensors" in done.err and "%" in done.err
+    Path("flowers.csv").write_text("a,kind\n" + "1,a\n2.5,b\n3,c\n" * 9)
+    assert "for other data" in run(*data, "--epochs", "9").err
+
+
 def test_decimal_commas_travel_with_the_model(folder: Path) -> None:
     flowers("komma.csv", mark=",")
     done = run("--data", "komma.csv", "--target", "kind", *FEW)
