@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import Array, numbers
+from pynet.text import fields_text
 
 
 class Evaluation(NamedTuple):
@@ -18,6 +19,9 @@ class Evaluation(NamedTuple):
     accuracy: float
     correct: int
     samples: int
+
+    def __repr__(self) -> str:
+        return fields_text(type(self).__name__, self._asdict())
 
     def named(self) -> dict[str, float]:
         """The figures besides the loss, by name."""
@@ -37,6 +41,9 @@ class RegressionEvaluation(NamedTuple):
     mae: float
     r2: float
     samples: int
+
+    def __repr__(self) -> str:
+        return fields_text(type(self).__name__, self._asdict())
 
     def named(self) -> dict[str, float]:
         """The figures besides the loss, by name."""
