@@ -41,6 +41,7 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
     from pynet.formats.npz import export_npz, import_npz
+    from pynet.formats.torch_tensors import export_torch, import_torch
     from pynet.inference import predict_image, predict_table
     from pynet.training.callbacks import Callback, EarlyStopping
     from pynet.training.checkpoint import Checkpoint
@@ -66,7 +67,8 @@ __all__ += [
 __all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Rescale", "Residual", "Sigmoid", "Softmax", "Standardize", "Tanh"]
 __all__ += ["Adam", "AdamW", "Augment", "Momentum", "Nesterov", "RMSProp", "SGD"]
 __all__ += ["Callback", "Checkpoint", "Diagnosis", "EarlyStopping", "History"]
-__all__ += ["explain", "export_npz", "find_lr", "gradient_check", "import_npz", "predict_image", "predict_table"]
+__all__ += ["explain", "find_lr", "gradient_check", "predict_image", "predict_table"]
+__all__ += ["export_npz", "export_torch", "import_npz", "import_torch"]
 __all__ += ["data", "figures", "kernels", "layers", "metrics", "optim", "reference", "schedules"]
 
 __version__ = VERSION
@@ -82,8 +84,10 @@ _FUNCTIONS = {
     "History": "training.history",
     "explain": "training.explain",
     "export_npz": "formats.npz",
+    "export_torch": "formats.torch_tensors",
     "gradient_check": "training.gradient_check",
     "import_npz": "formats.npz",
+    "import_torch": "formats.torch_tensors",
     "predict_image": "inference",
     "predict_table": "inference",
 }

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import keyword
 import sys
 from collections.abc import Sequence
 
 from pynet._ffi import VERSION
 from pynet.commands import cli
 
-COMMANDS = {  # each is pynet.commands.<name> with a main(argv) -> status
+COMMANDS = {  # each is pynet.commands.<name>, or <name>_ of a keyword, with a main(argv) -> status
     "train": "train a network on a data set and save it",
     "predict": "classify pictures with a trained network",
     "evaluate": "measure a model on a data set, class by class",
     "visualize": "draw a model, its data and its predictions",
     "info": "show what a model file holds",
+    "export": "write a model for another program",
+    "import": "make a model of a file that another program wrote",
 }
 
 
@@ -32,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     name = given[0] if given else "--help"
     if name in COMMANDS:
-        return int(importlib.import_module(f"pynet.commands.{name}").main(given[1:]))
+        module = f"pynet.commands.{name}{'_' * keyword.iskeyword(name)}"
+        return int(importlib.import_module(module).main(given[1:]))
     return cli.run("", lambda: _without_command(name))
 
 

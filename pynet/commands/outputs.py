@@ -1,4 +1,4 @@
-"""Where commands write pictures and histories, and which files they never overwrite."""
+"""Where commands write pictures, histories and models of other programs, and which files they never overwrite."""
 
 from __future__ import annotations
 
@@ -51,3 +51,10 @@ def check_history(place: Path) -> None:
         with place.open("rb") as file:
             if not file.read(6).startswith((b"epoch,", b"[")):
                 raise OSError(f"{place} is not a history written by pynet; it is not overwritten")
+
+
+def check_new(place: Path, force: bool) -> None:
+    """OSError: the file cannot be written, or exists and is not to be replaced."""
+    check_writable(place)
+    if os.path.lexists(place) and not force:
+        raise OSError(f"{place} exists; --force replaces it, --save FILE writes another")

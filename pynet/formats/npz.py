@@ -65,14 +65,19 @@ def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
         flat = value.shape if tensor.ndim > 1 else (value.size,)
         if flat != tensor.shape or (tensor.ndim == 1 and max(value.shape, default=0) != value.size):
             raise ValueError(f"{file}: {key} has shape {value.shape}; the network's {name} is {tensor.shape}")
-        if not (good := abs(value) <= LARGEST).all():
-            raise ValueError(f"{file}: {key} holds {_first_bad(value, good)}; accepted: finite float32 numbers")
-        if name in scales and not (good := value >= SMALLEST).all():
-            raise ValueError(f"{file}: {key} holds {_first_bad(value, good)}; accepted: {SMALLEST:.2g} and more")
+        checked_values(value, f"{file}: {key}", positive=name in scales)
     if arrays:
         raise ValueError(f"{file}: {', '.join(sorted(arrays))} are not parameters of {net.spec}")
     for name, value in found.items():
         net.tensors[name][...] = value.reshape(net.tensors[name].shape)
+
+
+def checked_values(value: npt.NDArray[Any], what: str, positive: bool = False) -> None:
+    """ValueError: `what` has a number that is not finite in float32 or, where it must be positive, not above zero."""
+    if not (good := abs(value) <= LARGEST).all():
+        raise ValueError(f"{what} holds {_first_bad(value, good)}; accepted: finite float32 numbers")
+    if positive and not (good := value >= SMALLEST).all():
+        raise ValueError(f"{what} holds {_first_bad(value, good)}; accepted: {SMALLEST:.2g} and more")
 
 
 def _first_bad(values: npt.NDArray[Any], good: npt.NDArray[Any]) -> str:

@@ -56,8 +56,8 @@ def test_failed_export_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         ({"0.b": np.array(list("abcde"))}, "0.b has dtype <U1; accepted: numbers"),
         ({"0.W": np.full((4, 5), 1e300)}, r"0\.W holds 1e\+300 at index \(0, 0\); accepted: finite float32"),
         ({"0.b": np.array([0, np.nan, 1, 2, 3], np.float16)}, r"0\.b holds nan at index \(1,\)"),
-        ({"extra": np.zeros(3)}, "extra belong to no parameter"),
-        ({"net": None}, 'no text of a network under "net"'),
+        ({"extra": np.zeros(3)}, "extra are not parameters of"),
+        ({"net": None}, 'has no network text under "net"'),
         ({"net": np.array("input(4) dens(5)")}, "did you mean dense"),
         ({"0.b": np.array([None] * 5, dtype=object)}, "0.b has dtype object"),
         (

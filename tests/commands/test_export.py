@@ -1,0 +1,76 @@
+"""`pynet export` and `pynet import`: what they write, print and refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.command import one_line, run, save_model, sha256
+from safetensors.numpy import save_file
+
+import pynet
+from pynet.commands import export, import_
+
+TEXT = "input(64) dense(10) softmax"
+
+
+@pytest.mark.parametrize(("kind", "file"), [("torch", "net-torch.safetensors"), ("npz", "net.npz")])
+def test_a_model_goes_out_and_comes_back(kind: str, file: str) -> None:
+    save_model("net.safetensors")
+    before = sha256("net.safetensors")
+    done = run("net.safetensors", "--format", kind, command=export)
+    assert done.out == f"model  net.safetensors: {TEXT}\nsaved  {file}, {Path(file).stat().st_size:,} bytes\n"
+    done = run(file, "--save", "back.safetensors", command=import_)
+    assert done.out == f"file   {file}\nmodel  {TEXT}\nsaved  back.safetensors, 650 parameters\n"
+    back = pynet.load("back.safetensors")
+    assert back.weights_sha256() == pynet.load("net.safetensors").weights_sha256()
+    assert file in back.meta["made_by"]
+    assert sha256("net.safetensors") == before
+
+
+def test_files_that_exist_stay() -> None:
+    save_model("net.safetensors")
+    Path("net.npz").write_text("kept")
+    one_line(run("--format", "npz", command=export), 1, "net.npz exists; --force replaces it")
+    assert Path("net.npz").read_text() == "kept"
+    assert run("--format", "npz", "--force", command=export).status == 0
+    before = sha256("net.safetensors")
+    one_line(run("net.npz", command=import_), 1, "net.safetensors exists; --force replaces it")
+    assert sha256("net.safetensors") == before
+
+
+def test_a_state_dict_does_not_replace_itself() -> None:
+    save_file({"fc.weight": np.ones((2, 3), "f4"), "fc.bias": np.array([0, 1], "f4")}, "fc.safetensors")
+    before = sha256("fc.safetensors")
+    done = run("fc.safetensors", "--net", "input(3) dense(2)", "--mean", "1,2,3", "--std", "2", command=import_)
+    assert "saved  fc-pynet.safetensors, 8 parameters" in done.out
+    assert sha256("fc.safetensors") == before
+    net = pynet.load("fc-pynet.safetensors")
+    np.testing.assert_array_equal(net.predict_proba(np.array([[3.0, 2, 5]])), [[2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "message"),
+    [
+        (["nowhere.npz"], 1, "nowhere.npz"),
+        (["net.pt"], 2, "'net.pt' is not accepted; accepted: .safetensors"),
+        (["fc.safetensors"], 1, "has no text of a network"),
+        (["fc.safetensors", "--net", "input(3) dens(2)"], 1, "did you mean dense"),
+        (["fc.safetensors", "--net", "input(4) dense(2)"], 1, "fits no layer; layers: 0, dense(2) with weight (2, 4)"),
+        (["fc.safetensors", "--net", "input(3) dense(2)", "--map", "fc"], 2, "'fc' is not accepted; accepted: names"),
+        (["fc.safetensors", "--net", "input(3) dense(2)", "--std", "a"], 2, "'a' is not accepted; accepted: numbers"),
+        (["fc.safetensors", "--net", "input(3) dense(2)", "--std", "nan"], 1, "scale of standardize holds nan"),
+        (["fc.safetensors", "--save", "no/where.safetensors"], 1, "cannot write no/where.safetensors"),
+    ],
+)
+def test_what_is_wrong_is_one_line(argv: list[str], status: int, message: str) -> None:
+    save_file({"fc.weight": np.ones((2, 3), "f4"), "fc.bias": np.array([0, 1], "f4")}, "fc.safetensors")
+    one_line(run(*argv, command=import_), status, message)
+    assert [path.name for path in Path().iterdir()] == ["fc.safetensors"]
+
+
+def test_export_needs_a_format() -> None:
+    save_model("net.safetensors")
+    one_line(run("net.safetensors", command=export), 2, "--format")
+    one_line(run("nowhere.safetensors", "--format", "npz", command=export), 1, "nowhere.safetensors")
