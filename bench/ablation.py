@@ -1,13 +1,13 @@
 """How many handwritten digits a model names, and how many when a step of the preparation is left out.
 
-python -m bench.ablation MODEL [SEEDS]    a table, over the pictures of tests/helpers/handwriting.py with SEEDS seeds
+python -m bench.ablation MODEL [SEEDS]    a table, over the pictures of tests/helpers/handwriting.py, and over those in
+                                          boxes, on lines and on pages of tests/helpers/forms.py, with SEEDS seeds each
 """
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
@@ -17,15 +17,17 @@ from PIL import Image
 
 import pynet
 from bench.data import ROOT
-from pynet.inference import preparation_of
+from pynet.inference import PAGE, preparation_of
 from pynet.pictures import decode as decoding
 from pynet.pictures import glyph
 from pynet.pictures import ink as finding
+from pynet.pictures import lines as lining
 from pynet.pictures.decode import flat, read_picture
-from pynet.pictures.glyph import prepare
+from pynet.pictures.glyph import prepare, prepare_lines
 from pynet.pictures.preparation import Preparation, Style
 
 sys.path.append(str(ROOT / "tests"))
+from helpers.forms import forms, pages
 from helpers.handwriting import Picture, pictures
 
 
@@ -59,21 +61,25 @@ def keep(ink: Any, *_: Any, **__: Any) -> Any:
     return ink
 
 
+EVERYTHING = "everything (only shrunk and inverted)"  # of one digit; pages are not divided then
+
 # What is replaced: (object, name, by what).
-STEPS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
-    "all steps": [],
+STEPS: dict[str, list[tuple[Any, str, Any]]] = {
+    "nothing": [],
     "EXIF orientation": [(decoding.ImageOps, "exif_transpose", keep)],
     "transparency": [(decoding, "flat", opaque)],
-    "dark or light decided": [(finding, "is_dark_on_light", lambda grey: True)],
-    "uneven light": [(finding, "paper_light", one_light)],
-    "lines of the paper": [(finding, "without_lines", keep)],
-    "specks and the desk": [(finding, "without_specks", keep)],
-    "crop and fit": [(glyph, "set_glyph", whole)],
-    "stroke weight": [(glyph, "weighted", keep)],
-    "centre of mass (box instead)": [
+    "deciding between dark and light ink": [(finding, "is_dark_on_light", lambda grey: True)],
+    "correcting uneven light": [(finding, "paper_light", one_light)],
+    "faint parts of strokes": [(finding, "FAINT", finding.FULL)],
+    "removing printed boxes and lines": [(finding, "printed_lines", lambda mask: ([], []))],
+    "mending strokes across lines": [(lining, "_crossed", lambda rest, line: np.zeros_like(rest))],
+    "removing specks and what the edge cuts": [(finding, "without_specks", keep)],
+    "cropping and scaling": [(glyph, "set_glyph", whole)],
+    "normalising the stroke width": [(glyph, "weighted", keep)],
+    "centring by mass (by the box instead)": [
         (glyph, "corner", lambda g, h, w, _: ((h - g.shape[0]) // 2, (w - g.shape[1]) // 2))
     ],
-    "everything (shrunk, inverted)": [(sys.modules[__name__], "prepare", shrunk)],
+    EVERYTHING: [(sys.modules[__name__], "prepare", shrunk)],
 }
 
 
@@ -86,23 +92,45 @@ def named(net: pynet.Network, files: list[Picture], wanted: Preparation) -> np.n
     return right & np.array([x is not None for x in seen])
 
 
+def read(net: pynet.Network, files: list[tuple[str, bytes]], wanted: Preparation) -> float:
+    """The fraction of digits on pages that are named right; none of those of a page that is divided wrongly."""
+    right = total = 0
+    for text, content in files:
+        lines = prepare_lines(read_picture(io.BytesIO(content), PAGE), wanted)
+        expected = text.split(" / ")
+        total += len("".join(expected))
+        if [len(line) for line in lines] == [len(line) for line in expected]:
+            answers = net.predict(np.stack([one.seen for line in lines for one in line]))
+            right += int((answers == [int(digit) for digit in "".join(expected)]).sum())
+    return right / total
+
+
+def worst(right: np.ndarray, files: list[Picture]) -> str:
+    """The three kinds of pictures with the fewest right answers, unless all are right."""
+    kinds = np.array([file.scene for file in files])
+    shares = {kind: right[kinds == kind].mean() for kind in dict.fromkeys(kinds)}
+    lowest = sorted(shares.items(), key=lambda item: item[1])[:3]
+    return "; ".join(f"{kind} {100 * share:.0f} %" for kind, share in lowest if share < 0.995)
+
+
 def main(model: str, seeds: int = 1) -> None:
     net = pynet.load(model)
     wanted = preparation_of(net)
-    files = [file for seed in range(seeds) for file in pictures(seed)]
-    scenes = np.array([file.scene for file in files])
-    print(f"{len(files):,} pictures, {net.spec}\n")
-    print("| left out | named right | worst scenes |\n|---|---|---|")
+    plain, lined, several = (
+        [file for seed in range(seeds) for file in kind(seed)] for kind in (pictures, forms, pages)
+    )
+    digits = sum(len(text.replace(" / ", "")) for text, _ in several)
+    print(f"{len(plain):,} pictures, {len(lined):,} on forms and lines, {digits:,} digits on {len(several)} pages")
+    print(f"{net.spec}\n\n| left out | pictures | worst | forms and lines | worst | pages |\n|---|---|---|---|---|---|")
     for step, replaced in STEPS.items():
         with ExitStack() as stack:
             for place, name, other in replaced:
                 stack.enter_context(patch.object(place, name, other))
-            right = named(net, files, wanted)
-        shares = {scene: right[scenes == scene].mean() for scene in dict.fromkeys(scenes)}
-        worst = [
-            f"{scene} {100 * s:.0f} %" for scene, s in sorted(shares.items(), key=lambda item: item[1])[:3] if s < 0.995
-        ]
-        print(f"| {step if replaced else 'nothing'} | {100 * right.mean():.1f} % | {'; '.join(worst)} |", flush=True)
+            right, on_lines = named(net, plain, wanted), named(net, lined, wanted)
+            pages_right = f"{100 * read(net, several, wanted):.1f} %" if step != EVERYTHING else ""
+        cells = [step, f"{100 * right.mean():.1f} %", worst(right, plain)]
+        cells += [f"{100 * on_lines.mean():.1f} %", worst(on_lines, lined), pages_right]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

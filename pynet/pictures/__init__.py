@@ -1,1 +1,1 @@
-"""Pictures as a network takes them: decoded, the ink found and fitted, the same for training and prediction."""
+"""Decodes pictures and prepares them as network inputs, in the same way for training and prediction."""

@@ -32,9 +32,11 @@ class Part(NamedTuple):
 
 def characters(ink: Floats) -> list[list[Part]]:
     """The characters of a picture's ink: lines from top to bottom, each from left to right."""
+    rows, columns = (np.flatnonzero((ink > INKED).any(axis=axis)) for axis in (1, 0))
+    top, left, bottom, right = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    if len(rows) == bottom - top >= len(columns) == right - left:  # taller than wide, without a gap: there is one
+        return [[Part(ink, (left, top, right, bottom))]]
     label, count = components(ink > INKED)
-    if count == 1:
-        return [[_part(ink, label, np.zeros(1, np.intp), boxes(label, 1)[0])]]
     box = boxes(label, count)
     group = _joined(box)
     groups = [np.flatnonzero(group == i) for i in np.unique(group)]

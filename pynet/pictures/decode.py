@@ -1,4 +1,4 @@
-"""Picture files of the common formats, decoded, one or many at a time."""
+"""Decodes picture files of the common formats, one or many at a time."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from pynet.errors import DataError
 from pynet.pictures.shrink import factors_for, png_strips, scale_to_bytes, shrunk, smaller_size
 from pynet.pictures.shrink import flat as flat
 
-# Pillow knows more, some of which start other programs; the suffixes say which files of a folder are pictures.
+# Pillow has more formats, some of which start other programs. By its suffix a file in a folder is a picture.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"}
 )
-LONGEST = 400  # ink is sought in a picture no longer than this
+LONGEST = 400  # pixels of the longer side, to which pictures are reduced before ink is sought
 LONGEST_SIDE = 65_535  # pixels; no JPEG or GIF can be longer
 CHANNELS = (1, 3, 4)  # of an array
-ROUNDING = 1e-5  # by which floats may leave 0..1
-LARGE = 10_000  # bytes of a picture that takes a few milliseconds
-ALWAYS = 48 << 20  # bytes that decoding may take whatever the file's size is, and in several threads at once
-MOST_UNPACKED = 200  # bytes for each byte of the file: pictures shrink 5 to 50 times, such as are empty 1,000 times
+ROUNDING = 1e-5  # floats may exceed 0..1 by this
+LARGE = 10_000  # bytes; a file of that size takes a few milliseconds
+ALWAYS = 48 << 20  # bytes of memory that decoding may take for any file, and in several threads at once
+MOST_UNPACKED = 200  # bytes for each byte of a file: pictures are compressed 5 to 50 times, empty ones 1,000 times
 SCALE = "scale"  # the key of how many pixels of the file one of the picture's is long
 CUT_SHORT = "cut short"  # the key of the note on a file that lacks its end
 END_OF_JPEG = b"\xff\xd9"
@@ -105,7 +105,7 @@ def _rows_that_are_there(file: IO[bytes], least: int, error: OSError) -> Image.I
 
 
 def opened_picture(image: Image.Image, least: int = LONGEST) -> Image.Image:
-    """A Pillow image as read_picture gives that of its file."""
+    """A Pillow image in the form of read_picture."""
     with _one_line("the picture"):
         upright = flat(ImageOps.exif_transpose(image))
         upright.info.pop(SCALE, None)
@@ -113,11 +113,11 @@ def opened_picture(image: Image.Image, least: int = LONGEST) -> Image.Image:
 
 
 def array_picture(values: npt.NDArray[Any], least: int = LONGEST) -> Image.Image:
-    """An array as read_picture gives a file with its values. DataError if it is no picture.
+    """An array in the form of read_picture. DataError if it is not a picture.
 
     Shapes: (h, w), (h, w, channels) with 1, 3 or 4, or else (channels, h, w) with 1 or 3. bool is black and white;
-    integers are not below 0, and those wider than 8 bits are taken as in a file: the largest tells whether they have 8,
-    12 or 16 bits; floats are 0 to 1, to within rounding.
+    integers are 0 or more, and the largest of those wider than 8 bits decides whether they have 8, 12 or 16 bits, as in
+    a file; floats are 0 to 1, up to rounding.
     """
     if values.ndim == 3 and values.shape[2] not in CHANNELS and values.shape[0] in (1, 3):
         values = np.moveaxis(values, 0, 2)
@@ -183,7 +183,7 @@ def _one_line(name: str) -> Iterator[None]:
 
 
 def _small(image: Image.Image, least: int, name: str) -> Image.Image:
-    """The picture, flat, upright, and with its longer side at `least`, if it is longer."""
+    """The picture without transparency, upright, its longer side reduced to `least`."""
     needed = _coefficients(image)
     image.draft(None, (least, least))  # a JPEG can be decoded at a fraction of its size
     needed += image.width * image.height * (1 if image.mode in ("1", "L", "P") else 2 if image.mode == "I;16" else 4)
@@ -207,7 +207,7 @@ def _small(image: Image.Image, least: int, name: str) -> Image.Image:
 def _of_strips(
     strips: Iterator[Image.Image], size: tuple[int, int], factors: tuple[int, int], least: int, orientation: int | None
 ) -> Image.Image:
-    """_small() of the strips, from top to bottom, of a picture of this size; orientation None: the first strip's."""
+    """_small() of a picture of this size in strips, from top to bottom; orientation None: that of the first strip."""
     first = next(strips)
     reduced = shrunk(chain([first], strips), size, factors)
     small = _resized(reduced, smaller_size(size, least), (size[0] / factors[0], size[1] / factors[1]))
@@ -245,9 +245,9 @@ def _length(file: IO[bytes]) -> int:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder and below it, by their suffix, sorted; hidden ones are left out.
+    """The pictures in a folder and its sub-folders, by suffix, sorted, without hidden ones.
 
-    OSError, with its filename: a folder that cannot be listed, which is no empty one.
+    OSError, with its filename: a folder cannot be listed.
     """
     found = []
     for root, folders, names in os.walk(folder, onerror=_raise):
@@ -264,8 +264,8 @@ def _raise(error: OSError) -> None:
 def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """work(item) for each item, in order.
 
-    Large files go to threads: decoding and scaling release the interpreter's lock. With small ones, threads would only
-    hand the lock to and fro. Where the system has no more of them, the work goes on without.
+    Large files are decoded in threads, as decoding and scaling release the interpreter's lock. Small ones are not: the
+    threads would only wait for that lock. If no thread can be started, the work is done in this one.
     """
     rest, more = iter(items), True
     cores = os.cpu_count() or 1

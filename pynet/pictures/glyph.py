@@ -1,10 +1,10 @@
-"""From a picture to what a network takes: the ink of a glyph is fitted and centred, other pictures are taken whole.
+"""Turns a picture into a network's input: the ink of a glyph is scaled and centred, other pictures are taken whole.
 
     x = prepare(read_picture("three.jpg"), Preparation(28, 28))    (28, 28) uint8, light ink on dark; None: no ink
 
-MNIST's digits (Y. LeCun, C. Cortes, C. Burges 1998) were cropped to their ink, fitted into a square of 20 pixels with
-their proportions kept, and laid into 28 x 28 pixels with the centre of mass in the middle: light ink, dark paper. Here
-the same is done to any picture: the ink is found, cropped, fitted, and its stroke made about as wide as MNIST's.
+MNIST's digits (Y. LeCun, C. Cortes, C. Burges 1998) were cropped to their ink, scaled into a square of 20 pixels with
+their proportions kept, and placed in 28 x 28 pixels with the centre of mass in the middle: light ink, dark paper. The
+same is done here to any picture: the ink is found, cropped, scaled, and its strokes get about the width of MNIST's.
 """
 
 from __future__ import annotations
@@ -22,18 +22,17 @@ from pynet.pictures.ink import find_ink
 from pynet.pictures.pixels import Floats, framed, grown, resized, stroke_width, taller
 from pynet.pictures.preparation import STYLES, Preparation, Style
 
-FINE = 4  # the weight of a stroke is changed in steps of a fourth of a pixel
+FINE = 4  # the width of a stroke is changed in steps of a fourth of a pixel
 FINE_ENOUGH = 40  # pixels of a character's height
 BLACK = 0.03  # the paper of a prepared picture is no lighter, but for the noise of a JPEG
-OUTLINE = 0.3  # where a soft edge ends, of full ink
+OUTLINE = 0.3  # of full ink; a soft edge ends there
 
 
 def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None) -> npt.NDArray[np.uint8] | None:
     """A network's input, uint8 of wanted.shape; None where a glyph is wanted and there is no ink.
 
-    image: as read_picture gives it. invert: True: dark ink on light paper, which is turned into light on dark;
-    False: light on dark already; None: decided from the picture. A picture that is no glyph is inverted by True
-    alone, a glyph in colour keeps its colours.
+    image: as read_picture gives it. invert: True: dark ink on light paper, which is inverted; False: light on dark;
+    None: detected. A picture that is not a glyph is inverted only by True, a glyph in colour keeps its colours.
     """
     if wanted.style is None:
         fitted = ImageOps.fit(image, (wanted.width, wanted.height), Image.Resampling.BICUBIC)
@@ -132,7 +131,7 @@ def _framed(image: Image.Image, frame: tuple[float, float, float, float], size: 
 
 
 def set_glyph(ink: Floats, height: int, width: int, style: Style) -> npt.NDArray[np.uint8]:
-    """The ink, cropped, weighted, fitted and centred: (height, width) uint8, light on dark."""
+    """The ink, cropped, its strokes weighted, scaled and centred: (height, width) uint8, light on dark."""
     box = max(1, round(height * style.box[0])), max(1, round(width * style.box[1]))
     glyph = fit(weighted(crop(ink), box, style, min(height, width)), box, style.stretch)
     return np.round(255 * centred(glyph, height, width, style.by_mass)).astype(np.uint8)
@@ -155,7 +154,7 @@ def is_set(grey: Floats, height: int, width: int, style: Style) -> bool:
 
 
 def place(ink: Floats, height: int, width: int, style: Style) -> tuple[float, float, float, float]:
-    """The part (left, top, right, bottom) of the ink's picture that shows it as set_glyph does; may reach beyond it."""
+    """The frame (left, top, right, bottom) that shows the ink as set_glyph does; it may reach beyond the picture."""
     top, left, bottom, right = extent(ink)
     scale = max((bottom - top) / (height * style.box[0]), (right - left) / (width * style.box[1]))
     total = float(ink.sum())
@@ -188,13 +187,13 @@ def fit(ink: Floats, box: tuple[int, int], stretch: bool) -> Floats:
 
 
 def weighted(ink: Floats, box: tuple[int, int], style: Style, side: int) -> Floats:
-    """The cropped ink, its stroke made thicker or thinner where its width, once fitted, were none of the style's."""
+    """The cropped ink, its strokes made thicker or thinner where their width after scaling is none of the style's."""
     fine = fit(ink, (FINE * box[0], FINE * box[1]), style.stretch)
     width = stroke_width(fine) / FINE / side
     wanted = min(max(width, style.weight[0]), style.weight[1])
     if wanted == width:
         return ink
-    # Growing by r on each side also grows the box, which is then fitted again: (w + 2 r) / (1 + 2 r / box) is wanted.
+    # Growing by r on each side also grows the box, which is scaled again: the width is (w + 2 r) / (1 + 2 r / box).
     change = FINE * side * (wanted - width) / 2 / (1 - wanted * side / max(box))
     if change > 0:
         return crop(dilated(framed(fine, math.ceil(change) + 1), change))
@@ -203,7 +202,7 @@ def weighted(ink: Floats, box: tuple[int, int], style: Style, side: int) -> Floa
 
 
 def dilated(ink: Floats, radius: float) -> Floats:
-    """The ink, grown by radius pixels: by an octagon, in steps of one pixel, the last a part of one."""
+    """The ink, dilated by an octagon of this radius, in steps of one pixel and a last one of a fraction."""
     for i in range(math.ceil(radius)):
         more = grown(ink) if i % 2 else np.maximum(taller(ink), taller(ink.T).T)
         part = min(1.0, radius - i)
@@ -212,7 +211,7 @@ def dilated(ink: Floats, radius: float) -> Floats:
 
 
 def centred(glyph: Floats, height: int, width: int, by_mass: bool) -> Floats:
-    """The glyph in a picture (height, width), moved by whole pixels; none of it is lost."""
+    """The glyph in a picture (height, width), moved by whole pixels, all of it inside."""
     top, left = corner(glyph, height, width, by_mass)
     picture = np.zeros((height, width), np.float32)
     picture[top : top + glyph.shape[0], left : left + glyph.shape[1]] = glyph

@@ -1,8 +1,7 @@
-"""Finds the ink in the picture of something written, and what else is done to arrays of pixels.
+"""Finds the ink in a picture of handwriting, under uneven light, without printed lines, specks and the paper's edge.
 
-Is the ink dark or light; what is ink under uneven light; what are lines of the paper, specks and the paper's edge?
-
-A grey picture is (h, w) float32, 0 black to 1 white; ink is (h, w) float32, 0 none to 1 full.
+A grey picture is (h, w) float32, 0 black to 1 white; ink is (h, w) float32, 0 none to 1 full. Depth, (h, w) float32, is
+by how much a pixel is darker than the paper, as a fraction of the paper's brightness.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from pynet.pictures.pixels import (
     stroke_width,
 )
 
-SMALL = 48  # a picture with a shorter side is no photo: its paper is one shade
-SHADE_SIDE = 128  # the light changes slowly: its map needs no more pixels
-LEAST_CONTRAST = 0.1  # between ink and paper, of white
+SMALL = 48  # pixels; a picture with a shorter side is no photo: its paper has one brightness
+LIGHT_SIDE = 128  # pixels of the map of the light, which changes slowly
+LEAST_CONTRAST = 0.1  # the least depth of ink
 LINE, FAINT, FULL = 0.1, 0.2, 0.4  # of the darkest ink's depth: lines, what is ink beside ink, and what is in any case
-NOISE = 5.0  # ink stands out by as many standard deviations of the paper
-SHALLOW = 0.08  # of the picture's shorter side; what reaches no deeper from the edge is no glyph
-PART = 0.04  # a piece of a glyph has this share of the largest piece's area
+NOISE = 5.0  # the least depth of ink in standard deviations of the paper
+SHALLOW = 0.12  # of the picture's shorter side; a component that reaches no farther from the edge is no glyph
+PART = 0.04  # of the largest component's area; smaller ones are specks
 
 
 def find_ink(grey: Floats, invert: bool | None = None) -> Floats | None:
@@ -98,7 +97,7 @@ class Contrast(NamedTuple):
 
 def contrast(depth: Floats) -> Contrast | None:
     """That of these pixels, from how dark they are; None: nothing stands out from the paper."""
-    # Half of a tight picture may be ink: the lighter pixels tell of the paper, and of its noise by normal quantiles.
+    # Half of a tight picture may be ink. The lighter pixels give the paper and, by normal quantiles, its noise.
     light, paper, full = quantiles(depth, 0.1, 0.3, 1 - 1 / 400)
     found = Contrast(paper, full - paper, NOISE * (paper - light) / 0.757)
     return found if found.full >= max(LEAST_CONTRAST, found.noise) else None
@@ -119,12 +118,12 @@ def is_dark_on_light(grey: Floats) -> bool:
     if abs(middle - (black + white) / 2) > 0.25 * (white - black):
         return middle > (black + white) / 2
     # In uneven light half the paper may be darker than the other half's ink is light.
-    apart = small - box_mean(small, max(3, min(small.shape) // 2))
-    return float((apart**3).sum()) < 0
+    contrasts = small - box_mean(small, max(3, min(small.shape) // 2))
+    return float((contrasts**3).sum()) < 0
 
 
 def darkness(grey: Floats) -> Floats:
-    """How much darker than the paper around it each pixel is, as a share of the paper's brightness: (h, w), about 0..1.
+    """The depth of each pixel, (h, w), about 0..1.
 
     The paper's brightness is the picture closed (dilated, then eroded) by a square that no stroke can hold.
     """
@@ -134,8 +133,8 @@ def darkness(grey: Floats) -> Floats:
 
 def paper_light(grey: Floats) -> Floats:
     """The brightness that the paper has at each pixel, under uneven light and in shadows."""
-    small = shrunk(grey, SHADE_SIDE)
-    slope = plane(small)  # at a picture's edge a closing sees one side alone: no slope may be left there
+    small = shrunk(grey, LIGHT_SIDE)
+    slope = plane(small)  # removed first: at the picture's edge the closing below has pixels on one side only
     small = box_mean(small / slope, 3)
     side = max(3, min(small.shape) // 3 | 1)
     light = -sliding_max(-sliding_max(small, side), side)
@@ -143,7 +142,7 @@ def paper_light(grey: Floats) -> Floats:
 
 
 def plane(grey: Floats) -> Floats:
-    """The plane that is nearest to a picture in the least squares, but nowhere below a tenth of its mean."""
+    """The least-squares plane through a picture, at least a tenth of its mean everywhere."""
     y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in grey.shape)
     mean = grey.mean()
     down, across = grey.mean(axis=1) @ y / (y @ y), grey.mean(axis=0) @ x / (x @ x)
@@ -151,10 +150,10 @@ def plane(grey: Floats) -> Floats:
 
 
 def without_specks(mask: Mask, lines: Lines = ([], [])) -> Mask:
-    """The mask without specks, and without what is cut by the picture's edge, if there is anything else.
+    """The mask without specks and, if other ink is left, without what the picture's edge cuts off.
 
-    That is what runs along the edge, such as the desk beside the paper or what is left of a line, and what is beyond
-    one of the lines, such as the ends of the digits in the neighbouring cells of a form.
+    The latter are components along the edge, such as the desk beside the paper or the rest of a line, and components
+    at the edge and beyond a printed line, such as parts of the digits in the next cells of a form.
     """
     label, count = components(mask)
     if count <= 1:
@@ -178,15 +177,13 @@ def without_specks(mask: Mask, lines: Lines = ([], [])) -> Mask:
 
 
 def _cut(box: Boxes, shape: tuple[int, ...]) -> Mask:
-    """(n) which of the boxes (n, 4) reach the picture's edge."""
-    return np.asarray((box[:, :2] == 0).any(axis=1) | (box[:, 2:] == shape).any(axis=1))
+    """(n) which of the boxes (n, 4) reach the picture's edge, to within the softness of an edge."""
+    return np.asarray((box[:, :2] <= 2).any(axis=1) | (box[:, 2:] >= np.array(shape) - 2).any(axis=1))
 
 
 def _shallow(box: Boxes, shape: tuple[int, ...]) -> Mask:
     """(n) which of the boxes (n, 4) lie along an edge of the picture."""
     deep = SHALLOW * min(shape)
-    return np.asarray(
-        ((box[:, :2] == 0) & (box[:, 2:] <= deep) | (box[:, 2:] == shape) & (box[:, :2] >= np.array(shape) - deep)).any(
-            axis=1
-        )
-    )
+    first = (box[:, :2] == 0) & (box[:, 2:] <= deep)
+    last = (box[:, 2:] == shape) & (box[:, :2] >= np.array(shape) - deep)
+    return np.asarray((first | last).any(axis=1))

@@ -18,7 +18,7 @@ Boxes = npt.NDArray[np.intp]  # (n, 4): top, left, bottom, right; the last two a
 
 
 def components(mask: Mask) -> tuple[Labels, int]:
-    """The pieces of a mask that hang together, corners too: their numbers (h, w), 0 for none, and how many there are.
+    """The connected components of a mask, corners included: their numbers (h, w) from 1 on, 0 for none; their count.
 
     Works on runs of pixels in a row: runs that touch in neighbouring rows take the smaller number until none changes.
     """
@@ -94,7 +94,7 @@ def taller(a: Array) -> Array:
 
 def sliding_max(a: Array, side: int) -> Array:
     """The maximum over a square of that (odd) side around each pixel."""
-    for _ in range(2):  # down the columns, then, turned, along the rows
+    for _ in range(2):  # along the columns, then, transposed, along the rows
         most = np.pad(a, [(side // 2, side // 2), (0, 0)], mode="edge")
         reach = 1  # most[i] is the maximum over i .. i + reach - 1
         while len(most) > len(a):
@@ -112,9 +112,9 @@ def framed(a: Array, edge: int) -> Array:
     return wide
 
 
-def quantiles(a: Array, *shares: float) -> list[float]:
-    """The values below which these shares of the elements lie, to the nearest element."""
-    places = [round(share * (a.size - 1)) for share in shares]
+def quantiles(a: Array, *fractions: float) -> list[float]:
+    """The values below which these fractions of the elements lie, to the nearest element."""
+    places = [round(fraction * (a.size - 1)) for fraction in fractions]
     ordered: list[float] = np.partition(a, places, axis=None)[places].tolist()
     return ordered
 

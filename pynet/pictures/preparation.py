@@ -1,4 +1,4 @@
-"""How a picture becomes the input of a network: settled by a data set, kept in the model, repeated in prediction."""
+"""How a picture becomes a network's input: set by the training set, stored in the model, repeated in prediction."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ NOTE = "pictures"  # the key of the preparation among the notes of a model file
 
 
 class Style(NamedTuple):
-    """How a data set lays its glyphs into the picture; lengths are shares of the picture's side.
+    """The layout of glyphs in a data set; lengths are fractions of the picture's side.
 
-    box: height and width that the ink is fitted into. stretch: the height is always filled, and only what is too wide
-    loses its proportions. by_mass: the centre of mass is in the middle, otherwise that of the box. weight: the
-    thinnest and the thickest stroke; what lies between is left as it is.
+    box: height and width that the ink is scaled into. stretch: the height is always filled, and ink that would be too
+    wide is narrowed. by_mass: the centre of mass is in the middle, otherwise that of the box. weight: the least and the
+    largest width of strokes, which is changed only beyond these.
     """
 
     box: tuple[float, float]
@@ -35,10 +35,10 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Preparation:
-    """The size of the pictures, whether in colour, and how what is in them is laid out.
+    """Size, colour and layout of prepared pictures.
 
-    style: one of STYLES, for glyphs: what is written is found, cropped, fitted and centred. None: the whole picture is
-    taken, cut to the proportions wanted.
+    style: one of STYLES, for glyphs: ink is found, cropped, scaled and centred. None: the whole picture is scaled, its
+    longer side cropped to the proportions.
     """
 
     height: int
@@ -52,12 +52,12 @@ class Preparation:
         return (3, self.height, self.width) if self.color else (self.height, self.width)
 
     def note(self) -> str:
-        """The text that a model file carries."""
+        """The text stored in a model file."""
         return json.dumps(asdict(self))
 
     @staticmethod
     def from_note(text: str) -> Preparation:
-        """The preparation of a note(). Raises ValueError, which names the text, if it is none."""
+        """The preparation of a note(). ValueError: the text is not one."""
         try:
             found = Preparation(**parsed_json(text))
             good = all(type(side) is int and 0 < side < 1 << 14 for side in (found.height, found.width))

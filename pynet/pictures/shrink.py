@@ -1,8 +1,7 @@
-"""A picture of any size as a small, flat one, in little memory.
+"""Reduces a picture of any size to a small one without transparency, in little memory.
 
-What is done to a pixel, such as laying it on paper where it is transparent, takes up to thirty bytes of memory: it is
-done tile by tile, and each tile is reduced at once. A large PNG is not even decoded as a whole: 10 kB of it can hold 88
-million pixels.
+Conversions take up to thirty bytes a pixel, so they are done tile by tile, and each tile is reduced at once. A large
+PNG is also decoded in strips: 10 kB of it can hold 88 million pixels.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from pynet.errors import DataError
 
 PAPERS = ("white", "black")
 TILE = 1 << 18  # pixels, about; a tile is a multiple of the factors, so that it reduces as the whole would
-GAP = 2.0  # the filter that gives the final size has at least as many pixels of each side to choose from
+GAP = 2.0  # as reducing_gap of Image.resize: the final filter has at least so many pixels for one, on each side
 
-Factors = tuple[int, int]  # across and down: a pixel is the mean of so many
+Factors = tuple[int, int]  # across and down: so many pixels are averaged to one
 
 
 def factors_for(size: tuple[int, int], least: int) -> Factors:
-    """By how much a picture can be reduced before its longer side is resized to `least`; Image.resize does the same."""
+    """The factors of the reduction before the longer side is resized to `least`, as Image.resize has it."""
     wanted = smaller_size(size, least)
     across, down = (int(was / will / GAP) or 1 for was, will in zip(size, wanted, strict=True))
     return across, down
@@ -43,9 +42,9 @@ def smaller_size(size: tuple[int, int], least: int) -> tuple[int, int]:
 
 
 def flat(image: Image.Image) -> Image.Image:
-    """A picture of any mode as L, RGB or F (0..255), laid on paper where it is transparent.
+    """A picture of any mode as L, RGB or F (0..255); transparent pixels get a background.
 
-    The paper is white below dark ink, black below light ink.
+    That is white for dark ink, black for light ink.
     """
     return shrunk([image], image.size, (1, 1))
 
@@ -57,7 +56,7 @@ def shrunk(strips: Iterable[Image.Image], size: tuple[int, int], factors: Factor
     """
     across, down = factors
     small = math.ceil(size[0] / across), math.ceil(size[1] / down)
-    found: dict[str, Image.Image] = {}  # by the paper; only in the end is it known which is the right one
+    found: dict[str, Image.Image] = {}  # one for each background; the brightness of all strips decides between them
     shade, alpha, most, mode, top = 0, 0, 0.0, "", 0
     for strip in strips:
         for box in _tiles(strip.size, factors):
@@ -97,7 +96,7 @@ def _tiles(size: tuple[int, int], factors: Factors) -> Iterator[tuple[int, int, 
 
 
 def _shade(rgba: npt.NDArray[np.uint8]) -> tuple[int, int]:
-    """Sums over the pixels: of red, green and blue, each as far as it can be seen; and of how much of them can."""
+    """Sums over the pixels: of red, green and blue times alpha, and of alpha."""
     alpha = rgba[..., 3]
     return int(np.einsum("ijk,ij->", rgba[..., :3], alpha, dtype=np.int64)), int(alpha.sum(dtype=np.int64))
 
@@ -107,7 +106,7 @@ def _laid_on(paper: str, image: Image.Image) -> Image.Image:
 
 
 def scale_to_bytes(most: float, mode: str) -> float:
-    """What makes values of 16 or 32 bits 0..255; scanners leave 8 or 12 bits in 16, too."""
+    """The factor that scales values of 16 or 32 bits to 0..255; scanners may use 8 or 12 of 16 bits."""
     if mode == "F" and most <= 1:
         return 255
     return 255 / next((top for top in (255, 4095, 65535) if most <= top), most)
@@ -117,17 +116,17 @@ def scale_to_bytes(most: float, mode: str) -> float:
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER = ">IIBBBBB"  # width, height, bits, colour type, compression, filter, interlace
-KEPT = (b"PLTE", b"tRNS", b"eXIf")  # what decides how a row looks, and which way is up
+KEPT = (b"PLTE", b"tRNS", b"eXIf")  # palette, transparency, orientation
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 PIECE = 1 << 20  # bytes unpacked at once
-WIDEST = 8 << 20  # bytes of the rows that become one
+WIDEST = 8 << 20  # bytes of the rows that are averaged to one
 
 
 def png_strips(file: IO[bytes], down: int) -> Iterator[Image.Image] | None:
-    """A PNG as strips of some rows, each a multiple of `down` high but for the last; None: it is none that can be.
+    """A PNG as strips of rows, each but the last a multiple of `down` high.
 
-    Those that are interlaced, and colours of 16 bits, cannot. A row depends on the one above: what Pillow is given to
-    decode begins with the last row of the strip before.
+    None: it is interlaced or has 16-bit colours. A row depends on the one above, so each strip is decoded together with
+    the last row of the strip before.
     """
     file.seek(len(SIGNATURE))
     chunks: dict[bytes, bytes] = {}
@@ -161,7 +160,7 @@ def png_strips(file: IO[bytes], down: int) -> Iterator[Image.Image] | None:
 
 
 def _chunk(file: IO[bytes]) -> tuple[int, bytes]:
-    """Length and kind of the chunk that begins here."""
+    """Length and kind of the chunk at the file's position."""
     start = file.read(8)
     if len(start) < 8:
         raise OSError("image file is truncated")
@@ -169,7 +168,7 @@ def _chunk(file: IO[bytes]) -> tuple[int, bytes]:
 
 
 def _open(header: tuple[int, ...], chunks: dict[bytes, bytes], lines: bytes) -> Image.Image:
-    """The PNG of these lines, which begin with their filter."""
+    """The PNG of these rows, each with its filter byte in front."""
     content = {b"IHDR": struct.pack(HEADER, *header), **chunks, b"IDAT": zlib.compress(lines, 0), b"IEND": b""}
     file = io.BytesIO()
     file.write(SIGNATURE)
@@ -181,14 +180,14 @@ def _open(header: tuple[int, ...], chunks: dict[bytes, bytes], lines: bytes) -> 
 
 
 class _Unpacked:
-    """What the IDAT chunks of a PNG hold, from the one of this length on, unpacked as it is read."""
+    """Unpacks the IDAT chunks of a PNG as they are read; the length is that of the first one."""
 
     def __init__(self, file: IO[bytes], length: int) -> None:
         self._file, self._left = file, length
         self._stream, self._ready = zlib.decompressobj(), bytearray()
 
     def read(self, count: int) -> bytes:
-        """So many bytes. OSError: there are fewer."""
+        """The next `count` bytes. OSError: there are fewer."""
         while len(self._ready) < count:
             self._ready += self._stream.decompress(self._stream.unconsumed_tail or self._packed(), PIECE)
         found = bytes(self._ready[:count])
