@@ -19,7 +19,7 @@ from pynet.commands.cli import UsageError
 from pynet.data import Dataset
 from pynet.data.arrays import CHANNELS
 from pynet.data.columns import NOTE as TABLE
-from pynet.data.dataset import TEST_FRACTION
+from pynet.data.dataset import TEST_FRACTION, guessed_preparation
 from pynet.data.inputs import NOTE as INPUTS_NOTE
 from pynet.data.inputs import Inputs
 from pynet.data.read_table import is_table_file
@@ -28,9 +28,10 @@ from pynet.errors import DataError
 from pynet.inference import MODEL_SUFFIX, preparation_of
 from pynet.model.task import NOTE as TASK
 from pynet.network import Network
+from pynet.pictures.guess import background_of
 from pynet.pictures.preparation import NOTE as PICTURES_NOTE
 from pynet.pictures.preparation import Preparation
-from pynet.text import times
+from pynet.text import picture_shape, times
 
 # Keys of notes in a model file.
 PATH_NOTE = "data"  # the path given to --data
@@ -39,7 +40,6 @@ TRANSPOSE_NOTE = "transpose"  # the value of --transpose, "yes" or "no"
 SPLIT_NOTE = "test_split"  # the fraction set aside for testing, if it was not the default
 HASH_NOTE = "data_sha256"  # Dataset.samples_sha256 of each data set that the model was trained on
 
-SIDE = 28
 MAX_SKIPPED = 10  # unusable pictures that are listed one by one; the rest are only counted
 NAMED_SETS = ("mnist", "fashion-mnist", "digits")
 
@@ -73,11 +73,12 @@ def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
     add("--data", metavar="PATH", type=cli.path, help=own)
     only = "only the samples of these classes; class names stay the same"
     group.add_argument("--classes", metavar="A,B,..", type=_names, help=only)
-    size = f"width and height in pixels that pictures of --data are scaled to (default: {SIDE})"
+    size = "width and height in pixels that pictures of --data are scaled to (default: guessed from them)"
     group.add_argument("--size", metavar="N", type=cli.whole(4, 1024), help=size)
-    group.add_argument("--color", action="store_true", help="keep the colours of pictures: 3 channels")
-    whole = "scale whole pictures; without it the glyph is found, cropped and centred"
-    group.add_argument("--no-center", action="store_true", help=whole)
+    color = "keep the colours of pictures: 3 channels (default: if they are whole and coloured, or tell the classes)"
+    group.add_argument("--color", action=argparse.BooleanOptionalAction, help=color)
+    center = "find the glyph in a picture, crop and centre it, or take pictures whole (default: guessed from them)"
+    group.add_argument("--center", action=argparse.BooleanOptionalAction, help=center)
     shape = "shape of pictures that are stored as rows of numbers: 16,16, or with channels first or last: 3,32,32"
     group.add_argument("--shape", metavar="H,W", type=_shape, help=shape)
     transpose = "exchange rows and columns of pictures in arrays (default: those of EMNIST's IDX files)"
@@ -111,7 +112,7 @@ def load_dataset(
     path = data_path(options, trained)
     requested = _picture_preparation(options, path, trained)
     if path:
-        dataset = _own_data(options, net, trained, path, requested)
+        dataset = _as_whole(options, _own_data(options, net, trained, path, requested), trained)
     elif options.shape or options.transpose is not None:
         raise UsageError("--shape and --transpose are for --data PATH, arrays in a file")
     elif options.dataset:
@@ -254,8 +255,10 @@ def add_notes(net: Network, dataset: Dataset, path: Path | None) -> None:
     notes = net.meta
     notes["dataset"] = dataset.name.encode(errors="replace").decode()
     before, pictures, shape = notes.get(HASH_NOTE, "").split(), dataset.pictures, dataset.x_train.shape[1:]
-    if not pictures and len(shape) == 3:  # in colour: what is written on paper is found in grey ones alone
-        pictures = Preparation(*shape[1:], color=True, style=None)
+    picture = picture_shape(shape)
+    if not pictures and picture and (len(shape) == 3 or dataset.layout.whole):  # in colour nothing written is sought
+        ground = None if len(picture) == 3 else background_of(dataset.x_train.reshape(-1, *picture))
+        pictures = Preparation(picture[-2], picture[-1], len(picture) == 3, None, ground)
     for key, value in (
         (PICTURES_NOTE, pictures and pictures.note()),
         (PATH_NOTE, _note_text(path)),
@@ -286,14 +289,33 @@ def _note_text(path: Path | None) -> str:
 
 def _picture_preparation(options: argparse.Namespace, path: Path | None, net: Network | None) -> Preparation | None:
     """How pictures of own data are prepared: by the options, else as for the model; None: by default."""
-    if options.size or options.color or options.no_center:
-        if not path:
-            raise UsageError("--size, --color and --no-center need --data FOLDER, a folder of pictures")
-        side = options.size or SIDE
-        return Preparation(side, side, options.color, None if options.no_center else "mnist")
-    if path and data.is_picture_folder(path) and net is not None and PICTURES_NOTE in net.meta:
-        return preparation_of(net)
-    return None
+    given = (options.size, options.color, options.center) != (None, None, None)
+    if given and not path:
+        raise UsageError("--size, --color and --center need --data PATH")
+    if not path or not data.is_picture_folder(path):
+        if options.size or options.color is not None:
+            raise UsageError("--size and --color need --data FOLDER, a folder of pictures")
+        return None
+    known = preparation_of(net) if net is not None and PICTURES_NOTE in net.meta else None
+    if not given:
+        return known
+    found = known or guessed_preparation(path)
+    color, center = options.color, options.center
+    style = found.style if center is None else (found.style or "mnist") if center else None
+    height, width = (options.size, options.size) if options.size else (found.height, found.width)
+    color = found.color if color is None else color
+    return Preparation(height, width, color, style, None if color or style else found.background)
+
+
+def _as_whole(options: argparse.Namespace, dataset: Dataset, trained: Network | None) -> Dataset:
+    """The data set, marked if its arrays are pictures that are to be taken whole, as options or model say."""
+    if dataset.pictures:
+        return dataset
+    known = trained.meta.get(PICTURES_NOTE) if trained is not None else None
+    whole = options.center is False or (
+        options.center is None and known is not None and Preparation.from_note(known).style is None
+    )
+    return replace(dataset, layout=replace(dataset.layout, whole=whole)) if whole else dataset
 
 
 def check_suits(net: Network, dataset: Dataset, name: str, error_type: type[Exception]) -> None:

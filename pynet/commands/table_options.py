@@ -77,8 +77,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--target cannot be used with --load: the model knows what it has learnt")
     if not options.data:
         raise UsageError("--target is for a table; --data FILE names it")
-    for name in ("classes", "shape", "size", "color", "no_center", "augment"):
-        if getattr(options, name):
+    for name in ("classes", "shape", "size", "color", "center", "augment"):
+        if getattr(options, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for pictures; --target is for tables")
     if options.folds:
         for name in ("test_split", "checkpoint", "limit", "find_lr", "explain", "shuffle_labels"):
@@ -128,8 +128,7 @@ def name_the_target(place: Path, reason: str = "") -> UsageError:
 
 def check_label_first(place: Path, chosen: Dataset) -> None:
     """UsageError unless the first column of a .csv is its label beyond doubt: by its header, or before pixels."""
-    shape = chosen.x_train.shape[1:]
-    pixels = len(shape) > 1 or (chosen.x_train.dtype.kind == "u" and picture_shape(shape))  # --shape said so
+    pixels = chosen.x_train.dtype.kind == "u" and picture_shape(chosen.x_train.shape[1:])
     if not (pixels or is_label_first(place)):
         raise name_the_target(place)
 

@@ -45,11 +45,12 @@ class PictureLayout:
 
     shape: of the pictures that rows of numbers are: (height, width), (channels, height, width) or, pixel after pixel,
     (height, width, channels), with 1 or 3 channels. transpose: whether rows and columns are exchanged; None: as the
-    file's name says, see pynet.data.array_files.
+    file's name says, see pynet.data.array_files. whole: they show no glyphs that are to be found in other pictures.
     """
 
     shape: tuple[int, ...] | None = None
     transpose: bool | None = None
+    whole: bool = False
 
     def applied(self, x: Array, name: str) -> Array:
         """Samples x (n, ...) as (n, height, width) or (n, 3, height, width), if this says anything. DataError."""

@@ -242,7 +242,7 @@ def default(timeout: float = 5.0) -> Dataset:
 
 def _named(name: str, timeout: float | None = None) -> Dataset:
     parts, source = read_named(name, timeout)
-    prepared = Preparation(28, 28, style="mnist" if name == "mnist" else None)
+    prepared = Preparation(28, 28) if name == "mnist" else Preparation(28, 28, style=None, background="dark")
     return Dataset(name, *parts, classes=SETS[name].classes, source=source, pictures=prepared)
 
 
@@ -267,7 +267,7 @@ def _from_path(
     if is_picture_folder(path):
         if layout != AS_STORED:
             raise DataError(f"{given}: a folder of pictures, which need neither shape nor transpose")
-        return _of_pictures(path, pictures or Preparation(28, 28))
+        return _of_pictures(path, pictures)
     if pictures:
         raise DataError(
             f"{given}: not a folder of pictures with a sub-folder for each class, so pictures= cannot be used"
@@ -326,16 +326,18 @@ def _of_arrays(name: str, found: Found, source: str, layout: PictureLayout) -> D
     return Dataset(name or "data", *parts, classes, source + found.remark, samples_sha256=sha256, layout=layout)
 
 
-def _of_pictures(path: Path, prepared: Preparation) -> Dataset:
-    from pynet.data.folders import read_picture_folder
+def _of_pictures(path: Path, pictures: Preparation | None) -> Dataset:
+    from pynet.data.folders import guessed, read_picture_folder
 
+    prepared, note = (pictures, "") if pictures else guessed(path)
     found = read_picture_folder(path, prepared)
     x, y, test = found.x, found.y, found.test
     source = f"{len(x) + len(found.skipped):,} pictures in {path}{found.layout}"
     source += f", {len(found.skipped):,} of them left out" if found.skipped else ""
     parts = _all_for_testing(x, y) if test is None else Parts(x[~test], y[~test], x[test], y[test])
     name, sha256 = path.resolve().name or "data", digest(x, y) if test is None else ""
-    return Dataset(name, *parts, found.classes, source, prepared, found.skipped, sha256)
+    notes = (f"pictures {note}",) if note else ()
+    return Dataset(name, *parts, found.classes, source, prepared, found.skipped, sha256, notes=notes)
 
 
 def _all_for_testing(x: Array, y: Array) -> Parts:
@@ -353,3 +355,10 @@ def digest(x: Array, y: Array) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 20 else f"{names[0]}, {names[1]}, ... {names[-1]}"
+
+
+def guessed_preparation(path: Path) -> Preparation:
+    """How the pictures of a folder are best prepared, as load does it where nothing is said. Raises DataError."""
+    from pynet.data.folders import guessed
+
+    return guessed(path)[0]

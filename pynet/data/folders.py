@@ -32,11 +32,15 @@ from pynet.files import replacing
 from pynet.pictures import decode, glyph, ink, preparation, shrink
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
 from pynet.pictures.glyph import prepare
+from pynet.pictures.guess import Look, guess, look
 from pynet.pictures.preparation import Preparation
 from pynet.text import parsed_json
 
 MAX_WRAPPERS = 8  # nested folders that hold only one folder; a link could make an endless chain
 MIN_AGE = 2.0  # seconds: a newer file could change again within the same time stamp, so nothing is cached
+
+
+LOOKED_AT = 240  # pictures: enough to tell what kind they are
 
 
 class Pictures(NamedTuple):
@@ -173,6 +177,36 @@ def read_picture_folder(folder: Path, options: Preparation) -> Pictures:
             f"{folder}: none of {len(files)} pictures can be used for training; {skipped[0] if skipped else ''}"
         )
     return Pictures(x, y, test if any(file.test for file in files) else None, classes, tuple(skipped), note)
+
+
+def guessed(folder: Path) -> tuple[Preparation, str]:
+    """How the pictures of a folder are best prepared, from some of each class, and that in words. Raises DataError."""
+    try:
+        files = [file for file in _files(folder)[0] if not file.test]
+    except OSError as error:
+        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from None
+    some = files[:: -(-len(files) // LOOKED_AT)]
+    looks, labels = [], []
+    for file, found in zip(some, in_parallel(_look, [file.path for file in some]), strict=True):
+        if found:
+            looks.append(found)
+            labels.append(file.label)
+    return described(guess(looks, labels) if looks else Preparation(28, 28), len(looks))
+
+
+def _look(path: Path) -> Look | None:
+    try:
+        return look(read_picture(path))
+    except DataError:  # it will be listed among those left out
+        return None
+
+
+def described(found: Preparation, count: int) -> tuple[Preparation, str]:
+    """With what it is in words, and how to change it."""
+    kind = "glyphs, fitted and centred (--no-center)" if found.style else "pictures taken whole (--center)"
+    color = "in colour (--no-color)" if found.color else "in grey (--color)"
+    ground = f", things on a {found.background} background" if found.background else ""
+    return found, f"guessed from {count:,} of them: {found.width} pixels a side (--size), {color}, {kind}{ground}"
 
 
 def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:

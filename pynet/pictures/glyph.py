@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from pynet.pictures.characters import Box, characters, height_of
 from pynet.pictures.decode import LONGEST, SCALE, reduced
 from pynet.pictures.ink import find_ink
-from pynet.pictures.pixels import Floats, framed, grown, resized, stroke_width, taller
+from pynet.pictures.pixels import Floats, background, framed, grown, resized, stroke_width, taller
 from pynet.pictures.preparation import STYLES, Preparation, Style
 
 FINE = 4  # the width of a stroke is changed in steps of a fourth of a pixel
@@ -32,11 +32,14 @@ def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None)
     """A network's input, uint8 of wanted.shape; None where a glyph is wanted and there is no ink.
 
     image: as read_picture gives it. invert: True: dark ink on light paper, which is inverted; False: light on dark;
-    None: detected. A picture that is not a glyph is inverted only by True, a glyph in colour keeps its colours.
+    None: detected. A picture that is not a glyph is inverted by True, or if its background is not the one wanted; a
+    glyph in colour keeps its colours.
     """
     if wanted.style is None:
         fitted = ImageOps.fit(image, (wanted.width, wanted.height), Image.Resampling.BICUBIC)
         values = _values(fitted, wanted.color)
+        if invert is None and wanted.background and not wanted.color:
+            invert = background(values.astype(np.float32) / np.float32(255)) not in (None, wanted.background)
         return 255 - values if invert else values
     if _is_prepared(image, wanted, invert):
         return np.round(255 * _grey(image)).astype(np.uint8)

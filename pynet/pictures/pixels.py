@@ -16,6 +16,8 @@ Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.intp]  # (h, w): the number of the component that each pixel belongs to, 0 for none
 Boxes = npt.NDArray[np.intp]  # (n, 4): top, left, bottom, right; the last two are exclusive
 
+EVEN = 0.2  # of white: as much may the edge of a picture differ from black or white, and within itself
+
 
 def components(mask: Mask) -> tuple[Labels, int]:
     """The connected components of a mask, corners included: their numbers (h, w) from 1 on, 0 for none; their count.
@@ -128,6 +130,14 @@ def box_mean(grey: Floats, side: int) -> Floats:
         total = np.cumsum(pad, axis=-1, dtype=np.float64)
         mean = np.moveaxis((total[..., 2 * half + 1 :] - total[..., : -2 * half - 1]) / (2 * half + 1), -1, axis)
     return mean.astype(np.float32)
+
+
+def background(grey: Floats) -> str | None:
+    """ "dark" or "light" where nearly all pixels at the edge of a picture are so, and alike; None: neither."""
+    low, middle, high = quantiles(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]), 0.25, 0.5, 0.75)
+    if high - low > EVEN or EVEN < middle < 1 - EVEN:
+        return None
+    return "light" if middle > 0.5 else "dark"
 
 
 def stroke_width(ink: Floats) -> float:

@@ -33,18 +33,23 @@ STYLES = {
 }
 
 
+BACKGROUNDS = ("dark", "light")
+
+
 @dataclass(frozen=True)
 class Preparation:
     """Size, colour and layout of prepared pictures.
 
     style: one of STYLES, for glyphs: ink is found, cropped, scaled and centred. None: the whole picture is scaled, its
-    longer side cropped to the proportions.
+    longer side cropped to the proportions. background: "dark" or "light" if whole grey pictures show things on an even
+    background; pictures with the other one are inverted.
     """
 
     height: int
     width: int
     color: bool = False
     style: str | None = "mnist"
+    background: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,7 +58,7 @@ class Preparation:
 
     def note(self) -> str:
         """The text stored in a model file."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: value for name, value in asdict(self).items() if name != "background" or value})
 
     @staticmethod
     def from_note(text: str) -> Preparation:
@@ -62,6 +67,7 @@ class Preparation:
             found = Preparation(**parsed_json(text))
             good = all(type(side) is int and 0 < side < 1 << 14 for side in (found.height, found.width))
             good = good and type(found.color) is bool and (found.style is None or found.style in STYLES)
+            good = good and found.background in (None, *BACKGROUNDS)
         except (TypeError, ValueError):
             good = False
         if not good:

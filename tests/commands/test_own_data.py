@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.command import DIGITS, one_line, results, run
-from helpers.data_files import write_npz
-from PIL import Image
+from helpers.data_files import idx_bytes, write_idx, write_npz
+from PIL import Image, ImageDraw
 
 import pynet
 from pynet.commands import evaluate, predict, visualize
@@ -119,6 +119,57 @@ def test_pictures_in_colour_in_an_npz(folder: Path) -> None:
     Image.new("RGB", (30, 20), (10, 10, 200)).save("blue.png")
     named = json.loads(run("red.png", "blue.png", "--json", command=predict).out)
     assert [one["prediction"] for one in named] == ["0", "1"]
+
+
+def save_scenes(folder: Path) -> None:
+    """Two classes of small coloured pictures: what is before the colours is red or blue, and anywhere."""
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        few = Image.fromarray(rng.integers(0, 256, (5, 5, 3)).astype(np.uint8))
+        image = few.resize((32, 32), Image.Resampling.BICUBIC)
+        x, y = rng.integers(0, 16, 2).tolist()
+        ImageDraw.Draw(image).rectangle((x, y, x + 14, y + 14), ("red", "blue")[i % 2])
+        place = folder / ("red", "blue")[i % 2] / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        image.save(place)
+
+
+def test_what_is_guessed_of_pictures_is_printed_with_how_to_change_it(folder: Path) -> None:
+    save_scenes(folder / "scenes")
+    net = ("--hidden", "8", "--epochs", "20", "--optimizer", "adam")
+    done = run("--data", "scenes", *net)
+    assert (done.status, done.err) == (0, "")
+    guessed = "pictures guessed from 60 of them: 32 pixels a side (--size), in colour (--no-color)"
+    assert f"{guessed}, pictures taken whole (--center)\n" in done.out
+    assert "inputs    3x32x32 pixels" in done.out
+    for more, shape in (
+        (["--size", "20"], "3x20x20"),
+        (["--no-color"], "32x32"),
+        (["--size", "16", "--no-color", "--no-center"], "16x16"),
+    ):
+        assert f"inputs    {shape} pixels" in run("--data", "scenes", *net, "--save", "none", *more).out
+    assert json.loads(run("scenes/red/0.png", "--json", command=predict).out)[0]["prediction"] == "red"
+    one_line(run(*DIGITS, "--no-center"), 2, "--size, --color and --center need --data PATH")
+
+
+def test_arrays_that_are_no_glyphs(folder: Path) -> None:
+    """--no-center is for IDX, too: a picture file is then taken whole, and inverted where its background is light."""
+    write_idx(folder / "things")
+    x = np.zeros((12, 8, 8), np.uint8)
+    y = np.arange(12, dtype=np.uint8) % 2
+    x[y == 0, 1:7, 1:4] = 200
+    x[y == 1, 1:7, 4:7] = 200
+    for part in ("train", "t10k"):
+        (folder / "things" / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(x))
+        (folder / "things" / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(y))
+    assert run("--data", "things", "--no-center", "--epochs", "30").status == 0
+    note = '{"height": 8, "width": 8, "color": false, "style": null, "background": "dark"}'
+    assert pynet.load("things.safetensors").meta["pictures"] == note
+    for i, ground in ((0, 0), (1, 0), (0, 255), (1, 255)):
+        Image.fromarray(x[i] ^ np.uint8(ground)).save("one.png")
+        assert json.loads(run("one.png", "--json", command=predict).out)[0]["prediction"] == str(i)
+    assert run("--load", "things.safetensors", "--epochs", "1").status == 0
+    assert pynet.load("things.safetensors").meta["pictures"] == note
 
 
 def test_damaged_notes_are_passed_over(xor: Path) -> None:

@@ -167,7 +167,7 @@ def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"y_train": Y_TRAIN + 1e39}, r"y_train: target 1e\+39 at index \(0,\), accepted are finite float32 numbers"),
         ({"y_train": np.ones((12, 2, 2))}, r"y_train: float64 of shape \(12, 2, 2\), targets are numbers of shape"),
         ({"y_train": np.ones((12, 2), int)}, r"y_train: int64 of shape \(12, 2\), labels are whole numbers of shape"),
-        ({"y_train": np.ones((12, 2))}, r"y_test has shape \(6,\), .*y_train has \(12, 2\): they must be alike"),
+        ({"y_train": np.ones((12, 2))}, r"y_test has shape \(6,\), .*y_train has \(12, 2\): these must be the same"),
         ({"y_train": Y_TRAIN.astype(str)}, r"y_train has dtype <U3"),
         ({"y_test": Y_TEST + 1}, r"y_test: label 3 at index 2, .*y_train has 0\.\.2"),
         ({"y_train": np.array([print] * 12, object)}, "y_train has dtype object, accepted are integers and floats"),
