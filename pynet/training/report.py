@@ -14,7 +14,7 @@ from pynet.training.callbacks import EarlyStopping, Run
 from pynet.training.history import columns_of
 
 NOTEBOOK_DELAY = 1  # seconds until a notebook shows a bar: short epochs leave no trace in its file
-NARROW = 80  # columns: on narrower terminals the progress bar has no numbers
+NARROW = 80  # columns: on narrower terminals the progress bar has no numbers, and lines are shorter
 
 
 def is_verbose(verbose: bool | int | str, progress: bool | None) -> bool:
@@ -41,15 +41,18 @@ def _columns(stream: Any) -> int | None:
 
 
 def epoch_line(row: Mapping[str, float], epoch: int, epochs: int, samples: int, width: int) -> str:
-    """An epoch's figures in this many columns: the speed goes first where there are too few."""
+    """An epoch's figures in this many columns: the speed goes first where there are too few.
+
+    Below NARROW columns, a regression with a validation set shows the loss of the training and no RMSE or R2 of it.
+    """
     classes = "accuracy" in row
     usual = columns_of("classes" if classes else "regression")
     loss = f"{row['loss']:.4f}" if classes else f"{row['loss']:.4g}"  # of numbers in any unit
     parts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", f"loss {loss}"]
-    if classes or "rmse" in row:
+    if classes or ("rmse" in row and not (width < NARROW and "val_loss" in row)):
         parts.append(f"train {_measured(row, '')}")
     if "val_loss" in row:
-        parts.append(f"validation {_measured(row, 'val_')}")
+        parts.append(f"{'val' if width < NARROW else 'validation'} {_measured(row, 'val_')}")
     least = len(parts)
     parts += [f"{name.removeprefix('val_')} {row[name]:.4f}" for name in row if name not in usual]
     parts += [f"{row['seconds']:.3f} s", f"{samples / max(row['seconds'], 1e-9):,.0f} samples/s"]

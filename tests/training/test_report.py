@@ -79,9 +79,13 @@ def test_lines_fit_the_terminal() -> None:
     full = "epoch  3/10  loss 0.2931  train 91.33 %  validation 95.66 %  0.513 s  116,868 samples/s"
     assert epoch_line(ROW, 3, 10, 60_000, 1000) == full
     assert epoch_line(ROW, 3, 10, 60_000, 80) == full.rpartition("  ")[0]
-    assert epoch_line(ROW, 3, 10, 60_000, 60) == "epoch  3/10  loss 0.2931  train 91.33 %  validation 95.66 %"
+    assert epoch_line(ROW, 3, 10, 60_000, 60) == "epoch  3/10  loss 0.2931  train 91.33 %  val 95.66 %"
     narrow = epoch_line(ROW, 100, 100, 60_000, 60)
     assert narrow == "epoch 100/100  loss 0.2931  train 91.33 %  val 95.66 %"
+    figures = {"loss": 5.394e-05, "rmse": 0.010391, "r2": 0.99981}
+    numbers = figures | {f"val_{name}": value for name, value in figures.items()} | {"seconds": 0.5}
+    assert epoch_line(numbers, 100, 100, 1, 60) == "epoch 100/100  loss 5.394e-05  val RMSE 0.01039 R2 0.9998"
+    assert "  train RMSE 0.01039 R2 0.9998  val RMSE 0.01039 R2 0.9998" in epoch_line(numbers, 100, 100, 1, 90)
     metric = ROW | {"val_f1": 0.5}
     assert "validation 95.66 %  f1 0.5000  0.513 s" in epoch_line(metric, 3, 10, 60_000, 1000)
 
