@@ -13,7 +13,7 @@ from pynet.commands import cli
 
 COMMANDS = {  # each is pynet.commands.<name>, or <name>_ of a keyword, with a main(argv) -> status
     "train": "train a network on a data set and save it",
-    "predict": "classify pictures with a trained network",
+    "predict": "apply a trained network to pictures or tables",
     "evaluate": "measure a model on a data set, class by class",
     "visualize": "draw a model, its data and its predictions",
     "info": "show what a model file holds",

@@ -402,13 +402,17 @@ def add_on_option(add: argparse._ActionsContainer) -> None:
     add.add_argument("--on", choices=PARTS, default="test", help=f"which samples ({usual})")
 
 
+def part(dataset: Dataset, on: str) -> str:
+    """The part that --on names: "train" in place of "test" where no test set was split off."""
+    return "train" if on == "test" and not len(dataset.x_test) and dataset.samples_sha256 else on
+
+
 def samples(dataset: Dataset, on: str) -> tuple[Array, Array]:
     """x and y of the samples that --on names. ValueError: there are none."""
     parts = {"test": (dataset.x_test, dataset.y_test), "train": (dataset.x_train, dataset.y_train)}
+    on = part(dataset, on)
     if on == "all":
         return np.concatenate([dataset.x_train, dataset.x_test]), np.concatenate([dataset.y_train, dataset.y_test])
-    if on == "test" and not len(dataset.x_test) and dataset.samples_sha256:
-        on = "train"  # no test set was split off
     x, y = parts[on]
     if not len(x):
         reason = ", as the model was not trained on it" if dataset.samples_sha256 else ""

@@ -127,7 +127,7 @@ def _mistakes(task: Task) -> Figure:
 
 
 def _samples(task: Task) -> Figure:
-    title = f"{task.data.name}, {task.options.on} samples"
+    title = f"{task.data.name}, {data_options.part(task.data, task.options.on)} samples"
     return figures.samples(*task.samples, task.data.classes, title=title, features=task.data.features)
 
 
@@ -147,7 +147,7 @@ def _boundary(task: Task) -> Figure:
     make, text = TOYS[task.options.toy]
     x, y = make()
     net = Network(text)
-    net.fit(x, y, epochs=300, batch_size=20, optimizer=SGD(0.1))
+    net.fit(x, y, epochs=300, batch_size=20, optimizer=SGD(0.1), verbose=0)
     return figures.boundary(net, x, y)
 
 
@@ -157,7 +157,7 @@ def _preferred(task: Task) -> Figure:
 
 def _numbers(task: Task, draw: Callable[..., Figure]) -> Figure:
     if task.net.task != "regression":
-        raise ValueError(f"{task.model[0]} tells classes, and this picture is about numbers")
+        raise ValueError(f"{task.model[0]} predicts classes; this figure is for numbers")
     x, y = task.samples
     name = task.data.columns.target.name if task.data.columns else task.data.name
     return draw(y, task.net.predict(x), name=name)
@@ -166,7 +166,7 @@ def _numbers(task: Task, draw: Callable[..., Figure]) -> Figure:
 def _importance(task: Task) -> Figure:
     columns = task.data.columns
     if not columns:
-        raise ValueError(f"{task.data.name} is no table, whose columns could be compared")
+        raise ValueError(f"{task.data.name} is not a table; this figure compares the columns of a table")
     falls = permutation_importance(task.net, *task.samples, columns.spans)
     score = "R2" if task.net.task == "regression" else "accuracy"
     return figures.importance(falls, [column.name for column in columns.inputs], score=score)
@@ -231,7 +231,7 @@ def visualize(options: argparse.Namespace) -> None:
         try:
             if kind in OF_CLASSES and not task.options.toy and task.net.task != "classes":
                 gives = "numbers" if task.net.task == "regression" else "several labels at once"
-                raise ValueError(f"{task.model[0]} gives {gives}, and this picture is about classes")
+                raise ValueError(f"{task.model[0]} predicts {gives}; this figure is for classes")
             figure = KINDS[kind][1](task)
         except (ValueError, UsageError) as error:
             if len(requested) < len(KINDS):  # named by the user

@@ -289,7 +289,7 @@ class _Download:
         pieces = _pieces(url, timeout_seconds, self.deadline)
         with (
             contextlib.closing(pieces),
-            tqdm(unit="B", unit_scale=True, desc=url.rsplit("/", 1)[1], disable=None) as bar,
+            tqdm(unit="B", unit_scale=True, desc=url.rsplit("/", 1)[1], disable=None, leave=False) as bar,
         ):
             received = 0
             for total, piece in pieces:

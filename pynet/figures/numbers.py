@@ -25,10 +25,10 @@ def predicted(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -
     figure = new_figure(5.5, 5.5, f"{name or 'predictions'}: R2 {r2(truth, found):.4g}, {len(truth):,} samples")
     axes = figure.subplots()
     ends = [min(truth.min(), found.min()), max(truth.max(), found.max())]
-    axes.plot(ends, ends, "--", color="black", linewidth=1, label="right")
+    axes.plot(ends, ends, "--", color="black", linewidth=1, label="perfect prediction")
     axes.plot(truth, found, ".", color=COLOURS[0], alpha=0.6, label="a sample")
-    axes.set_xlabel("it is")
-    axes.set_ylabel("the network predicts")
+    axes.set_xlabel("true value")
+    axes.set_ylabel("prediction")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
@@ -44,8 +44,8 @@ def residuals(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -
     places, counts = figure.subplots(1, 2, sharey=True)
     places.axhline(0, color="black", linestyle="--", linewidth=1)
     places.plot(found, errors, ".", color=COLOURS[0], alpha=0.6)
-    places.set_xlabel("the network predicts")
-    places.set_ylabel("error: prediction less truth")
+    places.set_xlabel("prediction")
+    places.set_ylabel("error: prediction - true value")
     counts.hist(errors, bins=min(40, max(5, len(errors) // 5)), orientation="horizontal", color=COLOURS[0])
     counts.axhline(0, color="black", linestyle="--", linewidth=1)
     counts.set_xlabel("samples")
@@ -63,7 +63,7 @@ def importance(falls: npt.ArrayLike, names: Sequence[str], *, score: str = "accu
     found = np.asarray(falls, np.float64)
     order = np.argsort(-found.mean(axis=1), kind="stable")[:MAX_BARS]
     few = "" if len(order) == len(found) else f": the first {len(order)} of {len(found)}"
-    figure = new_figure(7, 1.4 + 0.28 * len(order), f"how much the {score} falls without a column{few}")
+    figure = new_figure(7, 1.4 + 0.28 * len(order), f"how much the {score} falls if a column is permuted{few}")
     axes = figure.subplots()
     places = np.arange(len(order))
     axes.barh(places, found[order].mean(axis=1), color=COLOURS[5])
@@ -72,7 +72,7 @@ def importance(falls: npt.ArrayLike, names: Sequence[str], *, score: str = "accu
     axes.set_yticks(places, [escaped(names[i], 24) for i in order], fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_xlabel(f"fall of the {score} when its values are exchanged between samples")
+    axes.set_xlabel(f"fall of the {score}")
     axes.grid(alpha=0.3, axis="x")
     return figure
 

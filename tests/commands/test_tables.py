@@ -127,7 +127,7 @@ def test_defaults_and_options(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "flowers.csv: name the column to learn: --target (columns: id, length, width, colour, kind; --target 0 r"),
+        ((), "flowers.csv: name the column to learn: --target (columns: id, length, width, colour, kind; 0 is"),
         (("--target", "sort"), "there is no column 'sort'; columns: id, length, width, colour, kind"),
         (("--target", "kind", "--task", "number"), "the target 'kind' holds 'a'; accepted: numbers"),
         (("--task", "classes"), "--task is for tables and needs --target COLUMN"),
@@ -186,7 +186,7 @@ def test_the_label_in_front_is_learnt_only_beyond_doubt(folder: Path) -> None:
         Path("t.csv").write_text(header + small)
         one_line(run("--data", "t.csv"), 2, f"t.csv: name the column to learn: --target (columns: {header[0]}")
     Path("t.csv").write_text("class,a,b\n" + small.replace("0,", "x,"))
-    one_line(run("--data", "t.csv"), 2, "label first")
+    one_line(run("--data", "t.csv"), 2, "0 is the first); without it, the first column has to be the label: ")
     assert "learns class, 2 classes" in run("--data", "t.csv", "--target", "0", "--save", "none", *FEW).out
 
 
@@ -441,7 +441,7 @@ def test_pictures_of_tables(folder: Path) -> None:
     flowers()
     assert run("--data", "flowers.csv", "--target", "kind", "--quiet", *FEW).status == 0
     assert "accuracy falls" in run("importance", "--on", "all", command=visualize).out
-    one_line(run("predicted", command=visualize), 1, "tells classes, and this picture is about numbers")
+    one_line(run("predicted", command=visualize), 1, "predicts classes; this figure is for numbers")
 
 
 def test_rows_of_numbers_for_other_models(folder: Path) -> None:

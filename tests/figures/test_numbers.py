@@ -35,7 +35,7 @@ def test_importance_is_sorted() -> None:
     assert_allclose([bar.get_width() for bar in axes.patches], [0.4, 0.15, -0.05])
     assert_allclose(axes.lines[0].get_xdata(), [0.5, 0.3])
     many = figures.importance(np.arange(40.0)[:, None], [str(i) for i in range(40)])
-    assert many.get_suptitle() == "how much the accuracy falls without a column: the first 30 of 40"
+    assert many.get_suptitle() == "how much the accuracy falls if a column is permuted: the first 30 of 40"
 
 
 @pytest.mark.parametrize("pair", [(Y, P[:3]), (Y[:0], P[:0]), (Y[:, None], P[:, None])])
