@@ -143,6 +143,11 @@ def _relative(place: str) -> str:
     return place if relative.startswith("..") else relative
 
 
+def width() -> int:
+    """The columns of the terminal, or of $COLUMNS; 120 where there is neither, as in a pipe."""
+    return shutil.get_terminal_size((120, 24)).columns
+
+
 # ---- running --------------------------------------------------------------------------------------------------------
 
 

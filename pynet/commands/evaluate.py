@@ -92,8 +92,10 @@ def _text(report: Report, net: Network, dataset: Dataset) -> str:
         lines.append(f"ROC AUC      {report.roc_auc:.4f}")
     lines += ["", format_report(report.classes)]
     if len(report.classes) <= MAX_CLASSES:
-        lines += ["", format_confusion(report.confusion, dataset.classes)]
-    return "\n".join([*lines, "", "`pynet visualize mistakes` draws the most confident mistakes"])
+        lines += ["", format_confusion(report.confusion, dataset.classes, width=cli.width())]
+    if report.correct < report.samples:
+        lines += ["", "`pynet visualize mistakes` draws the most confident mistakes"]
+    return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -297,7 +297,8 @@ def _print_result(training: Training) -> None:
     elif test:
         cli.print_stdout(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})")
         if len(task.data.classes) <= MAX_CLASSES and not task.terse:
-            task.print_info(f"\n{format_confusion(training.confusion, task.data.classes)}\n")
+            table = format_confusion(training.confusion, task.data.classes, width=cli.width())
+            task.print_info(f"\n{table}\n")
     else:
         cli.print_stdout("no test samples")
     if not training.unsaved:

@@ -75,6 +75,13 @@ def test_text(model: pynet.Network) -> None:
     assert "`pynet visualize mistakes`" in done.out
 
 
+def test_the_confusion_matrix_fits_the_terminal(model: pynet.Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    table = run(command=evaluate).out.partition("\ntrue \\ pred")[2]
+    assert table.count("true \\ pred") == 1  # the first columns, then the others
+    assert max(len(line) for line in table.partition("`")[0].splitlines()) <= 40
+
+
 def test_the_newest_model_is_taken(model: pynet.Network) -> None:
     save_model("a.safetensors")
     os.utime("digits.safetensors", (1, 1))

@@ -35,6 +35,8 @@ def test_all_four_rows_are_learnt_from(xor: Path) -> None:
     report = run(command=evaluate).out
     assert "data         xor: 4 training samples: there is no test set\n" in report
     assert "accuracy     100.00 % (4/4)" in report
+    assert "mistakes" not in report
+    assert "xor, train samples" in run("samples", command=visualize).out
     assert run("confusion", command=visualize).out.endswith("4 of 4 correct\n")
     on = results("--load", "xor.safetensors", "--epochs", "1", "--save", "none")
     assert (on["train_samples"], on["test_samples"], on["dataset"]) == (4, 0, "xor")
