@@ -8,6 +8,7 @@ import difflib
 import io
 import math
 import os
+import re
 import shutil
 import signal
 import sys
@@ -233,6 +234,7 @@ def _fail(name: str, error: BaseException, note: str = "") -> int:
     if isinstance(error, OSError):
         _discard_stdout()
     message = " ".join(str(error).split()) or "out of memory"
+    message = re.sub(r"^\[Errno -?\d+\] ", "", message)  # the words that follow say the same
     if isinstance(error, BrokenPipeError):
         message = "the output pipe was closed"
     if isinstance(error, UsageError):

@@ -123,7 +123,7 @@ def test_before_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     status, err = run(visualize.main, "--toy", "moons")
     assert (status, err) == (
         1,
-        "pynet visualize: error: [Errno 21] cannot write moons-figures/moons-boundary.png: it is a folder\n",
+        "pynet visualize: error: cannot write moons-figures/moons-boundary.png: it is a folder\n",
     )
 
 

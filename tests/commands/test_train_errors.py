@@ -278,5 +278,5 @@ def test_output_on_a_full_disk() -> None:
     with open("/dev/full", "w") as full:
         process = start(*FEW, "--json", stdout=full)
         _, err = end(process)
-    assert (process.returncode, err) == (1, "pynet train: error: [Errno 28] No space left on device\n")
+    assert (process.returncode, err) == (1, "pynet train: error: No space left on device\n")
     assert pynet.load("digits.safetensors").meta["epochs"] == "2"
