@@ -1,4 +1,4 @@
-"""Where the commands' tests work."""
+"""Fixtures for the tests of commands: a working folder, a model."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def model(folder: Path) -> pynet.Network:
-    """A network that has learnt a little, in digits.safetensors."""
+    """A briefly trained network, saved as digits.safetensors."""
     assert run(*FEW).status == 0
     return pynet.load("digits.safetensors")

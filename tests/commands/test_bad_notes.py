@@ -1,4 +1,4 @@
-"""Models whose notes are no JSON that pynet wrote: the model is sound, and the commands say so."""
+"""Models with damaged notes: the model itself is sound, and the commands report the note."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run(main: Callable[[list[str]], int], *args: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_a_history(text: str) -> None:
+def test_damaged_history_note(text: str) -> None:
     net = model(history=text)
     assert History.from_note(text) == History()
     status, out, err = run(info.main, "m.safetensors")
@@ -74,7 +74,7 @@ def test_a_history(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_classes(text: str) -> None:
+def test_damaged_classes_note(text: str) -> None:
     assert model(classes=text).classes == ["0", "1", "2"]
     Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("a.png")
     for status, _, err in (run(info.main), run(predict.main, "a.png")):
@@ -86,7 +86,7 @@ def test_classes_that_are_numbers_or_texts() -> None:
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_pictures(text: str) -> None:
+def test_damaged_preparation_note(text: str) -> None:
     model(pictures=text)
     with pytest.raises(ValueError, match="the model's note on how its pictures were prepared is damaged: '"):
         Preparation.from_note(text)
@@ -107,7 +107,7 @@ def test_a_history_file(name: str, text: str) -> None:
     assert (status, err.count("\n")) == (1, 1)
 
 
-def test_a_training_goes_on_from_any_notes() -> None:
+def test_training_continues_with_any_notes() -> None:
     net = pynet.Network("input(64) dense(10) softmax")
     net.meta.update({"history": DEEP, "classes": DEEP, "pictures": DEEP, "epochs": DEEP, "test_accuracy": DEEP})
     net.save("m.safetensors")
@@ -118,7 +118,7 @@ def test_a_training_goes_on_from_any_notes() -> None:
     assert run(evaluate.main, "--model", "m.safetensors", "--dataset", "digits", "--json")[0] == 0
 
 
-def test_info_prints_json_whatever_a_metric_was() -> None:
+def test_info_prints_json_for_any_metric() -> None:
     model(history=json.dumps({"loss": [1.0], "val_odd": [math.nan]}))
     _, out, _ = run(info.main, "--json")
     assert json.loads(out, parse_constant=pytest.fail)["history"] == [{"loss": 1.0, "val_odd": None}]

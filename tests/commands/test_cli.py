@@ -1,4 +1,4 @@
-"""What all commands share: closed and full streams, signals that ask to end, a working folder or a home that is not."""
+"""Behaviour that all commands share: closed and full streams, signals, a missing working folder, a missing home."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/ful
 
 
 def shell(line: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """A line for the shell, in which pynet is the command."""
+    """Runs a line in the shell, with `pynet` as a command."""
     line = line.replace("pynet ", f"{shlex.quote(sys.executable)} -m pynet ")
     return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=GUARD, **options)
 
@@ -52,13 +52,13 @@ def test_without_stderr_stdout_stays_clean(picture: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["pynet nonsense", "pynet info --nonsense", "pynet info nowhere"])
-def test_without_stderr_an_error_leaves_its_status(command: str) -> None:
+def test_without_stderr_an_error_still_sets_the_status(command: str) -> None:
     done = shell(f"{command} 2>&-")
     assert done.returncode == (1 if "nowhere" in command else 2)
     assert done.stdout == ""
 
 
-def test_without_stderr_the_digits_take_the_place_of_what_cannot_be_downloaded(folder: Path) -> None:
+def test_without_stderr_the_built_in_digits_replace_a_failed_download(folder: Path) -> None:
     places = {
         "XDG_CACHE_HOME": str(folder / "cache"),
         "http_proxy": "http://127.0.0.1:9",
@@ -76,7 +76,7 @@ def test_without_stdin(picture: Path) -> None:
 
 
 def test_without_any_stream(picture: Path) -> None:
-    """The files that are opened get the numbers of no stream."""
+    """Files that are opened do not get the descriptors 0, 1 or 2."""
     done = shell(f"pynet train {' '.join(FEW)} --save n.safetensors --history h.csv <&- >&- 2>&-")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert pynet.load("n.safetensors").spec.startswith("input(64)")
@@ -85,7 +85,7 @@ def test_without_any_stream(picture: Path) -> None:
 
 @FULL
 @pytest.mark.parametrize("command", ["", "--help", "--version", *(f"{name} --help" for name in pynet_command.COMMANDS)])
-def test_what_cannot_be_printed_is_an_error(command: str) -> None:
+def test_output_that_cannot_be_printed_is_an_error(command: str) -> None:
     done = shell(f"pynet {command} >/dev/full")
     name = f"pynet {command.split()[0]}" if command.endswith(" --help") else "pynet"
     assert (done.returncode, done.stderr) == (1, f"{name}: error: No space left on device\n")
@@ -101,7 +101,7 @@ def test_an_error_that_cannot_be_printed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_signals_save_what_was_learnt(folder: Path, name: str, status: int) -> None:
+def test_signals_save_the_trained_weights(folder: Path, name: str, status: int) -> None:
     process = start(*DIGITS, "--epochs", "100000000", "--threads", "1", "--save", "m.safetensors")
     wait_for(process, f"epoch {2:>9}/")
     process.send_signal(getattr(signal, name))
@@ -111,8 +111,8 @@ def test_signals_save_what_was_learnt(folder: Path, name: str, status: int) -> N
     assert int(pynet.load("m.safetensors").meta["epochs"]) >= 2
 
 
-def test_a_signal_that_is_ignored_stays_so(folder: Path) -> None:
-    """As nohup does it."""
+def test_an_ignored_signal_stays_ignored(folder: Path) -> None:
+    """nohup ignores SIGHUP in this way."""
     options: dict[str, Any] = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
     process = start(*DIGITS, "--epochs", "100000000", "--threads", "1", "--save", "m.safetensors", **options)
     wait_for(process, f"epoch {2:>9}/")
@@ -124,7 +124,7 @@ def test_a_signal_that_is_ignored_stays_so(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("argv", [["--version"], ["nonsense"], ["info", "nowhere"], ["info", "--help"]])
-def test_a_command_leaves_the_process_as_it_was(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_restores_the_state_of_the_process(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     def state() -> tuple[Any, ...]:
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
         return handlers, list(warnings.filters), sys.stdin, sys.stdout, sys.stderr
@@ -136,7 +136,7 @@ def test_a_command_leaves_the_process_as_it_was(argv: list[str], capsys: pytest.
     assert getattr(sys.stdout, "errors", None) == errors
 
 
-def test_streams_that_are_missing_are_missing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_streams_are_missing_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
     assert cli.run("info", lambda: print("lost") or print("lost", file=sys.stderr)) == 0
@@ -155,7 +155,7 @@ def test_the_working_folder_is_gone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["predict a.png", "evaluate", "info", "train --save m.safetensors", "visualize"])
-def test_what_needs_the_working_folder_says_so(folder: Path, command: str) -> None:
+def test_commands_that_need_the_working_folder_report_it(folder: Path, command: str) -> None:
     (folder / "gone").mkdir()
     done = shell(f"cd gone && rmdir ../gone && pynet {command}", env=os.environ | {"PYNET_DATA": str(folder)})
     assert done.returncode == 1
@@ -164,7 +164,7 @@ def test_what_needs_the_working_folder_says_so(folder: Path, command: str) -> No
 
 
 @pytest.mark.parametrize("place", ["~nosuchuser/x.csv", "~nosuchuser"])
-def test_the_home_of_nobody(place: str) -> None:
+def test_the_home_of_an_unknown_user(place: str) -> None:
     done = shell(f"pynet train --data {place}")
     assert done.returncode == 1
     assert f"'{place}': no such file or folder" in done.stderr
@@ -189,7 +189,7 @@ def no_home() -> Path:
 def test_without_a_home_nothing_is_cached(
     folder: Path, monkeypatch: pytest.MonkeyPatch, found: Callable[[], Path]
 ) -> None:
-    """Versions of platformdirs differ in what they do then."""
+    """Without a home, versions of platformdirs differ: some raise an error, some return a path with ~."""
     monkeypatch.setattr("platformdirs.user_cache_path", lambda _: found())
     monkeypatch.delenv("PYNET_DATA", raising=False)
     assert download.cache_folder() is None
@@ -208,7 +208,7 @@ def test_without_a_home_mnist_is_read(mnist_root: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="needs root, to become another user")
-def test_a_user_without_an_entry(folder: Path) -> None:
+def test_a_user_without_a_passwd_entry(folder: Path) -> None:
     folder.chmod(0o777)
     script = """
 import os, platformdirs.unix
@@ -238,12 +238,12 @@ print(download.cache_folder())
         ("--validation_split", "--val-split"),
     ],
 )
-def test_the_option_that_was_meant_is_named(wrong: str, meant: str) -> None:
+def test_a_misspelt_option_is_answered_with_the_nearest_one(wrong: str, meant: str) -> None:
     message = f"error: there is no option '{wrong.partition('=')[0]}', did you mean {meant}? pynet train --help lists"
     one_line(run(wrong, "3"), 2, message)
 
 
-def test_other_commands_and_options_like_no_other() -> None:
+def test_nothing_is_suggested_for_other_words() -> None:
     one_line(run("weights", "--layr", "2", command=visualize), 2, "no option '--layr', did you mean --layer? pynet")
     one_line(run("a.png", "--top_k", "2", command=predict), 2, "no option '--top_k', did you mean --top? pynet predict")
     one_line(run("--xyz", "2"), 2, "there is no option '--xyz'; pynet train --help lists the options")

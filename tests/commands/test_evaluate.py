@@ -1,4 +1,4 @@
-"""`pynet evaluate`: figures against NumPy, choosing model and data (choose), refusals; its help and that of info."""
+"""`pynet evaluate`: figures against NumPy, the choice of model and data, errors; its help and that of info."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_figures(model: pynet.Network) -> None:
 
 
 def by_intervals(p: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
-    """The definition of Guo et al. 2017, interval by interval."""
+    """Calibration error by the definition of Guo et al. 2017, interval by interval."""
     confidence, right = p.max(axis=1).astype(np.float64), p.argmax(axis=1) == y
     total = 0.0
     for m in range(15):
@@ -101,7 +101,7 @@ def test_classes_of_the_model(folder: Path) -> None:
     assert report["accuracy"] == net.evaluate(digits.x_test, digits.y_test).accuracy
 
 
-def test_one_output_and_outputs_that_are_no_probabilities(folder: Path) -> None:
+def test_one_output_and_outputs_that_are_not_probabilities(folder: Path) -> None:
     options = ("--classes", "3,7", "--net", "input(64) dense(1) sigmoid", "--epochs", "9", "--save", "one.safetensors")
     assert run(*DIGITS, *options).status == 0
     report = found("--classes", "3,7")
@@ -119,7 +119,7 @@ def test_own_data(folder: Path) -> None:
     path = write_npz(folder / "own.npz")
     assert run("--data", path, "--epochs", "1").status == 0
     assert found("--data", str(path))["samples"] == 6
-    assert found()["samples"] == 6  # the model remembers the path
+    assert found()["samples"] == 6  # the model stores the path
     net = pynet.load("own.safetensors")
     del net.meta["data"]
     net.save("own.safetensors")
@@ -136,7 +136,7 @@ def test_function(model: pynet.Network) -> None:
             metrics.measure(model, digits.x_test, y)
 
 
-def test_what_evaluate_refuses(folder: Path) -> None:
+def test_errors_of_evaluate(folder: Path) -> None:
     one_line(run(command=evaluate), 1, "no model in this folder")
     one_line(run("--model", "none.safetensors", command=evaluate), 1, "none.safetensors")
     Path("damaged.safetensors").write_bytes(b"\x00" * 20)

@@ -1,4 +1,4 @@
-"""`pynet info`: its facts against the model itself, and what it refuses."""
+"""`pynet info`: its facts against the model itself, and its errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_notes_print_no_escapes(folder: Path) -> None:
     assert "\x1b" not in out
 
 
-def test_what_info_refuses(folder: Path) -> None:
+def test_errors_of_info(folder: Path) -> None:
     one_line(run(command=info), 1, "no model in this folder")
     one_line(run("x", command=info), 1, "x")
     one_line(run("a", "b", command=info), 2, "pynet info --help")

@@ -1,4 +1,4 @@
-"""Data that are given to a model: classes by name, numbers in its scale, all samples unless they are the training's."""
+"""Data for an existing model: classes matched by name, numbers in its scale, and which samples are evaluated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def predicted(net: pynet.Network, x: Array) -> list[Prediction]:
 
 
 def pictures(folder: str, count: int = 12, **rings: bool) -> str:
-    """A folder with rings, or crosses, for each class."""
+    """A folder for each class, with pictures of rings if the class is true, else of crosses."""
     for name, ring in rings.items():
         for i in range(count):
             image = Image.new("L", (40, 40), 255)
@@ -52,7 +52,7 @@ def pictures(folder: str, count: int = 12, **rings: bool) -> str:
 
 
 def table(path: str, x: Array, y: Array, form: str = "%g") -> str:
-    """A file whose header says that the label is in front."""
+    """A .csv file with the label in the first column, as its header says."""
     names = ",".join(["label", *(f"x{i}" for i in range(np.c_[x].shape[1]))])
     np.savetxt(path, np.c_[y, x], form, ",", header=names, comments="")
     return path
@@ -118,7 +118,7 @@ def test_a_class_may_be_missing(folder: Path) -> None:
     )
 
 
-def test_one_output_knows_its_two_classes(folder: Path) -> None:
+def test_one_output_has_two_classes(folder: Path) -> None:
     net = ("--net", "input(64) dense(1) sigmoid", "--epochs", "20", "--quiet")
     assert run(*DIGITS, "--classes", "7,3", *net).status == 0
     model = pynet.load("digits.safetensors")
@@ -132,7 +132,7 @@ def test_one_output_knows_its_two_classes(folder: Path) -> None:
         model.classes = ["a", "b", "c"]
 
 
-def test_labels_in_files_count_the_names_of_a_model(folder: Path) -> None:
+def test_labels_in_files_index_the_classes_of_a_model(folder: Path) -> None:
     train("--data", pictures("shapes", o=True, x=False), "--epochs", "5")
     shapes = data.load("shapes", divide=False)
     np.savez("s.npz", x_train=shapes.x_test, y_train=shapes.y_test, x_test=shapes.x_test, y_test=shapes.y_test)
@@ -162,7 +162,7 @@ def test_classes_of_one_name(folder: Path) -> None:
     one_line(run(*DIGITS, "--classes", "0,1,2", command=evaluate), 1, "digits has the classes 0, 1, 2, which are not")
 
 
-def test_one_class_is_not_learnt(folder: Path) -> None:
+def test_a_single_class_is_refused(folder: Path) -> None:
     for args in (("--data", pictures("rings", o=True)), (*DIGITS, "--classes", "3")):
         one_line(run(*args, "--epochs", "1"), 1, "has training samples of only one class; accepted: two classes")
     one_line(run("--data", table("a.csv", np.arange(20), 0 * np.arange(20))), 1, "training samples of only one class")
@@ -173,7 +173,7 @@ def test_one_class_is_not_learnt(folder: Path) -> None:
 
 
 def ranged(low: int, high: int, n: int = 400) -> tuple[Array, Array]:
-    """Whole numbers from low to high, and whether the first is in the upper half."""
+    """x: integers from low to high; y: 1 if the first number of a row is in the upper half of the range."""
     x = np.random.default_rng(0).integers(low, high + 1, (n, 4))
     return x, (x[:, 0] > (low + high) // 2).astype(int)
 
@@ -190,7 +190,7 @@ def test_a_dark_table_is_scaled_as_the_training_was(folder: Path) -> None:
         one_line(run("--data", table("w.csv", wrong, y), command=evaluate), 1, text)
 
 
-def test_a_light_table_is_taken_as_the_training_was(folder: Path) -> None:
+def test_a_light_table_is_scaled_as_the_training_was(folder: Path) -> None:
     x, y = ranged(0, 100)
     train("--data", table("train.csv", x, y), "--epochs", "5", "--lr", "0.001")
     light = x + 40
@@ -205,7 +205,7 @@ def test_a_light_table_is_taken_as_the_training_was(folder: Path) -> None:
 
 
 def digits_of_16(path: str) -> tuple[Array, Array]:
-    """The built-in digits as scikit-learn has them, 0..16."""
+    """The built-in digits in the scale of scikit-learn, 0..16."""
     digits = data.load("digits")
     x = np.round(digits.x_train.reshape(-1, 64) * (16 / 255))
     table(path, x, digits.y_train)
@@ -218,7 +218,7 @@ def test_pixels_of_16_levels_are_noticed(folder: Path) -> None:
     assert done.status == 0
     assert "warning: the samples of sixteen are whole numbers from 0 to 16, taken as they are; if they are" in done.err
     digits = data.load("digits")
-    found = measured(*DIGITS, "--model", "sixteen.safetensors")  # bytes, of which is known that 255 is white
+    found = measured(*DIGITS, "--model", "sixteen.safetensors")  # bytes, where 255 is white
     assert found["accuracy"] > 0.8
     net = pynet.load("sixteen.safetensors")
     names = [one.prediction for one in predicted(net, digits.x_test)]
@@ -231,10 +231,10 @@ def test_pixels_of_16_levels_are_noticed(folder: Path) -> None:
     )
     assert (
         "warning" not in run("--data", table("t.csv", *ranged(0, 16)), "--epochs", "1").err
-    )  # four counts, no picture
+    )  # four counts, not a picture
 
 
-def test_pictures_are_nothing_for_a_model_of_other_numbers(folder: Path) -> None:
+def test_a_model_of_other_numbers_refuses_pictures(folder: Path) -> None:
     x = np.random.default_rng(0).normal(size=(60, 64)).astype(np.float32)
     write_npz(folder / "n.npz", x_train=x, y_train=np.arange(60) % 2, x_test=x, y_test=np.arange(60) % 2)
     train("--data", "n.npz", "--epochs", "1")
@@ -254,7 +254,7 @@ def test_a_damaged_note_is_named(folder: Path) -> None:
 # ---- which samples ---------------------------------------------------------------------------------------------------
 
 
-def test_other_data_are_measured_whole(folder: Path) -> None:
+def test_all_samples_of_other_data_are_evaluated(folder: Path) -> None:
     x, y = ranged(0, 255)
     train("--data", table("a.csv", x, y), "--epochs", "2")
     net, found = pynet.load("a.safetensors"), data.load("a.csv")
@@ -274,12 +274,12 @@ def test_other_data_are_measured_whole(folder: Path) -> None:
     )
     assert measured("--data", table("one.csv", x[:1], y[:1]))["samples"] == 1
     Path("a.csv").rename("moved.csv")
-    assert measured("--data", "moved.csv")["samples"] == 80  # known by its content
+    assert measured("--data", "moved.csv")["samples"] == 80  # recognised by its content
     done = run("--data", table("a.csv", x[:300], y[:300]), command=evaluate)
     assert "a: all 300 samples; another data set of this name was used in training: some" in done.out
 
 
-def test_other_folders_are_measured_whole(folder: Path) -> None:
+def test_all_samples_of_other_folders_are_evaluated(folder: Path) -> None:
     train("--data", pictures("shapes", o=True, x=False), "--epochs", "2", "--size", "16")
     assert measured("--data", "shapes")["samples"] == 4
     assert measured("--data", pictures("two", 1, o=True, x=False))["samples"] == 2
@@ -298,7 +298,7 @@ def test_options_of_the_training_do_not_change_which_samples_are_set_aside(folde
     assert report["loss"] == pynet.load("a.safetensors").evaluate(found.x_test, found.y_test).loss
 
 
-def test_data_that_a_model_went_on_with(folder: Path) -> None:
+def test_the_last_training_data_of_a_model_count(folder: Path) -> None:
     x, y = ranged(0, 255)
     train("--data", table("a.csv", x, y), "--epochs", "1")
     assert run("--data", table("b.csv", x[::-1], y[::-1]), "--load", "a.safetensors", "--epochs", "1").status == 0
@@ -316,7 +316,7 @@ def test_a_model_of_an_earlier_version_knows_its_data_by_name(folder: Path) -> N
     assert measured("--data", table("b.csv", x, y))["samples"] == 400
 
 
-def test_few_classes_of_the_data_of_the_training(folder: Path) -> None:
+def test_fewer_classes_of_the_training_data(folder: Path) -> None:
     y = np.arange(300) % 3
     train("--data", table("a.csv", np.c_[y * 100, y], y), "--classes", "2,0", "--epochs", "2")
     assert measured("--data", "a.csv")["samples"] == 40

@@ -55,7 +55,7 @@ def test_another_fraction(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("typed", ["data/own.npz", "./data/own.npz", "{folder}/data/own.npz"])
-def test_the_path_is_remembered_as_it_was_typed(folder: Path, typed: str) -> None:
+def test_the_path_is_stored_as_it_was_typed(folder: Path, typed: str) -> None:
     (folder / "data").mkdir()
     write_npz(folder / "data" / "own.npz")
     typed = typed.format(folder=folder)
@@ -71,7 +71,7 @@ def test_the_path_is_remembered_as_it_was_typed(folder: Path, typed: str) -> Non
     assert run("--data", "elsewhere/own.npz", command=evaluate).status == 0
 
 
-def test_a_data_set_by_name_is_gone_on_with_and_replaces_a_path(folder: Path) -> None:
+def test_continuing_with_a_named_data_set_replaces_the_stored_path(folder: Path) -> None:
     write_npz(folder / "digits.npz")
     assert run("--data", "digits.npz", "--epochs", "1").status == 0
     assert pynet.load("digits.safetensors").meta["data"] == "digits.npz"
@@ -82,7 +82,7 @@ def test_a_data_set_by_name_is_gone_on_with_and_replaces_a_path(folder: Path) ->
 
 
 def test_rows_that_are_pictures(folder: Path) -> None:
-    """A row for each picture of 4 x 3: its light column, or row, is the class. The model keeps how they lie."""
+    """Each row is a picture of 4 x 3, whose light column, or row, is the class. The model stores the layout."""
     x = np.zeros((60, 4, 3), np.uint8)
     y = np.arange(60) % 3
     x[np.arange(60), :, y] = 200
@@ -108,7 +108,7 @@ def test_rows_that_are_pictures(folder: Path) -> None:
 
 
 def test_pictures_in_colour_in_an_npz(folder: Path) -> None:
-    """What Keras has of CIFAR-10, small: a picture file is then taken in colour, too."""
+    """Small arrays in the layout of Keras' CIFAR-10; a picture file is then read in colour as well."""
     x = np.zeros((40, 8, 8, 3), np.uint8)
     y = np.arange(40)[:, None] % 2
     x[y[:, 0] == 0, ..., 0] = 220
@@ -124,7 +124,7 @@ def test_pictures_in_colour_in_an_npz(folder: Path) -> None:
 
 
 def save_scenes(folder: Path) -> None:
-    """Two classes of small coloured pictures: what is before the colours is red or blue, and anywhere."""
+    """Two classes of small coloured pictures: a red or a blue square at any place, on a background of random colours."""
     rng = np.random.default_rng(0)
     for i in range(60):
         few = Image.fromarray(rng.integers(0, 256, (5, 5, 3)).astype(np.uint8))
@@ -174,7 +174,7 @@ def test_arrays_that_are_no_glyphs(folder: Path) -> None:
     assert pynet.load("things.safetensors").meta["pictures"] == note
 
 
-def test_damaged_notes_are_passed_over(xor: Path) -> None:
+def test_damaged_notes_are_ignored(xor: Path) -> None:
     assert run(*XOR, "--epochs", "1").status == 0
     net = pynet.load("xor.safetensors")
     for split in ("", "nan", "7", "x"):

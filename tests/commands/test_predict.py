@@ -1,4 +1,4 @@
-"""`pynet predict` and predict_image: answers, output, choice of the model, what they do with bad files."""
+"""`pynet predict` and predict_image: predictions, output, choice of the model, bad files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PICTURES = {picture.name: picture for picture in handwriting.pictures(scenes=["m
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that knows the digits built in."""
+    """A network trained on the built-in digits."""
     digits = data.load("digits")
     net = pynet.Network("input(64) dense(64) relu dense(10) softmax")
     net.fit(digits.x_train, digits.y_train, epochs=30)
@@ -58,25 +58,25 @@ def run(*args: str | Path) -> Done:
     return Done(status, out.getvalue(), err.getvalue())
 
 
-def answers(*args: str | Path) -> list[dict]:
+def predict_json(*args: str | Path) -> list[dict]:
     done = run("--json", *args)
     assert (done.status, done.err) == (0, "")
     return json.loads(done.out)
 
 
-# ---- the answers -----------------------------------------------------------------------------------------------------
+# ---- predictions -----------------------------------------------------------------------------------------------------
 
 
 def test_one_picture(equipped: Path) -> None:
     done = run("mouse-0.png")
     assert (done.status, done.err) == (0, "")
-    title, answer, *lines = done.out.splitlines()
+    title, line, *lines = done.out.splitlines()
     assert title == "model digits.safetensors: trained on digits, test accuracy 97.00 %"
-    assert answer.startswith("mouse-0.png: 0 (")
+    assert line.startswith("mouse-0.png: 0 (")
     assert [line.split()[0] for line in lines] == [">", *"123456789"]
     found = predict_image("mouse-0.png")
     assert found.prediction == "0"
-    assert f"({100 * found.confidence:.1f} %)" in answer
+    assert f"({100 * found.confidence:.1f} %)" in line
     shares = [float(line.strip("> ").split()[1]) for line in lines]
     assert np.allclose(shares, [100 * p for p in found.probabilities.values()], atol=0.006)
     assert lines[0].count("#") == round(30 * found.confidence)
@@ -99,17 +99,17 @@ def test_several_pictures_get_a_line_each(equipped: Path) -> None:
 
 
 def test_json(equipped: Path) -> None:
-    found = answers("mouse-0.png", "photo-3.jpg")
+    found = predict_json("mouse-0.png", "photo-3.jpg")
     assert [list(one) for one in found] == [["file", "prediction", "confidence", "probabilities", "warning", "box"]] * 2
     assert [one["file"] for one in found] == ["mouse-0.png", "photo-3.jpg"]
     assert list(found[0]["probabilities"]) == list("0123456789")
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    [best] = answers("mouse-0.png", "--top", "1")
+    [best] = predict_json("mouse-0.png", "--top", "1")
     assert best["probabilities"] == {"0": best["confidence"]}
 
 
 def test_several_characters(equipped: Path) -> None:
-    """Each is named, line by line, with its confidence; --single takes all the ink as one."""
+    """Each character is printed with its confidence, line by line; --single treats all ink as one character."""
     sheet = np.full((260, 420), 250.0)
     for i, digit in enumerate([0, 6, 3, 1, 0, 2]):
         place = (70 + 130 * (i % 3), 70 + 120 * (i // 3))
@@ -140,16 +140,16 @@ def test_several_characters(equipped: Path) -> None:
     rows = run("page.png", "mouse-0.png", "--top", "2").out.splitlines()[1:]
     assert rows[1] == "  ".join(f"{name} {100 * share:.1f} %" for name, share in best[0])
     assert len(rows) == 1 + 6 + 3
-    [found_json] = answers("page.png", "--top", "1")
+    [found_json] = predict_json("page.png", "--top", "1")
     assert [len(line) for line in found_json["lines"]] == [3, 3]
     assert found_json["lines"][0][1]["box"] == list(first[1].box)
-    [one] = answers("page.png", "--single")
+    [one] = predict_json("page.png", "--single")
     assert "lines" not in one
     assert one["box"] == [0, 0, 420, 260]
     assert one["prediction"] == predict_image("page.png", single=True).prediction
     assert run("page.png", "mouse-0.png", "--save-seen", "framed.png").status == 0
     with Image.open("framed.png") as image:
-        assert image.height > 260 + 112  # the page, and below it what the network got of the other
+        assert image.height > 260 + 112  # the page, and below it the network's input for the other picture
 
 
 def test_a_file_that_lacks_its_end_is_named_with_a_warning(equipped: Path) -> None:
@@ -166,7 +166,7 @@ def test_what_is_unlike_the_training_pictures_is_said(equipped: Path) -> None:
     Image.fromarray(255 - 255 * np.pad(np.kron(bits, np.ones((9, 9), np.uint8)), 20)).save("noise.png")
     assert pynet_main(["train", "--dataset", "digits", "--epochs", "9", "--quiet", "--save", "known.safetensors"]) == 0
     Image.fromarray(data.load("digits").x_test[0]).save("known.png")
-    found = answers("known.png", "noise.png", "--single", "--model", "known.safetensors")
+    found = predict_json("known.png", "noise.png", "--single", "--model", "known.safetensors")
     assert "unlike the training pictures" in found[1]["warning"]
     assert found[0]["warning"] is None
     assert "unlike the training pictures" in run("noise.png", "--single", "--model", "known.safetensors").out
@@ -174,15 +174,15 @@ def test_what_is_unlike_the_training_pictures_is_said(equipped: Path) -> None:
 
 
 def test_temperature(equipped: Path) -> None:
-    cold, warm = (answers("photo-3.jpg", "--temperature", t)[0] for t in ("1", "5"))
+    cold, warm = (predict_json("photo-3.jpg", "--temperature", t)[0] for t in ("1", "5"))
     assert warm["confidence"] < cold["confidence"]
     assert warm["warning"] == "the network is unsure"
     assert predict_image("photo-3.jpg", temperature=5).confidence == warm["confidence"]
 
 
 def test_invert(equipped: Path) -> None:
-    plain, said, wrong = (answers("mouse-0.png", *option)[0] for option in ((), ["--invert"], ["--no-invert"]))
-    assert plain == said
+    plain, inverted, wrong = (predict_json("mouse-0.png", *option)[0] for option in ((), ["--invert"], ["--no-invert"]))
+    assert plain == inverted
     assert plain != wrong
 
 
@@ -191,7 +191,7 @@ def test_no_ink(equipped: Path) -> None:
     done = run("blank.png", "mouse-0.png")
     assert done.status == 0
     assert "\nblank.png: no ink in this picture\nmouse-0.png: 0" in done.out
-    assert answers("blank.png") == [
+    assert predict_json("blank.png") == [
         {
             "file": "blank.png",
             "prediction": None,
@@ -203,7 +203,7 @@ def test_no_ink(equipped: Path) -> None:
     ]
 
 
-def test_show_draws_what_the_network_sees(equipped: Path) -> None:
+def test_show_draws_the_input_of_the_network(equipped: Path) -> None:
     done = run("mouse-0.png", "--show")
     seen = predict_image("mouse-0.png").seen
     drawing = done.out.splitlines()[-8:]
@@ -221,7 +221,7 @@ def test_save_seen(equipped: Path) -> None:
     assert sheet.shape == (2 * height, 2 * width)
     assert np.array_equal(sheet[:height, :width], tile)
     assert np.array_equal(sheet[height:, :width][6:118:14, 6:118:14], predict_image("photo-3.jpg").seen)
-    assert (sheet[height:, width:] == sheet[0, 0]).all()  # there is no fourth
+    assert (sheet[height:, width:] == sheet[0, 0]).all()  # there is no fourth picture
     before = Path("mouse-0.png").read_bytes()
     assert run("mouse-0.png", "--save-seen", "mouse-0.png").status == 2
     assert run("mouse-0.png", "--save-seen", "./seen.jpg").status == 2
@@ -242,7 +242,7 @@ def test_standard_input(equipped: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     [found] = json.loads(done.stdout)
     assert found["file"] == "-"
-    assert found["probabilities"] == answers("mouse-0.png")[0]["probabilities"]
+    assert found["probabilities"] == predict_json("mouse-0.png")[0]["probabilities"]
     done = subprocess.run(command, input=b"", capture_output=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith(b"pynet predict: error: -: ")
@@ -317,7 +317,7 @@ def test_black_and_white_is_a_picture(model: Path) -> None:
     assert all(np.array_equal(one, seen[0]) for one in seen)
 
 
-def test_pictures_of_the_data_set_are_seen_as_they_are(model: Path) -> None:
+def test_pictures_of_the_data_set_are_used_unchanged(model: Path) -> None:
     digits, net = data.load("digits"), pynet.load(model)
     found = [predict_image(x, net) for x in digits.x_test[:40]]
     assert [int(one.prediction) for one in found] == net.predict(digits.x_test[:40]).tolist()
@@ -333,12 +333,12 @@ def test_pictures_of_the_data_set_are_seen_as_they_are(model: Path) -> None:
         np.zeros((2, 9, 9)), np.zeros((1, 9, 9, 3)), np.ma.zeros((9, 9)), None,
     ],
 )  # fmt: skip
-def test_arrays_that_are_no_picture(model: Path, array: np.ndarray) -> None:
+def test_arrays_that_are_not_a_picture(model: Path, array: np.ndarray) -> None:
     with pytest.raises(DataError, match="accepted:"):
         predict_image(array, model)
 
 
-def test_the_numbers_that_are_no_picture_are_named(model: Path) -> None:
+def test_errors_name_the_numbers_that_are_not_pixels(model: Path) -> None:
     with pytest.raises(DataError, match=r"floats from 0 to 1\.00002 are no picture; accepted: 0\.\.1"):
         predict_image(np.array([[0, 1.00002]] * 2), model)
     with pytest.raises(DataError, match=r"integers from -3 to 255 are no picture; accepted: 0 or more"):
@@ -413,7 +413,7 @@ def test_outputs_that_are_not_finite_are_null_in_json(equipped: Path) -> None:
     assert (found["prediction"], found["warning"]) == ("inf, -inf", "the outputs are not finite")
 
 
-def test_one_output_tells_two_classes() -> None:
+def test_one_output_predicts_two_classes() -> None:
     for loss in ("mse", "bce"):
         net = pynet.Network(f"input(64) dense(1) sigmoid loss({loss})")
         found = predict_image(np.eye(20), net)
@@ -485,11 +485,11 @@ def test_import_pynet_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-# ---- many, and of other hands ----------------------------------------------------------------------------------------
+# ---- many pictures, and other handwriting ----------------------------------------------------------------------------
 
 
 def test_many_small_pictures(equipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They go through the network together."""
+    """Pictures are predicted in one batch."""
     digits = data.load("digits")
     Path("many").mkdir()
     for i, x in enumerate(digits.x_train[:500]):
@@ -503,7 +503,7 @@ def test_many_small_pictures(equipped: Path, monkeypatch: pytest.MonkeyPatch) ->
         return proba(net, x, *args, **options)
 
     monkeypatch.setattr(pynet.Network, "predict_proba", counted)
-    found = answers("many")
+    found = predict_json("many")
     right = [int(one["prediction"] or -1) == digits.y_train[int(Path(one["file"]).stem)] for one in found]
     assert len(found) == 500
     assert np.mean(right) > 0.8

@@ -121,7 +121,7 @@ def test_augmentation_is_kept_where_it_helps(folder: Path, moved: bool) -> None:
     end = "kept" if moved else "kept off"
     assert f"augmentation: tried on 240 samples for 12 epochs, {end}: validation " in done.out
     assert net.meta["augment"] == ("usual" if moved else "none")
-    again = run("--load", "bars.safetensors", "--epochs", "1")  # goes on as it was decided, and tries nothing
+    again = run("--load", "bars.safetensors", "--epochs", "1")  # keeps what was decided, and tries nothing
     assert again.status == 0 and "tried on" not in again.out
     assert ("augmentation" in again.out) == moved
 

@@ -1,4 +1,4 @@
-"""Trainings that are killed, and go on: the command with --checkpoint and --resume."""
+"""Trainings that are killed and resumed: the command with --checkpoint and --resume."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ HARD += (
 
 
 def figures(found: dict[str, Any]) -> Any:
-    """What must be the same: all but the seconds."""
+    """The results that must be the same, which is all except the seconds."""
     rows = [{name: value for name, value in row.items() if name != "seconds"} for row in found["epochs"]]
     return rows, found["weights_sha256"], found["test_accuracy"]
 
 
 def train(path: Path, seed: int, resume: bool, callbacks: tuple[Any, ...] = ()) -> tuple[str, History]:
-    """A training that remembers much; written down as often as it can be."""
+    """A training with dropout, batchnorm and Adam state, and a checkpoint as often as possible."""
     digits = data.load("digits")
     net = Network("input(64) dense(24) batchnorm relu dropout(0.2) dense(10) softmax", seed=seed)
     history = net.fit(
@@ -59,7 +59,7 @@ def train(path: Path, seed: int, resume: bool, callbacks: tuple[Any, ...] = ()) 
 
 
 class Tells:
-    """Tells another process of each call of the core, after which a checkpoint follows."""
+    """Notifies another process of each call of the core; a checkpoint follows."""
 
     def __init__(self, pipe: int) -> None:
         self.pipe = pipe
@@ -69,7 +69,7 @@ class Tells:
 
 
 def killed(path: Path, seed: int, resume: bool, calls: int, pause: float) -> bool:
-    """Trains in another process, which is killed a pause after so many calls; False: it came to its end."""
+    """Trains in another process, which is killed after this many calls and a pause. False: it ended before that."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
@@ -94,7 +94,7 @@ KILLS = int(os.environ.get("PYNET_KILLS", "50"))
 
 
 def test_killed_at_any_moment_it_ends_the_same(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """At random moments, of which most fall into the writing of a checkpoint; PYNET_KILLS says how many times.
+    """Killed at random moments, most of them while a checkpoint is written; PYNET_KILLS sets how many times.
 
     At the second call or later: the first was written down, so that even a slow machine comes to the end.
     """
@@ -108,15 +108,15 @@ def test_killed_at_any_moment_it_ends_the_same(monkeypatch: pytest.MonkeyPatch, 
         while killed(path, seed, path.exists(), draw.randrange(2, 6), draw.uniform(0, 0.02)):
             times += 1
             if path.exists():
-                pynet.load(path)  # whole at every moment
+                pynet.load(path)  # complete at every moment
         expected = train(folder / f"{seed}.safetensors", seed, resume=False)
-        weights, history = train(path, seed, resume=True)  # it is at its end
+        weights, history = train(path, seed, resume=True)  # it had ended
         assert (weights, history.note()) == (expected[0], expected[1].note()), f"after {times} kills"
         kills += times
     print(f"{kills} kills of {seed} trainings")
 
 
-# `pynet train` that kills itself when it has written so many checkpoints: one after each call of the core.
+# `pynet train` that kills itself after this many checkpoints; it writes one after each call of the core.
 DIES = """
 import os, signal, sys
 from pynet.commands import train
@@ -135,7 +135,7 @@ sys.exit(train.main(sys.argv[2:]))
 
 @pytest.mark.parametrize("what", [HARD, ("--preset", "cnn", "--epochs", "12")], ids=["hard", "cnn"])
 def test_the_command_killed_and_resumed(what: tuple[str, ...]) -> None:
-    """As its users do it: kill -9, and the same command with --resume."""
+    """kill -9, then the same command with --resume."""
     expected = results(*DIGITS, *what, "--save", "whole.safetensors")
     options = (*DIGITS, *what, *KEEP, "--json")
     for life in range(6):
@@ -150,7 +150,7 @@ def test_the_command_killed_and_resumed(what: tuple[str, ...]) -> None:
 
 def test_ctrl_c_and_resume() -> None:
     expected = results(*DIGITS, "--epochs", "300", "--hidden", "8", "--save", "whole.safetensors")
-    # what it prints does not fit in the pipe: it is not over before the signal comes
+    # its output does not fit into the pipe, so it cannot end before the signal comes
     process = start(*DIGITS, "--epochs", "300", "--hidden", "8", *KEEP, "--save", "m.safetensors", pipesize=4096)
     wait_for(process, "epoch   2")
     process.send_signal(signal.SIGINT)
@@ -196,7 +196,7 @@ def test_patience() -> None:
     assert len(longer["epochs"]) in (4, 5, 6), "half of all can be gained at the beginning alone"
 
 
-def test_shuffled_labels_are_memorised_and_nothing_else() -> None:
+def test_shuffled_labels_are_memorised_but_not_generalised() -> None:
     found = results(*DIGITS, "--shuffle-labels", "--limit", "300", "--epochs", "300", "--optimizer", "adam")
     assert found["model"] == "digits-shuffled.safetensors"
     assert found["epochs"][-1]["accuracy"] > 0.95
@@ -208,7 +208,7 @@ def test_shuffled_labels_are_memorised_and_nothing_else() -> None:
     assert 0.05 < (shuffled == y).mean() < 0.15
 
 
-# ---- what is refused, and what is not lost ----
+# ---- errors, after which nothing is lost ----
 
 
 @pytest.mark.parametrize(
@@ -265,10 +265,10 @@ def test_refused(folder: Path, options: str, status: int, message: str) -> None:
 
 
 def test_full_disk() -> None:
-    """A checkpoint that grows too large: the first error ends the command before it has begun."""
+    """A checkpoint is too large for the disk: the first write fails, and the command ends before it trains."""
     command = 'ulimit -f 16; exec "$0" -m pynet.train "$@"'
     args = ["sh", "-c", command, sys.executable, *DIGITS, "--epochs", "2", *KEEP, "--save", "none", "--quiet"]
-    # `make coverage`, too, would write, and say that it could not
+    # `make coverage` would also write a file, and report that it could not
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     env |= {"PYTHONDONTWRITEBYTECODE": "1", "GCOV_ERROR_FILE": os.devnull}
     done = subprocess.run(args, capture_output=True, text=True, env=env, timeout=60)

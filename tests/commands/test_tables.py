@@ -22,7 +22,7 @@ FEW = ("--epochs", "3", "--hidden", "8")
 
 
 def flowers(path: Path | str = "flowers.csv", rows: int = 150, header: bool = True, mark: str = ".") -> Path:
-    """A table whose numbers tell the class: one in ten is missing, a column of texts helps, a counter does not."""
+    """A table of three classes: numbers, one in ten missing, a column of texts, and a row counter that is no help."""
     random = np.random.RandomState(0)
     place = Path(path)
     separator = ";" if mark == "," else ","
@@ -146,7 +146,7 @@ def test_defaults_and_options(
         (("--target", "width", "--loss", "bce"), "argument --loss: bce is not for numbers to learn, as flowers has"),
     ],
 )  # fmt: skip
-def test_what_is_refused(folder: Path, options: tuple[str, ...], message: str) -> None:
+def test_errors(folder: Path, options: tuple[str, ...], message: str) -> None:
     flowers()
     pynet.Network("input(2) dense(2)").save("x")
     status = 1 if "accepted: numbers" in message or "separates" in message or "is the target" in message else 2
@@ -171,7 +171,7 @@ def test_target_without_a_table(folder: Path) -> None:
     one_line(run("--data", "nowhere.csv", "--target", "0"), 1, "nowhere.csv: no such file")
 
 
-def test_the_label_in_front_is_learnt_only_beyond_doubt(folder: Path) -> None:
+def test_the_first_column_is_the_label_only_if_the_file_is_unambiguous(folder: Path) -> None:
     rows = [[i % 2, *np.random.RandomState(i).randint(0, 256, 25)] for i in range(40)]
     text = "".join(",".join(map(str, row)) + "\n" for row in rows)
     for header in ("", "label" + ",p" * 25 + "\n", "digit" + ",p" * 25 + "\n"):  # pixels
@@ -209,7 +209,7 @@ def test_notes_of_many_columns_are_short() -> None:
     assert len(listed([str(i) for i in range(99)])) == 21
 
 
-def test_many_rows_are_stopped_by_a_tenth_of_them(folder: Path) -> None:
+def test_early_stopping_with_many_rows_uses_a_tenth_of_them(folder: Path) -> None:
     prices("many.csv", 1000)
     done = run("--data", "many.csv", "--target", "price")
     assert "many: 720 samples for training, 80 for validation, 200 for testing" in done.out
@@ -246,7 +246,7 @@ def test_folds(folder: Path) -> None:
     assert "test RMSE" in run("--data", "prices.csv", "--target", "price", "--folds", "2").out
 
 
-# ---- the model, later ----
+# ---- the saved model ----
 
 
 def test_the_same_bits_in_a_fresh_process(folder: Path) -> None:
@@ -269,7 +269,9 @@ def test_the_same_bits_in_a_fresh_process(folder: Path) -> None:
         run("--model", "a.safetensors", "flowers.csv", "--json", command=predict).out
     )
     accuracy = float(net.meta["test_accuracy"])
-    assert net.evaluate(found.x_test, found.y_test).accuracy == accuracy  # the columns are learnt alike in Python
+    assert (
+        net.evaluate(found.x_test, found.y_test).accuracy == accuracy
+    )  # the Python API decides the same about the columns
 
 
 def test_predictions(folder: Path) -> None:
@@ -281,7 +283,7 @@ def test_predictions(folder: Path) -> None:
     assert [row["row"] for row in found] == [str(i) for i in range(1, 151)]
     right = [one["prediction"] == row["kind"] for one, row in zip(found, rows, strict=True)]
     assert np.mean(right) > 0.95
-    with open("other.csv", "w") as file:  # without the target, another order, another column
+    with open("other.csv", "w") as file:  # without the target, in another order, with one more column
         writer = csv.writer(file, delimiter="\t")
         writer.writerow(["colour", "more", "width", "length"])
         writer.writerows([row["colour"], "x", row["width"], row["length"]] for row in rows)
@@ -317,7 +319,7 @@ def test_predictions_of_numbers(folder: Path) -> None:
     assert pynet.predict_table("prices.csv").values.tolist() == pytest.approx([one["prediction"] for one in objects])
 
 
-def test_tables_that_do_not_suit_the_model(folder: Path) -> None:
+def test_tables_that_do_not_fit_the_model(folder: Path) -> None:
     flowers()
     assert run("--data", "flowers.csv", "--target", "kind", "--quiet", *FEW).status == 0
     Path("short.csv").write_text("length,width\n1,2\n")
@@ -344,7 +346,7 @@ def test_tables_that_do_not_suit_the_model(folder: Path) -> None:
     one_line(run("odd.csv", command=predict), 1, "the model's note on its table is damaged")
 
 
-def test_evaluate_takes_what_was_set_aside_or_all_of_another_table(folder: Path) -> None:
+def test_evaluate_uses_the_test_rows_or_all_rows_of_another_table(folder: Path) -> None:
     flowers()
     found = results("--data", "flowers.csv", "--target", "kind")
     report = results(command=evaluate)
@@ -363,7 +365,7 @@ def test_evaluate_takes_what_was_set_aside_or_all_of_another_table(folder: Path)
     assert "ROC AUC " in run("--model", "two.safetensors", command=evaluate).out
 
 
-def test_going_on_from_a_model_of_a_table(folder: Path) -> None:
+def test_training_continues_from_a_model_of_a_table(folder: Path) -> None:
     flowers()
     assert run("--data", "flowers.csv", "--target", "kind", "--quiet", *FEW).status == 0
     before = pynet.load("flowers.safetensors")
@@ -377,7 +379,7 @@ def test_going_on_from_a_model_of_a_table(folder: Path) -> None:
 
 
 def test_a_better_model_of_other_columns_is_kept(folder: Path) -> None:
-    """It is measured on the same rows, encoded as it takes them."""
+    """The old model is evaluated on the same rows, encoded with its own columns."""
     flowers()
     data = ("--data", "flowers.csv", "--target", "kind", "--quiet")
     assert run(*data).status == 0
@@ -388,7 +390,7 @@ def test_a_better_model_of_other_columns_is_kept(folder: Path) -> None:
     assert "for other data" in run(*data, "--epochs", "9").err
 
 
-def test_decimal_commas_travel_with_the_model(folder: Path) -> None:
+def test_decimal_commas_are_stored_in_the_model(folder: Path) -> None:
     flowers("komma.csv", mark=",")
     done = run("--data", "komma.csv", "--target", "kind", *FEW)
     assert "fields separated by ;\n" in done.out and "decimal comma\n" in done.out
@@ -411,7 +413,7 @@ def test_a_table_without_a_header(folder: Path) -> None:
     assert predicted("u.data") == found
 
 
-def test_rows_of_pixels_become_a_submission(folder: Path) -> None:
+def test_predictions_of_pixel_rows_are_a_kaggle_submission(folder: Path) -> None:
     digits = pynet.data.load("digits")
     x = np.rint(digits.x_test.reshape(-1, 64).astype(int) * 255 / digits.x_test.max()).astype(int)
     labels = ",".join(["label", *(f"pixel{i}" for i in range(64))])

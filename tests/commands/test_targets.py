@@ -1,4 +1,4 @@
-"""What cannot be written is noticed before the work whose result it would cost."""
+"""Output files that cannot be written are reported before the work, whose results would be lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(main: object, *args: str) -> tuple[int, str]:
 
 
 def targets() -> None:
-    """What no command can write to."""
+    """Creates files and folders that no command can write to."""
     os.mkfifo("pipe.csv")
     os.mkdir("folder.csv")
     os.symlink("nowhere", "link.csv")
@@ -92,8 +92,8 @@ def test_the_longest_names_work() -> None:
     assert sorted(os.listdir(f"{stem}-figures")) == pictures
 
 
-def test_a_history_that_is_only_read_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link to a history is one: the file behind it is written, with its mode."""
+def test_a_link_to_a_history_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file behind a link to a history is written, and keeps its mode."""
     status, _ = run(train.main, *SHORT, "--save", "none", "--history", "h.csv")
     os.chmod("h.csv", 0o600)
     os.symlink("h.csv", "l.csv")
@@ -127,11 +127,11 @@ def test_before_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-# ---- what a loaded model says must not cost the training either ----
+# ---- a bad note in a loaded model must not lose the training either ----
 
 
 @pytest.mark.parametrize("note", ["9" * 5000, "-1", "x", "²", ""])
-def test_a_count_of_epochs_that_is_none(note: str) -> None:
+def test_a_note_on_epochs_that_is_not_a_number(note: str) -> None:
     net = pynet.Network("input(64) dense(10) softmax")
     net.meta["epochs"] = note
     net.save("m.safetensors")

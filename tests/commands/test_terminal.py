@@ -1,4 +1,4 @@
-"""What others wrote - names of classes, data sets and files, notes, messages of errors - cannot steer a terminal."""
+"""Foreign text (names of classes, data sets and files, notes, error messages) cannot control a terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def draw(path: Path, i: int = 0, ring: bool = False) -> None:
 
 
 def run(main: Callable[[list[str]], int], *args: str | Path) -> tuple[int, str]:
-    """The exit status, and all that was printed: nothing of it but line ends is a control character."""
+    """The exit status and the output, in which line ends are the only control characters."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         status = main([str(arg) for arg in args])
@@ -57,7 +57,7 @@ def run(main: Callable[[list[str]], int], *args: str | Path) -> tuple[int, str]:
     [
         (EVIL, SHOWN),
         ("\u200b\u200e\u200f\u061c\ufeff\u2069", r"\u200b\u200e\u200f\u061c\ufeff\u2069"),
-        ("a\udcffb", r"a\udcffb"),  # a byte of a file name that is no text
+        ("a\udcffb", r"a\udcffb"),  # a byte of a file name that is not UTF-8
         ("\x00\x1b\x1f\x7f\x80\x9f", r"\x00\x1b\x1f\x7f\x80\x9f"),
         ("\U000e0041", r"\U000e0041"),
         ("Größe 日本 😀 $x$ \\x1b '\"", "Größe 日本 😀 $x$ \\x1b '\""),
@@ -71,8 +71,8 @@ def test_printable(text: object, shown: str) -> None:
     assert printable(shown) == shown
 
 
-def test_all_commands_print_through_it() -> None:
-    """print() appears in cli.py, and for JSON, which has escapes of its own."""
+def test_all_commands_print_escaped_text() -> None:
+    """print() appears only in cli.py, and for JSON, which escapes by itself."""
     places = list(Path(commands.__file__).parent.glob("*.py"))
     assert len(places) > 8
     for path in places:
@@ -126,7 +126,7 @@ def test_names_of_classes_and_files() -> None:
     assert run(visualize.main, "--history", history)[0] == 0
 
 
-def test_a_folder_whose_name_is_no_text() -> None:
+def test_a_folder_whose_name_is_not_utf8() -> None:
     names = [os.fsdecode(b"a\xff"), "é"]
     try:
         for i in range(10):

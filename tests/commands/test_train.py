@@ -1,4 +1,4 @@
-"""`pynet train`: what it prints and writes, its options, `python -m pynet`. What it refuses: test_train_errors.py."""
+"""`pynet train`: its output and files, its options, `python -m pynet`. Its errors: test_train_errors.py."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VIDEO = "input(784) dense(16) sigmoid dense(16) sigmoid dense(10) sigmoid"
 
 @pytest.mark.parametrize(("output", "predicted"), [("--json", 0), ("--quiet", 0), ("--seed=0", 1)])
 def test_the_test_set_is_measured_once_an_epoch(monkeypatch: pytest.MonkeyPatch, output: str, predicted: int) -> None:
-    """The last epoch's figures are those of the end; only the confusion matrix needs the answers themselves."""
+    """The final figures are those of the last epoch; only the confusion matrix needs predictions."""
     calls: list[str] = []
     for name in ("_evaluate", "predict_proba"):
         method = getattr(pynet.Network, name)
@@ -61,7 +61,7 @@ def test_digits_with_the_defaults(seed: str) -> None:
 
 
 def test_no_options_and_no_mnist(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """What `make train` does in a clean clone without a network."""
+    """`make train` in a new clone without an Internet connection."""
     monkeypatch.delenv("PYNET_DATA", raising=False)
     monkeypatch.setattr(download, "cache_folder", lambda: folder / "cache")
     monkeypatch.setattr(download, "MIRRORS", {"mnist": ()})
@@ -208,8 +208,8 @@ def test_own_data(folder: Path) -> None:
         assert (found["train_samples"], found["test_samples"]) == (12, 6)
 
 
-def test_data_called_like_no_text(folder: Path) -> None:
-    """A file name need not be UTF-8, nor stdout able to print it."""
+def test_data_whose_name_is_not_utf8(folder: Path) -> None:
+    """A file name need not be UTF-8, and stdout need not be able to print it."""
     write_npz(folder / "a.npz").rename(folder / os.fsdecode(b"\xff\xc3\xa4.npz"))
     env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = start("--data", os.fsdecode(b"\xff\xc3\xa4.npz"), "--epochs", "1", env=env)
@@ -249,7 +249,7 @@ def test_same_seed_same_file() -> None:
     assert hashes["a"][1] != hashes["c"][1]
 
 
-def test_load_goes_on() -> None:
+def test_load_continues() -> None:
     options = ("--net", "input(64) dense(30) tanh dense(10) softmax", "--seed", "4")
     first = results(*FEW, *options)
     second = results(*FEW, "--load", "digits.safetensors")
@@ -261,7 +261,7 @@ def test_load_goes_on() -> None:
     assert untouched["test_accuracy"] == second["test_accuracy"]
 
 
-def test_load_goes_on_as_the_model_was_trained() -> None:
+def test_load_continues_with_the_options_of_the_model() -> None:
     adam = ("--optimizer", "adam", "--lr", "0.002", "--beta1", "0.8", "--weight-decay", "0.01", "--clip-norm", "5")
     others = ("--batch-size", "32", "--schedule", "cosine(final=0.1)", "--augment", "shift=1")
     assert run(*FEW, *adam, *others).status == 0
@@ -285,7 +285,7 @@ def test_load_goes_on_as_the_model_was_trained() -> None:
     assert {name: went_on.meta[name] for name in names} == {name: first.meta[name] for name in names}
 
 
-def test_what_is_given_besides_load_counts() -> None:
+def test_options_given_with_load_replace_those_of_the_model() -> None:
     assert run(*FEW, "--optimizer", "adam", "--clip-norm", "5", "--batch-size", "32").status == 0
     for options, words in (
         (["--optimizer", "sgd"], "--batch-size=32"),
@@ -302,7 +302,7 @@ def test_what_is_given_besides_load_counts() -> None:
 @pytest.mark.parametrize(
     ("note", "value"), [("optimizer", "none"), ("learning_rate", "nan"), ("batch_size", "--help"), ("schedule", "(")]
 )
-def test_notes_that_are_no_options_are_not_followed(note: str, value: str) -> None:
+def test_notes_that_are_not_options_are_ignored(note: str, value: str) -> None:
     net = pynet.Network("input(64) dense(10) softmax")
     net.meta.update({"dataset": "digits", "optimizer": "adam", note: value})
     net.save("m.safetensors")
@@ -326,7 +326,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert [name for name in options.split() if f"  --{name}" not in text] == []
     assert "default: 10, for digits 40" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 120
-    pynet.Network("input(784) dense(10) softmax").save("mnist.safetensors")  # an example goes on from it
+    pynet.Network("input(784) dense(10) softmax").save("mnist.safetensors")  # an example continues from it
     examples = re.findall(r"^  pynet train(.*?)(?:   .*)?$", text, re.M)
     for example in examples:
         parse(re.findall(r'(?<=")[^"]+|[^\s"]+', example))

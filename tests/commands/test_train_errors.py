@@ -1,4 +1,4 @@
-"""`pynet train`, and what all commands share (cli, options): refusals, and runs that end early; nothing is lost."""
+"""Errors of `pynet train` and of options that commands share, and runs that end early; nothing is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pynet import data
 ENDLESS = (*DIGITS, "--epochs", "100000000", "--threads", "1", "--save", "m.safetensors")
 
 
-# ---- what is refused -------------------------------------------------------------------------------------------------
+# ---- errors ----------------------------------------------------------------------------------------------------------
 
 USAGE = [
     ("--lr 0", "argument --lr: '0' is not accepted; accepted: a number from 1e-37 to 3e38"),
@@ -142,13 +142,13 @@ def test_history_is_not_written_over_data(folder: Path) -> None:
 
 def test_write_protected_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = save_model("digits.safetensors")
-    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # nothing is protected from root
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may write to any file
     assert "digits.safetensors: it is write-protected" in run(*FEW).err
     assert sha256("digits.safetensors") == before
 
 
 def test_full_disk() -> None:
-    """A model that cannot be written: the old one survives."""
+    """If a model cannot be written, the old one is kept."""
     before = save_model("m.safetensors")
     command = 'ulimit -f 2048; exec "$0" -m pynet.train "$@"'
     args = ["sh", "-c", command, sys.executable, *FEW, "--hidden", "9000", "--save", "m.safetensors"]
@@ -199,7 +199,7 @@ def test_loss_not_finite_later() -> None:
 
 
 def test_validation_loss_not_finite(folder: Path) -> None:
-    """Training is harmless, but the test set holds numbers whose loss is infinite: no epoch counts."""
+    """Training works, but numbers in the test set have an infinite loss, so no epoch counts."""
     random = np.random.default_rng(0)
     x = random.random((12, 4, 3), np.float32)
     write_npz(folder / "own.npz", x_train=x, x_test=np.full((6, 4, 3), 3e38, np.float32))
@@ -210,7 +210,7 @@ def test_validation_loss_not_finite(folder: Path) -> None:
 
 
 def test_weight_not_finite(folder: Path) -> None:
-    """The loss of the only batch is finite, the step overflows."""
+    """The loss of the only batch is finite, but the step overflows a weight."""
     x = np.full((12, 12), 1e18, np.float32)
     write_npz(folder / "own.npz", x_train=x, x_test=x[:6])
     done = run("--data", "own.npz", "--net", "input(12) dense(3) loss(mse)", "--lr", "1e10", "--quiet")
@@ -232,7 +232,7 @@ def test_ctrl_c() -> None:
 
 @pytest.mark.parametrize("output", ["--json", "--quiet"])
 def test_ctrl_c_within_an_epoch(monkeypatch: pytest.MonkeyPatch, output: str) -> None:
-    """What the unfinished epoch has learnt counts."""
+    """The weights of the unfinished epoch are kept."""
     steps = pynet.Network._train
 
     def interrupted(self: pynet.Network, *args: Any) -> Any:
@@ -251,7 +251,7 @@ def test_ctrl_c_within_an_epoch(monkeypatch: pytest.MonkeyPatch, output: str) ->
 
 
 @pytest.mark.parametrize("where", [(data, "load"), (pynet.Network, "fit")])
-def test_ctrl_c_before_anything_is_learnt(monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str]) -> None:
+def test_ctrl_c_before_the_first_step(monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str]) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -263,7 +263,7 @@ def test_ctrl_c_before_anything_is_learnt(monkeypatch: pytest.MonkeyPatch, where
     assert sha256("digits.safetensors") == before
 
 
-def test_reader_goes_away() -> None:
+def test_the_reader_of_a_pipe_closes_it() -> None:
     process = start(*ENDLESS)
     wait_for(process, "epoch   ")
     stream(process.stdout).close()

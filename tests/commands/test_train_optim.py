@@ -36,7 +36,7 @@ def test_the_command_augments_as_fit_does() -> None:
     assert load("digits.safetensors").meta["augment"] == "none"
 
 
-def test_augmentation_is_for_pictures() -> None:
+def test_augmentation_needs_pictures() -> None:
     Path("rows.csv").write_text("label,a,b\n" + "".join(f"{i % 2},{i},{i * 7 % 5}\n" for i in range(20)))
     done = run("--data", "rows.csv", "--augment")
     assert done.status == 2
@@ -44,7 +44,7 @@ def test_augmentation_is_for_pictures() -> None:
     assert "'turn=3'; accepted: shift=NUMBER" in run("--augment", "turn=3").err
 
 
-def test_the_usual_rate_is_the_optimizers() -> None:
+def test_the_default_learning_rate_is_the_optimizers() -> None:
     done = run("--dataset", "digits", "--epochs", "1", "--optimizer", "adam", "--schedule", "cosine")
     assert "1 epochs, batches of 64, adam, learning rate 0.001, schedule cosine, loss cross_entropy" in done.out
     assert load("digits.safetensors").meta["learning_rate"] == "0.001"
@@ -72,7 +72,7 @@ def test_binary_cross_entropy_for_each_class() -> None:
         ("--label-smoothing 0.1 --loss mse", "--label-smoothing is for cross_entropy, --loss is mse"),
     ],
 )
-def test_what_is_refused(options: str, message: str, folder: Path) -> None:
+def test_errors(options: str, message: str, folder: Path) -> None:
     done = run("--dataset", "digits", *options.split())
     assert done.status == 2
     assert message in done.err

@@ -1,4 +1,4 @@
-"""What becomes of a model that lies where a new one is to be saved: nothing that was better gets lost."""
+"""A model at the path where a new one is to be saved: a better model is never lost."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_a_run_that_learnt_nothing_replaces_no_model(
     assert "saved to" not in done.out
 
 
-def test_it_writes_as_asked_where_nothing_is_lost(good: str) -> None:
-    """There is no other model, or --save names the file; a better one is kept even so."""
+def test_it_saves_where_nothing_is_lost(good: str) -> None:
+    """No other model is there, or --save names the file; even then a better model is kept."""
     assert run(*DIGITS, "--epochs", "0", "--save", "new.safetensors").status == 0
     assert run(*DIGITS, "--epochs", "0", "--classes", "0,1", "--save", "digits.safetensors").status == 0
     assert pynet.load("digits.safetensors").classes == ["0", "1"]
@@ -79,14 +79,14 @@ def test_a_better_model_is_kept(good: str) -> None:
     assert sha256("digits-previous.safetensors") == good
     assert load_model()[0] == Path("digits.safetensors")
     assert run(command=evaluate).out.startswith("model        digits.safetensors: ")
-    # a worse one yet does not take the place of the best
+    # an even worse model does not replace the best one
     worse = results(*DIGITS, "--epochs", "1")
     assert worse["previous"] == {"model": "digits-previous.safetensors", "test_accuracy": before}
     assert sha256("digits-previous.safetensors") == good
     quiet = run(*DIGITS, "--epochs", "1", "--lr", "0.05", "--quiet")
     assert quiet.out.startswith("test accuracy ")
     assert "pynet train: the previous model was better and is kept as digits-previous.safetensors: " in quiet.err
-    # and a better one than all leaves none behind
+    # a model better than all replaces both
     best = run(*DIGITS, "--epochs", "60", "--optimizer", "adam")
     assert accuracy("digits.safetensors") >= before
     assert "previous" not in best.out
@@ -101,14 +101,14 @@ def test_a_model_for_other_data_is_kept(folder: Path) -> None:
     assert sha256("digits-previous.safetensors") == before
 
 
-def test_a_model_of_more_classes_is_measured_on_those_of_the_new_one(good: str) -> None:
+def test_a_model_of_more_classes_is_evaluated_on_the_classes_of_the_new_one(good: str) -> None:
     done = run(*FEW, "--classes", "0,1,2")
     last = done.out.splitlines()[-1]
     assert last.startswith("the previous model was better and is kept as digits-previous.safetensors: ")
     assert sha256("digits-previous.safetensors") == good
 
 
-def test_without_a_test_set_the_training_samples_are_measured(folder: Path) -> None:
+def test_without_a_test_set_the_training_samples_decide(folder: Path) -> None:
     Path("xor.csv").write_text("label,a,b\n0,0,0\n1,0,1\n1,1,0\n0,1,1\n")
     xor = ("--data", "xor.csv", "--test-split", "0", "--hidden", "8", "--activation", "tanh", "--lr", "0.5")
     assert run(*xor, "--epochs", "400").status == 0
@@ -120,21 +120,21 @@ def test_without_a_test_set_the_training_samples_are_measured(folder: Path) -> N
     assert kept in three.out
 
 
-def test_what_lies_under_the_other_name_is_no_model(good: str) -> None:
+def test_the_file_at_the_other_name_is_not_a_model(good: str) -> None:
     Path("digits-previous.safetensors").write_text("own")
     done = run(*FEW)
     assert (done.status, sha256("digits.safetensors")) == (1, good)
     assert "digits-previous.safetensors is not a pynet model, so it is not overwritten" in done.err
 
 
-def test_previous_models_are_passed_over_unless_they_are_alone(good: str) -> None:
+def test_previous_models_are_ignored_unless_there_is_no_other(good: str) -> None:
     pynet.load("digits.safetensors").save("digits-previous.safetensors")
     assert load_model()[0] == Path("digits.safetensors")
     os.remove("digits.safetensors")
     assert load_model()[0] == Path("digits-previous.safetensors")
 
 
-def test_ctrl_c_says_where_things_are_and_how_to_go_on(good: str) -> None:
+def test_ctrl_c_prints_the_paths_and_how_to_resume(good: str) -> None:
     process = start(*DIGITS, "--epochs", "100000", "--checkpoint", "run.safetensors", "--lr", "1e-4")
     wait_for(process, "epoch      2/")
     process.send_signal(signal.SIGINT)

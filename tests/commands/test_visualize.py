@@ -1,4 +1,4 @@
-"""`pynet visualize` draws every figure, or says why not; the pictures that `pynet train` draws."""
+"""`pynet visualize` draws every figure, or prints why it cannot; the figures that `pynet train` draws."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_everything(folder: Path) -> None:
     assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(f"digits-{kind}.png" for kind in kinds)
 
 
-def test_chosen_ones(folder: Path) -> None:
+def test_selected_figures(folder: Path) -> None:
     assert run(*FEW, "--history", "a.csv").status == 0
     assert run(*FEW, "--history", "b.json", "--lr", "0.01").status == 0
     done = run("preferred", "weights", "--layer", "2", "--units", "0,5", "--format", "svg", command=visualize)
@@ -46,7 +46,7 @@ def test_chosen_ones(folder: Path) -> None:
     assert run("confusion", "--on", "train", *DIGITS, command=visualize).out.endswith("of 1,442 correct\n")
 
 
-def test_names_of_columns_reach_the_pictures(folder: Path) -> None:
+def test_names_of_columns_appear_in_the_figures(folder: Path) -> None:
     lines = [f"{i % 2},{i % 2 + i / 100},{i / 50}" for i in range(40)]
     Path("small.csv").write_text("\n".join(['label,width,"height"', *lines]) + "\n")
     assert run("--data", "small.csv", "--epochs", "0", "--quiet", "--hidden", "4").status == 0
@@ -56,7 +56,7 @@ def test_names_of_columns_reach_the_pictures(folder: Path) -> None:
         assert re.search(r"<!-- height -->", Path(f"small-figures/small-{kind}.svg").read_text("utf-8"))
 
 
-def test_no_mistake_is_no_picture(folder: Path) -> None:
+def test_without_a_mistake_there_is_no_figure_of_mistakes(folder: Path) -> None:
     x = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)
     y = np.repeat([0, 1], 20)
     np.savez("easy.npz", x_train=x, y_train=y, x_test=x, y_test=y)
@@ -68,7 +68,7 @@ def test_no_mistake_is_no_picture(folder: Path) -> None:
     assert not list(Path().glob("*.png"))
 
 
-def test_temperatures_take_a_doubtful_sample(
+def test_temperatures_use_an_uncertain_sample(
     folder: Path, model: pynet.Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = pynet.data.load("digits").x_test
@@ -84,7 +84,7 @@ def test_temperatures_take_a_doubtful_sample(
     assert np.array_equal(taken[1], x[0])
 
 
-def test_history_files_come_back(folder: Path) -> None:
+def test_history_files_are_drawn(folder: Path) -> None:
     assert run(*FEW, "--history", "a.csv").status == 0
     assert run(*FEW, "--history", "a.json").status == 0
     for name in ("a.csv", "a.json"):
@@ -102,7 +102,7 @@ def test_history_files_come_back(folder: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "epoch,loss\n1,x\n", "[1]", '[{"loss": 1}, {"accuracy": 2}, {"loss": 2}]', "[]"]
 )
-def test_what_is_no_history(folder: Path, content: str) -> None:
+def test_files_that_are_not_a_history(folder: Path, content: str) -> None:
     for name in ("a.csv", "a.json"):
         Path(name).write_text(content)
         with pytest.raises(ValueError, match=rf"{name} is not a history written by pynet train --history"):
@@ -117,7 +117,7 @@ def test_toys(toy: str) -> None:
     assert re.match(f"{toy}-figures/{toy}-boundary.png  {title}", done.out)
 
 
-def test_what_visualize_refuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_visualize(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one_line(run(command=visualize), 1, "no model in this folder")
     one_line(run("weight", command=visualize), 2, "'weight' cannot be drawn; accepted: curves, weights")
     one_line(run("noise", "--toy", "moons", command=visualize), 2, "--toy trains a network")
@@ -156,19 +156,19 @@ def test_train_draws_beside_the_model(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_pictures_replace_pictures_of_pynet_alone(model: pynet.Network, suffix: str) -> None:
+def test_only_figures_of_pynet_are_replaced(model: pynet.Network, suffix: str) -> None:
     drawn, other = Path(f"digits-figures/digits-weights.{suffix}"), Path(f"digits-figures/digits-preferred.{suffix}")
     what = ("weights", "preferred", "--format", suffix)
     assert run(*what, command=visualize).status == 0
     other.write_bytes(b"somebody's own")
     done = run(*what, command=visualize)
-    assert (done.status, done.out.count("\n")) == (1, 1)  # the weights were drawn over the weights
+    assert (done.status, done.out.count("\n")) == (1, 1)  # the figure of the weights was replaced
     assert done.err == f"pynet visualize: error: {other} is not a picture drawn by pynet; it is not overwritten\n"
     assert other.read_bytes() == b"somebody's own"
     assert b"drawn by pynet" in drawn.read_bytes()
 
 
-def test_what_training_draws_replaces_no_picture_of_somebody_else(folder: Path) -> None:
+def test_figures_of_a_training_replace_no_foreign_picture(folder: Path) -> None:
     for name, options in (("curves", ["--plot"]), ("lr", ["--find-lr"])):
         place = Path(f"digits-figures/digits-{name}.png")
         place.parent.mkdir(exist_ok=True)
@@ -177,7 +177,7 @@ def test_what_training_draws_replaces_no_picture_of_somebody_else(folder: Path) 
         assert place.read_text() == "own"
 
 
-def test_what_a_picture_shows_is_in_its_name(model: pynet.Network) -> None:
+def test_the_name_of_a_figure_tells_its_content(model: pynet.Network) -> None:
     for options, name in (
         (["weights", "--layer", "2"], "weights-layer-2"),
         (["weights"], "weights"),

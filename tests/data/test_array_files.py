@@ -1,4 +1,4 @@
-"""Data sets as other programs write them: channels, names of arrays, a file for each array, how pictures lie."""
+"""Data sets in the layouts of other programs: channels, names of arrays, a file for each array, order of pixels."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ COLOR = RNG.integers(0, 256, (12, 5, 4, 3), dtype=np.uint8)
 
 def assert_same(found: Dataset, arrays: tuple[Array, ...] = ARRAYS) -> None:
     assert_sound(found)
-    for got, wanted in zip((found.x_train, found.y_train, found.x_test, found.y_test), arrays, strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    for got, expected in zip((found.x_train, found.y_train, found.x_test, found.y_test), arrays, strict=True):
+        np.testing.assert_array_equal(got, expected)
         assert got.flags.c_contiguous
 
 
 def rows(found: Dataset) -> list[bytes]:
-    """All samples, in any order."""
+    """The samples as sorted bytes."""
     return sorted(x.tobytes() for x in (*found.x_train, *found.x_test))
 
 
@@ -62,13 +62,13 @@ def test_names_of_arrays(name: str, role: tuple[str, str, str] | None) -> None:
 
 
 def test_colours_of_keras(tmp_path: Path) -> None:
-    """As keras.datasets.cifar10 has them: channels last, labels in a column."""
+    """The layout of keras.datasets.cifar10: channels last, labels in a column."""
     first = np.moveaxis(COLOR, 3, 1)
-    wanted = (first, Y_TRAIN, first[:6], Y_TEST)
+    expected = (first, Y_TRAIN, first[:6], Y_TEST)
     column = {"y_train": Y_TRAIN[:, None], "y_test": Y_TEST[:, None]}
-    assert_same(data.load(write_npz(tmp_path / "a.npz", x_train=COLOR, x_test=COLOR[:6], **column)), wanted)
+    assert_same(data.load(write_npz(tmp_path / "a.npz", x_train=COLOR, x_test=COLOR[:6], **column)), expected)
     found = data.load(write_npz(tmp_path / "b.npz", x_train=first, x_test=first[:6]))
-    assert_same(found, wanted)
+    assert_same(found, expected)
     floats = write_npz(tmp_path / "c.npz", x_train=COLOR / 255, x_test=COLOR[:6] / 255)
     np.testing.assert_allclose(data.load(floats).x_train, first / np.float32(255), rtol=1e-6)
 
@@ -91,7 +91,7 @@ def test_three_parts_of_medmnist(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("X", "y"), ("images", "labels"), ("data", "target"), ("x_test", "y_test")])
-def test_without_a_division(tmp_path: Path, names: tuple[str, str]) -> None:
+def test_without_a_test_set(tmp_path: Path, names: tuple[str, str]) -> None:
     np.savez(tmp_path / "a.npz", **dict(zip(names, ARRAYS, strict=False)))
     found = data.load(tmp_path / "a.npz")
     assert_sound(found)
@@ -122,7 +122,7 @@ def test_two_arrays_without_names(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_npz_of_other_names(tmp_path: Path, arrays: dict[str, Array], message: str) -> None:
+def test_npz_with_unknown_names(tmp_path: Path, arrays: dict[str, Array], message: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=message):
         data.load(tmp_path / "a.npz")
@@ -202,7 +202,7 @@ def test_a_file_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("part", "n"), [("train", 12), ("t10k", 6)])
-def test_one_part_of_idx_is_divided(tmp_path: Path, part: str, n: int) -> None:
+def test_a_single_idx_part_is_split(tmp_path: Path, part: str, n: int) -> None:
     x, y = (X_TRAIN, Y_TRAIN) if part == "train" else (X_TEST, Y_TEST)
     (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(x)))
     (tmp_path / f"{part}-labels.idx1-ubyte").write_bytes(idx_bytes(y))
@@ -231,14 +231,14 @@ def test_emnist_is_transposed_by_its_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(as_it_lies.x_train, X_TRAIN)
 
 
-# ---- how pictures lie ------------------------------------------------------------------------------------------------
+# ---- order of the pixels ---------------------------------------------------------------------------------------------
 
 
 def test_rows_that_are_pictures(tmp_path: Path) -> None:
     flat = write_npz(tmp_path / "a.npz", x_train=X_TRAIN.reshape(12, 12), x_test=X_TEST.reshape(6, 12))
     assert_same(data.load(flat, shape=(4, 3)))
-    turned = (X_TRAIN.reshape(12, 3, 4).swapaxes(1, 2), Y_TRAIN, X_TEST.reshape(6, 3, 4).swapaxes(1, 2), Y_TEST)
-    assert_same(data.load(flat, shape=(3, 4), transpose=True), turned)
+    transposed = (X_TRAIN.reshape(12, 3, 4).swapaxes(1, 2), Y_TRAIN, X_TEST.reshape(6, 3, 4).swapaxes(1, 2), Y_TEST)
+    assert_same(data.load(flat, shape=(3, 4), transpose=True), transposed)
     assert data.load(flat, shape=(3, 2, 2)).x_train.shape == (12, 3, 2, 2)
     with pytest.raises(DataError, match="a: samples of 12 are no pictures of 5x3 = 15"):
         data.load(flat, shape=(5, 3))
@@ -250,7 +250,7 @@ def test_rows_that_are_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("last", [False, True])
 def test_rows_that_are_pictures_in_colour(tmp_path: Path, last: bool) -> None:
-    """A row of CIFAR-10's own files is one channel after the other; others lie pixel after pixel."""
+    """CIFAR-10's own files store one channel after the other; other files store the channels of each pixel together."""
     first = np.ascontiguousarray(np.moveaxis(COLOR, 3, 1))
     x = (COLOR if last else first).reshape(12, -1)
     path = write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:6])

@@ -107,7 +107,7 @@ def bomb(header: bytes) -> bytes:
     ],
 )
 def test_gz_bomb(tmp_path: Path, shape: tuple[int, ...], message: str) -> None:
-    """Whether the header lies or not, nothing near 80 MB is unpacked."""
+    """Whether or not the header is true, far less than 80 MB is unpacked."""
     path = write_idx(tmp_path) / IMAGES
     path.write_bytes(bomb(struct.pack(">4I", 0x803, *shape)))
     (tmp_path / LABELS).write_bytes(idx_bytes(np.zeros(shape[0], np.uint8)))
@@ -117,7 +117,7 @@ def test_gz_bomb(tmp_path: Path, shape: tuple[int, ...], message: str) -> None:
 
 @contextmanager
 def limited_memory(most: int) -> Iterator[None]:
-    """Fails if Python and NumPy ever hold more than this many bytes more than now."""
+    """Fails if Python and NumPy allocate more than this many bytes beyond what they hold now."""
     tracemalloc.start()
     try:
         yield
@@ -228,7 +228,7 @@ def test_not_a_zip(tmp_path: Path) -> None:
 
 
 def test_npz_bomb(tmp_path: Path) -> None:
-    """80 MB of zeros in 80 kB, announced by the directory of the zip."""
+    """80 MB of zeros in 80 kB, as the directory of the zip states."""
     path = write_npz(tmp_path / "bad.npz", x_train=None)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("x_train.npy", "w") as member:
         np.lib.format.write_array(member, np.zeros((80 << 10, 32, 32), np.uint8))
@@ -313,7 +313,7 @@ def test_other_suffix(tmp_path: Path) -> None:
     refused(path, "no .csv, nor a .npz, .npy or IDX file with a name that says what it holds, as x_train.npy does")
 
 
-# ---- any damage at all -----------------------------------------------------------------------------------------------
+# ---- random damage ---------------------------------------------------------------------------------------------------
 
 CSV = "".join(f"{y},{','.join(map(str, x[0]))}\n" for x, y in zip(X_TRAIN, Y_TRAIN, strict=True)).encode()
 
@@ -332,7 +332,7 @@ def good_file(kind: str) -> bytes:
 
 
 def load_or_refuse(kind: str, content: bytes) -> None:
-    """Content in place of a good file is a sound data set or a one-line DataError, nothing else."""
+    """Loads a file with this content: a sound data set, or a DataError of one line."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if kind.endswith(("npz", "csv")):
@@ -355,7 +355,7 @@ KINDS = ["images", "labels", "gz images", "gz labels", "npz", "stored npz", "csv
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_good_file_is_good(kind: str, tmp_path: Path) -> None:
-    """Otherwise the damage below proves nothing."""
+    """The undamaged files load; otherwise the tests below would prove nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "DataError", RuntimeError)
         load_or_refuse(kind, good_file(kind))
@@ -393,7 +393,7 @@ def test_any_csv(text: str) -> None:
 
 
 def test_every_byte_of_a_header(tmp_path: Path) -> None:
-    """Each bit of the IDX header matters: flipping any one is noticed."""
+    """Flipping any bit of the IDX header is detected."""
     folder = write_idx(tmp_path)
     good = (folder / IMAGES).read_bytes()
     for bit in range(16 * 8):
@@ -404,7 +404,7 @@ def test_every_byte_of_a_header(tmp_path: Path) -> None:
 
 
 def test_a_small_file_of_many_labels_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    """30 MB of labels in 30 kB: what the header declares is compared with the images first."""
+    """30 MB of labels in 30 kB: the size in the header is compared with the images before unpacking."""
     images = np.zeros((3, 4, 4), np.uint8)
     for part in ("train", "t10k"):
         (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(images))

@@ -1,4 +1,4 @@
-"""Data sets: the built-in digits, idx, npz and csv files, MNIST. What is refused is in test_damaged.py."""
+"""Data sets: the built-in digits, idx, npz and csv files, MNIST. Files that are refused: test_damaged.py."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_digits() -> None:
     assert digits.x_train.shape == (1442, 8, 8)
     assert digits.x_test.shape == (355, 8, 8)
     assert digits.x_train.dtype == np.uint8
-    # The counts of the original, whatever the division.
+    # the counts of the original data, however they are split
     counts = np.bincount(np.concatenate([digits.y_train, digits.y_test]))
     assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert np.bincount(digits.y_test).tolist() == [35, 36, 35, 36, 36, 36, 36, 35, 34, 36]
@@ -55,7 +55,7 @@ def test_digits_are_small_and_attributed() -> None:
 
 
 def test_digits_can_be_learnt_past_96_percent() -> None:
-    """A ceiling check in NumPy that does not depend on the core: one nearest neighbour by distance."""
+    """Bounds the accuracy to expect, in NumPy and without the core: one nearest neighbour."""
     digits = data.load("digits")
     train = digits.x_train.reshape(-1, 64).astype(np.float64)
     test = digits.x_test.reshape(-1, 64).astype(np.float64)
@@ -76,13 +76,13 @@ def test_mnist(mnist: Dataset) -> None:
     assert mnist.y_test[:3].tolist() == [7, 2, 1]
     assert np.bincount(mnist.y_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert np.bincount(mnist.y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    assert mnist.x_train.mean() == pytest.approx(33.318, abs=1e-3)  # 0.1307 of 255, the figure every tutorial quotes
+    assert mnist.x_train.mean() == pytest.approx(33.318, abs=1e-3)  # 0.1307 of 255, as tutorials quote it
     assert mnist.classes == tuple("0123456789")
     assert mnist.source.startswith("MNIST from ")
 
 
 @pytest.mark.mnist
-def test_default_is_mnist_where_it_is_at_hand(mnist_root: Path) -> None:
+def test_default_is_mnist_if_its_files_are_there(mnist_root: Path) -> None:
     found = data.default(timeout=0)
     assert found.name == "mnist"
     assert "digits" in found.source
@@ -210,10 +210,12 @@ def test_headers_of_csv(tmp_path: Path, header: str) -> None:
 @pytest.mark.parametrize(
     "rows",
     [
-        [(i % 2, i % 3, i % 4) for i in range(12)],  # 0, 1, ... in the first column are labels, whatever the last holds
-        [(3 + 2 * (i % 2), i, i % 2) for i in range(12)],  # as few in the last column as in the first
-        [(i % 3 * 2, i, 7) for i in range(12)],  # one number alone
-        [(i % 3 * 2, i, 5 * (i % 2)) for i in range(12)],  # with gaps
+        [
+            (i % 2, i % 3, i % 4) for i in range(12)
+        ],  # 0, 1, ... in the first column are labels, whatever the last column holds
+        [(3 + 2 * (i % 2), i, i % 2) for i in range(12)],  # as few values in the last column as in the first
+        [(i % 3 * 2, i, 7) for i in range(12)],  # a single value in the last column
+        [(i % 3 * 2, i, 5 * (i % 2)) for i in range(12)],  # labels with gaps
     ],
 )
 def test_labels_of_csv_in_the_first_column(tmp_path: Path, rows: list[tuple[int, ...]]) -> None:
@@ -224,12 +226,12 @@ def test_labels_of_csv_in_the_first_column(tmp_path: Path, rows: list[tuple[int,
     assert "labels in the first column" in found.source
 
 
-def test_a_header_settles_which_column_is_the_label(tmp_path: Path) -> None:
+def test_a_header_names_the_column_of_the_label(tmp_path: Path) -> None:
     rows = "".join(f"{3 * (i % 3)},{i},{i % 2}\n" for i in range(12))
     (tmp_path / "a.csv").write_text(rows)
     with pytest.raises(DataError, match="which are the labels"):
         data.load(tmp_path / "a.csv")
-    assert len(data.load(tmp_path / "a.csv", divide=False).y_test) == 12  # to be measured, it may hold any labels
+    assert len(data.load(tmp_path / "a.csv", divide=False).y_test) == 12  # a file for evaluation may hold any labels
     (tmp_path / "a.csv").write_text(f"label,a,b\n{rows}")
     assert set(data.load(tmp_path / "a.csv").y_train) == {0, 3, 6}
 
@@ -244,7 +246,7 @@ def test_csv_of_floats(tmp_path: Path, odd: str) -> None:
     assert np.float32(odd) in np.concatenate([found.x_train, found.x_test])
 
 
-def test_csv_division_is_fixed(tmp_path: Path) -> None:
+def test_csv_split_is_fixed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("".join(f"{i % 2},{i}\n" for i in range(40)))
     found = data.load(path)
@@ -286,7 +288,7 @@ def test_only() -> None:
     np.testing.assert_array_equal(found.x_train[found.y_train == 0], X_TRAIN[Y_TRAIN == 2])
     np.testing.assert_array_equal(found.x_train[found.y_train == 1], X_TRAIN[Y_TRAIN == 0])
     assert (len(found.y_train), len(found.y_test)) == (8, 4)
-    assert fashion().only(["0"]).classes == ("Bag",)  # by number, as no class is called "0"
+    assert fashion().only(["0"]).classes == ("Bag",)  # by number, as no class has the name "0"
 
 
 @pytest.mark.parametrize(
@@ -334,7 +336,7 @@ def test_limit_of_sorted_labels_takes_every_class() -> None:
     assert sorted(rare.limit(4).y_train) == [0, 1, 1, 1]
     mixed = np.random.default_rng(0).permutation(y)
     found = Dataset("m", np.arange(400.0)[:, None], mixed, ARRAYS[2], y[:6], tuple("0123456789"), "here").limit(100)
-    np.testing.assert_array_equal(found.y_train, mixed[:100])  # the first ones, where they are of all classes
+    np.testing.assert_array_equal(found.y_train, mixed[:100])  # the first ones, if they have all classes
 
 
 def test_with_classes() -> None:
@@ -348,7 +350,7 @@ def test_with_classes() -> None:
             fashion().with_classes(names)
 
 
-def test_labels_without_names_count_them(tmp_path: Path) -> None:
+def test_labels_without_names_are_named_by_number(tmp_path: Path) -> None:
     found = data.load(write_npz(tmp_path / "a.npz"))
     assert found.with_classes(["cat", "dog", "cow", "hen"]).y_train.tolist() == Y_TRAIN.tolist()
     assert found.with_classes(["2", "1", "0"]).y_train.tolist() == (2 - Y_TRAIN).tolist()
@@ -379,7 +381,7 @@ def test_without_a_test_set(tmp_path: Path) -> None:
 
 
 def test_import_is_light() -> None:
-    """What only a download needs is not imported before there is one."""
+    """Modules that only a download needs are imported by the first download."""
     code = "import sys, pynet.data; print(sorted({'tqdm', 'platformdirs', 'urllib.request', 'ssl'} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent, check=True, timeout=60
@@ -387,7 +389,7 @@ def test_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_small_whole_numbers_are_no_pixels(tmp_path: Path) -> None:
+def test_small_whole_numbers_are_not_pixels(tmp_path: Path) -> None:
     lines = [f"{i % 2},{i % 2},1,0,3" for i in range(20)]
     (tmp_path / "flags.csv").write_text("\n".join(lines) + "\n")
     found = data.load(tmp_path / "flags.csv")

@@ -47,11 +47,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(download.SETS, "mnist", SMALL)
     monkeypatch.setitem(download.SETS, "fashion-mnist", NamedSet("Fashion-MNIST", SMALL.classes, SMALL.gz_sha256))
     monkeypatch.setattr(download, "MIRRORS", {"mnist": (), "fashion-mnist": ()})
-    monkeypatch.setattr(download, "STALL", 60.0)  # a busy machine may be silent for long
+    monkeypatch.setattr(download, "STALL", 60.0)  # on a busy machine a server may pause for long
 
 
 class Mirror:
-    """An HTTP server of the four files; answers may replace what it does for a file."""
+    """An HTTP server of the four files; self.answers replaces its response for a file."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -65,7 +65,7 @@ class Mirror:
                 mirror.responses.get(name, mirror.send(dict(zip(FILES, PACKED, strict=True))[name]))(self)
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Logs nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -97,7 +97,7 @@ def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Mirror]]:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of a server that takes connections and never says a word."""
+    """The address of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/"
 
@@ -165,7 +165,7 @@ def test_the_next_mirror_helps(
     mirrors[0].responses[IMAGES] = response
     assert_small(data.load("mnist"))
     assert mirrors[0].asked == [IMAGES]
-    assert mirrors[1].asked == FILES  # which then goes on with the rest
+    assert mirrors[1].asked == FILES  # the second mirror serves the remaining files, too
     assert cached(tmp_path) == sorted(FILES)
 
 
@@ -181,7 +181,7 @@ def test_no_mirror_helps(tmp_path: Path, mirrors: list[Mirror]) -> None:
     assert f"{mirrors[1].url}{FILES[1]}: magic 0x00000803" in message
     assert "$PYNET_DATA/mnist or " in message
     assert 'the built-in data set "digits"' in message
-    assert cached(tmp_path) == [IMAGES]  # what was verified stays, what was not leaves no trace
+    assert cached(tmp_path) == [IMAGES]  # only verified files are kept
 
 
 def test_endless_mirror(mirrors: list[Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_endless_mirror(mirrors: list[Mirror], monkeypatch: pytest.MonkeyPatch) 
         data.load("mnist")
 
 
-def test_mirror_that_falls_silent(monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
+def test_mirror_that_stops_sending(monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
     monkeypatch.setattr(download, "STALL", 0.1)
     use(monkeypatch, silent)
     with pytest.raises(UnavailableError, match=r"no data for 0\.1 s|timed out"):
@@ -305,14 +305,14 @@ def test_damaged_given_is_an_error(root: Path, mirrors: list[Mirror], load: Call
 
 
 def fashion_like(root: Path, n: int = 6, side: int = 28) -> None:
-    """Four raw files that could be Fashion-MNIST with 2n and n images of three classes."""
+    """Four raw files in the layout of Fashion-MNIST, with 2n and n images of three classes."""
     x, y = np.zeros((2 * n, side, side), np.uint8), (np.arange(2 * n) % 3).astype(np.uint8)
     (root / "fashion-mnist").mkdir(parents=True)
     for part, array in zip(IDX_PARTS, (x, y, x[:n], y[:n]), strict=True):
         (root / "fashion-mnist" / part).write_bytes(idx_bytes(array))
 
 
-def test_given_fashion_that_no_hash_vouches_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_fashion_with_an_unknown_hash(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
         download.SETS, "fashion-mnist", NamedSet("Fashion-MNIST", SMALL.classes, SMALL.gz_sha256, train=12, test=6)
     )
@@ -323,7 +323,7 @@ def test_given_fashion_that_no_hash_vouches_for(root: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("n", "side"), [(9, 28), (7, 28), (6, 27)])
-def test_given_fashion_of_another_outline(root: Path, monkeypatch: pytest.MonkeyPatch, n: int, side: int) -> None:
+def test_given_fashion_of_another_shape(root: Path, monkeypatch: pytest.MonkeyPatch, n: int, side: int) -> None:
     monkeypatch.setitem(
         download.SETS, "fashion-mnist", NamedSet("Fashion-MNIST", SMALL.classes, SMALL.gz_sha256, train=12, test=6)
     )
@@ -336,14 +336,14 @@ def test_given_fashion_of_another_outline(root: Path, monkeypatch: pytest.Monkey
 
 
 class Silence(float):
-    """So many seconds in which nothing arrives."""
+    """Seconds in which nothing arrives."""
 
 
 FOREVER = Silence(math.inf)
 
 
 class Clock:
-    """A time that passes only in the silences of mirrors: those set here, before each piece of what is at a URL."""
+    """A clock that advances only by the silences of mirrors, one before each piece of a download."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -354,7 +354,7 @@ class Clock:
         return self.now
 
     def request(self, url: str, arrived: Any, stop: threading.Event) -> None:
-        """Stands for pynet.download._request."""
+        """Replaces pynet.download._request."""
         silence = next((silence for end, silence in self.silences.items() if url.endswith(end)), None)
         if silence == FOREVER:
             arrived.put(FOREVER)
@@ -370,7 +370,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time of pynet.download."""
+    """Replaces the clock of pynet.download."""
     clock = Clock()
 
     class Arrivals(queue.Queue[Any]):
@@ -421,7 +421,7 @@ def test_default_with_silent_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_default_with_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the real clock: nobody waits for the answer."""
+    """Uses the real clock: default() does not wait for the name server."""
     response, request_ended = threading.Event(), threading.Event()
 
     def lookup(*_: object, **__: object) -> None:
@@ -437,7 +437,7 @@ def test_default_with_a_name_server_that_does_not_answer(monkeypatch: pytest.Mon
 
 
 def test_default_after_one_dead_mirror(monkeypatch: pytest.MonkeyPatch, clock: Clock, mirrors: list[Mirror]) -> None:
-    """A dead mirror takes its share of the time, not all of it, and is asked only once."""
+    """A dead mirror uses only its part of the time, and is asked only once."""
     dead = "http://pynet.invalid/"
     use(monkeypatch, dead, mirrors[1].url)
     clock.silences |= {dead + name: FOREVER for name in FILES}
@@ -445,8 +445,8 @@ def test_default_after_one_dead_mirror(monkeypatch: pytest.MonkeyPatch, clock: C
     assert clock.now == 1
 
 
-def test_default_with_a_trickle(tmp_path: Path, mirrors: list[Mirror], clock: Clock) -> None:
-    """Bytes keep coming, but not in time; what came whole before stays in the cache."""
+def test_default_with_a_slow_download(tmp_path: Path, mirrors: list[Mirror], clock: Clock) -> None:
+    """The download is too slow for the deadline; files that are complete stay in the cache."""
     clock.silences[FILES[2]] = Silence(0.5)  # before the first bytes, and before the end
     assert_digits(0.6)
     assert clock.now == pytest.approx(0.6)
@@ -464,7 +464,7 @@ def test_the_real_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("name", "contents"), [("mnist", 4), ("fashion-mnist", 0)])
-def test_what_is_known(monkeypatch: pytest.MonkeyPatch, name: str, contents: int) -> None:
+def test_known_checksums(monkeypatch: pytest.MonkeyPatch, name: str, contents: int) -> None:
     monkeypatch.undo()
     known = download.SETS[name]
     assert (len(known.gz_sha256), len(known.content_sha256)) == (4, contents)

@@ -1,4 +1,4 @@
-"""Folders of pictures as data sets: layout, classes, what is left out, the cache, and training on them."""
+"""Folders of pictures as data sets: layout, classes, files that are left out, the cache, and training on them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHAPES: dict[str, Callable[[ImageDraw.ImageDraw, float], None]] = {
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own, to which files of this moment are good enough."""
+    """A separate cache, which also accepts files that were just written."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(folders, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(folders, "MIN_AGE", -1.0)
@@ -65,7 +65,7 @@ def test_classes_are_the_sub_folders(shapes: Path) -> None:
     assert found.source == f"30 pictures in {shapes}, a fifth of each class for testing"
     assert found.pictures == Preparation(28, 28)
     assert found.skipped == ()
-    assert len(set(found.y_train[:8].tolist())) == 3  # mixed: the first n are of all classes
+    assert len(set(found.y_train[:8].tolist())) == 3  # shuffled: the first samples have all classes
     pictures = [prepare(read_picture(path), Preparation(28, 28)) for path in sorted((shapes / "ring").iterdir())]
     rings = np.concatenate([found.x_train[found.y_train == 1], found.x_test[found.y_test == 1]])
     assert sorted(x.tobytes() for x in rings) == sorted(x.tobytes() for x in pictures)
@@ -111,7 +111,7 @@ def draw_classes(folder: Path, count: int = 3) -> None:
         ("train-data", "eval"),
     ],
 )
-def test_spellings_of_a_division(tmp_path: Path, train: str, test: str) -> None:
+def test_names_of_the_parts(tmp_path: Path, train: str, test: str) -> None:
     draw_classes(tmp_path / "set" / train)
     draw_classes(tmp_path / "set" / test, 1)
     found = data.load(tmp_path / "set")
@@ -142,7 +142,7 @@ def test_folders_without_labels_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("around", ["letters", "a/b/c", "letters/letters", "test"])
-def test_a_folder_round_the_folder(tmp_path: Path, around: str) -> None:
+def test_a_data_set_inside_another_folder(tmp_path: Path, around: str) -> None:
     draw_classes(tmp_path / "unzipped" / around)
     draw(tmp_path / "unzipped" / "__MACOSX" / "letters" / "._a.png", "bar")
     draw(tmp_path / "unzipped" / ".thumbnails" / "a.png", "bar")
@@ -157,7 +157,7 @@ def test_a_folder_round_the_folder(tmp_path: Path, around: str) -> None:
     assert data.load(inner).classes == ("bar", "ring")
 
 
-def test_train_alone_is_divided(tmp_path: Path) -> None:
+def test_train_alone_is_split(tmp_path: Path) -> None:
     draw_classes(tmp_path / "set" / "Train", 5)
     (tmp_path / "set" / "__MACOSX" / "Train" / "bar").mkdir(parents=True)
     found = data.load(tmp_path / "set")
@@ -165,14 +165,14 @@ def test_train_alone_is_divided(tmp_path: Path) -> None:
 
 
 def test_classes_that_are_called_like_parts(tmp_path: Path) -> None:
-    """Of pictures themselves, with other classes beside, these are names like any other."""
+    """Folders named train or test are classes if they hold pictures, beside other classes."""
     for name in ("bus", "train", "test"):
         draw(tmp_path / "vehicles" / name / "a.png", "bar")
         draw(tmp_path / "vehicles" / name / "b.png", "ring")
     assert data.load(tmp_path / "vehicles").classes == ("bus", "test", "train")
 
 
-def test_divisions_that_cannot_be_told(tmp_path: Path) -> None:
+def test_ambiguous_parts(tmp_path: Path) -> None:
     for part in ("train", "test"):
         draw(tmp_path / "unlabelled" / part / "a.png", "bar")
     with pytest.raises(
@@ -193,7 +193,7 @@ def test_divisions_that_cannot_be_told(tmp_path: Path) -> None:
         data.load(tmp_path / "mixed")
 
 
-def test_links_in_a_circle_end(tmp_path: Path) -> None:
+def test_circular_links_end(tmp_path: Path) -> None:
     (tmp_path / "circle").mkdir()
     (tmp_path / "circle" / "again").symlink_to(tmp_path / "circle")
     with pytest.raises(DataError, match="circle: this folder only contains another one, which has the classes again"):
@@ -265,7 +265,7 @@ def never(*_: object) -> None:
     raise AssertionError("prepared again")
 
 
-def test_the_cache_is_taken(shapes: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_used(shapes: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (shapes / "ring" / "text.jpg").write_text("no picture")
     first = data.load(shapes)
     assert len(list(cache.iterdir())) == 1
@@ -278,7 +278,7 @@ def test_the_cache_is_taken(shapes: Path, cache: Path, monkeypatch: pytest.Monke
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9)), min_size=1, max_size=4))
 def test_the_cache_is_never_wrong(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]) -> None:
-    """After any changes to the folder, the same as without a cache."""
+    """After any change of the folder, the result is the same as without a cache."""
     folder = tmp_path_factory.mktemp("changing") / "set"
     for shape in ("bar", "ring"):
         for i in range(4):
@@ -294,7 +294,7 @@ def test_the_cache_is_never_wrong(tmp_path_factory: pytest.TempPathFactory, chan
             path.rename(path.with_name(f"new-{i}.png"))
         elif kind == 3:
             draw(folder / "star" / f"{i}.png", "bar", i)
-        elif kind == 4 and path.exists():  # other content, the same size and time of change
+        elif kind == 4 and path.exists():  # other content, with the same size and modification time
             before = path.stat()
             path.write_bytes(path.read_bytes()[::-1])
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -341,11 +341,11 @@ def test_a_cache_that_cannot_be_written_is_no_harm(
     assert len(data.load(shapes).x_train) == 24
 
 
-# ---- from the folder to the answer -----------------------------------------------------------------------------------
+# ---- from the folder to the prediction -------------------------------------------------------------------------------
 
 
 def test_train_and_predict(shapes: Path, tmp_path: Path) -> None:
-    """The model knows its classes and how its pictures were prepared."""
+    """The model stores its classes and the preparation of its pictures."""
     found = results("--data", shapes, "--size", "16", "--epochs", "30", "--batch-size", "4")
     assert found["dataset"] == "shapes"
     assert found["test_accuracy"] == 1
@@ -366,7 +366,7 @@ def test_colour_and_whole_pictures(shapes: Path) -> None:
     assert pynet.predict_image(shapes / "bar" / "0.png").seen.shape == (3, 8, 8)
 
 
-def test_what_is_left_out_is_said(shapes: Path) -> None:
+def test_files_left_out_are_reported(shapes: Path) -> None:
     for i in range(12):
         (shapes / "bar" / f"bad{i}.png").write_text("no picture")
     done = run("--data", shapes, "--epochs", "1")

@@ -1,4 +1,4 @@
-"""The unpacked copies of a named set's gz files: used, checked, replaced, and done without."""
+"""Unpacked copies of a named set's gz files: used, checked, replaced; loading without a cache."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sha256(content: bytes) -> str:
 
 @pytest.fixture(params=["mnist", "fashion-mnist"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four gz files of a named set, the content's hashes known of MNIST alone; an empty cache, no mirror."""
+    """Four gz files of a named set (pynet has content hashes of MNIST alone), an empty cache, no mirror."""
     made = write_idx(tmp_path / "given" / request.param, packed=True)
     packed = tuple(sha256((made / f"{part}.gz").read_bytes()) for part in IDX_PARTS)
     content = tuple(sha256(idx_bytes(array)) for array in ARRAYS) if request.param == "mnist" else ()
@@ -40,7 +40,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def unpacks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How many files were unpacked since it was last asked."""
+    """A function that returns how many files were unpacked since its last call."""
     counted = []
 
     class Counting(gzip.GzipFile):
@@ -95,7 +95,7 @@ def test_damaged_copy_is_replaced(
 def test_copy_under_a_wrong_name_is_not_used(folder: Path, tmp_path: Path, unpacks: Callable[[], int]) -> None:
     assert_loads(folder)
     for path in copies(tmp_path):
-        if path.stat().st_size > 80:  # both files of images
+        if path.stat().st_size > 80:  # the two files of images
             path.write_bytes(idx_bytes(X_TRAIN[::-1]))
     unpacks()
     assert_loads(folder)
@@ -109,7 +109,7 @@ def test_changed_file_is_unpacked_anew(folder: Path, tmp_path: Path, unpacks: Ca
     with pytest.raises(DataError, match=r"its SHA-256 is not|images of shape"):
         data.load(folder.name)
     assert unpacks() == 1
-    assert len(copies(tmp_path)) == (4 if folder.name == "mnist" else 5)  # what is surely wrong is not kept
+    assert len(copies(tmp_path)) == (4 if folder.name == "mnist" else 5)  # a copy known to be wrong is deleted
 
 
 def test_file_that_changes_meanwhile_leaves_no_copy(

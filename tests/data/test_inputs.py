@@ -1,4 +1,4 @@
-"""What a model remembers of its inputs, and how other samples are given to it: table by table of what can meet."""
+"""The scale of inputs that a model stores, and the conversion of other samples to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def as_bytes(*values: int) -> Array:
 TAKEN: list[tuple[Inputs, Array, type]] = [
     (BYTES, as_bytes(0, 255), np.uint8),
     (BYTES, as_bytes(0, 85), np.uint8),
-    (BYTES, as_bytes(0, 0), np.float32),  # nothing but black is 0 in any scale
+    (BYTES, as_bytes(0, 0), np.float32),  # all black is 0 in any scale
     (BYTES, numbers(3, 127), np.uint8),
     (BYTES, numbers(0, 255), np.uint8),
     (BYTES, numbers(0, 0.5), np.float32),
@@ -44,7 +44,7 @@ TAKEN: list[tuple[Inputs, Array, type]] = [
     (FRACTIONS, numbers(0, 200), np.uint8),
     (FRACTIONS, numbers(0, 90), np.uint8),
     (FRACTIONS, numbers(0.2, 0.4), np.float32),
-    (FRACTIONS, numbers(-0.1, 1.2), np.float32),  # a table that was scaled by its training part
+    (FRACTIONS, numbers(-0.1, 1.2), np.float32),  # a table scaled by its training set
     (FLAGS, as_bytes(0, 1), np.float32),
     (FLAGS, as_bytes(0, 255), np.uint8),
     (FLAGS, numbers(0, 2), np.float32),

@@ -1,4 +1,4 @@
-"""Files made to fill the memory: what is refused takes little of it, whatever its size and whatever it says."""
+"""Files made to exhaust memory are refused with little memory, whatever their size and their headers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_long_line_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("last", ["0.5", "256", "-1", "3"])
 def test_pieces_of_a_csv_have_one_dtype(tmp_path: Path, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether numbers are pixels is known at the end of the file."""
+    """Whether numbers are pixels is decided at the end of the file."""
     monkeypatch.setattr("pynet.data.csv.PIECE", 1)  # a line
     (tmp_path / "a.csv").write_text(f"0,200,7\n0,255,8\n1,0,9\n1,0,{last}\n")
     found = data.load(tmp_path / "a.csv")
@@ -101,7 +101,7 @@ def test_pieces_of_a_csv_have_one_width(tmp_path: Path, text: str, line: int, mo
 
 
 def write(path: Path, **arrays: Array) -> Path:
-    """An .npz, packed; arrays of zeros that are not given take little."""
+    """A compressed .npz; arrays that are not given are small and zero."""
     small = {"x_train": np.zeros((9, 2)), "y_train": np.zeros(9), "x_test": np.zeros((9, 2)), "y_test": np.zeros(9)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in (small | arrays).items():
@@ -153,7 +153,7 @@ def test_an_npz_of_many_arrays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_idx_that_goes_on(tmp_path: Path, packed: bool) -> None:
+def test_idx_longer_than_its_header_says(tmp_path: Path, packed: bool) -> None:
     path = write_idx(tmp_path) / "train-images-idx3-ubyte"
     with gzip.open(path, "wb", 1) if packed else path.open("wb") as file:
         file.write(struct.pack(">4I", 0x803, 12, 4, 3))
@@ -162,7 +162,7 @@ def test_idx_that_goes_on(tmp_path: Path, packed: bool) -> None:
     refused(tmp_path, "declares 12 x 4 x 3 = 144 bytes, but more follow", 20 * MB)
 
 
-def test_idx_that_declares_much(tmp_path: Path) -> None:
+def test_idx_that_declares_a_large_size(tmp_path: Path) -> None:
     path = write_idx(tmp_path) / "train-images-idx3-ubyte"
     path.write_bytes(gzip.compress(struct.pack(">4I", 0x803, 16 << 10, 32, 32) + bytes(1000)))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 16 << 10) + bytes(16 << 10))

@@ -1,4 +1,4 @@
-"""Tables from text files and data frames: what separates, what is a header, a number, a text, missing or refused."""
+"""Tables from text files and data frames: separators, headers, numbers, texts, missing values, errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pynet.errors import DataError
 
 
 def values(column: Column) -> list[Any]:
-    """None for what is missing."""
+    """The values of a column, None where one is missing."""
     if column.numbers is not None:
         return [None if math.isnan(value) else value for value in column.numbers.tolist()]
     return [column.levels[code] if code >= 0 else None for code in column.values]
@@ -61,7 +61,7 @@ TWO = {"size": [1.5, 2.0], "name": ["a b", "ü,x"]}
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_table_in_any_dress(tmp_path: Path, text: str, encoding: str, packed: bool) -> None:
+def test_separators_encodings_and_compression(tmp_path: Path, text: str, encoding: str, packed: bool) -> None:
     encoded = text.encode(encoding)
     found = read(tmp_path, gzip.compress(encoded) if packed else encoded)
     assert content(found) == TWO
@@ -72,18 +72,21 @@ def test_a_table_in_any_dress(tmp_path: Path, text: str, encoding: str, packed: 
 
 
 def test_blanks_and_tabs(tmp_path: Path) -> None:
-    """Columns of numbers set apart by blanks, and a text behind a tab, as the UCI repository has them."""
+    """Numbers separated by blanks, and a text after a tab, as in a file of the UCI repository."""
     found = read(tmp_path, '18.0   8   3504.\t"chevrolet malibu"\n15.0   8   ?\t"buick 320"\n')
     assert content(found) == {"0": [18, 15], "1": [8, 8], "2": [3504, None], "3": ["chevrolet malibu", "buick 320"]}
     found = read(tmp_path, "Ann Lee\t1\tred hat\nBob Ray\t2\tred cap\n")
     assert content(found) == {"0": ["Ann Lee", "Bob Ray"], "1": [1, 2], "2": ["red hat", "red cap"]}
 
 
-def test_what_was_found_is_noted(tmp_path: Path) -> None:
+def test_detected_layout_is_noted(tmp_path: Path) -> None:
     assert read(tmp_path, "a,b\n1,2\n").notes == ()
     assert read(tmp_path, "a\tb\n1,5\t2\n").notes == ("fields separated by tab", "decimal comma")
     assert read(tmp_path, b"\xff\xfea\0,\0b\0\n\x001\0,\x002\0\n\0").notes == ("read as UTF-16",)
-    assert content(read(tmp_path, b"a\0,\0b\0\n\x001\0,\x002\0\n\0")) == {"a": [1], "b": [2]}  # without a mark
+    assert content(read(tmp_path, b"a\0,\0b\0\n\x001\0,\x002\0\n\0")) == {
+        "a": [1],
+        "b": [2],
+    }  # UTF-16 without a byte order mark
 
 
 @pytest.mark.parametrize("name", ["t.csv", "T.CSV", "t.csv.gz", "t.tsv", "t.data", "t.txt", "t.tab"])
@@ -107,14 +110,14 @@ def test_quotes(tmp_path: Path) -> None:
         ("a,b\n1,2\n", ["a", "b"]),
         ("a,b\nx,2\ny,3\n", ["a", "b"]),
         ("colour,shape\nred,round\nblue,square\n", ["colour", "shape"]),
-        ("0,1,2\n5,6,7\n8,9,1\n", ["0", "1", "2"]),  # the names that pandas gives
+        ("0,1,2\n5,6,7\n8,9,1\n", ["0", "1", "2"]),  # the names that pandas writes
         (",0,1\na,6,7\nb,9,1\n", ["column 0", "0", "1"]),
         (",a,b\n0,1,2\n1,2,3\n", ["column 0", "a", "b"]),
         ("2019,name\n1,x\n", None),
         ("1,2\n3,4\n", None),
         ("5.1,setosa\n4.9,setosa\n", None),
         ("39, State-gov,x\n50, Private,x\n", None),
-        ("p,x\np,y\ne,x\n", None),  # the letters of a first row come again below
+        ("p,x\np,y\ne,x\n", None),  # the texts of the first line occur again below
         ("1,?\n2,5\n", None),
         ("-,5.1\n3,5.2\n4,5.3\n", None),
     ],
@@ -140,7 +143,9 @@ def test_the_header_of_sorted_lines_is_found(tmp_path: Path) -> None:
     assert found.columns[0].values.tolist() == list(range(40))
     assert found.notes == ("the header is line 31",)
     assert found.lines is not None and found.lines[30] == 32
-    two = read(tmp_path, "\n".join([*rows, "size,weight,kind", "size,weight,kind"]))  # no header: values that are odd
+    two = read(
+        tmp_path, "\n".join([*rows, "size,weight,kind", "size,weight,kind"])
+    )  # two such rows are no header, but odd values
     assert two.names == ("0", "1", "2") and two.columns[0].odd == ((40, "size"), (41, "size"))
 
 
@@ -164,14 +169,14 @@ def test_texts_and_numbers(tmp_path: Path) -> None:
     found = read(tmp_path, text, texts=("zip", "not there"))
     assert found.columns[0].values.tolist() == list(range(40))
     assert found.columns[1].levels == ("00", "01", "02")
-    assert set(found.columns[2].levels) == {"3+", "1", "2", "3"}  # a quarter is no number
+    assert set(found.columns[2].levels) == {"3+", "1", "2", "3"}  # a quarter of the values is not a number
     assert found.columns[3].odd == ((7, "oops"),) and math.isnan(found.columns[3].values[7])
     assert read(tmp_path, text).columns[1].values.tolist() == [i % 3 for i in range(40)]
     assert read(tmp_path, text, texts=(1,)).columns[1].levels == ("00", "01", "02")
 
 
 @pytest.mark.parametrize("text", ["1_0", "٣", "0x10", "1,5", "1e", "--1", "1 2", "½"])
-def test_what_is_no_number(tmp_path: Path, text: str) -> None:
+def test_texts_that_are_not_numbers(tmp_path: Path, text: str) -> None:
     found = read(tmp_path, f'a,b\n"{text}",1\n', header=True)
     assert values(found.columns[0]) == [text]
 
@@ -191,7 +196,7 @@ def test_what_is_no_number(tmp_path: Path, text: str) -> None:
         (b"\x1f\x8bzz", "damaged gz data|cannot be read"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
+def test_errors(tmp_path: Path, text: str | bytes, message: str) -> None:
     refused(tmp_path, text, message)
 
 
@@ -199,7 +204,7 @@ def test_a_single_column(tmp_path: Path) -> None:
     assert content(read(tmp_path, "a\n1\n\n2\n")) == {"a": [1, 2]}
 
 
-def test_options_that_do_not_suit(tmp_path: Path) -> None:
+def test_options_that_do_not_fit(tmp_path: Path) -> None:
     refused(tmp_path, "a,b\n1,2\n", "';' separates nothing", separator=";")
     refused(tmp_path, "a,b\n1,2\n", "both ','", separator=",", decimal=",")
     with pytest.raises(DataError, match="cannot be read: No such file"):
@@ -232,12 +237,12 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     refused(tmp_path, gzip.compress(b"1,2\n" * (5 << 20)), "unpacks to more than 16,777,216 bytes", "t.csv.gz")
 
 
-# ---- a piece at a time, and both readers ----
+# ---- pieces of a file, and both readers ----
 
 
 @pytest.mark.parametrize("size", [1, 12, 1 << 20])
 def test_pieces(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether a column is one of texts may be known at its end."""
+    """The first text of a column may be at the end of the file."""
     monkeypatch.setattr(module, "PIECE", size)
     rows = [("1", "", "x", "7"), ("2", "", "", "8"), ("3", "NA", "1", "9"), ("4", "5", "2", "z"), ("5", "y", "3", "w")]
     found = read(tmp_path, "a,b,c,d\n" + "".join(",".join(row) + "\n" for row in rows))
@@ -268,7 +273,7 @@ FIELD = st.one_of(
 
 @given(st.integers(2, 4).flatmap(lambda n: st.lists(st.tuples(*[FIELD] * n), min_size=1, max_size=8)), st.data())
 def test_what_csv_writes_is_read(tmp_path_factory: Any, rows: list[tuple[str, ...]], data: st.DataObject) -> None:
-    """By either reader, in pieces of any size: the fields, trimmed."""
+    """Both readers give the trimmed fields, for pieces of any size."""
     separator = data.draw(st.sampled_from(",;\t|"))
     text = io.StringIO()
     csv.writer(text, delimiter=separator).writerows([[f"n{i}" for i in range(len(rows[0]))], *rows])
@@ -304,7 +309,7 @@ def test_any_text_is_a_table_or_refused(tmp_path_factory: Any, text: str) -> Non
 # ---- data frames ----
 
 
-def test_a_data_frame_is_what_its_file_is(tmp_path: Path) -> None:
+def test_a_data_frame_gives_the_table_of_its_file(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(
         {
@@ -335,7 +340,7 @@ def test_frames_that_are_refused() -> None:
     with pytest.raises(DataError, match=r"shape \(0, 1\)"):
         of_frame(pandas.DataFrame({"a": []}))
     declared = of_frame(pandas.DataFrame({"a": pandas.Categorical([3, 1, 3]), "b": np.zeros(3)}))
-    assert values(declared.columns[0]) == ["3", "1", "3"]  # declared to be categories
+    assert values(declared.columns[0]) == ["3", "1", "3"]  # its dtype is category
 
 
 def test_rows_of_a_table(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Divisions of a data set, one-hot rows, and batches."""
+"""Splits of a data set, one-hot rows, and batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pynet.data import DataError
     fraction=st.floats(0.001, 0.999),
     seed=st.integers(0, 2**64 - 1),
 )
-def test_split_is_a_stratified_division(labels: list[int], fraction: float, seed: int) -> None:
+def test_split_is_stratified(labels: list[int], fraction: float, seed: int) -> None:
     x = np.arange(len(labels))
     y = np.array(labels)
     x_train, y_train, x_val, y_val = data.split(x, y, fraction, seed)
@@ -32,7 +32,7 @@ def test_split_is_a_stratified_division(labels: list[int], fraction: float, seed
 
 
 def test_split_is_the_same_everywhere() -> None:
-    """These figures hold on every machine and with every NumPy; other seeds give others."""
+    """The split is the same on every machine and with every version of NumPy, and differs between seeds."""
     y = np.arange(20) % 2
     assert data.split(np.arange(20), y, 0.3, seed=0)[2].tolist() == [0, 2, 3, 9, 12, 15]
     assert data.split(np.arange(20), y, 0.3, seed=1)[2].tolist() == [0, 2, 11, 13, 17, 18]
@@ -57,7 +57,7 @@ def test_split_refuses() -> None:
 
 @pytest.mark.parametrize("shape", [(10,), (10, 3)])
 def test_split_of_targets(shape: tuple[int, ...]) -> None:
-    """Each is there once, whatever the targets are: they need not be different."""
+    """Each sample is in one part, also if targets are equal."""
     y = np.zeros(shape, np.float32)
     y[3] = 1
     for divide in (data.split, data.validation_split):

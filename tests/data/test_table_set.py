@@ -1,4 +1,4 @@
-"""What becomes of a table's columns and target, and that nothing is learnt from rows that are set aside."""
+"""Data sets from tables: columns, targets, splits, and that test and validation rows decide nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = ("low", "mid", "high")
 
 
 def write(folder: Path, name: str = "t.csv", rows: int = N, **columns: Any) -> Path:
-    """A table of columns: lists, or functions of the row."""
+    """Writes a table; a column is a list, or a function of the row's index."""
     lists = {key: [some(i) for i in range(rows)] if callable(some) else list(some) for key, some in columns.items()}
     lines = [",".join(lists), *(",".join(map(str, row)) for row in zip(*lists.values(), strict=True))]
     path = folder / name
@@ -93,11 +93,11 @@ def test_numbers_of_rows_are_left_out_by_their_name(tmp_path: Path, name: str) -
     assert table(tmp_path, **columns).features == ("size",)
     assert table(tmp_path, c=columns[name]).features == ("size", "c")
     grid = {name: lambda i: i % 5}
-    assert len(table(tmp_path, **grid).features) == 2  # not all different
+    assert len(table(tmp_path, **grid).features) == 2  # its numbers are not all different
 
 
 def test_a_row_counter_is_one_of_the_whole_file(tmp_path: Path) -> None:
-    """Also where rows are dropped, as their target is missing."""
+    """This also holds if rows are left out because their target is missing."""
     found = table(tmp_path, n=lambda i: i, kind=lambda i: "" if i % 5 == 0 else kind(i))
     assert found.features == ("size",)
     assert "12 rows without kind left out" in found.notes
@@ -143,7 +143,7 @@ def test_what_is_refused(tmp_path: Path, columns: dict[str, Any], message: str |
         table(tmp_path, **columns)
 
 
-def test_a_column_that_decides_the_target_is_warned_of(tmp_path: Path) -> None:
+def test_a_warning_for_a_column_that_decides_the_target(tmp_path: Path) -> None:
     warning = "column 'alive' alone decides 'kind': is it made from it? --ignore leaves it out"
     assert table(tmp_path, alive=lambda i: kind(i).upper()).warnings == (warning,)
     assert table(tmp_path, alive=lambda i: kind(i).upper() if i else "LOW").warnings != ()
@@ -194,7 +194,7 @@ def test_targets_by_name_and_place(tmp_path: Path) -> None:
         data.table(path, "size", task="number")
 
 
-def test_classes_are_divided_alike(tmp_path: Path) -> None:
+def test_splits_are_stratified(tmp_path: Path) -> None:
     found = table(tmp_path, "c", rows=200, c=lambda i: ("rare", "often", "often", "often")[i % 4])
     assert np.bincount(found.y_test).tolist() == [30, 10]
     again = table(tmp_path, "c", rows=200, c=lambda i: ("rare", "often", "often", "often")[i % 4])
@@ -212,7 +212,7 @@ def test_folds(tmp_path: Path) -> None:
         assert abs(len(test) - 12) <= 1 and 2 <= rows.y[test].sum() <= 3
 
 
-# ---- nothing from rows that are set aside ----
+# ---- test and validation rows decide nothing ----
 
 
 def test_nothing_is_learnt_from_test_rows(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_nothing_is_learnt_from_test_rows(tmp_path: Path) -> None:
     assert text in after.warnings[0]
 
 
-def test_values_that_are_no_numbers_are_missing_and_said(tmp_path: Path) -> None:
+def test_values_that_are_not_numbers_are_missing_and_reported(tmp_path: Path) -> None:
     age = {"age": lambda i: "" if i % 9 == 0 else "old" if i == 58 else i % 7}
     found = table(tmp_path, kind=lambda i: "" if i < 5 else kind(i), **age)
     assert found.warnings[0].endswith("'old' in column 'age', line 60, which is no number")
@@ -262,7 +262,7 @@ def test_validation_rows_are_not_learnt_from(tmp_path: Path) -> None:
     assert np.array_equal(parts.data.x_test, data.table(path, "kind").x_test)
 
 
-# ---- a model's columns, on other tables ----
+# ---- the columns of a model, and other tables ----
 
 
 def known(tmp_path: Path) -> tuple[Any, Columns]:
@@ -270,7 +270,7 @@ def known(tmp_path: Path) -> tuple[Any, Columns]:
     return found, Columns.from_note(found.columns.note())
 
 
-def test_columns_in_any_order_with_others_between(tmp_path: Path) -> None:
+def test_columns_in_any_order_among_others(tmp_path: Path) -> None:
     found, columns = known(tmp_path)
     path = write(tmp_path, "u.csv", 3, more=lambda i: "x", sex=["m", "f", "d"], size=[1, 2, 3], age=["", 7, "old"])
     x, warning = columns.encoded(read_table(path), found.means)
@@ -297,7 +297,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         )
 
 
-def test_files_without_a_header_go_by_place(tmp_path: Path) -> None:
+def test_files_without_a_header_use_indices(tmp_path: Path) -> None:
     lines = [f"{size(i)},{kind(i)},{i % 3}" for i in range(N)]
     path = tmp_path / "t.data"
     path.write_text("\n".join(lines))
@@ -333,7 +333,7 @@ def test_data_frames(tmp_path: Path) -> None:
     assert of_frame.samples_sha256 == of_file.samples_sha256 and of_frame.columns.inputs == of_file.columns.inputs
 
 
-def test_names_that_scikit_learn_wrote(tmp_path: Path) -> None:
+def test_class_names_of_scikit_learn_files(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("60,1,small,large\n" + "".join(f"{size(i)},{int(size(i) > 2)}\n" for i in range(N)))
     assert data.table(path, -1).classes == ("small", "large")
@@ -343,7 +343,7 @@ def test_names_that_scikit_learn_wrote(tmp_path: Path) -> None:
 # ---- the note ----
 
 
-def test_a_note_is_whole_or_refused(tmp_path: Path) -> None:
+def test_a_note_is_complete_or_refused(tmp_path: Path) -> None:
     found, columns = known(tmp_path)
     assert columns == found.columns
     good = json.loads(found.columns.note())

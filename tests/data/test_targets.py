@@ -1,4 +1,4 @@
-"""Data sets whose y is numbers to learn: .npz files with floats, and what is taken for labels all the same."""
+"""Data sets with numbers as targets: .npz files with floats, and floats that are labels nevertheless."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from helpers.data_files import X_TEST, X_TRAIN, Y_TEST, Y_TRAIN, write_npz
 
 from pynet import data
 
-Y = np.array([25.0, 151, 75, 141, 206, 135, 97, 138, 63, 110, 310, 101])  # as the diabetes data: whole, but no classes
+Y = np.array(
+    [25.0, 151, 75, 141, 206, 135, 97, 138, 63, 110, 310, 101]
+)  # like the diabetes data: whole numbers, but not classes
 
 
 def loaded(folder: Path, y_train: Any, y_test: Any, **options: Any) -> data.Dataset:
@@ -30,7 +32,7 @@ def loaded(folder: Path, y_train: Any, y_test: Any, **options: Any) -> data.Data
         (Y_TRAIN + 100_000.0, Y_TEST + 100_000.0),
     ],
 )
-def test_floats_are_numbers_to_learn(tmp_path: Path, y_train: Any, y_test: Any) -> None:
+def test_floats_are_targets(tmp_path: Path, y_train: Any, y_test: Any) -> None:
     found = loaded(tmp_path, y_train, y_test)
     assert found.classes == ()
     for y, given in ((found.y_train, y_train), (found.y_test, y_test)):
@@ -48,7 +50,7 @@ def test_floats_are_numbers_to_learn(tmp_path: Path, y_train: Any, y_test: Any) 
         (np.eye(3, dtype=int)[Y_TRAIN], Y_TEST),
     ],
 )
-def test_what_is_taken_for_classes(tmp_path: Path, y_train: Any, y_test: Any) -> None:
+def test_floats_that_are_classes(tmp_path: Path, y_train: Any, y_test: Any) -> None:
     found = loaded(tmp_path, y_train, y_test)
     assert len(found.classes) == 3
     assert found.y_train.dtype == np.int32
@@ -66,7 +68,7 @@ def test_the_task_can_be_given(tmp_path: Path) -> None:
         loaded(tmp_path, Y, Y[:6], task="numbers")
 
 
-def test_samples_are_set_aside_whatever_their_targets(tmp_path: Path) -> None:
+def test_samples_with_any_targets_are_split(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.concatenate([X_TRAIN, X_TEST]), y=np.linspace(0, 1, 18))
     found = data.load(tmp_path / "d.npz", test_split=0.5)
     assert (found.x_train.shape, found.x_test.shape) == ((9, 4, 3), (9, 4, 3))

@@ -1,4 +1,4 @@
-"""Toy data: shapes, labels, seeds, and the places they describe."""
+"""Toy data: shapes, labels, seeds, and the positions of points."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_spirals() -> None:
     assert list(np.bincount(y)) == [100, 100, 100]
     radius, angle = np.hypot(*x.T), np.arctan2(x[:, 1], x[:, 0])
     assert 0.9 < radius.max() <= 1
-    turned = (angle / (2 * np.pi) - 0.75 * radius - y / 3) % 1
-    assert_allclose(np.minimum(turned, 1 - turned), 0, atol=1e-4)
+    rotated = (angle / (2 * np.pi) - 0.75 * radius - y / 3) % 1
+    assert_allclose(np.minimum(rotated, 1 - rotated), 0, atol=1e-4)
 
 
 @pytest.mark.parametrize("make", [data.line, data.moons, data.spirals])
@@ -52,7 +52,7 @@ def test_seeds(make) -> None:
 
 
 def test_the_stream_is_frozen() -> None:
-    """The same figures with every version of NumPy."""
+    """The samples are the same with every version of NumPy."""
     assert_allclose(data.moons(2, seed=0)[0], [[0.06874076, 0.95759577], [0.37863767, -0.29279333]], rtol=1e-6)
     assert_allclose(data.line(2, seed=0)[1], [[-1.1831307], [2.9822645]], rtol=1e-6)
     with pytest.raises(ValueError, match="arms is 0"):
