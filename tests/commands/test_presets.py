@@ -1,4 +1,4 @@
-"""Presets: what they stand for, that single options override them, and that they suit pictures of any size."""
+"""Presets: their options, which single options override, and networks for pictures of any size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_cnn_takes_pictures_of_any_size(height: int, width: int, channels: int, 
     assert net.out_shape == (classes,)
 
 
-def test_mnists_size_has_the_layers_as_they_are_told() -> None:
+def test_mnists_size_has_the_documented_layers() -> None:
     assert layers_for(PRESETS["cnn"], 28, 28) == PRESETS["cnn"].layers
 
 
@@ -39,7 +39,7 @@ def test_large_pictures_are_pooled_until_they_are_small() -> None:
 
 
 @pytest.mark.parametrize(("name", "least"), [("tutorial", 0.95), ("fast", 0.95), ("best", 0.96), ("cnn", 0.98)])
-def test_presets_carry_over_to_the_small_digits(name: str, least: float) -> None:
+def test_presets_train_on_the_small_digits(name: str, least: float) -> None:
     found = results("--dataset", "digits", "--preset", name, "--val-split", "0.1", "--epochs", "30", "--save", "none")
     assert found["test_accuracy"] >= least
 
@@ -85,11 +85,11 @@ def test_cnn_needs_pictures() -> None:
     assert "invalid choice: 'slow'" in run("--preset", "slow").err
 
 
-# ---- what is tried before the training -------------------------------------------------------------------------------
+# ---- trials before the training --------------------------------------------------------------------------------------
 
 
 def save_bars(moved: bool) -> None:
-    """Four classes: in which row a bar lies, which moving it hides; or how it leans, wherever it lies."""
+    """Four classes: the row of a bar, which a shift would change, or the slope of a bar at any place."""
     rng = np.random.default_rng(0)
     y = np.arange(400) % 4
     pictures = []
@@ -126,7 +126,7 @@ def test_augmentation_is_kept_where_it_helps(folder: Path, moved: bool) -> None:
     assert ("augmentation" in again.out) == moved
 
 
-def test_a_trial_gives_the_same_for_each_number_of_threads_and_is_not_repeated(folder: Path) -> None:
+def test_a_trial_is_the_same_for_any_number_of_threads_and_not_repeated(folder: Path) -> None:
     save_bars(False)
     checkpoint = ("--checkpoint", "run.safetensors", "--save", "none")
     first = results(*QUICK, "--threads", "2", *checkpoint)
@@ -137,7 +137,7 @@ def test_a_trial_gives_the_same_for_each_number_of_threads_and_is_not_repeated(f
     assert (resumed["trial"], resumed["weights_sha256"]) == (first["trial"], first["weights_sha256"])
 
 
-def test_a_killed_training_goes_on_with_what_was_decided(folder: Path) -> None:
+def test_a_resumed_training_keeps_the_decision(folder: Path) -> None:
     save_bars(False)
     options = (*QUICK, "--save", "none")
     whole = results(*options)
@@ -149,7 +149,7 @@ def test_a_killed_training_goes_on_with_what_was_decided(folder: Path) -> None:
 
 
 def test_best_takes_rows_of_numbers(folder: Path) -> None:
-    """Whether its dropout helps is tried; few exact numbers are learnt without."""
+    """A trial decides about dropout; a few exact numbers are learnt without it."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(700, 3)).astype(np.float32)
     np.savez("rows.npz", x=x, y=(3 * np.hypot(x[:, 0], x[:, 1])).astype(int).clip(0, 7))

@@ -1,4 +1,4 @@
-"""Commands on numbers to learn: train, evaluate, info, visualize, and what becomes of the model that was there."""
+"""Commands on regressions: train, evaluate, info, visualize, and keeping a better model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EPOCH = ["loss", "rmse", "r2", "val_loss", "val_rmse", "val_r2", "seconds"]
 
 
 def write_plane(outputs: int = 1, name: str = "plane.npz", n: int = 150) -> Path:
-    """Targets in the thousands, of three features in units of their own."""
+    """Targets in the thousands, from three features of different scales."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 3)) * [1, 50, 0.01] + [0, 300, 1]
     y = 5000 + x @ rng.normal(size=(3, outputs)) * 20 + rng.normal(size=(n, outputs))
@@ -50,12 +50,12 @@ def test_train_and_evaluate(folder: Path) -> None:
     assert measured["samples"] == len(set_aside.x_test)
     out = run(command=evaluate).out
     assert f"RMSE         {figures.rmse:.4g}\nMAE          {figures.mae:.4g}\nR2           {figures.r2:.4g}\n" in out
-    said = results(command=info)
-    assert (said["task"], said["notes"]["test_r2"]) == ("regression", str(figures.r2))
+    printed = results(command=info)
+    assert (printed["task"], printed["notes"]["test_r2"]) == ("regression", str(figures.r2))
     assert "outputs     numbers\n" in run(command=info).out
 
 
-def test_what_is_printed(folder: Path) -> None:
+def test_output(folder: Path) -> None:
     done = run("--data", write_plane(), "--epochs", "2")
     assert done.status == 0
     assert "accuracy" not in done.out
@@ -110,7 +110,7 @@ def test_losses(folder: Path, loss: str) -> None:
         ([*DIGITS, "--loss", "mae"], "argument --loss: mae is not for classes, as digits has"),
     ],
 )
-def test_what_does_not_suit(folder: Path, options: list[str], message: str) -> None:
+def test_errors(folder: Path, options: list[str], message: str) -> None:
     place = write_plane()
     own = [] if "--dataset" in options else ["--data", str(place)]
     done = run(*own, *options)
@@ -158,7 +158,7 @@ def test_models_of_another_kind(folder: Path) -> None:
 
 
 def test_a_linear_classifier_without_names(folder: Path) -> None:
-    """As earlier versions saved them from Python: the data say that it tells classes."""
+    """A model that an earlier version saved from Python has no class names; the labels of the data show its task."""
     digits = pynet.data.load("digits")
     net = pynet.Network("input(64) dense(10)")
     net.fit(digits.x_train, digits.y_train, epochs=3)
@@ -168,13 +168,13 @@ def test_a_linear_classifier_without_names(folder: Path) -> None:
     assert found["accuracy"] == net.evaluate(digits.x_test, digits.y_test).accuracy > 0.5
 
 
-def test_going_on(folder: Path) -> None:
+def test_continuing(folder: Path) -> None:
     trained()
     before = pynet.load("plane.safetensors").tensors
     found = results("--load", "plane.safetensors", "--epochs", "2", "--save", "more.safetensors")
     assert found["test_r2"] > 0.9
     after = pynet.load("more.safetensors").tensors
-    for name in ("0.mean", "0.scale"):  # what the first training found
+    for name in ("0.mean", "0.scale"):  # from the first training
         assert np.array_equal(before[name], after[name])
 
 
@@ -189,7 +189,7 @@ def test_pictures(folder: Path) -> None:
 
 
 def test_numbers_of_pictures(folder: Path) -> None:
-    """A network that sees pictures and gives a number has no class to name, and no confidence."""
+    """A regression on pictures predicts a number, without class or confidence."""
     digits = pynet.data.load("digits")
     np.savez("ink.npz", x=digits.x_train[:200], y=digits.x_train[:200].mean(axis=(1, 2)))
     assert results("--data", "ink.npz", "--epochs", "40", *HOW)["test_r2"] > 0.8

@@ -28,7 +28,7 @@ def pictures(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def error_bound(x: np.ndarray) -> float:
-    """Places are known to a part in 2^21 of a pixel or so; a pixel makes a difference of the largest number at most."""
+    """The error of a position is about 2^-21 pixels, and neighbouring pixels differ by at most the largest number."""
     return 8 * float(np.abs(x).max()) * (sum(x.shape[-2:]) + 8) * 2.0**-23
 
 
@@ -72,12 +72,12 @@ def test_tables_that_fuse_give_the_same_bits() -> None:
     assert len(set(seen.values())) == min(len(seen), 1)
 
 
-def test_nothing_asked_for_changes_nothing() -> None:
+def test_without_strengths_nothing_changes() -> None:
     x = pictures(4, 11, 13)
     np.testing.assert_array_equal(kernels.augmented(x, NONE), x / np.float32(255))
 
 
-def test_bytes_are_their_255th() -> None:
+def test_bytes_are_divided_by_255() -> None:
     x = pictures(4, 2, 11, 13)
     np.testing.assert_array_equal(kernels.augmented(x, SOME), kernels.augmented(x / np.float32(255), SOME))
 
@@ -85,7 +85,7 @@ def test_bytes_are_their_255th() -> None:
 # ---- what it means ----
 
 
-def test_shift_moves_a_point_by_so_many_pixels() -> None:
+def test_shift_moves_a_point_by_whole_pixels() -> None:
     x = np.zeros((400, 29, 29), np.float32)
     x[:, 14, 14] = 1
     y = kernels.augmented(x, replace(NONE, shift=5))
@@ -98,10 +98,10 @@ def test_elastic_moves_by_its_deviation() -> None:
     x = np.broadcast_to(np.arange(64, dtype=np.float32), (200, 64, 64))
     moved = (kernels.augmented(x, replace(NONE, elastic=1.5)) - x)[:, 10:-10, 10:-10]
     assert 1.4 < moved.std() < 1.6
-    assert abs(np.diff(moved, axis=2)).mean() < 0.3  # neighbours go together
+    assert abs(np.diff(moved, axis=2)).mean() < 0.3  # neighbouring pixels move alike
 
 
-def test_each_sample_and_step_is_another() -> None:
+def test_samples_and_steps_differ() -> None:
     x = np.broadcast_to(pictures(1, 12, 12), (50, 12, 12))
     seen = [kernels.augmented(x, SOME, seed, step) for seed, step in ((0, 0), (0, 1), (1, 0))]
     assert len({picture.tobytes() for batch in seen for picture in batch}) == 150
@@ -128,7 +128,7 @@ def weights(spec: str, api: str, x: np.ndarray, batch_size: int = 50, augment: A
     return net.weights_sha256()
 
 
-@pytest.mark.parametrize("batch_size", [50, 100])  # a large batch of inputs is gathered twice, piece by piece
+@pytest.mark.parametrize("batch_size", [50, 100])  # the inputs of a large batch are gathered in two pieces
 @pytest.mark.parametrize("spec", [CONV, DENSE, COLOUR])
 def test_same_bits_by_every_api_and_number_of_threads(spec: str, batch_size: int) -> None:
     shape = (3, 9, 7) if spec == COLOUR else (28, 28)
@@ -153,7 +153,7 @@ def test_forward_sees_what_augmented_shows() -> None:
     np.testing.assert_array_equal(net.forward(x, augment=SOME), other.forward(seen))
 
 
-def test_training_goes_on_from_a_file_as_if_never_interrupted(tmp_path: Path) -> None:
+def test_training_continues_from_a_file_as_if_never_interrupted(tmp_path: Path) -> None:
     x, y, optimizer = pictures(40, 28, 28), np.arange(40) % 10, pynet.SGD()
     net = Network(CONV, seed=5)
     net.train_step(x, y, optimizer, augment=SOME)
@@ -204,7 +204,7 @@ def test_strengths_that_are_not_accepted(augment: Augment, message: str) -> None
         assert net.weights_sha256() == before
 
 
-def test_what_is_no_picture() -> None:
+def test_arrays_that_are_not_pictures() -> None:
     with pytest.raises(ValueError, match=r"augment needs pictures .* x has shape \(4, 784\)"):
         Network(DENSE).forward(np.zeros((4, 784), np.uint8), augment=SOME)
     with pytest.raises(ValueError, match=r"x has shape \(4, 2, 14\), this network takes \(n, 1, 14, 2\) or "):

@@ -1,4 +1,4 @@
-"""The model file: every bit comes back, and the official safetensors package agrees."""
+"""The model file: every bit is restored, and the official safetensors package reads and writes the same."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEY = NOTE.filter(lambda key: not key.startswith("pynet"))
 )
 def test_round_trip(text: str, seed: int, notes: dict[str, str], data: st.DataObject) -> None:
     net = make_net(text, seed)
-    for view in net.tensors.values():  # any finite bits: denormals, -0, the largest
+    for view in net.tensors.values():  # any finite floats: denormals, -0, the largest
         drawn = data.draw(st.binary(min_size=view.nbytes, max_size=view.nbytes))
         bits_of = np.frombuffer(drawn, np.uint32).reshape(view.shape)
         view.view(np.uint32)[...] = np.where(bits_of >> 23 & 255 == 255, bits_of ^ 1 << 23, bits_of)
@@ -132,7 +132,7 @@ def test_official_writer(tmp_path: Path) -> None:
     tensors = {name: view.copy() for name, view in reversed(net.tensors.items())}
     save_file(tensors, tmp_path / "m", metadata={"colour": "bl\\ue\n", "pynet": net.spec, "pynet.seed": "3"})
     content = (tmp_path / "m").read_bytes()
-    assert content.index(b'"10.W"') < content.index(b'"2.W"')  # sorted by name: not our order
+    assert content.index(b'"10.W"') < content.index(b'"2.W"')  # sorted by name, which is not pynet's order
     again = pynet.load(tmp_path / "m")
     assert (again.spec, again.seed, bits(again)) == (net.spec, 3, bits(net))
     assert dict(again.meta) == {"colour": "bl\\ue\n"}
@@ -185,7 +185,7 @@ def test_too_many_notes(tmp_path: Path) -> None:
 
 
 def test_thousands_of_notes_are_read_one_by_one() -> None:
-    """Each is found by the core: a dict of all of them is not made for each of them."""
+    """The core finds each note; no dict of all notes is made for each of them."""
     net = make_net()
     net.meta.update({f"n{i}": str(i) for i in range(2000)})
     made = []

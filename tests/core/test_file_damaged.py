@@ -1,4 +1,4 @@
-"""Model files that lie or are damaged: each is refused with one line, and none is trusted."""
+"""Model files with false headers or damaged bytes: each is refused with one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pynet
 
 
 def entry(**change: object) -> Callable[[dict], dict]:
-    """A header whose last tensor, 2.b, (2,), bytes 48 to 56, has other fields; None removes one."""
+    """Changes fields of the header's last tensor, 2.b, (2,), bytes 48 to 56; None removes one."""
 
     def damage(header: dict) -> dict:
         header["2.b"] = {key: value for key, value in {**header["2.b"], **change}.items() if value is not None}
@@ -52,7 +52,7 @@ def renamed(old: str, new: str) -> Callable[[dict], dict]:
 WHOLE = f"expected a whole number from 0 to {2**64 - 1}"
 
 
-LIES = {
+FALSE_HEADERS = {
     "hole before": (entry(data_offsets=[52, 56]), "2.b begins at byte 52 of the data, after a gap at 48"),
     "overlap": (entry(data_offsets=[44, 56]), "2.b begins at byte 44 of the data, inside one that ends at 48"),
     "same place": (entry(data_offsets=[0, 8]), "begins at byte 0 of the data, inside one that ends at 8"),
@@ -157,9 +157,9 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_lying_header(lie: str) -> None:
-    damage, message = LIES[lie]
+@pytest.mark.parametrize("case", FALSE_HEADERS)
+def test_false_header(case: str) -> None:
+    damage, message = FALSE_HEADERS[case]
     with pytest.raises(ValueError, match=rf"^cannot read .*m\.safetensors: .*{message}") as caught:
         load_bytes(file_bytes(damage(make_header())))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 256
@@ -198,7 +198,7 @@ def test_header_is_utf8(text: bytes) -> None:
         (b"PK\x03\x04" + bytes(100), "its header claims 67324752 bytes; .*this is no safetensors file"),
     ],
 )
-def test_lying_length(content: bytes, message: str) -> None:
+def test_false_length(content: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_bytes(content)
 
@@ -206,7 +206,7 @@ def test_lying_length(content: bytes, message: str) -> None:
 def test_header_past_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "m"
     path.write_bytes(struct.pack("<Q", 100_000_001) + b"{")
-    os.truncate(path, 200_000_000)  # a hole: takes no disk
+    os.truncate(path, 200_000_000)  # a sparse file: takes no disk space
     with pytest.raises(
         ValueError, match="its header claims 100000001 bytes; at most 33554432 are allowed and 199999992 are there"
     ):

@@ -1,4 +1,4 @@
-"""Model files made to fill the memory: what is refused takes little of it."""
+"""Model files made to exhaust memory are refused with little memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ load("/dev/null")
 
 
 def repeated(piece: str, size: int) -> Iterator[bytes]:
-    """So many bytes of the piece, numbered."""
+    """The numbered piece again and again, up to this many bytes."""
     number, pieces, left = 0, "", size
     while left > 0:
         pieces = "".join(piece % i for i in range(number, number + 10_000))[:left]
@@ -77,7 +77,7 @@ def test_the_longest_text_and_notes_are_saved_and_loaded(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("layer", ["batchnorm", "dense(1)", "layernorm", "residual(dense(1))"])
 def test_a_checkpoint_has_fewer_tensors_than_are_accepted(tmp_path: Path, layer: str) -> None:
-    """Two for each byte of the text: the shortest words with parameters, the optimizer that remembers most."""
+    """At most two tensors for each byte of the text: the shortest words with parameters, the largest optimizer state."""
     words, path = "input(1) " + f"{layer} " * 200 + "dense(1)", tmp_path / "c.safetensors"
     stopping = pynet.EarlyStopping(monitor="loss", restore_best=True)
     net = pynet.Network(words)

@@ -1,4 +1,4 @@
-"""Saving and loading where the file system has a say: full disks, permissions, links, devices, company."""
+"""Saving and loading with errors of the file system: full disks, permissions, links, devices, other processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_net(text: str = "input(3) dense(2) relu dense(2) softmax", seed: int = 
     return pynet.Network(text, seed=seed)
 
 
-# ---- the file system says no ----
+# ---- errors of the file system ----
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_file_size_limit(tmp_path: Path, old: bytes | None) -> None:
         path.write_bytes(old)
     net = make_net("input(100) dense(100)")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # Python ignores SIGXFSZ: write() answers EFBIG
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # Python ignores SIGXFSZ, so write() fails with EFBIG
     try:
         with raises_errno(errno.EFBIG, "cannot write .*/m: File too large"):
             net.save(path)
@@ -86,7 +86,7 @@ def test_full_disk(tmp_path: Path) -> None:
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("mounting a small file system takes root")
     try:
-        make_net("input(100) dense(80)").save(tmp_path / "m")  # 32 kB: the old and the new one do not fit
+        make_net("input(100) dense(80)").save(tmp_path / "m")  # 32 kB: old and new file do not both fit
         before = (tmp_path / "m").read_bytes()
         with raises_errno(errno.ENOSPC, "cannot write .*/m: No space left on device"):
             make_net("input(100) dense(120)").save(tmp_path / "m")
@@ -110,7 +110,7 @@ def test_pipe(tmp_path: Path) -> None:
     os.mkfifo(path)
     with raises_errno(errno.EINVAL, "it is not a regular file"):
         make_net().save(path)
-    with raises_errno(errno.EINVAL, "it is not a regular file"):  # and does not wait for a writer
+    with raises_errno(errno.EINVAL, "it is not a regular file"):  # it must not wait for a writer
         pynet.load(path)
 
 
@@ -195,7 +195,7 @@ def test_leftover_of_a_crash(tmp_path: Path) -> None:
 
 
 def test_many_savers_and_a_reader(tmp_path: Path) -> None:
-    """Whoever reads meanwhile sees one whole model or another."""
+    """A reader sees one of the models at any time, complete."""
     path = tmp_path / "m"
     nets = [make_net("input(50) dense(50)", seed) for seed in range(4)]
     expected = {net.seed: net.weights_sha256() for net in nets}

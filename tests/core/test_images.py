@@ -1,4 +1,4 @@
-"""Convolution and pooling: against the float64 reference, at odd sizes, in networks of every kind; what is refused."""
+"""Convolution and pooling: against the float64 reference, at odd sizes, in networks of every kind; errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def inputs(net: Network, m: int, seed: int = 0) -> Array:
 
 
 def is_close_call(twin: reference.Network, x: Array) -> bool:
-    """May float32 fall on the other side of a ReLU, or see another number as the largest of its window?"""
+    """Whether float32 rounding may change the sign at a ReLU, or the largest number of a window."""
     h = x.astype(np.float64)
     for layer in twin.layers:
         if isinstance(layer, reference.ReLU) and (abs(h) < 1e-5).any():
@@ -32,14 +32,14 @@ def is_close_call(twin: reference.Network, x: Array) -> bool:
         if isinstance(layer, reference.MaxPool) and layer.size > 1:
             pictures = reference.images.shifted(h, (layer.size,) * 2, layer.stride or layer.size)
             second, first = np.sort([picture for _, picture in pictures], axis=0)[-2:]
-            if ((first - second < 1e-5) & (first > 0)).any():  # zeros that a ReLU made are zeros in float32 too
+            if ((first - second < 1e-5) & (first > 0)).any():  # zeros from a ReLU are zeros in float32, too
                 return True
         h = layer.forward(h)
     return False
 
 
 def check(net: Network, m: int, seed: int = 0) -> None:
-    """Each layer's output, the loss, all gradients, those of the inputs, and one update."""
+    """Compares each layer's output, the loss, all gradients, those of the inputs, and one update."""
     twin = reference.Network.from_net(net)
     x = inputs(net, m, seed)
     rng = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def check(net: Network, m: int, seed: int = 0) -> None:
     net.backward()
     twin.backward()
     if net.parameters:
-        for name, gradient in twin.gradients().items():  # a mean may be what is left of larger numbers
+        for name, gradient in twin.gradients().items():  # a mean may be the difference of larger numbers
             close(net.gradients[name], gradient, "gradient of " + name, scale=0.1)
         net.update(SGD(0.1))
         twin.update(0.1)
@@ -69,7 +69,7 @@ def check(net: Network, m: int, seed: int = 0) -> None:
 
 @st.composite
 def texts(draw: st.DrawFn) -> str:
-    """A network of one to four layers on images and what may stand among them, that fits its input."""
+    """A valid network of one to four layers on images, with activations between them."""
     channels, height, width = draw(st.integers(1, 3)), draw(st.integers(1, 9)), draw(st.integers(1, 9))
     words = [f"input({channels},{height},{width})"]
     for _ in range(draw(st.integers(1, 4))):
@@ -101,7 +101,7 @@ def texts(draw: st.DrawFn) -> str:
 def test_any_network_is_the_reference(text: str, m: int, seed: int) -> None:
     net = Network(text, seed=seed)
     for name, tensor in net.tensors.items():
-        if name.endswith("b"):  # with zeros around and zeros as bias, a ReLU stands right on its kink
+        if name.endswith("b"):  # with zero padding and zero bias, the input of a ReLU would be exactly 0, its kink
             tensor[...] = np.random.default_rng(seed).normal(size=tensor.shape)
     assume(not is_close_call(reference.Network.from_net(net), inputs(net, m, seed)))
     kernels.set_cpu(np.random.default_rng(seed).choice(kernels.cpu_tables()))
@@ -155,15 +155,15 @@ def test_gradient_of_the_inputs(table: str, text: str) -> None:
 # ---- what pooling does with equals, NaN and leftovers ----
 
 
-def test_the_first_of_equals_gets_the_gradient(table: str) -> None:
+def test_the_first_of_equal_maxima_gets_the_gradient(table: str) -> None:
     net = Network("input(1,2,6) maxpool(2)")
     x = np.array([[[[5, 5, 1, 2, 0, 0], [5, 5, 3, 3, 0, 0]]]], np.float32)
     dx = net.input_gradient(x, dy=np.array([[[[1, 2, 3]]]]), layer=0)
     assert_array_equal(dx, [[[[1, 0, 0, 0, 3, 0], [0, 0, 2, 0, 0, 0]]]])
 
 
-def test_nan_comes_through(table: str) -> None:
-    """From the layers below: inputs are finite. Two channels overflow, to either side, and are added up."""
+def test_nan_is_passed_on(table: str) -> None:
+    """Inputs are finite, so the NaN is made inside: two channels overflow to inf and -inf, and are added."""
 
     def pooled(word: str) -> Network:
         net = Network(f"input(1,4,4) conv(2,1,bias=no) conv(1,1,bias=no) {word}")
@@ -179,7 +179,7 @@ def test_nan_comes_through(table: str) -> None:
     assert_array_equal(dx[0, 0], [[0, 2, 2, 0], [0, 0, 0, 0], [2, 0, 2, 0], [0, 0, 0, 0]])
 
 
-def test_windows_that_the_border_cuts_are_left_out() -> None:
+def test_windows_beyond_the_border_are_left_out() -> None:
     x = np.arange(35, dtype=np.float32).reshape(1, 1, 5, 7)
     assert_array_equal(Network("input(1,5,7) maxpool(2)").predict_proba(x)[0, 0], [[8, 10, 12], [22, 24, 26]])
     assert_array_equal(Network("input(1,5,7) avgpool(3,2)").predict_proba(x)[0, 0], [[8, 10, 12], [22, 24, 26]])
@@ -192,7 +192,7 @@ def test_windows_that_the_border_cuts_are_left_out() -> None:
     ("kernel", "stride", "size", "out", "first"),
     [
         (3, 1, 5, 5, 1),  # one on each side
-        (2, 1, 5, 5, 0),  # the odd one at the bottom and the right
+        (2, 1, 5, 5, 0),  # the odd zero at the bottom and the right
         (4, 1, 5, 5, 1),
         (3, 2, 5, 3, 1),
         (3, 2, 6, 3, 0),
@@ -204,12 +204,12 @@ def test_pad_same_divides_the_size_by_the_stride(kernel: int, stride: int, size:
     net = Network(f"input(1,{size},{size}) conv(1,{kernel},stride={stride},pad=same)")
     assert net.out_shape == (1, out, out)
     net.layers[0].W[...] = 0
-    net.layers[0].W[first, first] = 1  # the place that lies on the image's first pixel
+    net.layers[0].W[first, first] = 1  # the weight at the image's first pixel
     x = inputs(net, 1)
     assert_array_equal(net.predict_proba(x), x[:, :, ::stride, ::stride])
 
 
-def test_kernels_are_not_turned_over() -> None:
+def test_kernels_are_not_flipped() -> None:
     net = Network("input(1,3,3) conv(1,2)")
     net.layers[0].W[:, :, 0, 0] = [[1, 10], [100, 1000]]
     net.layers[0].b[...] = 0.5

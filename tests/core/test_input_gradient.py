@@ -1,4 +1,4 @@
-"""The gradient with respect to the inputs: against the float64 reference, and against what the word means."""
+"""The gradient with respect to the inputs: against the float64 reference, and against finite differences."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Array = np.ndarray[Any, Any]
 
 
 def backward_to_inputs(twin: reference.Network, upto: int, dy: Array) -> Array:
-    """The reference's layers one after the other, from the output of layer `upto` down."""
+    """The reference's gradient of the inputs, from the gradient dy of the output of layer `upto`."""
     for layer in reversed(twin.layers[: upto + 1]):
         dy = layer.backward(dy)
     return dy
 
 
 def slopes(twin: reference.Network, x: Array, value: Any, eps: float = 1e-5, training: bool = True) -> Array:
-    """Central differences of value() after a forward, for each number of x."""
+    """Central differences of value() after a forward pass, for each number of x."""
     found, x = np.empty(x.shape), x.astype(np.float64)
     for i in np.ndindex(x.shape):
         kept, ends = x[i], []
@@ -79,7 +79,7 @@ def test_it_is_the_slope_of_the_loss(spec: str) -> None:
     ],
 )
 def test_it_is_that_of_inference(spec: str) -> None:
-    """Nothing is dropped, and batchnorm uses what it remembers, whatever else is in the batch."""
+    """Nothing is dropped, and batchnorm uses its running statistics, so other samples of the batch do not matter."""
     net = Network(spec, seed=3)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 12)).astype(np.float32), rng.integers(0, net.out_shape[0], 64)
@@ -121,7 +121,7 @@ def test_same_bits_for_all_threads_tables_and_zeros(spec: str) -> None:
     assert len(found) <= 1
 
 
-def test_training_goes_on_as_if_nothing_had_been() -> None:
+def test_training_continues_unchanged() -> None:
     net, twin = Network(WIDE, seed=1), Network(WIDE, seed=1)
     x, y = samples(net, 40)
     for one in (net, twin):
@@ -160,14 +160,14 @@ def test_forward_without_training() -> None:
 
 
 def third_layer(net: Network, x: Array) -> Array:
-    """Layer 3 by a network that ends there."""
+    """The output of layer 3, from a network that ends there."""
     part = Network("input(12) dense(9) relu dense(7) sigmoid loss(mse)")
     for name, tensor in part.tensors.items():
         tensor[...] = net.tensors[name]
     return part.predict_proba(x)
 
 
-def test_what_is_refused() -> None:
+def test_errors() -> None:
     net = Network(SPEC)
     x, y = samples(net, 5)
     with pytest.raises(ValueError, match="Give y for the loss, or dy"):

@@ -1,4 +1,4 @@
-"""Every kernel on every table against float64 NumPy, with the same bits on each; and what kernels refuse."""
+"""Every kernel on every table: against float64 NumPy, the same bits on each table, errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from numpy.testing import assert_array_equal
 
 from pynet import kernels, reference
 
-# ---- each kernel but the matrix product: what it gives, what it should, how far apart they may be ----
+# ---- each kernel except the matrix product: its result, the expected one, and the allowed difference ----
 
 
 def bias(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
@@ -207,9 +207,9 @@ def test_kernel_is_the_reference(table: str, kernel: Kernel) -> None:
 
 @each_kernel
 @pytest.mark.parametrize(("m", "n"), [(0, 3), (3, 0), (0, 0)])
-def test_nothing_to_do(table: str, kernel: Kernel, m: int, n: int) -> None:
+def test_empty_arrays(table: str, kernel: Kernel, m: int, n: int) -> None:
     if n == 0 and kernel in (softmax, cross_entropy, one_hot, relu):
-        n = 1  # no softmax, no label and no first element without a column
+        n = 1  # softmax, labels and a first element need a column
     if m == 0 and kernel in (relu, cross_entropy):
         m = 1
     for got, expected, _ in kernel(np.random.default_rng(0), m, n):
@@ -224,7 +224,7 @@ def test_bits_are_the_same_on_each_table(kernel: Kernel) -> None:
 
 
 @each_kernel
-def test_denormals_are_back_after_each_call(table: str, kernel: Kernel) -> None:
+def test_denormals_are_enabled_again_after_each_call(table: str, kernel: Kernel) -> None:
     small = np.full(33, 2 * TINY / 3, np.float32)
     for _ in kernel(np.random.default_rng(0), 5, 33):
         assert (small / 2 > 0).all()
@@ -256,7 +256,7 @@ def test_shuffle_differs_by_seed_and_by_epoch() -> None:
     assert len(orders) == 400
 
 
-def test_shuffle_stays_what_it_is() -> None:
+def test_shuffle_is_pinned() -> None:
     assert kernels.shuffle(10).tolist() == PINNED_SHUFFLE
     assert kernels.shuffle(10, seed=7, epoch=3).tolist() == PINNED_SHUFFLE_7_3
 
@@ -266,7 +266,7 @@ PINNED_SHUFFLE_7_3 = [4, 9, 0, 7, 3, 8, 5, 6, 2, 1]
 
 
 @pytest.mark.parametrize("by", ["seed", "epoch"])
-def test_shuffle_puts_each_number_everywhere_alike(by: str) -> None:
+def test_shuffle_is_uniform_in_each_position(by: str) -> None:
     n, draws = 8, 8000
     counts = np.zeros((n, n))
     for i in range(draws):
@@ -277,7 +277,7 @@ def test_shuffle_puts_each_number_everywhere_alike(by: str) -> None:
     assert 15 < chi_square < 100
 
 
-def test_shuffle_orders_are_alike_in_number() -> None:
+def test_shuffle_gives_each_order_equally_often() -> None:
     orders = [tuple(kernels.shuffle(4, seed).tolist()) for seed in range(4800)]
     counts = np.array([orders.count(order) for order in set(orders)])
     assert len(counts) == 24

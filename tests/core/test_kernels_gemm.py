@@ -31,7 +31,7 @@ def floats(rng: np.random.Generator, *shape: int) -> Array:
 
 
 def on_each_table(run: Callable[..., Array], *args: Any) -> set[bytes]:
-    """The bits of run(*args) on the tables that have fused multiply-add; it runs on the others too."""
+    """The results of run(*args), as bytes, on tables with fused multiply-add; it runs on the others, too."""
     found = {}
     for name in kernels.cpu_tables():
         kernels.set_cpu(name)
@@ -41,7 +41,7 @@ def on_each_table(run: Callable[..., Array], *args: Any) -> set[bytes]:
 
 
 def framed(rng: np.random.Generator, rows: int, columns: int, fill: float, inside: float | None = None) -> Array:
-    """A matrix inside a larger one that is full of `fill`: rows apart by more than their length."""
+    """A matrix inside a larger one that is full of `fill`, so its stride is larger than its rows."""
     around = np.full((rows + 2, columns + 5), fill, np.float32)
     view = around[1 : rows + 1, 2 : columns + 2]
     view[...] = floats(rng, rows, columns) if inside is None else inside
@@ -49,11 +49,11 @@ def framed(rng: np.random.Generator, rows: int, columns: int, fill: float, insid
 
 
 def check_gemm(m: int, n: int, k: int, trans_a: bool, trans_b: bool, accumulate: bool = False) -> Array:
-    """One product of matrices that lie between other numbers, against float64."""
+    """Compares one product with float64, its matrices being parts of larger ones."""
     rng = np.random.default_rng([m, n, k])
     a = framed(rng, *((k, m) if trans_a else (m, k)), fill=np.nan)
     b = framed(rng, *((n, k) if trans_b else (k, n)), fill=np.nan)
-    # without accumulate what is in C must not be read: NaN would stay
+    # without accumulate C must not be read: NaN would stay
     c = framed(rng, m, n, fill=CANARY, inside=None if accumulate else np.nan)
     start = c.astype(np.float64) if accumulate else np.zeros((m, n))
     kwargs: dict[str, Any] = {"trans_a": trans_a, "trans_b": trans_b}
@@ -154,11 +154,11 @@ def test_gemm_of_a_row_or_a_column_sums_in_chains_or_in_lanes(trans_a: bool, tra
         for name in FUSED:
             kernels.set_cpu(name)
             got = kernels.gemm(left, right, trans_a=trans_a, trans_b=trans_b)
-            apart = np.zeros((rows, 50), np.float32)[:, :columns]
-            kernels.gemm(left, right, trans_a=trans_a, trans_b=trans_b, out=apart)
+            strided = np.zeros((rows, 50), np.float32)[:, :columns]
+            kernels.gemm(left, right, trans_a=trans_a, trans_b=trans_b, out=strided)
             kernels.set_cpu(None)
             assert_array_equal(got, expected)
-            assert_array_equal(apart, expected)
+            assert_array_equal(strided, expected)
 
 
 @transposed

@@ -24,7 +24,7 @@ def leaky_relu(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
 
 def gelu(rng: np.random.Generator, m: int, n: int) -> Iterator[Result]:
     x, dy = floats(rng, m, n, scale=3), floats(rng, m, n)
-    # the argument of the exponential is rounded: relative error x^2 U in the tail, which is there below 0 alone
+    # the argument of the exponential is rounded: relative error x^2 U in the tail, which exists only below 0
     relative = 5e-7 + 2 * U * x.astype(np.float64) ** 2 * (x < 0)
     yield kernels.gelu(x), reference.gelu(x), relative * abs(reference.gelu(x))
     yield kernels.gelu_grad(dy, x), reference.gelu_grad(dy, x), 2e-6 * abs(dy)
@@ -105,7 +105,7 @@ def masks(**changed: int) -> Array:
     return dropout_mask(**given)  # type: ignore[arg-type]
 
 
-def test_dropout_is_the_mask_whatever_passes_through() -> None:
+def test_dropout_is_the_mask_for_any_input() -> None:
     x = np.full((64, 500), np.inf, np.float32)
     y = kernels.dropout(x, 0.3, 1, 2, 3)
     assert np.array_equal(y != 0, masks())
@@ -113,7 +113,7 @@ def test_dropout_is_the_mask_whatever_passes_through() -> None:
 
 
 def test_dropout_is_fair_and_independent() -> None:
-    """Shares within 4.5 standard deviations: by row, by column, of neighbours, of masks that differ in one thing."""
+    """Frequencies within 4.5 standard deviations: in rows, in columns, of neighbours, of masks of other seed or step."""
     first = masks(m=400)
     for fractions, n in ((first.mean(), first.size), (first.mean(axis=0), 400), (first.mean(axis=1), 500)):
         assert (abs(fractions - 0.7) < 4.5 * np.sqrt(0.21 / n)).all()

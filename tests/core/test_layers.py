@@ -68,7 +68,7 @@ SPECS = [
 
 
 def samples(net: Network, n: int, seed: int = 0) -> tuple[Array, Array]:
-    """Inputs half of which are zero, and answers: labels, or targets for a network without softmax."""
+    """Inputs, half of them zero, and labels, or targets for a network without softmax."""
     rng = np.random.default_rng(seed)
     x = (rng.standard_normal((n, *net.in_shape)) * (rng.random((n, *net.in_shape)) < 0.5)).astype(np.float32)
     outputs = int(np.prod(net.out_shape))
@@ -184,7 +184,7 @@ def test_projection_of_a_residual_is_a_layer() -> None:
 def test_running_statistics_follow_the_updates() -> None:
     net = Network("input(3) batchnorm(momentum=0.25) dense(2)", seed=1)
     x, y = samples(net, 8)
-    net.forward(x)  # looks, but changes nothing
+    net.forward(x)  # changes no statistics
     assert_array_equal(net.layers[0].running_mean, 0)
     assert_array_equal(net.layers[0].running_var, 1)
     net.train_step(x, y, SGD(0.1))
@@ -194,7 +194,7 @@ def test_running_statistics_follow_the_updates() -> None:
     assert net.parameters == 6 + 8
 
 
-def test_statistics_are_no_parameters() -> None:
+def test_statistics_are_not_parameters() -> None:
     net = Network("input(3) batchnorm dense(2)")
     x, y = samples(net, 8)
     net.forward(x)
@@ -210,7 +210,7 @@ def test_statistics_are_no_parameters() -> None:
     assert_allclose(net.layers[0].running_mean, before + fraction * (x.mean(axis=0) - before), rtol=1e-5, atol=1e-7)
 
 
-def test_inference_goes_by_the_running_statistics_and_drops_nothing() -> None:
+def test_inference_uses_running_statistics_and_drops_nothing() -> None:
     net = Network("input(4) batchnorm dropout(0.5) dense(3) softmax", seed=1)
     x, y = samples(net, 50)
     assert (net.forward(x) != net.predict_proba(x)).any()
@@ -220,7 +220,7 @@ def test_inference_goes_by_the_running_statistics_and_drops_nothing() -> None:
     assert net.evaluate(x, y).loss == pytest.approx(expected, rel=1e-5)
 
 
-def test_dropout_drops_others_in_each_step_and_layer() -> None:
+def test_dropout_differs_between_steps_and_layers() -> None:
     net = Network("input(100) dropout(0.5) dropout(0.5) dense(1)", seed=1)
     x = np.ones((20, 100), np.float32)
     net.forward(x)
@@ -252,7 +252,7 @@ def test_batchnorm_refuses_to_train_on_one_sample(rows: int) -> None:
     assert net.forward(x[:0]).shape == (0, 3)
 
 
-def test_a_loss_that_is_not_finite_leaves_the_statistics_alone() -> None:
+def test_a_loss_that_is_not_finite_does_not_change_the_statistics() -> None:
     net = Network("input(4) dense(3) batchnorm dense(2)", seed=1)
     x, y = samples(net, 8)
     y[3, 1] = np.nan
@@ -263,7 +263,7 @@ def test_a_loss_that_is_not_finite_leaves_the_statistics_alone() -> None:
     assert net.updates == 0
 
 
-def test_training_goes_on_from_a_file_as_if_never_stopped(tmp_path: Path) -> None:
+def test_training_continues_from_a_file_as_if_never_stopped(tmp_path: Path) -> None:
     spec = "input(64) dense(32) batchnorm relu dropout(0.3) dense(10) softmax"
     digits = pynet.data.load("digits")
     whole, part = Network(spec, seed=7), Network(spec, seed=7)
@@ -327,7 +327,7 @@ def test_messages(text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_numbers_come_back_as_they_were() -> None:
+def test_numbers_in_texts_are_kept() -> None:
     rng = np.random.default_rng(0)
     for p in [*rng.random(200).round(14).tolist(), 1e-15, 5e-5, 0.1, 0.999999999999999]:
         net = Network(f"input(4) dropout({p!r})")

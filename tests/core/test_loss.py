@@ -1,4 +1,4 @@
-"""Losses beyond the two usual ones: label smoothing, binary cross-entropy, regression, and weights of samples."""
+"""Losses other than the two defaults: label smoothing, binary cross-entropy, regression; weights of samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HUBER = "input(6) dense(5) tanh dense(3) rescale loss(huber,delta=0.5)"
 
 
 def samples(spec: str, n: int = 20, seed: int = 0) -> tuple[Array, Array]:
-    """Numbers, and answers that suit the loss."""
+    """Inputs, and labels or targets for the loss of this network."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 6)).astype(np.float32)
     targets = {
@@ -108,8 +108,8 @@ def test_smoothing_is_in_the_text_and_the_file(tmp_path: Any) -> None:
     assert Network(SMOOTH.replace("0.2", "0")).spec == SMOOTH[: SMOOTH.index(" loss")]
 
 
-def test_binary_answers() -> None:
-    """One output learns which side; several are each judged on their own."""
+def test_binary_targets() -> None:
+    """A single output separates two classes; several outputs are trained and evaluated one by one."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 6)).astype(np.float32)
     y = (x[:, 0] > 0).astype(int)
@@ -129,7 +129,7 @@ def test_binary_answers() -> None:
     assert right.mean() > 0.9
 
 
-def test_certain_answers_have_finite_losses(table: str) -> None:
+def test_confident_outputs_have_finite_losses(table: str) -> None:
     x = np.array([[1000.0, -1000.0, 0.0, -1e30, 88.0]], np.float32)
     loss, dx = kernels.binary_cross_entropy(x, [[1, 0, 0.5, 0, 0]], 1.0)
     assert_allclose(loss, np.log(2) + 88, rtol=1e-6)
@@ -165,7 +165,7 @@ def test_bad_text(text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_bad_answers_and_weights() -> None:
+def test_bad_targets_and_weights() -> None:
     x, y = samples(SEVERAL)
     net = Network(SEVERAL)
     before = net.weights_sha256()

@@ -33,7 +33,7 @@ COPIES: dict[str, Callable[[Network], Network]] = {
 
 
 @pytest.mark.parametrize("way", COPIES)
-def test_a_copy_goes_on_like_the_network(way: str) -> None:
+def test_a_copy_continues_like_the_network(way: str) -> None:
     """Dropout and Adam depend on what was trained before: notes, state and count of updates are copied, too."""
     net = Network("input(12) dense(9) batchnorm relu dropout(0.5) dense(4) softmax", seed=3)
     x, y = samples(net, 40)
@@ -130,7 +130,7 @@ def test_views_outlive_the_network() -> None:
         core = weakref.ref(net._ptr)
         del net
         gc.collect()
-        others = [Network("input(300) dense(200)", seed=5) for _ in range(3)]  # would take freed memory
+        others = [Network("input(300) dense(200)", seed=5) for _ in range(3)]  # would reuse freed memory
         assert core() is not None
         assert_array_equal(W, expected[5:])
         b[...] = 7
@@ -162,7 +162,7 @@ def test_copies_are_copies() -> None:
     assert (net.layers[0].dW != kept_gradient).any()
 
 
-def test_layers_have_what_they_have() -> None:
+def test_attributes_of_layers() -> None:
     net = Network(SPEC)
     layer = net.layers[0]
     assert list(layer.tensors) == ["W", "b"]
@@ -177,7 +177,7 @@ def test_layers_have_what_they_have() -> None:
 
 # ---- against float64 ----
 
-ZEROS = st.sampled_from([0, 0.55, 0.65, 0.95, 1])  # inputs that are mostly zeros take another path
+ZEROS = st.sampled_from([0, 0.55, 0.65, 0.95, 1])  # mostly zero inputs use another code path
 
 
 def same_as_reference(net: Network, twin: reference.Network, x: Array, y: Array, rate: float = 0.5) -> None:
@@ -185,7 +185,7 @@ def same_as_reference(net: Network, twin: reference.Network, x: Array, y: Array,
     sizes.check(net.forward(x), twin.forward(x), sizes.outputs[-1], "forward")
     targets = abs(y) if y.shape == twin.output.shape else np.ones(twin.output.shape)
     both = sizes.outputs[-1] + targets
-    of_logits = 2 * sizes.outputs[-2].max() + 1  # and log is rounded
+    of_logits = 2 * sizes.outputs[-2].max() + 1  # the logarithm is rounded, too
     off = (both**2).sum(axis=1).mean() if net.loss_name == "mse" else of_logits
     assert net.loss(y) == pytest.approx(twin.loss(y), abs=sizes.off * off)
     net.backward()
@@ -351,7 +351,7 @@ def test_every_kind_of_labels_gives_the_same_bits() -> None:
 # ---- use ----
 
 
-def test_a_batch_of_ten_is_learnt_by_heart() -> None:
+def test_a_batch_of_ten_is_memorised() -> None:
     for spec, rate in ((SPEC, 1.0), (MSE, 2.0)):
         net = Network(spec, seed=1)
         x, _ = samples(net, 10)
@@ -362,7 +362,7 @@ def test_a_batch_of_ten_is_learnt_by_heart() -> None:
         assert_array_equal(net.predict(x), y)
 
 
-def test_evaluate_is_what_one_would_compute(table: str) -> None:
+def test_evaluate_agrees_with_a_direct_computation(table: str) -> None:
     for spec in (SPEC, MSE):
         net = Network(spec, seed=3)
         x, y = samples(net, 1001)
@@ -380,7 +380,7 @@ def test_evaluate_is_what_one_would_compute(table: str) -> None:
         assert net.predict(x).dtype == np.int64
 
 
-def test_single_output_predicts_by_a_half() -> None:
+def test_a_single_output_predicts_with_threshold_one_half() -> None:
     net = Network("input(1) dense(1)")
     net.task = "classes"
     net.layers[0].W[...], net.layers[0].b[...] = 1, 0
@@ -472,7 +472,7 @@ def test_a_single_class_is_always_right() -> None:
     assert net.evaluate(x, y).accuracy == 1
 
 
-def test_a_step_that_overflows_the_weights_is_noticed() -> None:
+def test_a_step_that_overflows_the_weights_is_an_error() -> None:
     net = Network("input(3) dense(2) softmax")
     with pytest.raises(FloatingPointError, match=r"parameter 0\.W holds"):
         net.train_step(np.full((2, 3), 1e6, np.float32), [0, 1], SGD(3e38))

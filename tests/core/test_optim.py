@@ -17,9 +17,9 @@ from pynet.optim import Optimizer
 Array = np.ndarray[Any, Any]
 
 SPEC = "input(12) dense(9) tanh dense(7) sigmoid dense(4) softmax"
-# Enough work for threads, weights that lie in panels, an odd width, more than one piece of 256 columns.
+# Enough work for threads, weights stored in panels, an odd width, more than one piece of 256 columns.
 WIDE = "input(70) dense(530) relu dense(61) tanh dense(50) relu dense(10) softmax"
-# Parameters of every kind, on images and behind them; no bias that batchnorm would take out again.
+# Parameters of every kind; no bias before batchnorm, which would cancel it.
 LAYERS = (
     "input(2,12,11) conv(8,3,bias=no) batchnorm relu residual(conv(12,3,pad=same) relu) dropout(0.2) maxpool(2) "
     "dense(33) layernorm gelu dense(4) softmax"
@@ -43,7 +43,7 @@ OPTIMIZERS: list[Optimizer] = [
 
 
 def name(optimizer: Optimizer) -> str:
-    """For pytest: the fields that are set."""
+    """The fields that are set, as a test id."""
     given = {key: value for key, value in vars(optimizer).items() if value is not None}
     return f"{optimizer.kind} {given}"
 
@@ -58,7 +58,7 @@ def default_threads() -> Iterator[None]:
 
 
 def samples(net: Network, n: int, seed: int = 0, zeros: float = 0.5) -> tuple[Array, Array]:
-    """Pixels, this share of them zero and the first feature always, and labels."""
+    """Labels, and pixels: this fraction of them zero, and the whole first feature."""
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 256, (n, *net.in_shape), np.uint8) * (rng.random((n, *net.in_shape)) >= zeros)
     x[:, 0] = 0
@@ -66,7 +66,7 @@ def samples(net: Network, n: int, seed: int = 0, zeros: float = 0.5) -> tuple[Ar
 
 
 def in_float64(optimizer: Optimizer) -> reference.Optimizer:
-    """The reference's optimizer with these values."""
+    """The same optimizer of the float64 reference."""
     kind = "adam" if optimizer.kind == "adamw" else optimizer.kind
     values = {key: value for key, value in vars(optimizer).items() if value is not None}
     return reference.Optimizer(kind, **values)
@@ -89,7 +89,7 @@ def test_steps_against_the_reference(table: str, optimizer: Optimizer, spec: str
         assert np.abs(tensor - start[key]).max() > 1e-3 * np.abs(expected).max()
 
 
-def test_a_weight_without_input_goes_on_by_itself() -> None:
+def test_a_weight_without_input_is_still_updated() -> None:
     net = Network(SPEC, seed=2)
     optimizer = Momentum(0.1, 0.5)
     x, y = samples(net, 20)
@@ -146,7 +146,7 @@ def test_every_api_and_every_number_of_threads_give_the_same_bits(spec: str, opt
 
 @BY_NAME
 def test_many_steps_in_one_call(optimizer: Optimizer) -> None:
-    """More than 16 steps: the weights lie in panels meanwhile."""
+    """For more than 16 steps the weights are stored in panels."""
     found = set()
     for threads in (1, 2, 3):
         kernels.set_threads(threads)
@@ -160,7 +160,7 @@ def test_many_steps_in_one_call(optimizer: Optimizer) -> None:
     assert len(found) == 1
 
 
-# ---- what they remember ----
+# ---- optimizer state ----
 
 
 def test_state_is_named_and_live() -> None:
@@ -175,7 +175,7 @@ def test_state_is_named_and_live() -> None:
     assert_array_equal(net.optimizer_state.tensors["0.b.mean"], [7, 7])
 
 
-def test_another_kind_begins_anew() -> None:
+def test_another_optimizer_begins_with_new_state() -> None:
     net, twin = Network(SPEC), Network(SPEC)
     x, y = samples(net, 20)
     for optimizer in (Adam(), AdamW(), Momentum(), Nesterov()):
@@ -195,7 +195,7 @@ def test_another_kind_begins_anew() -> None:
 
 
 @pytest.mark.parametrize("optimizer", [SGD(), Momentum(), RMSProp(), Adam()], ids=name)
-def test_a_state_can_be_taken_over(optimizer: Optimizer) -> None:
+def test_a_state_can_be_copied(optimizer: Optimizer) -> None:
     net, twin = Network(SPEC), Network(SPEC)
     x, y = samples(net, 20)
     for _ in range(3):
@@ -208,14 +208,14 @@ def test_a_state_can_be_taken_over(optimizer: Optimizer) -> None:
         twin.train_step(x, y, optimizer)
     assert net.weights_sha256() == twin.weights_sha256()
     assert twin.optimizer_state.steps == 5
-    twin.optimizer_state = twin.optimizer_state  # its own views
+    twin.optimizer_state = twin.optimizer_state  # assigns its own views
     assert_array_equal(
         [tensor.sum() for tensor in twin.optimizer_state.tensors.values()],
         [tensor.sum() for tensor in net.optimizer_state.tensors.values()],
     )
 
 
-def test_a_wrong_state_is_refused_and_the_old_one_stays() -> None:
+def test_a_wrong_state_is_refused_and_the_old_one_kept() -> None:
     net = Network(SPEC)
     net.train_step(*samples(net, 20), Adam())
     before = net.optimizer_state.copy()
@@ -231,7 +231,7 @@ def test_a_wrong_state_is_refused_and_the_old_one_stays() -> None:
         assert_array_equal(after.tensors[key], tensor)
 
 
-def test_a_step_that_is_not_taken_is_not_remembered() -> None:
+def test_a_failed_step_does_not_change_the_state() -> None:
     net = Network("input(3) dense(2)")
     net.train_step(np.ones((1, 3)), np.ones((1, 2)), Adam())
     before = net.optimizer_state.copy()
@@ -246,9 +246,9 @@ def test_a_step_that_is_not_taken_is_not_remembered() -> None:
 # ---- values ----
 
 
-def test_usual_values() -> None:
-    """What the docstrings and the README say."""
-    usual: list[tuple[Optimizer, Optimizer]] = [
+def test_default_values() -> None:
+    """The defaults in the docstrings and the README."""
+    pairs: list[tuple[Optimizer, Optimizer]] = [
         (SGD(), SGD(0.1, l2=0, weight_decay=0, decay_all=False, clip_value=0, clip_norm=0)),
         (Momentum(), Momentum(0.01, 0.9, weight_decay=0)),
         (Nesterov(), Nesterov(0.01, 0.9, weight_decay=0)),
@@ -256,7 +256,7 @@ def test_usual_values() -> None:
         (Adam(), Adam(0.001, 0.9, 0.999, 1e-8, weight_decay=0)),
         (AdamW(), AdamW(0.001, 0.9, 0.999, 1e-8, weight_decay=0.01)),
     ]
-    for short, long in usual:
+    for short, long in pairs:
         nets = [Network(SPEC), Network(SPEC)]
         for net, optimizer in zip(nets, (short, long), strict=True):
             for step in range(3):
@@ -313,7 +313,7 @@ def test_what_is_no_optimizer_is_refused(wrong: Any) -> None:
         net.update("adm")
 
 
-def test_names_and_lr_stand_for_the_same() -> None:
+def test_names_and_lr_are_aliases() -> None:
     nets = [Network(SPEC) for _ in range(3)]
     for net, optimizer in zip(nets, ("Adam", Adam(), Adam(lr=0.001)), strict=True):
         net.train_step(*samples(net, 20), optimizer)

@@ -1,4 +1,4 @@
-"""standardize and rescale: what fills them, where they act, what is refused. test_layers.py tests the layers."""
+"""standardize and rescale: how adapt fills them, where they act, errors. test_layers.py tests the layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 
 def uneven(rng: np.random.Generator, *shape: int) -> Array:
-    """Numbers whose features, or channels, are of different size and far from zero; the second one does not vary."""
+    """Samples whose features, or channels, have different scales and means; the second one is constant."""
     wide = (-1, *[1] * (len(shape) - 2))
     figures = np.array([[3, 1], [0, 0.1], [1e-3, -7], [1e4, 3e4], [50, 0]][: shape[1]])
     sizes, middles = figures[:, 0].reshape(wide), figures[:, 1].reshape(wide)
@@ -42,10 +42,10 @@ def test_adapt_measures_each_feature_or_channel(spec: str) -> None:
     assert_array_equal(net.layers[0].scale, 1)
     assert_array_equal(net.forward(x, training=False) * 0, 0)
     net.forward(x)
-    assert_array_equal(net.layers[0].output, x)  # the identity until it is filled
+    assert_array_equal(net.layers[0].output, x)  # the identity before adapt
     net.adapt(x)
     mean, deviation = moments(x)
-    deviation[1] = 1  # does not vary
+    deviation[1] = 1  # it is constant
     assert_allclose(net.layers[0].mean, mean, rtol=1e-7)
     assert_allclose(net.layers[0].scale, deviation, rtol=1e-6)
     net.forward(x)
@@ -74,7 +74,7 @@ def test_adapt_takes_bytes_as_parts_of_255_and_whole_numbers_as_they_are() -> No
         net.adapt(x.astype(np.int64))
 
 
-def test_adapt_fills_what_the_network_has() -> None:
+def test_adapt_fills_the_layers_that_exist() -> None:
     rng = np.random.default_rng(2)
     x, y = uneven(rng, 60, 5), uneven(rng, 60, 3)
     net = Network("input(5) standardize dense(4) tanh dense(3) rescale")
@@ -145,7 +145,7 @@ def converted(spec: str, seed: int = 5) -> tuple[Network, Network, Array, Array]
     "spec",
     [
         "input(150) standardize dense(32) relu dense(3) softmax",  # batches in pieces
-        "input(2,6,5) standardize conv(4,3,pad=same) relu maxpool(2) dense(3) softmax",  # zeros around it come after
+        "input(2,6,5) standardize conv(4,3,pad=same) relu maxpool(2) dense(3) softmax",  # padding zeros are added after it
         "input(2,6,5) standardize dense(3) softmax",
         "input(9) standardize residual(dense(9) relu) dense(3) softmax",
     ],
@@ -166,8 +166,8 @@ def test_it_is_training_on_standardised_inputs(spec: str, kind: str) -> None:
     assert_array_equal(net.input_gradient(x[:4], dy=dy, layer=0), dy / scale)
 
 
-def test_zeros_are_those_after_it() -> None:
-    """Most inputs are at the mean of their feature, so that the first layer skips them, as it would skip zeros."""
+def test_zeros_after_standardize_are_skipped() -> None:
+    """Inputs equal to the mean of their feature become zeros, which the first layer skips."""
     net, plain, mean, scale = converted("input(200) standardize dense(40) relu dense(3) softmax")
     rng = np.random.default_rng(7)
     x = np.where(rng.random((64, 200)) < 0.1, rng.random((64, 200), np.float32), mean).astype(np.float32)
@@ -179,7 +179,7 @@ def test_zeros_are_those_after_it() -> None:
     assert_array_equal(*found)
 
 
-def test_augmentation_sees_the_pictures_as_they_are() -> None:
+def test_augmentation_comes_before_standardize() -> None:
     net, _, mean, scale = converted("input(1,8,8) standardize conv(2,3) relu dense(2) softmax")
     x = np.random.default_rng(8).integers(0, 256, (5, 1, 8, 8), np.uint8)
     net.forward(x, augment=Augment(shift=2))
@@ -262,7 +262,7 @@ def test_places(text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_objects_and_what_is_shown() -> None:
+def test_objects_and_summaries() -> None:
     net = Network([pynet.Input(4), pynet.Standardize(), pynet.Dense(2), pynet.Rescale()])
     assert net.spec == "input(4) standardize dense(2) rescale"
     assert list(net.tensors) == ["1.W", "1.b", "0.mean", "0.scale", "2.mean", "2.scale"]
@@ -270,7 +270,7 @@ def test_objects_and_what_is_shown() -> None:
     assert [layer.kind for layer in net.layers] == ["standardize", "dense", "rescale"]
 
 
-def test_a_training_goes_on_with_its_scaling(tmp_path: Path) -> None:
+def test_a_training_continues_with_its_scaling(tmp_path: Path) -> None:
     rng = np.random.default_rng(10)
     x, y = uneven(rng, 40, 5), uneven(rng, 40, 3)
     net = Network("input(5) standardize dense(8) relu dense(3) rescale", seed=2)

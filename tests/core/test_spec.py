@@ -1,4 +1,4 @@
-"""The text of a network: what it means, its canonical form, and messages that point at the column."""
+"""The text of a network: its meaning, its canonical form, and messages with the column of an error."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ BLANKS = st.text(" \t\n\r\f\v", max_size=3)
 
 
 @st.composite
-def dressed_up(draw: st.DrawFn, text: str) -> str:
-    """The same network written otherwise: more blanks, empty parentheses, names where they may be left out."""
+def rewritten_text(draw: st.DrawFn, text: str) -> str:
+    """The same network in another form: more blanks, empty parentheses, optional names."""
     rewritten = ""
     for word in text.split():
         name, _, rest = word.partition("(")
@@ -54,16 +54,16 @@ def dressed_up(draw: st.DrawFn, text: str) -> str:
         rewritten += draw(BLANKS) + name
         rewritten += f"({','.join(parts)})" if parts else draw(st.sampled_from([" ", "()", "( )"]))
     if not text.endswith("loss(mse)"):
-        usual = "cross_entropy" if text.endswith("softmax") else "mse"
-        rewritten += draw(st.sampled_from(["", f" loss({usual})", f"loss(name={usual})"]))
+        default = "cross_entropy" if text.endswith("softmax") else "mse"
+        rewritten += draw(st.sampled_from(["", f" loss({default})", f"loss(name={default})"]))
     return rewritten + draw(BLANKS)
 
 
 @given(st.data())
-def test_canonical_form_is_its_own(data: st.DataObject) -> None:
+def test_the_canonical_form_is_unchanged(data: st.DataObject) -> None:
     text = data.draw(canonical_texts())
     assert Network(text).spec == text
-    written = data.draw(dressed_up(text))
+    written = data.draw(rewritten_text(text))
     net = Network(written)
     assert net.spec == text
     assert str(net) == text
@@ -146,7 +146,7 @@ def test_initialisation(init: str, deviation: float) -> None:
     assert not net.layers[0].b.any()
 
 
-def test_initialisation_left_unsaid() -> None:
+def test_default_initialisation() -> None:
     net = Network("input(50) dense(40) relu dense(40) sigmoid dense(40) dense(40) softmax", seed=5)
     words = "dense(40,init=he) relu dense(40,init=xavier) sigmoid dense(40,init=xavier) dense(40,init=xavier) softmax"
     rewritten = Network("input(50) " + words, seed=5)
@@ -154,13 +154,13 @@ def test_initialisation_left_unsaid() -> None:
     assert not np.array_equal(net.layers[2].W, net.layers[4].W)
 
 
-def test_seeds_give_other_weights_and_stay_what_they_are() -> None:
+def test_seeds_give_different_pinned_weights() -> None:
     text = "input(3) dense(2) relu dense(2) softmax"
     hashes = {Network(text, seed=seed).weights_sha256() for seed in (0, 1, 2, 2**32, 2**63, 2**64 - 1)}
     assert len(hashes) == 6
     assert Network(text, seed=2**64 - 1).seed == 2**64 - 1
     assert Network(text, seed=np.int64(7)).seed == 7  # type: ignore[arg-type]
-    # double arithmetic of the C library ends in float32: its last bit of freedom does not show
+    # the C library computes in double, so its last bit does not change the float32 results
     assert_array_equal(Network(text).layers[0].W.ravel(), np.array(PINNED_WEIGHTS, np.float32))
 
 
@@ -261,7 +261,7 @@ NINES = "9" * 500
             "input(4) dense(16777216) dense(128)",
             "column 26: dense(128) after 16777216 features has 2147483648 weights; accepted: at most 2147483647",
         ),
-        # text that stops, or is none
+        # text that ends early, or is empty
         ("input(4", "column 8: the text ends where ',' or ')' is expected"),
         ("input(4) dense(", "column 16: the text ends where units is expected"),
         ("input(4) dense(3,", "column 18: the text ends where init is expected"),
@@ -354,6 +354,6 @@ def test_a_long_wrong_text_is_quoted_in_short() -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, 3, b"input(4) relu", [None]])
-def test_what_is_no_text(wrong: Any) -> None:
+def test_specs_that_are_not_text(wrong: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         Network(wrong)

@@ -17,7 +17,7 @@ from pynet import SGD, Adam, Network, data, kernels
 
 Array = np.ndarray[Any, Any]
 
-# Enough work in a batch of 32 for the core to share it out; widths that do not divide evenly.
+# Enough work in a batch of 32 for several threads; widths that do not divide evenly.
 SPEC = "input(70) dense(130) relu dense(61) tanh dense(50) relu dense(10) softmax"
 SPECS = [
     SPEC,
@@ -43,7 +43,7 @@ def samples(net: Network, n: int = 101, seed: int = 0) -> tuple[Array, Array]:
 
 
 def results(spec: str, seed: int = 0) -> tuple[object, ...]:
-    """Bits of everything that a network can do."""
+    """The results of everything that a network can do, as bits."""
     net = Network(spec, seed=seed)
     x, y = samples(net, seed=seed)
     history = net.fit(x, y, epochs=2, batch_size=32, validation=(x, y))
@@ -76,7 +76,7 @@ def test_every_number_of_threads_gives_the_same_bits(table: str, spec: str, seed
 
 
 def test_large_layers_in_a_row_have_the_same_bits() -> None:
-    """Each thread owns some of their weights, and all read what one makes of its own: many steps, to catch a hurry."""
+    """Each thread updates some of the weights and reads all activations; many steps, so that a race would show."""
     net = Network("input(300) dense(256) relu dense(256) relu dense(256) dense(10) softmax")
     start = {name: tensor.copy() for name, tensor in net.tensors.items()}
     x, y = samples(net, 6400)
@@ -96,14 +96,14 @@ def test_large_layers_in_a_row_have_the_same_bits() -> None:
 def test_large_batches_have_the_bits_of_the_four_steps(
     table: str, spec: str, batch_size: int, optimizer: SGD | Adam
 ) -> None:
-    """Training takes the inputs of more than 64 samples piece by piece, the steps by hand all at once."""
+    """Training gathers the inputs of more than 64 samples in pieces, the steps by hand all at once."""
     found = set()
     for count in COUNTS[:3]:
         kernels.set_threads(count)
         trained, stepped = Network(spec), Network(spec)
         x, y = samples(trained, 301, seed=1)
         trained.fit(x, y, epochs=1, batch_size=batch_size, optimizer=optimizer, seed=3)
-        with pytest.raises(RuntimeError, match="after backward"):  # the sums on the way are no gradients
+        with pytest.raises(RuntimeError, match="after backward"):  # partial sums are not gradients
             _ = trained.gradients
         for batch in data.batches(x, y, batch_size, seed=3):
             stepped.forward(batch[0])
@@ -115,8 +115,8 @@ def test_large_batches_have_the_bits_of_the_four_steps(
 
 
 @pytest.mark.parametrize("spec", [*SPECS, "input(3,20,20) conv(8,3) layernorm gelu dense(30) layernorm softmax"])
-def test_a_new_network_says_the_same_bits(spec: str) -> None:
-    """Before it trains its work memory has room for one copy of the inputs, but for all threads' own."""
+def test_a_new_network_gives_the_same_bits(spec: str) -> None:
+    """Before training, its work memory has one copy of the inputs, and the memory of all threads."""
     found = set()
     for count in COUNTS:
         kernels.set_threads(count)
@@ -132,11 +132,11 @@ def test_more_threads_than_there_is_work_for() -> None:
     assert results(SPEC) == many
 
 
-def test_cores_that_are_busy_elsewhere_change_nothing() -> None:
+def test_busy_cores_change_nothing() -> None:
     kernels.set_threads(1)
     alone = results(SPEC)
     net = Network(SPEC)
-    x, y = samples(net, 20_000)  # many batches: the others can be held up in any of them
+    x, y = samples(net, 20_000)  # many batches, in each of which other threads can be delayed
     p, evaluation = net.predict_proba(x), net.evaluate(x, y)
     spin = "import signal; signal.alarm(60)\nwhile True: pass"
     others = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(len(os.sched_getaffinity(0)))]
@@ -215,7 +215,7 @@ def test_default_number_of_threads() -> None:
 
 
 def python(script: str, **env: str | None) -> subprocess.CompletedProcess[str]:
-    """Runs a script; a variable that is None is taken out of its environment."""
+    """Runs a script; variables that are None are removed from its environment."""
     variables = {name: value for name, value in (os.environ | env).items() if value is not None}
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
     return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
@@ -352,7 +352,7 @@ for _ in range(10):
     if os.fork() == 0:
         signal.alarm(60)
         free.fit(x[:64], y[:64], epochs=1)
-        busy.predict(x[:64])  # its lock was held by a thread that is not here
+        busy.predict(x[:64])  # its lock was held by a thread that the child does not have
         os._exit(0)
     assert os.wait()[1] == 0
 forked.set()
@@ -384,7 +384,7 @@ def loop(m, rounds):
         y = net.forward(x)
         try:
             net.layers[0].output
-        except RuntimeError:  # the other thread's predict came between
+        except RuntimeError:  # the other thread called predict in between
             pass
         if y.shape != (m, 2000) or (y != expected).any() or len(net.predict(x)) != m:
             failures.append(y.shape)
@@ -413,7 +413,7 @@ def test_two_threads_train_one_net_step_by_step() -> None:
 
 
 @pytest.mark.parametrize("count", ["many", "0", "-1", "65", "2.5"])
-def test_a_number_of_threads_that_is_none(count: str) -> None:
+def test_bad_numbers_of_threads_in_the_environment(count: str) -> None:
     done = python("import pynet; pynet.Network('input(2) relu')", PYNET_NUM_THREADS=count)
     message = f"ValueError: PYNET_NUM_THREADS is {count!r}; accepted: 1 to 64"
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, message)
