@@ -1,7 +1,7 @@
-"""The campaign: tries to break pynet for so many minutes. `make campaign` builds what it needs and runs it.
+"""The campaign: tries to break pynet for a given time. `make campaign` builds what it needs and runs it.
 
-Each part is a process of its own that gets a share of the time, prints what it did and ends with status 1 if it found
-something. A part can be run alone: `python tests/campaign/fuzz.py --help`.
+Each part is a separate process that gets a fraction of the time, prints what it did, and exits with status 1 if it
+found something. A part can be run alone: `python tests/campaign/fuzz.py --help`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 REFUSALS = ROOT / "build" / "asan" / "campaign" / "allocations"
-LEAST = 3  # seconds for a part, whatever those before it have left
-GUARD = 180  # seconds past its time after which a part hangs
+MIN_SECONDS = 3  # for a part, even if earlier parts used up the time
+GUARD = 180  # seconds beyond its time after which a part counts as hanging
 
-SHARES = {  # of the time; what is left over by one goes to the rest
+FRACTIONS = {  # of the time, in proportion; time that a part does not use goes to later parts
     "allocations": 15,
     "disks": 15,
     "kills": 20,
@@ -40,7 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/campaign", description=__doc__)
     parser.add_argument("--minutes", type=float, default=15, help="how long, in all (default: 15)")
     parser.add_argument("--seed", type=int, help="of all that is random (default: another each time)")
-    parser.add_argument("--parts", nargs="+", choices=list(SHARES), default=list(SHARES), help="these alone")
+    parser.add_argument("--parts", nargs="+", choices=list(FRACTIONS), default=list(FRACTIONS), help="these alone")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     begin, end = time.monotonic(), time.monotonic() + 60 * options.minutes
@@ -48,7 +48,7 @@ def main() -> int:
     failed = []
     for i, name in enumerate(options.parts):
         left = max(end - time.monotonic(), 0)
-        seconds = max(left * SHARES[name] / sum(SHARES[other] for other in options.parts[i:]), LEAST)
+        seconds = max(left * FRACTIONS[name] / sum(FRACTIONS[other] for other in options.parts[i:]), MIN_SECONDS)
         env = {**os.environ, "ASAN_OPTIONS": "allocator_may_return_null=1"}
         try:
             status = subprocess.run(command(name, seconds, seed), cwd=ROOT, env=env, timeout=seconds + GUARD).returncode

@@ -1,4 +1,4 @@
-"""Damage to values, texts and JSON that keeps the form around it."""
+"""Random damage to values, texts and JSON; the rest stays well-formed."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def damaged_text(draw: random.Random, text: str) -> str:
 
 
 def paths(tree: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where values stand in a tree of lists and dicts; () is the tree itself."""
+    """The paths to all values in a tree of lists and dicts; () is the tree itself."""
     found = [before]
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in items:
@@ -105,7 +105,7 @@ def paths(tree: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def damaged_tree(draw: random.Random, tree: Any) -> Any:
-    """A copy of what JSON can hold with one value changed, moved, doubled, renamed or taken out."""
+    """A copy of a JSON value with one part changed, moved, duplicated, renamed or removed."""
     tree = json.loads(json.dumps(tree))
     places = [path for path in paths(tree) if path]
     if not places:
@@ -134,6 +134,6 @@ def damaged_tree(draw: random.Random, tree: Any) -> Any:
 
 
 def as_json(draw: random.Random, tree: Any) -> str:
-    """JSON, now and then with a character changed, or written otherwise."""
+    """The value as JSON, sometimes with a changed character or in another notation."""
     text = json.dumps(tree, ensure_ascii=draw.random() < 0.5, indent=draw.choice((None, None, 1)))
     return damaged_text(draw, text) if draw.random() < 0.05 else text

@@ -27,7 +27,7 @@ from part import ROOT, Part, last_line
 
 SHIM = ROOT / "build" / "campaign" / "io_faults.so"
 KINDS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EINTR": errno.EINTR, "short": 0}
-A_TURN = 4  # faults of an action before it is the next one's turn
+FAULTS_IN_A_ROW = 4  # faults of one action before the next action
 REST = ("EIO", "ENOSPC")  # errors that may come again and again
 ALLOWED = (OSError, ValueError)
 
@@ -48,7 +48,7 @@ from pynet.training import checkpoint as checkpoints  # noqa: E402
 
 @dataclass(frozen=True)
 class Action:
-    """Something that reads or writes files in a folder.
+    """An operation that reads or writes files in a folder.
 
     before: the files that are there, by name. act: does it in that folder; its result must not depend on the fault.
     writes: the files that it makes. quiet: it may pass over what cannot be written, as a cache does. varying: for files
@@ -63,7 +63,7 @@ class Action:
     varying: Mapping[str, Callable[[bytes], bool]] = field(default_factory=dict)
 
     def accepts(self, name: str, content: bytes | None, expected: bytes | None) -> bool:
-        """Is this the expected content of that file?"""
+        """Whether this is the expected content of that file."""
         if content is not None and expected is not None and name in self.varying:
             return self.varying[name](content)
         return content == expected
@@ -73,14 +73,14 @@ class Action:
 
 
 class CommandError(OSError):
-    """A command ended as it should when something is wrong."""
+    """A command ended with the status and message of a proper error."""
 
 
-warnings: list[str] = []  # of commands that went on
+warnings: list[str] = []  # of commands that continued
 
 
 def command(run: Callable[[list[str]], int], *arguments: str | Path) -> str:
-    """What a command prints. CommandError: status 1 and one line; AssertionError: anything else but success."""
+    """The output of a command. CommandError: status 1 and one line; AssertionError: any other failure."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = run([str(argument) for argument in arguments])
@@ -93,7 +93,7 @@ def command(run: Callable[[list[str]], int], *arguments: str | Path) -> str:
 
 
 def content_of(write: Callable[[Path], Any], folder: Path, name: str) -> bytes:
-    """The bytes of the file that this writes."""
+    """The bytes of the file that `write` creates."""
     write(folder / name)
     content = (folder / name).read_bytes()
     (folder / name).unlink()
@@ -101,7 +101,7 @@ def content_of(write: Callable[[Path], Any], folder: Path, name: str) -> bytes:
 
 
 def make_actions(folder: Path) -> list[Action]:
-    """All of them; the folder is for what they need besides."""
+    """All actions; the folder is for files that they need."""
     x = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
     y = np.arange(12, dtype=np.uint8) % 3
     nets = [pynet.Network("input(64) dense(40) relu dense(3) softmax", seed=seed) for seed in (1, 2)]
@@ -118,7 +118,7 @@ def make_actions(folder: Path) -> list[Action]:
         net.save(model)
 
     def curves(i: int) -> Callable[[Path], Any]:
-        """A new figure each time: drawn again, matplotlib's layout moves a little."""
+        """Draws a new figure each time, because matplotlib's layout changes when a figure is drawn again."""
         return lambda path: figures.save(figures.curves(histories[i]), path) and None
 
     def seen(i: int) -> Callable[[Path], Any]:
@@ -137,9 +137,7 @@ def make_actions(folder: Path) -> list[Action]:
     for name, (old, new) in writers.items():
         there = {name: content_of(old, folder, name)}
         write = lambda place, name=name, new=new: new(place / name)  # noqa: E731
-        varying = (
-            {name: is_whole_svg} if name.endswith(".svg") else {}
-        )  # matplotlib draws the names of its parts by lot
+        varying = {name: is_whole_svg} if name.endswith(".svg") else {}  # matplotlib names parts of an SVG at random
         actions.append(Action(f"write {name}", {}, write, (name,), varying=varying))
         actions.append(Action(f"replace {name}", there, write, (name,), varying=varying))
 
@@ -241,7 +239,7 @@ def digest_of(found: data.Dataset) -> int:
 
 @dataclass
 class Outcome:
-    """What an action came to. error: None if it went well. calls: the names of the system's calls, in order."""
+    """The result of an action. error: None after success. calls: the names of its system calls, in order."""
 
     result: Any
     error: type[BaseException] | None
@@ -254,7 +252,7 @@ class Outcome:
 
 
 class Runner:
-    """Runs actions in a folder of their own, with a fault at one of their calls."""
+    """Runs actions in a new folder, with a fault at one of their system calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -264,7 +262,7 @@ class Runner:
         sys.unraisablehook = lambda what: self.unraisable.append(f"{what.exc_value!r} in {what.object!r}")
 
     def run(self, action: Action, error: int, at: int, rest: bool) -> Outcome:
-        """at: which call gets the fault, from 1; 0: none. rest: all that follow get it, too."""
+        """at: number of the call that fails, from 1; 0: none. rest: all later calls fail, too."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         for name, content in action.before.items():
@@ -280,7 +278,7 @@ class Runner:
             kind, where = type(exception), last_line()
         self.shim.io_faults_end(log, len(log))
         if len(os.listdir("/proc/self/fd")) != before:
-            gc.collect()  # exceptions hold frames, and these open files
+            gc.collect()  # exceptions keep frames alive, and these keep files open
         opened = len(os.listdir("/proc/self/fd")) - before
         after = {path.name: path.read_bytes() for path in self.folder.iterdir()}
         calls = log.value.decode().split()
@@ -288,7 +286,7 @@ class Runner:
 
 
 def fault_of(action: Action, whole: Outcome, found: Outcome, kind: str, call: str) -> str | None:
-    """What is wrong with an outcome."""
+    """What is wrong with an outcome; None if nothing is."""
     if found.error is not None and not issubclass(found.error, ALLOWED):
         return found.where
     if found.unraisable:
@@ -308,7 +306,7 @@ def fault_of(action: Action, whole: Outcome, found: Outcome, kind: str, call: st
         return "the result is another"
     if action.writes and not action.quiet:
         if not found.warned and kind in REST and call in ("write", "fsync", "rename", "link"):
-            return "nobody was told"
+            return "the fault was not reported"
         for name in action.writes:
             if not action.accepts(name, found.after.get(name), whole.after[name]):
                 return f"success, but {name} is not the new one"
@@ -336,7 +334,7 @@ def is_whole_svg(content: bytes) -> bool:
 
 
 def order_fault(calls: list[str]) -> str | None:
-    """Is what was written on the disk before it takes its name?"""
+    """A fault if a file is renamed before its content is synchronised to the disk."""
     for i, call in enumerate(calls):
         if call in ("rename", "link"):
             last = max((j for j in range(i) if calls[j] == "write"), default=-1)
@@ -347,15 +345,15 @@ def order_fault(calls: list[str]) -> str | None:
 
 @dataclass
 class Undisturbed:
-    """An action without a fault, and the faults still to be injected: kind, which call, the following ones, too?"""
+    """An action's outcome without a fault, and the faults to inject: error, number of the call, later calls too."""
 
     outcome: Outcome
     faults: list[tuple[str, int, bool]]
 
 
 def undisturbed(part: Part, runner: Runner, action: Action) -> Undisturbed:
-    """Runs it as it is; what is wrong with that is a finding, too."""
-    runner.run(action, 0, 0, False)  # what is imported, cached or compiled the first time
+    """Runs an action without a fault; an error is a finding."""
+    runner.run(action, 0, 0, False)  # imports, caches and compiles, which happens only once
     found = runner.run(action, 0, 0, False)
     if why := fault_of(action, found, found, "", "") or found.where or order_fault(found.calls):
         part.finding(f"{action.name}/EIO/0", f"undisturbed: {why}")
@@ -390,10 +388,10 @@ def main() -> int:
     while queue and not part.is_over():
         action = queue.pop(0)
         before = known.get(action.name) or known.setdefault(action.name, undisturbed(part, runner, action))
-        for fault in before.faults[:A_TURN]:
+        for fault in before.faults[:FAULTS_IN_A_ROW]:
             inject(part, runner, action, before.outcome, fault)
             done[fault[0]] += 1
-        del before.faults[:A_TURN]
+        del before.faults[:FAULTS_IN_A_ROW]
         if before.faults:
             queue.append(action)
     total, counts = sum(done.values()), ", ".join(f"{n} {kind}" for kind, n in done.items())

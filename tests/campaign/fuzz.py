@@ -1,4 +1,4 @@
-"""A structure-aware fuzzer: it damages values, types, sizes, offsets and shapes, and keeps the form around them right.
+"""A structure-aware fuzzer: it damages values, types, sizes, offsets and shapes; the rest stays well-formed.
 
 Models, checkpoints (with the right digest), models with damaged notes, histories, texts of networks, IDX, npz and csv
 files go through the Python package and through the commands. Each is loaded, or refused with an OSError or a
@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 
 from part import ROOT, Part, last_line
 
-HANGS = 60  # seconds after which a case hangs
-MOST = 50 << 20  # bytes that a file which is refused may take
-LIMIT = 4 << 30  # bytes of address space: what asks for more gets a MemoryError
+HANGS = 60  # seconds after which a case counts as hanging
+MAX_MEMORY = 50 << 20  # bytes, to refuse a file
+LIMIT = 4 << 30  # bytes of address space; larger allocations raise MemoryError
 REFUSED = (OSError, ValueError)
 STRANGE = {
     *map(chr, (*range(9), *range(11, 32), *range(127, 160))),
@@ -39,11 +39,11 @@ STRANGE = {
 
 
 class Fault(Exception):
-    """What should not be."""
+    """A finding."""
 
 
 class Kind(NamedTuple):
-    """make: draws a case, in a folder. load: reads it; the bytes of what it read. use: what is done with that."""
+    """A kind of input. make: draws a case, in a folder. load: reads it and returns its size in bytes. use: uses it."""
 
     make: Callable[[random.Random, Path], Any]
     load: Callable[[Any], int]
@@ -54,7 +54,7 @@ class Kind(NamedTuple):
 
 
 def command(name: str, *arguments: Any) -> None:
-    """Runs a command in this process. Fault: it did not end as commands end."""
+    """Runs a command in this process. Fault: it ended in a way that no command should."""
     from importlib import import_module
 
     main = import_module(f"pynet.commands.{name}").main
@@ -77,7 +77,7 @@ def command(name: str, *arguments: Any) -> None:
 
 
 def kinds() -> dict[str, Kind]:
-    """All of them; what they use is imported here, in the worker."""
+    """All kinds; their modules are imported here, in the worker."""
     import hostile_data
     import hostile_models
     import numpy as np
@@ -98,7 +98,7 @@ def kinds() -> dict[str, Kind]:
         return int(4 * net.parameters)
 
     def use_model(draw: random.Random, path: Path, among: int = 30) -> None:
-        """In 12 of `among` cases with a command."""
+        """Uses a model, with a command in 12 of `among` cases."""
         net = pynet.load(path)
         again = path.with_name("again.safetensors")
         net.save(again)
@@ -151,10 +151,10 @@ def kinds() -> dict[str, Kind]:
         net = pynet.Network(text)
         if pynet.Network(net.spec).spec != net.spec:
             raise Fault(f"the canonical form {net.spec!r:.300} has another one")
-        return int(8 * net.parameters) + LIMIT  # what the text asks for, it gets
+        return int(8 * net.parameters) + LIMIT  # a text may allocate what it asks for
 
     def use_text(draw: random.Random, text: str) -> None:
-        if draw.random() < 0.1 and "\0" not in text:  # no argument of a command can hold a NUL
+        if draw.random() < 0.1 and "\0" not in text:  # arguments of a command cannot contain NUL
             command("train", "--net", text, "--dataset", "digits", *small)
 
     def load_data(path: Path) -> int:
@@ -203,7 +203,7 @@ TRAINED = (
 
 
 class Memory:
-    """The most that this process has had since reset, in bytes; None where the system does not say."""
+    """The peak memory of this process since reset, in bytes; None where the system does not report it."""
 
     def reset(self) -> int | None:
         try:
@@ -218,10 +218,10 @@ class Memory:
 
 
 def try_case(kind: Kind, draw: random.Random, folder: Path, memory: Memory | None) -> str:
-    """What became of it: loaded or refused. Raises whatever should not be."""
+    """Tries a case and returns "loaded" or "refused". Raises an exception for a finding."""
     case = kind.make(draw, folder)
     before = memory.reset() if memory else None
-    allowed, outcome = MOST, "loaded"
+    allowed, outcome = MAX_MEMORY, "loaded"
     try:
         allowed += 4 * kind.load(case)
     except REFUSED:
@@ -229,7 +229,7 @@ def try_case(kind: Kind, draw: random.Random, folder: Path, memory: Memory | Non
     except MemoryError:
         if not isinstance(case, str):
             raise
-        return "refused"  # a text may ask for more than there is
+        return "refused"  # a text may ask for more memory than there is
     if memory and before is not None and (taken := memory.most() - before) > allowed:
         raise Fault(f"{outcome}, and it took {taken >> 20} MB")
     with contextlib.suppress(*REFUSED):
@@ -238,7 +238,7 @@ def try_case(kind: Kind, draw: random.Random, folder: Path, memory: Memory | Non
 
 
 def work(seed: int, first: int, step: int, end: float, folder: Path, only: str | None) -> int:
-    """Case after case until the time is over; writes down which one is under way, and tells of findings."""
+    """Tries cases until the time is over; records the current case in a file, and reports findings."""
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     os.environ["XDG_CACHE_HOME"] = str(folder)
@@ -264,7 +264,7 @@ def work(seed: int, first: int, step: int, end: float, folder: Path, only: str |
                 counts[name][try_case(found[name], random.Random(f"{seed} {case}"), place, memory)] += 1
             except Exception as error:
                 counts[name]["findings"] += 1
-                tell(folder, case, str(error) if isinstance(error, Fault) else last_line())
+                report_finding(folder, case, str(error) if isinstance(error, Fault) else last_line())
         n += step
         if only:
             break
@@ -272,8 +272,8 @@ def work(seed: int, first: int, step: int, end: float, folder: Path, only: str |
     return 0
 
 
-def tell(folder: Path, case: str, what: str) -> None:
-    """Prints a finding, for supervise; keeps its files beside those of the next cases."""
+def report_finding(folder: Path, case: str, what: str) -> None:
+    """Prints a finding for the supervisor, and keeps a copy of its files."""
     kept = folder / f"kept-{case.replace('/', '-')}"
     if not kept.exists():
         shutil.copytree(folder / "case", kept)
@@ -284,7 +284,7 @@ def tell(folder: Path, case: str, what: str) -> None:
 
 
 def library(name: str) -> str:
-    """Where the compiler has it."""
+    """The path of a compiler's library."""
     compiler = os.environ.get("CC", "cc")
     return subprocess.run(
         [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
@@ -305,14 +305,14 @@ def environment(sanitized: bool) -> dict[str, str]:
 
 
 class Supervisor(threading.Thread):
-    """Starts a worker, and another one where one fell."""
+    """Starts a worker, and a new one when it dies."""
 
     def __init__(self, part: Part, sanitized: bool) -> None:
         super().__init__()
         self.part, self.sanitized = part, sanitized
         self.folder = part.folder / ("sanitized" if sanitized else "plain")
         self.counts: dict[str, dict[str, int]] = {}
-        self.described: dict[str, int] = {}  # what was found, and how often
+        self.described: dict[str, int] = {}  # findings, and how often each occurred
 
     def run(self) -> None:
         first, end = int(self.sanitized), time.time() + self.part.end - time.monotonic()
@@ -351,7 +351,7 @@ class Supervisor(threading.Thread):
                 return
 
     def note(self, found: dict[str, str], log: Path) -> None:
-        """Tells of a finding; of those that are alike, three."""
+        """Reports a finding; at most three that are alike."""
         what = "".join(c for c in found["what"] if not c.isdigit())
         alike = f"{found['case'].split('/')[0]} {what.partition(' at ')[2] or what[:60]}"
         self.described[alike] = self.described.get(alike, 0) + 1

@@ -1,4 +1,4 @@
-"""Hostile data sets: IDX, npz and csv files whose form is right and whose values, types, sizes and shapes are not."""
+"""Hostile data sets: well-formed IDX, npz and csv files with wrong values, types, sizes and shapes."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def damaged_idx(draw: random.Random, shape: list[int], content: bytes) -> bytes:
         shape[draw.randrange(len(shape))] = whole(draw)
     elif kind == 2:
         draw.shuffle(shape)
-    elif kind == 3:  # sizes whose product is what it was, or overflows to it
+    elif kind == 3:  # sizes with the same product, or one that overflows to it
         shape[:] = draw.choice(([len(content), 1, 1], [1, 1, len(content)], [2**31, 2, len(content)], [1] * len(shape)))
         shape[:] = shape[: 3 if len(shape) == 3 else 1]
     elif kind == 4:
         content = content[: draw.randint(0, len(content))] if draw.random() < 0.5 else content + draw.randbytes(7)
     elif kind == 5:
         content = bytes([draw.choice((0, 9, 255))]) * len(content)
-    else:  # many zeros, which pack well
+    else:  # many zeros, which compress well
         n = draw.choice((*[1] * 25, 5, 30, 100)) << 20
         shape[:] = [n // 784, 28, 28][: len(shape)] if len(shape) == 3 else [n]
         content = bytes(math.prod(shape))
@@ -200,7 +200,7 @@ def npy(array: Any) -> bytes:
 
 
 def damaged_npy(draw: random.Random, file: bytes) -> bytes:
-    """Another header before the same numbers; its length is right, mostly."""
+    """Another header before the same numbers, usually with the right length."""
     length = struct.unpack("<H", file[8:10])[0]
     header, content = file[10 : 10 + length].decode("latin-1"), file[10 + length :]
     fields = eval(header)
@@ -253,7 +253,7 @@ def zipped(draw: random.Random, members: dict[str, bytes]) -> bytes:
 
 
 def damaged_zip(draw: random.Random, file: bytes) -> bytes:
-    """Sizes, offsets, flags and methods of its directory changed."""
+    """A zip file with changed sizes, offsets, flags and methods in its directory."""
     if draw.random() < 0.6:
         return file
     content = bytearray(file)
@@ -310,7 +310,7 @@ ENDS = ("\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\n\n", "")
 
 
 def csv_file(draw: random.Random, folder: Path) -> Path:
-    """A table with a label in front, some fields, lines or line ends of it changed."""
+    """A table with the label first, and some fields, lines or line ends changed."""
     path = folder / "data.csv"
     width, rows = draw.choice((1, 2, 5, 64)), draw.choice((1, 6, draw.randint(1, 30)))
     table = [[str(i % 3), *(str(draw.randrange(256)) for _ in range(width))] for i in range(rows)]

@@ -1,4 +1,4 @@
-"""Hostile models, checkpoints, notes, histories and texts of networks; what is around the damage is right."""
+"""Hostile models, checkpoints, notes, histories and texts of networks; all but the damage is well-formed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NOTES = (
     "test_r2",
 )
 COLUMNS = {"loss": [2.0, 1.0], "accuracy": [0.1, 0.5], "val_loss": [2.0, 1.5], "val_accuracy": [0.1, 0.4]}
-TRAINING = {  # of a note that is right
+TRAINING = {  # a valid note
     "classes": json.dumps([str(i) for i in range(10)]),
     "history": json.dumps(COLUMNS),
     "pictures": json.dumps({"height": 8, "width": 8, "color": False, "style": "digits"}),
@@ -60,14 +60,14 @@ def parsed(file: bytes) -> tuple[Header, bytes]:
 
 
 def assembled(text: str, data: bytes) -> bytes:
-    """A safetensors file with this header, whose length is right."""
+    """A safetensors file with this header and its right length."""
     header = text.encode("utf-8", "surrogatepass")
     header += b" " * (-len(header) % 8)
     return struct.pack("<Q", len(header)) + header + data
 
 
 def laid_out(header: Header) -> int:
-    """Gives the tensors places one after the other, as large as their shapes say; returns the bytes of all."""
+    """Sets contiguous offsets, with sizes by the shapes of the tensors; returns the number of bytes."""
     at = 0
     for name, entry in header.items():
         if name != "__metadata__" and isinstance(entry, dict):
@@ -97,7 +97,7 @@ def saved(text: str) -> bytes:
 
 
 def damaged_header(draw: random.Random, header: Header, data: bytes) -> tuple[Header, bytes]:
-    """One thing about it changed; what hangs together with it changed as well, or not."""
+    """A header with one change; fields that depend on it are changed accordingly, or not."""
     kind = draw.randrange(10)
     notes = header.get("__metadata__")
     tensors = [name for name in header if name != "__metadata__"]
@@ -136,7 +136,7 @@ def damaged_header(draw: random.Random, header: Header, data: bytes) -> tuple[He
 
 
 def rebuilt(draw: random.Random, header: Header, text: str, data: bytes) -> bytes:
-    """Tensors as this text has them, if it is the text of a small network."""
+    """A file with the tensors of this text, if it is a small network."""
     try:
         if any(len(number) > 4 for number in "".join(c if c.isdigit() else " " for c in text).split()):
             return data
@@ -153,7 +153,7 @@ def rebuilt(draw: random.Random, header: Header, text: str, data: bytes) -> byte
 
 
 def damage_notes(draw: random.Random, notes: dict[str, Any]) -> None:
-    """Other values for notes that pynet reads, or others' notes."""
+    """Changes values of notes that pynet reads, or adds foreign notes."""
     for _ in range(draw.choice((1, 1, 3))):
         key = draw.choice((*NOTES, *NOTES, *TEXTS[:6], "pynet.seed", "pynet.updates", "pynet.later"))
         notes[key] = note(draw, key)
@@ -163,7 +163,7 @@ def damage_notes(draw: random.Random, notes: dict[str, Any]) -> None:
 
 def note(draw: random.Random, key: str) -> str:
     """A damaged note under this key."""
-    if key == "classes" and draw.random() < 0.5:  # as many as there are outputs, so that they are used
+    if key == "classes" and draw.random() < 0.5:  # a class for each output, so that they are used
         return json.dumps([draw.choice((*TEXTS, str(i))) for i in range(10)])
     kind = draw.randrange(5)
     if kind == 0:
@@ -198,7 +198,7 @@ def model_with_notes(draw: random.Random, folder: Path) -> Path:
         try:
             net.meta[key] = value
         except (ValueError, UnicodeEncodeError):
-            continue  # what cannot be set cannot be saved
+            continue  # such a note cannot be saved
     net.save(path)
     return path
 
@@ -209,26 +209,26 @@ X = np.random.default_rng(1).integers(0, 256, (60, 64), dtype=np.uint8)
 Y = np.arange(60) % 10
 
 
-def resume(path: Path, go_on: bool = True) -> pynet.History:
-    """The training that the base checkpoint is of, from its beginning or gone on with."""
+def resume(path: Path, continued: bool = True) -> pynet.History:
+    """Runs the training of the base checkpoint, from the beginning or resumed."""
     net = pynet.Network("input(64) dense(8) batchnorm relu dropout(0.2) dense(10) softmax", seed=9)
     return net.fit(
         X,
         Y,
-        epochs=4 if go_on else 2,
+        epochs=4 if continued else 2,
         batch_size=13,
         optimizer=pynet.Adam(0.01),
         validation_split=0.2,
         early_stopping=pynet.EarlyStopping(3),
-        checkpoint=pynet.Checkpoint(path, resume=go_on),
+        checkpoint=pynet.Checkpoint(path, resume=continued),
     )
 
 
 def checkpoint_file(draw: random.Random, folder: Path) -> Path:
-    """A checkpoint with a digest that is right, if the core can read it at all."""
+    """A damaged checkpoint with the right digest, if the core can read it."""
     path, base = folder / "checkpoint.safetensors", Path("base.checkpoint")
     if not base.exists():
-        resume(base, go_on=False)
+        resume(base, continued=False)
     header, data = parsed(base.read_bytes())
     content = json.loads(header["__metadata__"]["pynet.checkpoint"])
     content["training"]["finished"] = False
@@ -245,7 +245,7 @@ def checkpoint_file(draw: random.Random, folder: Path) -> Path:
 
 
 def damaged_training(draw: random.Random, training: Any) -> Any:
-    """A field changed: those that are numbers more often than chance would have it."""
+    """A training with a changed field, more often a number than by chance."""
     if not isinstance(training, dict) or draw.random() < 0.5:
         return damaged_tree(draw, training)
     training = json.loads(json.dumps(training))
@@ -271,7 +271,7 @@ def damaged_training(draw: random.Random, training: Any) -> Any:
 
 
 def write_checkpoint(path: Path, header: Header, data: bytes, content: Any) -> None:
-    """Twice: the digest is of what the core makes of the first, and as long as what stood in its place."""
+    """Writes the file twice: the core reads the first, and the second has the digest of the result."""
     notes = header.get("__metadata__")
     for _ in range(2):
         if isinstance(notes, dict):
@@ -282,7 +282,7 @@ def write_checkpoint(path: Path, header: Header, data: bytes, content: Any) -> N
         try:
             net, words, tensors = pynet.Network._load_checkpoint(path)
             content["sha256"] = checkpoints._digest(net, json.loads(words)["training"], tensors)
-        except Exception:  # whatever is wrong with it, reading it will tell
+        except Exception:  # the test of loading reports what is wrong
             return
 
 
@@ -312,7 +312,7 @@ def network_text(draw: random.Random) -> str:
 
 
 def history_file(draw: random.Random, folder: Path) -> Path:
-    """What pynet train --history writes, damaged."""
+    """A damaged file of pynet train --history."""
     history = pynet.History(
         COLUMNS["loss"], COLUMNS["accuracy"], COLUMNS["val_loss"], COLUMNS["val_accuracy"], [0.1, 0.1]
     )

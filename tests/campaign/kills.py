@@ -1,4 +1,4 @@
-"""Trainings that are killed at random moments, and go on with another kernel table and another number of threads.
+"""Trainings that are killed at random moments, and resumed with another kernel table and number of threads.
 
 Each is the command `pynet train --checkpoint FILE --resume`, killed by SIGKILL several times before it may finish. The
 checkpoint must be whole at every moment, and weights and figures must end up those of the same command without a kill.
@@ -24,7 +24,7 @@ from pynet.training import checkpoint as checkpoints
 
 TABLES = [name for name in kernels.cpu_tables() if name != "portable"] or ["portable"]  # those with fused multiply-add
 THREADS = (1, 2, 3)
-GUARD = 60  # seconds after which a process hangs
+GUARD = 60  # seconds after which a process counts as hanging
 NETS = (
     "input(64) dense(96) batchnorm relu dropout(0.3) dense(48) gelu dense(10) softmax",
     "input(1,8,8) conv(8,3,pad=same) batchnorm relu maxpool(2) residual(conv(8,3,pad=same) relu) dense(10) softmax",
@@ -53,14 +53,14 @@ def start(options: list[str], table: str, threads: int, folder: Path) -> subproc
 
 
 def figures(out: str) -> Any:
-    """What must be the same: all but the seconds."""
+    """The results that must be the same, which is all except the seconds."""
     found = json.loads(out)
     rows = [{name: value for name, value in row.items() if name != "seconds"} for row in found["epochs"]]
     return found["weights_sha256"], rows, found["test_accuracy"]
 
 
 def wait_until_written(path: Path, process: subprocess.Popen[str]) -> None:
-    """Until the file is another one than now, or the process has ended."""
+    """Waits until the file is replaced, or the process ends."""
     before, end = path.stat().st_ino if path.exists() else None, time.monotonic() + GUARD
     while process.poll() is None and time.monotonic() < end:
         if path.exists() and path.stat().st_ino != before:
@@ -69,7 +69,7 @@ def wait_until_written(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 class Training:
-    """A training that is killed so many times, with all that it found out about itself."""
+    """A random training, killed and resumed, and its expected figures."""
 
     def __init__(self, part: Part, case: str) -> None:
         self.part, self.case, self.draw = part, case, part.random(case)
@@ -81,14 +81,14 @@ class Training:
         self.fault: str | None = None
 
     def whole(self) -> Any:
-        """The figures of the command undisturbed."""
+        """The figures of the command without a kill."""
         out, err = start([*self.options, "--save", "whole"], TABLES[0], 1, self.folder).communicate(timeout=GUARD)
         if err:
             raise RuntimeError(f"{self.options}: {err}")
         return figures(out)
 
     def kill_and_resume(self, most: int) -> Any:
-        """The figures of the command that was killed up to `most` times; None, and a fault, if it ended otherwise."""
+        """The figures of the command, killed up to `most` times; None, and a finding, after another end."""
         path = self.folder / "c"
         options = [*self.options, "--save", "m", "--checkpoint", "c", "--checkpoint-every", "0.01s"]
         while True:
@@ -118,7 +118,7 @@ class Training:
                     return None
 
     def kill(self, process: subprocess.Popen[str], path: Path) -> None:
-        """At a moment that is often, but not always, that of writing a checkpoint."""
+        """Kills the process at a random moment, often while it writes a checkpoint."""
         if self.draw.random() < 0.8:
             wait_until_written(path, process)
             time.sleep(self.draw.uniform(0, 0.03))

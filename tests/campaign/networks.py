@@ -25,8 +25,8 @@ Array = npt.NDArray[Any]
 TABLES = [name for name in kernels.cpu_tables() if name != "portable"] or ["portable"]  # those with fused multiply-add
 THREADS = (1, 2, 3)
 ROUNDING = 2.0**-22  # relative error that the reference gets
-MARGIN = 60  # times the change of the reference that the core may be off: sums are long, three tries are few
-FLOOR = 2e-6  # of the largest number of a tensor: what is near zero because large numbers cancel
+MARGIN = 60  # allowed error, in changes of the reference: large, because three tries show little of long sums
+FLOOR = 2e-6  # allowed error relative to the largest number of a tensor, for numbers that cancel to nearly zero
 
 # ---- random networks ------------------------------------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ FLOOR = 2e-6  # of the largest number of a tensor: what is near zero because lar
 def random_words(
     draw: random.Random, shape: tuple[int, ...], length: int, depth: int
 ) -> tuple[list[str], tuple[int, ...]]:
-    """Words of layers for samples of this shape, and the shape that comes out."""
+    """Words of layers for samples of this shape, and the output shape."""
     words = []
     for _ in range(length):
         word, shape = random_word(draw, shape, depth)
@@ -50,7 +50,7 @@ def random_word(draw: random.Random, shape: tuple[int, ...], depth: int) -> tupl
     if kind == "residual" and depth < 2:
         inside, out = random_words(draw, shape, draw.randint(1, 3), depth + 1)
         computes = any(not word.startswith("flatten") for word in inside)
-        if computes and (len(out) == 1 or out[1:] == shape[1:]):  # else no projection fits
+        if computes and (len(out) == 1 or out[1:] == shape[1:]):  # otherwise no projection fits
             return f"residual({' '.join(inside)})", out
         kind = "activation"
     if kind == "dense" or (kind == "rare" and draw.random() < 0.3):
@@ -114,7 +114,7 @@ def created(text: str, seed: int, x: Array, y: Array) -> Network:
 
 
 def random_optimizer(draw: random.Random) -> tuple[Optimizer, reference.Optimizer]:
-    """One of the core's, and its twin."""
+    """A random optimizer of the core, and the same of the reference."""
     clip = draw.choice([{}, {}, {"clip_norm": 0.5}, {"clip_value": 0.1}])
     decay = draw.choice([{}, {}, {"l2": 0.01}, {"weight_decay": 0.02}, {"l2": 0.01, "decay_all": True}])
     given: dict[str, Any] = {**clip, **decay}
@@ -123,9 +123,9 @@ def random_optimizer(draw: random.Random) -> tuple[Optimizer, reference.Optimize
     if kind is AdamW:
         given.setdefault("weight_decay", 0.01)
     if kind in (RMSProp, Adam, AdamW):
-        given["epsilon"] = 0.01  # a gradient of rounding errors alone would make a whole step
+        given["epsilon"] = 0.01  # with less, a gradient of rounding errors would cause a full step
     if kind is RMSProp:
-        given["beta2"] = 0.99  # the twin's is the same for all
+        given["beta2"] = 0.99  # the reference has one value for all optimizers
     name = "adam" if kind is AdamW else kind.kind
     return kind(rate, **given), reference.Optimizer(name, rate, **given)
 
@@ -151,7 +151,7 @@ Results = dict[str, Array]
 
 
 def results_of(net: Any, x: Array, y: Array, weights: Array | None, optimizer: Any) -> Results:
-    """What a step of training gives, of the core or of the reference."""
+    """The results of a training step, by the core or by the reference."""
     found = {"output": np.array(net.forward(x))}
     found["loss"] = np.array(net.loss(y, weights))
     net.backward()
@@ -164,13 +164,13 @@ def results_of(net: Any, x: Array, y: Array, weights: Array | None, optimizer: A
 
 
 def moved(exact: Array, rng: np.random.Generator, scale: float) -> Array:
-    """These numbers, each up to so many rounding errors off, and as float32 flushes what is nearly zero."""
+    """These numbers with random relative errors up to `scale` roundings; denormals are flushed to zero."""
     noise = scale * rng.uniform(-1, 1, exact.shape)
     return np.asarray(exact + noise * np.where(exact == 0, 0, abs(exact) * ROUNDING + np.finfo(np.float32).tiny))
 
 
 def roughened(twin: reference.Network, rng: np.random.Generator, scale: float) -> reference.Network:
-    """The reference, with as many rounding errors added to each layer's results."""
+    """The reference, with such errors added to each layer's results."""
 
     def rough(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda x: moved(function(x), rng, scale)
@@ -183,7 +183,7 @@ def roughened(twin: reference.Network, rng: np.random.Generator, scale: float) -
 
 
 def spread(net: Network, x: Array, samples: Any, optimizer: Any, exact: Results, tries: int, scale: float) -> Results:
-    """How far the reference's results move when it, too, makes rounding errors."""
+    """The largest changes of the reference's results in `tries` runs with rounding errors."""
     rng = np.random.default_rng(0)
     most = {name: np.zeros_like(value, float) for name, value in exact.items()}
     for _ in range(tries):
@@ -203,12 +203,12 @@ def fresh(optimizer: reference.Optimizer) -> reference.Optimizer:
 
 
 def worst(found: Results, exact: Results, moves: Results) -> tuple[float, str]:
-    """By how many times what is allowed the core is off, at its worst, and where."""
+    """The largest error of the core, in multiples of the allowed error, and its place."""
     most, place = 0.0, ""
     largest = max((float(abs(value).max(initial=0)) for name, value in exact.items() if "gradient" in name), default=0)
     for name, value in exact.items():
-        size = max(float(abs(value).max(initial=0)), largest)  # a gradient that is zero is the sum of some that are not
-        # A move of one number is one of all that hang together with it: the largest of the tensor counts, too.
+        size = max(float(abs(value).max(initial=0)), largest)  # a zero gradient is a sum of nonzero terms
+        # numbers of a tensor depend on each other, so the largest change in the tensor counts for each, too
         allowed = MARGIN * np.maximum(moves[name], moves[name].max(initial=0) / 10) + FLOOR * size + 1e-7
         off = float((abs(found[name].reshape(value.shape) - value) / allowed).max(initial=0))
         if not off <= most:
@@ -219,7 +219,7 @@ def worst(found: Results, exact: Results, moves: Results) -> tuple[float, str]:
 def compare(
     net: Network, samples: tuple[Array, Array, Array | None], optimizers: tuple[Optimizer, Any]
 ) -> tuple[float, str]:
-    """See worst. A kink may be the reason for what is too far off: more and larger errors in the reference show it."""
+    """See worst. An excess may be due to a kink of a ReLU; then larger errors in the reference show it, too."""
     x, *others = samples
     exact = results_of(reference.Network.from_net(net), x, *others, fresh(optimizers[1]))
     off, place = 0.0, ""
@@ -239,7 +239,7 @@ def compare(
 def bits(
     text: str, seed: int, samples: tuple[Array, Array, Array | None], batch: int, optimizer: Optimizer
 ) -> set[Any]:
-    """What training comes to by each API, table and number of threads: one thing, if all is well."""
+    """The hashes after training by each API, table and number of threads; all should be equal."""
     x, y, weights = samples
     found = set()
     for table in TABLES:
@@ -253,7 +253,7 @@ def bits(
                     found.add(
                         (net.weights_sha256(), net.predict_proba(x).tobytes(), net.input_gradient(x, y).tobytes())
                     )
-                except FloatingPointError:  # it diverges: the step that led there is not taken
+                except FloatingPointError:  # it diverges, and the last step is undone
                     found.add((net.weights_sha256(), "diverged"))
     kernels.set_cpu(None)
     kernels.set_threads(None)
@@ -265,7 +265,7 @@ def by_fit(net: Network, x: Array, y: Array, weights: Array | None, batch: int, 
 
 
 def batches(n: int, batch: int) -> list[Array]:
-    """The samples of each step of by_fit: batches as equal as can be, the larger ones first."""
+    """The samples of each step of by_fit: batches as equal as possible, the larger ones first."""
     steps = -(-n // batch)
     rows = [np.array_split(kernels.shuffle(n, 3, epoch), steps) for epoch in range(2)]
     return [part for epoch in rows for part in epoch]
@@ -288,7 +288,7 @@ def by_four_steps(net: Network, x: Array, y: Array, weights: Array | None, batch
 
 
 def fault_of(draw: random.Random, description: list[str]) -> str | None:
-    """Draws a network and tries it; what is wrong, None if nothing. told: the network, and how it is trained."""
+    """Draws and tests a network; returns what is wrong, or None. description: receives network and training."""
     text, _ = random_network(draw)
     seed, n = draw.randrange(1 << 32), draw.choice([2, 3, 8, 17, draw.randint(2, 70)])
     description.append(text)
@@ -302,7 +302,7 @@ def fault_of(draw: random.Random, description: list[str]) -> str | None:
     if not off <= 1:
         return f"{place} is {off:.1f} times as far from the reference as is allowed"
     batch = max(draw.choice([3, 7, n, draw.randint(2, n), draw.randint(2, n)]), 3)
-    batch = n if n < 2 * batch else batch  # batchnorm takes no batch of one
+    batch = n if n < 2 * batch else batch  # batchnorm refuses a batch of one
     found = bits(text, seed, samples, max(batch, n // 6), optimizers[0])
     return None if len(found) == 1 else f"{len(found)} different results in batches of {batch}"
 

@@ -1,4 +1,4 @@
-"""What the parts of the campaign share: options, time, a place to work in, and how a finding is told."""
+"""Code that the parts of the campaign share: options, time, a working folder, and reports of findings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KEPT = ROOT / "build" / "campaign" / "findings"  # what a finding needs to be repeated
+KEPT = ROOT / "build" / "campaign" / "findings"  # files to repeat a finding
 
 ROOM = 300 << 20  # bytes
 
@@ -39,15 +39,15 @@ class Part:
         self.folder.mkdir(parents=True)
 
     def is_over(self) -> bool:
-        """Is the time over?"""
+        """Whether the time is over."""
         return time.monotonic() >= self.end
 
     def random(self, case: str) -> random.Random:
-        """The random numbers of a case: the same whenever it is repeated."""
+        """The random numbers of a case, the same each time it is repeated."""
         return random.Random(f"{self.seed} {case}")
 
     def finding(self, case: str, what: str, *files: Path) -> None:
-        """Tells of a finding, and keeps the files that it needs."""
+        """Reports a finding, and keeps its files."""
         self.findings += 1
         print(f"finding: {self.name} --seed {self.seed} --only {shlex.quote(case)}: {what}", flush=True)
         for file in files:
@@ -58,14 +58,14 @@ class Part:
                 print(f"         {kept.relative_to(ROOT)}", flush=True)
 
     def finish(self, summary: str) -> int:
-        """Says what was done; the exit status."""
+        """Prints a summary; returns the exit status."""
         shutil.rmtree(self.folder, ignore_errors=True)
         print(f"{self.name}: {summary} (seed {self.seed}): {self.findings} findings", flush=True)
         return int(self.findings > 0)
 
 
 def roomy_folder() -> Path:
-    """In memory, if there is room: no power is lost here, and waiting for a disk would take most of the time."""
+    """A folder in memory, if there is room: a disk would take most of the time, and no power failure is tested."""
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM:
         return memory
@@ -73,7 +73,7 @@ def roomy_folder() -> Path:
 
 
 def last_line() -> str:
-    """The exception that is being handled, and where it came from, in one line."""
+    """The current exception and the line that raised it, in one line."""
     kind, error, trace = sys.exc_info()
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(trace)[-4:]]
     return f"{kind.__name__ if kind else ''}: {str(error)[:200]!r} at {' > '.join(places)}"

@@ -23,7 +23,7 @@ def property_tests() -> list[str]:
 
 
 def run(part: Part, files: list[str], seed: int) -> int:
-    """Runs the property tests of these files until they or the time are over; how many passed."""
+    """Runs the property tests of these files, within the time; returns how many passed."""
     env = {name: value for name, value in os.environ.items() if name != "CI"} | {"HYPOTHESIS_PROFILE": "random"}
     env["HYPOTHESIS_STORAGE_DIRECTORY"] = str(part.folder / "hypothesis")
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-m", "hypothesis"]

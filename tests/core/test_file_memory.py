@@ -77,7 +77,7 @@ def test_the_longest_text_and_notes_are_saved_and_loaded(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("layer", ["batchnorm", "dense(1)", "layernorm", "residual(dense(1))"])
 def test_a_checkpoint_has_fewer_tensors_than_are_accepted(tmp_path: Path, layer: str) -> None:
-    """At most two tensors for each byte of the text: the shortest words with parameters, the largest optimizer state."""
+    """At most two tensors for each byte of the text, with the shortest words and the largest optimizer state."""
     words, path = "input(1) " + f"{layer} " * 200 + "dense(1)", tmp_path / "c.safetensors"
     stopping = pynet.EarlyStopping(monitor="loss", restore_best=True)
     net = pynet.Network(words)

@@ -113,7 +113,7 @@ def test_dropout_is_the_mask_for_any_input() -> None:
 
 
 def test_dropout_is_fair_and_independent() -> None:
-    """Frequencies within 4.5 standard deviations: in rows, in columns, of neighbours, of masks of other seed or step."""
+    """Frequencies are within 4.5 standard deviations: in rows, columns, neighbours, masks of other seed or step."""
     first = masks(m=400)
     for fractions, n in ((first.mean(), first.size), (first.mean(axis=0), 400), (first.mean(axis=1), 500)):
         assert (abs(fractions - 0.7) < 4.5 * np.sqrt(0.21 / n)).all()

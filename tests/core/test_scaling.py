@@ -145,7 +145,7 @@ def converted(spec: str, seed: int = 5) -> tuple[Network, Network, Array, Array]
     "spec",
     [
         "input(150) standardize dense(32) relu dense(3) softmax",  # batches in pieces
-        "input(2,6,5) standardize conv(4,3,pad=same) relu maxpool(2) dense(3) softmax",  # padding zeros are added after it
+        "input(2,6,5) standardize conv(4,3,pad=same) relu maxpool(2) dense(3) softmax",  # padding is added later
         "input(2,6,5) standardize dense(3) softmax",
         "input(9) standardize residual(dense(9) relu) dense(3) softmax",
     ],

@@ -1,4 +1,4 @@
-"""The part of docs/reference.md that is made from docstrings: every public name of the package, one line each."""
+"""Generates the list of all public names in docs/reference.md from docstrings, one line each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODULES = (pynet, *(value for name in pynet.__all__ if inspect.ismodule(value :=
 
 
 def public(module: ModuleType) -> dict[str, Any]:
-    """What a module offers by name: its __all__, or what is defined in it without a leading underscore."""
+    """The public names of a module: its __all__, or else its definitions without a leading underscore."""
     defined = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
     names = getattr(module, "__all__", [name for name in defined if not name.startswith("_")])
     return {name: getattr(module, name) for name in names}
@@ -39,7 +39,7 @@ def signature(value: Any, is_method: bool = False) -> str:
 
 
 def methods(kind: type) -> Iterator[str]:
-    """A line for each public method and property, but for those of a base class that is listed itself."""
+    """A line for each public method and property, except those of a base class that is listed itself."""
     listed = {name for base in kind.__mro__[1:] if base in PUBLIC_CLASSES for name in vars(base)}
     for name, value in inspect.getmembers(kind):
         source = getattr(value.fget if isinstance(value, property) else value, "__module__", None) or ""
@@ -51,7 +51,7 @@ def methods(kind: type) -> Iterator[str]:
 
 
 def lines(module: ModuleType, listed: set[int]) -> Iterator[str]:
-    """The list of one module; what an earlier module listed is left out."""
+    """The lines of one module, without names that an earlier module has listed."""
     for name, value in public(module).items():
         if inspect.ismodule(value) or id(value) in listed:
             continue

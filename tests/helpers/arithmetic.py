@@ -1,4 +1,4 @@
-"""How far from float64 a float32 kernel may be, at which sizes it is tried, and on which tables."""
+"""Comparison of float32 kernels with float64: error bounds, sizes, kernel tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ U = 2.0**-24  # unit roundoff of float32: one correctly rounded operation is off
 TINY = 2.0**-126  # below it float32 is denormal, which the core flushes to zero
 EXP = 2e-7  # relative error of the core's exp and log, their own 1.2e-7 and a rounding or two
 
-# One less, one more than the vectors (4, 8, 16), and than one or two turns of the 16 lanes.
+# The lengths of vectors (4, 8, 16) and one or two rounds of the 16 lanes, each also minus 1 and plus 1.
 EDGES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33)
 SHAPES = [*product((1, 3, 4, 5, 8, 9, 15, 16, 17), EDGES), (2, 100), (64, 10), (64, 128), (64, 784)]
 FUSED = [name for name in kernels.cpu_tables() if name != "portable"]
@@ -36,14 +36,14 @@ def bits(x: Array) -> bytes:
 
 
 def off_by_more(got: Array, expected: Array, bound: Array | float) -> Array:
-    """Where got, a float32 array of the right shape, misses. TINY: what underflows may become zero."""
+    """The indices at which got, float32, differs by more than bound. Numbers below TINY may become zero."""
     assert got.dtype == np.float32
     assert got.shape == np.shape(expected)
     return np.argwhere(~(np.abs(got - expected) <= bound + 2 * TINY))
 
 
 def on_each_table(run: Callable[..., Any], *args: Any) -> dict[str, Any]:
-    """What run(*args) gives on each table that has fused multiply-add; it runs on the others too."""
+    """The results of run(*args) on each table with fused multiply-add, by name; it runs on the others, too."""
     found = {}
     for name in kernels.cpu_tables():
         kernels.set_cpu(name)

@@ -1,4 +1,4 @@
-"""Runs `pynet train` and other commands for their tests, inside this process or as one of its own."""
+"""Runs `pynet train` and other commands in tests, inside this process or as a separate process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Done(NamedTuple):
 
 
 def run(*args: str | Path, command: Command = train) -> Done:
-    """The command inside this process; the number of threads is put back."""
+    """Runs a command inside this process, then resets the number of threads."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = command.main([str(arg) for arg in args])
@@ -42,7 +42,7 @@ def run(*args: str | Path, command: Command = train) -> Done:
 
 
 def results(*args: str | Path, command: Command = train) -> dict[str, Any]:
-    """The object that --json prints."""
+    """Runs a command with --json and returns the object that it prints."""
     done = run(*args, "--json", command=command)
     assert (done.status, done.err) == (0, "")
     found = json.loads(done.out)
@@ -51,13 +51,13 @@ def results(*args: str | Path, command: Command = train) -> dict[str, Any]:
 
 
 def one_line(done: Done, status: int, message: str) -> None:
-    """The command printed nothing but one line of error, with this in it."""
+    """Asserts that a command printed one line on stderr, which contains message, and nothing else."""
     assert (done.status, done.out, done.err.count("\n")) == (status, "", 1)
     assert message in done.err
 
 
 def start(*args: str, **options: Any) -> subprocess.Popen[str]:
-    """The command as a process of its own, in which Ctrl-C works even if it does not in this one."""
+    """Starts `pynet train` as a separate process, in which SIGINT works even if this process ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         command = [sys.executable, "-m", "pynet.train", *args]
@@ -73,21 +73,21 @@ def stream(pipe: IO[str] | None) -> IO[str]:
 
 
 def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
-    """Until it prints a line that begins so."""
+    """Waits until the process prints a line with this beginning."""
     guard = threading.Timer(GUARD, process.kill)
     guard.start()
     found = any(line.startswith(beginning) for line in stream(process.stdout))
     guard.cancel()
-    guard.join()  # a fork wants no other thread
+    guard.join()  # a fork must not happen beside another thread
     assert found, end(process)
 
 
 def end(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """What it still prints, on stdout and stderr, until it ends by itself."""
+    """The rest of stdout and stderr, read until the process ends by itself."""
     try:
         return process.communicate(timeout=GUARD)
     finally:
-        process.kill()  # does nothing to one that has ended
+        process.kill()  # no effect if it has ended
 
 
 def sha256(path: str | Path) -> str:
@@ -95,6 +95,6 @@ def sha256(path: str | Path) -> str:
 
 
 def save_model(path: str | Path, text: str = "input(64) dense(10) softmax") -> str:
-    """Puts a model there; returns the file's hash."""
+    """Saves a new model and returns the hash of its file."""
     pynet.Network(text, seed=99).save(path)
     return sha256(path)

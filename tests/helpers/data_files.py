@@ -23,7 +23,7 @@ ARRAYS = (X_TRAIN, Y_TRAIN, X_TEST, Y_TEST)
 
 
 def idx_bytes(array: Array, magic: int | None = None, shape: tuple[int, ...] | None = None) -> bytes:
-    """An IDX file; magic and shape may lie."""
+    """An IDX file; magic and shape may contradict the array."""
     shape = array.shape if shape is None else shape
     return struct.pack(f">{1 + len(shape)}I", magic or 0x800 + array.ndim, *shape) + array.tobytes()
 
@@ -58,7 +58,7 @@ def write_pictures(folder: Path, count: int) -> None:
 
 
 def assert_sound(data: Dataset) -> None:
-    """What every Dataset promises."""
+    """Checks the properties of every Dataset."""
     assert data.x_train.dtype == data.x_test.dtype
     assert data.x_train.dtype in (np.uint8, np.float32)
     assert data.x_train.shape[1:] == data.x_test.shape[1:]

@@ -1,4 +1,4 @@
-"""Pictures of digits in printed boxes, across ruled lines, on pages that lie askew, and several to a page.
+"""Pictures of digits in printed boxes, across ruled lines, on skewed pages, and several on a page.
 
 python tests/helpers/forms.py FOLDER [SEED]     writes the pictures, and contact.png: all on a sheet
 
@@ -42,7 +42,7 @@ DARK = Pen(0.08, (45, 45, 48), 0.95, pressure=0.15, grain=0.15)
 def written(
     sheet: Floats, digit: int, pen: Pen, centre: tuple[float, float], tall: float, random: Random, part: float = 1.0
 ) -> Floats:
-    """The sheet (h, w) in 0..255 with a digit on it; part: of the ink that is left at the end of each stroke."""
+    """The sheet (h, w) in 0..255 with a digit on it; part: fraction of the ink left at the end of each stroke."""
     half = int(tall) + 2
     left, top = int(centre[0]) - half, int(centre[1]) - half
     near = inked(strokes(digit, random), pen, (2 * half, 2 * half), np.array(centre) - (left, top), tall, random)
@@ -59,7 +59,7 @@ def written(
 
 
 def printed(size: tuple[int, int], lines: list[tuple[float, float, float, float, float]], tilt: float) -> Floats:
-    """(h, w) in 0..1: lines (x0, y0, x1, y1, width), turned by so many degrees around the middle."""
+    """(h, w) in 0..1: lines (x0, y0, x1, y1, width), rotated by tilt degrees around the centre."""
     sheet = Image.new("L", (3 * size[0], 3 * size[1]))
     brush = ImageDraw.Draw(sheet)
     for x0, y0, x1, y1, width in lines:
@@ -68,7 +68,7 @@ def printed(size: tuple[int, int], lines: list[tuple[float, float, float, float,
 
 
 def boxed(digit: int, random: Random) -> Floats:
-    """A cell of a scanned form: black lines to all sides, some of which go on; the ends of the neighbours' digits."""
+    """A cell of a scanned form: black lines on all sides, some of them longer, and ends of neighbouring digits."""
     wide = random.uniform(130, 230)
     tall = wide / random.uniform(1.0, 1.45)
     left, top, right, bottom = random.uniform(3, 28, 4)
@@ -101,7 +101,7 @@ def boxed(digit: int, random: Random) -> Floats:
 
 
 def edged(digit: int, random: Random) -> Floats:
-    """A cell cut out carelessly: what is left of its lines runs along an edge or two."""
+    """A cell cut out carelessly: the rest of its lines is at one or two edges."""
     size = int(random.integers(130, 200)), int(random.integers(110, 150))
     sheet = np.full((size[1], size[0]), 252.0)
     height = size[1] * random.uniform(0.6, 0.85)
@@ -116,7 +116,7 @@ def edged(digit: int, random: Random) -> Floats:
 
 
 def narrow(digit: int, random: Random) -> Floats:
-    """Taller than the distance of the lines that it is written across."""
+    """A digit taller than the distance of the ruled lines that it crosses."""
     size = 400, 300
     sheet = np.full((size[1], size[0]), 250.0)
     step, first = random.uniform(34, 50), random.uniform(0, 40)
@@ -131,15 +131,15 @@ def narrow(digit: int, random: Random) -> Floats:
 
 
 def askew(digit: int, random: Random) -> Floats:
-    """A white page, turned by a degree or so, on a grey desk."""
+    """A white page, rotated by about a degree, on a grey desk."""
     side = int(random.integers(200, 420))
     page = np.full((side, side), 250.0)
     tall = side * random.uniform(0.4, 0.7)
     page = written(page, digit, [MOUSE, MARKER, BALLPOINT][random.integers(3)], (side / 2, side / 2), tall, random)
-    turned = Image.fromarray(page.astype(np.float32)).rotate(
+    rotated = Image.fromarray(page.astype(np.float32)).rotate(
         random.uniform(0.5, 3) * random.choice([-1, 1]), Image.Resampling.BILINEAR, fillcolor=random.uniform(60, 190)
     )
-    sheet = np.array(turned, float)
+    sheet = np.array(rotated, float)
     return sheet + random.normal(0, random.choice([0, 2]), sheet.shape)
 
 
@@ -180,7 +180,7 @@ def encoded(pixels: Floats, form: str = "PNG") -> bytes:
 
 
 def forms(seed: int = 0, kinds: Collection[str] = KINDS) -> Iterator[Picture]:
-    """Each digit in each of the kinds."""
+    """A picture of each digit in each of the kinds."""
     for number, (kind, draw) in enumerate(KINDS.items()):
         for digit in range(10) if kind in kinds else ():
             random = np.random.default_rng([seed, 1000 + number, digit])
@@ -188,7 +188,7 @@ def forms(seed: int = 0, kinds: Collection[str] = KINDS) -> Iterator[Picture]:
 
 
 def pages(seed: int = 0, count: int = 10) -> Iterator[tuple[str, bytes]]:
-    """Several digits on a page: what is written, lines joined by " / ", and the file."""
+    """Pages with several digits: the text, its lines joined by " / ", and the file."""
     for number in range(count):
         random = np.random.default_rng([seed, 2000, number])
         rows, columns = int(random.integers(1, 5)), int(random.integers(2, 8))

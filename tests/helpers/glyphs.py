@@ -1,4 +1,4 @@
-"""A 7 drawn on paper, and whether what a network sees of a picture is that 7."""
+"""A drawn 7, and a check that the network's input for a picture of it shows that 7."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mnist_like(image: Image.Image, invert: bool | None = None) -> np.ndarray | N
 
 
 def seven(size: tuple[int, int] = (120, 90), width: int = 8) -> Image.Image:
-    """Black on white, "L": a 7 off the centre."""
+    """A black 7 on white, off the centre; mode "L"."""
     image = Image.new("L", size, 255)
     ImageDraw.Draw(image).line([(30, 20), (70, 20), (50, 75)], 0, width, joint="curve")
     return image
@@ -34,7 +34,7 @@ def content(image: Image.Image, form: str, **options: Any) -> io.BytesIO:
 
 
 def seen(image: Image.Image, form: str = "png", **options: Any) -> np.ndarray:
-    """What the network gets of the picture, after the way through a file."""
+    """The network's input for a picture that was saved and read again."""
     x = mnist_like(read_picture(content(image, form, **options)))
     assert x is not None
     return x.astype(float)
@@ -44,6 +44,6 @@ EXPECTED = seen(seven())
 
 
 def assert_same_glyph(x: np.ndarray, most: float = 4.0, expected: np.ndarray = EXPECTED) -> None:
-    """Mean difference in grey levels, after a shift by at most a pixel; an empty picture is 29 away, a 1 is 33."""
+    """Compares mean grey levels after a shift of at most a pixel. An empty picture differs by 29, a 1 by 33."""
     shifts = [np.roll(x, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     assert min(np.abs(shifted - expected).mean() for shifted in shifts) < most

@@ -81,7 +81,7 @@ WAYS = {
 
 
 class Pen(NamedTuple):
-    """width: of the stroke, as a share of the digit's height; ink: its grey level, and how much it covers."""
+    """width: of the stroke, as a fraction of the digit's height; ink: its colour, and its opacity."""
 
     width: float
     ink: tuple[int, int, int]
@@ -103,7 +103,7 @@ MOUSE = Pen(0.08, (0, 0, 0), pressure=0.0)
 
 @dataclass(frozen=True)
 class Scene:
-    """Where a digit is written and how its picture is taken; sizes are shares of the picture's shorter side."""
+    """The paper that a digit is written on, and how it is photographed; sizes are fractions of the shorter side."""
 
     pen: Pen
     size: tuple[int, int] = (300, 300)  # width, height of the picture
@@ -115,7 +115,7 @@ class Scene:
     shadow: float = 0.0  # how much darker it is in the shadow of a hand
     noise: float = 0.0  # standard deviation, grey levels
     rough: float = 0.0  # unevenness of the paper
-    tilt: float = 0.0  # degrees by which the paper is turned
+    tilt: float = 0.0  # rotation of the paper in degrees
     blur: float = 0.0
     desk: bool = False  # the paper's edge and a dark desk are in the picture
     cut: bool = False  # the digit runs over the edge of the picture
@@ -167,7 +167,7 @@ class Picture(NamedTuple):
 
 
 def pictures(seed: int = 0, scenes: Collection[str] = SCENES) -> Iterator[Picture]:
-    """Each digit in each of the scenes."""
+    """A picture of each digit in each of the scenes."""
     for number, (title, scene) in enumerate(SCENES.items()):
         for digit in range(10) if title in scenes else ():
             random = np.random.default_rng([seed, number, digit])
@@ -182,7 +182,7 @@ def strokes(digit: int, random: np.random.Generator) -> list[Floats]:
     """A way of writing a digit, bent and slanted: curves of shape (n, 2) around the origin, of height 1."""
     way = WAYS[digit][random.integers(len(WAYS[digit]))]
     curves = [np.array(part.split(), float).reshape(-1, 2) / 100 for part in way.replace("/", ",").split(",")]
-    corners: dict[bytes, Floats] = {}  # where curves meet, they meet after the bending, too
+    corners: dict[bytes, Floats] = {}  # curves that meet also meet after the distortion
     shift = [[corners.setdefault(p.tobytes(), random.normal(0, 0.03, 2)) for p in curve] for curve in curves]
     width, slant = random.uniform(0.5, 0.85), random.normal(0.12, 0.15)
     turn = np.deg2rad(random.normal(0, 5))
@@ -194,7 +194,7 @@ def strokes(digit: int, random: np.random.Generator) -> list[Floats]:
 
 
 def smooth(points: Floats, steps: int = 24) -> Floats:
-    """A curve through the points: Catmull and Rom 1974, with the ends mirrored."""
+    """A Catmull-Rom spline through the points (1974), with mirrored ends."""
     p = np.concatenate([[2 * points[0] - points[1]], points, [2 * points[-1] - points[-2]]])
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     pieces = [
@@ -216,8 +216,8 @@ def cover(curves: list[Floats], pen: Pen, scene: Scene, random: np.random.Genera
 def inked(
     curves: list[Floats], pen: Pen, size: tuple[int, int], centre: Floats, tall: float, random: np.random.Generator
 ) -> Floats:
-    """(height, width) in 0..1: a digit as tall as that, around this place (x, y)."""
-    fine = max(1, round(600 / max(size)))  # drawn finer than it is seen
+    """(height, width) in 0..1: the ink of a digit of this height, centred at (x, y)."""
+    fine = max(1, round(600 / max(size)))  # drawn at a higher resolution, then reduced
     width, height = (side * fine for side in size)
     centre, tall = fine * centre, fine * tall
     sheet = Image.new("L", (width, height))
@@ -248,7 +248,7 @@ def cloudy(shape: tuple[int, int], cells: int, random: np.random.Generator) -> F
 
 
 def ruled(scene: Scene, random: np.random.Generator) -> Image.Image:
-    """(height, width), 255 where a line of the paper is: turned by the tilt, each line a little uneven."""
+    """(height, width), 255 on the ruled lines: rotated by the tilt, each line a little uneven."""
     width, height = scene.size
     sheet = Image.new("L", (2 * width, 2 * height))
     brush = ImageDraw.Draw(sheet)
@@ -258,8 +258,8 @@ def ruled(scene: Scene, random: np.random.Generator) -> Image.Image:
         brush.line([0, y, 2 * width, y], int(random.uniform(200, 255)), thick)
     for x in np.arange(random.uniform(0, step), 2 * width, step) if scene.squared else ():
         brush.line([x, 0, x, 2 * height], int(random.uniform(200, 255)), thick)
-    turned = sheet.rotate(scene.tilt * random.uniform(-1, 1), Image.Resampling.BILINEAR)
-    return turned.crop((width // 2, height // 2, width // 2 + width, height // 2 + height))
+    rotated = sheet.rotate(scene.tilt * random.uniform(-1, 1), Image.Resampling.BILINEAR)
+    return rotated.crop((width // 2, height // 2, width // 2 + width, height // 2 + height))
 
 
 def draw(digit: int, scene: Scene, random: np.random.Generator) -> Floats:
@@ -288,20 +288,20 @@ def draw(digit: int, scene: Scene, random: np.random.Generator) -> Floats:
 
 
 def on_a_desk(sheet: Floats, scene: Scene, random: np.random.Generator) -> Floats:
-    """The sheet, turned and smaller than the picture, on dark wood."""
+    """The sheet, rotated and smaller than the picture, on dark wood."""
     width, height = scene.size
     paper = Image.fromarray(sheet.clip(0, 255).astype(np.uint8)).convert("RGBA")
-    turned = paper.rotate(scene.tilt * random.uniform(-1, 1), Image.Resampling.BICUBIC, expand=True)
+    rotated = paper.rotate(scene.tilt * random.uniform(-1, 1), Image.Resampling.BICUBIC, expand=True)
     scale = random.uniform(0.78, 0.88)
-    turned = turned.resize((round(turned.width * scale), round(turned.height * scale)), Image.Resampling.BOX)
+    rotated = rotated.resize((round(rotated.width * scale), round(rotated.height * scale)), Image.Resampling.BOX)
     wood = np.array([90, 65, 45]) + 8 * cloudy((height, width), 12, random)[..., None]
     desk = Image.fromarray(wood.clip(0, 255).astype(np.uint8))
-    desk.paste(turned, ((width - turned.width) // 2, (height - turned.height) // 2), turned)
+    desk.paste(rotated, ((width - rotated.width) // 2, (height - rotated.height) // 2), turned)
     return np.asarray(desk, float)
 
 
 def seen(sheet: Floats, scene: Scene, random: np.random.Generator) -> Floats:
-    """Light, shadow, the lens and the sensor."""
+    """Adds the effects of light, shadow, lens and sensor."""
     height, width = sheet.shape[:2]
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     angle = random.uniform(0, 2 * np.pi)

@@ -1,4 +1,4 @@
-"""The memory that a script takes: the peak of a process of its own, above that of one which only imports the same."""
+"""The peak memory of a script in a separate process, minus the peak of its imports alone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 MB = 1_000_000
-REFUSED = 50 * MB  # what a file that is refused may take
+REFUSED = 50 * MB  # maximum memory to refuse a file
 GUARD = 60  # seconds: a process that takes longer hangs
-TELL = r"""
+PRINT_PEAK = r"""
 import re
 print(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())[1])
 """
@@ -22,7 +22,7 @@ print(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())[1])
 def _peak(script: str) -> tuple[str, int]:
     if not Path("/proc/self/status").exists():
         pytest.skip("the peak of a process is read from /proc")
-    command = [sys.executable, "-c", script + TELL]
+    command = [sys.executable, "-c", script + PRINT_PEAK]
     done = subprocess.run(command, capture_output=True, text=True, timeout=GUARD)
     assert done.returncode == 0, done.stderr
     printed, _, kilobytes = done.stdout.strip().rpartition("\n")
@@ -30,6 +30,6 @@ def _peak(script: str) -> tuple[str, int]:
 
 
 def taken(imports: str, script: str) -> tuple[str, int]:
-    """What the script prints, after what its imports do, and the bytes that it takes beyond them."""
+    """The output of the script, and its peak memory in bytes beyond that of its imports."""
     printed, peak = _peak(f"{imports}\n{script}")
     return printed, peak - _peak(imports)[1]

@@ -1,4 +1,4 @@
-"""Model files as bytes, to be looked at and to be damaged."""
+"""Model files as bytes, for tests that inspect or damage them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bits(net: pynet.Network) -> dict[str, bytes]:
 
 
 def make_header() -> dict:
-    """The header of a network TEXT as a dictionary, to be damaged."""
+    """The header of a model file of the network TEXT, as a dictionary."""
     header: dict = {"__metadata__": {"pynet": TEXT, "pynet.seed": "7", "colour": "blue"}}
     at = 0
     for name, shape in SHAPES.items():

@@ -1,4 +1,4 @@
-"""Networks of many kinds, samples for them, and how close to the float64 reference they must be."""
+"""Networks of many kinds, samples for them, and error bounds against the float64 reference."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TEXTS = st.tuples(
 
 
 def samples(net: Network, n: int, zeros: float = 0, seed: int = 0) -> tuple[Array, Array]:
-    """Pixels, this share of them zero, and labels for this network."""
+    """Pixels, this fraction of them zero, and labels for this network."""
     rng = np.random.default_rng(seed)
     shape = (n, *net.in_shape)
     pixels = rng.integers(0, 256, shape, np.uint8) * (rng.random(shape) >= zeros)
@@ -50,7 +50,7 @@ def samples(net: Network, n: int, zeros: float = 0, seed: int = 0) -> tuple[Arra
 
 
 def scaled(net: Network) -> Network:
-    """The network, its standardize and rescale filled with means and scales of their own."""
+    """Fills standardize and rescale with random means and scales; returns the network."""
     rng = np.random.default_rng(net.seed)
     for name, tensor in net.tensors.items():
         if name.endswith((".mean", ".scale")):
@@ -59,7 +59,7 @@ def scaled(net: Network) -> Network:
 
 
 class TermSizes:
-    """How large the terms are of which a network's outputs and gradients are the sums.
+    """The sizes of the terms whose sums are a network's outputs and gradients.
 
     A float32 sum of k terms is off by about U sqrt(k) times the sum of their sizes, however small it is itself where
     terms cancel, and the next layer takes that error on. outputs: the size of the inputs and of each layer's output:
@@ -68,7 +68,7 @@ class TermSizes:
     """
 
     def __init__(self, twin: reference.Network, x: Array) -> None:
-        self.near_a_kink = False  # does float32 perhaps fall on the other side of a ReLU than float64?
+        self.near_a_kink = False  # whether float32 rounding may change the sign of an input of a ReLU
         self._layers: list[tuple[reference.Layer, bool]] = []
         terms = max([len(x), *(w.size // w.shape[-1] for name, w in twin.parameters().items() if name[-1] == "W")])
         self.off = 4 * U * math.sqrt(terms)  # in 27,000 tensors of random networks it was never above 3.4 U
@@ -90,13 +90,13 @@ class TermSizes:
             elif isinstance(layer, reference.ReLU):
                 size = size * (h > 0)
             else:
-                size = layer.backward(size) + abs(h)  # the slope is at most 1, and the function itself is rounded
+                size = layer.backward(size) + abs(h)  # the slope is at most 1; the function is rounded, too
             is_linear = bool(layer.params) or isinstance(layer, (reference.ReLU, reference.Standardize))
             self._layers.append((own, is_linear))
             self.outputs.append(size)
 
     def backward(self, size: Array, layer: int) -> tuple[Array, dict[str, Array]]:
-        """For a gradient of this size of the output of a layer: those of the inputs and, by name, of the parameters."""
+        """From the size of the gradient of a layer's output: those of its input and, by name, of its parameters."""
         gradients = {}
         for i in range(layer, -1, -1):
             own, linear = self._layers[i]
@@ -106,12 +106,12 @@ class TermSizes:
             else:
                 size = own.backward(size)
             if not linear:
-                size = size + before * self.outputs[i + 1]  # the slope depends on an output that is off
+                size = size + before * self.outputs[i + 1]  # the slope depends on an inexact output
             gradients |= {f"{i}.{name}": gradient for name, gradient in own.grads.items()}
         return size, gradients
 
     def check(self, got: Array, expected: Array, size: Array, what: str) -> None:
-        """What float32 and float64 give for a sum of terms of this size."""
+        """Asserts that float32 and float64 results agree, for a sum of terms of this size."""
         excess = abs(got - expected) - self.off * size
         assert (excess <= TINY).all(), f"{what}: {excess.max():g} too far, expected {expected.flat[excess.argmax()]:g}"
 

@@ -1,4 +1,4 @@
-"""Being a user who may not do everything, as root may."""
+"""Tests of permissions, which root would bypass: run as an unprivileged user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that an unprivileged user reaches too, unlike tmp_path."""
+    """A folder that an unprivileged user can access, unlike tmp_path."""
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o777)
         yield Path(name)
@@ -19,7 +19,7 @@ def open_folder() -> Iterator[Path]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """root may write everywhere: be nobody for a while."""
+    """If the user is root, who may write anywhere, the block runs as the user nobody."""
     was = os.geteuid()
     if was == 0:
         os.seteuid(65534)

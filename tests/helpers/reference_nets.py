@@ -21,14 +21,14 @@ def batch(n_in: int, n_out: int, m: int = 8, seed: int = 1) -> tuple[np.ndarray,
 
 
 def dense(n_in: int, n_out: int, seed: int = 0) -> Dense:
-    """A dense layer whose biases are not zero, so that a lost bias shows."""
+    """A dense layer with nonzero biases, so that a test detects an ignored bias."""
     rng = np.random.default_rng([seed, n_in, n_out])
     W, b = init(n_in, n_out, "xavier", rng)
     return Dense(W, b + rng.normal(0, 0.1, n_out))
 
 
 def fake_net(*layers: tuple[str, str], loss: str = "cross_entropy", in_shape: tuple[int, ...] = (4,)) -> Any:
-    """As much of a pynet.Network as from_net looks at, with float32 weights (n_in, 3)."""
+    """A stand-in with the attributes of pynet.Network that from_net reads, and float32 weights (n_in, 3)."""
     as_optimizer = [SimpleNamespace(path=path, kind=kind, in_shape=in_shape, out_shape=(3,)) for path, kind in layers]
     n_in = math.prod(in_shape)
     for layer in as_optimizer:

@@ -1,4 +1,4 @@
-"""A terminal of the test's own, and what is printed on it."""
+"""A pseudo-terminal, and the text printed on it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from termios import TIOCSWINSZ
 
 
 class Terminal:
-    """80 x 24 characters; programs write to the descriptor `end`."""
+    """A terminal of 80 x 24 characters; programs write to the descriptor `end`."""
 
     def __init__(self) -> None:
         self.ours, self.end = pty.openpty()
         ioctl(self.ours, TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
 
     def printed(self) -> bytes:
-        """All that programs, which have ended, have written."""
+        """The bytes that programs wrote; call it after they have ended."""
         os.write(self.end, b"\nend")
         seen = b""
         while not seen.endswith(b"end"):

@@ -1,4 +1,4 @@
-"""A network's twin in PyTorch, in float64 and with the same weights: what differs is pynet's own rounding.
+"""The same network in PyTorch, in float64 with equal weights, so that only pynet's rounding differs.
 
 A new layer is an entry of LAYERS here and a line of tests/peers/test_layers.py.
 """
@@ -36,7 +36,7 @@ class Twin:
 
 
 def dense(layer: LayerView) -> Twin:
-    """y = x W^T + b of the flattened sample."""
+    """y = x W^T + b, for the flattened sample."""
     n_in, n_out = layer.tensors["W"].shape
     linear = torch.nn.Linear(n_in, n_out, bias="b" in layer.tensors)
     biases = {"b": (linear.bias, (0,))} if "b" in layer.tensors else {}
@@ -44,7 +44,7 @@ def dense(layer: LayerView) -> Twin:
 
 
 def batchnorm(layer: LayerView) -> Twin:
-    """Over the batch, per feature or per channel of an image."""
+    """Normalises over the batch, per feature or per channel of an image."""
     kind = torch.nn.BatchNorm2d if len(layer.in_shape) == 3 else torch.nn.BatchNorm1d
     norm = kind(layer.in_shape[0], **layer.options).double()  # later would give it other running statistics
     return Twin(
@@ -59,7 +59,7 @@ def batchnorm(layer: LayerView) -> Twin:
 
 
 def layernorm(layer: LayerView) -> Twin:
-    """Over all features of a sample: PyTorch's on the flat sample, since pynet's gamma and beta are flat."""
+    """Normalises all features of a sample, which is flattened because pynet's gamma and beta are flat."""
     norm = torch.nn.LayerNorm(int(np.prod(layer.in_shape)), **layer.options)
     module = torch.nn.Sequential(torch.nn.Flatten(), norm, torch.nn.Unflatten(1, layer.in_shape))
     return Twin(module, {"gamma": (norm.weight, (0,)), "beta": (norm.bias, (0,))})
@@ -84,7 +84,7 @@ def scaling(layer: LayerView) -> Twin:
 
 
 class Dropout(torch.nn.Module):
-    """PyTorch's product with pynet's mask, which is a function of the step: a call of this is one."""
+    """Multiplies by pynet's dropout mask of a step; each call is the next step."""
 
     def __init__(self, layer: LayerView) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Dropout(torch.nn.Module):
 
 
 class Residual(torch.nn.Module):
-    """x, or its projection, plus what the layers inside make of it."""
+    """x, or its projection, plus the output of the layers inside."""
 
     def __init__(self, inside: list[torch.nn.Module], skip: torch.nn.Module | None) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Residual(torch.nn.Module):
 
 
 def residual(layer: LayerView, twins: dict[str, Twin]) -> Twin:
-    """From the twins of the layers inside, whose parameters stay theirs."""
+    """A residual made of the twins of the layers inside it, which keep their parameters."""
     skip = twins.get(f"{layer.path}.skip")
     paths = [path for path in twins if path.rpartition(".")[0] == layer.path and not path.endswith(".skip")]
     inside = [twins[f"{layer.path}.{i}"].module for i in range(len(paths))]
@@ -119,7 +119,7 @@ def residual(layer: LayerView, twins: dict[str, Twin]) -> Twin:
 def build(layers: list[LayerView]) -> dict[str, Twin]:
     """The twin of each layer by its path, in order."""
     twins: dict[str, Twin] = {}
-    for layer in reversed(layers):  # a residual's after what is in it
+    for layer in reversed(layers):  # a residual comes after the layers inside it
         twins[layer.path] = residual(layer, twins) if layer.kind == "residual" else LAYERS[layer.kind](layer)
     return {layer.path: twins[layer.path] for layer in layers}
 
@@ -169,7 +169,7 @@ LAYERS: dict[str, Callable[[LayerView], Twin]] = {
 
 
 class TorchNet:
-    """The twin of `net`, from its weights as they are now."""
+    """The twin of `net`, with copies of its current weights."""
 
     def __init__(self, net: Network) -> None:
         self.net = net
@@ -187,16 +187,16 @@ class TorchNet:
                 tensor.copy_(values.permute(*np.argsort(axes).tolist()))
 
     def modules(self) -> Iterator[torch.nn.Module]:
-        """One a layer, in order; nested ones are in their residual's."""
+        """The module of each layer, in order; those inside a residual belong to its module."""
         return (twin.module for path, twin in self.twins.items() if "." not in path)
 
     def parameters(self, decayed: bool | None = None) -> list[torch.Tensor]:
-        """What the optimizer changes: all of it, or what weight decay takes in (weights) or leaves alone (the rest)."""
+        """The trained parameters: all, or those with weight decay (weights), or those without (the rest)."""
         chosen = [(name, tensor) for name, (tensor, _) in self.tensors.items() if tensor.requires_grad]
         return [t for name, t in chosen if decayed is None or name.endswith(".W") == decayed]
 
     def outputs(self, x: Array, logits: bool = False) -> torch.Tensor:
-        """(n, ...) in training mode; logits leaves a closing softmax out."""
+        """The outputs (n, ...) in training mode; logits: without a last softmax."""
         values = torch.from_numpy(x.astype(np.float64) / 255 if x.dtype == np.uint8 else x.astype(np.float64))
         values = values.reshape(len(x), *self.net.in_shape)
         modules = list(self.modules())
@@ -205,7 +205,7 @@ class TorchNet:
         return values
 
     def loss(self, x: Array, y: Array, weight: Array | None = None) -> torch.Tensor:
-        """The mean loss of this batch, samples counting as their weights say, ready for backward()."""
+        """The mean loss of this batch, with weights of samples, for backward()."""
         if self.net.loss_name == "cross_entropy":
             labels, smoothing = torch.from_numpy(y.astype(np.int64)), self.net.label_smoothing
             logits = self.outputs(x, logits=True)
@@ -220,7 +220,7 @@ class TorchNet:
         return (losses if weight is None else losses * torch.from_numpy(weight)).mean()
 
     def _compared(self, x: Array, y: Array) -> torch.Tensor:
-        """What each output costs, before a closing rescale."""
+        """The loss of each output, before a last rescale."""
         last, targets = self.net.layers[-1], torch.from_numpy(y.astype(np.float64)).reshape(-1, *self.net.out_shape)
         if last.kind == "rescale":
             rescale = list(self.modules())[-1]
@@ -250,16 +250,16 @@ def batch(net: Network, n: int, seed: int = 0) -> tuple[Array, Array]:
 
 
 def agree(actual: Array, expected: Array, what: str, tolerance: float = TOLERANCE) -> None:
-    """Equal but for `tolerance` times the largest element."""
+    """Asserts equality within `tolerance` times the largest element."""
     largest = float(np.abs(expected).max(initial=1e-30))
     assert_allclose(actual, expected, rtol=0, atol=tolerance * largest, err_msg=what)
 
 
 def check_gradients(net: Network, x: Array, y: Array, weight: Array | None = None) -> None:
-    """Forward, loss and the gradient of every parameter agree."""
+    """Asserts that outputs, loss and the gradient of every parameter agree."""
     twin = TorchNet(net)
     agree(net.forward(x), twin.outputs(x).detach().numpy(), "forward")
-    twin = TorchNet(net)  # the outputs above may have moved running statistics
+    twin = TorchNet(net)  # the outputs above may have changed running statistics
     loss = twin.loss(x, y, weight)
     agree(np.float64(net.loss(y, weight)), loss.detach().numpy(), "loss")
     net.backward()
@@ -292,7 +292,7 @@ def check_steps(
         before_step(twin.parameters())
         stepper.step()
     for name, expected in twin.arrays(lambda tensor: tensor).items():
-        if name.endswith((".mean", ".scale")):  # no step moves them
+        if name.endswith((".mean", ".scale")):  # no step changes them
             assert_array_equal(net.tensors[name], start[name])
             continue
         moved = np.abs(expected - start[name]).max()
