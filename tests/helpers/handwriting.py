@@ -296,7 +296,7 @@ def on_a_desk(sheet: Floats, scene: Scene, random: np.random.Generator) -> Float
     rotated = rotated.resize((round(rotated.width * scale), round(rotated.height * scale)), Image.Resampling.BOX)
     wood = np.array([90, 65, 45]) + 8 * cloudy((height, width), 12, random)[..., None]
     desk = Image.fromarray(wood.clip(0, 255).astype(np.uint8))
-    desk.paste(rotated, ((width - rotated.width) // 2, (height - rotated.height) // 2), turned)
+    desk.paste(rotated, ((width - rotated.width) // 2, (height - rotated.height) // 2), rotated)
     return np.asarray(desk, float)
 
 
