@@ -67,8 +67,9 @@ presets:
 Small data sets get more epochs and smaller mini-batches. best and cnn first try on some of the pictures whether
 augmentation helps, best on rows of numbers whether dropout does, and use it or not.
 
-defaults: {DEFAULT_EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits. With --target: --hidden 64,32 --optimizer adamw --lr 0.003
---batch-size 32 --weight-decay 500/rows; from 400 training rows on --patience 15 --epochs 200, else --epochs 40.
+defaults: {DEFAULT_EPOCHS} epochs, {EPOCHS_DIGITS} for the built-in digits. With --target: --hidden 64,32
+--optimizer adamw --lr 0.003 --batch-size 32 --weight-decay 500/rows; from 400 training rows on --patience 15
+--epochs 200, else --epochs 40.
 Ctrl-C stops, saves the model so far and exits with status 130; SIGTERM and SIGHUP do the same with 143 and 129.
 Status 2 is an error in the options, 1 any other error.
 """
