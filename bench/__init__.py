@@ -1,1 +1,1 @@
-"""How fast is pynet, and compared with what? `python -m bench --help`."""
+"""Benchmarks of pynet and of other libraries: `python -m bench --help`."""

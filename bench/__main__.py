@@ -1,4 +1,4 @@
-"""The benchmark: checks, measures, reports. `make bench` and `make bench-peers` run it."""
+"""The benchmark: checks the contestants, measures, reports. `make bench` and `make bench-peers` run it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
-    """Quick against NumPy, thorough against all."""
+    """The plan: quick against NumPy, thorough against all contestants."""
     plan = Plan(["pynet", *NUMPY])
     if options.peers:
         plan = replace(plan, contestants=["pynet", *NUMPY, *HEAVY], seconds=4.0, full=True)
@@ -55,7 +55,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
 
 
 def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
-    """All rows, question by question, and what went wrong: one failure does not cost the other questions' rows."""
+    """All rows, and the errors: after a failure of one question the rows of the others are still measured."""
     rows, few = Rows(), replace(plan, seconds=plan.seconds / 8)
     failures: list[str] = []
     parts: dict[str, Callable[[Workers], Rows]] = {
@@ -72,7 +72,7 @@ def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
         print(f"{question}:", file=sys.stderr)
         begin = time.perf_counter()
         try:
-            with Workers() as workers:  # ended after each question: they hold a copy of the data
+            with Workers() as workers:  # closed after each question, because they hold a copy of the data
                 rows += parts[question](workers)
         except (RuntimeError, subprocess.CalledProcessError) as error:
             failures.append(f"{question}: {error}")
@@ -86,7 +86,7 @@ def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs it; the exit status."""
+    """Runs the benchmark; returns the exit status."""
     options, begin = parse(words), time.perf_counter()
     plan = make_plan(options)
     needs_data = set(options.only) != {"kernels"}

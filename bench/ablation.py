@@ -1,4 +1,4 @@
-"""How many handwritten digits a model names, and how many when a step of the preparation is left out.
+"""How many handwritten digits a model classifies correctly, with and without each step of the preparation.
 
 python -m bench.ablation MODEL [SEEDS]    a table, over the pictures of tests/helpers/handwriting.py, and over those in
                                           boxes, on lines and on pages of tests/helpers/forms.py, with SEEDS seeds each
@@ -32,12 +32,12 @@ from helpers.handwriting import Picture, pictures
 
 
 def one_light(grey: Any) -> Any:
-    """The brightness of the paper, the same for the whole picture."""
+    """One brightness of the paper for the whole picture."""
     return np.full_like(grey, np.quantile(grey, 0.9))
 
 
 def whole(ink: Any, height: int, width: int, style: Style) -> Any:
-    """The ink where it is on the picture, which is made square and shrunk."""
+    """The ink in its place: the picture is padded to a square and shrunk."""
     side = max(ink.shape)
     square = np.zeros((side, side), np.float32)
     square[: ink.shape[0], : ink.shape[1]] = ink
@@ -45,15 +45,15 @@ def whole(ink: Any, height: int, width: int, style: Style) -> Any:
 
 
 def opaque(image: Image.Image) -> Image.Image:
-    """The picture without regard to its transparency."""
+    """The picture without its alpha channel."""
     if image.mode[0] in "IF":
         return flat(image)
     return image.convert("RGB")
 
 
-def shrunk(image: Image.Image, wanted: Preparation, invert: bool | None = None) -> Any:
-    """The picture, shrunk and turned light on dark: no more."""
-    grey = np.asarray(image.resize((wanted.width, wanted.height)).convert("L"))
+def shrunk(image: Image.Image, preparation: Preparation, invert: bool | None = None) -> Any:
+    """The picture, only shrunk and, if dark on light, inverted."""
+    grey = np.asarray(image.resize((preparation.width, preparation.height)).convert("L"))
     return 255 - grey if np.median(grey) > 127 else grey
 
 
@@ -61,9 +61,9 @@ def keep(ink: Any, *_: Any, **__: Any) -> Any:
     return ink
 
 
-EVERYTHING = "everything (only shrunk and inverted)"  # of one digit; pages are not divided then
+EVERYTHING = "everything (only shrunk and inverted)"  # not measured on pages, which it cannot divide
 
-# What is replaced: (object, name, by what).
+# The replacements that leave out a step: (object, attribute, replacement).
 STEPS: dict[str, list[tuple[Any, str, Any]]] = {
     "nothing": [],
     "EXIF orientation": [(decoding.ImageOps, "exif_transpose", keep)],
@@ -83,39 +83,39 @@ STEPS: dict[str, list[tuple[Any, str, Any]]] = {
 }
 
 
-def named(net: pynet.Network, files: list[Picture], wanted: Preparation) -> np.ndarray:
-    """Which of the files (n) are named right; no ink is wrong."""
-    seen = [prepare(read_picture(io.BytesIO(file.content)), wanted) for file in files]
-    blank = np.zeros(wanted.shape, np.uint8)
-    answers = net.predict(np.stack([blank if x is None else x for x in seen]))
-    right = answers == np.array([file.digit for file in files])
+def correct(net: pynet.Network, files: list[Picture], preparation: Preparation) -> np.ndarray:
+    """(n) bool: the files that are classified correctly; a file without ink counts as wrong."""
+    seen = [prepare(read_picture(io.BytesIO(file.content)), preparation) for file in files]
+    blank = np.zeros(preparation.shape, np.uint8)
+    predictions = net.predict(np.stack([blank if x is None else x for x in seen]))
+    right = predictions == np.array([file.digit for file in files])
     return right & np.array([x is not None for x in seen])
 
 
-def read(net: pynet.Network, files: list[tuple[str, bytes]], wanted: Preparation) -> float:
-    """The fraction of digits on pages that are named right; none of those of a page that is divided wrongly."""
+def read(net: pynet.Network, files: list[tuple[str, bytes]], preparation: Preparation) -> float:
+    """The fraction of correct digits on pages; if a page is divided wrongly, all its digits count as wrong."""
     right = total = 0
     for text, content in files:
-        lines = prepare_lines(read_picture(io.BytesIO(content), PAGE), wanted)
+        lines = prepare_lines(read_picture(io.BytesIO(content), PAGE), preparation)
         expected = text.split(" / ")
         total += len("".join(expected))
         if [len(line) for line in lines] == [len(line) for line in expected]:
-            answers = net.predict(np.stack([one.seen for line in lines for one in line]))
-            right += int((answers == [int(digit) for digit in "".join(expected)]).sum())
+            predictions = net.predict(np.stack([one.seen for line in lines for one in line]))
+            right += int((predictions == [int(digit) for digit in "".join(expected)]).sum())
     return right / total
 
 
 def worst(right: np.ndarray, files: list[Picture]) -> str:
-    """The three kinds of pictures with the fewest right answers, unless all are right."""
+    """The three kinds of pictures with the lowest accuracy, without those above 99.5 %."""
     kinds = np.array([file.scene for file in files])
-    shares = {kind: right[kinds == kind].mean() for kind in dict.fromkeys(kinds)}
-    lowest = sorted(shares.items(), key=lambda item: item[1])[:3]
-    return "; ".join(f"{kind} {100 * share:.0f} %" for kind, share in lowest if share < 0.995)
+    fractions = {kind: right[kinds == kind].mean() for kind in dict.fromkeys(kinds)}
+    lowest = sorted(fractions.items(), key=lambda item: item[1])[:3]
+    return "; ".join(f"{kind} {100 * fraction:.0f} %" for kind, fraction in lowest if fraction < 0.995)
 
 
 def main(model: str, seeds: int = 1) -> None:
     net = pynet.load(model)
-    wanted = preparation_of(net)
+    preparation = preparation_of(net)
     plain, lined, several = (
         [file for seed in range(seeds) for file in kind(seed)] for kind in (pictures, forms, pages)
     )
@@ -126,8 +126,8 @@ def main(model: str, seeds: int = 1) -> None:
         with ExitStack() as stack:
             for place, name, other in replaced:
                 stack.enter_context(patch.object(place, name, other))
-            right, on_lines = named(net, plain, wanted), named(net, lined, wanted)
-            pages_right = f"{100 * read(net, several, wanted):.1f} %" if step != EVERYTHING else ""
+            right, on_lines = correct(net, plain, preparation), correct(net, lined, preparation)
+            pages_right = f"{100 * read(net, several, preparation):.1f} %" if step != EVERYTHING else ""
         cells = [step, f"{100 * right.mean():.1f} %", worst(right, plain)]
         cells += [f"{100 * on_lines.mean():.1f} %", worst(on_lines, lined), pages_right]
         print(f"| {' | '.join(cells)} |", flush=True)

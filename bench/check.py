@@ -1,4 +1,4 @@
-"""Are the contestants right? Nothing is timed before this.
+"""Checks the results of the contestants against float64, before anything is timed.
 
     python -m bench.check NAME...
 
@@ -16,27 +16,27 @@ from bench import convolution, data, kernels
 from bench.peers import CONTESTANTS, LEARNING_RATE, Array, Net, Weights, initial, lenet
 from bench.training import CASES, Case
 
-BATCHES = 30  # of an epoch: later a ReLU that rounding turns on or off leads further and further away
-# Of what was learnt. Rounding alone is off by 1e-6; where it turns a single ReLU of a single sample on or off, by some
-# 1e-3. A wrong gradient, rate or order is off by a tenth or more.
+BATCHES = 30  # of an epoch; after more, a ReLU whose sign rounding changed has changed too much else
+# The allowed error relative to the change of the weights. Rounding alone causes 1e-6, or about 1e-3 if it changes the
+# sign at one ReLU of one sample. A wrong gradient, rate or order causes 0.1 or more.
 TOLERANCE = 5e-3
 
 
 def check_kernels() -> None:
     """Small cases of bench/kernels.py, all ways of pynet and NumPy, against float64. RuntimeError: one is wrong."""
     for case in kernels.SMALL:
-        wanted = kernel_in_float64(case)
-        # a sum of k products of numbers around 1, rounded each time: 2^-24 sqrt(k) of its size, with room
-        room = 1e-5 * np.abs(wanted).max()
+        expected = kernel_in_float64(case)
+        # a rounded sum of k products of numbers near 1 has the relative error 2^-24 sqrt(k); 1e-5 is well above
+        room = 1e-5 * np.abs(expected).max()
         for name in ("pynet", "numpy"):
             for way, call in case.calls(name).items():
-                far = np.abs(call() - wanted).max()
+                far = np.abs(call() - expected).max()
                 if not far <= room:
                     raise RuntimeError(f"{case.name}: {name}, {way} is {far:.1e} from float64, accepted is {room:.1e}")
 
 
 def kernel_in_float64(case: kernels.Case) -> Array:
-    """What the first call must give."""
+    """The expected result of the first call, in float64."""
     from pynet import reference
 
     first, *more = case.operands()
@@ -69,14 +69,14 @@ def reference_epoch(weights: Weights, x: Array, y: Array, order: Array, batch: i
     return [(layer.params["W"], layer.params["b"]) for layer in net.layers if layer.params]
 
 
-def difference(found: Weights, wanted: Weights, start: Weights) -> float:
-    """Distance of all weights from those wanted, relative to how far those have come from the start."""
+def difference(found: Weights, expected: Weights, start: Weights) -> float:
+    """Distance of all weights from the expected ones, relative to the distance of these from the start."""
 
     def distance(ours: Weights, theirs: Weights) -> float:
         pairs = [(a, b) for o, t in zip(ours, theirs, strict=True) for a, b in zip(o, t, strict=True)]
         return float(np.sqrt(sum(np.sum((a.astype(np.float64) - b) ** 2) for a, b in pairs)))
 
-    return distance(found, wanted) / distance(wanted, start)
+    return distance(found, expected) / distance(expected, start)
 
 
 def distance_of(
@@ -87,35 +87,37 @@ def distance_of(
     order: Array,
     batch: int,
     weights: Weights,
-    wanted: Weights,
+    expected: Weights,
 ) -> float:
-    """How far this contestant's epoch from these weights ends from those wanted. RuntimeError: too far."""
+    """The difference between the expected weights and those after the contestant's epoch. RuntimeError: too large."""
     net.load(*samples)
     net.epoch(batch, order)
-    far = difference(net.weights(), wanted, weights)
+    far = difference(net.weights(), expected, weights)
     if not far < TOLERANCE:
         raise RuntimeError(f"{case}: {name} is {far:.1e} from float64, accepted is {TOLERANCE:.0e}")
     return far
 
 
 def check_case(case: Case, names: list[str], batches: int = BATCHES) -> dict[str, float]:
-    """How far each contestant is from float64 after one epoch. RuntimeError: too far, or wrong classes."""
+    """The difference of each contestant from float64 after an epoch. RuntimeError: too large, or wrong classes."""
     from pynet import kernels
 
-    samples = min(batches, 60_000 // case.batch) * case.batch  # whole batches: cut alike by all
+    samples = (
+        min(batches, 60_000 // case.batch) * case.batch
+    )  # whole batches, which all contestants cut in the same way
     x, y = data.read("train", case.data, samples)
     weights, order = initial(list(case.widths)), kernels.shuffle(samples, seed=1, epoch=0)
-    wanted = reference_epoch(weights, x, y, order, case.batch)
+    expected = reference_epoch(weights, x, y, order, case.batch)
     found = {}
     for name in names:
         net = CONTESTANTS[name].create(weights)
-        found[name] = distance_of(case.name, name, net, (x, y), order, case.batch, weights, wanted)
+        found[name] = distance_of(case.name, name, net, (x, y), order, case.batch, weights, expected)
         check_classes(name, net.weights(), net.predict(net.ready(x[:1000])), x[:1000])
     return found
 
 
 def check_classes(name: str, weights: Weights, classes: Array, x: Array) -> None:
-    """RuntimeError, unless the classes are those of float64; but for equal figures, which rounding decides."""
+    """Raises RuntimeError unless float64 gives the same classes, except where outputs are nearly equal."""
     h = x.astype(np.float64) / (255 if x.dtype == np.uint8 else 1)
     for i, (W, b) in enumerate(weights):
         h = h @ W + b
@@ -123,27 +125,27 @@ def check_classes(name: str, weights: Weights, classes: Array, x: Array) -> None
     behind = h.max(axis=1) - h[np.arange(len(h)), classes]
     if behind.max() > 1e-4:
         raise RuntimeError(
-            f"{name}: sample {behind.argmax()} is said to be {classes[behind.argmax()]}, float64 differs"
+            f"{name}: sample {behind.argmax()} has the class {classes[behind.argmax()]}, in float64 another one"
         )
 
 
 def check_lenet(names: list[str]) -> dict[str, float]:
-    """The same for bench.convolution, a third as far: float64 takes its time."""
+    """The same for bench.convolution, with a third of the batches, because float64 is slow."""
     from pynet import kernels
 
     batch, samples = convolution.BATCH, BATCHES // 3 * convolution.BATCH
     x, y = data.read("train", "bytes", samples)
     weights, order = lenet.initial(), kernels.shuffle(samples, seed=1, epoch=0)
-    wanted = reference_epoch(weights, x, y, order, batch)
+    expected = reference_epoch(weights, x, y, order, batch)
     return {
-        name: distance_of(convolution.CASE, name, net, (x, y), order, batch, weights, wanted)
+        name: distance_of(convolution.CASE, name, net, (x, y), order, batch, weights, expected)
         for name in names
         for net in [lenet.LENET[name].create(weights)]
     }
 
 
 def main(names: list[str], batches: int = BATCHES) -> None:
-    """All kernels and, unless no contestant is named, all cases of bench/training.py; prints how far from float64."""
+    """Checks all kernels and, if contestants are named, all cases of bench/training.py; prints the differences."""
     check_kernels()
     print("kernels agree with float64", flush=True)
     if names:

@@ -1,4 +1,4 @@
-"""What does a step on images cost? A LeNet-like network, batches of 64."""
+"""The time of a training step on images: a LeNet-like network, batches of 64."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ QUESTION = "convolution"
 CASE = "LeNet-like, batch 64"
 BATCH = 64
 STEPS = 50  # in one turn
-LEARNS = 0.6  # of the test set, after the first of them
+LEARNS = 0.6  # minimum accuracy on the test set after the first turn
 
 
 def contestants(names: list[str]) -> list[str]:
-    """Those of these contestants that convolve, in all their ways."""
+    """The contestants among these with a convolution, and their variants."""
     return [name for name in LENET if name.partition("-")[0] in names]
 
 
@@ -23,9 +23,9 @@ def measure(workers: Workers, plan: Plan) -> Rows:
     rows = Rows()
     task = {"task": "train", "net": "lenet", "batch": BATCH, "data": "bytes", "samples": BATCH * STEPS}
     for threads in plan.threads:
-        turns, answers = compare(workers, contestants(plan.contestants), threads, task)
+        turns, replies = compare(workers, contestants(plan.contestants), threads, task)
         for row in meet(QUESTION, CASE, threads, turns, plan):
             row.seconds = [seconds / STEPS for seconds in row.seconds]
-            row.facts |= {"gflops": flops_per_sample() * BATCH * 1e-9 / row.median} | answers[row.contestant]
+            row.facts |= {"gflops": flops_per_sample() * BATCH * 1e-9 / row.median} | replies[row.contestant]
             rows.append(row)
     return rows

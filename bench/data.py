@@ -1,4 +1,4 @@
-"""MNIST as plain files in build/bench, so that every contestant, C too, reads the same bytes at no cost."""
+"""MNIST as plain files in build/bench, so that every contestant, also in C, quickly reads the same bytes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def path(part: str, kind: str) -> Path:
 
 
 def prepare() -> None:
-    """Writes the files, if they are not there. Raises pynet.data.DataError where MNIST cannot be had."""
-    wanted = [path(part, kind) for part in ("train", "test") for kind in TYPES]
-    if all(file.exists() for file in wanted):
+    """Writes the files if they are missing. Raises pynet.data.DataError: MNIST is not available."""
+    files = [path(part, kind) for part in ("train", "test") for kind in TYPES]
+    if all(file.exists() for file in files):
         return
     from pynet import data
 
@@ -42,7 +42,7 @@ def prepare() -> None:
         for kind, array in (("bytes", x), ("labels", y), ("standardised", standardised)):
             partial = path(part, kind).with_suffix(".partial")
             array.astype(TYPES[kind]).tofile(partial)
-            partial.replace(path(part, kind))  # whole or not at all
+            partial.replace(path(part, kind))  # complete or not at all
 
 
 def read(part: str, kind: str, samples: int | None = None) -> Split:

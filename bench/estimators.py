@@ -1,4 +1,4 @@
-"""What does a fit of scikit-learn's kind cost? PynetClassifier and MLPClassifier by their defaults, in CPU seconds.
+"""The CPU time of fit with default options, of PynetClassifier and of scikit-learn's MLPClassifier.
 
 python -m bench.estimators NAME      is one fit: prints its CPU seconds and the accuracy on the test samples
 """
@@ -20,7 +20,7 @@ NAMES = ("pynet", "sklearn")
 
 
 class Fit:
-    """A fit in a process of its own, again and again; keeps the last accuracy."""
+    """Repeats a fit, each time in a new process; keeps the last accuracy."""
 
     def __init__(self, name: str, threads: int) -> None:
         self.name, self.threads, self.accuracy = name, threads, 0.0
@@ -34,7 +34,7 @@ class Fit:
 
 
 def measure(plan: Plan) -> Rows:
-    """Rows in CPU seconds a fit, of all threads together; none without scikit-learn among the contestants."""
+    """Rows in CPU seconds per fit, summed over threads; none if scikit-learn is not among the contestants."""
     if "sklearn" not in plan.contestants:
         return Rows()
     threads = max(plan.threads)
@@ -44,12 +44,12 @@ def measure(plan: Plan) -> Rows:
 
 
 def cheaper(rows: Rows) -> float | None:
-    """How many times the CPU time of PynetClassifier MLPClassifier takes."""
+    """The CPU time of MLPClassifier divided by that of PynetClassifier."""
     return ratio(rows.pick(QUESTION, DIGITS), "pynet", ["sklearn"])
 
 
 def process(name: str) -> tuple[float, float]:
-    """CPU seconds of a fit on the digits of scikit-learn, and the accuracy on a quarter of them."""
+    """CPU seconds of a fit on scikit-learn's digits, and the accuracy on the quarter of them not used for it."""
     import warnings
 
     from sklearn.datasets import load_digits
@@ -63,7 +63,7 @@ def process(name: str) -> tuple[float, float]:
     model = {"pynet": PynetClassifier, "sklearn": MLPClassifier}[name](random_state=0)
     begin = time.process_time()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # 200 epochs are both's default, enough or not
+        warnings.simplefilter("ignore")  # both stop after 200 epochs by default, converged or not
         model.fit(x, y)
     return time.process_time() - begin, model.score(x_test, y_test)
 

@@ -1,4 +1,4 @@
-"""What does an answer cost? One image from Python and from C, and 10,000 in one call."""
+"""The time of predictions: one image from Python and from C, and 10,000 images in one call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CALLS = 10_000  # from C, in one turn
 
 
 def measure(workers: Workers, plan: Plan) -> Rows:
-    """Rows in seconds a call; the network is W64's, the images are of the test set."""
+    """Rows in seconds per call, for the network W64 and images of the test set."""
     rows = Rows()
     for threads in plan.threads:
         for case, samples, call in (

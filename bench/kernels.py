@@ -1,4 +1,4 @@
-"""How fast is each kernel alone, over sizes, against NumPy's best expression?"""
+"""The time of each kernel, at several sizes, against NumPy's fastest expression."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.runner import Plan, Workers, compare, meet
 PRODUCT, SINGLE = "matrix product", "kernels"
 SHAPES = [(64, 128, 784), (1, 128, 784), *((n, n, n) for n in (64, 128, 256, 512, 1024, 2048))]  # m, n, k
 LARGEST = (4096, 4096, 4096)
-ODD = (65, 67, 63)  # no multiple of anything: for the check
+ODD = (65, 67, 63)  # not multiples of tile sizes: for bench.check
 TRANSPOSED = {"A B": (False, False), "A' B": (True, False), "A B'": (False, True), "A' B'": (True, True)}
 CLASSES = 10
 ELEMENTS = (1_000, 100_000, 8_000_000)  # the last is beyond most caches
 WHERE = ("new array", "buffer")  # pynet: pynet.kernels, and the C call; SGD and Adam work in place
-# name -> its function in bench/peers/*_kernels.py, its operands, how often an array crosses the memory bus at the least
+# name -> function in bench/peers/*_kernels.py, operands, minimum number of arrays that cross the memory bus
 SINGLES: dict[str, tuple[str, Callable[[Array, Array], tuple[Array, ...]], int]] = {
     "softmax": ("softmax", lambda x, labels: (x,), 2),
     "cross-entropy gradient": ("cross_entropy_grad", lambda x, labels: (x, labels), 2),
@@ -34,7 +34,7 @@ SINGLES: dict[str, tuple[str, Callable[[Array, Array], tuple[Array, ...]], int]]
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel at one size. `operands` makes the same ones for every contestant; `bytes` must cross the memory bus."""
+    """A kernel at one size. operands(): equal arrays for every contestant; bytes: minimum that must cross the bus."""
 
     question: str
     name: str
@@ -44,9 +44,9 @@ class Case:
     bytes: int = 0
 
     def calls(self, contestant: str) -> Calls:
-        """The contestant's ways to do it; those of "copy" move as many bytes."""
+        """The contestant's variants; the contestant "copy" copies as many bytes."""
         if contestant == "copy":
-            source = np.ones(self.bytes // 8, np.float32)  # 4 bytes, there and back
+            source = np.ones(self.bytes // 8, np.float32)  # 4 bytes read, 4 written
             target = np.empty_like(source)
             return {"copy": lambda: np.copyto(target, source)}
         module = importlib.import_module(f"bench.peers.{contestant}_kernels")
@@ -67,7 +67,7 @@ def product(m: int, n: int, k: int, transposed: str) -> Case:
 
 
 def single(kernel: str, elements: int, where: str) -> Case:
-    """A kernel on so many elements in rows of ten."""
+    """A kernel on this number of elements, in rows of ten."""
     function, select, passes = SINGLES[kernel]
 
     def operands() -> tuple[Array, ...]:
@@ -79,21 +79,21 @@ def single(kernel: str, elements: int, where: str) -> Case:
 
 
 def cases(shapes: Iterable[tuple[int, int, int]], elements: Iterable[int]) -> list[Case]:
-    """All transpositions of products of these shapes, all kernels of these sizes.
+    """All transpositions of products of these shapes, and all kernels of these sizes.
 
-    The largest only into a buffer: a new array is the slower way there, for both.
+    The largest kernels only write into a buffer, because a new array is slower for both.
     """
     products = [product(*shape, transposed) for shape in shapes for transposed in TRANSPOSED]
     places = {n: WHERE if n < ELEMENTS[-1] else WHERE[1:] for n in elements}
     return products + [single(kernel, n, where) for n in elements for kernel in SINGLES for where in places[n]]
 
 
-SMALL = cases([(64, 128, 784), (1, 128, 784), ODD], ELEMENTS[:1])  # for the check
+SMALL = cases([(64, 128, 784), (1, 128, 784), ODD], ELEMENTS[:1])  # for bench.check
 CASES = {case.name: case for case in [*cases([*SHAPES, LARGEST], ELEMENTS), *SMALL]}
 
 
 def measure(workers: Workers, plan: Plan) -> Rows:
-    """Rows in seconds a call."""
+    """Rows in seconds per call."""
     shapes, elements = [*SHAPES, LARGEST] if plan.full else SHAPES, ELEMENTS
     if plan.samples:  # a trial
         shapes, elements = SHAPES[:1], ELEMENTS[:1]

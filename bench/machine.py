@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Describes the machine of a measurement."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def describe() -> dict[str, Any]:
 
 
 def load() -> float:
-    """How many processes wanted to run during the last minute."""
+    """The load average of the last minute."""
     return round(os.getloadavg()[0], 2)
 
 
 def cpu_name() -> str:
-    """As the system calls it."""
+    """The system's name of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -47,7 +47,7 @@ def cpu_name() -> str:
 
 
 def blas() -> str:
-    """The library behind NumPy's products."""
+    """The BLAS library that NumPy uses."""
     import numpy as np
 
     found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]

@@ -1,4 +1,4 @@
-"""What was measured, as rows, and the questions a table asks of them."""
+"""Measurements as rows, and selections of rows for tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Row:
-    """Seconds of each turn of one contestant at one case; `facts` are figures that go with it, such as MB."""
+    """The seconds of each turn of one contestant in one case; facts: other figures of it, such as MB."""
 
     question: str
     case: str
@@ -42,7 +42,7 @@ class Rows(list[Row]):
     """All rows of a run."""
 
     def pick(self, question: str, case: str | None = None, threads: int | None = None) -> Rows:
-        """The rows of a question, of one case, at one number of threads."""
+        """The rows of a question; case, threads: only those, None: all."""
         return Rows(
             row
             for row in self
@@ -55,8 +55,8 @@ class Rows(list[Row]):
 
     def best(self, contestants: Iterable[str]) -> Row | None:
         """The row with the lowest median among these contestants."""
-        wanted = set(contestants)
-        return min((row for row in self if row.contestant in wanted), key=lambda row: row.median, default=None)
+        names = set(contestants)
+        return min((row for row in self if row.contestant in names), key=lambda row: row.median, default=None)
 
     def cases(self) -> list[tuple[str, int]]:
         """The cases with their number of threads, in order."""
@@ -64,6 +64,6 @@ class Rows(list[Row]):
 
 
 def ratio(rows: Rows, ours: str, theirs: Iterable[str]) -> float | None:
-    """Median of the best of theirs over ours: how many times as fast we are. None without both."""
+    """The lowest median of theirs divided by ours, so above 1 if ours is faster. None if either is missing."""
     mine, best = rows.one(ours), rows.best(theirs)
     return None if mine is None or best is None else best.median / mine.median

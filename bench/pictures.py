@@ -1,4 +1,4 @@
-"""The pictures of a page of results."""
+"""The figures of a page of results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draw(rows: Rows, folder: Path, prefix: str) -> list[Path]:
 
 
 def _training(rows: Rows, folder: Path, prefix: str) -> Path | None:
-    """Seconds an epoch, one group of bars a number of threads."""
+    """Seconds per epoch, with a group of bars for each number of threads."""
     from matplotlib import pyplot as plt
 
     found = rows.pick(training.QUESTION, training.W64.name)
@@ -51,7 +51,7 @@ def _training(rows: Rows, folder: Path, prefix: str) -> Path | None:
 
 
 def _products(rows: Rows, folder: Path, prefix: str) -> Path | None:
-    """GFLOP/s of square products over sizes: the range over the transpositions."""
+    """GFLOP/s of square products over their size: the range over the transpositions."""
     from matplotlib import pyplot as plt
 
     found = rows.pick(kernels.PRODUCT)
@@ -79,7 +79,7 @@ def _products(rows: Rows, folder: Path, prefix: str) -> Path | None:
 
 
 def _scaling(rows: Rows, folder: Path, prefix: str) -> Path | None:
-    """Time a sample over samples, width and depth."""
+    """Time per sample over samples, width and depth."""
     from matplotlib import pyplot as plt
 
     found = rows.pick(scaling.QUESTION)
@@ -89,9 +89,9 @@ def _scaling(rows: Rows, folder: Path, prefix: str) -> Path | None:
     figure, panels = plt.subplots(1, len(kinds), figsize=(4 * len(kinds), 3.5), squeeze=False, layout="constrained")
     for axes, kind in zip(panels[0], kinds, strict=True):
         for threads in sorted({row.threads for row in found}):
-            chosen = [row for row in found if row.threads == threads and row.case.split()[0] == kind]
-            sizes = [int(row.case.split()[1].replace(",", "")) for row in chosen]
-            cost = [1e6 * row.median / row.facts["samples"] for row in chosen]
+            selected = [row for row in found if row.threads == threads and row.case.split()[0] == kind]
+            sizes = [int(row.case.split()[1].replace(",", "")) for row in selected]
+            cost = [1e6 * row.median / row.facts["samples"] for row in selected]
             axes.plot(sizes, cost, marker="o", label=f"{threads} thread{'s' * (threads > 1)}")
         axes.set_xscale("log", base=2)
         axes.set_xticks(sizes, [str(n) for n in sizes])

@@ -1,4 +1,4 @@
-"""Writes a run down: JSON with every turn, and a Markdown page with the tables and pictures.
+"""Writes the results of a run: JSON with every turn, and a Markdown page with tables and figures.
 
 python -m bench.report bench/results/numpy.json      writes its page again
 """
@@ -30,7 +30,7 @@ NARROW = {kernels.PRODUCT, kernels.SINGLE}
 
 
 def sections(rows: Rows) -> dict[str, str]:
-    """Heading -> table, for all that was measured."""
+    """A table for each heading, for all questions that were measured."""
     found = {"Targets": tables.targets(rows)}
     if missed := tables.shortfalls(rows):
         found["Where it falls short"] = missed
@@ -77,14 +77,14 @@ the results are compared with float64."""
 
 
 def to_json(run: dict[str, Any]) -> str:
-    """One row a line."""
+    """The run as JSON, with a line for each row."""
     head = {key: value for key, value in run.items() if key != "rows"}
     rows = ",\n".join("  " + json.dumps(row) for row in run["rows"])
     return json.dumps(head, indent=1)[:-2] + f',\n "rows": [\n{rows}\n ]\n}}\n'
 
 
 def verdicts(rows: Rows) -> list[dict[str, Any]]:
-    """The targets for the JSON."""
+    """The targets and whether they are met, for the JSON file."""
     found = []
     for target in TARGETS:
         value = target.measure(rows)

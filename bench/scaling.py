@@ -1,4 +1,4 @@
-"""How does pynet's cost grow with samples, width and depth, and what do more threads bring?"""
+"""The time of pynet's training by number of samples, width, depth and threads."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ QUESTION = "scaling"
 SAMPLES = (7_500, 15_000, 30_000, 60_000)
 WIDTHS = (32, 64, 128, 256, 512)
 DEPTHS = (1, 2, 4, 8)  # hidden layers of 128
-SHARE = 4  # of all samples, one in so many: widths and depths need no more
+PARTS = 4  # widths and depths are measured on one part of the samples
 
 
 def cases(plan: Plan) -> list[tuple[Case, int]]:
     """Networks and numbers of samples; batches of 64."""
     everything = samples_of(plan)
     found = [(Case(f"samples {n:,}"), n) for n in SAMPLES if n <= everything]
-    few = max(everything // SHARE, 1)
+    few = max(everything // PARTS, 1)
     found += [(Case(f"width {n}", (784, n, n, 10)), few) for n in WIDTHS]
     found += [(Case(f"depth {n}", (784, *[128] * n, 10)), few) for n in DEPTHS]
     return found
 
 
 def measure(workers: Workers, plan: Plan) -> Rows:
-    """Rows in seconds an epoch of so many samples (fact "samples"); fact "gflops" counts the dense arithmetic.
+    """Rows in seconds per epoch; facts: "samples" in it, "gflops" of the dense arithmetic.
 
-    The numbers of threads take turns.
+    The numbers of threads are measured in turns.
     """
     rows = Rows()
     for case, samples in cases(plan):

@@ -1,6 +1,6 @@
-"""What does it cost to begin? Imports, and the whole process: start, import, load MNIST, ten epochs, test, end.
+"""The time of imports, and of a whole process: start, import, load MNIST, ten epochs, test, end.
 
-python -m bench.startup NAME EPOCHS      is that process for every contestant but pynet, which has a command for it
+python -m bench.startup NAME EPOCHS      runs this process for a contestant; pynet uses its own command instead
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ IMPORTS = {
     "sklearn": "import sklearn.neural_network",
     "keras": "import os; os.environ['KERAS_BACKEND'] = 'jax'; import keras",
 }
-# Runs a command and tells its seconds and peak memory. A process of its own, and a small one: the peak that the system
-# keeps for a child begins with its parent's.
+# Runs a command and prints its seconds and peak memory. It is a small process, because the system counts the peak of a
+# child from the memory of its parent.
 STOPWATCH = """
 import json, os, sys, time
 begin = time.perf_counter()
@@ -37,7 +37,7 @@ print(json.dumps([time.perf_counter() - begin, usage.ru_maxrss / 1024, status]))
 
 
 class Command:
-    """A command to be timed again and again; keeps the highest peak memory in MB."""
+    """A command that is timed several times; keeps the highest peak memory in MB."""
 
     def __init__(self, threads: int, *arguments: str) -> None:
         self.words, self.threads, self.peak = [sys.executable, *arguments], threads, 0.0
@@ -54,7 +54,7 @@ class Command:
 
 
 def measure(plan: Plan) -> Rows:
-    """Rows in seconds a process; fact "peak_mb" is its memory."""
+    """Rows in seconds per process; fact "peak_mb" is its peak memory."""
     rows = Rows()
     names = {"python", *(name.removesuffix("-out") for name in plan.contestants)}
     imports = {name: Command(1, "-c", code) for name, code in IMPORTS.items() if name in names}
@@ -79,7 +79,7 @@ def _rows(case: str, threads: int, commands: dict[str, Command], plan: Plan, rou
 
 
 def process(name: str, epochs: int) -> None:
-    """What a script with this contestant does: W64, tested after every epoch, as pynet's command does."""
+    """Trains W64 with this contestant and tests it after every epoch, as pynet's command does."""
     from bench import data
     from bench.peers import CONTESTANTS, initial
 

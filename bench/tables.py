@@ -1,4 +1,4 @@
-"""Rows as tables; Markdown that is aligned, so that it reads well on a terminal, too."""
+"""Rows as Markdown tables, aligned so that they are readable in a terminal, too."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNKNOWN = "not looked into yet."
 
 
 def duration(seconds: float) -> str:
-    """Three digits and the unit that suits: 1.34 us."""
+    """A time with three digits and a suitable unit: 1.34 us."""
     scale, unit = next(((s, u) for s, u in UNITS if seconds >= s), UNITS[-1])
     value = seconds / scale
     return f"{value:.{max(0, 2 - int(math.log10(max(value, 1))))}f} {unit}"
@@ -62,7 +62,7 @@ def times(question: str, rows: Rows) -> str:
 
 
 def label(row: Row) -> str:
-    """What the row's contestant is called."""
+    """The name of the row's contestant."""
     return row.contestant if row.case == "import" else LABELS[row.contestant]
 
 
@@ -71,7 +71,7 @@ def _facts(row: Row, names: list[str]) -> list[str]:
 
 
 def side_by_side(question: str, rows: Rows) -> str:
-    """One line a case, for many cases of two contestants: pynet, NumPy, and how many times as fast pynet is."""
+    """A line for each case: the times of pynet and NumPy, and their ratio."""
     found, lines = rows.pick(question), []
     for case, threads in found.cases():
         contestants = found.pick(question, case, threads)
@@ -85,7 +85,7 @@ def side_by_side(question: str, rows: Rows) -> str:
 
 
 def targets(rows: Rows) -> str:
-    """Measured beside wanted."""
+    """A table of the measured figures and their targets."""
     verdicts = {True: "met", False: "**missed**", None: "not in this run"}
     lines = [
         [target.what, target.wanted, _figure(target.measure(rows), target.unit), verdicts[target.met(rows)]]
@@ -95,7 +95,7 @@ def targets(rows: Rows) -> str:
 
 
 def shortfalls(rows: Rows) -> str:
-    """What was missed, why, and what was tried; one item for all that share a cause. Empty if nothing was missed."""
+    """A list of missed targets with their causes, one item for each cause; empty if none was missed."""
     missed: dict[str, list[str]] = {}
     for target in TARGETS:
         if target.met(rows) is False:
@@ -112,7 +112,7 @@ def why(what: str) -> str:
 
 @cache
 def notes() -> list[tuple[tuple[str, ...], str]]:
-    """What the names of targets begin with, and the note on them."""
+    """(the beginnings of the names of targets, the note on these)."""
     page = (ROOT / "bench" / "results" / "notes.md").read_text("utf-8")
     sections = re.findall(r"^## (.*)\n((?:(?!## ).*\n)*)", page, re.M)
     return [(tuple(heading.split("; ")), " ".join(text.split())) for heading, text in sections]
@@ -125,7 +125,7 @@ def _figure(value: float | None, unit: str) -> str:
 
 
 def efficiency(rows: Rows) -> str:
-    """Time on one thread over n times that on n threads: 100 % is perfect."""
+    """The time on one thread divided by n times that on n threads: 100 % is perfect."""
     lines = []
     for row in rows.pick("scaling"):
         one = rows.pick("scaling", row.case, 1).one("pynet")

@@ -1,6 +1,6 @@
-"""The figures to reach, in one place, and how each is read off the rows.
+"""The targets of the benchmark, and how each is computed from the rows.
 
-They were set for two cores with AVX-512. Why one is missed, and what was tried, is in bench/results/notes.md.
+They hold for two cores with AVX-512. bench/results/notes.md explains the targets that are missed.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from bench import convolution, estimators, inference, kernels, startup, training
 from bench.measurements import Rows, ratio
 from bench.peers import HEAVY, NUMPY
 
-BANDWIDTH = 0.9  # of a copy's speed counts as the memory's
+BANDWIDTH = 0.9  # a kernel with this fraction of the speed of a copy is limited by memory bandwidth
 
 
 @dataclass(frozen=True)
 class Target:
-    """A limit, and what was measured (None: not in this run)."""
+    """A limit, and the function that computes the measured figure (None: it was not measured in this run)."""
 
     what: str
     limit: float
-    unit: str  # "x": times as fast; "of its time": that many times as long; "%", "ms", "us", "s", "MB"
+    unit: str  # "x": ratio of speeds; "of its time": ratio of times; "%", "ms", "us", "s", "MB"
     measure: Callable[[Rows], float | None]
     at_least: bool = True
 
@@ -32,13 +32,13 @@ class Target:
         return f"{'at least' if self.at_least else 'at most'} {self.limit:g} {self.unit}"
 
     def met(self, rows: Rows) -> bool | None:
-        """Whether the limit is kept; None where nothing was measured."""
+        """Whether the limit is met; None if it was not measured."""
         value = self.measure(rows)
         return None if value is None else (value >= self.limit if self.at_least else value <= self.limit)
 
 
 def faster(case: str, threads: int, peers: Iterable[str]) -> Callable[[Rows], float | None]:
-    """How many times as fast pynet trains as the best of these peers, if all were there."""
+    """The speed of pynet's training relative to the best of these peers; None unless all were measured."""
 
     def measure(rows: Rows) -> float | None:
         found = rows.pick(training.QUESTION, case, threads)
@@ -48,16 +48,16 @@ def faster(case: str, threads: int, peers: Iterable[str]) -> Callable[[Rows], fl
 
 
 def convolves(threads: int) -> Callable[[Rows], float | None]:
-    """How many times as fast pynet trains the LeNet-like network as PyTorch in either order of memory."""
+    """The speed of training the LeNet-like network, relative to PyTorch in its faster memory layout."""
     return lambda rows: ratio(
         rows.pick(convolution.QUESTION, convolution.CASE, threads), "pynet", ["torch", "torch-channels-last"]
     )
 
 
 def peak_share(threads: int) -> Callable[[Rows], float | None]:
-    """Per cent of the fused multiply-add peak: its best turn, and n threads are n times as fast as one.
+    """Per cent of the peak of fused multiply-adds: n times the fastest turn of one thread.
 
-    Where other processes hold a core, the peak of n threads is measured too low, and the share would look too good.
+    If other processes occupy a core, the peak of n threads is measured too low, so the best over all rows counts.
     """
 
     def measure(rows: Rows) -> float | None:
@@ -72,7 +72,7 @@ def peak_share(threads: int) -> Callable[[Rows], float | None]:
 
 
 def python_adds(threads: int) -> Callable[[Rows], float | None]:
-    """Per cent of fit's time that the same loop in C does not take."""
+    """The overhead of Python: per cent of fit's time beyond that of the same loop in C."""
 
     def measure(rows: Rows) -> float | None:
         c_over_python = ratio(rows.pick(training.PYTHON, threads=threads), "pynet", ["C"])
@@ -82,7 +82,7 @@ def python_adds(threads: int) -> Callable[[Rows], float | None]:
 
 
 def costs(variant: str, threads: int) -> Callable[[Rows], float | None]:
-    """Time of W64 with this optimizer or layer over that of W64 as it is."""
+    """The time of W64 with this optimizer or layer, divided by the time of plain W64."""
 
     return lambda rows: ratio(rows.pick(variants.QUESTION, threads=threads), "pynet", [variant])
 
@@ -100,8 +100,8 @@ def worst_product(threads: int, sizes: Iterable[int]) -> Callable[[Rows], float 
 
 
 def kernel(name: str) -> Callable[[Rows], float | None]:
-    """The lowest ratio to NumPy from 100,000 elements, into a buffer, one thread; sizes at which the memory's
-    bandwidth is reached do not count."""
+    """The lowest speed relative to NumPy, from 100,000 elements, into a buffer, one thread; sizes at which memory
+    bandwidth is the limit do not count."""
 
     def measure(rows: Rows) -> float | None:
         ratios = []
@@ -117,7 +117,7 @@ def kernel(name: str) -> Callable[[Rows], float | None]:
 
 
 def of_a_copy(name: str) -> Callable[[Rows], float | None]:
-    """Per cent of the speed of a copy that moves as many bytes, the arrays beyond most caches, one thread."""
+    """Per cent of the speed of a copy of as many bytes, with arrays larger than most caches, one thread."""
 
     def measure(rows: Rows) -> float | None:
         found = rows.pick(kernels.SINGLE, f"{name}, {kernels.ELEMENTS[-1]:,}, buffer", 1)
@@ -128,7 +128,7 @@ def of_a_copy(name: str) -> Callable[[Rows], float | None]:
 
 
 def small_kernels(rows: Rows) -> float | None:
-    """The most microseconds by which a function of pynet.kernels is slower than NumPy's at 1,000 elements."""
+    """The largest number of microseconds by which a function of pynet.kernels is slower than NumPy, 1,000 elements."""
     found = [rows.pick(kernels.SINGLE, case, 1) for case, _ in rows.pick(kernels.SINGLE).cases() if _small(case)]
     pairs = [(cases.one("pynet"), cases.one("numpy")) for cases in found]
     return max((1e6 * (a.median - b.median) for a, b in pairs if a and b), default=None)
@@ -138,7 +138,7 @@ def _small(case: str) -> bool:
     return f", {kernels.ELEMENTS[0]:,}, new array" in case
 
 
-def answer(case: str, threads: int, contestant: str, scale: float) -> Callable[[Rows], float | None]:
+def prediction_time(case: str, threads: int, contestant: str, scale: float) -> Callable[[Rows], float | None]:
     """The median of a case of inference, in units of 1/scale seconds."""
 
     def measure(rows: Rows) -> float | None:
@@ -148,8 +148,8 @@ def answer(case: str, threads: int, contestant: str, scale: float) -> Callable[[
     return measure
 
 
-def answers_faster(case: str, threads: int, peers: Iterable[str]) -> Callable[[Rows], float | None]:
-    """How many times as fast pynet predicts."""
+def predicts_faster(case: str, threads: int, peers: Iterable[str]) -> Callable[[Rows], float | None]:
+    """The speed of pynet's predictions relative to the best of these peers."""
     return lambda rows: ratio(rows.pick(inference.QUESTION, case, threads), "pynet", peers)
 
 
@@ -161,7 +161,7 @@ def import_adds(rows: Rows) -> float | None:
 
 
 def whole_process(fact: str) -> Callable[[Rows], float | None]:
-    """Seconds, or MB at the peak, of the command."""
+    """The seconds or the peak MB of the whole process of pynet's command."""
 
     def measure(rows: Rows) -> float | None:
         row = rows.pick(startup.QUESTION, "whole process").one("pynet")
@@ -221,11 +221,11 @@ TARGETS = [
     Target("SGD from 100,000 elements", 2, "x", kernel("SGD")),
     Target("Adam alone, of a copy's speed", 100 * BANDWIDTH, "%", of_a_copy("Adam")),
     Target("kernels at 1,000 elements, slower than NumPy by", 1, "us", small_kernels, at_least=False),
-    Target("10,000 images, 2 threads", 4, "ms", answer(MANY, 2, "pynet", 1e3), at_least=False),
-    Target("10,000 images, 2 threads, against PyTorch", 2.075, "x", answers_faster(MANY, 2, ["torch", "torch-out"])),
-    Target("one image from Python", 5, "us", answer(ONE, 1, "pynet", 1e6), at_least=False),
-    Target("one image from Python, against NumPy", 2.34, "x", answers_faster(ONE, 1, NUMPYS)),
-    Target("one image from C", 2.5, "us", answer(ONE, 1, "C", 1e6), at_least=False),
+    Target("10,000 images, 2 threads", 4, "ms", prediction_time(MANY, 2, "pynet", 1e3), at_least=False),
+    Target("10,000 images, 2 threads, against PyTorch", 2.075, "x", predicts_faster(MANY, 2, ["torch", "torch-out"])),
+    Target("one image from Python", 5, "us", prediction_time(ONE, 1, "pynet", 1e6), at_least=False),
+    Target("one image from Python, against NumPy", 2.34, "x", predicts_faster(ONE, 1, NUMPYS)),
+    Target("one image from C", 2.5, "us", prediction_time(ONE, 1, "C", 1e6), at_least=False),
     Target("import pynet takes longer than import numpy by", 25, "ms", import_adds, at_least=False),
     Target("pynet.train --dataset mnist, 10 epochs", 1.5, "s", whole_process("seconds"), at_least=False),
     Target("PynetClassifier, CPU time against MLPClassifier's", 5, "x", estimators.cheaper),

@@ -1,8 +1,8 @@
-"""What does an epoch cost?
+"""The time of a training epoch.
 
 W64 and its neighbours: other batches, other networks, one thread and all, with zeros to skip (bytes) and without
-(standardised floats); and what Python adds to the same loop in C. W64 sees all of MNIST, the others a quarter, which
-tells as much in less time.
+(standardised floats); and what Python adds to the same loop in C. W64 trains on all of MNIST, the others on a quarter,
+which saves time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EPOCHS = 3  # in one call of fit, to see what Python adds
 
 @dataclass(frozen=True)
 class Case:
-    """A network, how it is trained, on one in how many samples, and what share of the test set it must know then."""
+    """A network and its training. share: it uses 1 / share of the samples; learns: minimum accuracy after an epoch."""
 
     name: str
     widths: tuple[int, ...] = (784, 128, 64, 10)
@@ -32,18 +32,18 @@ class Case:
 
     @property
     def text(self) -> str:
-        """The network as pynet takes it."""
+        """The network as text for pynet."""
         hidden = " ".join(f"dense({n}) relu" for n in self.widths[1:-1])
         return f"input({self.widths[0]}) {hidden} dense({self.widths[-1]}) softmax"
 
     @property
     def flops_per_sample(self) -> int:
-        """Of the dense products: forward, weight gradients, input gradients of all layers but the first."""
+        """The operations of the dense products: forward, weight gradients, input gradients except the first layer's."""
         products = [a * b for a, b in pairwise(self.widths)]
         return 2 * (3 * sum(products) - products[0])
 
     def task(self, samples: int | None, kind: str = "train") -> dict[str, object]:
-        """For bench.worker."""
+        """The task for bench.worker."""
         return {
             "task": kind,
             "widths": list(self.widths),
@@ -69,7 +69,7 @@ CASES = [
 
 
 def measure(workers: Workers, plan: Plan) -> Rows:
-    """Rows in seconds an epoch; fact "accuracy" is that of the first epoch, "gflops" counts the dense arithmetic."""
+    """Rows in seconds per epoch; facts: "accuracy" after the first epoch, "gflops" of the dense arithmetic."""
     rows = Rows()
     for threads in plan.threads:
         for case in CASES:
@@ -79,9 +79,9 @@ def measure(workers: Workers, plan: Plan) -> Rows:
 
 
 def epochs(workers: Workers, plan: Plan, case: Case, threads: int) -> list[Row]:
-    """All contestants at one case."""
+    """The rows of all contestants in one case."""
     samples = samples_of(plan) // case.share
-    turns, answers = compare(workers, plan.contestants, threads, case.task(samples))
+    turns, replies = compare(workers, plan.contestants, threads, case.task(samples))
     peak = c_program(threads, "peak", threads) if case is W64_STANDARDISED else None
     flops = case.flops_per_sample * samples
     if peak:
@@ -92,24 +92,24 @@ def epochs(workers: Workers, plan: Plan, case: Case, threads: int) -> list[Row]:
         peak.close()
     for row in rows:
         row.facts["gflops"] = flops * 1e-9 / row.median
-        if row.contestant in answers:
-            row.facts |= answers[row.contestant]
+        if row.contestant in replies:
+            row.facts |= replies[row.contestant]
     return rows
 
 
 def unlearnt(rows: Rows) -> list[Row]:
-    """Rows of contestants whose training failed: their times mean nothing."""
-    wanted = {case.name: case.learns for case in CASES}
-    return [row for row in rows.pick(QUESTION) if row.facts.get("accuracy", 1) < wanted[row.case]]
+    """The rows of contestants whose training failed, so that their times are meaningless."""
+    limits = {case.name: case.learns for case in CASES}
+    return [row for row in rows.pick(QUESTION) if row.facts.get("accuracy", 1) < limits[row.case]]
 
 
 def samples_of(plan: Plan) -> int:
-    """How many samples are trained on."""
+    """The number of training samples."""
     return plan.samples or data.path("train", "labels").stat().st_size // 4
 
 
 def pythons_share(workers: Workers, plan: Plan, threads: int) -> list[Row]:
-    """Some epochs of W64 in one call of fit, from the call to the return, and the same loop in C."""
+    """Rows for one call of fit with several epochs of W64, and for the same loop in C."""
     process, _ = workers.prepare("pynet", threads, W64.task(plan.samples, "fit"))
     files = data.path("train", "bytes"), data.path("train", "labels"), samples_of(plan)
     loop = c_program(threads, "loop", "train", "sgd", W64.text, W64.batch, EPOCHS, *files)

@@ -1,4 +1,4 @@
-"""What does a better optimizer cost, or one more layer? W64 with each, beside W64 as it is, all from C."""
+"""The time of W64 with other optimizers and layers, beside plain W64, all from C."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VARIANTS = {
 
 
 def measure(plan: Plan) -> Rows:
-    """Rows in seconds an epoch."""
+    """Rows in seconds per epoch."""
     rows = Rows()
     files = data.path("train", "bytes"), data.path("train", "labels"), samples_of(plan)
     for threads in plan.threads:

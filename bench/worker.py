@@ -1,9 +1,9 @@
-"""A contestant in a process of its own, whose number of threads bench.runner fixes before its library is imported.
+"""A contestant in a separate process; bench.runner sets its number of threads before its library is imported.
 
     python -m bench.worker numpy-out
 
-Each line on stdin is a task or "run", each line on stdout the answer, both JSON. A task is prepared and warmed up, and
-answered with facts; "run" does it once more and answers with the seconds. Between lines it sleeps.
+Each line on stdin is a task or "run", each line on stdout a reply, both JSON. For a task, the worker prepares it, warms
+up and replies with facts; for "run", it runs the task once and replies with the seconds. Between lines it sleeps.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-CALL_SECONDS = 0.02  # a run of something short repeats it for about so long
+CALL_SECONDS = 0.02  # a short call is repeated for about this time
 
 Run = Callable[[], float]
 
 
 def seconds_of(call: Callable[[], object], repeats: int = 1) -> float:
-    """Seconds of one call, as the mean of so many."""
+    """Seconds per call, the mean over `repeats` calls."""
     begin = time.perf_counter()
     for _ in range(repeats):
         call()
@@ -29,7 +29,7 @@ def seconds_of(call: Callable[[], object], repeats: int = 1) -> float:
 
 
 def repeated(call: Callable[[], object], seconds: float = CALL_SECONDS) -> Run:
-    """A run of as many calls as take about so many seconds; they warm up here."""
+    """A run that repeats the call for about this time; warms up here."""
     call()
     repeats = 1
     while (once := seconds_of(call, repeats)) * repeats < seconds / 4:
@@ -47,7 +47,7 @@ def network(name: str, task: dict[str, Any]) -> Any:
 
 
 def train(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
-    """One epoch. The first one, not timed, tells whether it learns; it compiles, too, where something is compiled."""
+    """A run of one epoch. The first epoch is not timed: it measures the accuracy, and compiles if the library does."""
     from bench import data
 
     net, batch = network(name, task), task["batch"]
@@ -64,7 +64,7 @@ def train(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
 
 
 def fit(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
-    """Several epochs in one call of pynet's fit, from the call to the return; seconds of one of them."""
+    """A run of several epochs in one call of pynet's fit; returns seconds per epoch."""
     from bench import data
 
     net = network(name, task)
@@ -74,7 +74,7 @@ def fit(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
 
 
 def classify(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
-    """The classes, or probabilities, of the first rows of the test set in one call."""
+    """A run that predicts classes, or probabilities, of the first rows of the test set in one call."""
     from bench import data
 
     net = network(name, task)
@@ -84,30 +84,30 @@ def classify(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
 
 
 def kernel(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
-    """The fastest of the contestant's ways."""
+    """A run of the fastest variant of the contestant."""
     from bench import kernels
 
-    ways = [repeated(call, seconds=0.01) for call in kernels.CASES[task["case"]].calls(name).values()]
-    return (min(ways, key=lambda run: run()) if len(ways) > 1 else ways[0]), {}
+    variants = [repeated(call, seconds=0.01) for call in kernels.CASES[task["case"]].calls(name).values()]
+    return (min(variants, key=lambda run: run()) if len(variants) > 1 else variants[0]), {}
 
 
 TASKS = {"train": train, "fit": fit, "classify": classify, "kernel": kernel}
 
 
 def main(name: str) -> None:
-    """Answers until stdin ends."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints must not look like an answer
+    """Replies until stdin ends."""
+    stdout = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # the output of a library must not look like a reply
     run: Run | None = None
     for line in sys.stdin:
         task = json.loads(line)
         if task == "run":
             assert run is not None, "run before a task"
-            answer: dict[str, Any] = {"seconds": run()}
+            reply: dict[str, Any] = {"seconds": run()}
         else:
             run = None  # frees the last task's data before the next one's arrive
-            run, answer = TASKS[task["task"]](name, task)
-        print(json.dumps(answer), file=answers)
+            run, reply = TASKS[task["task"]](name, task)
+        print(json.dumps(reply), file=stdout)
 
 
 if __name__ == "__main__":
