@@ -1,4 +1,4 @@
-"""The benchmark: what it says of its rows is right, it notices a wrong contestant, and a trial run goes through."""
+"""The benchmark: figures computed from its rows, detection of wrong contestants, and a trial run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-sys.path.append(str(ROOT))  # bench is no part of the package
+sys.path.append(str(ROOT))  # bench is not part of the package
 
 from bench import __main__ as bench
 from bench import check, data, inference, runner, tables, training
@@ -52,7 +52,7 @@ def test_target_is_met_missed_or_not_measured(epochs):
     assert target("batch 32, 2 threads, against the best peer").met(epochs) is None
 
 
-def test_what_is_missed_is_listed_with_its_cause(epochs):
+def test_missed_targets_are_listed_with_their_cause(epochs):
     assert tables.shortfalls(epochs) == ""
     epochs[0].seconds = [0.12]
     expected = "- **W64, 2 threads, against NumPy's best** (3 x, at least 5.8 x wanted): Of the 73 us of a step"
@@ -78,7 +78,7 @@ def test_contestant_that_did_not_learn_is_found(epochs):
     assert training.unlearnt(epochs) == [epochs[1]]
 
 
-def test_share_of_the_peak_is_not_flattered_by_a_busy_core():
+def test_fraction_of_the_peak_is_not_raised_by_a_busy_core():
     case = training.W64_STANDARDISED.name
     peaks = [row("peak", [0.1, 0.2], case, threads=1), row("peak", [0.1], case, threads=2)]
     goal = target("W64 standardised, 2 threads, of the FMA peak")
@@ -108,7 +108,7 @@ ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
 
 
 class Clock:
-    """For bench.runner's time: sleeping makes it go on."""
+    """Replaces the time of bench.runner; sleeping advances it."""
 
     now = 0.0
 
@@ -129,10 +129,10 @@ def test_turn_ends_when_the_process_sleeps_or_spins_too_long(monkeypatch, spins,
     assert clock.now == pytest.approx(slept, abs=0.002)
 
 
-def test_who_runs():
+def test_running_threads_are_detected():
     assert runner.runs(os.getpid())
     waits = subprocess.Popen([sys.executable, "-c", ECHO], stdin=subprocess.PIPE, text=True)
-    for _ in range(60_000):  # once it is up, it waits for its input
+    for _ in range(60_000):  # after its start, it waits for input
         if not runner.runs(waits.pid):
             break
         time.sleep(0.001)

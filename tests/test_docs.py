@@ -31,7 +31,7 @@ WIDTH = "100"  # of the terminal that --help is printed on
 
 
 class Part(NamedTuple):
-    """What stands under a heading of a page."""
+    """The text under a heading of a page."""
 
     page: str
     title: str
@@ -57,7 +57,7 @@ def shell(line: str) -> list[str]:
 
 
 def printed(command: str, names: dict[str, Any]) -> str:
-    """What a command of Python (>>>) or of the shell ($) prints; an error is printed, too."""
+    """The output of a command of Python (>>>) or of the shell ($), errors included."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         if command.startswith("$"):
@@ -73,14 +73,14 @@ def printed(command: str, names: dict[str, Any]) -> str:
 
 
 def agree(expected: str, got: str) -> bool:
-    """Whether this was printed, [...] and ... being any text, and a measured speed being any other."""
+    """Whether the output matches; [...] and ... match any text, and a measured speed matches any other."""
     pattern = re.sub(r"^\[\.\.\..*\]$", "...", expected, flags=re.M)
     pattern = re.sub(r"[\d.]+ s +[\d,]+ samples/s", "...", pattern)
     return doctest.OutputChecker().check_output(pattern, got, doctest.ELLIPSIS | doctest.DONT_ACCEPT_BLANKLINE)
 
 
 def wrong(text: str, names: dict[str, Any]) -> list[str]:
-    """The commands of a block that print something else than stands below them."""
+    """The commands of a block whose output differs from the text below them."""
     assert "".join(command + expected for command, expected in EXAMPLE.findall(text)) == text
     found = []
     for command, expected in EXAMPLE.findall(text):
@@ -110,7 +110,7 @@ def test_each_part(part: Part, request: pytest.FixtureRequest, tmp_path: Path, m
     assert not found, "\n".join(found)
 
 
-def test_what_is_wrong_is_noticed() -> None:
+def test_wrong_output_is_detected() -> None:
     names: dict[str, Any] = {}
     assert wrong(">>> a = 2\n>>> a\n2\n>>> for i in range(2):\n...     print(i)\n0\n1\n", names) == []
     assert wrong(">>> print(a, end='\\n\\n3\\n')\n2\n\n3\n", names) == []
@@ -123,7 +123,7 @@ def test_what_is_wrong_is_noticed() -> None:
     assert [len(list(BLOCK.finditer((ROOT / page).read_text("utf-8")))) > 2 for page in PAGES] == [True] * len(PAGES)
 
 
-def test_what_pages_point_at_exists() -> None:
+def test_link_targets_exist() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         text = page.read_text("utf-8")
         for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
@@ -143,7 +143,7 @@ def test_the_tutorial_defines_each_word_once() -> None:
 
 
 def paths_in(text: str) -> set[str]:
-    """What stands in backquotes and looks like a file or folder of the repository; NAME stands for any name."""
+    """Paths of the repository in backquotes; NAME matches any name."""
     quoted = re.findall(r"`([\w./]+)`", text)
     top = {path.name for path in ROOT.iterdir()} - {"build", "dist"}
     found = {name for name in quoted if name.split("/")[0] in top or re.search(r"\.(md|py|c|h|inc)$", name)}
@@ -206,9 +206,8 @@ def test_the_reference_lists_what_a_network_is_written_with_and_every_function_i
 
 
 def fill(page: str) -> None:
-    """Writes what is printed now below each command whose output is no longer that, and the list of public names.
-
-    Parts on MNIST stay as they are where PYNET_DATA is not set."""
+    """Replaces outdated output below commands, and the list of public names. Without PYNET_DATA, parts on MNIST are not
+    changed."""
     filled = ""
     for part in parts(page):
         names: dict[str, Any] = {}

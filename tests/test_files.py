@@ -1,4 +1,4 @@
-"""All files that pynet writes: whole or not at all, and only where a regular file can be."""
+"""All files that pynet writes: complete or not at all, and only at the path of a regular file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def refused(path: Path, code: int, reason: str) -> Iterator[None]:
-    """The error of a write, with its number and the path; check_writable has said the same before."""
+    """Asserts that a write fails with this error and path, and that check_writable raises the same error before."""
     with pytest.raises(OSError) as asked:
         check_writable(path)
     with pytest.raises(OSError) as caught:
@@ -46,7 +46,7 @@ def refused(path: Path, code: int, reason: str) -> Iterator[None]:
 # ---- what is replaced ----
 
 
-def test_a_new_file_and_another(tmp_path: Path) -> None:
+def test_a_new_file_is_replaced(tmp_path: Path) -> None:
     for content in (b"first", b""):
         put(tmp_path / "f", content)
         assert (os.listdir(tmp_path), (tmp_path / "f").read_bytes()) == (["f"], content)
@@ -88,12 +88,12 @@ def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_longest_names(tmp_path: Path) -> None:
-    """No name is refused because a longer one is needed on the way."""
+    """No name is refused because its temporary file would need a longer one."""
     put(tmp_path / ("n" * 255))
     assert os.listdir(tmp_path) == ["n" * 255]
 
 
-def test_it_is_on_the_disk_before_it_takes_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_is_synchronised_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     fsync, rename = os.fsync, os.rename
 
@@ -201,7 +201,7 @@ def test_checking_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even by somebody who guesses the name."""
+    """A link at a guessed temporary name is not followed."""
     monkeypatch.setattr(os, "urandom", bytes)
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
@@ -213,7 +213,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.Monk
     assert sorted(os.listdir(tmp_path)) == [planted.name, "victim"]
 
 
-def test_what_killed_processes_left_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_killed_processes_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes in different containers can have the same process id."""
     monkeypatch.setattr(os, "getpid", lambda: 1)
     left = [tmp_path / f".pynet-1-{i}.tmp" for i in range(1100)]
@@ -277,7 +277,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", list(WRITERS))
-def test_whoever_writes_keeps_links_and_modes(tmp_path: Path, name: str) -> None:
+def test_every_writer_keeps_links_and_modes(tmp_path: Path, name: str) -> None:
     if name.startswith("c."):
         pytest.importorskip("matplotlib")
     old, link = tmp_path / "old", tmp_path / name
@@ -295,21 +295,21 @@ def test_whoever_writes_keeps_links_and_modes(tmp_path: Path, name: str) -> None
     assert sorted(os.listdir(tmp_path)) == sorted(["old", name, pipe.name])
 
 
-def test_nobody_writes_otherwise() -> None:
-    """Files are opened for writing in files.py alone."""
+def test_no_other_module_writes_files() -> None:
+    """Only files.py opens files for writing."""
     package = Path(pynet.__file__).parent
     found = [
         f"{path.name}: {line.strip()}"
         for path in package.rglob("*.py")
-        if path.name not in ("files.py", "cli.py")  # cli.py opens nothing but os.devnull, for streams that are missing
+        if path.name not in ("files.py", "cli.py")  # cli.py opens only os.devnull, for missing streams
         for line in path.read_text("utf-8").splitlines()
         if any(call in line for call in (".write_text(", ".write_bytes(", "mkstemp(", '"wb"', '"w"', "NamedTemporary"))
     ]
     assert found == []
 
 
-def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
-    """Each has a temporary file of its own; the last one to finish is what stays, whole."""
+def test_two_writers_at_once(tmp_path: Path) -> None:
+    """Each has its own temporary file; the last one to finish is kept, complete."""
     path, both = tmp_path / "f", Barrier(2, timeout=60)
 
     def write(content: bytes) -> None:

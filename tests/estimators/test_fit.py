@@ -1,4 +1,4 @@
-"""What fit and partial_fit of the estimators learn, from which samples, and what they note of it."""
+"""fit and partial_fit of the estimators: results, weights of samples, and recorded attributes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def bits(model: Any) -> str:
 @pytest.mark.parametrize(("own", "peer"), [(PynetClassifier, MLPClassifier), (PynetRegressor, MLPRegressor)])
 def test_names_and_defaults_are_those_of_scikit_learn(own: Callable[[], Any], peer: Callable[[], Any]) -> None:
     ours, theirs = own().get_params(), peer().get_params()
-    theirs.pop("loss", None)  # of the regressor, since 1.7
+    theirs.pop("loss", None)  # the regressor has a loss since 1.7
     assert {name: ours[name] for name in theirs} == theirs
 
 
@@ -112,7 +112,7 @@ def test_every_solver_learns(solver: str) -> None:
         ({"loss": "mile"}, "mile"),
     ],
 )
-def test_what_is_refused(options: dict[str, Any], message: str) -> None:
+def test_errors(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as caught:
         quick(**options).fit(X, Y)
     assert message in str(caught.value)
@@ -245,7 +245,7 @@ def test_bytes_stay_bytes(model: Any) -> None:
 # ---- the course of a training ----
 
 
-def test_curves_and_what_is_noted() -> None:
+def test_curves_and_recorded_attributes() -> None:
     model = quick(max_iter=5).fit(X[:1000], Y[:1000], X_val=X[1000:], y_val=Y[1000:])
     assert model.n_iter_ == 5 == len(model.loss_curve_) == len(model.validation_loss_curve_)
     assert model.best_loss_ == min(model.loss_curve_)
@@ -291,7 +291,7 @@ def test_a_training_that_has_not_converged_warns() -> None:
         assert quick(tol=10, n_iter_no_change=2, max_iter=50).fit(X, Y).n_iter_ == 4
 
 
-def test_warm_start_goes_on_and_partial_fit_keeps_the_optimizer() -> None:
+def test_warm_start_continues_and_partial_fit_keeps_the_optimizer_state() -> None:
     model = quick(warm_start=True).fit(X, Y)
     net, updates = model.net_, model.net_.updates
     model.fit(X, Y)
@@ -310,7 +310,7 @@ def test_warm_start_goes_on_and_partial_fit_keeps_the_optimizer() -> None:
 
 @pytest.mark.parametrize(("learning_rate", "rates"), [("invscaling", [1, 1798**-0.5]), ("adaptive", [1, 1, 1, 0.2])])
 def test_learning_rates_of_gradient_descent(learning_rate: str, rates: list[float]) -> None:
-    """The first loss is always better than none: with patience 1 the rate falls after the third."""
+    """The first loss counts as an improvement, so with patience 1 the rate falls after the third epoch."""
     options: dict[str, Any] = {"max_iter": len(rates), "solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.01}
     model = quick(learning_rate=learning_rate, tol=1.0, n_iter_no_change=1, alpha=0.0, **options).fit(X, Y)
     twin = Network(model.net_.spec, seed=0)

@@ -1,4 +1,4 @@
-"""The estimators in what scikit-learn builds of estimators: pipelines, searches, calibration, data frames, files."""
+"""The estimators inside scikit-learn's tools: pipelines, searches, calibration, data frames, files."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_clones_are_not_fitted() -> None:
 
 
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), "joblib"])
-def test_copies_go_on_to_the_same_bits(way: Any, tmp_path: Path) -> None:
+def test_copies_continue_to_the_same_bits(way: Any, tmp_path: Path) -> None:
     model = clone(MODEL).partial_fit(X, Y, range(10))
     if way == "joblib":
         joblib.dump(model, tmp_path / "model.joblib")

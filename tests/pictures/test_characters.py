@@ -51,7 +51,7 @@ def test_parts_of_a_character_belong_together() -> None:
 
 
 def test_halves_of_a_character_belong_together() -> None:
-    """They lie, whereas digits stand: two of these, as near to each other, are two lines."""
+    """Halves are wide and digits are tall: two digits that are as near to each other are two lines."""
     upper, lower = [(40, 60), (40, 30), (90, 30), (90, 60)], [(40, 70), (40, 100), (90, 100), (90, 70)]
     assert found(upper, lower) == [[(4, 3)]]
     assert found(bar(40, 20, 60), bar(70, 20, 60), bar(40, 68, 108), bar(70, 68, 108)) == [
@@ -90,7 +90,7 @@ def test_each_is_prepared_as_if_it_were_alone(lined: bool) -> None:
 
 
 def test_boxes_are_in_pixels_of_the_file() -> None:
-    """Whatever size the picture was reduced to."""
+    """Boxes do not depend on the size to which the picture was reduced."""
     large, file = page("23").resize((4800, 1200)), io.BytesIO()
     large.save(file, "png")
     expected = np.array([character.box for character in prepare_lines(page("23"), MNIST)[0]])
@@ -119,7 +119,7 @@ def test_one_character_is_prepared_as_before() -> None:
         assert np.array_equal(one.seen, prepare(image, MNIST))
 
 
-def test_what_is_no_glyph_is_one_picture() -> None:
+def test_a_picture_without_glyphs_is_one_input() -> None:
     image = page("23")
     for wanted in (Preparation(8, 9, style=None), Preparation(8, 8, color=True)):
         [[one]] = prepare_lines(image, wanted)

@@ -1,4 +1,4 @@
-"""Large pictures: decoded in little memory, one at a time; files made to fill the memory are refused."""
+"""Large pictures: decoded in little memory, one at a time; files made to exhaust memory are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pynet.pictures.decode import flat, in_parallel, read_picture
 from pynet.pictures.glyph import prepare
 from pynet.pictures.preparation import Preparation
 
-MOST = 9400  # squared it is 88 million: as many pixels as are accepted
+MAX_SIDE = 9400  # squared it is 88 million: as many pixels as are accepted
 SIDE = 7300  # squared it is more than decode.ALWAYS
 READ = """
 import io, sys
@@ -63,7 +63,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def bomb(bits: int, colour: int, width: int = SIDE, height: int = SIDE, interlaced: int = 0) -> bytes:
-    """A PNG of zeros, made a piece at a time; its palette, if it has one, is transparent."""
+    """A PNG of zeros, compressed in pieces; its palette, if it has one, is transparent."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     left, stream, packed = height * (1 + (width * bits * channels + 7) // 8), zlib.compressobj(9), b""
     while left > 0:
@@ -120,7 +120,7 @@ def test_a_long_side_takes_little_memory(tmp_path: Path, size: tuple[int, int]) 
 @pytest.mark.parametrize("form", ["png", "jpeg"])
 def test_a_photograph_of_88_million_pixels(tmp_path: Path, form: str) -> None:
     path = tmp_path / f"photo.{form}"
-    seven(MOST).save(path, **({"compress_level": 1} if form == "png" else {}))
+    seven(MAX_SIDE).save(path, **({"compress_level": 1} if form == "png" else {}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = glyph(read_picture(path))

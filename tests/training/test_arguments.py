@@ -1,4 +1,4 @@
-"""What fit accepts besides the forms it works with, and errors that name what it would accept."""
+"""Short forms of arguments that fit accepts, and errors that name what is accepted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fit(**options: Any) -> tuple[Any, str]:
     return {name: values for name, values in vars(history).items() if name != "seconds"}, net.weights_sha256()
 
 
-def share_right(y: Any, p: Any) -> float:
+def accuracy_of(y: Any, p: Any) -> float:
     return float((p.argmax(axis=1) == y).mean())
 
 
@@ -33,8 +33,8 @@ def share_right(y: Any, p: Any) -> float:
         ({"schedule": "cosine"}, {"schedule": Cosine()}),
         ({"validation": 0.2}, {"validation_split": 0.2}),
         ({"validation": [X, Y]}, {"validation": (X, Y)}),
-        ({"validation": 0.2, "metrics": [share_right]}, {"validation": 0.2, "metrics": {"share_right": share_right}}),
-        ({"validation": 0.2, "metrics": share_right}, {"validation": 0.2, "metrics": {"share_right": share_right}}),
+        ({"validation": 0.2, "metrics": [accuracy_of]}, {"validation": 0.2, "metrics": {"accuracy_of": accuracy_of}}),
+        ({"validation": 0.2, "metrics": accuracy_of}, {"validation": 0.2, "metrics": {"accuracy_of": accuracy_of}}),
         ({"callbacks": Diagnosis(print)}, {"callbacks": [Diagnosis(print)]}),
         ({"batch_size": np.int64(16)}, {"batch_size": 16}),
     ],
@@ -78,7 +78,7 @@ def test_a_fraction_for_validation_is_below_one() -> None:
 
 
 def test_lists_and_whole_numbers() -> None:
-    """They are taken as they are: XOR as it is usually written."""
+    """Lists and integers 0 and 1 are used unchanged, for example XOR."""
     nets = [Network("input(2) dense(8) tanh dense(2) softmax", seed=1) for _ in range(3)]
     for net, x in zip(nets, (XOR, np.array(XOR), np.array(XOR, np.float32)), strict=True):
         net.fit(x, [0, 1, 1, 0], epochs=300, batch_size=4, optimizer=Adam(0.03), validation=(x, [0, 1, 1, 0]))
@@ -102,7 +102,7 @@ def test_labels_in_a_column_and_as_truth_values() -> None:
 
 
 def test_whole_numbers_that_may_be_pixels_are_refused() -> None:
-    """A network that learnt from bytes would see them 255 times as large."""
+    """For a network trained on bytes they would be 255 times too large."""
     digits = data.load("digits")
     net = Network("input(64) dense(10) softmax")
     with pytest.raises(ValueError, match=r"from 0 to 255; are they pixels\? Accepted: x\.astype\(np\.uint8\), which"):

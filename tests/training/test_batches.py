@@ -16,7 +16,7 @@ from pynet.training.batches import ArrayBatches, fingerprint
 
 
 class Clock:
-    """A time that goes on when somebody says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -29,7 +29,7 @@ class Clock:
 
 
 class FakeNet:
-    """Learns nothing; a step takes so many seconds."""
+    """A network that learns nothing; a step advances the clock by `step` seconds."""
 
     def __init__(self, clock: Clock, step: float) -> None:
         self.clock, self.step = clock, step
@@ -44,7 +44,7 @@ class FakeNet:
 
 
 def calls(monkeypatch: pytest.MonkeyPatch, step: float, n: int = 4000) -> list[int]:
-    """The steps of each call in an epoch of n batches."""
+    """The number of steps of each call of the core, in an epoch of n batches."""
     clock = Clock()
     monkeypatch.setattr(batches, "time", clock)
     net: Any = FakeNet(clock, step)
@@ -58,7 +58,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, step: float, n: int = 4000) -> list[i
 
 @pytest.mark.parametrize("step", [0.0, 1e-6, 0.001, 0.0124, 0.02, 0.05, 0.2, 3.0])
 def test_a_call_lasts_a_twentieth_of_a_second(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
-    """A step if that takes longer; and a call is at most four times as long as the last, which may have been lucky."""
+    """A call has at least one step, and at most four times as many as the last call, whose speed may have been luck."""
     found = calls(monkeypatch, step)
     assert found[0] == 1
     assert all(steps * step <= batches.CALL_SECONDS or steps == 1 for steps in found)
@@ -68,7 +68,7 @@ def test_a_call_lasts_a_twentieth_of_a_second(monkeypatch: pytest.MonkeyPatch, s
 
 
 def test_the_seconds_of_an_epoch_are_those_of_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever callbacks and the validation take does not count."""
+    """The time of callbacks and validation does not count."""
     clock, net = Clock(), Network(SPEC)
     monkeypatch.setattr(fit, "time", clock)
     step = net._train
@@ -86,7 +86,7 @@ def test_the_seconds_of_an_epoch_are_those_of_the_core(monkeypatch: pytest.Monke
     assert history.seconds == [1.5, 1.5]
 
 
-def test_the_fingerprint_is_that_of_the_numbers() -> None:
+def test_the_fingerprint_depends_on_the_numbers_alone() -> None:
     net = Network(SPEC)
     found = fingerprint(net._samples(X, Y))
     assert found == fingerprint(net._samples(X.copy(), Y.astype(np.int64)))

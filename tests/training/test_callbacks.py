@@ -20,7 +20,7 @@ NAN = math.nan
 
 
 class Diary(Callback):
-    """Writes down what it is told; ends the training at `stop`, an event and how often it has come."""
+    """Records its events; ends the training at `stop`, an event and its number of occurrences."""
 
     def __init__(self, stop: tuple[str, int] | None = None) -> None:
         self.lines: list[tuple[str, int, int]] = []
@@ -46,7 +46,7 @@ class Diary(Callback):
     def on_epoch_end(self, run: Run) -> None:
         self.rows.append(run.row)
         assert run.history.rows() == self.rows
-        run.net.evaluate(X, Y)  # it may be used meanwhile
+        run.net.evaluate(X, Y)  # the network may be used in a callback
         self.note("epoch_end", run)
 
     def on_train_end(self, run: Run) -> None:
@@ -58,7 +58,7 @@ def fit(diary: Diary, **options: Any) -> tuple[Network, History]:
     return net, net.fit(X, Y, epochs=3, batch_size=50, optimizer=SGD(0.25), callbacks=[diary], **options)
 
 
-def test_callbacks_are_told_of_everything_in_order() -> None:
+def test_callbacks_are_called_in_order() -> None:
     diary = Diary()
     net, history = fit(diary, validation=(XV, YV))
     assert history.rows() == diary.rows
@@ -100,7 +100,7 @@ def test_any_callback_may_stop_the_training(stop: tuple[str, int], epochs: int) 
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_an_object_needs_one_method_and_its_error_comes_through(event: str) -> None:
+def test_an_object_needs_one_method_and_its_errors_are_raised(event: str) -> None:
     class Enough(Exception):
         pass
 
@@ -118,7 +118,7 @@ def test_an_object_needs_one_method_and_its_error_comes_through(event: str) -> N
     assert (net.weights_sha256() != Network(SPEC).weights_sha256()) == learnt
 
 
-def test_what_is_no_callback() -> None:
+def test_objects_that_are_not_callbacks() -> None:
     with pytest.raises(TypeError, match=r"callback 'print' has none of the methods on_train_begin, on_epoch_begin, "):
         Network(SPEC).fit(X, Y, callbacks=["print"])
 
@@ -174,7 +174,7 @@ def test_early_stopping_restores_the_best_weights(monitor: str, restore: bool) -
     assert net.weights_sha256() == twin.weights_sha256()
 
 
-def test_the_best_weights_are_restored_when_the_epochs_are_over_first() -> None:
+def test_the_best_weights_are_restored_after_the_last_epoch_too() -> None:
     stopping = EarlyStopping(200)
     net, twin = Network(SPEC), Network(SPEC)
     history = net.fit(X, Y, epochs=60, validation=(XV, YV), optimizer=SGD(1.0), early_stopping=stopping)
@@ -210,7 +210,7 @@ def test_bad_early_stopping(options: dict[str, Any], message: str) -> None:
 
 
 def fit_with_metric(values: list[float], **options: Any) -> tuple[Network, History]:
-    """Trains with a metric that has these values, one an epoch."""
+    """Trains with a metric that has these values, one for each epoch."""
     rest = iter(values)
     net = Network(SPEC)
     stopping = EarlyStopping(2, monitor="val_metric", **options)
@@ -259,7 +259,7 @@ def test_which_way_a_metric_is_better() -> None:
 @pytest.mark.parametrize(
     "monitor", ["loss", "accuracy", "val_loss", "val_accuracy", "val_top3_accuracy", "val_my_loss"]
 )
-def test_nothing_is_said_where_the_name_tells(monitor: str) -> None:
+def test_no_mode_is_needed_for_known_names(monitor: str) -> None:
     metrics = {"top3_accuracy": lambda y, p: 0.5, "my_loss": lambda y, p: 0.5}
     stopping = EarlyStopping(2, monitor=monitor)
     with warnings.catch_warnings():
@@ -271,7 +271,7 @@ def test_nothing_is_said_where_the_name_tells(monitor: str) -> None:
 
 
 class Batches:
-    """The batches of fit, made anew each time; without a length."""
+    """An iterable over the batches of fit, without a length; iter() starts again."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -326,7 +326,7 @@ def test_batches_that_are_refused(x: Any, options: dict[str, Any], message: str)
 
 
 class Promised(Batches):
-    """Four batches, whatever the length."""
+    """Yields four batches, whatever its length says."""
 
     def __init__(self, length: int) -> None:
         super().__init__()
@@ -337,7 +337,7 @@ class Promised(Batches):
 
 
 def test_a_length_that_is_wrong() -> None:
-    """A schedule would never come to its end, or end too early; nothing else depends on it."""
+    """With a wrong length a schedule would end too early or never; nothing else depends on it."""
     Network(SPEC).fit(Promised(4), epochs=2, schedule=Cosine())
     with pytest.raises(ValueError, match=r"there were 4 batches in epoch 1, but len\(\) gave 5"):
         Network(SPEC).fit(Promised(5), epochs=2, schedule=Cosine())
@@ -392,18 +392,18 @@ def test_metrics_that_are_refused_before_the_training(metrics: Any, error: type[
 
 
 @pytest.mark.parametrize("value", [None, "0.5", 1j, [0.5], np.ones(3), np.ma.masked, np.datetime64("2020-01-01")])
-def test_what_is_no_figure(value: Any) -> None:
+def test_values_that_are_not_figures(value: Any) -> None:
     with pytest.raises(ValueError, match=r"metric f1 returned .*; accepted: a number"):
         Network(SPEC).fit(X, Y, epochs=1, validation=(XV, YV), metrics={"f1": lambda y, p: value})
 
 
 @pytest.mark.parametrize("value", [1, 0.5, True, np.float32(0.5), np.array(2), np.int64(3)])
-def test_what_is_a_figure(value: Any) -> None:
+def test_values_that_are_figures(value: Any) -> None:
     history = Network(SPEC).fit(X, Y, epochs=1, validation=(XV, YV), metrics={"f1": lambda y, p: value})
     assert history.columns()["val_f1"] == [float(value)]
 
 
-def test_partial_fit_goes_on_from_piece_to_piece() -> None:
+def test_partial_fit_continues_from_piece_to_piece() -> None:
     net, twin = Network(SPEC, seed=3), Network(SPEC, seed=3)
     steps = 0
     losses = []

@@ -1,4 +1,4 @@
-"""Checkpoints in Python: what they hold, how a training goes on from them, what is refused.
+"""Checkpoints in Python: their content, resuming a training, errors.
 
 Kills are in commands/test_resume.py.
 """
@@ -33,11 +33,11 @@ EVERYTHING = "input(6) dense(16) batchnorm relu dropout(0.2) residual(dense(16) 
 
 
 class Crash(Exception):
-    """What ends a training in these tests."""
+    """The exception that interrupts a training in these tests."""
 
 
 class After:
-    """Raises after so many calls of the core, or epochs."""
+    """Raises after a number of calls of the core, or of epochs."""
 
     def __init__(self, event: str, times: int, error: type[BaseException] = Crash) -> None:
         self.times, self.error = times, error
@@ -75,7 +75,7 @@ def test_a_training_that_was_interrupted_ends_the_same(
     while True:
         net = Network(EVERYTHING, seed=5)
         if interruptions:
-            net.tensors["0.W"][...] = 7  # all comes from the file
+            net.tensors["0.W"][...] = 7  # the weights must come from the file
         try:
             keep = Checkpoint(path, "1000s", resume=interruptions > 0)
             history = net.fit(X, Y, checkpoint=keep, callbacks=[After("on_batch_end", 3)], **options)
@@ -93,7 +93,9 @@ def test_a_training_that_was_interrupted_ends_the_same(
 
 @pytest.mark.parametrize("event", ["on_epoch_begin", "on_batch_end", "on_epoch_end", "on_train_end"])
 @pytest.mark.parametrize("error", [Crash, KeyboardInterrupt, MemoryError])
-def test_whatever_ends_a_training_writes_it_down_first(tmp_path: Path, event: str, error: type[BaseException]) -> None:
+def test_a_checkpoint_is_written_before_any_error_ends_a_training(
+    tmp_path: Path, event: str, error: type[BaseException]
+) -> None:
     whole, net = Network(SPEC), Network(SPEC)
     expected = whole.fit(X, Y, epochs=3)
     path = tmp_path / "c.safetensors"
@@ -146,8 +148,8 @@ def test_more_epochs_may_follow(tmp_path: Path) -> None:
         again.fit(X, Y, epochs=3, optimizer=Adam(), checkpoint=Checkpoint(tmp_path / "c", resume=True))
 
 
-def test_a_training_that_came_to_its_end_is_resumed_as_it_ended(tmp_path: Path) -> None:
-    """The best weights are those at the end; the file holds the last ones, to go on from."""
+def test_a_finished_training_is_resumed_as_it_ended(tmp_path: Path) -> None:
+    """At the end the network has the best weights, and the file the last ones, to continue from."""
     options: dict[str, Any] = {"epochs": 100, "optimizer": SGD(0.5), "validation": (XV, YV)}
     options["early_stopping"] = EarlyStopping(2)
     net, again = Network(SPEC), Network(SPEC)
@@ -157,7 +159,7 @@ def test_a_training_that_came_to_its_end_is_resumed_as_it_ended(tmp_path: Path) 
     assert pynet.load(tmp_path / "c").weights_sha256() != net.weights_sha256()
 
 
-def test_how_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interval_of_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one_step_a_call(monkeypatch)
     written: list[tuple[int, int]] = []
 
@@ -207,7 +209,7 @@ def test_a_checkpoint_is_a_model(tmp_path: Path) -> None:
     assert path.stat().st_size > 4 * (tmp_path / "m").stat().st_size
 
 
-def test_what_it_holds(tmp_path: Path) -> None:
+def test_content(tmp_path: Path) -> None:
     net = Network(SPEC)
     net.fit(X, Y, epochs=1, optimizer=Adam())
     best = {name: tensor + 1 for name, tensor in net.tensors.items()}
@@ -225,7 +227,7 @@ def test_what_it_holds(tmp_path: Path) -> None:
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file can grow."""
+    """A limit of the file size under which no file can grow."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
@@ -237,7 +239,7 @@ def full_disk() -> Iterator[None]:
 
 
 def test_full_disk(tmp_path: Path) -> None:
-    """The training goes on, the last checkpoint stays, and it can be resumed."""
+    """The training continues, and the last checkpoint is kept and can be resumed."""
     path, old = tmp_path / "c", b""
 
     class Fill:
@@ -329,7 +331,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == kept
 
 
-def test_a_training_that_came_to_its_end_may_be_overwritten(tmp_path: Path) -> None:
+def test_the_checkpoint_of_a_finished_training_may_be_overwritten(tmp_path: Path) -> None:
     for seed in range(2):
         Network(SPEC).fit(X, Y, epochs=1, seed=seed, checkpoint=Checkpoint(tmp_path / "c"))
     assert checkpoint.read(tmp_path / "c")[0].facts["seed of the order"] == "1"
@@ -341,7 +343,7 @@ def test_resume_without_a_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("every", [0, -1, "0", "x", "", "0s", "3m", "s", "1e999s", 1.5])
-def test_how_often_is_not(every: Any) -> None:
+def test_bad_intervals(every: Any) -> None:
     with pytest.raises(ValueError, match=r"a checkpoint every .*; accepted: epochs, 1 or more, or seconds, as in 30s"):
         Checkpoint("c", every)
 
@@ -360,7 +362,7 @@ def test_a_damaged_byte_is_noticed(tmp_path: Path, place: float, change: int) ->
         found, tensors = checkpoint.read(tmp_path / "damaged")
     except ValueError as error:
         assert "damaged" in str(error)
-    else:  # a blank of the header, or in a note
+    else:  # a blank in the header, or a byte in a note
         good, expected = checkpoint.read(path)
         assert (found.rows, found.stats, found.facts) == (good.rows, good.stats, good.facts)
         assert all((tensors[name] == expected[name]).all() for name in expected)
@@ -386,7 +388,7 @@ def test_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"sha256": "", "training": {}}', "[" * 100000])
-def test_a_text_that_is_none(tmp_path: Path, text: str) -> None:
+def test_an_invalid_text(tmp_path: Path, text: str) -> None:
     path = written(tmp_path)
     content = path.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -424,7 +426,7 @@ def test_a_metric_that_is_nan_goes_through_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_the_mode_of_early_stopping_is_a_fact_only_where_it_is_given(tmp_path: Path) -> None:
-    """Checkpoints of before, which know no mode, go on."""
+    """Older checkpoints without a mode can be resumed."""
     path = tmp_path / "c.safetensors"
     for mode, words in ((None, "restore_best=True)"), ("min", "restore_best=True, mode='min')")):
         stopping = EarlyStopping(9, mode=mode)

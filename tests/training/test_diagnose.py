@@ -1,4 +1,4 @@
-"""What goes wrong is said; gradient_stats."""
+"""Warnings about trainings that fail or do badly; gradient_stats."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SICK = [
 
 
 @pytest.mark.parametrize(("layers", "options", "message"), SICK)
-def test_what_is_wrong_is_said_once(layers: str, options: dict[str, Any], message: str) -> None:
+def test_each_problem_is_reported_once(layers: str, options: dict[str, Any], message: str) -> None:
     messages = warnings_of(f"input(64) {layers} dense(10) softmax", **options)
     assert len([line for line in messages if re.match(rf"epoch \d: {message}", line)]) == 1, messages
     assert all("; try " in line for line in messages)
@@ -71,7 +71,7 @@ def test_what_is_wrong_is_said_once(layers: str, options: dict[str, Any], messag
         ("dense(64) batchnorm relu dropout(0.5) dense(64) relu", Adam()),
     ],
 )
-def test_a_healthy_training_is_left_in_peace(layers: str, optimizer: Optimizer) -> None:
+def test_a_good_training_causes_no_warning(layers: str, optimizer: Optimizer) -> None:
     options = {"epochs": 10, "validation": (DATA.x_test, DATA.y_test), "optimizer": optimizer}
     assert warnings_of(f"input(64) {layers} dense(10) softmax", **options) == []
 
@@ -101,12 +101,12 @@ def test_over_fitting() -> None:
     assert messages([0.9, 0.5, 0.65, 0.7, 0.65, 0.7, 0.8], falls[::-1]) == []
 
 
-def test_the_usual_way_is_a_python_warning() -> None:
+def test_the_default_is_a_python_warning() -> None:
     with pytest.warns(RuntimeWarning, match="epoch 1: layer 1, relu: "):
         Network(PLAIN).fit(X, Y, epochs=1, optimizer=SGD(2.5), callbacks=[Diagnosis()])
 
 
-def test_the_command_warns_on_stderr_but_not_if_it_is_to_be_quiet() -> None:
+def test_the_command_warns_on_stderr_unless_quiet() -> None:
     options = (*DIGITS, "--lr", "2.5", "--epochs", "2", "--save", "none")
     done = run(*options)
     assert re.match(r"pynet train: warning: epoch 1: layer 1, relu: ", done.err)
@@ -116,12 +116,12 @@ def test_the_command_warns_on_stderr_but_not_if_it_is_to_be_quiet() -> None:
 
 
 @pytest.mark.parametrize("name", ["fast", "cnn"])
-def test_a_slow_start_is_no_guessing(name: str) -> None:
-    """The first epochs of one-cycle schedules take small steps, and dropout makes training the harder part."""
+def test_a_slow_start_is_not_reported_as_guessing(name: str) -> None:
+    """One-cycle schedules begin with small steps, and dropout lowers the training accuracy."""
     assert run(*DIGITS, "--preset", name, "--save", "none").err == ""
 
 
-def test_training_that_is_harder_than_validation_is_no_over_fitting() -> None:
+def test_a_training_loss_above_the_validation_loss_is_not_overfitting() -> None:
     net = Network(PLAIN)
     for loss, warned in (([0.5, 0.2, *[0.17] * 5], 0), ([0.5, 0.06, *[0.03] * 5], 1)):
         history = History(loss, [0.9] * 7, [0.4, 0.05, *[0.08] * 5], [0.9] * 7)

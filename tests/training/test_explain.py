@@ -1,4 +1,4 @@
-"""pynet.explain: every number it tells is the float64 reference's, and the network stays as it was."""
+"""pynet.explain: every number agrees with the float64 reference, and the network is not changed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_story(digits: data.Dataset) -> None:
     assert f"the loss of this sample is {found.loss_after:.4f} instead of {found.loss:.4f}" in text
     assert "w = w - 0.1 dw" in text
     assert max(map(len, text.splitlines())) <= 120
-    assert any(set(line) <= set(" .:-=+*#%@") and line.strip() for line in text.splitlines())  # the digit itself
+    assert any(set(line) <= set(" .:-=+*#%@") and line.strip() for line in text.splitlines())  # the digit as text
 
 
 def test_other_networks() -> None:
@@ -115,7 +115,7 @@ def test_quantities(spec: str) -> None:
     assert "It says" not in str(found)
 
 
-def test_what_is_refused(digits: data.Dataset) -> None:
+def test_errors(digits: data.Dataset) -> None:
     net = Network(SPECS[0])
     with pytest.raises(ValueError, match=r"x has shape \(2, 8, 8\); one sample of this network is \(64,\)"):
         pynet.explain(net, digits.x_train[:2], 1)

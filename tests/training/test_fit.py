@@ -1,4 +1,4 @@
-"""The training loop: its figures, its order, what stops it."""
+"""The training loop: its figures, the order of samples, what stops it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_loss_is_the_mean_over_samples_before_each_step() -> None:
         (5, 1, [1] * 5),
     ],
 )
-def test_batches_are_as_equal_as_can_be(n: int, batch_size: int, sizes: list[int]) -> None:
+def test_batches_are_as_equal_as_possible(n: int, batch_size: int, sizes: list[int]) -> None:
     x, y = clouds(n)
     assert [len(batch) for batch, _ in data.batches(x, y, batch_size)] == sizes
     net, twin, order = Network(SPEC), Network(SPEC), kernels.shuffle(n)
@@ -65,7 +65,7 @@ def test_batches_are_as_equal_as_can_be(n: int, batch_size: int, sizes: list[int
     assert net.weights_sha256() == twin.weights_sha256()
 
 
-def test_accuracy_counts_the_answers_before_each_step() -> None:
+def test_accuracy_counts_predictions_before_each_step() -> None:
     net, twin = Network(SPEC), Network(SPEC)
     history = net.fit(X, Y, epochs=1, batch_size=50)
     right = 0
@@ -105,7 +105,7 @@ def test_validation_data_changes_nothing() -> None:
     assert net.weights_sha256() == twin.weights_sha256()
 
 
-def test_validation_split_sets_samples_aside() -> None:
+def test_validation_split_splits_the_samples() -> None:
     net, twin = Network(SPEC), Network(SPEC)
     history = net.fit(X, Y, epochs=3, validation_split=0.25, seed=7)
     x, y, x_val, y_val = data.split(X, Y, 0.25, seed=7)
@@ -136,7 +136,7 @@ def test_a_batch_larger_than_the_data() -> None:
     assert net.weights_sha256() == twin.weights_sha256()
 
 
-def test_fit_again_goes_on() -> None:
+def test_fit_again_continues() -> None:
     net, twin = Network(SPEC), Network(SPEC)
     net.fit(X, Y, epochs=2, seed=1)
     net.fit(X, Y, epochs=2, seed=1)
@@ -217,7 +217,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch(bad_batch: int) -> None
     assert net.weights_sha256() == twin.weights_sha256()
 
 
-def test_too_large_a_learning_rate_is_noticed() -> None:
+def test_too_large_a_learning_rate_is_an_error() -> None:
     net = Network("input(6) dense(16) relu dense(3)")
     with pytest.raises(FloatingPointError, match=r"epoch \d+, batch \d+: .*; a smaller learning rate may help"):
         net.fit(X, Y, epochs=1000, optimizer=SGD(50))
@@ -233,7 +233,7 @@ def test_a_validation_loss_that_is_not_finite() -> None:
 # ---- Ctrl-C ----
 
 
-def test_ctrl_c_stops_soon_and_keeps_what_was_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_stops_soon_and_keeps_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = "input(784) dense(256) relu dense(10) softmax"
     net = Network(spec)
     before = net.weights_sha256()
@@ -255,7 +255,7 @@ def test_ctrl_c_stops_soon_and_keeps_what_was_learnt(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(net, "_train", counted)
     thread = threading.Thread(target=press)
-    kept = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
     try:
         thread.start()
         with pytest.raises(KeyboardInterrupt):

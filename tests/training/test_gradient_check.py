@@ -1,4 +1,4 @@
-"""The gradient check: it finds the reference's gradients right, wrong ones wrong, and says what it left out."""
+"""The gradient check accepts the reference's gradients, detects wrong ones, and reports what it skipped."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_gradient_check_names_the_tensor_that_is_wrong(monkeypatch: pytest.Monke
     assert str(result).splitlines()[1] == "0.b      3.3e-01  4 checked"
 
 
-def test_gradient_check_leaves_the_network_alone_and_repeats() -> None:
+def test_gradient_check_does_not_change_the_network_and_repeats() -> None:
     net = STACKS["mixed"]()
     before = {name: w.copy() for name, w in net.parameters().items()}
     samples = batch(6, 4)
@@ -120,21 +120,21 @@ def test_gradient_check_leaves_the_network_alone_and_repeats() -> None:
     assert net.output is None
 
 
-def test_gradient_check_takes_what_from_net_takes() -> None:
+def test_gradient_check_accepts_the_networks_of_from_net() -> None:
     net = fake_net(("0", "dense"), ("1", "relu"), ("2", "dense"), ("3", "softmax"))
     result = gradient_check(net, *batch(4, 3))
     assert result.worst < 1e-5
     assert list(result.errors) == ["0.W", "0.b", "2.W", "2.b"]
 
 
-def test_gradient_check_skips_kinks_and_says_so() -> None:
-    on_a_kink = Network([Dense([[1.0, 1.0]], [0.0, 1.0]), ReLU()], "mse")  # at x = 0 the first unit is at its corner
+def test_gradient_check_skips_kinks_and_reports_them() -> None:
+    on_a_kink = Network([Dense([[1.0, 1.0]], [0.0, 1.0]), ReLU()], "mse")  # at x = 0 the first unit is at its kink
     result = gradient_check(on_a_kink, [[0.0]], [[1.0, 0.5]])
     assert (result.checked["0.b"], result.skipped["0.b"]) == (1, 1)
     assert result.worst < 1e-5
 
 
-def test_gradient_check_that_checked_nothing_is_no_success() -> None:
+def test_gradient_check_that_checked_nothing_fails() -> None:
     result = gradient_check(Network([Dense([[1.0]], [0.0]), ReLU()], "mse"), [[0.0]], [[1.0]])
     assert (result.checked["0.b"], result.skipped["0.b"]) == (0, 1)
     assert math.isnan(result.worst)

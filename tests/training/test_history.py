@@ -32,7 +32,7 @@ def test_history_as_json(tmp_path: Path) -> None:
 
 
 def test_figures_that_are_not_finite(tmp_path: Path) -> None:
-    """JSON has no word for them: they are null there, and NaN again when they are read."""
+    """JSON has no NaN and no infinity: they are written as null and read as NaN."""
     history = History([1.0, 2.0], [0.5, 0.5], val_f1=[math.nan, 0.25], val_ratio=[0.5, math.inf])
 
     def refuse(word: str) -> None:
@@ -47,7 +47,7 @@ def test_figures_that_are_not_finite(tmp_path: Path) -> None:
         assert math.isnan(read.columns()["val_f1"][0])
         assert read.columns()["val_f1"][1] == 0.25
         assert not math.isfinite(read.columns()["val_ratio"][1])
-    assert math.isnan(History.from_note('{"loss": [NaN], "accuracy": [0.5]}').loss[0])  # notes of before have the word
+    assert math.isnan(History.from_note('{"loss": [NaN], "accuracy": [0.5]}').loss[0])  # older notes contain NaN
 
 
 def test_empty_history(tmp_path: Path) -> None:

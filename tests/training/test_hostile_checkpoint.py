@@ -1,4 +1,4 @@
-"""Checkpoints that somebody made by hand, with the right SHA-256: no field is used before it is checked."""
+"""Forged checkpoints with the right SHA-256: no field is used before it is checked."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Tensors = dict[str, Any]
 
 
 class Interrupt(Exception):
-    """What ends the training of these tests."""
+    """The exception that interrupts the training in these tests."""
 
 
 class After:
-    """Raises after so many calls of the core."""
+    """Raises after a number of calls of the core."""
 
     def __init__(self, calls: int) -> None:
         self.calls = calls
@@ -76,13 +76,13 @@ def resume(path: Path) -> None:
     Network(SPEC).fit(X, Y, checkpoint=Checkpoint(path, resume=True), **OPTIONS)
 
 
-def test_the_forger_can_make_a_good_one(good: Path, tmp_path: Path) -> None:
+def test_an_unchanged_copy_is_accepted(good: Path, tmp_path: Path) -> None:
     forge(good, tmp_path / "c", lambda training, tensors: None)
     resume(tmp_path / "c")
 
 
 def put(*place: Any) -> Callable[[Training, Tensors], None]:
-    """put("stats", "samples", 7): the training with 7 there."""
+    """A change of the training: put("stats", "samples", 7) sets training["stats"]["samples"] to 7."""
 
     def change(training: Any, _: Tensors) -> None:
         for name in place[:-2]:
@@ -102,7 +102,7 @@ def drop(*place: Any) -> Callable[[Training, Tensors], None]:
 
 
 def tensor(name: str, value: Any) -> Callable[[Training, Tensors], None]:
-    """That tensor replaced; None: taken away."""
+    """A change that replaces a tensor; None removes it."""
 
     def change(_: Training, tensors: Tensors) -> None:
         tensors.pop(name, None)
@@ -113,7 +113,7 @@ def tensor(name: str, value: Any) -> Callable[[Training, Tensors], None]:
 
 
 def every_row(name: str, value: Any) -> Callable[[Training, Tensors], None]:
-    """Another figure in all rows; None: taken away."""
+    """A change that replaces a figure in all rows; None removes it."""
 
     def change(training: Training, _: Tensors) -> None:
         for row in training["rows"]:
@@ -233,7 +233,7 @@ def test_each_field_is_checked(
 
 
 @pytest.mark.parametrize("training", [None, [], 3, "text", {}, {"version": 1}])
-def test_a_training_that_is_none(good: Path, tmp_path: Path, training: Any) -> None:
+def test_a_training_of_another_type(good: Path, tmp_path: Path, training: Any) -> None:
     net, _, tensors = Network._load_checkpoint(good)
     digest = checkpoint._digest(net, training, tensors)
     net._save_checkpoint(tmp_path / "c", json.dumps({"sha256": digest, "training": training}), tensors)
@@ -246,7 +246,7 @@ def test_a_training_that_is_none(good: Path, tmp_path: Path, training: Any) -> N
 
 @pytest.mark.parametrize("spec", ["input(6) dense(4) batchnorm relu dense(3) softmax", "input(6) dense(3) softmax"])
 def test_the_network_of_the_file_is_another(good: Path, tmp_path: Path, spec: str) -> None:
-    """Its facts are those of this training all the same."""
+    """The recorded facts of the training still agree."""
 
     def change(training: Training, tensors: Tensors) -> None:
         tensors.clear()
@@ -296,15 +296,15 @@ JSON = st.recursive(
 
 
 def places(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where there is something in a JSON value."""
+    """The paths to all parts of a JSON value."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [place for name, one in inner for place in ((*above, name), *places(one, (*above, name)))]
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.integers(0, 10**6), value=JSON)
-def test_whatever_it_says(good: Path, tmp_path: Path, choice: int, value: Any) -> None:
-    """It is refused in one line, or the training goes on."""
+def test_any_change(good: Path, tmp_path: Path, choice: int, value: Any) -> None:
+    """A changed checkpoint is refused in one line, or the training continues."""
 
     def change(training: Training, _: Tensors) -> None:
         found = places(training)

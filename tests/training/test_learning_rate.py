@@ -1,4 +1,4 @@
-"""The learning-rate finder: what it suggests trains, and nothing else has changed."""
+"""The learning-rate finder: its suggestion trains the network, and it changes nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_suggested_rate_trains(layers: str, optimizer: Optimizer, accuracy: 
         assert net.evaluate(DATA.x_test, DATA.y_test).accuracy > accuracy, found.suggestion
 
 
-def test_find_lr_leaves_the_network_alone() -> None:
+def test_find_lr_does_not_change_the_network() -> None:
     net, twin = Network(PLAIN, seed=2), Network(PLAIN, seed=2)
     found = find_lr(net, (X, Y))
     assert (net.weights_sha256(), net.updates) == (twin.weights_sha256(), 0)

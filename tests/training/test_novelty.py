@@ -1,4 +1,4 @@
-"""How far a sample is from the training samples: the measure, its note in a model, what it marks."""
+"""The distance of a sample from the training samples: its formula, its note in a model, which samples it marks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def digits() -> data.Dataset:
 
 @pytest.fixture(scope="module")
 def net(digits: data.Dataset) -> pynet.Network:
-    """A network that knows the digits built in, and how far from them something is."""
+    """A network trained on the built-in digits, with its note on novelty."""
     net = pynet.Network("input(64) dense(32) relu dense(10) softmax")
     net.fit(digits.x_train, digits.y_train, epochs=20)
     found = novelty.measured(net, digits.x_train, digits.y_train, digits.x_test)
@@ -31,7 +31,7 @@ def net(digits: data.Dataset) -> pynet.Network:
     return net
 
 
-def test_what_is_unlike_the_training_samples_is_marked(net: pynet.Network, digits: data.Dataset) -> None:
+def test_samples_unlike_the_training_samples_are_marked(net: pynet.Network, digits: data.Dataset) -> None:
     known = novelty.of(net)
     assert known is not None
     shares = {}
@@ -45,11 +45,11 @@ def test_what_is_unlike_the_training_samples_is_marked(net: pynet.Network, digit
     assert shares["inverted"] > 0.5
     right = net.predict(digits.x_test) == digits.y_test
     marked = known.far(net, digits.x_test)
-    assert marked[~right].mean() > 5 * marked[right].mean()  # wrong answers are farther
+    assert marked[~right].mean() > 5 * marked[right].mean()  # samples with wrong predictions are farther
 
 
 def test_the_distance_is_the_relative_mahalanobis_distance(net: pynet.Network, digits: data.Dataset) -> None:
-    """In float64, with the whole covariances, up to the ridge."""
+    """Computed here in float64 with full covariances; the ridge makes a small difference."""
     found = novelty.measured(net, digits.x_train, digits.y_train, digits.x_test)
     assert found is not None
     hidden = np.maximum(digits.x_train.reshape(-1, 64) / 255 @ net.tensors["0.W"] + net.tensors["0.b"], 0).astype(float)
@@ -67,7 +67,7 @@ def test_the_distance_is_the_relative_mahalanobis_distance(net: pynet.Network, d
     assert np.allclose(got, expected, atol=1e-3 * np.abs(expected).max())
 
 
-def test_a_note_is_small_and_comes_back(net: pynet.Network, digits: data.Dataset, tmp_path: Path) -> None:
+def test_a_note_is_small_and_is_restored(net: pynet.Network, digits: data.Dataset, tmp_path: Path) -> None:
     net.save(tmp_path / "m.safetensors")
     loaded = pynet.load(tmp_path / "m.safetensors")
     assert len(loaded.meta[novelty.NOTE]) < 40_000
@@ -77,7 +77,7 @@ def test_a_note_is_small_and_comes_back(net: pynet.Network, digits: data.Dataset
     for name in ("mean", "axes", "centres", "spread", "limits"):
         assert np.array_equal(getattr(first, name), getattr(second, name))
     loaded.fit(digits.x_train, digits.y_train, epochs=1)
-    assert novelty.of(loaded) is None  # the note is of other weights
+    assert novelty.of(loaded) is None  # the note belongs to other weights
     assert novelty.of(pynet.Network("input(64) dense(10) softmax")) is None
 
 

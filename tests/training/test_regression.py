@@ -1,4 +1,4 @@
-"""Networks that learn numbers: what fit measures, prints and saves of them."""
+"""Regressions: what fit measures, prints and saves."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_early_stopping(monitor: str, choose: Any) -> None:
     assert getattr(found, monitor.removeprefix("val_")) == history.columns()[monitor][best]
 
 
-def test_what_the_end_says() -> None:
+def test_last_line() -> None:
     rows = [{"val_rmse": 12.34567}, {"val_rmse": 20.0}]
     assert ending(EarlyStopping(1, monitor="val_rmse"), rows, True, True) == (
         "stopped after epoch 2: the validation RMSE has not improved for an epoch\n"
@@ -138,7 +138,7 @@ def test_a_fraction_for_validation_is_of_all_samples() -> None:
         assert len(net.fit(X, y / np.max(y) if y.dtype.kind == "f" else y, epochs=1, validation=0.25).val_r2) == 1
 
 
-def test_own_metrics_take_the_place_of_the_usual_ones() -> None:
+def test_own_metrics_replace_the_default_ones() -> None:
     _, history = fitted(
         validation=(XV, YV), metrics={"r2": lambda y, p: 0.25, "mae": lambda y, p: abs(y - p[:, 0]).max()}
     )
@@ -163,7 +163,7 @@ def test_no_samples() -> None:
 
 
 def test_labels_that_come_in_batches() -> None:
-    """Nobody looks at the batches of a generator before they come."""
+    """The batches of a generator are not read in advance."""
     net = Network("input(1) dense(2)")
     net.fit(((x, (y > 0).astype(int)) for x, y in data.batches(X, Y, 40)), epochs=1)
     assert net.task == "classes"

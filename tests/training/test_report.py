@@ -1,4 +1,4 @@
-"""What fit prints, and where: epoch lines that fit the terminal, and what early stopping did."""
+"""The output of fit: epoch lines that fit the terminal, and the effect of early stopping."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pynet.training.report import ending, epoch_line
 ROW = {"loss": 0.29313, "accuracy": 0.91331, "val_loss": 0.1, "val_accuracy": 0.9566, "seconds": 0.5134}
 
 
-def test_nothing_where_nobody_looks_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_output_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     for options in ({}, {"verbose": 0}, {"verbose": "auto"}, {"progress": False}, {"verbose": 1, "progress": False}):
         Network(SPEC).fit(X, Y, epochs=2, **options)
         assert capsys.readouterr() == ("", "")
@@ -69,7 +69,7 @@ def test_notebooks_show_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setattr(sys, "stdout", Stream())
     Network(SPEC).fit(X, Y, epochs=2)
     assert [text.split("  ")[0] for text in written if text.strip()] == ["epoch 1/2", "epoch 2/2"]
-    assert capsys.readouterr().err == ""  # no bar for so short a time
+    assert capsys.readouterr().err == ""  # no progress bar for such a short time
     monkeypatch.setattr(report, "NOTEBOOK_DELAY", 0)
     Network(SPEC).fit(X, Y, epochs=1)
     assert "epoch 1/1:" in capsys.readouterr().err
@@ -90,7 +90,7 @@ def test_lines_fit_the_terminal() -> None:
     assert "validation 95.66 %  f1 0.5000  0.513 s" in epoch_line(metric, 3, 10, 60_000, 1000)
 
 
-def test_early_stopping_says_why_and_what_it_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_early_stopping_prints_its_reason_and_the_kept_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     stop = EarlyStopping(2, monitor="accuracy")
     history = Network(SPEC).fit(X, Y, epochs=200, early_stopping=stop, verbose=1)
     last, best = len(history.loss), int(np.argmax(history.accuracy)) + 1
@@ -101,7 +101,7 @@ def test_early_stopping_says_why_and_what_it_kept(capsys: pytest.CaptureFixture[
     ]
 
 
-def test_what_ending_says() -> None:
+def test_last_line() -> None:
     rows = [{"val_loss": 0.5}, {"val_loss": 0.25}, {"val_loss": 0.3}]
     kept = "restored the weights of epoch 2, validation loss 0.2500"
     assert ending(EarlyStopping(5), rows, False, True) == kept

@@ -1,4 +1,4 @@
-"""What is tried before a training: the decision, and the note that a model keeps of it."""
+"""Trials before a training: the decision, and its note in the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pynet.training.trial import Trial, learnt_in_trial, try_out
 
 X = np.zeros((40, 6, 6), np.uint8)
 Y = np.arange(40) % 2
-X[np.arange(40), 2 + Y] = 255  # one row or the next: pictures that are moved by a row tell nothing
+X[np.arange(40), 2 + Y] = 255  # the class is the row, so pictures shifted by a row lose it
 TEXT = "input(36) dense(8) relu dense(2) softmax"
 
 
@@ -30,7 +30,7 @@ def tried(augment: Augment, y: np.ndarray = Y) -> Trial | None:
     )
 
 
-def test_what_hurts_is_not_kept() -> None:
+def test_a_regularisation_that_hurts_is_not_kept() -> None:
     found = tried(Augment(shift=2, rotate=0, scale=0, shear=0, elastic=0))
     assert found is not None
     assert (found.samples, found.epochs, found.kept, found.accuracy_without) == (30, 20, False, 1.0)
@@ -40,7 +40,7 @@ def test_what_hurts_is_not_kept() -> None:
     assert str(found).endswith(" against 100.0 % without")
 
 
-def test_what_changes_nothing_is_kept() -> None:
+def test_a_regularisation_without_effect_is_kept() -> None:
     found = tried(Augment(shift=0, rotate=0, scale=0, shear=0, elastic=0))
     assert found is not None
     assert found.kept and found.accuracy == found.accuracy_without
