@@ -1,4 +1,4 @@
-"""What the tests share: MNIST, the kernel tables, the C library, and hypothesis' settings."""
+"""Fixtures that all tests share: MNIST, the kernel tables, the C library, and settings of hypothesis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytest.register_assert_rewrite("helpers")
 
-# The same examples run each time, however long they take; HYPOTHESIS_PROFILE=random looks for new ones.
+# The same examples run each time, without a time limit; HYPOTHESIS_PROFILE=random draws new ones.
 settings.register_profile("fixed", deadline=None, derandomize=True)
 settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
@@ -67,7 +67,7 @@ def libpynet() -> Path:
     """The folder with libpynet.a, libpynet.so and obj/*.o, brought up to date by `make lib`."""
     from helpers import ROOT
 
-    # make's own variables would tie this make to the one that runs the tests.
+    # without make's own variables, which would connect this make to the one that runs the tests
     env = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
     done = subprocess.run(["make", "--silent", "lib"], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

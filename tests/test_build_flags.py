@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
-# Notes how it was called, and makes the file that was asked for.
+# A fake compiler: records its arguments, and creates the output file.
 COMPILER = """\
 #!{python}
 import sys

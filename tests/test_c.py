@@ -63,7 +63,7 @@ def test_example_predicts_the_same_bits_as_python(
         np.testing.assert_array_equal(printed, net.predict_proba(image[None])[0])
 
 
-def test_example_says_what_is_wrong(model: tuple[pynet.Network, Path], libpynet: Path, tmp_path: Path) -> None:
+def test_example_prints_errors(model: tuple[pynet.Network, Path], libpynet: Path, tmp_path: Path) -> None:
     program = compiled(C / "example.c", libpynet, tmp_path, "static")
     (tmp_path / "short").write_bytes(b"123")
     for arguments, message in (
@@ -76,7 +76,7 @@ def test_example_says_what_is_wrong(model: tuple[pynet.Network, Path], libpynet:
         assert message in done.stderr
 
 
-def test_example_stands_in_the_how_to() -> None:
+def test_example_is_in_the_how_to() -> None:
     body = (C / "example.c").read_text().partition("int main")[2]
     assert body in (ROOT / "docs/how-to.md").read_text("utf-8")
 

@@ -1,4 +1,4 @@
-"""Which module of pynet may import which: read from the paths and the import statements alone, wherever they stand."""
+"""Which module of pynet may import which: checked by paths and import statements alone, those in functions, too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pynet"
 
-# A part of the package imports those of the rows above its own; those beside it, never.
+# A part of the package may import parts of the rows above its own, but not parts of its own row.
 ROWS = """
 text _core _build
 errors files html layers optim schedules augment reference
@@ -29,13 +29,13 @@ CORE = {"_ffi", "kernels", "model"}  # where ffi and lib, the compiled core itse
 
 
 def modules(sources: Mapping[str, str]) -> dict[str, ast.Module]:
-    """By dotted name without "pynet.", "" being pynet/__init__.py."""
+    """The syntax trees by dotted name without "pynet."; "" is pynet/__init__.py."""
     names = {path: path.removesuffix(".py").removesuffix("__init__").strip("/").replace("/", ".") for path in sources}
     return {names[path]: ast.parse(source) for path, source in sources.items()}
 
 
 def imports(tree: ast.Module, known: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """(module, name) for all that comes from pynet, those in functions and under TYPE_CHECKING, too."""
+    """(module, name) of all imports from pynet, those in functions and under TYPE_CHECKING, too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert not node.level, "a relative import hides where it points"
@@ -55,7 +55,7 @@ def part(module: str) -> str:
 
 
 def circle(edges: Mapping[str, set[str]]) -> list[str]:
-    """The modules that are in a circle or lead to one."""
+    """The modules that import themselves through others, and those that import such modules."""
     left = dict(edges)
     while ends := [module for module, imported in left.items() if not imported & left.keys()]:
         for module in ends:
@@ -64,7 +64,7 @@ def circle(edges: Mapping[str, set[str]]) -> list[str]:
 
 
 def faults(sources: Mapping[str, str]) -> list[str]:
-    """What is wrong, a line each."""
+    """The violations of the rules, a line each."""
     trees = modules(sources)
     known = {**trees, "_core": None}
     found, edges = [], {}
@@ -109,7 +109,7 @@ GOOD = {"__init__.py": "", "data/__init__.py": "from pynet.data.csv import x", "
         ("odds.py", "", "odds has no place"),
     ],
 )
-def test_what_it_finds(path: str, source: str, fault: str) -> None:
+def test_violations_are_found(path: str, source: str, fault: str) -> None:
     files = {"errors.py": "", "training/fit.py": "", "network.py": "", "_ffi.py": "from pynet._core import ffi, lib"}
     assert faults(GOOD | files) == []
     assert faults(GOOD | files | {path: source}) == [fault]

@@ -1,4 +1,4 @@
-"""The folders of csrc: who includes whom, and names that stay unique when all files become one."""
+"""The folders of csrc: which may include which, and names that are unique over all files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from helpers import ROOT
 
 CSRC = ROOT / "csrc"
-# Each folder with those it may include; pynet.h is for all.
+# The folders that each folder may include; all may include pynet.h.
 MAY_INCLUDE = {
     "kernels": set(),
     "base": {"kernels"},
@@ -40,7 +40,7 @@ def names_of(text: str) -> set[str]:
     return {*functions, *constants, *(name for pair in types for name in pair if name), *(set(macros) - set(undone))}
 
 
-def test_includes_point_one_way() -> None:
+def test_includes_have_one_direction() -> None:
     wrong = []
     for path in FILES:
         folder = path.parent.name if path.parent != CSRC else ""
@@ -52,7 +52,7 @@ def test_includes_point_one_way() -> None:
     assert wrong == []
 
 
-def test_one_layer_kind_knows_no_other() -> None:
+def test_layer_kinds_do_not_include_each_other() -> None:
     home = {}
     for path in (CSRC / "layers").glob("*.c"):
         for name in re.findall(r"^const layer_ops (\w+_ops) =", path.read_text("utf-8"), re.M):
@@ -73,7 +73,7 @@ def test_names_are_unique_across_files() -> None:
             text = without_comments(path)
             for name in names_of(text):
                 homes[name].add(str(path.relative_to(CSRC)))
-    # What each kernel table defines for itself, and undefines in the end.
+    # Each kernel table defines these for itself, and undefines them at its end.
     table_macros = set(re.findall(r"#undef (\w+)", (CSRC / "kernels" / "table.inc").read_text("utf-8")))
     clashes = {name: sorted(files) for name, files in homes.items() if len(files) > 1 and name not in table_macros}
     assert not clashes, clashes

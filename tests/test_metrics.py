@@ -1,4 +1,4 @@
-"""Metrics against counts made by hand, and tables against what they should look like."""
+"""Metrics against counts by hand, and their tables in the terminal."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_matrix_counts_pairs(case: tuple[int, list[tuple[int, int]]]) -> Non
         np.array([0, 1], object),
     ],
 )  # fmt: skip
-def test_what_is_no_array_of_numbers(given: Any) -> None:
+def test_arrays_that_are_not_numbers(given: Any) -> None:
     calls: list[Any] = [
         lambda: accuracy(given, [0, 1]),
         lambda: accuracy([0, 1], given),
@@ -116,7 +116,7 @@ def test_bad_labels(labels: Any, predicted: Any, message: str) -> None:
         confusion_matrix(labels, predicted, 3)
 
 
-def test_accuracy_does_not_know_the_classes_but_the_rest() -> None:
+def test_accuracy_needs_no_number_of_classes() -> None:
     assert accuracy([0, 3000], [0, 1]) == 0.5
     with pytest.raises(ValueError, match="y_pred has label -1, accepted are from 0"):
         accuracy([0, 1], [0, -1])
@@ -175,7 +175,9 @@ def test_any_table_fits_and_loses_nothing(classes: int, largest: int, width: int
 
 
 def test_calibration_error_by_hand():
-    p = [[0.8, 0.2]] * 4 + [[0.4, 0.6]] * 2  # 80 % said four times and right three times; 60 % twice and never right
+    p = [[0.8, 0.2]] * 4 + [
+        [0.4, 0.6]
+    ] * 2  # confidence 80 % four times, correct three times; 60 % twice, never correct
     y = [0, 0, 0, 1, 0, 0]
     assert calibration_error(y, p) == pytest.approx((4 * 0.05 + 2 * 0.6) / 6)
     assert calibration_error(y, p, bins=1) == pytest.approx(abs(3 - 4 * 0.8 - 2 * 0.6) / 6)
@@ -213,7 +215,7 @@ def test_roc_auc_counts_pairs_in_the_right_order() -> None:
             roc_auc(truth, scores)
 
 
-def test_the_inputs_that_are_used_are_important() -> None:
+def test_inputs_that_the_network_uses_are_important() -> None:
     net = Network("input(3) dense(2) softmax")
     net.tensors["0.W"][...] = [[-9, 9], [0, 0], [0, 0]]  # the first input decides
     x = np.random.RandomState(0).normal(size=(200, 3)).astype(np.float32)
@@ -231,11 +233,11 @@ def test_the_inputs_that_are_used_are_important() -> None:
 # ---- several labels at once ----
 
 SEVERAL = [[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0]]
-SAID = [[1, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0]]
+PREDICTED_LABELS = [[1, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0]]
 
 
 def test_labels_by_hand() -> None:
-    a, b, c = label_report(SEVERAL, SAID, ["a", "b", "c"])
+    a, b, c = label_report(SEVERAL, PREDICTED_LABELS, ["a", "b", "c"])
     assert a == ClassRow("a", precision=2 / 3, recall=1, f1=4 / 5, support=2, predicted=3)
     assert b == ClassRow("b", precision=1 / 2, recall=1 / 2, f1=2 / 4, support=2, predicted=2)
     assert (c.support, c.predicted, math.isnan(c.precision), math.isnan(c.f1)) == (0, 0, True, True)
@@ -243,7 +245,7 @@ def test_labels_by_hand() -> None:
 
 
 def test_a_network_on_labels() -> None:
-    """Outputs of 1/2 and more, or less: the bias alone decides."""
+    """The outputs depend on the bias alone, and are at least or below 1/2."""
     net = Network("input(1) dense(3) sigmoid loss(bce)")
     net.layers[0].W[...], net.layers[0].b[...] = [[2, -2, 0]], [1, 1, -9]
     x, y = np.array([[1.0], [0.2], [-1], [0.6]]), np.array(SEVERAL)

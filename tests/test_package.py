@@ -1,4 +1,4 @@
-"""The build: what the binaries export and contain, what the sources must not, what the wheel holds."""
+"""The build: names that binaries export, words that sources must not contain, files of the wheel."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(*command: object) -> str:
 
 
 def exported(*options: object) -> set[str]:
-    """Names that nm lists as defined and visible to others."""
+    """The names that nm lists as defined and exported."""
     lines = run("nm", "--defined-only", "--extern-only", "--format=posix", *options).splitlines()
     return {line.split()[0] for line in lines if len(line.split()) > 1} - {"_init", "_fini"}
 
@@ -63,7 +63,7 @@ def without_comments(path: Path) -> str:
 
 
 def fused_multiply_adds(path: Path, operand: str) -> int:
-    """How many vfmadd (and kin) instructions on such vectors a binary has."""
+    """The number of fused multiply-add instructions on vectors of this kind in a binary."""
     return len(re.findall(rf"\bvfn?m(?:add|sub)\d+ps\b.*{operand}", run("objdump", "-d", path)))
 
 
@@ -86,8 +86,8 @@ def test_header_compiles_alone(tmp_path, compiler):
     run("cc", *compiler.split(), "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", "-Icsrc", program)
 
 
-# A plain product of the tile has at least one instruction for each accumulator: far above the bound when the compiler
-# fuses, zero when contraction is off.
+# The product of a tile has a fused instruction for each accumulator, far more than the bound. If the compiler did not
+# fuse, there would be none.
 @X86
 @pytest.mark.parametrize(("name", "vector"), [("avx2", "%ymm"), ("avx512", "%zmm")])
 def test_products_are_fused(libpynet, name, vector):
@@ -119,13 +119,13 @@ def test_core_is_free_of(pattern, allowed):
 
 def test_flags_keep_arithmetic_exact(build):
     assert {"-std=gnu11", "-ffp-contract=off", "-fvisibility=hidden"} <= set(build["core_flags"]())
-    for name in ("pyproject.toml", "Makefile", "pynet/_build.py"):  # setup.py names some to leave them out
+    for name in ("pyproject.toml", "Makefile", "pynet/_build.py"):  # setup.py contains some flags, which it removes
         text = (ROOT / name).read_text("utf-8")
         assert not re.findall(r"-ffast-math|-Ofast|-march|-mtune|-funsafe-math", text), name
 
 
 def test_import_loads_only_what_it_needs():
-    """Each of these costs milliseconds that most programs would wait for in vain."""
+    """The import of each of these takes milliseconds, and most programs do not need them."""
     heavy = {"PIL", "argparse", "hashlib", "matplotlib", "platformdirs", "tqdm", "urllib.request", "zipfile"}
     later = {
         f"pynet.{name}"
@@ -135,7 +135,7 @@ def test_import_loads_only_what_it_needs():
     assert not set(run(sys.executable, "-c", loaded).split()) & (heavy | later)
 
 
-def test_version_has_one_home(build):
+def test_version_is_defined_once(build):
     import pynet
     from pynet._core import ffi, lib
 
@@ -149,7 +149,7 @@ def test_version_has_one_home(build):
 
 
 def test_a_folder_called_pynet_does_not_hide_the_package(tmp_path):
-    """Such as the one that a clone lies in, or one of models."""
+    """Such a folder may contain a clone, or models."""
     (tmp_path / "pynet").mkdir()
     (tmp_path / "job.py").write_text("import pynet\nprint(pynet.load)\n")
     for words in (["-c", "import pynet; pynet.load"], ["job.py"], ["-m", "pynet", "--version"]):
@@ -157,7 +157,7 @@ def test_a_folder_called_pynet_does_not_hide_the_package(tmp_path):
         assert done.returncode == 0, f"{words}: {done.stderr}"
 
 
-def test_a_clone_that_is_not_built_says_what_to_do(tmp_path):
+def test_the_error_of_a_clone_that_is_not_built(tmp_path):
     shutil.copytree(ROOT / "pynet", tmp_path / "pynet", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
 
     def last_line() -> str:
@@ -166,7 +166,7 @@ def test_a_clone_that_is_not_built_says_what_to_do(tmp_path):
         return done.stderr.splitlines()[-1]
 
     missing = "ModuleNotFoundError: No module named 'pynet._core'"
-    assert last_line() == missing  # an installed package without its core is no clone
+    assert last_line() == missing  # an installed package without its core is not a clone
     (tmp_path / "csrc").mkdir()
     message = last_line()
     assert message.startswith(f"{missing}: pynet was imported from the clone in {tmp_path},")

@@ -1,4 +1,4 @@
-"""Nothing that pynet does changes the process that it runs in: how others warn, print, compute, draw and end."""
+"""pynet does not change the state of its process: warnings, streams, arithmetic, signals, figures of other code."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ for line in (
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the open files in /proc")
-def test_the_process_stays_as_it_was(tmp_path: Path) -> None:
+def test_the_process_is_not_changed(tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures", 6)
     (tmp_path / "a.csv").write_text("0,1\n0,2\n1,3\n1,4\n")
     for name in ("bad.csv", "bad.npz"):
@@ -124,7 +124,7 @@ def test_the_process_stays_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["np.seterr(all='ignore')", "warnings.simplefilter('ignore')", "os.umask(0o77)"])
-def test_a_change_would_be_noticed(change: str) -> None:
+def test_a_change_would_be_detected(change: str) -> None:
     script = f"{STATE}\n{change}\nunchanged('it')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=GUARD)
     assert "changed by it" in done.stderr

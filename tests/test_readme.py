@@ -1,4 +1,4 @@
-"""The README is short, its figures are the measured ones, and its picture is recognised."""
+"""The README is short, its figures are those of the measurements, and its example picture is classified correctly."""
 
 from __future__ import annotations
 

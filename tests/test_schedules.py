@@ -20,7 +20,7 @@ TIME = np.arange(EPOCHS * STEPS) / STEPS
 
 
 def whole(schedule: Schedule) -> Array:
-    """The factors of all steps."""
+    """The factors of the learning rate for all steps."""
     return np.concatenate([schedule.factors(epoch, EPOCHS, STEPS) for epoch in range(EPOCHS)])
 
 
@@ -57,11 +57,11 @@ def test_plateau() -> None:
     schedule = ReduceOnPlateau(0.5, patience=1, threshold=0.1)
     losses = [1.0, 0.95, 0.85, 0.8, 0.8, 0.8, 0.8, 0.1]
     found = [schedule.factors(0, 9, 2, losses[:epoch])[0] for epoch in range(len(losses) + 1)]
-    # 0.95 is not 10 % below 1, 0.85 is; then 0.8 twice, and twice again, is no better than 0.85
+    # 0.95 is less than 10 % below 1, 0.85 is more; 0.8, four times, is less than 10 % below 0.85
     assert found == [1, 1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25]
 
 
-def test_plateau_looks_at_the_validation_loss() -> None:
+def test_plateau_uses_the_validation_loss() -> None:
     net = Network(SPEC)
     x = np.random.default_rng(0).normal(size=(40, 12))
     labels = np.arange(40) % 4

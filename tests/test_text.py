@@ -1,4 +1,4 @@
-"""Numbers and names in words (pynet.words)."""
+"""Numbers and names as text (pynet.text)."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_pictures_in_colour_in_an_npz(folder: Path) -> None:
 
 
 def save_scenes(folder: Path) -> None:
-    """Two classes of small coloured pictures: a red or a blue square at any place, on a background of random colours."""
+    """Two classes of small coloured pictures: a red or a blue square anywhere, on a background with random colours."""
     rng = np.random.default_rng(0)
     for i in range(60):
         few = Image.fromarray(rng.integers(0, 256, (5, 5, 3)).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Figures hold the numbers they claim to show, for any network: curves, weights, maps, inputs, answers, boundary."""
+"""Figures show the right numbers, for any network: curves, weights, maps, inputs, predictions, boundary."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def digits() -> data.Dataset:
 
 @pytest.fixture(scope="module")
 def net(digits: data.Dataset) -> pynet.Network:
-    """One that has learnt a little."""
+    """A briefly trained network."""
     net = pynet.Network("input(64) dense(32) relu dense(10) softmax", seed=1)
     net.fit(digits.x_train, digits.y_train, epochs=5)
     return net
 
 
 def pictures(figure: Any) -> list[Array]:
-    """What the axes show as pictures, in their order."""
+    """The images of the axes, in order."""
     return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
 
 
@@ -52,7 +52,7 @@ def titles(figure: Any) -> list[str]:
 
 
 def drawn(figure: Any) -> Any:
-    """The figure, once it is known that it can be drawn; no text may lie outside of it."""
+    """Draws the figure and checks that no text is outside of it; returns it."""
     figures.save(figure, "drawn.png")
     with Image.open("drawn.png") as picture:
         width, height = picture.size
@@ -185,7 +185,7 @@ def test_mistakes_are_the_worst(net: pynet.Network, digits: data.Dataset) -> Non
 def test_filters_and_maps_are_those_of_the_convolution(digits: data.Dataset) -> None:
     net = pynet.Network("input(1,8,8) conv(6,3) relu maxpool(2) dense(10) softmax", seed=1)
     W, x = net.layers[0].W, digits.x_test[3]
-    W[..., 1] /= 1000  # it is not grey all the same
+    W[..., 1] /= 1000  # small weights are scaled, so that they are not all grey
     figure = drawn(figures.filters(net))
     for i, (picture, title) in enumerate(zip(pictures(figure)[:6], titles(figure), strict=False)):
         largest = abs(W[:, :, 0, i]).max()
@@ -196,7 +196,7 @@ def test_filters_and_maps_are_those_of_the_convolution(digits: data.Dataset) -> 
     assert figure.get_suptitle() == "feature maps of layer 1, relu: 6 of 6"
     image, *maps = pictures(figure)[:7]
     assert_array_equal(image, x)
-    for i in range(6):  # by the definition: each place is the sum over its patch
+    for i in range(6):  # by definition, each output is a sum over its patch
         sums = [[(W[:, :, 0, i] * x[r : r + 3, c : c + 3] / 255).sum() for c in range(6)] for r in range(6)]
         assert_allclose(maps[i], np.maximum(sums, 0), atol=1e-5)
     deep = pynet.Network("input(2,6,6) conv(4,3) dense(3) softmax")
@@ -212,7 +212,7 @@ def test_filters_and_maps_are_those_of_the_convolution(digits: data.Dataset) -> 
         figures.filters(net, layer=1)
 
 
-def test_noise_says_its_numbers(net: pynet.Network) -> None:
+def test_noise_shows_its_numbers(net: pynet.Network) -> None:
     x = np.random.default_rng(3).integers(0, 256, (200, 64), np.uint8)
     p = net.predict_proba(x)
     figure = drawn(figures.noise(net, n=200, shown=4, seed=3))
@@ -234,7 +234,7 @@ def test_the_axis_of_noise_runs_from_0_to_100(digits: data.Dataset) -> None:
     assert histogram.get_xlim() == (0, 100)
     assert histogram.patches[-1].get_height() == 50
     assert [text.get_text() for text in histogram.get_xticklabels()] == ["0", "20", "40", "60", "80", "100"]
-    linear = pynet.Network("input(64) dense(10) loss(mse)")  # its outputs are no confidences
+    linear = pynet.Network("input(64) dense(10) loss(mse)")  # its outputs are not confidences
     linear.layers[0].b[...] = 1000
     figure = drawn(figures.noise(linear, n=50))
     assert "sure" not in figure.get_suptitle()
@@ -251,7 +251,7 @@ def test_temperatures_are_the_probabilities(net: pynet.Network, digits: data.Dat
         assert_allclose([bar.get_width() for bar in axes.patches], p, rtol=1e-5)
         assert [text.get_text() for text in axes.texts] == [
             f" {fraction:.1f}" for fraction in p
-        ]  # none looks forgotten
+        ]  # all lines are visible
     many = pynet.Network("input(64) dense(60) softmax")
     figure = drawn(figures.temperatures(many, digits.x_test[7]))
     likeliest = np.argsort(-many.predict_proba(digits.x_test[7:8])[0])[:10]
@@ -267,7 +267,7 @@ def test_no_convolution(net: pynet.Network, digits: data.Dataset) -> None:
         figures.feature_maps(net, digits.x_test[0])
 
 
-def test_ascent_climbs(net: pynet.Network) -> None:
+def test_gradient_ascent_raises_the_output(net: pynet.Network) -> None:
     x = figures.gradient_ascent(net, 2, range(10))
     assert (x.shape, x.dtype) == ((10, 64), np.float32)
     assert x.min() >= 0
@@ -277,7 +277,7 @@ def test_ascent_climbs(net: pynet.Network) -> None:
     climbed, grey = np.diag(outputs[:10]), np.diag(outputs[10:])
     assert (climbed > grey).all()
     assert (net.predict(x) == range(10)).all()
-    assert_array_equal(figures.gradient_ascent(net, 2, [3]), x[3:4])  # each on its own
+    assert_array_equal(figures.gradient_ascent(net, 2, [3]), x[3:4])  # each input is independent of the others
     figure = drawn(figures.preferred_inputs(net))
     for unit, (picture, title) in enumerate(zip(pictures(figure), titles(figure), strict=True)):
         assert_array_equal(picture, x[unit].reshape(8, 8))
@@ -345,7 +345,7 @@ def test_rows_of_numbers_have_names_values_and_one_scale() -> None:
     assert (plane.axes[0].get_xlabel(), plane.axes[0].get_ylabel()) == ("a", "b")
 
 
-def test_boundary_is_where_the_answers_change() -> None:
+def test_boundary_is_where_the_predictions_change() -> None:
     x, y = data.moons(100)
     net = pynet.Network("input(2) dense(8) tanh dense(2) softmax", seed=2)
     net.fit(x, y, epochs=30, batch_size=10)

@@ -1,4 +1,4 @@
-"""Figures of predicted numbers and of what columns are worth: they hold the numbers they claim to show."""
+"""Figures of regressions and of the importance of columns show the right numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Y = np.array([1.0, 2, 3, 4])
 P = np.array([1.5, 2, 2, 5])
 
 
-def test_predictions_lie_over_the_truth() -> None:
+def test_predictions_against_targets() -> None:
     figure = figures.predicted(Y, P, name="price $")
     diagonal, dots = figure.axes[0].lines
     assert_allclose(dots.get_xydata(), np.c_[Y, P])
@@ -20,7 +20,7 @@ def test_predictions_lie_over_the_truth() -> None:
     assert figure.get_suptitle() == r"price \$: R2 0.55, 4 samples"
 
 
-def test_residuals_are_predictions_less_truth() -> None:
+def test_residuals_are_predictions_minus_targets() -> None:
     figure = figures.residuals(Y, P)
     places, counts = figure.axes
     assert_allclose(places.lines[1].get_xydata(), np.c_[P, P - Y])

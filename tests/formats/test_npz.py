@@ -67,7 +67,7 @@ def test_failed_export_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         ({"0.W": np.where(np.eye(4, 5), 1, -1e39)}, r"0.W holds -1e\+39 at index \(0, 1\)"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
+def test_errors_name_what_does_not_fit(tmp_path: Path, change: dict[str, object], message: str) -> None:
     net = pynet.Network(SPEC)
     arrays: dict[str, object] = {"net": np.array(SPEC), **net.tensors, **change}
     np.savez(tmp_path / "net.npz", **{name: value for name, value in arrays.items() if value is not None})

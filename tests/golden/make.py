@@ -1,4 +1,4 @@
-"""Makes the files of this folder: what pynet saved once, which every later version must load with the same bits.
+"""Makes the files of this folder, which every later version of pynet must load with the same bits.
 
     python tests/golden/make.py
 
@@ -39,7 +39,7 @@ MODELS = {
     "dropout(0.25) layernorm(eps=0.001) residual(dense(5) tanh) dense(2) sigmoid loss(bce)",
     "absolute": "input(3) dense(4) tanh dense(1) loss(mae)",
     "huber": "input(4) standardize dense(5) relu dense(2) rescale loss(huber,delta=0.25)",
-    "labels": "input(4) dense(5) relu dense(3) sigmoid loss(bce)",  # several at once, which a note says
+    "labels": "input(4) dense(5) relu dense(3) sigmoid loss(bce)",  # several labels at once, as a note in the file says
     "scaled": "input(2,5,4) standardize conv(3,2) relu dense(6) tanh dense(2) rescale",
 }
 
@@ -87,7 +87,7 @@ def digest(*arrays: Any) -> str:
 
 
 def facts(net: Network) -> dict[str, Any]:
-    """What a model is, and what it gives."""
+    """The facts of a model: its text, parameters and predictions."""
     x = ramp(17, *net.in_shape)
     return {
         "text": net.spec,
@@ -103,7 +103,7 @@ def facts(net: Network) -> dict[str, Any]:
 
 
 def resume(name: str, path: Path, callbacks: tuple[Any, ...] = (), begin: bool = False) -> tuple[Network, Any]:
-    """The training of this name, from the checkpoint at path to its end; with begin from the beginning."""
+    """Runs the training of this name to its end, from the checkpoint at path, or from the start with begin."""
     digits = data.load("digits")
     text, options = TRAININGS[name]
     net = Network(text, seed=5)
@@ -113,16 +113,16 @@ def resume(name: str, path: Path, callbacks: tuple[Any, ...] = (), begin: bool =
 
 
 def ended(net: Network, history: pynet.History) -> dict[str, Any]:
-    """What a training has come to."""
+    """The results of a training."""
     return {"weights": net.weights_sha256(), "history": history.note(), "updates": net.updates}
 
 
 class Stop(Exception):
-    """What ends the trainings."""
+    """The exception that interrupts the trainings."""
 
 
 class Stops:
-    """Ends a training within its second epoch."""
+    """Interrupts a training within its second epoch."""
 
     def on_batch_end(self, run: Any) -> None:
         if run.epoch == 2:
@@ -146,7 +146,7 @@ def model(name: str) -> Network:
 
 
 def tables() -> dict[str, Any]:
-    """The contents of a table of digits in each format that data.load reads: training and test set."""
+    """The digits as files in each format that data.load reads, with training and test set."""
     x, y = ramp(12, 4, 3), np.arange(12, dtype=np.uint8) % 3
     return {"x_train": x, "y_train": y, "x_test": x[::-2], "y_test": y[::-2]}
 
@@ -181,12 +181,12 @@ def write_columns(path: Path) -> None:
             kind = "a;b" if number + i > 140 else "c"
             writer.writerow([i, size, f"0{number % 3}", colour, number % 5 == 0, f"{1 + i % 28}.2.2020", kind])
     options = ["--target", "kind", "--categorical", "zip", "--hidden", "5", "--epochs", "3", "--quiet"]
-    os.chdir(path.parent)  # the model keeps the path as it is typed
+    os.chdir(path.parent)  # the model stores the path as it is typed
     assert train.main(["--data", path.name, *options, "--save", path.with_suffix(".safetensors").name]) == 0
 
 
 def of_columns(path: Path) -> str:
-    """What the model says of each row of its table."""
+    """The model's predictions for each row of its table."""
     found = pynet.predict_table(path, path.with_suffix(".safetensors"))
     return digest(found.probabilities, [str(value).encode() for value in found.values])
 

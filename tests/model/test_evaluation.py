@@ -1,4 +1,4 @@
-"""The figures of a regression: rmse, mae, r2, and what Network.evaluate makes of them."""
+"""The figures of a regression: rmse, mae, r2, and Network.evaluate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Y, P = [3.0, -0.5, 2.0, 7.0], [2.5, 0.0, 2.0, 8.0]
 
 
 def test_figures_by_hand() -> None:
-    """The errors are 0.5, -0.5, 0, -1; the targets are off their mean, 2.875, by squares that sum to 29.1875."""
+    """The errors are 0.5, -0.5, 0, -1; the squared deviations of the targets from their mean 2.875 sum to 29.1875."""
     assert metrics.rmse(Y, P) == math.sqrt(1.5 / 4)
     assert metrics.mae(Y, P) == 0.5
     assert metrics.r2(Y, P) == pytest.approx(1 - 1.5 / 29.1875, abs=1e-15)
@@ -21,7 +21,7 @@ def test_figures_by_hand() -> None:
     assert metrics.r2(Y, np.full(4, 2.875)) == pytest.approx(0, abs=1e-15)
 
 
-def test_several_outputs_count_alike() -> None:
+def test_several_outputs_have_equal_weight() -> None:
     both, found = np.stack([Y, 100 * np.array(Y)], axis=1), np.stack([P, np.full(4, 287.5)], axis=1)
     parts = [(both[:, i], found[:, i]) for i in (0, 1)]
     for figure in (metrics.rmse, metrics.mae, metrics.r2):
@@ -57,7 +57,7 @@ def test_bad_targets(y: object, p: object, message: str) -> None:
             figure(y, p)
 
 
-def test_evaluate_is_what_one_would_compute() -> None:
+def test_evaluate_agrees_with_a_direct_computation() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(700, 4)).astype(np.float32), rng.normal(size=(700, 2)).astype(np.float32)
     net = Network("input(4) dense(5) tanh dense(2)", seed=1)

@@ -16,7 +16,7 @@ from pynet.training.learning_rate import find_lr
 
 Array = np.ndarray[Any, Any]
 
-# ---- what is refused ----
+# ---- shapes, order of calls, numbers that are not finite ----
 
 X, Y = np.zeros((5, 12)), np.zeros(5, np.int32)
 ROWS = np.eye(4)[[0, 1, 2, 3, 0]]
@@ -194,7 +194,7 @@ def test_targets_that_are_not_finite_are_named(bad: float) -> None:
 
 
 def test_large_numbers_are_finite() -> None:
-    """Their sum is not, which says nothing of each."""
+    """Their sum overflows, although each number is finite."""
     net = Network("input(12) dense(4)")
     net.tensors["0.W"][...] = 0
     x = np.full((5, 12), 3e38, np.float32)
@@ -215,14 +215,14 @@ def test_the_first_of_several_inputs_that_are_not_finite_is_named() -> None:
     kernels.set_threads(None)
 
 
-def test_a_gradient_that_is_not_finite_is_no_seed() -> None:
+def test_an_output_gradient_must_be_finite() -> None:
     net = Network(SPEC)
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match=f"dy holds {bad}; accepted: finite numbers"):
             net.input_gradient(X, dy=np.where(ROWS == 1, bad, 0))
 
 
-# ---- what is no array of numbers ----
+# ---- dtypes that are not numbers ----
 
 LINE = "input(12) dense(1)"
 NO_NUMBERS: dict[str, Any] = {
@@ -248,7 +248,7 @@ def refused(name: str, call: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("kind", NO_NUMBERS)
-def test_what_is_no_array_of_numbers(kind: str) -> None:
+def test_targets_that_are_not_numbers(kind: str) -> None:
     given = NO_NUMBERS[kind]
     line, net = Network(LINE), Network(SPEC)
     before = line.weights_sha256() + net.weights_sha256()
@@ -267,7 +267,7 @@ def test_what_is_no_array_of_numbers(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", NO_NUMBERS)
-def test_inputs_that_are_no_numbers(kind: str) -> None:
+def test_inputs_that_are_not_numbers(kind: str) -> None:
     given: Any = NO_NUMBERS[kind]
     if isinstance(given, np.ndarray):
         given = np.repeat(given[:, None], 12, axis=1)
@@ -292,7 +292,7 @@ def test_inputs_that_are_no_numbers(kind: str) -> None:
     assert net.updates == 0
 
 
-def test_masks_are_not_lost_on_the_way() -> None:
+def test_masks_are_not_ignored() -> None:
     x, y = np.ma.masked_array(np.repeat(X, 4, axis=0), mask=True), np.ma.masked_array(np.arange(20) % 4, mask=False)
     net = Network(SPEC)
     for name, call in (

@@ -1,4 +1,4 @@
-"""What a program can do to a network by mistake: nothing of it crashes, and no weight is lost to it."""
+"""Mistakes of a program that uses a network: none crashes the process or loses a weight."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ X, Y = np.ones((5, 64), np.float32), np.zeros(5, np.int64)
 
 
 def survives(script: str) -> str:
-    """What a process prints that might not."""
+    """Runs a script in a separate process, which must not crash; returns its output."""
     start = "import sys, threading\nimport numpy as np\nimport pynet\n"
     command = [sys.executable, "-X", "faulthandler", "-c", start + script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=GUARD)
@@ -100,7 +100,7 @@ def test_y_is_none(call: Callable[[pynet.Network, Any], object]) -> None:
 
 
 @pytest.mark.parametrize("x", [[None] * 5, np.full((5, 64), None), object(), "x", {}, [[1.0], [1.0, 2.0]]])
-def test_x_is_no_array(x: object) -> None:
+def test_x_is_not_an_array(x: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         pynet.Network(SPEC).predict(x)  # type: ignore[arg-type]
 
@@ -109,7 +109,7 @@ def test_x_is_no_array(x: object) -> None:
 
 
 def test_a_view_of_the_optimizer_state_outlives_the_optimizer() -> None:
-    """All changes of an optimizer, each of which may need other memory."""
+    """Tries all changes of the optimizer, each of which may allocate other memory."""
     printed = survives("""
 kinds = [pynet.SGD(), pynet.Momentum(), pynet.RMSProp(), pynet.Adam(), pynet.AdamW()]
 x, y = np.ones((5, 640), "f4"), np.zeros(5, int)
@@ -131,7 +131,7 @@ print("alive")
     assert printed == "alive\n"
 
 
-def test_views_hold_their_network_alive() -> None:
+def test_views_keep_their_network_alive() -> None:
     printed = survives("""
 import gc
 def views():
@@ -153,7 +153,7 @@ print("alive")
 
 
 def test_one_thread_at_a_time_makes_views(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lock is held until there is a view, or a copy: another thread's call may move what is shown."""
+    """The lock is held until a view or copy is made, because another thread's call may move the memory."""
     network = pynet.Network(SPEC)
     free: list[bool] = []
 
@@ -234,7 +234,7 @@ for _ in range(300):
         net.loss(y[:5])
         net.backward()
         assert len(net.gradients) == 4
-    except (RuntimeError, ValueError):  # the other's step came between
+    except (RuntimeError, ValueError):  # the other thread's step came in between
         pass
     net.optimizer_state.copy()
 stop.set()
@@ -280,7 +280,7 @@ for _ in range(60):
         refused += 1
 stop.set()
 other.join()
-if {what!r} != "x":  # inputs are read forward and backward: what changes in between is noticed, but used
+if {what!r} != "x":  # inputs are read twice, so a change in between is detected, but used
     assert all(np.isfinite(tensor).all() for tensor in net.tensors.values())
 print("alive")
 """)
@@ -316,7 +316,7 @@ def test_update_refuses_gradients_that_are_not_finite(optimizer: pynet.Optimizer
         assert np.array_equal(tensor, state.tensors[name])
 
 
-def test_a_state_that_does_not_suit_changes_nothing() -> None:
+def test_a_state_that_does_not_fit_changes_nothing() -> None:
     network = pynet.Network(SPEC)
     network.train_step(X, Y, pynet.Adam())
     before = network.optimizer_state.copy()

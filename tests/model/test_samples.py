@@ -25,7 +25,7 @@ ROWS = np.eye(4)[[0, 1, 2, 3, 0]]
 
 
 def kinds(x: Array) -> dict[str, Array]:
-    """The same pixels in every way in which one may have them, exact in float32."""
+    """The same pixels with every dtype and layout, exact in float32."""
     exact = (x.astype(np.float32) / np.float32(255)).astype(np.float32)
     readonly, strided = exact.copy(), np.repeat(exact, 2, axis=1)[:, ::2]
     readonly.flags.writeable = False
@@ -39,7 +39,7 @@ def kinds(x: Array) -> dict[str, Array]:
         "read-only": readonly,
         "strided": strided,
         "backwards": exact[::-1].copy()[::-1],
-        "rows apart": np.repeat(x, 3, axis=0)[::3],
+        "strided rows": np.repeat(x, 3, axis=0)[::3],
         "list": exact.tolist(),
         "images": x.reshape(len(x), 3, 4),
         "images with a channel": exact.reshape(len(x), 3, 4, 1),
@@ -59,7 +59,7 @@ def test_every_kind_of_input_gives_the_same_bits(table: str) -> None:
         assert result == expected, kind
 
 
-def test_floats_are_taken_as_they_are() -> None:
+def test_floats_are_used_unchanged() -> None:
     net = Network("input(2) relu")
     assert_array_equal(net.predict_proba([[255.0, 0.5]]), [[255, 0.5]])
     assert_array_equal(net.predict_proba(np.array([[255, 51]], np.uint8)), [[1, np.float32(0.2)]])
@@ -72,7 +72,7 @@ LAST = np.moveaxis(IMAGES, 1, 3)
 
 
 @pytest.mark.parametrize(
-    ("net", "x", "as_it_lies"),
+    ("net", "x", "in_memory_order"),
     [
         ("input(3,4,5) relu", IMAGES.reshape(6, 60), IMAGES),
         ("input(1,4,5) relu", GREY[:, 0], GREY),
@@ -82,10 +82,10 @@ LAST = np.moveaxis(IMAGES, 1, 3)
         ("input(20) relu", GREY, GREY.reshape(6, 20)),
     ],
 )
-def test_shapes_of_images(net: str, x: Array, as_it_lies: Array) -> None:
+def test_shapes_of_images(net: str, x: Array, in_memory_order: Array) -> None:
     network = Network(net)
-    assert_array_equal(network.predict_proba(x), network.predict_proba(as_it_lies))
-    assert_array_equal(network.predict_proba(x).ravel(), np.maximum(as_it_lies, 0).ravel())
+    assert_array_equal(network.predict_proba(x), network.predict_proba(in_memory_order))
+    assert_array_equal(network.predict_proba(x).ravel(), np.maximum(in_memory_order, 0).ravel())
 
 
 COLOUR, ONE = "input(3,4,5) dense(2) softmax", "input(1,4,5) dense(2) softmax"

@@ -1,4 +1,4 @@
-"""What a network is for, classes, labels or numbers: decided by its text and its targets, kept in its file."""
+"""The task of a network (classes, labels or numbers): decided by text and targets, stored in its file."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_few_targets_that_look_like_classes_do_not_change_a_regression() -> No
     assert labels.task == "classes"
 
 
-def test_steps_by_hand_learn_from_labels() -> None:
+def test_steps_by_hand_with_labels() -> None:
     for step in (lambda net: net.train_step(X, LABELS, SGD()), lambda net: [net.forward(X), net.loss(LABELS)]):
         net = Network(LINEAR)
         step(net)
@@ -99,7 +99,7 @@ def test_steps_by_hand_learn_from_labels() -> None:
         assert net.predict(X).dtype == np.int64
 
 
-def test_classifiers_carry_no_note() -> None:
+def test_classifiers_have_no_note() -> None:
     for text in (SOFTMAX, SIGMOID, BCE, ONE_SIGMOID):
         net = Network(text)
         net.fit(X, LABELS, epochs=1)
@@ -118,7 +118,7 @@ def test_bad_tasks() -> None:
         Network(ONE).task = "multi-label"  # type: ignore[assignment]
     for text, note in ((SOFTMAX, "regression"), (BCE, "regression"), (ONE, "multi-label"), (ONE, "")):
         net, usual = Network(text), Network(text).task
-        net.meta["task"] = note  # of a file that somebody changed
+        net.meta["task"] = note  # as in a file that was edited by hand
         assert net.task == usual
 
 

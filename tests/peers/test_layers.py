@@ -36,7 +36,7 @@ SPECS = [
     "input(20) dense(16) relu residual(dense(16) relu dense(16)) relu residual(dense(30) relu) dense(5) softmax",
     "input(20) dense(16) residual(residual(dense(8) gelu) layernorm) relu dense(5) softmax",
 ]
-# without biases before it: it takes them out again, and their gradient is what rounding leaves
+# without biases before batchnorm, which cancels them, so that their gradient is only rounding
 BATCHNORM = [
     "input(9) dense(8,bias=no) batchnorm relu dense(8,bias=no) batchnorm(eps=0.001,momentum=0.3) relu dense(5) softmax",
     "input(20) batchnorm dense(5) softmax",

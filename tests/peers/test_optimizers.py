@@ -15,16 +15,16 @@ from pynet import SGD, Adam, AdamW, Momentum, Nesterov, Network, RMSProp, schedu
 from pynet.optim import Optimizer
 
 SPEC = "input(20) dense(16) tanh dense(12) sigmoid dense(5) softmax"
-# Weights of every kind; without biases where batchnorm would take them out again.
+# Weights of every kind; without biases before batchnorm, which would cancel them.
 LAYERS = (
     "input(2,8,7) conv(4,3,bias=no) batchnorm tanh residual(conv(6,3,pad=same)) dropout(0.2) avgpool(2) "
     "dense(8) sigmoid dense(5) softmax"
 )
-EPSILON = 1e-4  # with the usual 1e-8, a gradient that is rounding error alone would move a weight as far as any other
+EPSILON = 1e-4  # with the default 1e-8, a gradient of only rounding errors would change a weight as much as others
 
 
 def groups(twin: TorchNet, decay: float) -> list[dict[str, Any]]:
-    """Weights, which decay, and biases, which do not."""
+    """Parameter groups: weights, with decay, and biases, without."""
     return [
         {"params": twin.parameters(decayed=True), "weight_decay": decay},
         {"params": twin.parameters(decayed=False), "weight_decay": 0},
@@ -52,7 +52,7 @@ PAIRS: list[tuple[Optimizer, Callable[[TorchNet], torch.optim.Optimizer]]] = [
     ),
     (
         AdamW(0.02, 0.8, 0.99, EPSILON, decay_all=True),
-        lambda twin: torch.optim.AdamW(twin.parameters(), **adam),  # 0.01 is the usual decay there, too
+        lambda twin: torch.optim.AdamW(twin.parameters(), **adam),  # 0.01 is PyTorch's default decay, too
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""A model file as the safetensors library itself reads it."""
+"""A model file read by the safetensors library."""
 
 from __future__ import annotations
 

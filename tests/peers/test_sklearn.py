@@ -1,4 +1,4 @@
-"""Figures about predictions against scikit-learn."""
+"""Metrics against those of scikit-learn."""
 
 from __future__ import annotations
 

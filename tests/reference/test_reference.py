@@ -1,4 +1,4 @@
-"""The NumPy reference (functions, losses, layers, network) against figures worked out by hand, and slopes."""
+"""The NumPy reference (functions, losses, layers, network) against results by hand and finite differences."""
 
 from __future__ import annotations
 
@@ -362,7 +362,7 @@ def test_bad_networks_and_bad_calls() -> None:
 
 
 @pytest.mark.parametrize(("loss", "learning_rate"), [("cross_entropy", 0.5), ("mse", 2.0)])
-def test_ten_samples_are_learnt_by_heart(loss: str, learning_rate: float) -> None:
+def test_ten_samples_are_memorised(loss: str, learning_rate: float) -> None:
     x, y = batch(20, 10, m=10)
     net = Network([dense(20, 32), ReLU(), dense(32, 10), Softmax()], loss)
     losses = net.fit(x, y, epochs=200, batch_size=10, learning_rate=learning_rate)
