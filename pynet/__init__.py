@@ -41,6 +41,8 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
     from pynet.formats.npz import export_npz, import_npz
+    from pynet.formats.onnx_export import export_onnx
+    from pynet.formats.onnx_import import import_onnx
     from pynet.formats.torch_tensors import export_torch, import_torch
     from pynet.inference import predict_image, predict_table
     from pynet.training.callbacks import Callback, EarlyStopping
@@ -68,7 +70,7 @@ __all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Rescale", "Residual", "Sigm
 __all__ += ["Adam", "AdamW", "Augment", "Momentum", "Nesterov", "RMSProp", "SGD"]
 __all__ += ["Callback", "Checkpoint", "Diagnosis", "EarlyStopping", "History"]
 __all__ += ["explain", "find_lr", "gradient_check", "predict_image", "predict_table"]
-__all__ += ["export_npz", "export_torch", "import_npz", "import_torch"]
+__all__ += ["export_npz", "export_onnx", "export_torch", "import_npz", "import_onnx", "import_torch"]
 __all__ += ["data", "figures", "kernels", "layers", "metrics", "optim", "reference", "schedules"]
 
 __version__ = VERSION
@@ -84,9 +86,11 @@ _FUNCTIONS = {
     "History": "training.history",
     "explain": "training.explain",
     "export_npz": "formats.npz",
+    "export_onnx": "formats.onnx_export",
     "export_torch": "formats.torch_tensors",
     "gradient_check": "training.gradient_check",
     "import_npz": "formats.npz",
+    "import_onnx": "formats.onnx_import",
     "import_torch": "formats.torch_tensors",
     "predict_image": "inference",
     "predict_table": "inference",

@@ -15,6 +15,7 @@ from pynet.text import printable
 
 EXAMPLES = """\
 examples:
+  pynet import model.onnx
   pynet import weights.npz --net "input(784) dense(32) relu dense(10) softmax"
   pynet import cnn.safetensors --net "input(1,28,28) conv(8,3) relu maxpool(2) dense(10) softmax" \\
       --map conv1=0,fc1=3 --mean 0.1307 --std 0.3081
@@ -22,6 +23,9 @@ examples:
 A .safetensors file holds a PyTorch state dict: safetensors.torch.save_file(model.state_dict(), "cnn.safetensors").
 --mean and --std are those of its Normalize, for inputs from 0 to 1.
 """
+
+
+SUFFIXES = (".onnx", ".safetensors", ".npz")
 
 
 def _numbers(text: str) -> list[float]:
@@ -42,21 +46,18 @@ def _imported(options: argparse.Namespace) -> Network:
     """The network of the file, by the end of its name."""
     from pynet.formats.torch_tensors import import_torch, standardized
 
-    suffix = options.file.suffix.lower()
-    if suffix == ".safetensors":
+    kind = options.file.suffix.lower()
+    if kind == ".safetensors":
         return import_torch(options.file, options.net, names=options.map, mean=options.mean, std=options.std)
-    if options.map:
-        raise cli.UsageError("--map is for .safetensors files")
-    if suffix == ".npz":
+    if kind == ".npz":
         from pynet.formats.npz import import_npz
 
         net = import_npz(options.file, options.net)
     else:
-        raise cli.UsageError(f"{str(options.file)!r:.80} is not accepted; accepted: {', '.join(SUFFIXES)} files")
+        from pynet.formats.onnx_import import import_onnx
+
+        net = import_onnx(options.file)
     return standardized(net, options.mean or [0.0], options.std or [1.0]) if options.mean or options.std else net
-
-
-SUFFIXES = (".safetensors", ".npz")
 
 
 def import_(options: argparse.Namespace) -> None:
@@ -75,7 +76,7 @@ def import_(options: argparse.Namespace) -> None:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser("pynet import", "Makes a model of a file that another program wrote.", EXAMPLES)
-    parser.add_argument("file", metavar="FILE", type=cli.path, help=f"weights: {', '.join(SUFFIXES)}")
+    parser.add_argument("file", metavar="FILE", type=cli.path, help=f"a model or weights: {', '.join(SUFFIXES)}")
     parser.add_argument("--net", metavar="TEXT", help="the network that the weights are for, unless FILE has it")
     parser.add_argument(
         "--map", metavar="NAME=LAYER,..", type=_names, help="the layer of each PyTorch module; default: by their shapes"
@@ -86,7 +87,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--save", metavar="FILE", type=cli.path, help="default: the name of FILE, in the working folder"
     )
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    kind = options.file.suffix.lower()
+    if kind not in SUFFIXES:
+        parser.error(f"{str(options.file)!r:.80} is not accepted; accepted: {', '.join(SUFFIXES)} files")
+    if options.map and kind != ".safetensors":
+        parser.error("--map is for .safetensors files")
+    if options.net and kind == ".onnx":
+        parser.error("--net is for weights; an .onnx file has its network")
+    return options
 
 
 def main(argv: Sequence[str] | None = None) -> int:

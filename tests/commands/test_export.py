@@ -54,7 +54,7 @@ def test_a_state_dict_does_not_replace_itself() -> None:
     ("argv", "status", "message"),
     [
         (["nowhere.npz"], 1, "nowhere.npz"),
-        (["net.pt"], 2, "'net.pt' is not accepted; accepted: .safetensors"),
+        (["net.pt"], 2, "'net.pt' is not accepted; accepted: .onnx, .safetensors"),
         (["fc.safetensors"], 1, "has no text of a network"),
         (["fc.safetensors", "--net", "input(3) dens(2)"], 1, "did you mean dense"),
         (["fc.safetensors", "--net", "input(4) dense(2)"], 1, "fits no layer; layers: 0, dense(2) with weight (2, 4)"),
@@ -68,6 +68,22 @@ def test_what_is_wrong_is_one_line(argv: list[str], status: int, message: str) -
     save_file({"fc.weight": np.ones((2, 3), "f4"), "fc.bias": np.array([0, 1], "f4")}, "fc.safetensors")
     one_line(run(*argv, command=import_), status, message)
     assert [path.name for path in Path().iterdir()] == ["fc.safetensors"]
+
+
+def test_onnx() -> None:
+    pytest.importorskip("onnx")
+    save_model("net.safetensors")
+    assert "saved  net.onnx" in run("--format", "onnx", "--input", "uint8", "--logits", command=export).out
+    done = run("net.onnx", "--save", "back.safetensors", command=import_)
+    assert "model  input(64) dense(10)\n" in done.out
+    x = np.random.default_rng(0).integers(0, 256, (5, 64), np.uint8)
+    logits = pynet.load("back.safetensors").predict_proba(x)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(p, pynet.load("net.safetensors").predict_proba(x), atol=1e-6)
+    one_line(run("net.onnx", "--net", "input(64)", command=import_), 2, "--net is for weights")
+    one_line(run("--format", "npz", "--logits", command=export), 2, "--input and --logits are for --format onnx")
+    Path("bad.onnx").write_bytes(b"\xff" * 30)
+    one_line(run("bad.onnx", command=import_), 1, "bad.onnx: not an ONNX file, or damaged")
 
 
 def test_export_needs_a_format() -> None:

@@ -1,0 +1,483 @@
+"""The steps of an ONNX model as layers of pynet.
+
+An ONNX model may reshape and transpose between its layers; pynet flattens images channel by channel and no other way.
+So `order` has, for each number of a value of the model, its place in the flat output of pynet's layer. Reshape and
+Transpose act on it alone, and a dense layer then sorts the rows of its weights by it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.formats.onnx_file import FLOATS, attributes
+from pynet.formats.onnx_steps import Gelu, Residual, Step, Steps
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+MAX_FEATURES = 1 << 24  # of a value
+AFFINE = ("Add", "Sub", "Mul", "Div", "Sum")
+ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
+
+
+@dataclass
+class Layer:
+    """A word with its tensors; those of a residual have layers inside and perhaps a projection; stride: of a conv."""
+
+    word: str
+    tensors: dict[str, Array] = field(default_factory=dict)
+    inside: list[Layer] = field(default_factory=list)
+    skip: Layer | None = None
+    stride: int = 1
+
+
+def text_of(layers: Sequence[Layer]) -> str:
+    """The text of these layers."""
+    return " ".join(f"residual({text_of(one.inside)})" if one.inside else one.word for one in layers)
+
+
+def natural(shape: tuple[int, ...]) -> Array:
+    """The order of a value that is as pynet has it."""
+    return np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+
+
+class Translation:
+    """The layers so far; shape: of the last one's output in pynet; order: see above."""
+
+    def __init__(self, steps: Steps, shape: tuple[int, ...], order: Array, nested: bool) -> None:
+        self.steps, self.nested = steps, nested
+        self.input = self.shape = shape
+        self.order = order
+        self.layers: list[Layer] = []
+        self.factor, self.offset = np.ones(order.size), np.zeros(order.size)  # of the input, before the first layer
+
+    @classmethod
+    def of_input(cls, steps: Steps) -> Translation:
+        """The whole model."""
+        file, found = steps.file, steps.all()
+        first = next((one for one in found if not _is(one, *AFFINE, "Cast", "Identity")), None)
+        shape, order = file.shape, natural(file.shape)
+        if _is(first, "Transpose") and attributes(first).get("perm") == [0, 3, 1, 2]:
+            shape = (file.shape[2], *file.shape[:2])
+            order = natural(shape).transpose(1, 2, 0)
+        self = cls(steps, shape, order, nested=False)
+        if file.is_bytes:
+            self.factor *= 255  # bytes mean x / 255 in pynet
+        self._run(found)
+        self._flush()
+        self._in_order(found[-1].node if isinstance(found[-1], (Residual, Gelu)) else found[-1])
+        return self
+
+    def _run(self, steps: list[Step]) -> None:
+        last = len(steps)
+        while not self.nested and last and _is(steps[last - 1], *AFFINE):
+            last -= 1
+        scaled = next((i for i in range(last, len(steps)) if _is(steps[i], "Mul", "Div")), len(steps))
+        for i, step in enumerate(steps):
+            node = step.node if isinstance(step, (Residual, Gelu)) else step
+            if isinstance(step, Residual):
+                self._residual(step)
+            elif isinstance(step, Gelu):
+                self._elementwise("gelu")
+            elif i >= scaled and self.layers and self._rescale([one for one in steps[i:] if _is(one, *AFFINE)]):
+                return
+            else:
+                self._translate(node)
+            if math.prod(self.shape) > MAX_FEATURES:
+                raise self.steps.unsupported(node, f"its output has more than {MAX_FEATURES} numbers a sample")
+            self.steps.shapes[node.output[0]] = self.order.shape
+
+    def _translate(self, node: NodeProto) -> None:
+        if node.domain not in ("", "ai.onnx"):
+            raise self.steps.unsupported(node, f"an operation of {node.domain[:40]!r}")
+        op, given = node.op_type, attributes(node)
+        if op in ACTIVATIONS:
+            self._elementwise(ACTIVATIONS[op])
+        elif op in AFFINE:
+            self._affine(node)
+        elif op in OPS:
+            OPS[op](self, node, given)
+        else:
+            raise self.steps.unsupported(node)
+
+    # ---- layers ----
+
+    def _add(self, layer: Layer, shape: tuple[int, ...]) -> None:
+        """A layer whose output is in pynet's order."""
+        self._flush()
+        self.layers.append(layer)
+        self.shape, self.order = shape, natural(shape)
+
+    def _elementwise(self, word: str, **tensors: Array) -> None:
+        """A layer that leaves shape and order as they are."""
+        order = self.order
+        self._add(Layer(word, tensors), self.shape)
+        self.order = order
+
+    def _image(self, node: NodeProto) -> tuple[int, int, int]:
+        """The shape (channels, height, width) of the value; error: it is no image, or not in pynet's order."""
+        self._in_order(node)
+        if self.order.ndim != 3:
+            raise self.steps.unsupported(node, f"its input has shape {self.order.shape} a sample")
+        if self.order.shape != self.shape:
+            if self.layers or self.nested:
+                raise self.steps.unsupported(node, f"{self.shape} was reshaped to {self.order.shape}")
+            self.input = self.shape = self.order.shape
+        channels, height, width = self.shape
+        return channels, height, width
+
+    def _in_order(self, node: NodeProto) -> None:
+        """Makes pynet's shape that of the value if it is flat; error: it is in another order, or shape."""
+        if not np.array_equal(self.order.ravel(), natural((self.order.size,))):
+            raise self.steps.unsupported(node, "its input was transposed")
+        if self.order.ndim == 1 and len(self.shape) == 3:
+            self._add(Layer("flatten"), self.order.shape)
+        elif self.order.shape != self.shape and (self.layers or self.nested):
+            raise self.steps.unsupported(node, f"{self.shape} was reshaped to {self.order.shape}")
+
+    def _conv(self, node: NodeProto, given: dict[str, Any]) -> None:
+        channels, height, width = self._image(node)
+        W = self.steps.constant(node.input[1])
+        if W.ndim != 4 or W.shape[2] != W.shape[3] or W.shape[1] != channels or given.get("group", 1) != 1:
+            raise self.steps.unsupported(node, f"weights {W.shape}, group {given.get('group', 1)}, {channels} channels")
+        kernel, stride = W.shape[2], self._one(node, given, "strides", 1)
+        pad = self._pad(node, given, kernel, stride)
+        b = self.steps.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+        extra = {} if b is None else {"b": b.astype(np.float64)}
+        word = f"conv({len(W)},{kernel},stride={stride},pad={pad}{',bias=no' if b is None else ''})"
+        sides = [
+            -(-side // stride) if pad == "same" else (side + 2 * int(pad) - kernel) // stride + 1
+            for side in (height, width)
+        ]
+        if min(sides) < 1:
+            raise self.steps.unsupported(node, f"a kernel of {kernel} on an image of {height}x{width}")
+        tensors = {"W": W.transpose(2, 3, 1, 0).astype(np.float64), **extra}
+        self._add(Layer(word, tensors, stride=stride), (len(W), *sides))
+
+    def _one(self, node: NodeProto, given: dict[str, Any], name: str, default: int) -> int:
+        """The number that all of this attribute are; dilations must be 1."""
+        values = set(given.get(name, [default]))
+        if len(values) != 1 or min(values) < 1 or set(given.get("dilations", [1])) != {1}:
+            raise self.steps.unsupported(node, f"{name} {given.get(name)}, dilations {given.get('dilations', [1])}")
+        return int(values.pop())
+
+    def _pad(self, node: NodeProto, given: dict[str, Any], kernel: int, stride: int) -> str:
+        """The argument pad: a number, or "same"."""
+        same = []
+        for side in self.shape[1:]:
+            total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+            same.append((total // 2, total - total // 2))
+        (top, bottom), (left, right) = same
+        auto, pads = given.get("auto_pad", b"NOTSET"), given.get("pads", [0] * 4)
+        if auto == b"VALID":
+            pads = [0] * 4
+        elif auto == b"SAME_UPPER" or (auto == b"SAME_LOWER" and (top, left) == (bottom, right)):
+            pads = [top, left, bottom, right]
+        elif auto != b"NOTSET":
+            raise self.steps.unsupported(node, f"auto_pad {auto.decode(errors='replace')[:40]}")
+        if len(set(pads)) == 1 and auto in (b"NOTSET", b"VALID"):
+            return str(pads[0])
+        if pads == [top, left, bottom, right]:
+            return "same"
+        raise self.steps.unsupported(node, f"pads {pads}; accepted: equal ones, or {[top, left, bottom, right]}")
+
+    def _pool(self, node: NodeProto, given: dict[str, Any]) -> None:
+        channels, height, width = self._image(node)
+        size, stride = self._one(node, given, "kernel_shape", 0), self._one(node, given, "strides", 1)
+        if self._pad(node, given, size, stride) not in ("0", "same") or any(given.get("pads", [])):
+            raise self.steps.unsupported(node, f"pads {given.get('pads')}; accepted: none")
+        sides = [(side - size) // stride + 1 for side in (height, width)]
+        up = given.get("ceil_mode", 0) or given.get("auto_pad", b"NOTSET").startswith(b"SAME")
+        if (up and any((side - size) % stride for side in (height, width))) or len(node.output) > 1:
+            raise self.steps.unsupported(node, "windows that cross the border")
+        if min(sides) < 1:
+            raise self.steps.unsupported(node, f"a window of {size} on an image of {height}x{width}")
+        word = "maxpool" if node.op_type == "MaxPool" else "avgpool"
+        self._add(Layer(f"{word}({size}{'' if stride == size else f',stride={stride}'})"), (channels, *sides))
+
+    def _global_pool(self, node: NodeProto, given: dict[str, Any]) -> None:
+        shape = self._image(node)
+        if node.op_type == "ReduceMean":
+            axes = self._axes(node, given)
+            if sorted(axis % 4 for axis in axes) != [2, 3]:
+                raise self.steps.unsupported(node, f"axes {axes}; accepted: 2, 3")
+        self._add(Layer("globalavgpool"), (shape[0], 1, 1))
+        if given.get("keepdims", 1) == 0:
+            self.order = self.order.ravel()
+
+    def _axes(self, node: NodeProto, given: dict[str, Any]) -> list[int]:
+        """The attribute axes, since opset 13 or 18 an input."""
+        has_input = len(node.input) > 1 and node.input[1]
+        return self.steps.constant(node.input[1]).ravel().tolist() if has_input else list(given.get("axes", []))
+
+    def _dense(self, node: NodeProto, given: dict[str, Any]) -> None:
+        if (
+            self.order.ndim != 1
+            or given.get("transA", 0)
+            or len(node.input) < 2
+            or node.input[1] in self.steps.computed(node)
+        ):
+            raise self.steps.unsupported(node, f"its input has shape {self.order.shape} a sample")
+        W = self.steps.constant(node.input[1]).astype(np.float64)
+        W = W.T if given.get("transB", 0) else W
+        if W.ndim != 2 or len(W) != self.order.size:
+            raise self.steps.unsupported(node, f"weights {W.shape} for {self.order.size} features")
+        sorted_rows = np.empty_like(W)
+        sorted_rows[self.order] = W * given.get("alpha", 1.0)
+        tensors = {"W": sorted_rows}
+        if len(node.input) > 2 and node.input[2]:
+            b = self.steps.constant(node.input[2]).astype(np.float64) * given.get("beta", 1.0)
+            tensors["b"] = np.broadcast_to(
+                b.reshape(-1) if b.size == W.shape[1] else b.reshape(()), (W.shape[1],)
+            ).copy()
+        bias = "" if "b" in tensors else ",bias=no"
+        self._add(Layer(f"dense({W.shape[1]}{bias})", tensors), (W.shape[1],))
+
+    def _batchnorm(self, node: NodeProto, given: dict[str, Any]) -> None:
+        if self.order.ndim == 3:
+            self._image(node)
+        else:
+            self._in_order(node)
+        if given.get("training_mode", 0):
+            raise self.steps.unsupported(node, "training_mode")
+        names = ("gamma", "beta", "running_mean", "running_var")
+        tensors = {name: self.steps.constant(value) for name, value in zip(names, node.input[1:], strict=True)}
+        momentum = round(1 - given.get("momentum", 0.9), 6)
+        self._elementwise(f"batchnorm(eps={_real(given.get('epsilon', 1e-5))},momentum={_real(momentum)})", **tensors)
+
+    def _layernorm(self, node: NodeProto, given: dict[str, Any]) -> None:
+        axis = given.get("axis", -1)
+        if axis not in (1, -self.order.ndim) or given.get("stash_type", 1) != 1 or len(node.output) > 1:
+            raise self.steps.unsupported(node, f"axis {axis}; accepted: 1, all features of a sample")
+        tensors = {"gamma": np.ones(self.order.size), "beta": np.zeros(self.order.size)}
+        for name, value in zip(tensors, node.input[1:], strict=False):
+            if value:
+                tensors[name] = self._full(node, self.steps.constant(value))
+        self._elementwise(f"layernorm(eps={_real(given.get('epsilon', 1e-5))})", **tensors)
+
+    def _softmax(self, node: NodeProto, given: dict[str, Any]) -> None:
+        old = self.steps.file.opset < 13  # all axes from this one on, together
+        axis, rank = given.get("axis", 1 if old else -1), self.order.ndim + 1
+        if axis not in (1, 1 - rank) or not (old or self.order.ndim == 1):
+            raise self.steps.unsupported(node, f"over axis {axis} of {rank}; accepted: all features of a sample")
+        if node.op_type == "LogSoftmax" and node.output[0] != self.steps.file.output:
+            raise self.steps.unsupported(node, "accepted as the last node")
+        self._elementwise("softmax")
+
+    def _leaky_relu(self, node: NodeProto, given: dict[str, Any]) -> None:
+        self._elementwise(f"leaky_relu({_real(given.get('alpha', 0.01))})")
+
+    def _gelu(self, node: NodeProto, given: dict[str, Any]) -> None:
+        if given.get("approximate", b"none") != b"none":
+            raise self.steps.unsupported(node, "the approximation by tanh")
+        self._elementwise("gelu")
+
+    def _dropout(self, node: NodeProto, given: dict[str, Any]) -> None:
+        ratio = given.get("ratio", 0.5)
+        if len(node.input) > 1 and node.input[1]:
+            ratio = self.steps.constant(node.input[1]).item()
+        if len(node.input) > 2 and node.input[2] and self.steps.constant(node.input[2]).any():
+            raise self.steps.unsupported(node, "training_mode")
+        self._elementwise(f"dropout({_real(ratio)})")
+
+    # ---- shapes and orders ----
+
+    def _unchanged(self, node: NodeProto, given: dict[str, Any]) -> None:
+        if node.op_type == "Cast" and given.get("to") not in FLOATS:
+            raise self.steps.unsupported(node, f"to element type {given.get('to')}; accepted: floats")
+
+    def _transpose(self, node: NodeProto, given: dict[str, Any]) -> None:
+        perm = given.get("perm", [])
+        if sorted(perm) != list(range(self.order.ndim + 1)) or perm[0] != 0:
+            raise self.steps.unsupported(node, f"perm {perm} of (batch, {self.order.shape})")
+        self.order = self.order.transpose([axis - 1 for axis in perm[1:]])
+
+    def _reshape(self, node: NodeProto, given: dict[str, Any]) -> None:
+        shape = self._new_shape(node, given)
+        if shape is None or math.prod(shape) != self.order.size or len(shape) > 4:
+            raise self.steps.unsupported(node, f"from (batch, {self.order.shape}) to {shape}")
+        self.order = self.order.reshape(shape)
+
+    def _new_shape(self, node: NodeProto, given: dict[str, Any]) -> tuple[int, ...] | None:
+        """The shape without the batch that Reshape and its kin give; None: the batch does not stay the first axis."""
+        old = self.order.shape
+        if node.op_type == "Flatten":
+            return (self.order.size,) if given.get("axis", 1) in (1, -len(old)) else None
+        if node.op_type == "Reshape":
+            target = self.steps.constant(node.input[1]).ravel().tolist()
+            if len(target) < 2 or len(target) > 5 or target[0] not in (0, -1, 1, self.steps.file.batch or 1):
+                return None
+            sizes = [old[i] if n == 0 and i < len(old) else n for i, n in enumerate(target[1:])]
+            known = math.prod(n for n in sizes if n != -1)
+            return tuple(self.order.size // max(known, 1) if n == -1 else n for n in sizes)
+        axes, rank = self._axes(node, given), len(old) + 1
+        if node.op_type == "Unsqueeze":
+            places = {axis % (rank + len(axes)) for axis in axes}
+            left = iter((0, *old))
+            found = [1 if i in places else next(left) for i in range(rank + len(places))]
+            return tuple(found[1:]) if 0 not in places else None
+        places = {axis % rank for axis in axes}
+        return tuple(n for i, n in enumerate(old, 1) if i not in places) if axes and 0 not in places else None
+
+    # ---- products and sums with constants ----
+
+    def _full(self, node: NodeProto, constant: Array) -> Array:
+        """A constant for each number of the value, in pynet's order, (features)."""
+        full = np.empty(self.order.size)
+        try:
+            full[self.order.ravel()] = np.broadcast_to(constant, (1, *self.order.shape)).ravel()
+        except ValueError:
+            raise self.steps.unsupported(node, f"a constant {constant.shape} for {self.order.shape}") from None
+        return full
+
+    def _per_channel(self, node: NodeProto, full: Array) -> Array:
+        """One number for each feature or, of an image, for each channel."""
+        rows = full.reshape(self.shape[0], -1)
+        if (rows != rows[:, :1]).any():
+            raise self.steps.unsupported(node, "a constant that differs within a channel")
+        return rows[:, 0]
+
+    def _of_affine(self, node: NodeProto) -> tuple[Array, Array]:
+        """a and b of y = a x + b, (features)."""
+        at = [name in self.steps.computed(node) for name in node.input]
+        if sorted(at) != [False, True]:
+            raise self.steps.unsupported(node)
+        c = self._full(node, self.steps.constant(node.input[at.index(False)]))
+        zero, one = np.zeros_like(c), np.ones_like(c)
+        if node.op_type == "Div" and at[0] and c.all():
+            return 1 / c, zero
+        if node.op_type == "Sub":
+            return (one, -c) if at[0] else (-one, c)
+        if node.op_type == "Div":
+            raise self.steps.unsupported(node, "a division by zero, or by what the input gives")
+        return (c, zero) if node.op_type == "Mul" else (one, c)
+
+    def _affine(self, node: NodeProto) -> None:
+        a, b = self._of_affine(node)
+        if not self.layers and not self.nested:
+            self.factor, self.offset = a * self.factor, a * self.offset + b
+            return
+        last = self.layers[-1] if self.layers else Layer("")
+        if "W" not in last.tensors:
+            raise self.steps.unsupported(
+                node, "accepted: right after the input, or after a dense or convolutional layer"
+            )
+        a, b = self._per_channel(node, a), self._per_channel(node, b)
+        if "b" not in last.tensors and b.any():
+            last.word = last.word.replace(",bias=no", "")
+            last.tensors["b"] = np.zeros_like(b)
+        last.tensors["W"] = last.tensors["W"] * a
+        if "b" in last.tensors:
+            last.tensors["b"] = last.tensors["b"] * a + b
+
+    def _flush(self) -> None:
+        """What is done to the input so far, as a standardize layer."""
+        factor, offset, self.factor, self.offset = self.factor, self.offset, np.ones(1), np.zeros(1)
+        unchanged = bool((abs(factor - 1) < 1e-9).all()) and not offset.any()  # 255 / 255 may be off by a rounding
+        if self.layers or self.nested or unchanged:
+            return
+        rows_a, rows_b = factor.reshape(self.shape[0], -1), offset.reshape(self.shape[0], -1)
+        if not (factor > 0).all() or (rows_a != rows_a[:, :1]).any() or (rows_b != rows_b[:, :1]).any():
+            raise self.steps.unsupported(
+                self.steps.file.nodes[0],
+                "inputs that are not scaled by positive numbers, one for each feature or channel",
+            )
+        a, b = rows_a[:, 0], rows_b[:, 0]
+        self.layers.append(Layer("standardize", {"mean": -b / a, "scale": 1 / a}))
+
+    def _rescale(self, steps: list[NodeProto]) -> bool:
+        """The products and sums at the end as a rescale layer; False if they are none."""
+        a, b = np.ones(self.order.size), np.zeros(self.order.size)
+        for node in steps:
+            by, plus = self._of_affine(node)
+            a, b = by * a, by * b + plus
+        if not (a > 0).all():
+            return False
+        self._in_order(steps[-1])
+        self._add(
+            Layer("rescale", {"mean": self._per_channel(steps[-1], b), "scale": self._per_channel(steps[-1], a)}),
+            self.shape,
+        )
+        return True
+
+    # ---- residuals ----
+
+    def _residual(self, step: Residual) -> None:
+        self._flush()
+        node = step.node
+        if not self.layers and not self.nested:
+            self.input = self.shape = self.order.shape
+        self._in_order(node)
+        found = []
+        for branch in step.branches:
+            one = Translation(self.steps, self.shape, self.order, nested=True)
+            one._run(branch)
+            one._in_order(node)
+            found.append(one)
+        if found[0].shape != found[1].shape:
+            raise self.steps.unsupported(node, f"a sum of {found[0].shape} and {found[1].shape}")
+        shortcut = next((one for one in reversed(found) if not one.layers), None)
+        shortcut = shortcut or next((one for one in reversed(found) if one.is_projection), None)
+        inside = next((one for one in found if one is not shortcut), None)
+        if shortcut is None or inside is None or not inside.layers:
+            raise self.steps.unsupported(node, "no branch is the input of the other, or a projection of it")
+        skip = shortcut.layers[0] if shortcut.layers else None
+        if skip and shortcut.shape == self.shape:
+            raise self.steps.unsupported(node, "a projection that does not change the shape")
+        if skip and "b" in skip.tensors:
+            inside._shift(node, skip.tensors.pop("b"))
+        self._add(Layer("", {}, inside.layers, skip), inside.shape)
+
+    @property
+    def is_projection(self) -> bool:
+        """Whether this is one dense layer, or a convolution by a kernel of 1."""
+        W = self.layers[0].tensors.get("W") if len(self.layers) == 1 else None
+        return W is not None and (W.ndim == 2 or (W.shape[0] == 1 and "pad=0" in self.layers[0].word))
+
+    def _shift(self, node: NodeProto, b: Array) -> None:
+        """Adds the bias of a projection to that of the last layer."""
+        last = self.layers[-1]
+        if "W" not in last.tensors:
+            raise self.steps.unsupported(node, "a projection with a bias, beside a branch without one at its end")
+        last.word = last.word.replace(",bias=no", "")
+        last.tensors["b"] = last.tensors.get("b", 0) + b
+
+
+def _is(step: Step | None, *ops: str) -> TypeGuard[NodeProto]:
+    return getattr(step, "op_type", "") in ops
+
+
+def _real(value: float) -> str:
+    """A number of a float32 attribute, as the text of a network has it."""
+    return str(np.float32(value))
+
+
+OPS: dict[str, Callable[[Translation, Any, dict[str, Any]], None]] = {
+    "AveragePool": Translation._pool,
+    "BatchNormalization": Translation._batchnorm,
+    "Cast": Translation._unchanged,
+    "Conv": Translation._conv,
+    "Dropout": Translation._dropout,
+    "Flatten": Translation._reshape,
+    "Gelu": Translation._gelu,
+    "Gemm": Translation._dense,
+    "GlobalAveragePool": Translation._global_pool,
+    "Identity": Translation._unchanged,
+    "LayerNormalization": Translation._layernorm,
+    "LeakyRelu": Translation._leaky_relu,
+    "LogSoftmax": Translation._softmax,
+    "MatMul": Translation._dense,
+    "MaxPool": Translation._pool,
+    "ReduceMean": Translation._global_pool,
+    "Reshape": Translation._reshape,
+    "Softmax": Translation._softmax,
+    "Squeeze": Translation._reshape,
+    "Transpose": Translation._transpose,
+    "Unsqueeze": Translation._reshape,
+}
