@@ -249,11 +249,11 @@ def predict_table(
     decimal: str | None = None,
     temperature: float = 1.0,
 ) -> TablePrediction:
-    """What a model that was trained on a table predicts for each row of another: a text file, or a data frame.
+    """The predictions of a model that was trained on a table, for each row of a text file or a data frame.
 
-    The columns that the model takes are found by their names, in any order; others do not matter, nor whether the
-    target is there. A row's prediction depends on that row alone. separator, decimal, temperature: see pynet.data.table
-    and predict_image. Raises DataError: a column is missing; ValueError: the model is of no table.
+    Columns are found by their names, in any order; other columns and the target are ignored. The prediction for a row
+    does not depend on other rows. separator, decimal, temperature: see pynet.data.table
+    and predict_image. Raises DataError: a column is missing; ValueError: the model was not trained on a table.
     """
     net = model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
     found = table_of(net)

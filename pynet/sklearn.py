@@ -39,34 +39,34 @@ if TYPE_CHECKING:
 
 __all__ = ["PynetClassifier", "PynetRegressor"]
 
-MOST = 200  # rows in a batch of size "auto"
-ACTIVATIONS = {"identity": "", "logistic": "sigmoid"}  # as scikit-learn calls them; the others are words of a network
+MAX_BATCH = 200  # rows in a batch of size "auto"
+ACTIVATIONS = {"identity": "", "logistic": "sigmoid"}  # scikit-learn's names; the others are words of a network
 LOSSES = {"squared_error": "mse", "absolute_error": "mae"}
 CHOICES = {
     "solver": ("adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop"),
     "learning_rate": ("constant", "invscaling", "adaptive"),
 }
-TAKEN: dict[str, Any] = {"dtype": [np.float32, np.float64, np.uint8]}
-LEAST_RATE = 1e-6  # a learning rate of this or less does not adapt any more: the training ends
+DTYPES: dict[str, Any] = {"dtype": [np.float32, np.float64, np.uint8]}
+MIN_RATE = 1e-6  # an adaptive training ends at this learning rate
 
 
 class Rows(NamedTuple):
-    """Samples (n, features), float32 or uint8; their targets as the network takes them; what each counts (n,)."""
+    """Samples (n, features), float32 or uint8, their targets for the network, and their weights (n,)."""
 
     X: Array
     y: Array
     weight: Array
 
     def only(self, rows: Array) -> Rows:
-        """Those that are named, or true."""
+        """The rows with these indices, or those where rows is True."""
         return Rows(*(part[rows] for part in self))
 
 
 def arranged(rows: Rows, most: int) -> tuple[Array, Array, Array | None]:
-    """Samples, targets and weights to train on, in batches of at most so many.
+    """Samples, targets and weights for training, in batches of at most `most` rows.
 
-    A weight of 0 drops the row. Where one batch holds all rows, they are sorted and whole weights become copies of the
-    row: weights then give the bits that repeated rows give, in any order. Else the mean weight is made 1.
+    Rows with weight 0 are dropped. If one batch holds all rows, they are sorted, and integer weights become copies of
+    the row, so that weights give the same bits as repeated rows in any order. Otherwise weights are scaled to mean 1.
     """
     rows = rows.only(rows.weight > 0)
     if len(rows.X) <= most:
@@ -82,7 +82,7 @@ def arranged(rows: Rows, most: int) -> tuple[Array, Array, Array | None]:
 
 @dataclass(eq=False, repr=False)
 class _Estimator(BaseEstimator):
-    """What both estimators do; see PynetClassifier."""
+    """The common part of both estimators; see PynetClassifier."""
 
     hidden_layer_sizes: int | Sequence[int] = (100,)
     activation: str = "relu"
@@ -114,9 +114,9 @@ class _Estimator(BaseEstimator):
     max_fun: int = 15000
     callbacks: Any = ()
 
-    # Each of the two gives: _numeric; _learn_targets(y, classes) -> text of the output layer; _targets(y) and
-    # _weights(y, weight) as the network takes them; _prepare(y), of a new network; _strata(y), what the validation data
-    # shall have as the rest has it; _decided(outputs) -> predicted targets; _score(y, decided, weight).
+    # Each estimator defines: _numeric; _learn_targets(y, classes) -> text of the output layer; _targets(y) and
+    # _weights(y, weight) for the network; _prepare(y) for a new network; _strata(y) to stratify the validation split;
+    # _decided(outputs) -> predicted targets; _score(y, decided, weight).
 
     # ---- fit ----
 
@@ -130,12 +130,11 @@ class _Estimator(BaseEstimator):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> Self:
-        """Trains until the loss, or with early_stopping the score on validation data, has stopped to improve.
+        """Trains until the loss, or with early_stopping the score on validation data, no longer improves.
 
-        X (n, features), y (n,) or (n, outputs); sample_weight (n,), 0 or more: what each sample counts. X_val, y_val,
-        sample_weight_val: validation data to measure after each epoch, and to stop early by; without them,
-        early_stopping sets a part of X aside. ConvergenceWarning: max_iter epochs were not enough. ValueError: what
-        does not fit.
+        X (n, features), y (n,) or (n, outputs); sample_weight (n,): 0 or more. X_val, y_val, sample_weight_val:
+        validation data, evaluated after each epoch and used for early stopping; without them, early_stopping splits
+        off a part of X. ConvergenceWarning: max_iter epochs were not enough. ValueError: arguments that do not fit.
         """
         self._check_parameters()
         begins = not (self.warm_start and hasattr(self, "net_"))
@@ -154,7 +153,7 @@ class _Estimator(BaseEstimator):
         return self
 
     def _first(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Rows:
-        """The samples of a training that begins, with the network for them."""
+        """Creates the network for a new training; returns its samples."""
         X, y, weight = self._checked(X, y, sample_weight, reset=True)
         self._bytes = X.dtype == np.uint8
         X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
@@ -171,7 +170,7 @@ class _Estimator(BaseEstimator):
         return rows
 
     def _further(self, X: Any, y: Any, sample_weight: Any) -> Rows:
-        """Samples for the network that there is."""
+        """Samples for the existing network."""
         X, y, weight = self._checked(X, y, sample_weight, reset=False)
         return self._rows(X[weight > 0], y[weight > 0], weight[weight > 0])
 
@@ -179,7 +178,7 @@ class _Estimator(BaseEstimator):
         return Rows(self._inputs(X), self._targets(y), self._weights(y, weight))
 
     def _continue(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
-        """One epoch; the optimizer goes on where it was."""
+        """Trains one epoch; the optimizer keeps its state."""
         if self.early_stopping:
             raise ValueError("early_stopping is True; accepted for partial_fit: False")
         self._check_parameters()
@@ -190,7 +189,7 @@ class _Estimator(BaseEstimator):
         return self
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Array, Array, Array]:
-        X, y = validate_data(self, X, y, reset=reset, **TAKEN, multi_output=True, y_numeric=self._numeric)
+        X, y = validate_data(self, X, y, reset=reset, **DTYPES, multi_output=True, y_numeric=self._numeric)
         if issparse(y):
             y = y.toarray()
         if y.ndim == 2 and y.shape[1] == 1:
@@ -201,19 +200,19 @@ class _Estimator(BaseEstimator):
         return X, y, weight
 
     def _inputs(self, X: Array) -> Array:
-        """As the network takes them: bytes, which it takes as x/255, where fit was given some."""
+        """Samples for the network, in the scale of fit: if that was given bytes, x/255."""
         if not self._bytes:
             return X.astype(np.float32, copy=False)
         return X if X.dtype == np.uint8 else X.astype(np.float32) / np.float32(255)
 
     def _outputs(self, X: Any) -> Array:
         check_is_fitted(self)
-        return self.net_.predict_proba(self._inputs(validate_data(self, X, reset=False, **TAKEN)))
+        return self.net_.predict_proba(self._inputs(validate_data(self, X, reset=False, **DTYPES)))
 
     @property
     def _most(self) -> int:
-        """Rows in a batch, at most."""
-        return MOST if self.batch_size == "auto" else int(self.batch_size)
+        """The maximum number of rows in a batch."""
+        return MAX_BATCH if self.batch_size == "auto" else int(self.batch_size)
 
     def _seed(self) -> int:
         if isinstance(self.random_state, (int, np.integer)) and self.random_state >= 0:
@@ -230,7 +229,7 @@ class _Estimator(BaseEstimator):
         return " ".join(f"dense({size}) {activation} {dropout}" for size in sizes)
 
     def _split(self, rows: Rows) -> tuple[Rows, Rows]:
-        """The samples to train on, and those to stop early by."""
+        """(training samples, validation samples)."""
         training, held_out = train_test_split(
             np.arange(len(rows.X)),
             test_size=self.validation_fraction,
@@ -242,7 +241,7 @@ class _Estimator(BaseEstimator):
     # ---- training ----
 
     def _train(self, rows: Rows, held_out: Rows | None) -> None:
-        """Trains to the end, and notes how that went."""
+        """Trains to the end, and sets the attributes that describe the training."""
         patience = min(self.n_iter_no_change, self.max_iter) + 1
         callbacks = check(self.callbacks)
         rate = self._rate(len(rows.X))
@@ -261,7 +260,7 @@ class _Estimator(BaseEstimator):
             warnings.warn(reached, ConvergenceWarning, stacklevel=3)
 
     def _epochs(self, rows: Rows, epochs: int, held_out: Rows | None = None, **options: Any) -> History:
-        """Trains for so many epochs; adds them to the curves."""
+        """Trains for this number of epochs; appends to the curves."""
         X, y, weight = arranged(rows, self._most)
         batch, net = min(self._most, len(X)), self.net_
         if held_out is not None:
@@ -287,7 +286,7 @@ class _Estimator(BaseEstimator):
         return history
 
     def _optimizer(self, batch: int) -> Optimizer:
-        """The penalty is that of MLPClassifier: half of alpha times the squares of the weights, over the batch."""
+        """The optimizer, with MLPClassifier's penalty: alpha / 2 times the squared weights, over the batch size."""
         rate, l2 = self.learning_rate_init, self.alpha / batch
         if self.solver == "adamw":
             return AdamW(rate, self.beta_1, self.beta_2, self.epsilon, weight_decay=self.alpha)
@@ -301,7 +300,7 @@ class _Estimator(BaseEstimator):
         return (Nesterov if nesterov else Momentum)(rate, self.momentum, l2=l2)
 
     def _rate(self, samples: int) -> Schedule | str | None:
-        """learning_rate is for gradient descent alone, as that of MLPClassifier."""
+        """The schedule; as in MLPClassifier, learning_rate is only for gradient descent."""
         if self.schedule is not None or self.solver not in ("sgd", "momentum", "nesterov"):
             return self.schedule
         if self.learning_rate == "invscaling":
@@ -309,7 +308,7 @@ class _Estimator(BaseEstimator):
         return Adaptive(self.tol, self.n_iter_no_change) if self.learning_rate == "adaptive" else None
 
     def _check_parameters(self) -> None:
-        """ValueError for what would not be refused later, by pynet, with its name."""
+        """Raises ValueError for parameters that pynet itself would not check, or would call by another name."""
         for name, accepted in CHOICES.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} is {getattr(self, name)!r:.80}; accepted: {', '.join(map(repr, accepted))}")
@@ -322,7 +321,7 @@ class _Estimator(BaseEstimator):
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights of each layer (n_in, n_out): live views of the network's."""
+        """The weights of each layer (n_in, n_out), as live views."""
         return [layer.W for layer in self._layers()]
 
     @property
@@ -338,7 +337,7 @@ class _Estimator(BaseEstimator):
 
 @dataclass(eq=False, repr=False)
 class PynetClassifier(ClassifierMixin, _Estimator):
-    """A network that tells classes, or several labels at once, with the parameters and the defaults of MLPClassifier.
+    """A network for classification, also of several labels at once, with the parameters and defaults of MLPClassifier.
 
     Beyond those: net, the text of the hidden layers, as in "dense(64) relu dropout(0.2)", in place of
     hidden_layer_sizes, activation and dropout; one that begins with input(...), of as many numbers as X has features,
@@ -363,7 +362,7 @@ class PynetClassifier(ClassifierMixin, _Estimator):
     _numeric: ClassVar[bool] = False
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Trains once through these samples; the optimizer goes on where it was.
+        """Trains one epoch on these samples; the optimizer keeps its state.
 
         classes: all that there will be, for the first call; the labels of several at once need none.
         """
@@ -378,7 +377,7 @@ class PynetClassifier(ClassifierMixin, _Estimator):
         return self._continue(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Array:
-        """The class of each sample (n,), or for several labels 1 or 0 for each (n, labels)."""
+        """The class of each sample (n,); for several labels, 0 or 1 for each (n, labels)."""
         decided = self._decided(self._outputs(X))
         return decided if self._several else self.classes_[decided.astype(np.intp)]
 
@@ -430,7 +429,7 @@ class PynetClassifier(ClassifierMixin, _Estimator):
                 f"class_weight is {self.class_weight!r:.80}; accepted: 'balanced', {{class: weight}}, None"
             )
         _, places = np.unique(y, return_inverse=True)
-        totals = np.bincount(places, weight)  # as many copies of the rows would count
+        totals = np.bincount(places, weight)  # a weight counts like copies of its row
         return weight * (weight.sum() / (len(totals) * totals))[places]
 
     def _prepare(self, y: Array) -> None:
@@ -471,7 +470,7 @@ class PynetRegressor(RegressorMixin, _Estimator):
     _numeric: ClassVar[bool] = True
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Trains once through these samples; the optimizer goes on where it was."""
+        """Trains one epoch on these samples; the optimizer keeps its state."""
         return self._continue(X, y, sample_weight)
 
     def predict(self, X: Any) -> Array:
@@ -508,12 +507,12 @@ class PynetRegressor(RegressorMixin, _Estimator):
         return float(r2_score(y, decided, sample_weight=weight))
 
 
-# ---- learning_rate, as scikit-learn has it ----
+# ---- the schedules of scikit-learn's learning_rate ----
 
 
 @dataclass(frozen=True)
 class InverseScaling(Schedule):
-    """(samples seen so far + 1) to the power of -power_t, in steps of an epoch."""
+    """(number of samples so far + 1)^-power_t, updated after each epoch."""
 
     name = "invscaling"
     samples: int = 1
@@ -526,7 +525,7 @@ class InverseScaling(Schedule):
 
 @dataclass(frozen=True)
 class Adaptive(Schedule):
-    """Divided by 5 whenever the loss has not fallen by tol for more than `patience` epochs."""
+    """Divides the rate by 5 when the loss has not fallen by tol for more than `patience` epochs."""
 
     name = "adaptive"
     tol: float = 1e-4
@@ -545,7 +544,7 @@ class Adaptive(Schedule):
 
 @dataclass
 class LastRate(Callback):
-    """Ends the training where the learning rate would adapt to next to nothing."""
+    """Ends the training when the adaptive learning rate would fall below MIN_RATE."""
 
     rate: Adaptive
     initial: float
@@ -553,5 +552,5 @@ class LastRate(Callback):
     def on_epoch_end(self, run: Run) -> None:
         """See Callback."""
         next_rate = self.initial * self.rate.plateau(run.history.val_loss or run.history.loss)
-        if next_rate <= LEAST_RATE / 5:
+        if next_rate <= MIN_RATE / 5:
             run.stop()

@@ -288,7 +288,7 @@ def _note_text(path: Path | None) -> str:
 
 
 def _picture_preparation(options: argparse.Namespace, path: Path | None, net: Network | None) -> Preparation | None:
-    """How pictures of own data are prepared: by the options, else as for the model; None: by default."""
+    """The preparation of pictures in user data: from the options, else from the model; None: the default."""
     given = (options.size, options.color, options.center) != (None, None, None)
     if given and not path:
         raise UsageError("--size, --color and --center need --data PATH")

@@ -65,7 +65,7 @@ def table_of(net: Net) -> TrainedTable | None:
 
 
 def table_for(columns: Columns, source: Any, separator: str | None = None, decimal: str | None = None) -> Table:
-    """A table from a file or a data frame, with the same columns of texts, and a header or none, as in training.
+    """A table from a file or a data frame, read as the training table was: header, columns of texts, decimal mark.
 
     Raises DataError.
     """

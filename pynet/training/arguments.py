@@ -47,7 +47,7 @@ def optimizer_for(optimizer: Optimizer | str | None) -> Optimizer:
 
 
 def schedule_for(schedule: Schedule | str | None) -> Schedule | None:
-    """A schedule, or that of a text such as "cosine". TypeError, ValueError."""
+    """The schedule itself, or the one named by a text such as "cosine". Raises TypeError, ValueError."""
     if schedule is None:
         return None
     from pynet.schedules import Schedule, parse  # imported here: most programs do not need it

@@ -26,7 +26,7 @@ from pynet.training.history import FIGURES
 
 CALL_SECONDS = 0.05  # duration of one call of the core: Ctrl-C, callbacks and the progress bar wait for it
 PROBE_SIZE = 256  # samples in probe()
-MEASURED = 4096  # samples on which a regression is measured after each epoch, at most
+MEASURED = 4096  # maximum number of samples on which a regression is evaluated after each epoch
 MEASURED_BYTES = 64 << 20  # of the copy of their inputs: fewer of large samples, but PROBE_SIZE
 MIN_WHITE = 128  # integers in 0..255 with a maximum of at least this are most likely pixels
 

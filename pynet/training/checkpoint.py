@@ -201,7 +201,7 @@ class CheckpointWriter:
 
 
 def write(path: str | os.PathLike[str], net: Net, state: State) -> None:
-    """Writes the network and the state of its training, whole or not at all. OSError."""
+    """Writes the network and the state of its training, completely or not at all. Raises OSError."""
     tensors = {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     training = finite(
@@ -341,7 +341,7 @@ def _rows(value: Any) -> list[dict[str, float]]:
 
 
 def _figure(path: str, name: str, value: Any) -> float:
-    """A number of the history; what a regression or a metric of the user's gives may be NaN: files have null for it."""
+    """A number of the history, NaN if the file has null. Figures of regressions and user metrics may be NaN."""
     if (name.startswith("val_") and name.isidentifier()) or name in ("rmse", "r2"):
         value = math.nan if value is None else value
         return value if isinstance(value, float) else _number(path, value)

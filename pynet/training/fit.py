@@ -74,20 +74,19 @@ def fit(
     text, "cosine"; see pynet.schedules. seed: for the order of the samples; None is that of the network. shuffle: False
     uses the samples of arrays in their own order in each epoch.
 
-    validation: (x, y) whose loss and accuracy, or, where y is numbers (see Network.task), loss, RMSE and R2 are
-    measured after each epoch; (x, y, sample_weight) weights that loss; or the fraction of the samples to set aside for
-    it, evenly from each class, also called validation_split. metrics: {"f1": f} adds val_f1 to the history, the number
-    that f(y, p) gives for the targets of the validation data and the network's outputs (n, *out_shape); [f] goes by the
-    function's name; loss and accuracy are the history's own. early_stopping: see pynet.EarlyStopping. checkpoint: a
-    file to save the training in, and to continue from; see pynet.Checkpoint. callbacks: one or more; see
-    pynet.Callback.
+    validation: (x, y), evaluated after each epoch: loss and accuracy, or loss, RMSE and R2 for a regression; (x, y,
+    sample_weight) weights that loss; or a fraction of the samples, stratified by class, also called validation_split.
+    metrics: {"f1": f} adds val_f1 to the history, the result of f(y, p) for the validation targets and the network's
+    outputs p (n, *out_shape); [f] uses the function's name; the names loss and accuracy are reserved. early_stopping:
+    see pynet.EarlyStopping. checkpoint: a file to save the training in, and to continue from; see pynet.Checkpoint.
+    callbacks: one or more; see pynet.Callback.
 
     verbose: 1 prints a line for each epoch and, on a terminal, a progress bar; 0 does not; "auto" does in a terminal or
     a notebook. progress is another name for it.
 
-    sample_weight (n,): what each sample's loss counts; class_weight: the same by class, a number for each of them or
-    {class: weight}, or "balanced", so that all classes weigh alike; the mean is still over all samples. augment: how
-    training changes the pictures x in each step, never those of the validation; see pynet.Augment.
+    sample_weight (n,): factor of each sample's loss; class_weight: factor for each class, as a list or {class: weight},
+    or "balanced", which gives all classes the same total weight. The loss is still divided by the number of samples.
+    augment: random changes of the training pictures x in each step; see pynet.Augment.
 
     FloatingPointError: a loss is not finite; the message names epoch, batch and layer, and the network is not updated
     by that batch. Ctrl-C raises KeyboardInterrupt within a tenth of a second; the network keeps its current weights.

@@ -13,8 +13,8 @@ from pynet.model.net import new_stats
 class Progress:
     """The position and results of a training between two calls of the core.
 
-    rows: metrics of the completed epochs. epoch: the current one, from 0, of which stats (pn_stats *) and seconds are;
-    -1: not started. best: the weights that early stopping may restore.
+    rows: metrics of the completed epochs. epoch: the current epoch, from 0; -1 before the first. stats (pn_stats *),
+    seconds: of the current epoch. best: the weights that early stopping may restore.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
