@@ -30,6 +30,7 @@ from pynet.metrics import class_scores
 from pynet.network import Network, load
 from pynet.pictures.decode import CUT_SHORT, array_picture, in_parallel, opened_picture, read_picture
 from pynet.pictures.glyph import Character, prepare, prepare_lines, whole
+from pynet.pictures.guess import other_kind
 from pynet.pictures.preparation import NOTE, Preparation
 from pynet.text import fields_text, printable
 from pynet.training import novelty
@@ -48,6 +49,7 @@ class PreparedPicture:
     """A picture by its name: its characters, prepared, line by line; [] where there is no ink.
 
     note: what is wrong with the file; error: why there is nothing. page: the picture itself, where it has several.
+    kind: why it is of another kind than the training pictures, if it is.
     """
 
     name: str
@@ -55,6 +57,7 @@ class PreparedPicture:
     note: str | None = None
     error: DataError | None = None
     page: Image.Image | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +135,9 @@ def prepared_picture(
         lines = [] if x is None else [[Character(x, whole(image))]]
     else:
         lines = prepare_lines(image, wanted, invert)
-    return PreparedPicture(name, lines, image.info.get(CUT_SHORT), page=image if sum(map(len, lines)) > 1 else None)
+    several = sum(map(len, lines)) > 1
+    kind = None if several else other_kind(image, wanted)
+    return PreparedPicture(name, lines, image.info.get(CUT_SHORT), page=image if several else None, kind=kind)
 
 
 def _decoded(picture: Any) -> Image.Image:
@@ -156,14 +161,16 @@ def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: floa
     outputs = _outputs(net, x, temperature) if inputs else np.empty((0, 0), np.float32)
     results = zip(outputs, _unlike(net, x), strict=True)
     found = []
+    of_files = NOTE in net.meta and "data" in net.meta  # trained on a folder of pictures, whose kind was guessed
     for one in seen:
+        kind = one.kind if of_files else None
         lines = [[_prediction(net, one.name, character, *next(results)) for character in line] for line in one.lines]
         if one.error is not None:
             found.append(Prediction(one.name, warning=str(one.error), readable=False))
         elif not lines:
-            found.append(Prediction(one.name, warning=_joined(one.note, "no ink in this picture")))
+            found.append(Prediction(one.name, warning=_joined(one.note, "no ink in this picture", kind)))
         elif one.page is None:
-            found.append(replace(lines[0][0], warning=_joined(one.note, lines[0][0].warning)))
+            found.append(replace(lines[0][0], warning=_joined(one.note, lines[0][0].warning, kind)))
         else:
             found.append(_several(one, lines))
     return found

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pynet.pictures.glyph import OUTLINE, crop, extent
 from pynet.pictures.ink import find_ink
-from pynet.pictures.pixels import Floats, background, framed, grown, quantiles, sliding_max, stroke_width
+from pynet.pictures.pixels import Floats, Mask, background, framed, grown, quantiles, sliding_max, stroke_width
 from pynet.pictures.preparation import BACKGROUNDS, Preparation
 from pynet.pictures.shrink import flat
 
@@ -37,6 +37,7 @@ class Look(NamedTuple):
 
     side: int
     written: bool
+    paper: bool
     hue: npt.NDArray[np.float32]
     spread: float
     background: str | None
@@ -56,7 +57,9 @@ def look(image: Image.Image) -> Look:
         weight = np.ones(grey.shape, np.float32) if ink is None else ink + np.float32(1e-6)
         hue = (chroma * weight[..., None]).sum((0, 1)) / weight.sum()
         spread = float(np.sqrt((chroma**2).mean()))
-    return Look(side, ink is not None and is_written(grey, ink), hue, spread, background(grey))
+    written = ink is not None and is_written(grey, ink)
+    paper = ink is not None and is_on_paper(grey, ink > OUTLINE * ink.max())
+    return Look(side, written, paper, hue, spread, background(grey))
 
 
 def is_written(grey: Floats, ink: Floats) -> bool:
@@ -66,6 +69,11 @@ def is_written(grey: Floats, ink: Floats) -> bool:
     longer = max(bottom - top, right - left)
     if stroke_width(_closed(crop(mask.astype(np.float32)), longer)) > THICK * longer + 1:
         return False
+    return is_on_paper(grey, mask)
+
+
+def is_on_paper(grey: Floats, mask: Mask) -> bool:
+    """Whether what is ink by the mask (h, w) lies on even paper, with some of it around."""
     edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if edge.mean() > INK_AT_EDGE:
         return False
@@ -106,6 +114,18 @@ def common(found: Sequence[str | None]) -> str | None:
     """The background that most pictures have, if nearly all are on a dark or a light one."""
     even = [one for one in found if one]
     return max(BACKGROUNDS, key=even.count) if len(even) > ON_BACKGROUND * len(found) else None
+
+
+def other_kind(image: Image.Image, wanted: Preparation) -> str | None:
+    """Why a picture is of another kind than those that are prepared so, in words; None: it may be of theirs."""
+    found = look(image)
+    if wanted.style and not found.paper:
+        return "no glyph on even paper, as the training pictures are"
+    if not wanted.style and not wanted.background and found.written:
+        return "it looks like a glyph on paper, the training pictures do not"
+    if not wanted.style and wanted.color and found.spread < COLOURED / 3:
+        return "a grey picture, the training pictures are coloured"
+    return None
 
 
 def _hue_tells(looks: Sequence[Look], labels: Sequence[int]) -> bool:

@@ -151,6 +151,9 @@ def test_what_is_guessed_of_pictures_is_printed_with_how_to_change_it(folder: Pa
     ):
         assert f"inputs    {shape} pixels" in run("--data", "scenes", *net, "--save", "none", *more).out
     assert json.loads(run("scenes/red/0.png", "--json", command=predict).out)[0]["prediction"] == "red"
+    Image.new("L", (32, 32), 128).save("grey.png")
+    warning = json.loads(run("grey.png", "--json", command=predict).out)[0]["warning"]
+    assert warning.endswith("a grey picture, the training pictures are coloured")
     one_line(run(*DIGITS, "--no-center"), 2, "--size, --color and --center need --data PATH")
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from pynet._ffi import Array
 from pynet.pictures.glyph import prepare
-from pynet.pictures.guess import background_of, guess, look
+from pynet.pictures.guess import background_of, guess, look, other_kind
 from pynet.pictures.preparation import Preparation
 
 RNG = np.random.default_rng(0)
@@ -94,6 +94,27 @@ def test_background_of_arrays(form: type) -> None:
         return (np.stack([np.asarray(garment(i, 120, ground)) for i in range(12)]) / scale).astype(form)
 
     assert (background_of(arrays(0)), background_of(arrays(255)), background_of(arrays(130))) == ("dark", "light", None)
+
+
+@pytest.mark.parametrize(
+    ("picture", "wanted", "said"),
+    [
+        (letter(1), Preparation(28, 28), None),
+        (letter(1, "white", "black"), Preparation(28, 28), None),
+        (scene(0), Preparation(32, 32, color=True, style=None), None),
+        (garment(0), Preparation(28, 28, style=None, background="dark"), None),
+        (letter(1), Preparation(32, 32, color=True, style=None), "it looks like a glyph on paper"),
+        (scene(0).convert("L"), Preparation(32, 32, color=True, style=None), "a grey picture"),
+        (
+            Image.fromarray(RNG.integers(0, 256, (40, 40)).astype(np.uint8)),
+            Preparation(28, 28),
+            "no glyph on even paper",
+        ),
+    ],
+)
+def test_pictures_of_another_kind(picture: Image.Image, wanted: Preparation, said: str | None) -> None:
+    found = other_kind(picture, wanted)
+    assert found == said or (found is not None and said is not None and found.startswith(said))
 
 
 def test_notes_of_a_background() -> None:
