@@ -1,4 +1,4 @@
-# Everything that is made lies in .venv, build and dist. Needs python3 (3.10 or newer), a C compiler and make.
+# All generated files are in .venv, build and dist. Needs python3 (3.10 or newer), a C compiler and make.
 
 PYTHON ?= python3
 ARGS ?=
@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 FLAGS := $(shell $(PYTHON) pynet/_build.py)
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion
 EXTRA ?=
-# What starts the C test programs: nothing, valgrind, qemu.
+# The command that starts the C test programs: empty, valgrind, qemu.
 RUN ?=
 
 SOURCES := $(wildcard csrc/*/*.c)
@@ -21,8 +21,8 @@ EXAMPLES := $(patsubst tests/c/%.c,$(BUILD)/example/%,$(wildcard tests/c/example
 FUZZERS := $(patsubst tests/c/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/c/*/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 
-# Stamps, each made after those above it: a venv that can compile, the compiled core in pynet/, a venv that can train, one
-# that can test.
+# Stamp files, each made after those above it: a venv that can compile, the compiled core in pynet/, a venv that can train,
+# a venv that can test.
 VENV := .venv/.venv
 CORE := build/.core
 RUNTIME := .venv/.runtime
@@ -91,7 +91,7 @@ wheel: $(DEV) ## source distribution, and from it the wheel, in dist/
 INSTRUMENTED = PYTHONSAFEPATH=1 PYTHONPATH=$(1)/lib
 instrument = PYNET_CFLAGS="$(2)" $(BIN)/python setup.py -q build --build-base $(1) --build-lib $(1)/lib --build-temp $(1)/temp
 
-coverage: $(DEV) ## line coverage of Python (95 % wanted) and C (90 % wanted)
+coverage: $(DEV) ## line coverage of Python (at least 95 %) and C (at least 90 %)
 	rm -rf build/coverage .coverage .coverage.*
 	$(call instrument,build/coverage,-O2 -g --coverage -fprofile-update=atomic)
 	$(call INSTRUMENTED,build/coverage) $(BIN)/coverage run $(BIN)/pytest $(ARGS)
@@ -103,7 +103,7 @@ coverage: $(DEV) ## line coverage of Python (95 % wanted) and C (90 % wanted)
 
 SANITIZE := -O2 -g -fno-sanitize-recover=all
 ASAN := $(SANITIZE) -fsanitize=address -fsanitize=undefined -DNO_MASKED_MOVES
-# The text of 210,000 words takes a second, and ten minutes under ASan.
+# The test of a text of 210,000 words takes a second, but ten minutes under ASan.
 PYTEST_ASAN ?= $(wildcard tests/core/test_kernel*.py tests/core/test_network*.py tests/core/test_file*.py) tests/model tests/formats -k "not endless"
 
 sanitize: $(DEV) ## C tests under ASan + UBSan, TSan and valgrind; Python kernel tests under ASan + UBSan
@@ -122,7 +122,7 @@ REFUSALS := build/asan/campaign/allocations
 campaign: $(DEV) $(CORE) $(REFUSALS) build/campaign/io_faults.so ## try to break it for MINUTES=15: memory, disks, kills, files, networks
 	@$(BIN)/python tests/campaign --minutes $(MINUTES) $(ARGS)
 
-# With the objects of the package: compiled with sanitizers once, not twice.
+# It links the objects of the package, which are already compiled with sanitizers.
 $(REFUSALS): tests/c/campaign/allocations.c build/asan/.core
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(ASAN) $(WARNINGS) -Icsrc -o $@ $< $(SOURCES:%.c=build/asan/temp/%.o) -lm -pthread
@@ -166,7 +166,7 @@ $(VENV):
 	@$(PIP) install --upgrade setuptools cffi
 	@touch $@
 
-# It says itself how many files it compiles.
+# setup.py prints how many files it compiles.
 $(CORE): $(VENV) $(wildcard csrc/* csrc/*/*) setup.py pyproject.toml pynet/_build.py
 	@$(BIN)/python setup.py -q build_ext --inplace
 	@touch $@
@@ -193,7 +193,7 @@ $(BUILD)/obj/%.o: csrc/%.c pynet/_build.py pyproject.toml
 
 -include $(OBJECTS:.o=.d)
 
-# One object whose private names are local: they cannot clash with those of the program.
+# One object with local private names, which cannot clash with names of the program.
 $(BUILD)/libpynet.a: $(OBJECTS)
 	$(CC) -r -nostdlib -o $(BUILD)/libpynet.o $^
 	objcopy --localize-hidden --strip-debug $(BUILD)/libpynet.o
@@ -227,7 +227,7 @@ $(BUILD)/c/%: tests/c/%.c tests/c/testing.h $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 $(WARNINGS) $(EXTRA) -Icsrc -Itests/c -o $@ $< $(OBJECTS) -lm -pthread
 
-# Each tests/c/test_*.c is a program that takes no arguments and exits with 0 when all is well.
+# Each tests/c/*/test_*.c is a program without arguments that exits with status 0 if all tests pass.
 c-tests: $(OBJECTS) $(C_TESTS)
 	@test -n "$(C_TESTS)" || { echo "c-tests: there is no tests/c/test_*.c to run" >&2; exit 1; }
 	@for program in $(C_TESTS); do echo "$(RUN) $$program"; $(RUN) $$program || exit 1; done

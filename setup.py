@@ -11,8 +11,8 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-# With some of them GCC links crtfastmath.o, which flushes denormals to zero in the whole process that imports the core;
-# all change results that are promised to the bit.
+# Flags that change the bits of results. With some, GCC also links crtfastmath.o, which flushes denormals to zero in the
+# whole process that imports the core.
 FAST_MATH = {
     "-Ofast",
     "-ffast-math",
@@ -26,12 +26,12 @@ FAST_MATH = {
 
 
 class BuildCore(build_ext):
-    """Compiles on all cores, and in a build folder that was kept only what has changed."""
+    """Compiles on all cores, and in an existing build folder only files that have changed."""
 
     def finalize_options(self):
         super().finalize_options()
         if self.inplace:
-            self.build_temp = "build/temp"  # an editable install would take a new folder each time
+            self.build_temp = "build/temp"  # an editable install would use a new folder each time
 
     def build_extension(self, ext):
         leave_out_fast_math([vars(self.compiler), vars(ext)])
@@ -65,7 +65,7 @@ class BuildCore(build_ext):
 
 
 def check_tools(compiler):
-    """Names what is missing and where it comes from: what a compiler would say, or its absence, is harder to read."""
+    """Names a missing tool and the package that has it, which is clearer than the errors of a compiler."""
     if shutil.which(compiler) is None:
         raise CompileError(
             f"there is no C compiler {compiler!r} here; GCC or Clang is needed, CC=... names another "
@@ -80,7 +80,7 @@ def check_tools(compiler):
 
 
 def leave_out_fast_math(owners):
-    """Takes such flags, of CFLAGS and the like, out of all lists of words for compiler and linker, and says so."""
+    """Removes FAST_MATH flags (from CFLAGS, for example) from all commands of compiler and linker, and prints them."""
     found = set()
     for owner in owners:
         for words in owner.values():

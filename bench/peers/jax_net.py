@@ -1,6 +1,6 @@
 """JAX: the whole epoch is one compiled lax.scan over mini-batches; a shorter last batch is one more step in it.
 
-How many cores it uses is said by the process' affinity and XLA_FLAGS, which bench.worker sets before the import.
+The CPU affinity of the process and XLA_FLAGS, set by bench.runner, limit the cores that it uses.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The LeNet-like network of bench.convolution, and who trains it: two convolutions of 5 by 5, each with ReLU and a
+"""The LeNet-like network of bench.convolution, and its contestants: two convolutions of 5 by 5, each with ReLU and a
 maxpool of 2 by 2, then two dense layers.
 
-All do the same work as the contestants of bench.peers do on dense networks. Weights are as pynet has them: W of a
+The contestants do the same work as those of bench.peers on dense networks. Weights are in the layout of pynet: W of a
 convolution is (5, 5, channels in, channels out).
 """
 
@@ -13,7 +13,7 @@ from bench.peers import Contestant, Weights
 
 TEXT = "input(1,28,28) conv(8,5) relu maxpool(2) conv(16,5) relu maxpool(2) dense(128) relu dense(10) softmax"
 SHAPES = [(5, 5, 1, 8), (5, 5, 8, 16), (256, 128), (128, 10)]
-PLACES = [24 * 24, 8 * 8, 1, 1]  # how often a sample uses each weight
+PLACES = [24 * 24, 8 * 8, 1, 1]  # number of uses of each weight by a sample
 
 LENET = {
     "pynet": Contestant("lenet_pynet", "PynetLenet", "pynet"),
@@ -25,7 +25,7 @@ LENET = {
 
 
 def flops_per_sample() -> int:
-    """Forward, weight gradients, input gradients of all layers but the first."""
+    """Operations of forward, weight gradients, and input gradients except the first layer's."""
     products = [int(np.prod(shape)) * places for shape, places in zip(SHAPES, PLACES, strict=True)]
     return 2 * (3 * sum(products) - products[0])
 

@@ -25,15 +25,15 @@ class NumpyLenet(MiniBatches):
         self.shapes = [W.shape for W, _ in weights]
         self.W = [W.reshape(-1, W.shape[-1]).copy() for W, _ in weights]
         self.b = [b.copy() for _, b in weights]
-        # dense weights count (channels, height, width); the images here lie the other way round
-        self.turn = np.arange(256).reshape(16, 4, 4).transpose(1, 2, 0).ravel()
-        self.W[2] = self.W[2][self.turn]
+        # rows of dense weights are in the order (channels, height, width); images here are (height, width, channels)
+        self.transposed = np.arange(256).reshape(16, 4, 4).transpose(1, 2, 0).ravel()
+        self.W[2] = self.W[2][self.transposed]
 
     def load(self, x: Array, y: Array) -> None:
         self.x, self.y = to_float(x).reshape(-1, 28, 28, 1), y
 
     def forward(self, x: Array) -> list[Any]:
-        """What backward needs, layer by layer, and last the logits."""
+        """The arrays that backward needs, layer by layer, and last the logits."""
         kept: list[Any] = []
         for W, b in zip(self.W[:2], self.b[:2], strict=True):
             columns = patches(x, 5)
@@ -69,7 +69,7 @@ class NumpyLenet(MiniBatches):
 
     @staticmethod
     def to_largest(d: Array, windows: Array, pooled: Array) -> Array:
-        """Gives each gradient to the first of the largest of its window: black corners are full of equals."""
+        """Gives each gradient to the first maximum of its window; black corners have many equal numbers."""
         dx, left = np.zeros_like(windows), d
         for i in range(2):
             for j in range(2):
@@ -79,7 +79,7 @@ class NumpyLenet(MiniBatches):
 
     @staticmethod
     def scatter(d: Array) -> Array:
-        """Adds the gradients of all patches up, where they lie (col2im)."""
+        """Adds the gradients of all patches at their positions (col2im)."""
         m, height, width, kernel, _, channels = d.shape
         dx = np.zeros((m, height + kernel - 1, width + kernel - 1, channels), d.dtype)
         for i in range(kernel):
@@ -89,7 +89,7 @@ class NumpyLenet(MiniBatches):
 
     def weights(self) -> Weights:
         copies = [W.copy() for W in self.W]
-        copies[2][self.turn] = self.W[2]
+        copies[2][self.transposed] = self.W[2]
         return [(W.reshape(shape), b.copy()) for W, shape, b in zip(copies, self.shapes, self.b, strict=True)]
 
     def ready(self, x: Array) -> Array:

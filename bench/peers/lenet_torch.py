@@ -13,7 +13,7 @@ from bench.peers.torch_net import TorchNet
 
 
 class TorchLenet(TorchNet):
-    """Images plane by plane, PyTorch's usual order."""
+    """Images in PyTorch's default layout, channels first."""
 
     memory = torch.contiguous_format
 
@@ -53,6 +53,6 @@ class TorchLenet(TorchNet):
 
 
 class TorchChannelsLast(TorchLenet):
-    """Images pixel by pixel."""
+    """Images with channels last."""
 
     memory = torch.channels_last

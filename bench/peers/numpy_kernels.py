@@ -44,7 +44,7 @@ def softmax(x: Array) -> tuple[Calls, Calls]:
 
 
 def cross_entropy_grad(x: Array, labels: Array) -> tuple[Calls, Calls]:
-    """(softmax(x) - one-hot) / m, and the losses on the way."""
+    """(softmax(x) - one-hot) / m; computes the losses, too."""
     m = len(x)
     (plain, in_place), (by_sum, by_product) = (tuple(calls.values()) for calls in softmax(x))
     rows, losses = np.arange(m), np.empty(m, np.float32)
@@ -112,7 +112,7 @@ def adam(start: Array, dw: Array) -> tuple[Calls, Calls]:
 
 
 def matmul(a: Array, b: Array, trans_a: bool, trans_b: bool) -> tuple[Calls, Calls]:
-    """op(a) op(b), op the transpose where said."""
+    """op(a) op(b); op is the transpose if trans_a or trans_b is set."""
     a, b = a.T if trans_a else a, b.T if trans_b else b
     c = np.empty((a.shape[0], b.shape[1]), np.float32)
     return {"matmul": lambda: a @ b}, {"matmul": lambda: np.matmul(a, b, out=c)}

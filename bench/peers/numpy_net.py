@@ -37,7 +37,7 @@ class NumpyNet(MiniBatches):
         self.y = np.eye(self.W[-1].shape[1], dtype=np.float32)[y]
 
     def forward(self, x: Array) -> list[Array]:
-        """The input and what each layer puts out; the last are probabilities."""
+        """The input and the activations of each layer; the last are probabilities."""
         layers = [x]
         for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
             layers.append(np.maximum(layers[-1] @ W + b, 0))
@@ -62,7 +62,7 @@ class NumpyNet(MiniBatches):
         return to_float(x)
 
     def predict(self, x: Array) -> Array:
-        """The largest logit's class: softmax would not change it."""
+        """The class of the largest logit, which softmax does not change."""
         for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
             x = x @ W
             x += b
@@ -74,7 +74,7 @@ class NumpyNet(MiniBatches):
 
 
 class Buffers:
-    """Room for one batch of m rows."""
+    """Buffers for one batch of m rows."""
 
     def __init__(self, m: int, W: list[Array]) -> None:
         self.x = np.empty((m, W[0].shape[0]), np.float32)

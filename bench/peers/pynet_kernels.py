@@ -25,7 +25,7 @@ def softmax(x: Array) -> tuple[Calls, Calls]:
 
 
 def cross_entropy_grad(x: Array, labels: Array) -> tuple[Calls, Calls]:
-    """(softmax(x) - one-hot) / m, and the losses on the way."""
+    """(softmax(x) - one-hot) / m; computes the losses, too."""
     m, n = x.shape
     losses, dx = np.empty(m, np.float32), np.empty_like(x)
 
@@ -79,7 +79,7 @@ def adam(start: Array, dw: Array) -> tuple[Calls, Calls]:
 
 
 def matmul(a: Array, b: Array, trans_a: bool, trans_b: bool) -> tuple[Calls, Calls]:
-    """op(a) op(b), op the transpose where said; into a buffer by the function, too."""
+    """op(a) op(b); op is the transpose if trans_a or trans_b is set. The function also writes into a buffer."""
     c = np.empty((a.shape[1 if trans_a else 0], b.shape[0 if trans_b else 1]), np.float32)
     new = {"function": lambda: kernels.gemm(a, b, trans_a=trans_a, trans_b=trans_b)}
     return new, {"function": lambda: kernels.gemm(a, b, trans_a=trans_a, trans_b=trans_b, out=c)}

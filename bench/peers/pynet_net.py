@@ -7,7 +7,7 @@ from bench.peers import LEARNING_RATE, Array, Weights
 
 
 class PynetNet:
-    """Network.fit on data as it lies: bytes stay bytes."""
+    """Network.fit on the data without conversion: bytes stay bytes."""
 
     def __init__(self, weights: Weights) -> None:
         hidden = " ".join(f"dense({W.shape[1]}) relu" for W, _ in weights[:-1])
@@ -15,7 +15,7 @@ class PynetNet:
         self.take(pynet.Network(f"input({features}) {hidden} dense({outputs}) softmax"), weights)
 
     def take(self, net: pynet.Network, weights: Weights) -> None:
-        """This network, from these weights."""
+        """Uses this network, with these weights."""
         self.net = net
         for tensor, value in zip(net.tensors.values(), [a for pair in weights for a in pair], strict=True):
             tensor[...] = value
@@ -36,7 +36,7 @@ class PynetNet:
         return history.seconds[0]
 
     def epochs_at_once(self, batch: int, epochs: int) -> None:
-        """One call of fit, from the call to the return: what a user waits for."""
+        """One call of fit; its whole time is what a user waits for."""
         self.net.fit(self.x, self.y, epochs=epochs, batch_size=batch, optimizer=pynet.SGD(LEARNING_RATE))
 
     def weights(self) -> Weights:

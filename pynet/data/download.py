@@ -149,7 +149,7 @@ def cache_folder() -> Path | None:
 
 
 def _read_part(path: Path, named_set: NamedSet, i: int) -> tuple[Array, bool | None]:
-    """File i of IDX_PARTS and whether it is verified; None: unknown, it could be another compression."""
+    """(array, verified) of file i of IDX_PARTS. verified None: an unknown hash, as after another compression."""
     rank, cache = 3 if i % 2 == 0 else 1, cache_folder()
     gz_sha256, copies = _sha256(path), cache / "unpacked" if cache else None
     copy = idx_cache.find(copies, gz_sha256, rank) if copies else None

@@ -226,7 +226,7 @@ def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:
         files += [_File(path, label, is_test) for path in picture_files(entry)]
     for label, entry in enumerate(first):
         if not any(file.label == label and not file.test for file in files):
-            raise DataError(f"{entry}: no pictures in this folder, which would be a class")
+            raise DataError(f"{entry}: this folder would be a class, but holds no pictures")
     if len(classes) > MAX_LABELS:
         raise DataError(f"{folder}: {len(classes)} classes, at most {MAX_LABELS} are accepted")
     return files, classes, note

@@ -15,7 +15,7 @@ from pynet.formats.onnx_file import FLOATS, VALUE, OnnxFile, attributes, describ
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-MAX_NESTED = 8  # residuals in residuals, and operations on constants
+MAX_NESTED = 8  # maximum depth of nested residuals, and of operations on constants
 MAX_LIST = 64  # numbers in a list that is computed, as those for Reshape
 GRID = np.linspace(-4, 4, 17)
 GELU = np.array([x * (1 + math.erf(x / math.sqrt(2))) / 2 for x in GRID])

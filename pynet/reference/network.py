@@ -32,9 +32,9 @@ Order = Callable[[int, int], ArrayLike]
 class Network:
     """A list of layers and a loss: "cross_entropy" (Softmax must come last), "bce" (Sigmoid), "mse", "mae" or "huber".
 
-    smoothing is that of the labels, for cross_entropy; from delta on huber is straight. in_shape is the shape of one
-    sample, where it matters. Layers are named "0", "1", ..., nested ones "1.0", ...
-    ValueError: a loss that is unknown, or without the closing layer it belongs to.
+    smoothing: label smoothing of cross_entropy. delta: the error above which huber is linear. in_shape: shape of one
+    sample, needed for images. Layers are named "0", "1", ..., nested ones "1.0", ...
+    ValueError: an unknown loss, or one without the last layer that it needs.
     """
 
     def __init__(

@@ -242,7 +242,7 @@ def test_refusals(tmp_path: Path, shapes: Path) -> None:
     with pytest.raises(DataError, match="neither the four IDX files of a data set nor a sub-folder of pictures"):
         data.load(tmp_path / "empty")
     (shapes / "star").mkdir()
-    with pytest.raises(DataError, match="star: no pictures in this folder, which would be a class"):
+    with pytest.raises(DataError, match="star: this folder would be a class, but holds no pictures"):
         data.load(shapes)
     (shapes / "star" / "a.png").write_text("no picture")
     assert data.load(shapes).classes == ("bar", "ring", "star", "vee")
