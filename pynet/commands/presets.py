@@ -19,6 +19,7 @@ TUNED_ON = 60_000  # samples: MNIST
 TRIAL_EPOCHS = {"augmentation": 12, "dropout": 36}  # dropout helps late, and rows of numbers are fast
 TRIAL_SHARE = 5  # at most a fifth of the epochs makes up for the time of a trial
 MAX_EPOCHS = 120  # more teach little, however small the data set is
+STEPS_AS_THEY_ARE = 1000
 MIN_BATCH, MIN_STEPS = (
     16,
     16,
@@ -46,12 +47,15 @@ class Preset:
         """`batch_size`, or less for a small data set."""
         return min(self.batch_size, max(MIN_BATCH, samples // MIN_STEPS))
 
-    def epochs_for(self, samples: int, batch_size: int, tried: str = "") -> int:
+    def epochs_for(self, samples: int, batch_size: int, tried: str = "", kept: bool = True) -> int:
         """As many as give the number of steps of MNIST, from `epochs` to MAX_EPOCHS.
 
-        tried: what a trial decided before, whose time is taken off.
+        tried, kept: what a trial decided before, whose time is taken off. Convolutions without augmentation fit the
+        training samples soon, and get STEPS_AS_THEY_ARE.
         """
         steps = self.epochs * -(-TUNED_ON // self.batch_size)
+        if self.on_pictures and not kept:
+            steps = STEPS_AS_THEY_ARE
         wanted = -(-steps // max(1, -(-samples // batch_size)))
         epochs = min(max(wanted, self.epochs), MAX_EPOCHS)
         if not tried:

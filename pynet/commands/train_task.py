@@ -304,7 +304,7 @@ def _epochs(options: argparse.Namespace, dataset: Dataset, trial: Trial | None) 
         return int(options.epochs)
     if options.preset:
         return PRESETS[options.preset].epochs_for(
-            len(dataset.x_train), options.batch_size, trial.tried if trial else ""
+            len(dataset.x_train), options.batch_size, *((trial.tried, trial.kept) if trial else ())
         )
     return epochs_for(dataset.name)
 

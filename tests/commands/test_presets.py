@@ -54,6 +54,8 @@ def test_steps_decide_the_length() -> None:
     for preset in (PRESETS["best"], PRESETS["cnn"]):  # a trial costs an epoch of MNIST, and never more than a fifth
         assert preset.epochs_for(60_000, preset.batch_size, "augmentation") == preset.epochs - 1
         assert preset.epochs_for(500, 31, "dropout") == MAX_EPOCHS * 4 / 5
+    cnn = PRESETS["cnn"]  # without augmentation it would memorise
+    assert [cnn.epochs_for(n, 100, "augmentation", False) for n in (60_000, 12_000, 3_000)] == [17, 15, 28]
 
 
 def test_single_options_override() -> None:
