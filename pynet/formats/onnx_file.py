@@ -21,7 +21,8 @@ from pynet.formats.onnx_package import onnx_package
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
-MAX_BYTES = 1 << 28  # of the model, and of each tensor in a weight file
+MAX_BYTES = 1 << 28  # of the model, and of all tensors together
+MAX_STRUCTURE = 1 << 22  # bytes that are not the data of tensors
 MAX_NODES = 2000
 MAX_RANK = 8
 # Element types by their number in onnx.proto: the field that has the values if raw_data has not, and NumPy's dtype.
@@ -121,14 +122,61 @@ class OnnxFile:
 _EXTERNAL = (("location", ""), ("offset", "0"), ("length", ""))
 
 
+# Where large data may be: fields of protobuf messages by number, and the messages in them. See onnx.proto.
+_DATA = 0
+_TENSOR = {4: _DATA, 9: _DATA, 10: _DATA}  # float_data, raw_data, double_data
+_NODE = {5: {5: _TENSOR}}  # attribute, t
+_MODEL = {7: {1: _NODE, 5: _TENSOR}}  # graph, node, initializer
+
+
+def _structure(content: memoryview, fields: Any, limit: int) -> int:
+    """The number of bytes of a message that are not the data of tensors, or about limit if there are more.
+
+    A parser may need a hundred times the memory of such bytes. What is no message counts as a whole.
+    """
+    counted = place = 0
+    while place < len(content) and counted <= limit:
+        start = place
+        key, place = _varint(content, place)
+        kind, inside = key & 7, fields.get(key >> 3)
+        if kind != 2:  # a number: of any length, 8 or 4 bytes
+            place = _varint(content, place)[1] if kind == 0 else place + (8 if kind == 1 else 4)
+            counted += place - start
+            continue
+        length, place = _varint(content, place)
+        counted += place - start
+        if inside is None:
+            counted += length
+        elif inside != _DATA:
+            counted += _structure(content[place : place + length], inside, limit - counted)
+        place += length
+    return counted
+
+
+def _varint(content: memoryview, place: int) -> tuple[int, int]:
+    """A number in as many bytes as have their highest bit set, and one more; and the place behind it."""
+    value = shift = 0
+    while place < len(content) and shift < 64:
+        byte = content[place]
+        value |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            break
+    return value, place
+
+
 def read_onnx(path: Path) -> OnnxFile:
     """The model in a file. DataError: damaged, too large, of several inputs or outputs. OSError: it cannot be read."""
     onnx = onnx_package()
     if (size := path.stat().st_size) > MAX_BYTES:
         raise DataError(f"{path}: has {size} bytes; accepted: up to {MAX_BYTES}")
-    model = onnx.ModelProto()
+    model, content = onnx.ModelProto(), path.read_bytes()
+    if _structure(memoryview(content), _MODEL, MAX_STRUCTURE) > MAX_STRUCTURE:
+        raise DataError(
+            f"{path}: not an ONNX file, or damaged: more than {MAX_STRUCTURE} bytes are not data of tensors"
+        )
     try:
-        model.ParseFromString(path.read_bytes())
+        model.ParseFromString(content)
     except Exception as error:  # DecodeError, or what else a version of protobuf raises
         if isinstance(error, OSError):
             raise

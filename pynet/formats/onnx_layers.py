@@ -28,13 +28,17 @@ ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 
 @dataclass
 class Layer:
-    """A word with its tensors; those of a residual have layers inside and perhaps a projection; stride: of a conv."""
+    """A word with its tensors; a residual has layers inside and perhaps a projection.
+
+    stride: of a conv; eps: of a batchnorm.
+    """
 
     word: str
     tensors: dict[str, Array] = field(default_factory=dict)
     inside: list[Layer] = field(default_factory=list)
     skip: Layer | None = None
     stride: int = 1
+    eps: float = 0.0
 
 
 def text_of(layers: Sequence[Layer]) -> str:
@@ -248,8 +252,9 @@ class Translation:
             raise self.steps.unsupported(node, "training_mode")
         names = ("gamma", "beta", "running_mean", "running_var")
         tensors = {name: self.steps.constant(value) for name, value in zip(names, node.input[1:], strict=True)}
-        momentum = round(1 - given.get("momentum", 0.9), 6)
-        self._elementwise(f"batchnorm(eps={_real(given.get('epsilon', 1e-5))},momentum={_real(momentum)})", **tensors)
+        momentum, eps = round(1 - given.get("momentum", 0.9), 6), given.get("epsilon", 1e-5)
+        self._elementwise(f"batchnorm(eps={_real(eps)},momentum={_real(momentum)})", **tensors)
+        self.layers[-1].eps = eps
 
     def _layernorm(self, node: NodeProto, given: dict[str, Any]) -> None:
         axis = given.get("axis", -1)
@@ -368,13 +373,7 @@ class Translation:
             raise self.steps.unsupported(
                 node, "accepted: right after the input, or after a dense or convolutional layer"
             )
-        a, b = self._per_channel(node, a), self._per_channel(node, b)
-        if "b" not in last.tensors and b.any():
-            last.word = last.word.replace(",bias=no", "")
-            last.tensors["b"] = np.zeros_like(b)
-        last.tensors["W"] = last.tensors["W"] * a
-        if "b" in last.tensors:
-            last.tensors["b"] = last.tensors["b"] * a + b
+        self._scale(self._per_channel(node, a), self._per_channel(node, b))
 
     def _flush(self) -> None:
         """What is done to the input so far, as a standardize layer."""
@@ -423,7 +422,7 @@ class Translation:
         if found[0].shape != found[1].shape:
             raise self.steps.unsupported(node, f"a sum of {found[0].shape} and {found[1].shape}")
         shortcut = next((one for one in reversed(found) if not one.layers), None)
-        shortcut = shortcut or next((one for one in reversed(found) if one.is_projection), None)
+        shortcut = shortcut or next((one for one in reversed(found) if one._projects()), None)
         inside = next((one for one in found if one is not shortcut), None)
         if shortcut is None or inside is None or not inside.layers:
             raise self.steps.unsupported(node, "no branch is the input of the other, or a projection of it")
@@ -434,19 +433,37 @@ class Translation:
             inside._shift(node, skip.tensors.pop("b"))
         self._add(Layer("", {}, inside.layers, skip), inside.shape)
 
-    @property
-    def is_projection(self) -> bool:
-        """Whether this is one dense layer, or a convolution by a kernel of 1."""
-        W = self.layers[0].tensors.get("W") if len(self.layers) == 1 else None
-        return W is not None and (W.ndim == 2 or (W.shape[0] == 1 and "pad=0" in self.layers[0].word))
+    def _projects(self) -> bool:
+        """Whether this is one dense layer, or a convolution by a kernel of 1; merges it with a batchnorm after it."""
+        W = self.layers[0].tensors.get("W") if self.layers else None
+        if W is None or not (W.ndim == 2 or (W.shape[0] == 1 and "pad=0" in self.layers[0].word)):
+            return False
+        if len(self.layers) == 2 and "running_var" in self.layers[1].tensors:
+            norm = self.layers.pop()
+            gamma, beta, mean, variance = norm.tensors.values()
+            a = gamma / np.sqrt(variance.astype(np.float64) + norm.eps)
+            self._scale(a, beta - mean * a)
+        return len(self.layers) == 1
+
+    def _scale(self, a: Array | float, b: Array) -> None:
+        """Makes y of the last layer, dense or conv, a y + b."""
+        last = self.layers[-1]
+        if "b" not in last.tensors and b.any():
+            last.word = last.word.replace(",bias=no", "")
+            last.tensors["b"] = np.zeros_like(b, np.float64)
+        last.tensors["W"] = last.tensors["W"] * a
+        if "b" in last.tensors:
+            last.tensors["b"] = last.tensors["b"] * a + b
 
     def _shift(self, node: NodeProto, b: Array) -> None:
         """Adds the bias of a projection to that of the last layer."""
         last = self.layers[-1]
-        if "W" not in last.tensors:
+        if "beta" in last.tensors and "running_mean" in last.tensors:
+            last.tensors["beta"] = last.tensors["beta"] + b
+        elif "W" in last.tensors:
+            self._scale(1.0, b)
+        else:
             raise self.steps.unsupported(node, "a projection with a bias, beside a branch without one at its end")
-        last.word = last.word.replace(",bias=no", "")
-        last.tensors["b"] = last.tensors.get("b", 0) + b
 
 
 def _is(step: Step | None, *ops: str) -> TypeGuard[NodeProto]:

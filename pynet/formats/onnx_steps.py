@@ -10,10 +10,10 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.errors import DataError
-from pynet.formats.onnx_file import FLOATS, VALUE, OnnxFile, attributes, described
+from pynet.formats.onnx_file import FLOATS, MAX_BYTES, VALUE, OnnxFile, attributes, described
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
+    from onnx import NodeProto, TensorProto
 
 MAX_NESTED = 8  # maximum depth of nested residuals, and of operations on constants
 MAX_LIST = 64  # numbers in a list that is computed, as those for Reshape
@@ -47,6 +47,7 @@ class Steps:
 
     def __init__(self, file: OnnxFile) -> None:
         self.file = file
+        self._left = MAX_BYTES  # of constants; a file may use one of its tensors many times
         self.shapes: dict[str, tuple[int, ...]] = {file.input: file.shape}
         self._producers = {name: node for node in file.nodes for name in node.output if name}
         self._places = {file.input: -1}  # of computed values: those that depend on the input, not only on its shape
@@ -145,7 +146,7 @@ class Steps:
     def constant(self, name: str, depth: int = 0) -> Array:
         """The value of a tensor, or of nodes that compute with tensors and shapes alone."""
         if name in self.file.tensors:
-            return self.file.tensor(self.file.tensors[name])
+            return self._tensor(self.file.tensors[name])
         node = self._producers.get(name)
         if node is None or name in self._places:
             raise DataError(f"{self.file.path}: {name[:80]!r} is not a constant")
@@ -160,10 +161,17 @@ class Steps:
         values = [self.constant(one, depth + 1) for one in node.input if one]
         return np.asarray(self._folded(node, values))
 
+    def _tensor(self, tensor: TensorProto) -> Array:
+        found = self.file.tensor(tensor)
+        self._left -= found.nbytes
+        if self._left < 0:
+            raise DataError(f"{self.file.path}: its nodes take more than {MAX_BYTES} bytes of tensors")
+        return found
+
     def _of_constant(self, node: NodeProto) -> Array:
         given = attributes(node)
         if "value" in given:
-            return self.file.tensor(given["value"])
+            return self._tensor(given["value"])
         if len(given) != 1 or not given.keys() <= VALUE.keys():
             raise self.unsupported(node, "its value")
         return np.array(*given.values())

@@ -5,6 +5,7 @@ That onnxruntime computes the same: tests/peers/test_onnx.py.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -155,6 +156,29 @@ def test_residuals(tmp_path: Path) -> None:
     assert_allclose(net.predict_proba(x), np.tanh(s) @ P + c + s @ P + c, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("normed", [True, False])
+def test_a_projection_with_a_norm(normed: bool, tmp_path: Path) -> None:
+    """As in ResNet: the norm becomes part of the projection, its shift goes to the other branch."""
+    nodes: list[Node] = [("Conv", "x P", "p", {"strides": [2, 2]}), ("BatchNormalization", "p g b m v", "q")]
+    nodes += [("Conv", "x K", "k", {"pads": [1, 1, 1, 1], "strides": [2, 2]})]
+    nodes += [("BatchNormalization", "k m v g v", "n")] if normed else [("Identity", "k", "n")]
+    nodes += [("Add", "n q", "y")]
+    P, K = RNG.normal(size=(4, 2, 1, 1)), RNG.normal(size=(4, 2, 3, 3))
+    g, b, m, v = RNG.uniform(0.5, 2, (4, 4, 1, 1))
+    tensors = {"P": P, "K": K, "g": g.ravel(), "b": b.ravel(), "m": m.ravel(), "v": v.ravel()}
+    net = pynet.import_onnx(saved(tmp_path / "a.onnx", nodes, tensors, ["n", 2, 5, 5]))
+    inside = "conv(4,3,stride=2,pad=1,bias=no) batchnorm" if normed else "conv(4,3,stride=2,pad=1)"
+    assert net.spec == f"input(2,5,5) residual({inside})"
+    x = RNG.normal(size=(3, 2, 5, 5)).astype(np.float32)
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::2, ::2]
+    k = np.einsum("ncyxij,ocij->noyx", windows, K)
+    if normed:
+        k = m * (k - g) / np.sqrt(v + 1e-5) + v
+    p = np.einsum("ncyx,oc->noyx", x[:, :, ::2, ::2], P[:, :, 0, 0])
+    assert_allclose(net.predict_proba(x), k + g * (p - m) / np.sqrt(v + 1e-5) + b, rtol=1e-4, atol=1e-4)
+
+
 def test_weights_beside_the_model(tmp_path: Path) -> None:
     place = saved(tmp_path / "a.onnx", [("MatMul", "x W", "y")], {"W": W}, ["n", 12])
     model = onnx.load(place)
@@ -235,6 +259,21 @@ def test_tensors_larger_than_their_bytes(tmp_path: Path) -> None:
         (tmp_path / "b.onnx").write_bytes(model.SerializeToString())
         with pytest.raises(ValueError, match="tensor 'W' has shape"):
             pynet.import_onnx(tmp_path / "b.onnx")
+
+
+def test_files_that_would_take_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is all structure, and one that uses a tensor many times."""
+    monkeypatch.setattr("pynet.formats.onnx_file.MAX_STRUCTURE", 1 << 12)
+    (tmp_path / "nodes.onnx").write_bytes(b"\x3a\x80\x80\x01" + b"\x0a\x00" * (1 << 13))  # nodes of two bytes
+    with pytest.raises(ValueError, match="more than 4096 bytes are not data of tensors"):
+        pynet.import_onnx(tmp_path / "nodes.onnx")
+    names = ["x", *(f"h{i}" for i in range(9)), "y"]
+    nodes = [("MatMul", f"{a} E", b) for a, b in itertools.pairwise(names)]
+    place = saved(tmp_path / "a.onnx", nodes, {"E": np.eye(8)}, ["n", 8])
+    assert len(pynet.import_onnx(place).layers) == 10
+    monkeypatch.setattr("pynet.formats.onnx_steps.MAX_BYTES", 9 * 256)
+    with pytest.raises(ValueError, match="take more than 2304 bytes of tensors"):
+        pynet.import_onnx(place)
 
 
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
