@@ -14,6 +14,7 @@ from pynet.commands import cli, data_options, table_options
 from pynet.commands.cli import UsageError
 from pynet.commands.outputs import check_picture_path, figures_folder, save_figure
 from pynet.data import Dataset
+from pynet.data.table_model import table_of
 from pynet.inference import load_model
 from pynet.metrics import class_scores, measure, permutation_importance
 from pynet.network import Network
@@ -61,6 +62,12 @@ class Task:
     def net(self) -> Network:
         """The network."""
         return self.model[1]
+
+    @property
+    def features(self) -> Sequence[str] | None:
+        """Names of the inputs of a model of a table; None of others. They need no data."""
+        table = table_of(self.net)
+        return table.columns.names if table else None
 
     @cached_property
     def data(self) -> Dataset:
@@ -152,7 +159,8 @@ def _boundary(task: Task) -> Figure:
 
 
 def _preferred(task: Task) -> Figure:
-    return figures.preferred_inputs(task.net, layer=task.options.layer, units=task.options.units)
+    layer, units = task.options.layer, task.options.units
+    return figures.preferred_inputs(task.net, layer=layer, units=units, features=task.features)
 
 
 def _numbers(task: Task, draw: Callable[..., Figure]) -> Figure:
@@ -188,7 +196,7 @@ KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
     "mistakes": ("the most confident mistakes", _mistakes),
     "saliency": ("which pixels of one sample decide its class", _saliency),
     "preferred": ("the input that excites each class or unit most", _preferred),
-    "noise": ("predictions for random inputs", lambda t: figures.noise(t.net)),
+    "noise": ("predictions for random inputs", lambda t: figures.noise(t.net, features=t.features)),
     "temperatures": ("the softmax of one sample at several temperatures", _temperatures),
     "boundary": ("the decision boundary of a network with two inputs", _boundary),
     "predicted": ("predicted numbers against the true ones", lambda t: _numbers(t, figures.predicted)),

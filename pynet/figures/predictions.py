@@ -111,10 +111,13 @@ def mistakes(
 
 
 @styled
-def noise(net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0) -> Figure:
+def noise(
+    net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0, features: Sequence[str] | None = None
+) -> Figure:
     """Predictions for noise: `shown` pictures of random bytes, and a histogram of the confidence on n of them.
 
     A softmax has no class for "none of these", so it is often confident on noise (Nguyen, Yosinski and Clune 2015).
+    features: names of the inputs, if samples are not pictures.
     """
     x = np.random.default_rng(seed).integers(0, 256, (n, *net.in_shape), np.uint8)
     scores = class_scores(net, x)
@@ -135,7 +138,7 @@ def noise(net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0) -> Fig
     figure = new_figure(max(8.5, width * columns), (height + 0.35) * rows + 2.6, title)
     above, below = stacked(figure, [(height + 0.35) * rows, 2.2])
     titles = [f"{names[predicted[i]]}: {score_text(confidence[i])}" for i in range(shown)]
-    draw_pictures(grid(above, shown, columns), x[:shown], titles)
+    draw_pictures(grid(above, shown, columns), x[:shown], titles, features)
     _confidences(below, confidence, scores.shape[1], fractions)
     return figure
 

@@ -88,12 +88,17 @@ def _smooth(x: Array, centre: float = 0.8) -> Array:
 
 @styled
 def preferred_inputs(
-    net: Network, *, layer: int | str | None = None, units: Sequence[int] | None = None, most: int = 20
+    net: Network,
+    *,
+    layer: int | str | None = None,
+    units: Sequence[int] | None = None,
+    most: int = 20,
+    features: Sequence[str] | None = None,
 ) -> Figure:
     """The input that maximises each class, or each unit of a layer; see gradient_ascent.
 
     layer None: the outputs, before a final softmax; units None: the first `most`. Inputs that are not pictures are
-    drawn as bars. The largest value of a picture is white. ValueError: no such layer or unit.
+    drawn as bars; features: their names. The largest value of a picture is white. ValueError: no such layer or unit.
     """
     last = scores_layer(net)
     index = last if layer is None else activation_input(net, layer_index(net, layer))
@@ -116,7 +121,7 @@ def preferred_inputs(
         for one, x in zip(axes, inputs, strict=True):
             one.imshow(as_picture(x, shape), cmap="gray", vmin=0, vmax=float(x.max()) or 1, interpolation="nearest")
     else:
-        draw_rows(axes, inputs.reshape(len(inputs), -1))
+        draw_rows(axes, inputs.reshape(len(inputs), -1), features)
     for one, name, output in zip(axes, names, activations, strict=True):
         one.set_title(f"{escaped(name, 24)}: output {output:.1f}", fontsize=8)
     return figure

@@ -443,6 +443,10 @@ def test_pictures_of_tables(folder: Path) -> None:
     flowers()
     assert run("--data", "flowers.csv", "--target", "kind", "--quiet", *FEW).status == 0
     assert "accuracy falls" in run("importance", "--on", "all", command=visualize).out
+    Path("flowers.csv").unlink()  # the model knows the names of its inputs
+    for kind in ("preferred", "noise"):
+        assert run(kind, "--format", "svg", command=visualize).status == 0
+        assert "<!-- length -->" in Path(f"flowers-figures/flowers-{kind}.svg").read_text("utf-8")
     one_line(run("predicted", command=visualize), 1, "predicts classes; this figure is for numbers")
 
 
