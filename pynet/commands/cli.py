@@ -9,6 +9,7 @@ import io
 import math
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -77,6 +78,10 @@ class Parser(argparse.ArgumentParser):
 
     def _similar_option(self, name: str) -> str | None:
         known = [option for option in self._option_string_actions if option.startswith("--")]
+        if not name.startswith("-"):
+            options = ("--model", "--load") if name.endswith(".safetensors") else ("--data",)
+            meant = next((option for option in options if option in known), None)
+            return f"{meant} {shlex.quote(name)}" if meant and os.path.exists(name) else None
         plain = name.lower().replace("_", "-")
         synonym = SYNONYMS.get(plain.lstrip("-"))
         if synonym in known:

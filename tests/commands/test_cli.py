@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 
 import pynet
 from pynet import __main__ as pynet_command
-from pynet.commands import cli, predict, visualize
+from pynet.commands import cli, evaluate, predict, visualize
 from pynet.data import DataError, download
 
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -243,8 +243,13 @@ def test_a_misspelt_option_is_answered_with_the_nearest_one(wrong: str, meant: s
     one_line(run(wrong, "3"), 2, message)
 
 
-def test_nothing_is_suggested_for_other_words() -> None:
+def test_nothing_is_suggested_for_other_words(folder: Path) -> None:
     one_line(run("weights", "--layr", "2", command=visualize), 2, "no option '--layr', did you mean --layer? pynet")
     one_line(run("a.png", "--top_k", "2", command=predict), 2, "no option '--top_k', did you mean --top? pynet predict")
     one_line(run("--xyz", "2"), 2, "there is no option '--xyz'; pynet train --help lists the options")
     one_line(run("here"), 2, "there is no argument 'here'; pynet train --help lists the options")
+    Path("a.csv").touch()
+    one_line(run("a.csv"), 2, "there is no argument 'a.csv', did you mean --data a.csv? pynet train")
+    Path("m.safetensors").touch()
+    one_line(run("m.safetensors"), 2, "did you mean --load m.safetensors? pynet train")
+    one_line(run("m.safetensors", command=evaluate), 2, "did you mean --model m.safetensors? pynet evaluate")
