@@ -120,9 +120,8 @@ def name_the_target(place: Path, reason: str = "") -> UsageError:
     """The error for a table without --target. Raises DataError: the file holds no table."""
     names = read_names(place)
     shown = ", ".join(names if len(names) <= 20 else (*names[:9], f"... {len(names) - 10} more ...", names[-1]))
-    because = (
-        f"; without it, the first column has to be the label: {reason.removeprefix(f'{place}: ')}" if reason else ""
-    )
+    reason = reason.removeprefix(f"{place}: ").partition("; accepted")[0]
+    because = f"; without it, the first column has to be the label: {reason}" if reason else ""
     return UsageError(f"{place}: name the column to learn: --target (columns: {shown}; 0 is the first){because}")
 
 

@@ -243,7 +243,8 @@ def _print_plan(task: Task) -> None:
     names = ", ".join(dataset.classes) if len(dataset.classes) <= MAX_CLASSES else f"{len(dataset.classes)} classes"
     lowest, highest = dataset.y_train.min(), dataset.y_train.max()
     sizes += f"; classes {printable(names)}" if names else f"; targets from {lowest:g} to {highest:g}"
-    plan = f"{task.epochs} epochs, batches of {task.batch_size}, {_method_text(task)}, loss {net.loss_name}"
+    plan = f"{task.epochs} epoch{'s' * (task.epochs != 1)}, batches of {task.batch_size}, {_method_text(task)}"
+    plan += f", loss {net.loss_name}"
     if task.early_stopping:
         plan = f"up to {plan}, stops after {task.early_stopping.patience} without a better one"
     words = " ".join(map(shlex.quote, task.inherited))
