@@ -50,7 +50,7 @@ class Steps:
         self._left = MAX_BYTES  # of constants; a file may use one of its tensors many times
         self.shapes: dict[str, tuple[int, ...]] = {file.input: file.shape}
         self._producers = {name: node for node in file.nodes for name in node.output if name}
-        self._places = {file.input: -1}  # of computed values: those that depend on the input, not only on its shape
+        self._places = {file.input: -1}  # node index of each value computed from the input, not from its shape alone
         for i, node in enumerate(file.nodes):
             if node.op_type != "Shape" and self.computed(node):
                 self._places |= dict.fromkeys(node.output, i)

@@ -121,7 +121,7 @@ def standardized(net: Network, mean: Sequence[float], std: Sequence[float]) -> N
 
 
 def _own_names(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The layer of each module, from the metadata of export_torch; {} if they have none."""
+    """The layer of each module, from the metadata of export_torch; {} if the file is not of export_torch."""
     try:
         paths = parsed_json(metadata.get(LAYERS, "{}"))
     except ValueError:

@@ -18,10 +18,10 @@ _PN_DATA, _UINT8, _FLOAT32 = ffi.typeof("pn_data *"), lib.PN_UINT8, lib.PN_FLOAT
 
 
 class Signature(NamedTuple):
-    """What a network takes and gives: the shapes of a sample and its output; the loss decides what targets may be.
+    """The samples and targets that a network accepts: shapes of a sample and of its output, and the loss.
 
-    whole_numbers: fit was given some, so that others are taken as they are, too; else they could be pixels. labels: may
-    they stand for one-hot rows?
+    whole_numbers: whether fit was given integers other than uint8; if so, they are used unchanged, else refused, as
+    they could be pixels. labels: whether integer labels are accepted in place of one-hot rows.
     """
 
     in_shape: tuple[int, ...]

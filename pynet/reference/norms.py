@@ -100,7 +100,7 @@ class LayerNorm(Layer):
         return (self.params["gamma"] * self.n + self.params["beta"]).reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
-        """dgamma = column sums of dy n, dbeta of dy; dx through n."""
+        """dgamma = column sums of dy n, dbeta = column sums of dy, with n = the normalised x; returns dx."""
         dy = rows(dy)
         self.grads = {"gamma": (dy * self.n).sum(axis=0), "beta": dy.sum(axis=0)}
         return normalise_grad(dy * self.params["gamma"], self.x, (1,), self.eps).reshape(self.shape)

@@ -384,7 +384,7 @@ def _optimizer(net: Net, kind: Any, steps: Any, tensors: dict[str, Array]) -> Op
 
 
 def _best(net: Net, tensors: dict[str, Array]) -> dict[str, Array]:
-    """Best weights: none at all, or a tensor for each of the network's."""
+    """The best weights: none, or one tensor for each tensor of the network."""
     expected = net.tensors if tensors else {}
     for name in tensors.keys() | expected.keys():
         found = tensors[name].shape if name in tensors else "missing"

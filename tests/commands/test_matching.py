@@ -30,7 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def predicted(net: pynet.Network, x: Array) -> list[Prediction]:
-    """Of pictures x (n, height, width) that are prepared already."""
+    """The predictions for pictures x (n, height, width) that are already prepared."""
     height, width = x.shape[1:]
     return predictions(net, [PreparedPicture("", [[Character(one, (0, 0, width, height))]]) for one in x], 1.0)
 

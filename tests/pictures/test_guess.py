@@ -1,4 +1,4 @@
-"""Folders of different kinds: glyphs or pictures to be taken whole, in colour or grey, of which size and background."""
+"""The preparation that pynet chooses for a folder of pictures: glyphs or whole pictures, colour, size, background."""
 
 from __future__ import annotations
 
