@@ -216,6 +216,12 @@ typedef struct {
     const float *weights;  /* (n), 0 or more: factors of each sample's loss in the mean over all samples; NULL: 1 */
     int64_t n;
     const pn_augment *augment; /* used by pn_net_train and pn_net_forward; NULL: no augmentation */
+    /* Compressed sparse rows (CSR), if starts is not NULL, for networks of rows without standardize: row i has x[k],
+       PN_FLOAT32, in columns[k] for k in [starts[i], starts[i + 1]), and zeros elsewhere; values of one column add up.
+       The results have the bits of those of dense rows. */
+    const int64_t *starts;  /* (n + 1) */
+    const int32_t *columns; /* (stored) in [0, in_features) */
+    int64_t stored;         /* number of values in x */
 } pn_data;
 
 /* ---- the network: training --------------------------------------------------------------------------------------- */

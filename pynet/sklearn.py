@@ -46,14 +46,14 @@ CHOICES = {
     "solver": ("adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop"),
     "learning_rate": ("constant", "invscaling", "adaptive"),
 }
-DTYPES: dict[str, Any] = {"dtype": [np.float32, np.float64, np.uint8]}
+DTYPES: dict[str, Any] = {"dtype": [np.float32, np.float64, np.uint8], "accept_sparse": "csr"}
 MIN_RATE = 1e-6  # an adaptive training ends at this learning rate
 
 
 class Rows(NamedTuple):
-    """Samples (n, features), float32 or uint8, their targets for the network, and their weights (n,)."""
+    """Samples (n, features), float32, uint8 or sparse, their targets for the network, and their weights (n,)."""
 
-    X: Array
+    X: Any
     y: Array
     weight: Array
 
@@ -62,20 +62,22 @@ class Rows(NamedTuple):
         return Rows(*(part[rows] for part in self))
 
 
-def arranged(rows: Rows, most: int) -> tuple[Array, Array, Array | None]:
+def arranged(rows: Rows, most: int) -> tuple[Any, Array, Array | None]:
     """Samples, targets and weights for training, in batches of at most `most` rows.
 
     Rows with weight 0 are dropped. If one batch holds all rows, they are sorted, and integer weights become copies of
     the row, so that weights give the same bits as repeated rows in any order. Otherwise weights are scaled to mean 1.
     """
     rows = rows.only(rows.weight > 0)
-    if len(rows.X) <= most:
-        parts = [np.ascontiguousarray(part).reshape(len(rows.X), -1).view(np.uint8) for part in (rows.X, rows.y)]
+    n = len(rows.y)
+    if n <= most:
+        dense = rows.X.toarray() if issparse(rows.X) else rows.X  # one batch, which the core makes dense, too
+        parts = [np.ascontiguousarray(part).reshape(n, -1).view(np.uint8) for part in (dense, rows.y)]
         keys = np.concatenate(parts, axis=1)
         order = np.argsort(keys.view(f"V{keys.shape[1]}")[:, 0], kind="stable")
         rows = rows.only(order)
         if (rows.weight == np.floor(rows.weight)).all() and rows.weight.sum() <= most:
-            copies = np.repeat(np.arange(len(rows.X)), rows.weight.astype(np.intp))
+            copies = np.repeat(np.arange(n), rows.weight.astype(np.intp))
             return rows.X[copies], rows.y[copies], None
     return rows.X, rows.y, rows.weight / rows.weight.mean()
 
@@ -199,10 +201,12 @@ class _Estimator(BaseEstimator):
             raise ValueError("sample_weight is 0 for all samples; accepted: some above 0")
         return X, y, weight
 
-    def _inputs(self, X: Array) -> Array:
+    def _inputs(self, X: Any) -> Any:
         """Samples for the network, in the scale of fit: if that was given bytes, x/255."""
         if not self._bytes:
             return X.astype(np.float32, copy=False)
+        if issparse(X):
+            return type(X)((X.data.astype(np.float32) / np.float32(255), X.indices, X.indptr), shape=X.shape)
         return X if X.dtype == np.uint8 else X.astype(np.float32) / np.float32(255)
 
     def _outputs(self, X: Any) -> Array:
@@ -231,12 +235,17 @@ class _Estimator(BaseEstimator):
     def _split(self, rows: Rows) -> tuple[Rows, Rows]:
         """(training samples, validation samples)."""
         training, held_out = train_test_split(
-            np.arange(len(rows.X)),
+            np.arange(len(rows.y)),
             test_size=self.validation_fraction,
             random_state=self.net_.seed % 2**32,
             stratify=self._strata(rows.y),
         )
         return rows.only(training), rows.only(held_out)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     # ---- training ----
 
@@ -244,7 +253,7 @@ class _Estimator(BaseEstimator):
         """Trains to the end, and sets the attributes that describe the training."""
         patience = min(self.n_iter_no_change, self.max_iter) + 1
         callbacks = check(self.callbacks)
-        rate = self._rate(len(rows.X))
+        rate = self._rate(len(rows.y))
         if isinstance(rate, Adaptive):
             callbacks.append(LastRate(rate, self.learning_rate_init))
             patience = self.max_iter + 1
@@ -262,7 +271,7 @@ class _Estimator(BaseEstimator):
     def _epochs(self, rows: Rows, epochs: int, held_out: Rows | None = None, **options: Any) -> History:
         """Trains for this number of epochs; appends to the curves."""
         X, y, weight = arranged(rows, self._most)
-        batch, net = min(self._most, len(X)), self.net_
+        batch, net = min(self._most, len(y)), self.net_
         if held_out is not None:
             scale = held_out.weight / held_out.weight.mean()
             options["validation"] = (held_out.X, held_out.y, scale)

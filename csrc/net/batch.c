@@ -52,11 +52,31 @@ static float weight_of(const batch *b, size_t at)
 static void prefetch_rows(const pn_net *net, const batch *b, int rows)
 {
     const size_t size = (size_t)shape_size(&net->text.input) * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
-    for (int i = rows; i < 2 * rows && b->first + i < b->n; i++) {
+    for (int i = rows; i < 2 * rows && b->first + i < b->n && !b->data->starts; i++) {
         const char *row = (const char *)b->data->x + sample(b, i) * size;
         for (size_t at = 0; at < size; at += ALIGN)
             __builtin_prefetch(row + at, 0, 2); /* to the second-level cache: they do not fit the first */
     }
+}
+
+/* Copies sample `at` of sparse data to `row` (n); false if a number in it is not finite. */
+static bool load_sparse(const batch *b, size_t at, float *row, size_t n)
+{
+    const pn_data *data = b->data;
+    const float *values = data->x;
+    const int64_t from = __atomic_load_n(&data->starts[at], __ATOMIC_RELAXED),
+                  to = __atomic_load_n(&data->starts[at + 1], __ATOMIC_RELAXED);
+    memset(row, 0, n * sizeof(float));
+    if (from < 0 || to > data->stored)
+        record_fault(b, -1);
+    for (int64_t k = from; from >= 0 && k < to && to <= data->stored; k++) {
+        const int32_t column = __atomic_load_n(&data->columns[k], __ATOMIC_RELAXED);
+        if (column >= 0 && (size_t)column < n)
+            row[column] += values[k];
+        else
+            record_fault(b, -1);
+    }
+    return kernels()->first_nonfinite(row, n) == n;
 }
 
 /* Copies sample x to `row`, row i of the batch; false if a number in it is not finite. */
@@ -90,7 +110,7 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
         uint64_t *mask = p->mask ? p->mask->rows + (size_t)i * p->mask->row_words : NULL;
         const size_t at = sample(b, i);
         const void *x = (const char *)b->data->x + at * bytes;
-        bool finite = load_inputs(net, p, b, i, row, x);
+        bool finite = b->data->starts ? load_sparse(b, at, row, n) : load_inputs(net, p, b, i, row, x);
         if (standardize)
             finite = standardize_row(standardize, row) && finite;
         if (!finite)
@@ -140,7 +160,11 @@ bool mostly_zeros(const pn_net *net, const batch *all)
     size_t nonzero = 0;
     if (!net->graph.dense_first) /* only a dense layer skips zeros; it reads the caller's order */
         return false;
-    for (int64_t i = 0; i < samples; i++) {
+    for (int64_t i = 0; i < samples && all->data->starts; i++) {
+        const size_t row = sample(all, all->n * i / samples);
+        nonzero += (size_t)(all->data->starts[row + 1] - all->data->starts[row]);
+    }
+    for (int64_t i = 0; i < samples && !all->data->starts; i++) {
         const size_t at = sample(all, all->n * i / samples) * n;
         const uint8_t *bytes = (const uint8_t *)all->data->x + at;
         const float *numbers = (const float *)all->data->x + at;

@@ -35,6 +35,37 @@ static pn_status check_probabilities(pn_net *net, const pn_data *data, int64_t i
     return PN_OK;
 }
 
+/* Row i of sparse data: its place among the stored values, and their columns. */
+static pn_status check_row(pn_net *net, const pn_data *data, int64_t i)
+{
+    const int64_t features = shape_size(&net->text.input);
+    const int64_t from = __atomic_load_n(&data->starts[i], __ATOMIC_RELAXED),
+                  to = __atomic_load_n(&data->starts[i + 1], __ATOMIC_RELAXED);
+    if (from < 0 || to < from || to > data->stored)
+        return fail(net->error, PN_ERR_ARGUMENT,
+                    "starts of sample %lld are %lld and %lld; accepted: 0 to %lld, ascending", (long long)i,
+                    (long long)from, (long long)to, (long long)data->stored);
+    for (int64_t k = from; k < to; k++) {
+        const int32_t column = __atomic_load_n(&data->columns[k], __ATOMIC_RELAXED);
+        if (column < 0 || column >= features)
+            return fail(net->error, PN_ERR_ARGUMENT, "a column of sample %lld is %d; this network takes 0 to %lld",
+                        (long long)i, column, (long long)features - 1);
+    }
+    return PN_OK;
+}
+
+/* Sparse rows are for networks that take rows as they are. */
+static pn_status check_sparse(pn_net *net, const pn_data *data)
+{
+    const char *what = data->dtype != PN_FLOAT32        ? "bytes"
+                       : data->augment                  ? "augmentation"
+                       : net->text.input.rank != 1      ? "a network of images"
+                       : net->graph.standardize         ? "standardize"
+                       : data->stored && !data->columns ? "no columns"
+                                                        : NULL;
+    return what ? fail(net->error, PN_ERR_ARGUMENT, "sparse x with %s; accepted: dense x", what) : PN_OK;
+}
+
 pn_status check_layer(pn_net *net, int i)
 {
     if (i >= 0 && i < net->graph.n_layers)
@@ -69,7 +100,10 @@ pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, 
         wrong = check_sizes(net, data, order, n);
     if (wrong)
         return wrong;
-    if (!data->x && (needs & NEEDS_INPUTS) && n > 0)
+    const bool sparse = data->starts && (needs & NEEDS_INPUTS);
+    if (data->starts && (wrong = check_sparse(net, data)))
+        return wrong;
+    if (!data->x && (needs & NEEDS_INPUTS) && n > 0 && !(sparse && !data->stored))
         return fail(net->error, PN_ERR_ARGUMENT, "x of the data is NULL; it must hold %lld samples", (long long)n);
     if (data->dtype != PN_UINT8 && data->dtype != PN_FLOAT32)
         return fail(net->error, PN_ERR_ARGUMENT, "dtype is %d; accepted: PN_UINT8, PN_FLOAT32", (int)data->dtype);
@@ -83,12 +117,14 @@ pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, 
                     loss == PN_CROSS_ENTROPY ? "labels" : "labels and no targets", losses[loss]);
     const bool labels = needs_targets && data->labels, weights = needs_targets && data->weights,
                probabilities = needs_targets && loss == PN_BCE && data->targets;
-    for (int64_t i = 0; i < n && (order || labels || weights || probabilities); i++) {
+    for (int64_t i = 0; i < n && (order || labels || weights || probabilities || sparse); i++) {
         const int64_t row = order ? __atomic_load_n(&order[i], __ATOMIC_RELAXED) : i;
         if (row < 0 || row >= data->n)
             return fail(net->error, PN_ERR_ARGUMENT, "order[%lld] is %lld; the data has samples 0 to %lld",
                         (long long)i, (long long)row, (long long)data->n - 1);
         pn_status status = labels ? check_label(net, data, row) : PN_OK;
+        if (!status && sparse)
+            status = check_row(net, data, row);
         if (!status && weights)
             status = check_weight(net, data, row);
         if (!status && probabilities)

@@ -274,6 +274,18 @@ static pn_status report_overflow(const job *j, int64_t row)
     return fail(j->net->error, PN_ERR_ARGUMENT, "x of sample %lld, standardised, is beyond float32", (long long)row);
 }
 
+static pn_status report_sparse(const job *j, int64_t row)
+{
+    const float *values = j->data->x;
+    for (int64_t k = j->data->starts[row]; k < j->data->starts[row + 1]; k++)
+        if (!isfinite(values[k]))
+            return fail(j->net->error, PN_ERR_ARGUMENT,
+                        "x holds %g in sample %lld, feature %d; accepted: finite numbers", (double)values[k],
+                        (long long)row, j->data->columns[k]);
+    return fail(j->net->error, PN_ERR_ARGUMENT, "x of sample %lld, values of one column added, is beyond float32",
+                (long long)row);
+}
+
 static pn_status report_fault(const job *j)
 {
     const size_t n = (size_t)shape_size(&j->net->text.input);
@@ -281,6 +293,8 @@ static pn_status report_fault(const job *j)
     if (row < 0)
         return fail(j->net->error, PN_ERR_ARGUMENT,
                     "the order, the labels or the weights of the samples changed while the call read them");
+    if (j->data->starts)
+        return report_sparse(j, row);
     const float *x = j->data->dtype == PN_FLOAT32 ? (const float *)j->data->x + (size_t)row * n : NULL;
     const size_t place = x ? kernels()->first_nonfinite(x, n) : n;
     if (place == n && j->net->graph.standardize)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pynet._ffi import FLOAT32, INT32, UINT8, Array, augment_struct, ffi, lib, numbers, plain, pointer
 from pynet.augment import Augment
+from pynet.model.csr import CSR, is_sparse, rows_of
 
 # Looked up once: the lookups would take a good part of the time of a prediction.
 _PN_DATA, _UINT8, _FLOAT32 = ffi.typeof("pn_data *"), lib.PN_UINT8, lib.PN_FLOAT32
@@ -36,7 +37,7 @@ class Samples:
 
     def __init__(
         self,
-        x: Array | None,
+        x: Array | CSR | None,
         labels: Array | None,
         targets: Array | None,
         n: int,
@@ -46,7 +47,11 @@ class Samples:
         self.n, self.x, self.targets, self.arrays = n, x, targets, (x, labels, targets, weights)
         self.data = data = ffi.new(_PN_DATA)
         data.n = n
-        if x is not None:
+        if isinstance(x, CSR):
+            self._x = pointer(x.values), pointer(x.columns), ffi.from_buffer("int64_t[]", x.starts)
+            data.x, data.columns, data.starts = self._x
+            data.stored, data.dtype = len(x.values), _FLOAT32
+        elif x is not None:
             data.x = self._x = pointer(x)
             data.dtype = _UINT8 if x.dtype == UINT8 else _FLOAT32
         if labels is not None:
@@ -102,7 +107,7 @@ def one_sample(signature: Signature, x: npt.ArrayLike) -> Array:
     return a if _fits(signature.in_shape, a.shape) and len(a) == 1 else a[None]
 
 
-def _augmentation(signature: Signature, x: Array, augment: Augment) -> Any:
+def _augmentation(signature: Signature, x: Array | CSR, augment: Augment) -> Any:
     return augment_struct(augment, *picture_size(signature.in_shape, x.shape))
 
 
@@ -176,7 +181,15 @@ def check_targets(samples: Samples, name: str = "") -> None:
     _check_finite(samples.targets, f"{name}y", "output")
 
 
-def _check_finite(values: Array | None, name: str, place: str) -> None:
+def _check_finite(values: Array | CSR | None, name: str, place: str) -> None:
+    if isinstance(values, CSR):
+        stored = np.flatnonzero(~np.isfinite(values.values))
+        if len(stored):
+            first = stored[0]
+            sample = int(np.searchsorted(values.starts, first, "right")) - 1
+            found = f"{name} holds {values.values[first]} in sample {sample}, {place} {values.columns[first]}"
+            raise ValueError(f"{found}; accepted: finite numbers")
+        return
     if values is None or values.dtype == UINT8:
         return
     with np.errstate(over="ignore", invalid="ignore"):
@@ -194,7 +207,12 @@ def _check_finite(values: Array | None, name: str, place: str) -> None:
 # ---- conversion of x and y ----
 
 
-def _inputs(signature: Signature, x: npt.ArrayLike | None) -> Array:
+def _inputs(signature: Signature, x: npt.ArrayLike | None) -> Array | CSR:
+    if type(x) is not np.ndarray and is_sparse(x):
+        rows = rows_of(x)
+        if rows.shape[1:] != signature.in_shape:
+            raise ValueError(f"x is sparse, of shape {rows.shape}; this network takes {signature.in_shape} per sample")
+        return rows
     a = plain(x, "x")
     if a.shape[1:] != signature.in_shape and not _fits(signature.in_shape, a.shape):
         raise ValueError(f"x has shape {a.shape}, this network takes {_accepted(signature.in_shape, a.shape)}")

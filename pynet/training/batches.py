@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from pynet._ffi import Array
 from pynet.augment import Augment
+from pynet.model.csr import CSR, is_sparse
 from pynet.model.evaluation import measured
 from pynet.model.net import Net
 from pynet.model.samples import Samples, check_targets, targets_only
@@ -113,7 +114,7 @@ class ArrayBatches:
     def batch(self, stats: Any) -> Array:
         """See Batches."""
         assert self._data.x is not None
-        return self._data.x[self._order[stats.samples : stats.samples + self._size]]
+        return _dense(self._data.x[self._order[stats.samples : stats.samples + self._size]])
 
     def probe(self) -> tuple[Array, Array] | None:
         """See Batches."""
@@ -122,7 +123,7 @@ class ArrayBatches:
         if not self.samples or x is None or y is None:
             return None
         rows = self._some(PROBE_SIZE)
-        return x[rows], y[rows]
+        return _dense(x[rows]), y[rows]
 
     def _some(self, most: int) -> Array:
         """The numbers of up to so many samples, from all places: they may lie sorted."""
@@ -246,12 +247,17 @@ def _after(rates: Array | None, stats: Any) -> Array | None:
     return None if rates is None else rates[stats.steps :]
 
 
+def _dense(rows: Array | CSR) -> Array:
+    return rows.dense() if isinstance(rows, CSR) else rows
+
+
 def fingerprint(data: Samples) -> str:
     """SHA-256 of x, y and weights."""
     import hashlib
 
     digest = hashlib.sha256()
-    for part in data.arrays:
+    x, *others = data.arrays
+    for part in (*(x.arrays if isinstance(x, CSR) else (x,)), *others):
         if part is not None:
             digest.update(f"{part.dtype.str}{part.shape}".encode())
             digest.update(part.data)
@@ -264,7 +270,7 @@ def accept_whole_numbers(net: Net, x: Any) -> None:
     Other networks refuse them, as they could be pixels that should be divided by 255. ValueError: x most likely holds
     pixels.
     """
-    values = np.asarray(x)
+    values = np.empty(0) if is_sparse(x) else np.asarray(x)
     whole_numbers = values.dtype.kind in "bi" or (values.dtype.kind == "u" and values.dtype != np.uint8)
     if whole_numbers and values.size and values.min() >= 0 and MIN_WHITE <= values.max() <= 255:
         raise ValueError(
