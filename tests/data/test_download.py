@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.data_files import ARRAYS, X_TRAIN, assert_sound, idx_bytes, write_idx
+from tqdm import tqdm
 
 from pynet import data
 from pynet.data import DataError, download
@@ -226,6 +228,7 @@ def test_progress_bar_on_a_terminal(mirrors: list[Mirror], monkeypatch: pytest.M
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr("tqdm.tqdm", partial(tqdm, mininterval=0))  # the bar is removed at the end, so print each step
     data.load("mnist")
     for name in FILES:
         assert f"{name}: 100%" in terminal.getvalue()
