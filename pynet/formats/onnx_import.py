@@ -42,7 +42,7 @@ def import_onnx(path: str | os.PathLike[str]) -> Network:
 
 
 def _network(file: OnnxFile, translation: Translation) -> Network:
-    """The network with these layers; a loss of other than the default is in the metadata of our own exports."""
+    """The network with these layers; its loss is from the metadata if pynet exported the file, else the default."""
     shape = ",".join(map(str, translation.input))
     text = f"input({shape}) {text_of(translation.layers)}"
     loss = re.search(r" loss\([a-z0-9_,.=]*\)$", file.metadata.get("net", ""))

@@ -42,7 +42,7 @@ Step: TypeAlias = "NodeProto | Residual | Gelu"
 class Steps:
     """Finds the steps from the input to the output.
 
-    shapes: those of values without the batch, filled by whoever goes through the steps; Shape nodes look there.
+    shapes: of values, without the batch axis. The code that runs through the steps fills it; Shape nodes read it.
     """
 
     def __init__(self, file: OnnxFile) -> None:

@@ -47,7 +47,7 @@ def epoch_line(row: Mapping[str, float], epoch: int, epochs: int, samples: int, 
     """
     classes = "accuracy" in row
     usual = columns_of("classes" if classes else "regression")
-    loss = f"{row['loss']:.4f}" if classes else f"{row['loss']:.4g}"  # of numbers in any unit
+    loss = f"{row['loss']:.4f}" if classes else f"{row['loss']:.4g}"  # a regression's loss may have any scale
     parts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", f"loss {loss}"]
     if classes or ("rmse" in row and not (width < NARROW and "val_loss" in row)):
         parts.append(f"train {_measured(row, '')}")
