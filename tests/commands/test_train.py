@@ -320,7 +320,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         train.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    options = """dataset data size color no-center net hidden activation epochs batch-size lr loss init seed threads
+    options = """dataset data size color center net hidden activation epochs batch-size lr loss init seed threads
         val-split test-split classes limit label-smoothing optimizer momentum beta1 beta2 epsilon weight-decay l2
         clip-norm clip-value schedule warmup save load history explain plot json quiet version"""
     assert [name for name in options.split() if f"  --{name}" not in text] == []
