@@ -284,7 +284,7 @@ def predict_rows(
 
 
 def _of_rows(net: Network, x: npt.NDArray[Any], temperature: float, warning: str) -> TablePrediction:
-    """The numbers that are predicted for samples x, or the most likely classes. ValueError: several for each."""
+    """The predictions for samples x: numbers, or the most likely classes. ValueError: several outputs for each."""
     if net.task == "multi-label" or (net.task == "regression" and net.out_shape != (1,)):
         raise ValueError(f"the model has {net.task} outputs {net.out_shape}; rows of tables take one prediction each")
     if net.task == "regression":
