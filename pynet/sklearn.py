@@ -24,7 +24,7 @@ try:
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(
-        f"{error}: pynet.sklearn needs scikit-learn 1.6 or newer; pip install 'pynet-nn[sklearn]'"
+        f"{error}: pynet.sklearn needs scikit-learn 1.6 or newer; pip install 'scikit-learn>=1.6'"
     ) from None
 
 from pynet._ffi import Array

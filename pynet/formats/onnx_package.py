@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 
 
@@ -17,5 +18,7 @@ def onnx_package() -> ModuleType:
         import onnx.external_data_helper
         import onnx.numpy_helper
     except ImportError:
-        raise MissingOnnx('ONNX files need the onnx package: pip install "pynet-nn[onnx]"') from None
+        raise MissingOnnx(
+            f"ONNX files need the onnx package; this installs it: {sys.executable} -m pip install onnx"
+        ) from None
     return onnx
