@@ -88,7 +88,7 @@ def targets(rows: Rows) -> str:
     """A table of the measured figures and their targets."""
     verdicts = {True: "met", False: "**missed**", None: "not in this run"}
     lines = [
-        [target.what, target.wanted, _figure(target.measure(rows), target.unit), verdicts[target.met(rows)]]
+        [target.what, target.limit_text, _figure(target.measure(rows), target.unit), verdicts[target.met(rows)]]
         for target in TARGETS
     ]
     return table(["what", "target", "measured", ""], lines)
@@ -99,7 +99,7 @@ def shortfalls(rows: Rows) -> str:
     missed: dict[str, list[str]] = {}
     for target in TARGETS:
         if target.met(rows) is False:
-            figures = f"{_figure(target.measure(rows), target.unit)}, {target.wanted} wanted"
+            figures = f"{_figure(target.measure(rows), target.unit)}, {target.limit_text} wanted"
             missed.setdefault(why(target.what), []).append(f"**{target.what}** ({figures})")
     return "\n".join(f"- {'; '.join(found)}: {note}" for note, found in missed.items())
 

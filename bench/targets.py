@@ -27,7 +27,7 @@ class Target:
     at_least: bool = True
 
     @property
-    def wanted(self) -> str:
+    def limit_text(self) -> str:
         """The limit in words."""
         return f"{'at least' if self.at_least else 'at most'} {self.limit:g} {self.unit}"
 

@@ -56,8 +56,8 @@ class Preset:
         steps = self.epochs * -(-TUNED_ON // self.batch_size)
         if self.on_pictures and not kept:
             steps = STEPS_AS_THEY_ARE
-        wanted = -(-steps // max(1, -(-samples // batch_size)))
-        epochs = min(max(wanted, self.epochs), MAX_EPOCHS)
+        needed = -(-steps // max(1, -(-samples // batch_size)))
+        epochs = min(max(needed, self.epochs), MAX_EPOCHS)
         if not tried:
             return epochs
         spent = -(-learnt_in_trial(samples, TRIAL_EPOCHS[tried]) // max(samples, 1))

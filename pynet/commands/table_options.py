@@ -125,9 +125,9 @@ def name_the_target(place: Path, reason: str = "") -> UsageError:
     return UsageError(f"{place}: name the column to learn: --target (columns: {shown}; 0 is the first){because}")
 
 
-def check_label_first(place: Path, chosen: Dataset) -> None:
+def check_label_first(place: Path, dataset: Dataset) -> None:
     """UsageError unless the first column of a .csv is its label beyond doubt: by its header, or before pixels."""
-    pixels = chosen.x_train.dtype.kind == "u" and picture_shape(chosen.x_train.shape[1:])
+    pixels = dataset.x_train.dtype.kind == "u" and picture_shape(dataset.x_train.shape[1:])
     if not (pixels or is_label_first(place)):
         raise name_the_target(place)
 

@@ -35,13 +35,13 @@ def weights(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
     drawn, as pictures if the inputs are a picture (dark is negative, light positive, one scale for all), else as the
     rows of a heat map. ValueError: there is no such layer.
     """
-    chosen = _with_weights(net, layer)
-    W: Array = np.asarray(chosen.W)
+    selected = _with_weights(net, layer)
+    W: Array = np.asarray(selected.W)
     W = W.reshape(-1, W.shape[-1])
-    shape = picture_shape(chosen.in_shape)
+    shape = picture_shape(selected.in_shape)
     n = min(most, W.shape[1])
     shown = f"the first {n} of {W.shape[1]} units" if n < W.shape[1] else f"{n} unit{'s' * (n > 1)}"
-    title = f"weights of layer {chosen.path}, {chosen.text}: {shown}"
+    title = f"weights of layer {selected.path}, {selected.text}: {shown}"
     if shape and len(shape) == 3 and shape[0] not in (1, 3):
         title += f", the mean over {shape[0]} channels"
     pictures = [as_picture(W[:, unit], shape) for unit in range(n)] if shape else [W[:, :n].T]
@@ -65,7 +65,7 @@ def weights(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
             axis.get_major_locator().set_params(integer=True)
         axes = [one]
     above.colorbar(image, ax=axes, label="weight", shrink=0.9, extend="both")
-    _histogram(below, chosen, W)
+    _histogram(below, selected, W)
     return figure
 
 
@@ -75,11 +75,11 @@ def _with_weights(net: Network, layer: int | str | None) -> LayerView:
         if not found:
             raise ValueError(f"{net.spec} has no dense layer")
         return found[0]
-    chosen = net.layers[layer_index(net, layer)]
-    if chosen not in found:
+    selected = net.layers[layer_index(net, layer)]
+    if selected not in found:
         accepted = ", ".join(one.path for one in found) or "none in this network"
         raise ValueError(f"layer {layer} is not a dense layer; accepted: {accepted}")
-    return chosen
+    return selected
 
 
 def _histogram(figure: Any, layer: LayerView, W: Array) -> None:
