@@ -117,7 +117,7 @@ def are_targets(*parts: Array) -> bool:
     values = [np.unique(y) for y in floats if y.shape[1] == 1 and y.size]
     if not values:
         return False
-    different = np.unique(np.concatenate(values))
+    different = np.unique(np.concatenate(values)).astype(np.float64)  # MAX_LABELS is more than a float16 holds
     as_labels = different[0] in (0, 1) and len(different) <= MAX_CLASSES and different[-1] < MAX_LABELS
     return not (as_labels and np.array_equal(different, np.floor(different)))
 
@@ -148,7 +148,7 @@ def labels(y: Array, name: str) -> Array:
         y = y.argmax(axis=1)
     if y.ndim != 1 or y.dtype.kind not in "iuf":
         raise DataError(f"{name}: {y.dtype} of shape {y.shape}, labels are whole numbers of shape (n,)")
-    good = (y >= 0) & (y < MAX_LABELS)
+    good = (y >= 0) & (y < np.float64(MAX_LABELS))
     if y.dtype.kind == "f":
         good &= np.floor(y) == y
     if not good.all():

@@ -160,8 +160,12 @@ def kinds() -> dict[str, Kind]:
     def load_data(path: Path) -> int:
         found = data.load(path)
         for x, y in ((found.x_train, found.y_train), (found.x_test, found.y_test)):
-            good = x.dtype in (np.uint8, np.float32) and y.dtype == np.int32 and len(x) == len(y) > 0 and x.size
-            if not (good and np.isfinite(x).all() and y.min() >= 0 and y.max() < len(found.classes)):
+            good = x.dtype in (np.uint8, np.float32) and len(x) == len(y) > 0 and x.size and np.isfinite(x).all()
+            if y.dtype == np.int32:
+                good = good and y.min() >= 0 and y.max() < len(found.classes)
+            else:  # numbers to learn
+                good = good and y.dtype == np.float32 and np.isfinite(y).all() and not found.classes
+            if not good:
                 raise Fault(f"x {x.dtype} {x.shape}, y {y.dtype} {y.shape} of {len(found.classes)} classes")
         return sum(part.nbytes for part in (found.x_train, found.y_train, found.x_test, found.y_test))
 

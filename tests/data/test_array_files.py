@@ -170,6 +170,16 @@ def test_npy(tmp_path: Path) -> None:
     assert rows(data.load(tmp_path)) == sorted(x.tobytes() for x in X_TRAIN)
 
 
+@pytest.mark.parametrize(("extra", "dtype"), [(0, np.int32), (0.5, np.float32)])
+def test_half_precision(tmp_path: Path, extra: float, dtype: type) -> None:
+    """The largest label is more than a float16 holds: NumPy would warn of the comparison."""
+    y = np.arange(12, dtype=np.float16) % 3 + np.float16(extra)
+    np.savez(tmp_path / "a.npz", x=np.ones((12, 4), np.float16), y=y)
+    found = data.load(tmp_path / "a.npz")
+    assert found.y_train.dtype == dtype
+    assert sorted({*found.y_train, *found.y_test}) == [0 + extra, 1 + extra, 2 + extra]
+
+
 def test_damaged_npy(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X_TRAIN)
     np.save(tmp_path / "y.npy", Y_TRAIN)
