@@ -22,6 +22,7 @@ from pynet.figures.canvas import (
     styled,
     tile,
 )
+from pynet.figures.samples import input_range
 from pynet.metrics import class_scores
 from pynet.network import Network
 from pynet.text import percent
@@ -114,12 +115,18 @@ def mistakes(
 def noise(
     net: Network, *, n: int = 1000, shown: int = 10, seed: int = 0, features: Sequence[str] | None = None
 ) -> Figure:
-    """Predictions for noise: `shown` pictures of random bytes, and a histogram of the confidence on n of them.
+    """Predictions for noise: `shown` random inputs, and a histogram of the confidence on n of them.
+
+    They are random bytes, or where the network standardizes rows, up to 2 standard deviations from the mean.
 
     A softmax has no class for "none of these", so it is often confident on noise (Nguyen, Yosinski and Clune 2015).
     features: names of the inputs, if samples are not pictures.
     """
-    x = np.random.default_rng(seed).integers(0, 256, (n, *net.in_shape), np.uint8)
+    rng = np.random.default_rng(seed)
+    middle, unit, low, high = input_range(net)
+    x: Array = rng.integers(0, 256, (n, *net.in_shape), np.uint8)
+    if low < 0:
+        x = (middle + unit * rng.uniform(low, high, x.shape)).astype(np.float32)
     scores = class_scores(net, x)
     predicted, confidence = scores.argmax(axis=1), scores.max(axis=1)
     names = class_names(net, None)

@@ -19,6 +19,7 @@ from pynet.figures.canvas import (
     styled,
     tile,
 )
+from pynet.figures.samples import input_range
 from pynet.network import LayerView, Network
 from pynet.text import picture_shape
 
@@ -32,32 +33,35 @@ ELEMENTWISE = {"relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "drop
 def gradient_ascent(
     net: Network, layer: int | str, units: Sequence[int], *, steps: int = 200, rate: float = 0.05, decay: float = 0.1
 ) -> Array:
-    """Inputs (len(units), *in_shape), numbers from 0 to 1, for which these units of a layer have a large output.
+    """Inputs (len(units), *in_shape) for which these units of a layer have a large output.
 
-    Gradient ascent on the input (Erhan, Bengio, Courville and Vincent 2009), starting from zeros: each step adds the
-    gradient of the unit's output, scaled to a root mean square of `rate`, and multiplies the input by 1 - decay, which
-    removes what does not matter (Simonyan, Vedaldi and Zisserman 2014). Pictures are smoothed a little after each step
-    (Yosinski et al. 2015), as the result would otherwise look like noise. For an activation function its input is
+    They are numbers from 0 to 1, or where the network standardizes rows, up to 2 standard deviations from the mean.
+    Gradient ascent on the input (Erhan, Bengio, Courville and Vincent 2009), starting from zeros, or from the mean:
+    each step adds the gradient of the unit's output, scaled to a root mean square of `rate`, and multiplies the input
+    by 1 - decay, which removes what does not matter (Simonyan, Vedaldi and Zisserman 2014). Pictures are smoothed a
+    little after each step (Yosinski et al. 2015), as the result would otherwise look like noise. For an activation
+    function its input is
     maximised, since the gradient of an inactive ReLU is 0. In a layer of feature maps a unit is a channel, its output
     the sum over the map. ValueError: no such layer or unit.
     """
     index = activation_input(net, layer_index(net, layer))
     shape = net.layers[index].out_shape
-    for unit in units:
-        if not 0 <= unit < shape[0]:
-            raise ValueError(f"unit is {unit}; layer {net.layers[index].path} has 0 to {shape[0] - 1}")
+    for number in units:
+        if not 0 <= number < shape[0]:
+            raise ValueError(f"unit is {number}; layer {net.layers[index].path} has 0 to {shape[0] - 1}")
     dy = np.zeros((len(units), *shape), np.float32)
     dy[np.arange(len(units)), list(units)] = 1
     picture = picture_shape(net.in_shape)
-    x: Array = np.zeros((len(units), *net.in_shape), np.float32)
+    middle, unit, low, high = input_range(net)
+    z: Array = np.zeros((len(units), *net.in_shape), np.float32)
     for _ in range(steps):
-        gradient = net.input_gradient(x, dy=dy, layer=index)
-        size = np.sqrt((gradient.reshape(len(x), -1) ** 2).mean(axis=1)).reshape(-1, *[1] * (x.ndim - 1))
-        x = (1 - decay) * x + rate * gradient / np.where(size > 0, size, 1)
+        gradient = unit * net.input_gradient(middle + unit * z, dy=dy, layer=index)
+        size = np.sqrt((gradient.reshape(len(z), -1) ** 2).mean(axis=1)).reshape(-1, *[1] * (z.ndim - 1))
+        z = (1 - decay) * z + rate * gradient / np.where(size > 0, size, 1)
         if picture:
-            x = _smooth(x.reshape(len(x), *picture)).reshape(x.shape)
-        x = x.clip(0, 1)
-    return x
+            z = _smooth(z.reshape(len(z), *picture)).reshape(z.shape)
+        z = z.clip(low, high)
+    return np.asarray(middle + unit * z)
 
 
 def activation_input(net: Network, layer: int) -> int:

@@ -1,4 +1,4 @@
-"""A figure of samples with their classes."""
+"""A figure of samples with their classes, and the range in which samples are made up."""
 
 from __future__ import annotations
 
@@ -8,10 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pynet._ffi import Array
 from pynet.figures.canvas import columns_for, draw_pictures, escaped, grid, new_figure, styled, tile
+from pynet.network import Network
+from pynet.text import picture_shape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def input_range(net: Network) -> tuple[Array, Array, float, float]:
+    """(middle, unit, low, high) of inputs that are made up for a network: middle + unit z, with z from low to high.
+
+    middle and unit have the shape in_shape. Where the network standardizes rows of numbers they are mean and scale, and
+    z is from -2 to 2; else the inputs are numbers from 0 to 1.
+    """
+    if net.layers[0].kind == "standardize" and not picture_shape(net.in_shape):
+        return net.tensors["0.mean"].copy(), net.tensors["0.scale"].copy(), -2.0, 2.0
+    zeros = np.zeros(net.in_shape, np.float32)
+    return zeros, zeros + 1, 0.0, 1.0
 
 
 @styled

@@ -267,6 +267,21 @@ def test_no_convolution(net: pynet.Network, digits: data.Dataset) -> None:
         figures.feature_maps(net, digits.x_test[0])
 
 
+def test_inputs_of_tables_have_the_units_of_the_columns() -> None:
+    """Numbers from 0 to 1 would all be far below the mean, where the network never saw a sample."""
+    x = np.random.default_rng(0).normal([1000, -5], [20, 0.1], (200, 2)).astype(np.float32)
+    y = (x[:, 0] > 1000).astype(int)
+    net = pynet.Network("input(2) standardize dense(8) relu dense(2) softmax", seed=0)
+    net.adapt(x)
+    net.fit(x, y, epochs=200, optimizer="adam")
+    preferred = figures.gradient_ascent(net, 3, [0, 1])
+    assert (preferred[0, 0] < 1000) and (preferred[1, 0] > 1000)
+    assert (abs(preferred - x.mean(axis=0)) <= 2.01 * x.std(axis=0)).all()
+    assert (net.predict(preferred) == [0, 1]).all()
+    title = figures.noise(net, n=200).get_suptitle()  # half of them are above the mean
+    assert 40 < float(title.split("(")[-1].split(" ")[0]) < 70
+
+
 def test_gradient_ascent_raises_the_output(net: pynet.Network) -> None:
     x = figures.gradient_ascent(net, 2, range(10))
     assert (x.shape, x.dtype) == ((10, 64), np.float32)
