@@ -270,7 +270,7 @@ def test_load_continues_with_the_options_of_the_model() -> None:
     again = run(*on)
     assert (again.status, again.err) == (0, "")
     assert re.search(
-        r"^training  1 epochs, batches of 32, adam, learning rate 0\.002, weight decay 0\.01, "
+        r"^training  1 epoch, batches of 32, adam, learning rate 0\.002, weight decay 0\.01, "
         r"schedule cosine\(final=0\.1\), augmentation shift=1, .*\n"
         r"          options of the loaded model: --batch-size=32 "
         r"'--schedule=cosine\(final=0\.1\)' --augment=shift=1 --optimizer=adam --lr=0\.002 --beta1=0\.8 "

@@ -46,7 +46,7 @@ def test_augmentation_needs_pictures() -> None:
 
 def test_the_default_learning_rate_is_the_optimizers() -> None:
     done = run("--dataset", "digits", "--epochs", "1", "--optimizer", "adam", "--schedule", "cosine")
-    assert "1 epochs, batches of 64, adam, learning rate 0.001, schedule cosine, loss cross_entropy" in done.out
+    assert "1 epoch, batches of 64, adam, learning rate 0.001, schedule cosine, loss cross_entropy" in done.out
     assert load("digits.safetensors").meta["learning_rate"] == "0.001"
 
 

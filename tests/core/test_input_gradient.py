@@ -170,9 +170,9 @@ def third_layer(net: Network, x: Array) -> Array:
 def test_errors() -> None:
     net = Network(SPEC)
     x, y = samples(net, 5)
-    with pytest.raises(ValueError, match="Give y for the loss, or dy"):
+    with pytest.raises(ValueError, match="accepted: y, for the gradient of the loss, or dy"):
         net.input_gradient(x)
-    with pytest.raises(ValueError, match="Give y for the loss, or dy"):
+    with pytest.raises(ValueError, match="accepted: y, for the gradient of the loss, or dy"):
         net.input_gradient(x, y, dy=np.ones((5, 4)))
     with pytest.raises(ValueError, match=r"dy has shape \(5, 3\); for layer 5 and these samples it is \(5, 4\)"):
         net.input_gradient(x, dy=np.ones((5, 3)))
