@@ -188,7 +188,7 @@ def test_a_build_names_what_is_missing(tmp_path, monkeypatch):
 def test_wheel_is_small_stable_and_complete(wheel):
     tags = "cp310-abi3" if "abi3" in wheel.name else f"cp{sys.version_info.major}{sys.version_info.minor}"
     assert wheel.name.startswith(f"pynet_nn-{importlib.metadata.version('pynet-nn')}-{tags}-")
-    assert wheel.stat().st_size < 600_000
+    assert wheel.stat().st_size < 640_000
     members = {member.filename: member.compress_size for member in zipfile.ZipFile(wheel).infolist()}
     names = set(members)
     assert [size < 225_000 for name, size in members.items() if name.endswith(".so")] == [True]  # three kinds of CPU
