@@ -159,7 +159,7 @@ def partial_fit(
     """Trains once through these samples, for data that come piece by piece; returns loss, accuracy and seconds, of a
     regression loss, rmse, r2 and seconds: see History.
 
-    What the optimizer remembers goes on from call to call. The order within a piece depends on the network's seed and
+    The optimizer state is kept from call to call. The order within a piece depends on the network's seed and
     on how many steps it was trained before.
     """
     batch_size = whole(batch_size, "batch_size", 1)

@@ -1,4 +1,4 @@
-"""A model remembers where its own data lie and how they were divided, so that what is advised after training works."""
+"""A model stores where its own data lie and how they were split, so that the commands advised after training work."""
 
 from __future__ import annotations
 
