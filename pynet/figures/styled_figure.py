@@ -6,6 +6,7 @@ import io
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
 
@@ -23,8 +24,8 @@ class StyledFigure(Figure):
     """
 
     def draw(self, renderer: Any) -> None:
-        """Draws the figure with default settings."""
-        with default_style():
+        """Draws the figure with default settings. The ticks of numbers near the largest float overflow: no warning."""
+        with default_style(), np.errstate(over="ignore", invalid="ignore"):
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:

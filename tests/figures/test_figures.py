@@ -93,6 +93,12 @@ def test_curves_are_the_history() -> None:
             figures.curves(empty)
 
 
+def test_curves_of_a_loss_near_the_largest_float() -> None:
+    """NumPy would warn of the ticks that overflow, and warnings are errors here."""
+    figures.save(figures.curves({"a": History([2.0, 1e308], [0.1, 0.5], [2.0, 1.5], [0.1, 0.4])}), "a.png")
+    assert Path("a.png").stat().st_size > 5000
+
+
 def test_curves_of_numbers_show_their_rmse() -> None:
     history = History([3, 2], rmse=[30.5, 20], r2=[0.1, 0.5], val_loss=[4, 5], val_rmse=[40, 50], val_r2=[0, 0])
     losses, errors = drawn(figures.curves(history)).axes
