@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 
 __all__ = ["Augment", "parse_augment"]
 
+DEFAULT = ("", "default", "usual")  # texts of the default strengths; "usual" is in models of earlier versions
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -27,13 +29,13 @@ class Augment:
     elastic: float | None = None
 
     def __str__(self) -> str:
-        return ",".join(f"{name}={value:g}" for name, value in vars(self).items() if value is not None) or "usual"
+        return ",".join(f"{name}={value:g}" for name, value in vars(self).items() if value is not None) or "default"
 
 
 def parse_augment(text: str) -> Augment:
-    """The Augment of a text such as "shift=2,rotate=10"; "usual" or "" means the default strengths. ValueError."""
+    """The Augment of a text such as "shift=2,rotate=10"; "default" or "" means the default strengths. ValueError."""
     names, values = [field.name for field in fields(Augment)], {}
-    for part in text.split(",") if text not in ("", "usual") else []:
+    for part in text.split(",") if text not in DEFAULT else []:
         name, _, value = (word.strip() for word in part.partition("="))
         try:
             values[name] = float(value)

@@ -233,7 +233,8 @@ class IterableBatches:
 
     def facts(self) -> dict[str, str]:
         """See Batches; the contents are not known in advance."""
-        return {"data": "batches", "augmentation": str(self._augment or "none")}
+        augmentation = str(self._augment or "none").replace("default", "usual")  # as in checkpoints of earlier versions
+        return {"data": "batches", "augmentation": augmentation}
 
 
 def _counted(stats: Any) -> dict[str, float]:

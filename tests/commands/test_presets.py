@@ -122,7 +122,7 @@ def test_augmentation_is_kept_where_it_helps(folder: Path, moved: bool) -> None:
     assert "training  2 epochs, batches of 20, adam" in done.out
     end = "kept" if moved else "kept off"
     assert f"augmentation: tried on 240 samples for 12 epochs, {end}: validation " in done.out
-    assert net.meta["augment"] == ("usual" if moved else "none")
+    assert net.meta["augment"] == ("default" if moved else "none")
     again = run("--load", "bars.safetensors", "--epochs", "1")  # keeps what was decided, and tries nothing
     assert again.status == 0 and "tried on" not in again.out
     assert ("augmentation" in again.out) == moved

@@ -231,7 +231,8 @@ def test_images_may_come_flat() -> None:
 def test_text_of_an_augmentation() -> None:
     for augment in (Augment(), SOME, Augment(rotate=0.5), NONE):
         assert parse_augment(str(augment)) == augment
-    assert parse_augment("") == Augment()
+    for default in ("", "default", "usual"):  # "usual" is in models of earlier versions
+        assert parse_augment(default) == Augment()
     for wrong in ("turn=3", "rotate", "rotate=x", ","):
         with pytest.raises(ValueError, match="shift=NUMBER"):
             parse_augment(wrong)

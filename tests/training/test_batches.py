@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from helpers.clusters import SPEC, X, Y
 
-from pynet import SGD, Network
+from pynet import SGD, Augment, Network
 from pynet._ffi import ffi
 from pynet.training import batches, fit
-from pynet.training.batches import ArrayBatches, fingerprint
+from pynet.training.batches import ArrayBatches, IterableBatches, fingerprint
 
 
 class Clock:
@@ -94,3 +94,8 @@ def test_the_fingerprint_depends_on_the_numbers_alone() -> None:
     prints = {fingerprint(net._samples(x, y)) for x, y in others} | {fingerprint(net._samples(X, Y, np.ones(len(X))))}
     assert len(prints) == 5
     assert found not in prints
+
+
+def test_checkpoints_of_earlier_versions_agree_on_the_default_augmentation() -> None:
+    assert str(Augment()) == "default"
+    assert IterableBatches(Network(SPEC), [], Augment()).facts() == {"data": "batches", "augmentation": "usual"}
