@@ -58,6 +58,12 @@ def test_steps_decide_the_length() -> None:
     assert [cnn.epochs_for(n, 100, "augmentation", False) for n in (60_000, 12_000, 3_000)] == [17, 15, 28]
 
 
+@pytest.mark.parametrize("name", ["tutorial", "fast"])
+def test_small_data_sets_get_more_epochs(name: str) -> None:
+    found = results("--dataset", "digits", "--preset", name, "--save", "none")
+    assert len(found["epochs"]) > PRESETS[name].epochs
+
+
 def test_single_options_override() -> None:
     options = parse(["--epochs", "3", "--preset", "cnn", "--lr", "0.1", "--augment", "none", "--optimizer", "sgd"])
     assert (options.epochs, options.optimizer.learning_rate, options.augment) == (3, 0.1, None)
