@@ -21,6 +21,7 @@ STEEPEST = 0.09  # of a line, pixels down for one across: 5 degrees
 SHORTEST = 0.3  # of the picture's side; shorter ones are not looked for
 THICKEST = 0.06  # of the picture's shorter side
 MOST = 60  # lines of one direction
+BEYOND = 2  # pixels; a stroke that crosses a line goes on as far at least on both sides
 
 Rows = npt.NDArray[np.intp]
 
@@ -235,7 +236,10 @@ def without_lines(mask: Mask, lines: Lines) -> Mask:
 
 
 def _crossed(rest: Mask, line: Line) -> Mask:
-    """The pixels of a line that lie between ink above and ink below it, at up to 45 degrees."""
+    """The pixels of a line that lie between ink above and ink below it, at up to 45 degrees.
+
+    That ink is BEYOND pixels high or more: what is left of the line's own edge is less.
+    """
     height, width = rest.shape
     x = np.arange(width)
     found = np.zeros_like(rest)
@@ -248,8 +252,11 @@ def _crossed(rest: Mask, line: Line) -> Mask:
     for lean in (0.0, -0.5, 0.5, -1.0, 1.0):
         for k in range(1, deep):  # the row of the line, counted from the one above it
             rows = line.top - 1 + k
+            mended = (rows >= 0) & (rows < height) & (rows <= line.bottom)
             up, down = np.round(x - lean * k).astype(np.intp), np.round(x + lean * (deep - k)).astype(np.intp)
             top, bottom = line.top[np.clip(up, 0, width - 1)] - 1, line.bottom[np.clip(down, 0, width - 1)] + 1
-            mended = inked(top, up) & inked(bottom, down) & (rows >= 0) & (rows < height) & (rows <= line.bottom)
+            for j in range(BEYOND):
+                out = round(lean * j)
+                mended &= inked(top - j, up - out) & inked(bottom + j, down + out)
             found[rows[mended], x[mended]] = True
     return found

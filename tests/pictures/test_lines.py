@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.glyphs import assert_same_glyph, mnist_like, seen, seven
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from pynet.pictures.ink import find_ink
@@ -27,10 +29,7 @@ def level(step: int, first: int) -> list:
     return [[(-100, y), (300, y)] for y in range(first - 2 * step, 300, step)]
 
 
-@pytest.mark.parametrize("width", [2, 4, 6])
-@pytest.mark.parametrize("tilt", [-3, -0.5, 0, 2])
-@pytest.mark.parametrize("shade", [0, 60])
-@pytest.mark.parametrize("pencil", [False, True])
+@given(st.integers(2, 8), st.floats(-3, 3), st.sampled_from([0, 60]), st.booleans())
 def test_a_box_goes(width: int, tilt: float, shade: int, pencil: bool) -> None:
     """Its lines are thinner or thicker than the stroke, as dark or much darker."""
     image = np.maximum(PLAIN, 110) if pencil else PLAIN
