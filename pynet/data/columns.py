@@ -209,12 +209,12 @@ def decimal_of(table: Table) -> str:
 
 def targets_of(table: Table, place: int, target: Target) -> tuple[Array, Array]:
     """See Columns.targets; place: index of the target's column."""
-    column, decimal = table.columns[place], decimal_of(table)
+    column = table.columns[place]
     if target.levels is None:
-        column = column.as_numbers(decimal)
+        column = numbers_of(table, column)
         check_numbers(table, column)
         return np.nan_to_num(column.values).astype(np.float32), ~column.missing
-    column = column.as_numbers(decimal).as_texts() if target.numbers else column.as_texts()
+    column = (numbers_of(table, column) if target.numbers else column).as_texts()
     places = {level: i for i, level in enumerate(target.levels)}
     labels = np.array([*(places.get(level, -2) for level in column.levels), -1], np.int32)[column.values]
     if (labels < -1).any():
@@ -225,6 +225,16 @@ def targets_of(table: Table, place: int, target: Target) -> tuple[Array, Array]:
             f"the classes {', '.join(target.levels[:20])}"
         )
     return np.maximum(labels, 0), labels >= 0
+
+
+def without_target(table: Table, place: int, target: Target, known: Array) -> list[str]:
+    """A note on the rows that are left out, those not known (n) to have a target; [] if there are none."""
+    count = len(known) - int(known.sum())
+    if not count:
+        return []
+    column = numbers_of(table, table.columns[place]) if target.numbers else table.columns[place]
+    odd = f": {first_odd(table, column)}, is no number" if column.odd else ""
+    return [f"{count:,} row{'s' * (count > 1)} without {target.name} left out{odd}"]
 
 
 def check_numbers(table: Table, column: Column) -> None:
@@ -239,20 +249,31 @@ def check_numbers(table: Table, column: Column) -> None:
         )
 
 
-def _encode_numbers(table: Table, column: Column, x: Array, mean: float, unseen: list[tuple[int, str]]) -> None:
+def numbers_of(table: Table, column: Column) -> Column:
+    """The column as numbers. DataError: most of its values are none."""
     column = column.as_numbers(decimal_of(table))
-    missing, values = column.missing, column.values
-    if column.odd:
-        total, (row, text) = len(column.odd), column.odd[0]
-        found = f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"
-        if total > 1 and total > MAX_ODD * (len(values) - int(missing.sum()) + total):
-            hint = "; --decimal , takes a comma in numbers" if "," in text else ""
-            raise DataError(f"{table.source}: {total:,} values are no numbers, as {found}; accepted: numbers{hint}")
-        unseen.append((total, f"{found}, which is no number"))
+    total = len(column.odd)
+    if total > 1 and total > MAX_ODD * (len(column.values) - int(column.missing.sum()) + total):
+        hint = "; --decimal , takes a comma in numbers" if "," in column.odd[0][1] else ""
+        found = first_odd(table, column)
+        raise DataError(f"{table.source}: {total:,} values are no numbers, as {found}; accepted: numbers{hint}")
+    return column
+
+
+def first_odd(table: Table, column: Column) -> str:
+    """The first value of a column of numbers that is no number, and where it is."""
+    row, text = column.odd[0]
+    return f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"
+
+
+def _encode_numbers(table: Table, column: Column, x: Array, mean: float, unseen: list[tuple[int, str]]) -> None:
+    column = numbers_of(table, column)
     check_numbers(table, column)
-    x[:, 0] = np.where(missing, mean, values)
+    if column.odd:
+        unseen.append((len(column.odd), f"{first_odd(table, column)}, which is no number"))
+    x[:, 0] = np.where(column.missing, mean, column.values)
     if x.shape[1] > 1:
-        x[:, 1] = missing
+        x[:, 1] = column.missing
 
 
 def _encode_texts(table: Table, column: Input, source: Column, x: Array, unseen: list[tuple[int, str]]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import TASKS
-from pynet.data.columns import Columns, Target, decimal_of, targets_of
+from pynet.data.columns import Columns, Target, decimal_of, targets_of, without_target
 from pynet.data.dataset import TEST_FRACTION, Dataset, digest
 from pynet.data.learn_columns import MAX_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
@@ -131,10 +131,9 @@ def open_rows(
         raise DataError(f"{found.source}: {found.names[place]!r:.80} is the target, and cannot be ignored")
     learnt, why = _target_of(found, found.columns[place], task)
     y, known_rows = targets_of(found, place, learnt)
-    notes = [*found.notes, why]
-    dropped = len(y) - int(known_rows.sum())
-    if dropped:
-        notes.append(f"{dropped:,} row{'s' * (dropped > 1)} without {learnt.name} left out")
+    left_out = without_target(found, place, learnt, known_rows)
+    notes = [*found.notes, why, *left_out]
+    if left_out:
         found, y = found.rows(np.flatnonzero(known_rows)), y[known_rows]
     return Rows(found, name, learnt, y, _class_names(found, place, learnt), counters, ignored, tuple(notes))
 
@@ -176,10 +175,9 @@ def of_model(found: Table, columns: Columns, means: Array, classes: tuple[str, .
     y, known = columns.targets(found)
     if not known.any():
         raise DataError(f"{found.source}: column {columns.target.name!r:.80}, the model's target, has no value")
+    notes = without_target(found, found.place(columns.target.name), columns.target, known)
     found, y = found.rows(np.flatnonzero(known)), y[known]
     x, warning = columns.encoded(found, means)
-    dropped = len(known) - len(y)
-    notes = [f"{dropped:,} row{'s' * (dropped > 1)} without {columns.target.name} left out"] if dropped else []
     return Dataset(
         name,
         x[:0],

@@ -325,6 +325,21 @@ def test_classes_are_matched_by_value(tmp_path: Path) -> None:
         found.columns.targets(read_table(write(tmp_path, "u.csv", 4, c=[1, 2, 3, 7], d=size)))
 
 
+@pytest.mark.parametrize("target", ["y", "c"])
+def test_targets_that_are_no_numbers_are_named(tmp_path: Path, target: str) -> None:
+    """Rows with 1,5 among 2 and 3 would be left out, and the others measured as if they were the whole file."""
+    good = {"size": size, "y": lambda i: i / 4, "c": lambda i: i % 2}
+    found = data.table(write(tmp_path, **{**good, target: lambda i: "n.d." if i == 3 else good[target](i)}), target)
+    assert f"1 row without {target} left out: 'n.d.' in column '{target}', line 5, is no number" in found.notes
+    columns, means = found.columns, found.means
+    few = read_table(write(tmp_path, "few.csv", 4, size=size, y=["a", 1, 0, 1], c=["a", 1, 0, 1]))
+    measured = of_model(few, columns, means, found.classes, "few")
+    assert measured.notes == (f"1 row without {target} left out: 'a' in column '{target}', line 2, is no number",)
+    most = read_table(write(tmp_path, "most.csv", 4, size=size, y=['"1,5"', '"0,2"', '"2,5"', 1], c=["a", "b", "b", 1]))
+    with pytest.raises(DataError, match=rf"3 values are no numbers, as '.*' in column '{target}', line 2; accepted"):
+        of_model(most, columns, means, found.classes, "most")
+
+
 def test_data_frames(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     path = write(tmp_path, size=size, age=lambda i: "" if i % 6 == 0 else i % 9, sex=lambda i: "fm"[i % 2], kind=kind)
