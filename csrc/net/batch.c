@@ -59,18 +59,25 @@ static void prefetch_rows(const pn_net *net, const batch *b, int rows)
     }
 }
 
+bool sparse_row(const pn_data *data, size_t i, int64_t *from, int64_t *to)
+{
+    *from = __atomic_load_n(&data->starts[i], __ATOMIC_RELAXED);
+    *to = __atomic_load_n(&data->starts[i + 1], __ATOMIC_RELAXED);
+    return *from >= 0 && *from <= *to && *to <= data->stored;
+}
+
 /* Copies sample `at` of sparse data to `row` (n); false if a number in it is not finite. */
 static bool load_sparse(const batch *b, size_t at, float *row, size_t n)
 {
-    const pn_data *data = b->data;
-    const float *values = data->x;
-    const int64_t from = __atomic_load_n(&data->starts[at], __ATOMIC_RELAXED),
-                  to = __atomic_load_n(&data->starts[at + 1], __ATOMIC_RELAXED);
+    const float *values = b->data->x;
+    int64_t from, to;
     memset(row, 0, n * sizeof(float));
-    if (from < 0 || to > data->stored)
+    if (!sparse_row(b->data, at, &from, &to)) {
         record_fault(b, -1);
-    for (int64_t k = from; from >= 0 && k < to && to <= data->stored; k++) {
-        const int32_t column = __atomic_load_n(&data->columns[k], __ATOMIC_RELAXED);
+        return true;
+    }
+    for (int64_t k = from; k < to; k++) {
+        const int32_t column = __atomic_load_n(&b->data->columns[k], __ATOMIC_RELAXED);
         if (column >= 0 && (size_t)column < n)
             row[column] += values[k];
         else
@@ -109,7 +116,7 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int
         float *row = p->inputs.data + (size_t)i * p->inputs.ld;
         uint64_t *mask = p->mask ? p->mask->rows + (size_t)i * p->mask->row_words : NULL;
         const size_t at = sample(b, i);
-        const void *x = (const char *)b->data->x + at * bytes;
+        const void *x = b->data->starts ? NULL : (const char *)b->data->x + at * bytes;
         bool finite = b->data->starts ? load_sparse(b, at, row, n) : load_inputs(net, p, b, i, row, x);
         if (standardize)
             finite = standardize_row(standardize, row) && finite;
@@ -161,8 +168,9 @@ bool mostly_zeros(const pn_net *net, const batch *all)
     if (!net->graph.dense_first) /* only a dense layer skips zeros; it reads the caller's order */
         return false;
     for (int64_t i = 0; i < samples && all->data->starts; i++) {
-        const size_t row = sample(all, all->n * i / samples);
-        nonzero += (size_t)(all->data->starts[row + 1] - all->data->starts[row]);
+        int64_t from, to;
+        if (sparse_row(all->data, sample(all, all->n * i / samples), &from, &to))
+            nonzero += (size_t)(to - from);
     }
     for (int64_t i = 0; i < samples && !all->data->starts; i++) {
         const size_t at = sample(all, all->n * i / samples) * n;

@@ -9,7 +9,7 @@
 typedef struct {
     _Atomic int64_t batch;     /* first sample of the batch in which it was last found; -1: no fault */
     _Atomic int64_t nonfinite; /* first sample of data with an input that is not finite; -1: another thread has changed
-                                  the order, a label or a weight since the call checked them */
+                                  the order, a label, a weight or a sparse row since the call checked them */
 } batch_fault;
 
 /* The samples of one batch: rows order[first..first+rows) of data. */
@@ -21,6 +21,10 @@ typedef struct {
     int64_t start;      /* `first` of the whole batch, if this is a piece of it */
     batch_fault *fault; /* may be NULL */
 } batch;
+
+/* Row i of sparse data has the stored values [*from, *to). False: they are not in ascending order in [0, stored]. Each
+   reader asks again, as another thread may change them. */
+bool sparse_row(const pn_data *data, size_t i, int64_t *from, int64_t *to);
 
 /* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, augmented if b->augment is set, and fills
    p->mask. */

@@ -39,9 +39,8 @@ static pn_status check_probabilities(pn_net *net, const pn_data *data, int64_t i
 static pn_status check_row(pn_net *net, const pn_data *data, int64_t i)
 {
     const int64_t features = shape_size(&net->text.input);
-    const int64_t from = __atomic_load_n(&data->starts[i], __ATOMIC_RELAXED),
-                  to = __atomic_load_n(&data->starts[i + 1], __ATOMIC_RELAXED);
-    if (from < 0 || to < from || to > data->stored)
+    int64_t from, to;
+    if (!sparse_row(data, (size_t)i, &from, &to))
         return fail(net->error, PN_ERR_ARGUMENT,
                     "starts of sample %lld are %lld and %lld; accepted: 0 to %lld, ascending", (long long)i,
                     (long long)from, (long long)to, (long long)data->stored);

@@ -277,7 +277,9 @@ static pn_status report_overflow(const job *j, int64_t row)
 static pn_status report_sparse(const job *j, int64_t row)
 {
     const float *values = j->data->x;
-    for (int64_t k = j->data->starts[row]; k < j->data->starts[row + 1]; k++)
+    int64_t from, to;
+    const bool valid = sparse_row(j->data, (size_t)row, &from, &to);
+    for (int64_t k = from; valid && k < to; k++)
         if (!isfinite(values[k]))
             return fail(j->net->error, PN_ERR_ARGUMENT,
                         "x holds %g in sample %lld, feature %d; accepted: finite numbers", (double)values[k],
@@ -292,7 +294,7 @@ static pn_status report_fault(const job *j)
     const int64_t row = j->fault.nonfinite;
     if (row < 0)
         return fail(j->net->error, PN_ERR_ARGUMENT,
-                    "the order, the labels or the weights of the samples changed while the call read them");
+                    "the order, labels, weights or sparse rows of the samples changed while the call read them");
     if (j->data->starts)
         return report_sparse(j, row);
     const float *x = j->data->dtype == PN_FLOAT32 ? (const float *)j->data->x + (size_t)row * n : NULL;
