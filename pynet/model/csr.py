@@ -15,12 +15,19 @@ class CSR:
     """Rows of mostly zeros: row i has values[k] in columns[k] for k of starts[i] to starts[i + 1].
 
     values: float32 (stored,), columns: int32 (stored,), starts: int64 (n + 1,); all else is 0. shape: (n, features).
+    ValueError: other lengths, which the core cannot see; it checks the numbers in them.
     """
 
     values: Array
     columns: Array
     starts: Array
     shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        n, stored = self.shape[0], len(self.values)
+        if len(self.columns) != stored or len(self.starts) != n + 1:
+            found = f"{stored} values, {len(self.columns)} columns and {len(self.starts)} starts"
+            raise ValueError(f"sparse x of {n} rows has {found}; accepted: as many columns as values, {n + 1} starts")
 
     @property
     def arrays(self) -> tuple[Array, Array, Array]:
@@ -56,7 +63,10 @@ def is_sparse(x: Any) -> bool:
 
 
 def rows_of(x: Any) -> CSR:
-    """x as rows; shares the memory of one that is CSR, float32 and int32. ValueError: it holds no real numbers."""
+    """x as rows; shares the memory of one that is CSR, float32 and int32.
+
+    ValueError: it holds no real numbers, or its arrays are not those of a matrix.
+    """
     if isinstance(x, CSR):
         return x
     if len(x.shape) != 2 or x.dtype.kind not in "biuf":
@@ -66,4 +76,7 @@ def rows_of(x: Any) -> CSR:
         values = np.ascontiguousarray(x.data, FLOAT32)
     if x.dtype == np.uint8:
         values /= np.float32(255)
-    return CSR(values, np.ascontiguousarray(x.indices, INT32), np.ascontiguousarray(x.indptr, np.int64), x.shape)
+    columns = np.ascontiguousarray(x.indices, INT32)
+    if x.indices.dtype != INT32 and not np.array_equal(columns, x.indices):  # 2^32 would have become 0
+        raise ValueError(f"columns of x run from {x.indices.min()} to {x.indices.max()}; its shape is {x.shape}")
+    return CSR(values, columns, np.ascontiguousarray(x.indptr, np.int64), x.shape)

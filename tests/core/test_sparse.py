@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,30 @@ def test_rows_that_are_wrong(wrong: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             call()
     assert net.weights_sha256() == before
+
+
+def matrix(data: Any, indices: Any, indptr: Any) -> Any:
+    """What scipy.sparse has of a CSR matrix (2, 3), whose arrays may have been replaced."""
+    found = SimpleNamespace(shape=(2, 3), dtype=np.dtype(np.float32), nnz=len(data))
+    found.data, found.indices, found.indptr = np.array(data, np.float32), np.array(indices), np.array(indptr)
+    found.tocsr = lambda: found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (([1, 2], [0, 2], [0, 1]), "2 rows has 2 values, 2 columns and 2 starts; accepted: .* 3 starts"),
+        (([1, 2], [0], [0, 1, 2]), "2 values, 1 columns and 3 starts; accepted: as many columns as values"),
+        (([1, 2], [0, 2**32], [0, 1, 2]), r"columns of x run from 0 to 4294967296; its shape is \(2, 3\)"),
+        (([1, 2], [-(2**32), 2], [0, 1, 2]), "columns of x run from -4294967296 to 2"),
+    ],
+)
+def test_arrays_that_are_no_matrix(parts: tuple[Any, Any, Any], message: str) -> None:
+    net = Network("input(3) dense(2)")
+    net.predict_proba(matrix(GOOD["values"], GOOD["columns"], GOOD["starts"]))
+    with pytest.raises(ValueError, match=message):
+        net.predict_proba(matrix(*parts))
 
 
 @pytest.mark.parametrize(
