@@ -17,9 +17,9 @@ representations by back-propagating errors", Nature 323):
 Shapes: a batch holds one sample a row. m is the number of samples, n the numbers in a row, k the length of an inner
 product; a leading d is a gradient. The functions carry the names and arguments of `pynet.kernels`.
 
-The rooms: `functions` on arrays, `images` for those on images, `augment` for
-their random changes, `layers` made of them, `norms` and `scaling`, `losses`, `optimizers`, and the
-`network` that holds them together.
+The modules: `functions` on arrays, `images` on those with channels, height and width, and `augment`, their random
+distortions; layers in `layers`, `norms` and `scaling`; `losses`; `optimizers`; `network`, which combines all of these,
+and `conversion`, which makes the layers of a `pynet.Network` into layers of this package.
 """
 
 from __future__ import annotations
