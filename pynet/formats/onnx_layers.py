@@ -89,7 +89,7 @@ class Translation:
                 self._residual(step)
             elif isinstance(step, Gelu):
                 self._elementwise("gelu")
-            elif i >= scaled and self.layers and self._rescale([one for one in steps[i:] if _is(one, *AFFINE)]):
+            elif i >= scaled and self._rescale([one for one in steps[i:] if _is(one, *AFFINE)]):
                 return
             else:
                 self._translate(node)
@@ -109,6 +109,10 @@ class Translation:
             OPS[op](self, node, given)
         else:
             raise self.steps.unsupported(node)
+
+    def _is_flat_image(self) -> bool:
+        """Whether pynet needs a flatten here; _in_order adds it."""
+        return self.order.ndim == 1 and len(self.shape) == 3
 
     # ---- layers ----
 
@@ -140,7 +144,7 @@ class Translation:
         """Makes pynet's shape that of the value if it is flat; error: it is in another order, or shape."""
         if not np.array_equal(self.order.ravel(), natural((self.order.size,))):
             raise self.steps.unsupported(node, "its input was transposed")
-        if self.order.ndim == 1 and len(self.shape) == 3:
+        if self._is_flat_image():
             self._add(Layer("flatten"), self.order.shape)
         elif self.order.shape != self.shape and (self.layers or self.nested):
             raise self.steps.unsupported(node, f"{self.shape} was reshaped to {self.order.shape}")
@@ -391,7 +395,9 @@ class Translation:
         self.layers.append(Layer("standardize", {"mean": -b / a, "scale": 1 / a}))
 
     def _rescale(self, steps: list[NodeProto]) -> bool:
-        """The products and sums at the end as a rescale layer; False if they are none."""
+        """The products and sums at the end as a rescale layer; False if they are none, or scale the input itself."""
+        if not self.layers and not self._is_flat_image():
+            return False
         a, b = np.ones(self.order.size), np.zeros(self.order.size)
         for node in steps:
             by, plus = self._of_affine(node)
