@@ -416,8 +416,8 @@ def huber(p: npt.ArrayLike, y: npt.ArrayLike, delta: float = 1.0, scale: float |
 
     dp (m,n) = d cut to [-delta, delta], times scale; scale None is 1/m.
     """
-    if not 0 < delta < np.inf:
-        raise ValueError(f"delta is {delta}; accepted: a finite number above 0")
+    if not 1.2e-38 <= delta <= 3e38:
+        raise ValueError(f"delta is {delta}; accepted: 1.2e-38 to 3e38, a float32 above 0")
     return _loss(lib.pn_huber, *_pair(p=p, y=y), scale, delta)
 
 

@@ -297,7 +297,9 @@ TWO = np.ones((2, 3), np.float32)
         (lambda: kernels.relu_grad(TWO, TWO.T), r"argument 1 \(2, 3\), argument 2 \(3, 2\)"),
         (lambda: kernels.softmax_grad(TWO, TWO.T), r"dp \(2, 3\), p \(3, 2\)"),
         (lambda: kernels.squared_error(TWO, TWO.T), r"p \(2, 3\), y \(3, 2\)"),
-        (lambda: kernels.huber(TWO, TWO, 0), "delta is 0; accepted: a finite number above 0"),
+        (lambda: kernels.huber(TWO, TWO, 0), "delta is 0; accepted: 1.2e-38 to 3e38, a float32 above 0"),
+        (lambda: kernels.huber(TWO, TWO, 1e-50), "delta is 1e-50; accepted"),  # 0 as float32: the absolute error
+        (lambda: kernels.huber(TWO, TWO, 1e39), "delta is 1e\\+39; accepted"),
         (lambda: kernels.cross_entropy(TWO, [0]), r"labels have shape \(1,\)"),
         (lambda: kernels.cross_entropy(TWO, [0.0, 1.0]), "dtype float64; accepted: integers"),
         (lambda: kernels.cross_entropy(TWO, [0, 3]), "labels run from 0 to 3; accepted: 0 to 2"),
