@@ -220,11 +220,13 @@ def _inputs(signature: Signature, x: npt.ArrayLike | None) -> Array | CSR:
         return np.ascontiguousarray(a)
     if a.dtype.kind != "f" and not (signature.whole_numbers and a.dtype.kind in "biu"):
         raise ValueError(f"x has dtype {a.dtype}; accepted: uint8 (pixels, taken as x/255), float32, float64")
-    return np.ascontiguousarray(a, FLOAT32) if a.dtype.itemsize <= 4 else _narrowed(a)
+    return _narrowed(a)
 
 
 def _narrowed(a: Array) -> Array:
     """a as float32, without NumPy's overflow warning: the core reports numbers that become infinite."""
+    if a.dtype.itemsize <= 4:  # cannot overflow; errstate takes part of the time of a prediction
+        return np.ascontiguousarray(a, FLOAT32)
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(a, FLOAT32)
 
@@ -261,7 +263,7 @@ def _targets(signature: Signature, y: npt.ArrayLike | None) -> tuple[Array | Non
     a, outputs = numbers(y, "y"), math.prod(signature.out_shape)
     takes_targets = signature.loss_name != "cross_entropy"
     if a.ndim == 1 and outputs == 1 and takes_targets:
-        return None, np.ascontiguousarray(a, FLOAT32).reshape(-1, 1), len(a)
+        return None, _narrowed(a).reshape(-1, 1), len(a)
     if a.ndim == 2 and a.shape[1] == 1 < outputs and a.dtype.kind in "biu":
         a = a[:, 0]  # a column of labels
     if a.ndim == 1 and (a.dtype.kind in "biu" or a.size == 0):
@@ -274,7 +276,7 @@ def _targets(signature: Signature, y: npt.ArrayLike | None) -> tuple[Array | Non
         a = a.reshape(len(a), outputs)
     if a.ndim == 2 and a.shape[1] == outputs:
         if takes_targets:
-            return None, np.ascontiguousarray(a, FLOAT32), len(a)
+            return None, _narrowed(a), len(a)
         if not is_one_hot(a):
             raise ValueError("rows of y are not one-hot: cross-entropy takes integer labels (n,) or one-hot rows")
         return np.ascontiguousarray(a.argmax(axis=1), INT32), None, len(a)
@@ -288,4 +290,4 @@ def checked_weights(sample_weight: npt.ArrayLike, n: int) -> Array:
     weights = numbers(sample_weight, "sample_weight")
     if weights.shape != (n,):
         raise ValueError(f"sample_weight has shape {weights.shape}; these samples take ({n},)")
-    return np.ascontiguousarray(weights, FLOAT32)
+    return _narrowed(weights)

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from pynet import SGD, Adam, Network, gradient_check, kernels, load, reference
+from pynet.errors import LossNotFiniteError
 
 Array = np.ndarray[Any, Any]
 
@@ -175,6 +176,7 @@ def test_bad_targets_and_weights() -> None:
         (lambda: net.train_step(x, y, SGD(), np.ones(19)), r"sample_weight has shape \(19,\); these .* take \(20,\)"),
         (lambda: net.train_step(x, y, SGD(), -np.ones(20)), "weight of sample 0 is -1; accepted: a finite number"),
         (lambda: net.evaluate(x, y, np.full(20, np.inf)), "weight of sample 0 is inf"),
+        (lambda: net.evaluate(x, y, np.full(20, 1e39)), "weight of sample 0 is inf"),
         (lambda: net.fit(x, y, class_weight={9: 1}), "class_weight names the class 9; this network has 0 to 2"),
         (lambda: net.fit(x, y, class_weight=[1, 2]), "class_weight has 2 numbers; this network has 3 classes"),
         (lambda: net.fit(x, y, class_weight={0: -1}), "class_weight of 0 is -1; accepted: a finite number"),
@@ -189,3 +191,14 @@ def test_bad_targets_and_weights() -> None:
     line = Network("input(6) dense(1)")
     with pytest.raises(ValueError, match="class_weight needs classes; these targets are real numbers"):
         line.fit(x, y[:, 0], class_weight={0: 1})
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_targets_beyond_float32_are_named_without_a_warning(outputs: int) -> None:
+    x, y = samples(SQUARED)
+    y = y[:, :outputs].astype(np.float64)
+    y[4, 0] = 1e39
+    net = Network(f"input(6) dense({outputs})")
+    for call in (net.evaluate, lambda x, y: net.train_step(x, y, SGD())):
+        with pytest.raises(LossNotFiniteError, match="y holds inf in sample 4, output 0"):
+            call(x, y if outputs > 1 else y[:, 0])
