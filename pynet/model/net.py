@@ -137,9 +137,9 @@ class Net(Handle):
     def task(self) -> TaskKind:
         """What predict and evaluate take the outputs for: "classes", "multi-label" or "regression".
 
-        Before a training the text says it: a network that ends in softmax or sigmoid, or whose classes have names,
-        tells classes, others give numbers. Then the targets of the training decide, see pynet.model.task. To set it is
-        for networks trained step by step, or by an earlier version. ValueError: such a network cannot learn that.
+        Before training it follows from the text: a network that ends in softmax or sigmoid, or whose classes have
+        names, classifies; others predict numbers. fit sets it by its targets, see pynet.model.task. Set it for networks
+        trained step by step, or by an earlier version. ValueError: this network cannot be trained for that task.
         """
         if len(self._tasks) == 1:  # of most networks; the notes take as long as a small prediction
             return self._tasks[0]
@@ -159,7 +159,7 @@ class Net(Handle):
         return next((kind for kind in self._tasks if kind == noted), None)
 
     def _learns_labels(self, samples: Samples) -> None:
-        """In a step by hand: labels say what the network is for; targets are too few to tell, the text does."""
+        """Sets the task in a single step: labels imply classes. The targets of one batch are too few to decide it."""
         if samples.arrays[1] is not None and not self._for_classes:
             self.task = "classes"
 
@@ -435,7 +435,7 @@ class Net(Handle):
         return out
 
     def _evaluate(self, samples: Samples) -> Evaluation:
-        """Loss and right answers, as the core counts them."""
+        """Loss and correct predictions, as the core counts them."""
         stats = new_stats()
         order = np.arange(samples.n, dtype=np.int32)
         for rows in np.split(

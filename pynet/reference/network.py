@@ -97,8 +97,8 @@ class Network:
     def loss(self, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean loss of the last forward, against labels y (m) or rows y (m, outputs); prepares backward.
 
-        Rows must be one-hot for cross-entropy; other losses turn labels into one-hot rows. sample_weight (m) is what
-        each sample's loss counts in the mean over m. RuntimeError: no forward yet.
+        Rows must be one-hot for cross-entropy; other losses turn labels into one-hot rows. sample_weight (m): factors
+        of each sample's loss in the mean over m. RuntimeError: no forward yet.
         """
         if self.output is None:
             raise RuntimeError("loss before forward: there is no output yet")
@@ -110,7 +110,7 @@ class Network:
         return float(losses.sum()) / max(len(losses), 1)
 
     def _losses(self, output: Array, y: ArrayLike) -> tuple[Array, Array]:
-        """The loss of each sample (m), and the gradient of their mean (m, outputs) at what the loss looks at."""
+        """The loss of each sample (m), and the gradient of their mean (m, outputs) for what the loss compares."""
         if self.loss_name == "cross_entropy":
             return cross_entropy(rows(self._before_last), as_labels(y, output.shape[1]), None, self.smoothing)
         targets = as_targets(y, output.shape[1])

@@ -56,7 +56,7 @@ class Standardize(Scaling):
 
 
 class Rescale(Scaling):
-    """y = x scale + mean, the last layer. The loss looks at its x, and at targets standardised alike."""
+    """y = x scale + mean, the last layer. The loss compares its x with targets standardised alike."""
 
     def forward(self, x: Array) -> Array:
         """y = x scale + mean."""
