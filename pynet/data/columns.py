@@ -274,6 +274,8 @@ def _encode_numbers(table: Table, column: Column, x: Array, mean: float, unseen:
     x[:, 0] = np.where(column.missing, mean, column.values)
     if x.shape[1] > 1:
         x[:, 1] = column.missing
+    else:
+        _report_missing(table, column, unseen)
 
 
 def _encode_texts(table: Table, column: Input, source: Column, x: Array, unseen: list[tuple[int, str]]) -> None:
@@ -283,11 +285,20 @@ def _encode_texts(table: Table, column: Input, source: Column, x: Array, unseen:
     codes = np.array([*(places.get(level, -1) for level in source.levels), last], np.int64)[source.values]
     rows = np.flatnonzero(codes >= 0)
     x[rows, codes[rows]] = 1
+    if not column.missing:
+        _report_missing(table, source, unseen)
     new = codes == -1
     if new.any():
         row = int(new.argmax())
         text = source.levels[source.values[row]]
         unseen.append((int(new.sum()), f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"))
+
+
+def _report_missing(table: Table, column: Column, unseen: list[tuple[int, str]]) -> None:
+    """Of a column without missing values in the training rows; its values that are no numbers have been reported."""
+    rows = np.setdiff1d(np.flatnonzero(column.missing), [row for row, _ in column.odd])
+    if len(rows):
+        unseen.append((len(rows), f"a missing one in column {column.name!r:.80}, {table.where(int(rows[0]))}"))
 
 
 def _warning(table: Table, unseen: Sequence[tuple[int, str]]) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.columns import Columns, Input, Target, check_numbers
+from pynet.data.columns import Columns, Input, Target, check_numbers, numbers_of
 from pynet.data.tables import Column, Table
 from pynet.errors import DataError
 
@@ -23,6 +23,7 @@ MAX_CLASSES = 20  # different whole numbers that are taken for classes
 MAX_INPUTS = 1 << 16
 UNIQUE = 0.9  # a column of texts with a larger fraction of different values holds names, not classes
 STRAIGHT = 0.9999  # columns with a higher correlation are equal, apart from their scale
+MAX_ROUNDING = 0.01  # of the standard deviation: a larger error by rounding to float32 gets a warning
 COUNTER_NAMES = {"id", "index", "row", "no", "nr", "number", "rowid", "rownames", "rownum", "unnamed: 0"}
 _TIME = r"([T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?( ?(Z|UTC|[-+]\d{2}:?\d{2}))?)?"
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -74,7 +75,12 @@ def learn(
     holds infinity, or there are too many inputs.
     """
     place = table.place(target.name)
-    inputs, means, left_out, warnings = [], list[float](), [], []
+    inputs, means, left_out, warnings = [], list[float](), [], list[str]()
+    if target.levels is None and (text := _rounding(numbers_of(table, table.columns[place]).rows(rows))):
+        text = f"the target {target.name!r:.80}: {text}"
+        if np.ptp(y) == 0:
+            raise DataError(f"{table.source}: {text}")
+        warnings.append(text)
     for i, column in enumerate(table.columns):
         if i == place or i in ignore:
             continue
@@ -88,6 +94,8 @@ def learn(
         if reason:
             left_out.append(f"{column.name}: {reason}")
             continue
+        if text := _rounding(known):
+            warnings.append(f"column {column.name!r:.80}: {text}")
         if text := _decides(known, y, target):
             warnings.append(text)
         inputs.append(_input(known, left_out))
@@ -113,7 +121,9 @@ def _unusable(column: Column) -> str:
         return "no value"
     if column.numbers is not None:
         low, high = np.float32(known.min()), np.float32(known.max())
-        return f"constant, {low:g}" if low == high and len(known) == len(column.values) else ""
+        if low != high or len(known) < len(column.values):
+            return ""
+        return f"constant, {low:g}" if np.ptp(known) == 0 else _rounding(column)
     counts = np.bincount(known, minlength=len(column.levels))
     different = int(np.count_nonzero(counts))
     if different == 1 and len(known) == len(column.values):
@@ -142,6 +152,21 @@ def _means(column: Column, made: Input) -> list[float]:
     if column.numbers is not None:
         zeros[0] = float(column.values[~column.missing].mean())
     return zeros
+
+
+def _rounding(column: Column) -> str:
+    """What is wrong if float32 keeps little of the differences between numbers, as behind a large offset; else ""."""
+    values = column.values[~column.missing]
+    if column.numbers is None or np.ptp(values) == 0:
+        return ""
+    rounded = values.astype(np.float32)
+    if np.abs(rounded - values).max() <= MAX_ROUNDING * values.std():
+        return ""
+    step = np.spacing(np.abs(rounded).max())
+    return (
+        f"float32 rounds numbers like {values[0]:.12g} to multiples of {step:g}, and their differences are lost; "
+        f"subtract a constant first"
+    )
 
 
 def _decides(column: Column, y: Array, target: Target) -> str:

@@ -332,7 +332,8 @@ def test_tables_that_do_not_fit_the_model(folder: Path) -> None:
     Path("odd.csv").write_text("length,width,colour,kind\n1,2,red,a\n1,?,green,b\nx,2,red,c\n")
     done = run("odd.csv", command=predict)
     assert done.status == 0 and len(done.out.splitlines()) == 4
-    assert "2 values that the training rows did not have count as none: 'x' in column 'length', line 4" in done.err
+    assert "3 values that the training rows did not have count as none: 'x' in column 'length', line 4" in done.err
+    assert "a missing one in column 'width', line 3; 'green' in column 'colour', line 3" in done.err
     assert done.err.count("\n") == 1
     Path("inf.csv").write_text("length,width,colour\n1,2,red\n1,inf,red\n")
     one_line(run("inf.csv", command=predict), 1, "line 3, column 'width' holds inf")

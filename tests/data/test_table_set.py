@@ -233,8 +233,8 @@ def test_nothing_is_learnt_from_test_rows(tmp_path: Path) -> None:
     assert after.columns == before.columns
     assert np.array_equal(after.x_train, before.x_train) and np.array_equal(after.means, before.means)
     assert len(train) == 48 and (after.x_test[:, 2:] == 0).all()
-    text = "12 values that the training rows did not have count as none: 'elsewhere' in column 'city', line "
-    assert text in after.warnings[0]
+    text = "24 values that the training rows did not have count as none: a missing one in column 'age', line 7; "
+    assert f"{text}'elsewhere' in column 'city', line 7" in after.warnings[0]
 
 
 def test_values_that_are_not_numbers_are_missing_and_reported(tmp_path: Path) -> None:
@@ -260,6 +260,21 @@ def test_validation_rows_are_not_learnt_from(tmp_path: Path) -> None:
     assert (len(parts.data.y_train), len(parts.validation[1]), len(parts.data.y_test)) == (36, 12, 12)
     assert parts.data.means[0] == np.float32(parts.data.x_train.mean(dtype=np.float64))  # type: ignore[index]
     assert np.array_equal(parts.data.x_test, data.table(path, "kind").x_test)
+
+
+def test_large_offsets_that_float32_cannot_hold_are_reported(tmp_path: Path) -> None:
+    """Targets of 1.7e9 and more would all be equal, and every prediction right."""
+    seconds = {"t": lambda i: 1.7e9 + i * 7 % N, "y": lambda i: i * 7 % N / 4, "size": size}
+    found = data.table(write(tmp_path, **seconds), "y")
+    rounds = r"float32 rounds numbers like 1700000000 to multiples of 128, and their differences are lost"
+    assert f"left out: t: {rounds}; subtract a constant first" in found.notes and found.features == ("size",)
+    with pytest.raises(DataError, match=f"the target 't': {rounds}"):
+        data.table(write(tmp_path, **seconds), "t")
+    minutes = seconds | {"t": lambda i: 1.7e9 + i * 7 % N * 16}
+    assert f"column 't': {rounds}" in data.table(write(tmp_path, **minutes), "y").warnings[0]
+    assert f"the target 't': {rounds}" in data.table(write(tmp_path, **minutes), "t").warnings[0]
+    days = seconds | {"t": lambda i: 1.7e9 + i * 7 % N * 86_400, "flat": lambda i: "" if i % 2 else 0.1}
+    assert not data.table(write(tmp_path, **days), "y", ignore=["size"]).warnings[1:]
 
 
 # ---- the columns of a model, and other tables ----
@@ -295,6 +310,17 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         columns.encoded(
             read_table(write(tmp_path, "u.csv", 3, size=lambda i: "abc"[i], age=size, sex=size)), found.means
         )
+
+
+def test_values_missing_where_training_had_all_are_reported(tmp_path: Path) -> None:
+    found = table(tmp_path, sex=lambda i: "fm"[i % 2], age=lambda i: "" if i % 6 == 0 else i % 9)
+    rows = read_table(write(tmp_path, "u.csv", 3, size=["", 2, 3], sex=["f", "", "NA"], age=["", 1, 2]))
+    x, warning = found.columns.encoded(rows, found.means)
+    assert x[0, 0] == found.means[0] and (x[1:, 1:3] == 0).all()
+    assert warning.endswith(
+        "3 values that the training rows did not have count as none: a missing one in column 'size', line 2; "
+        "a missing one in column 'sex', line 3"
+    )
 
 
 def test_files_without_a_header_use_indices(tmp_path: Path) -> None:
