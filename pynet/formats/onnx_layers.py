@@ -241,9 +241,9 @@ class Translation:
         tensors = {"W": sorted_rows}
         if len(node.input) > 2 and node.input[2]:
             b = self.steps.constant(node.input[2]).astype(np.float64) * given.get("beta", 1.0)
-            tensors["b"] = np.broadcast_to(
-                b.reshape(-1) if b.size == W.shape[1] else b.reshape(()), (W.shape[1],)
-            ).copy()
+            if b.size != 1 and b.shape not in (W.shape[1:], (1, W.shape[1])):  # (n, 1) is one number a sample
+                raise self.steps.unsupported(node, f"a bias {b.shape} for {W.shape[1]} features")
+            tensors["b"] = np.broadcast_to(b.reshape(-1), W.shape[1:]).copy()
         bias = "" if "b" in tensors else ",bias=no"
         self._add(Layer(f"dense({W.shape[1]}{bias})", tensors), (W.shape[1],))
 
@@ -252,7 +252,7 @@ class Translation:
             self._image(node)
         else:
             self._in_order(node)
-        if given.get("training_mode", 0):
+        if given.get("training_mode", 0) or (self.steps.file.opset < 7 and not given.get("is_test", 0)):
             raise self.steps.unsupported(node, "training_mode")
         names = ("gamma", "beta", "running_mean", "running_var")
         tensors = {name: self.steps.constant(value) for name, value in zip(names, node.input[1:], strict=True)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.errors import DataError
-from pynet.formats.onnx_file import FLOATS, MAX_BYTES, VALUE, OnnxFile, attributes, described
+from pynet.formats.onnx_file import ELEMENTS, FLOATS, MAX_BYTES, VALUE, OnnxFile, attributes, described
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -179,9 +179,12 @@ class Steps:
     def _folded(self, node: NodeProto, values: list[Array]) -> Array:
         """The operations that exporters leave on weights and on shapes; none gives more numbers than it takes."""
         given, op, x = attributes(node), node.op_type, values[0]
-        if op in ("Identity", "Cast"):
-            as_float = op == "Cast" and given.get("to") in FLOATS
-            return x.astype(np.float64) if as_float else x
+        if op == "Identity":
+            return x
+        if op == "Cast" and given["to"] in FLOATS:
+            return x.astype(np.float64)
+        if op == "Cast" and given["to"] in ELEMENTS and x.dtype.kind != "f":  # floats would lose their fractions
+            return x.astype(ELEMENTS[given["to"]][1])
         if op == "Transpose":
             return x.transpose(given.get("perm"))
         if op == "Reshape" and len(values) == 2:

@@ -238,13 +238,28 @@ def test_weights_elsewhere_are_not_read(location: str, tmp_path: Path) -> None:
         ([("Relu", "x", "r"), ("Sub", "r minus", "s"), ("Relu", "s", "y")], "accepted: right after the input"),
         ([("Relu", "x", "y", {"domain": "other"})], "an operation of 'other'"),
         ([("Conv", "x bad", "y")], "W holds nan"),
+        ([("Flatten", "x", "f"), ("Gemm", "f M M", "y")], r"a bias \(48, 1\) for 1 features"),
+        ([("Flatten", "x", "f"), ("Gemm", "f R column", "y")], r"a bias \(3, 1\) for 3 features"),
+        ([("Cast", "K", "k", {"to": 7}), ("Conv", "x k", "y")], r"node 'the k' \(Cast\) is not supported"),
     ],
 )
 def test_what_is_not_supported_is_named(nodes: list[Node], message: str, tmp_path: Path) -> None:
     bad = np.full((2, 3, 1, 1), np.nan)
     tensors = {"K": np.ones((2, 3, 3, 3)), "far": [1 << 40, 1 << 40], "minus": np.float32(-1), "bad": bad}
+    tensors |= {"M": np.ones((48, 1)), "R": np.ones((48, 3)), "column": np.ones((3, 1))}
     with pytest.raises(ValueError, match=message):
         pynet.import_onnx(saved(tmp_path / "a.onnx", nodes, tensors, ["n", 3, 4, 4]))
+
+
+def test_a_norm_that_is_trained_is_refused(tmp_path: Path) -> None:
+    """Before opset 7 that was the default."""
+    tensors = dict.fromkeys("gbmv", np.ones(3))
+    for mode in ({}, {"is_test": 0}):
+        with pytest.raises(ValueError, match="training_mode"):
+            nodes = [("BatchNormalization", "x g b m v", "y", mode)]
+            pynet.import_onnx(saved(tmp_path / "a.onnx", nodes, tensors, ["n", 3], opset=6))
+    nodes = [("BatchNormalization", "x g b m v", "y", {"is_test": 1})]
+    assert pynet.import_onnx(saved(tmp_path / "a.onnx", nodes, tensors, ["n", 3], opset=6)).spec == "input(3) batchnorm"
 
 
 @pytest.mark.parametrize("shape", [["n"], ["n", "m"], [1, 1 << 20, 1 << 20], ["n", 0], ["n", 1, 1, 1, 1]])
