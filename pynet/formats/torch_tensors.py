@@ -63,8 +63,8 @@ def import_torch(
     net: str | None = None,
     *,
     names: Mapping[str, str] | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: Sequence[float] | float | None = None,
+    std: Sequence[float] | float | None = None,
 ) -> Network:
     """A network with the weights of a PyTorch module, from a safetensors file of its state dict.
 
@@ -92,13 +92,17 @@ def import_torch(
         found.meta.update(
             {key: value for key, value in metadata.items() if key not in _OWN and "\0" not in key + value}
         )
-    return found if mean is None and std is None else standardized(found, mean or [0.0], std or [1.0])
+    return (
+        found
+        if mean is None and std is None
+        else standardized(found, 0.0 if mean is None else mean, 1.0 if std is None else std)
+    )
 
 
 _OWN = ("torch", "torch_classes", "net", LAYERS, "format")
 
 
-def standardized(net: Network, mean: Sequence[float], std: Sequence[float]) -> Network:
+def standardized(net: Network, mean: Sequence[float] | float, std: Sequence[float] | float) -> Network:
     """The network behind a standardize layer with this mean and deviation, one number or one per channel or feature.
 
     ValueError: it has one already, they do not fit, or a deviation is not above 0.
@@ -108,7 +112,7 @@ def standardized(net: Network, mean: Sequence[float], std: Sequence[float]) -> N
     first, _, others = net.spec.partition(" ")
     found = Network(f"{first} standardize {others}", seed=net.seed)
     for short, given in (("mean", mean), ("scale", std)):
-        tensor, values = found.tensors[f"0.{short}"], np.asarray(given, np.float64)
+        tensor, values = found.tensors[f"0.{short}"], np.atleast_1d(np.asarray(given, np.float64))
         if values.shape not in ((1,), tensor.shape):
             raise ValueError(f"{short} has {len(values)} numbers; accepted: 1 or {tensor.size}, those of {first}")
         checked_values(values, f"{short} of standardize", positive=short == "scale")

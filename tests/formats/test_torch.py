@@ -102,6 +102,11 @@ def test_mean_and_deviation_become_a_layer(tmp_path: Path) -> None:
         pynet.import_torch(tmp_path / "net.safetensors", TEXT, mean=[0, 1])
     with pytest.raises(ValueError, match=r"scale of standardize holds 0.0 at index \(0,\)"):
         pynet.import_torch(tmp_path / "net.safetensors", TEXT, std=[0])
+    for zero in (0.0, np.zeros(1)):  # false, yet not left out
+        with pytest.raises(ValueError, match=r"scale of standardize holds 0\.0"):
+            pynet.import_torch(tmp_path / "net.safetensors", TEXT, std=zero)
+    alone = pynet.import_torch(tmp_path / "net.safetensors", TEXT, names={"conv1": "0"}, mean=0.25, std=0.5)
+    assert alone.weights_sha256() == net.weights_sha256()
 
 
 @pytest.mark.parametrize(
