@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,20 +11,22 @@ import numpy.typing as npt
 from pynet._ffi import Array, plain
 from pynet.errors import DataError
 from pynet.kernels import shuffle
+from pynet.model.csr import is_sparse, rows_of
 
 
 def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) -> tuple[Array, Array, Array, Array]:
     """(x_train, y_train, x_val, y_val): splits off this fraction of each class; the order is kept.
 
-    x: (n, ...), y: (n) integer labels, 0 < fraction < 1. A class with two samples or more has at least one on each
-    side; a single sample goes to training. Other y, (n, ...), are targets: the fraction is of all samples, whatever
-    they are. The same seed gives the same split with every NumPy. Raises DataError.
+    x: (n, ...), or sparse, which stays so; y: (n) integer labels, 0 < fraction < 1. A class with two samples or more
+    has at least one on each side; a single sample goes to training. Other y, (n, ...), are targets: the fraction is of
+    all samples, whatever they are. The same seed gives the same split with every NumPy. Raises DataError.
     """
-    x, y = plain(x, "x"), plain(y, "y")
+    rows: Any = rows_of(x) if is_sparse(x) else plain(x, "x")
+    y = plain(y, "y")
     if not 0 < fraction < 1:
         raise DataError(f"fraction {fraction}: must lie between 0 and 1, for example 0.1")
-    if not y.ndim or not x.ndim or y.dtype.kind not in "iuf" or len(x) != len(y):
-        given = f"x of shape {x.shape}, y {y.dtype} of shape {y.shape}"
+    if not y.ndim or not rows.shape or y.dtype.kind not in "iuf" or len(rows) != len(y):
+        given = f"x of shape {rows.shape}, y {y.dtype} of shape {y.shape}"
         raise DataError(f"{given}: x must be (n, ...), y integer labels (n,) or targets (n, ...)")
     random = np.random.RandomState(
         np.random.MT19937(seed)
@@ -36,7 +39,7 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
         set_aside[random.permutation(members)[:count]] = True
     if not set_aside.any():
         raise DataError(f"{len(y)} samples, no class has two of them: nothing can be split off")
-    return x[~set_aside], y[~set_aside], x[set_aside], y[set_aside]
+    return rows[~set_aside], y[~set_aside], rows[set_aside], y[set_aside]
 
 
 def _groups(y: Array) -> Array:

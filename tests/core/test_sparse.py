@@ -56,6 +56,17 @@ def test_first_layers_of_other_kinds(text: str) -> None:
     assert nets[0].weights_sha256() == nets[1].weights_sha256()
 
 
+def test_a_fraction_is_set_aside_as_from_dense_rows() -> None:
+    x, y = inputs(40, 20, 0.1), rng.integers(0, 3, 40)
+    nets = [Network("input(20) dense(3) softmax", seed=1) for _ in range(2)]
+    histories = [
+        net.fit(rows, y, epochs=2, batch_size=8, validation_split=0.25).val_loss
+        for net, rows in zip(nets, (x, sparse(x)), strict=True)
+    ]
+    assert histories[0] == histories[1]
+    assert nets[0].weights_sha256() == nets[1].weights_sha256()
+
+
 @given(st.lists(st.lists(st.sampled_from([0.0, 0.0, 1.5, -2.0]), min_size=4, max_size=4), min_size=1, max_size=8))
 def test_rows_of_rows(table: list[list[float]]) -> None:
     x = np.array(table, np.float32)
