@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +39,7 @@ PREVIOUS = "-previous"  # suffix of the name of a better model that was replaced
 NOT_PYNET = "it is a safetensors file but holds no pynet network"  # error of load for files of other programs
 PAGE = 1200  # pixels; the longer side of a picture is reduced to this, where characters may be small
 UNLIKE = "unlike the training pictures"  # the warning of a model that measured how far they are
+PLACES = 8  # doubtful characters that the warning for a page names
 BARS = 10  # classes that a notebook shows
 UNSURE_BELOW = 0.6  # lower confidences get a warning
 
@@ -181,11 +181,22 @@ def _several(one: PreparedPicture, lines: list[list[Prediction]]) -> Prediction:
     flat = [character for line in lines for character in line]
     gap = "" if all(len(character.prediction or "") == 1 for character in flat) else " "
     text = " / ".join(gap.join(character.prediction or "" for character in line) for line in lines)
-    doubts = Counter(character.warning for character in flat if character.warning)
-    warning = "; ".join(f"{count} of {len(flat)} characters: {doubt}" for doubt, count in doubts.items())
-    least = min(float(character.confidence or 0) for character in flat)
+    doubts: dict[str, list[str]] = {}
+    for i, line in enumerate(lines, 1):
+        for j, character in enumerate(line, 1):
+            if character.warning:
+                place = f"line {i} no. {j}" if len(lines) > 1 else f"no. {j}"
+                doubts.setdefault(character.warning, []).append(place)
+    warning = "; ".join(
+        f"{len(places)} of {len(flat)} characters ({_first(places)}): {doubt}" for doubt, places in doubts.items()
+    )
+    least = float(np.min([character.confidence or 0 for character in flat]))  # NaN if one is
     shown = tuple(map(tuple, lines))
     return Prediction(one.name, text, least, warning=_joined(one.note, warning), lines=shown, page=one.page)
+
+
+def _first(places: Sequence[str]) -> str:
+    return ", ".join([*places[:PLACES], *(["..."] if len(places) > PLACES else [])])
 
 
 def _joined(*warnings: str | bool | None) -> str | None:

@@ -22,9 +22,9 @@ from pynet import data
 from pynet.__main__ import main as pynet_main
 from pynet.commands import predict
 from pynet.data import DataError
-from pynet.inference import Prediction, predict_image, preparation_of
+from pynet.inference import Prediction, PreparedPicture, predict_image, predictions, preparation_of
 from pynet.pictures.decode import read_picture
-from pynet.pictures.glyph import prepare
+from pynet.pictures.glyph import Character, prepare
 from pynet.pictures.preparation import Preparation
 
 PICTURES = {picture.name: picture for picture in handwriting.pictures(scenes=["mouse", "photo", "photo, squared"])}
@@ -171,6 +171,27 @@ def test_what_is_unlike_the_training_pictures_is_said(equipped: Path) -> None:
     assert found[0]["warning"] is None
     assert "unlike the training pictures" in run("noise.png", "--single", "--model", "known.safetensors").out
     assert "unlike" not in run("noise.png", "--single", "--model", "digits.safetensors").out
+
+
+def test_a_page_names_its_doubtful_characters() -> None:
+    """By line and number, of many the first; a confidence that is NaN is not above the others'."""
+    net = pynet.Network("input(1) dense(2) softmax")
+    net.tensors["0.W"][...], net.tensors["0.b"][...] = [[9, -9]], 0
+
+    def found(*lines: str) -> Prediction:
+        """Of characters that are sure, +, or unsure, -."""
+        seen = [[Character(np.array([255 * (c == "+")], np.uint8), (0, 0, 1, 1)) for c in line] for line in lines]
+        return predictions(net, [PreparedPicture("page", seen, page=Image.new("L", (1, 1)))], 1.0)[0]
+
+    assert found("++", "+").warning is None
+    assert found("++-").warning == "1 of 3 characters (no. 3): the network is unsure"
+    assert found("+-", "-").warning == "2 of 3 characters (line 1 no. 2, line 2 no. 1): the network is unsure"
+    assert found("-" * 10).warning.startswith("10 of 10 characters (no. 1, no. 2, ")
+    assert "no. 8, ...)" in found("-" * 10).warning
+    net.tensors["0.W"][...] = 3e38
+    net.tensors["0.b"][...] = 3e38
+    assert np.isnan(found("-+-").confidence)
+    assert found("-+-").warning.startswith("3 of 3 characters")
 
 
 def test_temperature(equipped: Path) -> None:
