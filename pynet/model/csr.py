@@ -72,11 +72,13 @@ def rows_of(x: Any) -> CSR:
     if len(x.shape) != 2 or x.dtype.kind not in "biuf":
         raise ValueError(f"x is sparse, of shape {x.shape} and dtype {x.dtype}; accepted: (n, features) real numbers")
     x = x.tocsr()
+    stored = int(x.indptr[-1]) if len(x.indptr) else 0  # spare memory may follow, which is no part of the matrix
+    indices = x.indices[:stored]
     with np.errstate(over="ignore"):  # the core names what becomes infinite
-        values = np.ascontiguousarray(x.data, FLOAT32)
+        values = np.ascontiguousarray(x.data[:stored], FLOAT32)
     if x.dtype == np.uint8:
         values /= np.float32(255)
-    columns = np.ascontiguousarray(x.indices, INT32)
-    if x.indices.dtype != INT32 and not np.array_equal(columns, x.indices):  # 2^32 would have become 0
-        raise ValueError(f"columns of x run from {x.indices.min()} to {x.indices.max()}; its shape is {x.shape}")
+    columns = np.ascontiguousarray(indices, INT32)
+    if indices.dtype != INT32 and not np.array_equal(columns, indices):  # 2^32 would have become 0
+        raise ValueError(f"columns of x run from {indices.min()} to {indices.max()}; its shape is {x.shape}")
     return CSR(values, columns, np.ascontiguousarray(x.indptr, np.int64), x.shape)

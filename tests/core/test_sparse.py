@@ -119,10 +119,17 @@ def matrix(data: Any, indices: Any, indptr: Any) -> Any:
     return found
 
 
+def test_spare_memory_after_the_values_is_not_read() -> None:
+    net, y = Network("input(3) dense(2)"), np.ones((2, 2), np.float32)
+    spare = matrix([1, 2, np.nan], [0, 2, 9], [0, 1, 2])
+    net.fit(spare, y, epochs=1)
+    assert_array_equal(net.predict_proba(spare), net.predict_proba(matrix([1, 2], [0, 2], [0, 1, 2])))
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        (([1, 2], [0, 2], [0, 1]), "2 rows has 2 values, 2 columns and 2 starts; accepted: .* 3 starts"),
+        (([1, 2], [0, 2], [0, 1]), "2 rows has 1 values, 1 columns and 2 starts; accepted: .* 3 starts"),
         (([1, 2], [0], [0, 1, 2]), "2 values, 1 columns and 3 starts; accepted: as many columns as values"),
         (([1, 2], [0, 2**32], [0, 1, 2]), r"columns of x run from 0 to 4294967296; its shape is \(2, 3\)"),
         (([1, 2], [-(2**32), 2], [0, 1, 2]), "columns of x run from -4294967296 to 2"),
