@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pynet.network import Network
 
 TEXT_KEY = "net"
-LARGEST, SMALLEST = np.finfo(np.float32).max, np.finfo(np.float32).tiny
+LARGEST = np.finfo(np.float32).max
+LEAST = {"scale": np.finfo(np.float32).tiny, "running_var": 0.0}  # of the numbers of these tensors
 
 
 def export_npz(net: Network, path: str | os.PathLike[str]) -> None:
@@ -34,7 +35,7 @@ def import_npz(path: str | os.PathLike[str], spec: str | None = None) -> Network
     W is (n_in, n_out); b may be (n_out), (1, n_out) or (n_out, 1).
 
     ValueError: the file cannot be read, is not a .npz, its arrays do not fit the network, or hold a number
-    that is not finite in float32.
+    that is not finite in float32, or a variance below 0.
     """
     from pynet.network import Network
 
@@ -52,7 +53,6 @@ def import_npz(path: str | os.PathLike[str], spec: str | None = None) -> Network
 def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
     """Copies each array to its parameter; every parameter must have one that fits, and no array may be left over."""
     numbered = {layer.path: i + 1 for i, layer in enumerate(one for one in net.layers if one.parameters)}
-    scales = {f"{one.path}.scale" for one in net.layers if one.kind in ("standardize", "rescale")}
     found = {}
     for name, tensor in net.tensors.items():
         path, _, letter = name.rpartition(".")
@@ -65,19 +65,19 @@ def _fill(net: Network, arrays: dict[str, npt.NDArray[Any]], file: str) -> None:
         flat = value.shape if tensor.ndim > 1 else (value.size,)
         if flat != tensor.shape or (tensor.ndim == 1 and max(value.shape, default=0) != value.size):
             raise ValueError(f"{file}: {key} has shape {value.shape}; the network's {name} is {tensor.shape}")
-        checked_values(value, f"{file}: {key}", positive=name in scales)
+        checked_values(value, f"{file}: {key}", letter)
     if arrays:
         raise ValueError(f"{file}: {', '.join(sorted(arrays))} are not parameters of {net.spec}")
     for name, value in found.items():
         net.tensors[name][...] = value.reshape(net.tensors[name].shape)
 
 
-def checked_values(value: npt.NDArray[Any], what: str, positive: bool = False) -> None:
-    """ValueError: `what` has a number that is not finite in float32 or, where it must be positive, not above zero."""
+def checked_values(value: npt.NDArray[Any], what: str, short: str) -> None:
+    """ValueError: `what` has a number that is not finite in float32, or below the LEAST of tensors with this name."""
     if not (good := abs(value) <= LARGEST).all():
         raise ValueError(f"{what} holds {_first_bad(value, good)}; accepted: finite float32 numbers")
-    if positive and not (good := value >= SMALLEST).all():
-        raise ValueError(f"{what} holds {_first_bad(value, good)}; accepted: {SMALLEST:.2g} and more")
+    if short in LEAST and not (good := value >= LEAST[short]).all():
+        raise ValueError(f"{what} holds {_first_bad(value, good)}; accepted: {LEAST[short]:.2g} and more")
 
 
 def _first_bad(values: npt.NDArray[Any], good: npt.NDArray[Any]) -> str:

@@ -65,7 +65,7 @@ def _fill(net: Network, layers: list[Layer], file: OnnxFile) -> None:
         if path.endswith(".skip") and own.options.get("stride", 1) != layer.stride:
             raise DataError(f"{file.path}: a projection beside {net.spec} has stride {layer.stride}")
     for name, value in found.items():
-        checked_values(value, f"{file.path}: {name}", positive=name.endswith(".scale"))
+        checked_values(value, f"{file.path}: {name}", name.rpartition(".")[2])
         net.tensors[name][...] = value
 
 

@@ -115,7 +115,7 @@ def standardized(net: Network, mean: Sequence[float] | float, std: Sequence[floa
         tensor, values = found.tensors[f"0.{short}"], np.atleast_1d(np.asarray(given, np.float64))
         if values.shape not in ((1,), tensor.shape):
             raise ValueError(f"{short} has {len(values)} numbers; accepted: 1 or {tensor.size}, those of {first}")
-        checked_values(values, f"{short} of standardize", positive=short == "scale")
+        checked_values(values, f"{short} of standardize", short)
         tensor[...] = values
     for name, value in net.tensors.items():
         number, _, short = name.partition(".")
@@ -175,7 +175,7 @@ def _fill(net: Network, modules: dict[str, dict[str, Array]], names: dict[str, s
         layer = layers[path]
         for short, tensor in layer.tensors.items():
             value = modules[module][NAMES[short]]
-            checked_values(value, f"{file}: {module}.{NAMES[short]}", positive=short == "scale")
+            checked_values(value, f"{file}: {module}.{NAMES[short]}", short)
             tensor[...] = value.transpose(AXES[value.ndim]) if short == "W" else value.reshape(tensor.shape)
 
 

@@ -86,3 +86,17 @@ def test_a_single_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "net.npy", np.zeros(3))
     with pytest.raises(ValueError, match=r"not an \.npz file, or damaged"):
         pynet.import_npz(tmp_path / "net.npy")
+
+
+def test_a_variance_below_zero_is_refused(tmp_path: Path) -> None:
+    """Where the mean took its place; all predictions would be NaN."""
+    net = pynet.Network("input(3) batchnorm dense(2) softmax")
+    net.tensors["0.running_var"][...] = [1, 0, 2]
+    pynet.export_npz(net, tmp_path / "a.npz")
+    assert pynet.import_npz(tmp_path / "a.npz").weights_sha256() == net.weights_sha256()
+    net.tensors["0.running_var"][1] = -0.5
+    pynet.export_npz(net, tmp_path / "a.npz")
+    pynet.export_torch(net, tmp_path / "a.safetensors")
+    for load, name in ((pynet.import_npz, "a.npz"), (pynet.import_torch, "a.safetensors")):
+        with pytest.raises(ValueError, match=r"running_var holds -0\.5 at index \(1,\); accepted: 0 and more"):
+            load(tmp_path / name)
