@@ -80,7 +80,7 @@ def find_layout(
     fields = [row for row, _ in rows]
     decimal = decimal or ("," if found != "," and _decimal_comma(fields) else ".")
     if found == decimal:
-        raise DataError(f"{file.path}: separator and decimal mark are both {found!r}")
+        raise DataError(f"{file.path}: separator and decimal mark are both {found!r}; --decimal names another mark")
     if header is None:
         header = bool(set(known) & set(fields[0])) or _is_header(fields[0], fields[1:], decimal)
     if header:

@@ -206,7 +206,7 @@ def test_a_single_column(tmp_path: Path) -> None:
 
 def test_options_that_do_not_fit(tmp_path: Path) -> None:
     refused(tmp_path, "a,b\n1,2\n", "';' separates nothing", separator=";")
-    refused(tmp_path, "a,b\n1,2\n", "both ','", separator=",", decimal=",")
+    refused(tmp_path, "a,b\n1,2\n", "both ','; --decimal names another mark", separator=",", decimal=",")
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_table(tmp_path / "nowhere.csv")
 
