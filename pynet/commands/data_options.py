@@ -334,10 +334,20 @@ def check_suits(net: Network, dataset: Dataset, name: str, error_type: type[Exce
 
 
 def _check_shape(net: Network, dataset: Dataset, name: str, error_type: type[Exception]) -> None:
+    """Raises error_type unless the samples have as many numbers as the network takes, and pictures have the sides of
+    its training pictures: a dense network would take 12x8 for 8x12."""
     shape = (dataset.x_train if len(dataset.x_train) else dataset.x_test).shape[1:]
     inputs = math.prod(net.in_shape)
     if inputs != math.prod(shape):
         raise error_type(f"{name} takes {inputs} inputs, the samples of {dataset.name} have {times(shape)}")
+    if len(shape) == 1 or len(net.in_shape) > 1 or PICTURES_NOTE not in net.meta:
+        return
+    try:
+        sides = preparation_of(net).shape
+    except ValueError:  # a damaged note does not end a training
+        return
+    if sides != shape[-len(sides) :]:
+        raise error_type(f"{name} was trained on pictures of {times(sides)}, {dataset.name} has {times(shape)}")
 
 
 def _has_binary_output(net: Network, dataset: Dataset) -> bool:

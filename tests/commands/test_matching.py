@@ -340,3 +340,20 @@ def test_a_damaged_newest_model_is_named(folder: Path) -> None:
             one_line(done, 1, "cannot read newest.safetensors: ")
             assert "it is the newest model in this folder; --model FILE names another" in done.err
     assert measured("--model", "digits.safetensors")["samples"] == 355
+
+
+def test_pictures_with_other_sides_of_as_many_pixels_are_refused(folder: Path) -> None:
+    """A dense network takes the pixels of a picture in any order, and its predictions are wrong."""
+    y = np.arange(60) % 2
+    x = np.zeros((60, 4, 12), np.uint8)
+    x[y == 1, 1] = 250
+    write_npz(folder / "wide.npz", x_train=x[:48], y_train=y[:48], x_test=x[48:], y_test=y[48:])
+    high = x.swapaxes(1, 2)
+    write_npz(folder / "high.npz", x_train=high[:48], y_train=y[:48], x_test=high[48:], y_test=y[48:])
+    assert run("--data", "wide.npz", "--no-center", *SMALL, "--epochs", "1").status == 0
+    measure: Any = ("--model", "wide.safetensors")
+    assert run(*measure, command=evaluate).status == 0
+    words = "wide.safetensors was trained on pictures of 4x12 = 48, high has 12x4 = 48"
+    one_line(run(*measure, "--data", "high.npz", command=evaluate), 1, words)
+    one_line(run("--load", "wide.safetensors", "--data", "high.npz"), 1, words)
+    assert run(*measure, "--data", "high.npz", "--transpose", command=evaluate).status == 0
