@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from damage import TEXTS, anything, as_json, damaged_text, damaged_tree, nested, whole
+from damage import TEXTS, anything, as_json, damaged_text, damaged_tree, dumps, nested, whole
 from networks import random_network
 
 import pynet
@@ -248,7 +248,10 @@ def damaged_training(draw: random.Random, training: Any) -> Any:
     """A training with a changed field, more often a number than by chance."""
     if not isinstance(training, dict) or draw.random() < 0.5:
         return damaged_tree(draw, training)
-    training = json.loads(json.dumps(training))
+    try:
+        training = json.loads(json.dumps(training))
+    except RecursionError:  # earlier changes nested it too deep for another one
+        return training
     field = draw.choice(("stats", "stats", "rows", "steps", "optimizer", "seconds", "version", "finished", "facts"))
     holder = training.get(field)
     if field == "stats" and isinstance(holder, dict):
@@ -284,13 +287,6 @@ def write_checkpoint(path: Path, header: Header, data: bytes, content: Any) -> N
             content["sha256"] = checkpoints._digest(net, json.loads(words)["training"], tensors)
         except Exception:  # the test of loading reports what is wrong
             return
-
-
-def dumps(tree: Any) -> str:
-    try:
-        return json.dumps(tree)
-    except RecursionError:
-        return "[" * 100000
 
 
 # ---- texts, histories -----------------------------------------------------------------------------------------------
