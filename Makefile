@@ -68,7 +68,7 @@ format: $(DEV) ## rewrite Python and C files in the house format
 	$(BIN)/clang-format -i $(C_FILES)
 
 docs: $(DEV) $(CORE) ## run the commands in the documents and write what they print; list the public names in docs/reference.md
-	$(BIN)/python tests/test_docs.py README.md docs/tutorial.md docs/how-to.md docs/reference.md
+	$(BIN)/python tests/test_docs.py README.md docs/tutorial.md docs/how-to.md docs/models.md docs/reference.md
 
 lib: $(BUILD)/libpynet.a $(BUILD)/libpynet.so ## build build/libpynet.a and build/libpynet.so for C programs
 
