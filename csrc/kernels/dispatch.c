@@ -36,7 +36,11 @@ static const struct {
 #elif defined(__aarch64__)
     {&kernels_neon, always},
 #endif
+#if defined(__wasm_simd128__)
+    {&kernels_wasm, always}, /* alone: a browser runs the module or refuses it */
+#else
     {&kernels_portable, always},
+#endif
 };
 
 enum { TABLES = sizeof tables / sizeof *tables };

@@ -186,7 +186,7 @@ typedef struct {
     int (*argmax)(const float *x, int n);                /* index of the first maximum */
 } kernel_table;
 
-extern const kernel_table kernels_portable;
+extern const kernel_table kernels_portable, kernels_wasm;
 #if defined(__x86_64__)
 extern const kernel_table kernels_avx2, kernels_avx512;
 #elif defined(__aarch64__)
