@@ -289,6 +289,20 @@ pn_status pn_net_backward(pn_net *net);
    is not finite; PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
 pn_status pn_net_update(pn_net *net, const pn_optim *opt);
 
+/* Forward, loss and backward of a part of a batch, on this machine or others: samples order[0..n) of data are rows
+   [first, first + n) of a batch of `batch_rows`. The gradients become those of the sum of these rows' losses divided by
+   batch_rows, so that the gradients of all parts add up to that of the batch's mean loss; with n = batch_rows they have
+   the bits of pn_net_backward. Dropout and augmentation count rows within the batch. Adds to *stats, which may be NULL.
+   order as in pn_net_forward. PN_ERR_NONFINITE: the loss of a row is not finite; PN_ERR_ARGUMENT: also if
+   n < batch_rows and the network has batchnorm, which needs all rows; PN_ERR_PARAMETER, PN_ERR_MEMORY. */
+pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t first,
+                          int64_t batch_rows, pn_stats *stats);
+
+/* *block = all gradients, in the order of the trained tensors, one after the other without gaps: the caller may change
+   them between pn_net_gradient or pn_net_backward and pn_net_update. *n = their number, pn_net_info.parameters. Valid
+   until pn_net_free. PN_ERR_MEMORY; PN_ERR_ARGUMENT: a pointer is NULL. */
+pn_status pn_net_gradient_block(pn_net *net, float **block, int64_t *n);
+
 /* Fits `standardize` and `rescale` to samples order[0..n) of data: sets mean and scale of `standardize` from x, unless
    x is NULL, and those of `rescale` from the targets, unless those are NULL. They are the mean and the standard
    deviation, divided by n, of each feature, or of each channel of images; the scale is 1 where that is 0. Call it

@@ -15,8 +15,8 @@ static void apply_mask(const layer *l, const pass *p, activation to_rows, activa
         float *y = row_of(to_rows, i);
         const float *x = row_of(from_rows, i);
         if (p->training) {
-            dropout_mask mask =
-                dropout_row(l->word.arg[DROPOUT_PROBABILITY].number, p->seed, l->number, p->step, (int)i);
+            dropout_mask mask = dropout_row(l->word.arg[DROPOUT_PROBABILITY].number, p->seed, l->number, p->step,
+                                            p->batch_from + (int)i);
             if (is_channels_last(l->channels_last, &l->in)) /* the mask counts features in the caller's order */
                 mask.stride = n / channels;
             for (size_t at = 0; at < n; at += mask.stride == 1 ? n : channels, mask.first++)

@@ -43,7 +43,8 @@ typedef struct {
 /* The arguments of a forward or backward pass. `threads` threads run it together; thread `id` computes its part of the
    outputs. */
 typedef struct {
-    int rows;                   /* of this batch */
+    int rows;                   /* of this pass */
+    int batch_from, batch_rows; /* they are rows [batch_from, batch_from + rows) of a batch of so many */
     int input_from, input_rows; /* first row and number of rows in `inputs`: large batches are gathered in pieces */
     int id, threads;
     bool training;         /* false: dropout is the identity, batchnorm uses its running statistics */

@@ -93,8 +93,8 @@ static bool load_inputs(const pn_net *net, const pass *p, const batch *b, int i,
     const size_t n = (size_t)shape_size(in);
     if (b->augment) {
         const bool finite = b->data->dtype == PN_UINT8 || kernels()->first_nonfinite(x, n) == n;
-        const float *seen =
-            augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step, (uint32_t)(p->input_from + i));
+        const float *seen = augmented_sample(b->augment, p->id, x, b->data->dtype, p->seed, p->step,
+                                             (uint32_t)(p->batch_from + p->input_from + i));
         sample_load(net->graph.channels_last, in, row, seen);
         return finite;
     }

@@ -29,8 +29,8 @@ typedef struct {
     char *key, *value;
 } note;
 
-/* What the last call left in work memory: the last of forward, loss, backward. */
-typedef enum { STEP_NONE, STEP_INFERRED, STEP_FORWARD, STEP_LOSS, STEP_BACKWARD } step;
+/* What the last call left in work memory: the last of forward, loss, backward. STEP_GRADIENT: gradients alone. */
+typedef enum { STEP_NONE, STEP_GRADIENT, STEP_INFERRED, STEP_FORWARD, STEP_LOSS, STEP_BACKWARD } step;
 
 typedef struct {
     int layer;

@@ -141,7 +141,7 @@ void loss(pn_net *net, const pass *p, const pn_data *given, bool gradient)
     int from, to;
     my_part(p, p->rows, 1, &from, &to);
     loss_rows(&net->text.loss, net->work.loss, net->work.correct, gradient ? dx.data : NULL, x.data, x.ld, features, &a,
-              from, to, 1 / (float)p->rows);
+              from, to, 1 / (float)p->batch_rows);
 }
 
 void update(pn_net *net, const pass *p, const batch *b)
@@ -199,6 +199,7 @@ batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
         .pass =
             {
                 .rows = rows,
+                .batch_rows = rows,
                 .input_rows = rows,
                 .id = id,
                 .threads = threads,
@@ -246,7 +247,7 @@ bool continue_job(job *j, const pass *p, int64_t first)
 static void detect_zeros(job *j, int64_t rows)
 {
     net_work *work = &j->net->work;
-    const int64_t gathered = j->opt && gathers_in_pieces(j->net, rows) ? INPUT_PIECE : rows;
+    const int64_t gathered = j->own_inputs && gathers_in_pieces(j->net, rows) ? INPUT_PIECE : rows;
     if (j->gathers) {
         work->sparse = j->n && mostly_zeros(j->net, &(batch){.data = j->data, .order = j->order, .n = j->n});
         for (int c = 0; c < work->copies; c++)
@@ -315,8 +316,8 @@ pn_status run(pool_job function, job *j)
     j->finite = true;
     j->fault.batch = j->fault.nonfinite = -1;
     detect_zeros(j, rows);
-    const int most =
-        j->opt ? j->net->work.copies : j->net->work.threads; /* pn_set_threads may have raised the number since */
+    const int most = j->own_inputs ? j->net->work.copies
+                                   : j->net->work.threads; /* pn_set_threads may have raised the number since */
     const int threads = min_int(worthwhile_threads(j->net, rows), most);
     do {
         j->end = -1;

@@ -44,6 +44,7 @@ typedef struct {
     const int32_t *order; /* NULL: 0, 1, 2 ... */
     int64_t n, batch;
     bool gathers;             /* gathers inputs from data; false: uses those in work memory */
+    bool own_inputs;          /* each thread gathers inputs for itself, to a copy of its own */
     bool keeps_inputs;        /* a later job uses the inputs that this one gathers */
     bool training;            /* mode of the layers */
     const augmenter *augment; /* of the inputs, in training; NULL: none */
@@ -122,6 +123,13 @@ void after_step(pn_net *net, const pass *p);
 /* Adds loss and correct predictions of the batch in work memory to stats, row by row: the same bits for any number of
    threads. Returns false, and adds nothing, if the loss is not finite or gathering found a fault. */
 bool add_stats(const job *j, const batch_run *r, pn_stats *stats);
+
+/* ---- train.c: for gradient.c, too ----------------------------------------------------------------------------------- */
+
+/* All of a step before its update: gathers the batch, computes losses and adds them to stats, runs backward. taken:
+   steps of this call before it. skip_barrier: this thread reads nothing that others may still write; after it, may the
+   next step skip it, as far as backward is concerned? False: a loss is not finite. */
+bool run_to_gradients(job *j, batch_run *r, int64_t taken, bool *skip_barrier, pn_stats *stats);
 
 /* The job of pn_net_forward, which pn_net_input_gradient also runs. */
 void forward_job(void *arg, int id, int threads);

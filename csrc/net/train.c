@@ -2,6 +2,7 @@
 #include "net/run.h"
 
 enum {
+    UPDATE_SPEED = 2000, /* parameters that one thread updates in a microsecond */
     PANEL_STEPS = 16 /* steps of a call above which panels save more time than copying the weights to them and back */
 };
 
@@ -54,6 +55,21 @@ static void take_step(job *j, batch_run *r, int64_t taken)
     after_step(net, p);
 }
 
+bool run_to_gradients(job *j, batch_run *r, int64_t taken, bool *skip_barrier, pn_stats *stats)
+{
+    pass *p = &r->pass;
+    gather_step(j, r, taken, *skip_barrier);
+    forward(j->net, p, &r->batch, j->net->graph.head);
+    loss(j->net, p, j->data, true);
+    backward(j->net, p);
+    const bool private = backward_is_private(j->net, p);
+    if (!private)
+        pool_barrier(p->threads);
+    /* then the first layer's forward reads only weights that this thread has updated */
+    *skip_barrier = private && j->net->graph.in_pieces;
+    return add_stats(j, r, stats);
+}
+
 static void train_job(void *arg, int id, int threads)
 {
     job *j = arg;
@@ -71,19 +87,11 @@ static void train_job(void *arg, int id, int threads)
         p->fuse = true;
         p->panels = panels;
         p->step = net->updates + (uint64_t)taken;
-        gather_step(j, &r, taken, skip_barrier);
-        forward(net, p, &r.batch, net->graph.head);
-        loss(net, p, j->data, true);
-        backward(net, p);
-        const bool private = backward_is_private(net, p);
-        if (!private)
-            pool_barrier(threads);
-        finite = add_stats(j, &r, &stats);
+        finite = run_to_gradients(j, &r, taken, &skip_barrier, &stats);
         if (!finite)
             break;
         take_step(j, &r, taken);
-        /* then the first layer's forward reads only weights that this thread has updated */
-        skip_barrier = private && net->graph.in_pieces && !clips_norm;
+        skip_barrier = skip_barrier && !clips_norm;
         preempted = ends_at(j, first);
         taken++;
         stats.steps++;
@@ -126,8 +134,15 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
 
     net->work.done = STEP_NONE;
     net->has_gradients = false;
-    job j = {
-        .net = net, .data = data, .order = order, .n = n, .batch = rows, .gathers = true, .training = true, .opt = opt};
+    job j = {.net = net,
+             .data = data,
+             .order = order,
+             .n = n,
+             .batch = rows,
+             .gathers = true,
+             .own_inputs = true,
+             .training = true,
+             .opt = opt};
     augmenter *augment;
     status = augmenter_new(&augment, data->augment, &net->text.input, net->work.copies, net->error);
     if (status)
@@ -268,10 +283,16 @@ pn_status pn_net_backward(pn_net *net)
     return PN_OK;
 }
 
+static void update_job(void *arg, int id, int threads)
+{
+    const job *j = arg;
+    optim_apply_all(j->net, &(pass){.id = id, .threads = threads}, j->opt, 0);
+}
+
 pn_status pn_net_update(pn_net *net, const pn_optim *opt)
 {
     net->error[0] = 0;
-    if (net->work.done < STEP_BACKWARD)
+    if (net->work.done < STEP_BACKWARD && net->work.done != STEP_GRADIENT)
         return fail(net->error, PN_ERR_STATE, "update comes after forward, loss and backward");
     pn_status status = check_pointer(net, opt, "opt");
     if (!status)
@@ -283,7 +304,7 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt)
     if (status)
         return status;
     const unsigned long fp = fp_enter();
-    optim_apply_all(net, &(pass){.threads = 1}, opt, 0);
+    pool_run_if_worth(update_job, &(job){.net = net, .opt = opt}, (double)net->n_parameters / UPDATE_SPEED);
     after_step(net, &(pass){.rows = net->work.rows, .threads = 1});
     fp_leave(fp);
     net->optimizer.steps++;

@@ -278,6 +278,10 @@ static pn_status update(void)
     pn_optim_default(&opt, PN_SGD);
     return pn_net_update(net[1], &opt);
 }
+static pn_status gradient(void)
+{
+    return pn_net_gradient(net[1], &of_rows, order, BATCH, 0, 2 * BATCH, NULL);
+}
 static pn_status set_state(void)
 {
     return pn_net_set_state(net[1], PN_ADAM, 3);
@@ -350,6 +354,7 @@ static const step steps[] = {
     {"loss", loss, &net[1]},
     {"backward", backward, &net[1]},
     {"update", update, &net[1]},
+    {"gradient", gradient, &net[1]},
     {"set the optimizer's state", set_state, &net[1]},
     {"save", save, &net[0]},
     {"load", load, NULL},
