@@ -1,10 +1,11 @@
 """A structure-aware fuzzer: it damages values, types, sizes, offsets and shapes; the rest stays well-formed.
 
 Models, checkpoints (with the right digest), models with damaged notes, histories, texts of networks, IDX, npz and csv
-files go through the Python package and through the commands. Each is loaded, or refused with an OSError or a
-ValueError, by a command with status 1 or 2 and one line. No other exception, no signal, no terminal escape; what is
-refused takes no more than 50 MB. Two worker processes share the cases: one has the core as it is installed, and its
-memory is measured; the core of the other is compiled with AddressSanitizer and UndefinedBehaviorSanitizer.
+files, tables and ONNX models go through the Python package and through the commands. Each is loaded, or refused with an
+OSError or a ValueError, by a command with status 1 or 2 and one line. No other exception, no signal, no terminal
+escape; what is refused takes no more than 50 MB. Two worker processes share the cases: one has the core as it is
+installed, and its memory is measured; the core of the other is compiled with AddressSanitizer and
+UndefinedBehaviorSanitizer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import keyword
 import os
 import random
 import resource
@@ -57,7 +59,7 @@ def command(name: str, *arguments: Any) -> None:
     """Runs a command in this process. Fault: it ended in a way that no command should."""
     from importlib import import_module
 
-    main = import_module(f"pynet.commands.{name}").main
+    main = import_module(f"pynet.commands.{name}{'_' * keyword.iskeyword(name)}").main
     out, err = io.StringIO(), io.StringIO()
     given = [str(argument) for argument in arguments]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -80,6 +82,8 @@ def kinds() -> dict[str, Kind]:
     """All kinds; their modules are imported here, in the worker."""
     import hostile_data
     import hostile_models
+    import hostile_onnx
+    import hostile_tables
     import numpy as np
     from PIL import Image
 
@@ -91,7 +95,6 @@ def kinds() -> dict[str, Kind]:
     glyph = np.zeros((30, 30), np.uint8)
     glyph[5:25, 13:17] = 255
     Image.fromarray(glyph).save("one.png")
-    small = ("--epochs", "1", "--limit", "30", "--threads", "1", "--save", "none", "--quiet")
 
     def load_model(path: Path) -> int:
         net = pynet.load(path)
@@ -126,7 +129,7 @@ def kinds() -> dict[str, Kind]:
         elif kind == 9:
             command("evaluate", "--model", path)
         elif kind == 10:
-            command("train", "--load", path, "--dataset", "digits", *small)
+            command("train", "--load", path, "--dataset", "digits", "--save", "none", *SMALL)
         elif kind == 11 and draw.random() < 0.5:
             command("visualize", "curves", "--model", path, "--out", path.parent)
 
@@ -155,7 +158,7 @@ def kinds() -> dict[str, Kind]:
 
     def use_text(draw: random.Random, text: str) -> None:
         if draw.random() < 0.1 and "\0" not in text:  # arguments of a command cannot contain NUL
-            command("train", "--net", text, "--dataset", "digits", *small)
+            command("train", "--net", text, "--dataset", "digits", "--save", "none", *SMALL)
 
     def load_data(path: Path) -> int:
         found = data.load(path)
@@ -172,7 +175,7 @@ def kinds() -> dict[str, Kind]:
     def use_data(draw: random.Random, path: Path) -> None:
         kind = draw.randrange(12)
         if kind == 0:
-            command("train", "--data", path, "--hidden", "4", *small)
+            command("train", "--data", path, "--hidden", "4", "--save", "none", *SMALL)
         elif kind == 1:
             command("evaluate", "--data", path, "--model", "base.safetensors")
         elif kind <= 6 and path.suffix == ".npz":
@@ -181,6 +184,37 @@ def kinds() -> dict[str, Kind]:
     def use_history(draw: random.Random, path: Path) -> None:
         if draw.random() < 0.03:
             command("visualize", "curves", "--history", path, "--out", path.parent)
+
+    def load_table(path: Path) -> int:
+        found = data.table(path, "kind")
+        if not (found.x_train.dtype == np.float32 and np.isfinite(found.x_train).all() and found.classes):
+            raise Fault(f"x {found.x_train.dtype} {found.x_train.shape} of {len(found.classes)} classes")
+        return int(found.x_train.nbytes) + path.stat().st_size
+
+    def use_table(draw: random.Random, path: Path) -> None:
+        model = Path("table.safetensors")
+        kind = draw.randrange(8)
+        if not model.exists() or kind == 0:
+            good = hostile_tables.whole_table(draw, path.parent)
+            command("train", "--data", good, "--target", draw.choice(hostile_tables.TARGETS), "--save", model, *SMALL)
+        if kind <= 2:
+            target = draw.choice((*hostile_tables.TARGETS, "4", "none"))
+            command("train", "--data", path, "--target", target, *SMALL, "--save", "none")
+        elif kind <= 4:
+            command("predict", path, "--model", model, *draw.choice(((), ("--json",))))
+        elif kind == 5:
+            command("evaluate", "--data", path, "--model", model)
+
+    def load_onnx(path: Path) -> int:
+        net = pynet.import_onnx(path)
+        return int(4 * net.parameters) + path.stat().st_size
+
+    def use_onnx(draw: random.Random, path: Path) -> None:
+        net = pynet.import_onnx(path)
+        if pynet.Network(net.spec).spec != net.spec:
+            raise Fault(f"imported as {net.spec!r:.300}, which has another canonical form")
+        if draw.random() < 0.1:
+            command("import", path, "--save", path.with_name("imported.safetensors"))
 
     return {
         "model": Kind(hostile_models.model_file, load_model, use_model),
@@ -191,9 +225,12 @@ def kinds() -> dict[str, Kind]:
         "idx": Kind(hostile_data.idx_folder, load_data, use_data),
         "npz": Kind(hostile_data.npz_file, load_data, use_data),
         "csv": Kind(hostile_data.csv_file, load_data, use_data),
+        "table": Kind(hostile_tables.table_file, load_table, use_table),
+        "onnx": Kind(hostile_onnx.onnx_file, load_onnx, use_onnx),
     }
 
 
+SMALL = ("--epochs", "1", "--limit", "30", "--threads", "1", "--quiet")
 TRAINED = (
     "--dataset",
     "digits",

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from part import Part, last_line
 
 from pynet import SGD, Adam, AdamW, Momentum, Nesterov, Network, RMSProp, kernels, reference
+from pynet.model.csr import CSR
 from pynet.optim import Optimizer
 
 Array = npt.NDArray[Any]
@@ -266,12 +267,14 @@ def bits(
 ) -> set[Any]:
     """The hashes after training by each API, table and number of threads; all should be equal."""
     x, y, weights = samples
+    sparse = x.ndim == 2 and x.dtype == np.float32 and " standardize " not in text
+    apis = [by_fit, by_train_step, by_four_steps, *([by_sparse_rows] if sparse else [])]
     found = set()
     for table in TABLES:
         kernels.set_cpu(table)
         for threads in THREADS:
             kernels.set_threads(threads)
-            for api in (by_fit, by_train_step, by_four_steps):
+            for api in apis:
                 net = created(text, seed, x, y)
                 try:
                     api(net, x, y, weights, batch, optimizer)
@@ -288,6 +291,15 @@ def bits(
 
 def by_fit(net: Network, x: Array, y: Array, weights: Array | None, batch: int, optimizer: Optimizer) -> None:
     net.fit(x, y, epochs=2, batch_size=batch, optimizer=optimizer, sample_weight=weights, seed=3)
+
+
+def by_sparse_rows(net: Network, x: Array, y: Array, weights: Array | None, batch: int, optimizer: Optimizer) -> None:
+    sample, column = np.nonzero(x)
+    starts = np.searchsorted(sample, np.arange(len(x) + 1))
+    sparse: Any = CSR(x[sample, column], column.astype(np.int32), starts, x.shape)
+    by_fit(net, sparse, y, weights, batch, optimizer)
+    if net.predict_proba(sparse).tobytes() != net.predict_proba(x).tobytes():
+        raise AssertionError("the predictions for sparse rows have other bits")
 
 
 def batches(n: int, batch: int) -> list[Array]:
@@ -351,7 +363,8 @@ def main() -> int:
             break
     settings = len(TABLES) * len(THREADS) * 3
     return part.finish(
-        f"{case} networks of {len(seen)} words against float64, each in {settings} settings for its bits"
+        f"{case} networks of {len(seen)} words against float64, each in {settings} settings for its bits, "
+        "and as sparse rows where it takes them"
     )
 
 
