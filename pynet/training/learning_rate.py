@@ -47,9 +47,9 @@ class RateSearch:
     def __str__(self) -> str:
         rows = ["learning rate    loss"]
         step = max(1, len(self.rates) // 20)
-        top = max(self.smoothed)
+        top = min(max(self.smoothed), 1.5 * self.smoothed[0])  # a longer bar would flatten all others
         for rate, loss in list(zip(self.rates, self.smoothed, strict=True))[::step]:
-            rows.append(f"{rate:>13.2e}  {loss:>6.3f}  {'#' * round(40 * loss / top)}")
+            rows.append(f"{rate:>13.2e}  {loss:>6.3f}  {'#' * min(round(40 * loss / top), 40)}{'>' * (loss > top)}")
         if min(self.smoothed) == self.smoothed[0]:
             rows.append("the loss fell at none of these rates: try others, or check the data and the network")
         return "\n".join([*rows, f"suggestion: {self.suggestion:g}"])

@@ -51,6 +51,13 @@ def test_find_lr_does_not_change_the_network() -> None:
     assert 15 < len(str(found).splitlines()) < 50
 
 
+def test_a_large_loss_does_not_flatten_the_bars_of_the_others() -> None:
+    losses = [2.0, 1.0, 2.8, 500.0]
+    bars = [line.split()[2] for line in str(RateSearch([1e-3, 1e-2, 0.1, 1.0], losses, losses)).splitlines()[1:5]]
+    assert [len(bar) for bar in bars] == [27, 13, 37, 41]
+    assert bars[3] == "#" * 40 + ">"
+
+
 @pytest.mark.parametrize(
     "options", [{"lowest": 0.0}, {"lowest": 1.0, "highest": 0.1}, {"steps": 9}, {"highest": math.inf}]
 )
