@@ -1,5 +1,6 @@
 /* WebAssembly with vectors of 4. Relaxed SIMD has a multiply-add that is fused where the CPU can. */
 #if defined(__wasm_simd128__)
+#include <float.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #endif
 #define SQRT(v) wasm_f32x4_sqrt((v128_t)(v))
+#define FLUSH(v) \
+    (vf) wasm_v128_andnot((v128_t)(v), wasm_f32x4_lt(wasm_f32x4_abs((v128_t)(v)), wasm_f32x4_const_splat(FLT_MIN)))
 #define NONZERO_BITS(v) wasm_i32x4_bitmask(wasm_f32x4_ne((v128_t)(v), wasm_f32x4_const_splat(0)))
 
 static inline uint64_t nonzero_16_bytes(const uint8_t *p)

@@ -139,8 +139,8 @@ static void describe(text *t, pn_net *net)
     static const char *const losses[] = {"cross_entropy", "mse", "bce", "mae", "huber"};
     pn_net_info info;
     pn_net_describe(net, &info);
-    put(t, "{\"loss\":\"%s\",\"seed\":\"%llu\",\"parameters\":%lld", losses[info.loss], (unsigned long long)info.seed,
-        (long long)info.parameters);
+    put(t, "{\"lossName\":\"%s\",\"seed\":\"%llu\",\"parameters\":%lld", losses[info.loss],
+        (unsigned long long)info.seed, (long long)info.parameters);
     put_shape(t, "inShape", info.in_rank, info.in_shape);
     put_shape(t, "outShape", info.out_rank, info.out_shape);
     put(t, ",\"layers\":[");
