@@ -146,7 +146,7 @@ neon: ## cross-compile for aarch64 and run the C tests under qemu
 	    echo "neon: $$fused fused multiply-adds in kernels/neon.o" && test $$fused -gt 100; \
 	else echo "neon: NOT run, it needs $(AARCH64)-gcc and qemu-aarch64 (Debian: gcc-$(AARCH64) libc6-dev-arm64-cross qemu-user)"; fi
 
-clang: ## compile the core with clang, warnings are errors
+clang: ## compile the core with clang, warnings are errors; the C tests, which compare SHA-256 of trained weights
 	@if command -v clang >/dev/null; then $(MAKE) lib c-tests CC=clang BUILD=build/clang EXTRA=-Werror; \
 	else echo "clang: NOT run, there is no clang here"; fi
 

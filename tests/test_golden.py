@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from golden.make import EXPECTED, FOLDER, MODELS, TRAININGS, digest, ended, facts, of_columns, of_table, resume, tables
+from helpers import ROOT
 
 import pynet
 from pynet import History, Network, data, kernels
@@ -115,6 +117,13 @@ def test_a_history_has_the_same_figures() -> None:
 @fused
 def test_a_model_of_a_table_predicts_the_same() -> None:
     assert of_columns(FOLDER / "columns.csv") == FOUND["columns.csv"]
+
+
+def test_the_c_test_trains_the_same_networks() -> None:
+    text = (ROOT / "tests" / "c" / "net" / "test_golden.c").read_text("utf-8")
+    strings = re.findall(r'"((?:[^"\\]|"\s+")*)"', text.partition("golden[] = {")[2].partition("};")[0])
+    pairs = {re.sub(r'"\s+"', "", network): fused for network, fused, _ in zip(*[iter(strings)] * 3, strict=True)}
+    assert pairs == {network: FOUND[f"{name}.safetensors"]["weights"] for name, network in MODELS.items()}
 
 
 @pytest.mark.parametrize("file", ["digits.npz", "digits.csv", "idx"])

@@ -86,7 +86,7 @@ static void each_row(rows r)
     if (r.m <= 0 || r.n <= 0)
         return;
     unsigned long fp = fp_enter();
-    pool_run_if_worth(rows_part, &r, (double)r.m * r.n / SHORT_ROWS);
+    pool_run_if_worth(rows_part, &r, (double)r.m * r.n / (double)SHORT_ROWS);
     fp_leave(fp);
 }
 

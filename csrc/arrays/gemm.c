@@ -183,7 +183,7 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
             },
         .trans_b = flags & PN_TRANS_B,
     };
-    const double length = (double)m * n * k / SPEED;
+    const double length = (double)m * n * k / (double)SPEED;
     const bool row = m == 1 && p.trans_b, column = n == 1 && !(flags & PN_TRANS_A);
     if (row || column) { /* both factors are contiguous along k. Only shape and flags decide: the bits depend on it */
         dots_args d = {.y = C,

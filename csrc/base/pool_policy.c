@@ -90,13 +90,13 @@ void policy_end(int threads, long long part_done)
 
 void pool_run_if_worth(pool_job job, void *arg, double length)
 {
-    if (length < SHORT || pn_threads() == 1) {
+    if (length < (double)SHORT || pn_threads() == 1) {
         job(arg, 0, 1);
         return;
     }
     /* shorter work, soon after the last, wakes the pool for the work that is likely to follow */
     const bool soon = microseconds() - atomic_load_explicit(&policy.ended, memory_order_relaxed) < SOON;
-    pool_run(job, arg, length >= LONG || soon || workers_awake() ? MAX_THREADS : 1);
+    pool_run(job, arg, length >= (double)LONG || soon || workers_awake() ? MAX_THREADS : 1);
     atomic_store_explicit(&policy.ended, microseconds(), memory_order_relaxed);
 }
 
