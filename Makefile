@@ -74,11 +74,11 @@ lib: $(BUILD)/libpynet.a $(BUILD)/libpynet.so ## build build/libpynet.a and buil
 
 example: $(EXAMPLES) ## compile the C examples of tests/c against build/libpynet.a
 
-bench: .venv/.bench $(CORE) $(BENCH) ## measure the speed against NumPy; figures and pictures in bench/results/numpy.md
-	@$(BIN)/python -m bench $(ARGS)
+bench: .venv/.bench $(CORE) $(BENCH) ## measure the speed against NumPy: build/bench/numpy.md; PUBLISH=1: in bench/results
+	@$(BIN)/python -m bench $(if $(PUBLISH),--out bench/results) $(ARGS)
 
 bench-peers: build/.peers $(CORE) $(BENCH) | $(filter bench,$(MAKECMDGOALS)) ## the same against PyTorch, JAX, scikit-learn and Keras, too
-	@build/peers-venv/bin/python -m bench --peers $(ARGS)
+	@build/peers-venv/bin/python -m bench --peers $(if $(PUBLISH),--out bench/results) $(ARGS)
 
 sdist: $(DEV) ## source distribution in dist/
 	$(BIN)/pyproject-build --no-isolation --sdist

@@ -16,6 +16,7 @@ from bench import (
     estimators,
     inference,
     kernels,
+    larger,
     machine,
     report,
     scaling,
@@ -27,7 +28,18 @@ from bench.measurements import Rows
 from bench.peers import HEAVY, NUMPY
 from bench.runner import Plan, Workers, cores, pinned
 
-QUESTIONS = ["kernels", "training", "variants", "convolution", "inference", "startup", "scaling", "estimators"]
+QUESTIONS = [
+    "kernels",
+    "training",
+    "variants",
+    "convolution",
+    "inference",
+    "larger",
+    "startup",
+    "scaling",
+    "estimators",
+]
+NO_DATA = {"kernels", "larger"}  # measured on random numbers
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -36,11 +48,11 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", action="store_true", help="PyTorch, JAX, scikit-learn and Keras, too")
     parser.add_argument("--check", action="store_true", help="only compare the results with float64")
     parser.add_argument("--only", choices=QUESTIONS, nargs="+", default=QUESTIONS, metavar="QUESTION",
-                        help=f"of {', '.join(QUESTIONS)}; kernels need no data set")  # fmt: skip
+                        help=f"of {', '.join(QUESTIONS)}; kernels and larger need no data set")  # fmt: skip
     parser.add_argument("--rounds", type=int, help="turns of each contestant at the least")
     parser.add_argument("--threads", type=int, nargs="+", help="numbers of threads; unsaid: 1, 2 and all cores")
     parser.add_argument("--samples", type=int, help="train on fewer: a trial, whose figures mean nothing")
-    parser.add_argument("--out", type=Path, default=data.ROOT / "bench" / "results", help="folder of the results")
+    parser.add_argument("--out", type=Path, default=data.FOLDER, help="folder of the results")
     return parser.parse_args(words)
 
 
@@ -64,6 +76,7 @@ def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
         "variants": lambda _: variants.measure(plan),
         "convolution": lambda workers: convolution.measure(workers, plan),
         "inference": lambda workers: inference.measure(workers, few),
+        "larger": lambda workers: larger.measure(workers, replace(plan, seconds=0.0)),
         "startup": lambda _: startup.measure(plan),
         "scaling": lambda workers: scaling.measure(workers, few),
         "estimators": lambda _: estimators.measure(plan),
@@ -89,7 +102,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
     options, begin = parse(words), time.perf_counter()
     plan = make_plan(options)
-    needs_data = set(options.only) != {"kernels"}
+    needs_data = not NO_DATA.issuperset(options.only)
     if needs_data:
         from pynet.data import DataError
 
@@ -97,7 +110,7 @@ def main(words: Sequence[str] | None = None) -> int:
             data.prepare()
         except DataError as error:
             print(
-                f"bench: {error}\nbench: all but the kernels is measured on MNIST; ARGS='--only kernels' needs none",
+                f"bench: {error}\nbench: measured on MNIST; ARGS='--only kernels larger' needs none",
                 file=sys.stderr,
             )
             return 2

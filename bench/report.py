@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import convolution, estimators, inference, kernels, scaling, startup, tables, training, variants
+from bench import convolution, estimators, inference, kernels, larger, scaling, startup, tables, training, variants
 from bench.measurements import Rows, from_dict
 from bench.targets import TARGETS
 
@@ -20,6 +20,7 @@ HEADINGS = {
     variants.QUESTION: "Variants of W64, an epoch, from C: pynet alone is plain SGD",
     convolution.QUESTION: "Convolution: a step of a LeNet-like network",
     inference.QUESTION: "Inference: one call",
+    larger.QUESTION: "Larger networks on random data: a training step, predictions in one call",
     kernels.PRODUCT: "Matrix products m x n x k; A' lies transposed in memory",
     kernels.SINGLE: "Single kernels: NumPy's column is the fastest of its expressions",
     startup.QUESTION: "Start-up",

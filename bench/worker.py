@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 CALL_SECONDS = 0.02  # a short call is repeated for about this time
+LONG_SECONDS = 0.1  # epochs of the larger networks
 
 Run = Callable[[], float]
 
@@ -91,7 +92,22 @@ def kernel(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     return (min(variants, key=lambda run: run()) if len(variants) > 1 else variants[0]), {}
 
 
-TASKS = {"train": train, "fit": fit, "classify": classify, "kernel": kernel}
+def larger(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
+    """A run of training steps, or of predictions of so many rows, on random data; seconds a step or a call."""
+    from bench.peers import larger
+
+    [case] = [case for case in larger.CASES if case.name == task["name"]]
+    net, rows = larger.CONTESTANTS[name].create(case), task["rows"]
+    training = task["method"] == "step"
+    facts = {"flops": rows * larger.flops_per_sample(case, training)}
+    if not training:
+        return repeated(lambda: net.predict(rows)), facts
+    net.epoch()
+    epochs = max(1, int(LONG_SECONDS / net.epoch()))
+    return lambda: sum(net.epoch() for _ in range(epochs)) / epochs / larger.BATCHES, facts
+
+
+TASKS = {"train": train, "fit": fit, "classify": classify, "kernel": kernel, "larger": larger}
 
 
 def main(name: str) -> None:
