@@ -16,7 +16,9 @@ SOURCES := $(wildcard csrc/*/*.c)
 LEVELS := $(shell $(PYTHON) pynet/_build.py $(SOURCES))
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
 C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c/*/*.[ch])
-C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/*/test_*.c))
+# Tests of what a build leaves out are left out, too.
+LEFT_OUT := $(if $(findstring PN_NO_FILES,$(EXTRA)),tests/c/file/%) $(if $(findstring PN_NO_THREADS,$(EXTRA)),tests/c/base/test_threads.c tests/c/net/test_threads.c)
+C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(filter-out $(LEFT_OUT),$(wildcard tests/c/*/test_*.c)))
 EXAMPLES := $(patsubst tests/c/%.c,$(BUILD)/example/%,$(wildcard tests/c/example*.c))
 FUZZERS := $(patsubst tests/c/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/c/*/fuzz_*.c))
 FUZZ_SECONDS ?= 60
@@ -40,7 +42,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench bench-peers lint format docs lib example wheel sdist coverage sanitize campaign neon clang fuzz clean \
+.PHONY: help train test test-peers bench bench-peers lint format docs lib example wheel sdist coverage sanitize campaign neon clang switches fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -149,6 +151,12 @@ neon: ## cross-compile for aarch64 and run the C tests under qemu
 clang: ## compile the core with clang, warnings are errors; the C tests, which compare SHA-256 of trained weights
 	@if command -v clang >/dev/null; then $(MAKE) lib c-tests CC=clang BUILD=build/clang EXTRA=-Werror; \
 	else echo "clang: NOT run, there is no clang here"; fi
+
+switches: ## build without threads, files or environment variables, in all eight combinations, and run the C tests on each
+	@for threads in "" -DPN_NO_THREADS; do for files in "" -DPN_NO_FILES; do for env in "" -DPN_NO_ENV; do \
+	    echo "switches: $$threads $$files $$env" && \
+	    $(MAKE) c-tests BUILD=build/switches/x$$threads$$files$$env EXTRA="-Werror $$threads $$files $$env" || exit 1; \
+	done; done; done
 
 fuzz: ## throw damaged files and texts of networks at the core, FUZZ_SECONDS=60 each; needs clang and its libFuzzer
 	@$(MAKE) fuzzers CC=clang BUILD=build/fuzz EXTRA="$(ASAN) -fsanitize=fuzzer-no-link"

@@ -52,7 +52,9 @@
  *         return status != PN_OK;
  *     }
  *
- * Compile with: cc train.c libpynet.a -lm -pthread
+ * Compile with: cc train.c libpynet.a -lm -pthread. The library can be built without threads, files and environment
+ * variables: -DPN_NO_THREADS, where every call uses one thread; -DPN_NO_FILES, without the functions that take a path;
+ * -DPN_NO_ENV.
  *
  * Memory: a pn_net owns its memory, until pn_net_free. Arrays, structs and strings that the caller passes are copied or
  * used during the call only; they stay the caller's. Strings and tensors that pynet returns belong to the net.
@@ -376,6 +378,11 @@ pn_status pn_net_save(pn_net *net, const char *path);
 /* Loads a model; free it with pn_net_free. The file is checked completely and may come from anyone. On failure *net is
    NULL. PN_ERR_IO, PN_ERR_FORMAT, PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
 pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN]);
+
+/* As pn_net_load and pn_net_save, from and to memory. *size = the bytes the model takes; buffer NULL: only that.
+   PN_ERR_FORMAT; PN_ERR_ARGUMENT: room, the bytes of the buffer, is too small; PN_ERR_MEMORY. */
+pn_status pn_net_load_memory(pn_net **net, const void *bytes, size_t size, char err[PN_ERRLEN]);
+pn_status pn_net_save_memory(pn_net *net, void *buffer, size_t room, size_t *size);
 
 /* What a checkpoint holds besides the model, to resume a training: any UTF-8 text, and tensors, of which name, rank,
    shape, size and data are used. A name begins with a letter; letters, digits, dots and _ follow. */

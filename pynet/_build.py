@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Contraction is off because the compiler would choose which products to fuse by the surrounding code, which changes
 # the last bits; the kernels name each fused multiply-add instead. math-errno would keep sqrtf from being vectorised.
-CFLAGS = ["-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
+CFLAGS = ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
 CFLAGS += ["-fno-asynchronous-unwind-tables"]  # a twentieth of the library, which only a debugger would read
 # The first that fits a path. Nobody waits for texts and files; the portable kernels are 33 kB smaller, and 10 % slower.
 LEVELS = {"csrc/spec/": "-Os", "csrc/file/": "-Os", "csrc/kernels/portable.c": "-O2", "csrc/": "-O3", "": "-Os"}

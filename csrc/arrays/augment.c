@@ -4,7 +4,6 @@
 #include "arrays/arrays.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -98,7 +97,7 @@ pn_status augmenter_new(augmenter **out, const pn_augment *options, const shape 
     pn_status status = options ? check(options, sample, &height, &width, err) : PN_OK;
     if (status || !options)
         return status;
-    augmenter *a = calloc(1, sizeof *a);
+    augmenter *a = memory_zeros(1, sizeof *a);
     if (!a)
         goto fail;
     const double spacing = (height + width) / 14.0;
@@ -110,10 +109,10 @@ pn_status augmenter_new(augmenter **out, const pn_augment *options, const shape 
         .nodes_down = (int)ceil((height - 1) / spacing) + 1 + 2 * MARGIN,
         .nodes_across = (int)ceil((width - 1) / spacing) + 1 + 2 * MARGIN,
     };
-    a->down = aligned_zeros((size_t)height * (size_t)a->nodes_down, sizeof *a->down);
-    a->across = aligned_zeros((size_t)width * (size_t)a->nodes_across, sizeof *a->across);
+    a->down = memory_zeros((size_t)height * (size_t)a->nodes_down, sizeof *a->down);
+    a->across = memory_zeros((size_t)width * (size_t)a->nodes_across, sizeof *a->across);
     pieces_of(a, 0, &a->scratch_size);
-    a->scratch = aligned_zeros((size_t)threads * a->scratch_size, sizeof *a->scratch);
+    a->scratch = memory_zeros((size_t)threads * a->scratch_size, sizeof *a->scratch);
     if (!a->down || !a->across || !a->scratch)
         goto fail;
     smoothing_weights(a->down, height, a->nodes_down, spacing, (size_t)a->nodes_down, 1);
@@ -129,10 +128,10 @@ void augmenter_free(augmenter *a)
 {
     if (!a)
         return;
-    free(a->down);
-    free(a->across);
-    free(a->scratch);
-    free(a);
+    memory_free(a->down);
+    memory_free(a->across);
+    memory_free(a->scratch);
+    memory_free(a);
 }
 
 /* C (m,n) = A (m,k) B (k,n) */

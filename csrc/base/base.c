@@ -1,9 +1,9 @@
-/* Descriptions of statuses, messages, memory, shapes. */
+/* Descriptions of statuses, messages, printing, shapes. */
 #include "base/base.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *pn_strerror(pn_status status)
@@ -31,22 +31,37 @@ const char *pn_version(void)
 pn_status fail(char *err, pn_status status, const char *format, ...)
 {
     va_list args;
+    const int code = errno; /* part of the failure, if that is one of a file */
     if (!err)
         return status;
     va_start(args, format);
     vsnprintf(err, PN_ERRLEN, format, args);
     va_end(args);
+    errno = code;
     return status;
 }
 
-void *aligned_zeros(size_t count, size_t size)
+void write_bytes(writer *to, const char *bytes, size_t n)
 {
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - ALIGN)
-        return NULL;
-    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    void *block = aligned_alloc(ALIGN, bytes ? bytes : ALIGN);
-    return block ? memset(block, 0, bytes) : NULL;
+    const size_t fit = n < to->left ? n : to->left;
+    if (to->at) {
+        memcpy(to->at, bytes, fit);
+        to->at += fit;
+        to->left -= fit;
+    }
+    to->used += n;
+}
+
+void print(writer *to, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const size_t n = (size_t)vsnprintf(to->at, to->left, format, args), fit = n < to->left ? n : to->left;
+    va_end(args);
+    if (to->at)
+        to->at += fit;
+    to->left -= fit;
+    to->used += n;
 }
 
 int64_t shape_size(const shape *s)
@@ -70,6 +85,14 @@ shape_text show_shape(const shape *s)
         at += (size_t)snprintf(t.text + at, sizeof t.text - at, i ? ",%lld" : "%lld", (long long)s->dim[i]);
     t.text[at] = ')';
     return t;
+}
+
+void partition(int id, int threads, int n, int grain, int *from, int *to)
+{
+    const int64_t grains = ((int64_t)n + grain - 1) / grain;
+    const int64_t start = grains * id / threads * grain, end = grains * (id + 1) / threads * grain;
+    *from = start < n ? (int)start : n;
+    *to = end < n ? (int)end : n;
 }
 
 size_t padded(int64_t n)

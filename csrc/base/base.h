@@ -14,8 +14,13 @@
 /* Prints a message to err, unless that is NULL, and returns the status. */
 __attribute__((format(printf, 3, 4))) pn_status fail(char *err, pn_status status, const char *format, ...);
 
-/* Zeroed memory aligned to a cache line; NULL if there is none. Free with free(). */
-void *aligned_zeros(size_t count, size_t size);
+/* Prints to `at`, where `left` bytes are, or only counts if `at` is NULL. */
+typedef struct {
+    char *at;
+    size_t left, used;
+} writer;
+void write_bytes(writer *to, const char *bytes, size_t n);
+__attribute__((format(printf, 2, 3))) void print(writer *to, const char *format, ...); /* and a zero byte, if it fits */
 
 /* The shape of one sample: (n), or (channels, height, width). */
 typedef struct {
@@ -41,8 +46,24 @@ static inline bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* Part id of `threads` equal parts of n items, in multiples of `grain`: [from, to). */
+void partition(int id, int threads, int n, int grain, int *from, int *to);
+
 /* n rounded up to a multiple of PAD. */
 size_t padded(int64_t n);
+
+/* ---- allocator.c ------------------------------------------------------------------------------------------------- */
+
+/* Memory aligned to a cache line; NULL: there is none. memory_zeros clears it. */
+void *memory_take(size_t bytes);
+void *memory_zeros(size_t count, size_t size);
+void memory_free(void *block); /* NULL is allowed */
+
+/* Makes room for element n of an array whose capacity doubles; NULL: no memory, and the array is unchanged. */
+void *memory_grow(void *array, size_t n, size_t size);
+
+/* A copy of a string. */
+char *memory_copy(const char *text);
 
 /* ---- utf8.c ------------------------------------------------------------------------------------------------------ */
 
@@ -51,7 +72,8 @@ size_t padded(int64_t n);
 size_t utf8_length(const char *s);
 bool utf8_valid(const char *s);
 
-/* Number of bytes of s as a JSON string, quotes included. */
+/* Writes s, valid UTF-8, as a JSON string; and the number of bytes of that. */
+void json_write(writer *to, const char *s);
 size_t json_size(const char *s);
 
 /* ---- rng.c: counter-based random numbers ------------------------------------------------------------------------- */

@@ -10,9 +10,10 @@
 #include "base/base.h"
 #include "base/threads.h"
 
+#ifndef PN_NO_THREADS
+
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* Microseconds. */
 enum {
@@ -34,13 +35,6 @@ static struct {
 } policy;
 
 static atomic_int configured_threads; /* 0: not determined yet */
-
-long long microseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return 1000000ll * now.tv_sec + now.tv_nsec / 1000;
-}
 
 /* ---- parallel or single -------------------------------------------------------------------------------------------- */
 
@@ -104,7 +98,7 @@ void pool_run_if_worth(pool_job job, void *arg, double length)
 
 static int environment_number(const char *name)
 {
-    const char *text = getenv(name);
+    const char *text = environment(name);
     return text ? (int)strtol(text, NULL, 10) : 0; /* OMP_NUM_THREADS may be a list: the first number */
 }
 
@@ -130,3 +124,5 @@ pn_status pn_set_threads(int n)
     atomic_store_explicit(&configured_threads, n, memory_order_relaxed);
     return PN_OK;
 }
+
+#endif

@@ -2,22 +2,19 @@
 #include "base/base.h"
 #include "base/threads.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
-
 static struct {
-    atomic_flag taken;
-    _Atomic(float *) memory;
+    bool taken;
+    float *memory;
 } scratch[MAX_THREADS];
 
 float *scratch_take(void)
 {
     for (int i = 0; i < MAX_THREADS; i++)
-        if (!atomic_flag_test_and_set(&scratch[i].taken)) {
+        if (atomic_take(&scratch[i].taken)) {
             if (!scratch[i].memory)
-                scratch[i].memory = aligned_alloc(ALIGN, SCRATCH_BYTES);
+                atomic_write(&scratch[i].memory, memory_take(SCRATCH_BYTES));
             if (!scratch[i].memory)
-                atomic_flag_clear(&scratch[i].taken);
+                atomic_clear(&scratch[i].taken);
             return scratch[i].memory;
         }
     return NULL;
@@ -26,8 +23,8 @@ float *scratch_take(void)
 void scratch_give(float *memory)
 {
     for (int i = 0; memory && i < MAX_THREADS; i++)
-        if (scratch[i].memory == memory) {
-            atomic_flag_clear(&scratch[i].taken);
+        if (atomic_read(&scratch[i].memory) == memory) {
+            atomic_clear(&scratch[i].taken);
             return;
         }
 }
@@ -35,12 +32,12 @@ void scratch_give(float *memory)
 void scratch_after_fork(void)
 {
     for (int i = 0; i < MAX_THREADS; i++) /* the threads that had taken them do not exist in the child */
-        atomic_flag_clear(&scratch[i].taken);
+        atomic_clear(&scratch[i].taken);
 }
 
 void scratch_free(void)
 {
     for (int i = 0; i < MAX_THREADS; i++)
-        if (!atomic_flag_test_and_set(&scratch[i].taken)) /* a thread that still uses one keeps it */
-            free(scratch[i].memory);
+        if (atomic_take(&scratch[i].taken)) /* a thread that still uses one keeps it */
+            memory_free(scratch[i].memory);
 }

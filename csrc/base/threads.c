@@ -5,10 +5,13 @@
 #include "base/base.h"
 #include "base/pool_policy.h"
 
+#ifndef PN_NO_THREADS
+
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -252,12 +255,11 @@ void pool_run(pool_job job, void *arg, int most)
     pthread_mutex_unlock(&pool.owner);
 }
 
-void partition(int id, int threads, int n, int grain, int *from, int *to)
+long long microseconds(void)
 {
-    const int64_t grains = ((int64_t)n + grain - 1) / grain;
-    const int64_t start = grains * id / threads * grain, end = grains * (id + 1) / threads * grain;
-    *from = start < n ? (int)start : n;
-    *to = end < n ? (int)end : n;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return 1000000ll * now.tv_sec + now.tv_nsec / 1000;
 }
 
 int usable_cores(void)
@@ -269,3 +271,5 @@ int usable_cores(void)
 #endif
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
+
+#endif

@@ -30,9 +30,6 @@ void pool_barrier(int threads);
 void fork_lock(void);
 void fork_unlock(void);
 
-/* Part id of `threads` equal parts of n items, in multiples of `grain`: [from, to). */
-void partition(int id, int threads, int n, int grain, int *from, int *to);
-
 /* An aligned buffer for packed matrices; NULL if none is free. Return it with scratch_give. */
 #define SCRATCH_BYTES (1 << 20)
 float *scratch_take(void);

@@ -1,4 +1,4 @@
-/* UTF-8, and the length of text as a JSON string. */
+/* UTF-8, and text as a JSON string. */
 #include "base/base.h"
 
 size_t utf8_length(const char *s)
@@ -28,10 +28,28 @@ bool utf8_valid(const char *s)
     return true;
 }
 
+void json_write(writer *to, const char *s)
+{
+    write_bytes(to, "\"", 1);
+    for (; *s; s++) {
+        size_t plain = 0;
+        while ((unsigned char)s[plain] >= 0x20 && s[plain] != '"' && s[plain] != '\\')
+            plain++;
+        write_bytes(to, s, plain);
+        s += plain;
+        if (!*s)
+            break;
+        if ((unsigned char)*s < 0x20)
+            print(to, "\\u%04x", (unsigned)*s);
+        else
+            write_bytes(to, *s == '"' ? "\\\"" : "\\\\", 2);
+    }
+    write_bytes(to, "\"", 1);
+}
+
 size_t json_size(const char *s)
 {
-    size_t n = 2;
-    for (; *s; s++)
-        n += (unsigned char)*s < 0x20 ? 6 : *s == '"' || *s == '\\' ? 2 : 1;
-    return n;
+    writer count = {0};
+    json_write(&count, s);
+    return count.used;
 }

@@ -1,8 +1,12 @@
 /* Model files on disk: reads regular files only; writes a file completely or not at all. */
+#define _GNU_SOURCE /* O_CLOEXEC, openat() and others, beyond C11 */
 #include "file/file.h"
+
+#ifndef PN_NO_FILES
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +52,7 @@ static pn_status read_file(const source *from, void *to, size_t size, uint64_t o
     return PN_OK;
 }
 
-static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path, char *err)
+static pn_status read_path(pn_net **net, pn_checkpoint *more, const char *path, char *err)
 {
     source from = {.read = read_file};
     struct stat st;
@@ -58,7 +62,7 @@ static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path,
     pn_status status = fstat(from.fd, &st) == 0 ? check_regular(&st, err) : io_fail(err, errno, NULL);
     if (status == PN_OK) {
         from.size = (uint64_t)st.st_size;
-        status = parse_model(net, more, &from, err);
+        status = read_model(net, more, &from, err);
     }
     int code = errno; /* close() may change it */
     close(from.fd);
@@ -66,28 +70,19 @@ static pn_status read_model(pn_net **net, pn_checkpoint *more, const char *path,
     return status;
 }
 
-static pn_status load_model(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
+static pn_status load_file(pn_net **net, pn_checkpoint *more, const char *path, char *err)
 {
-    char unused[PN_ERRLEN];
-    err = err ? err : unused;
     char why[PN_ERRLEN] = "";
     *net = NULL;
     if (!path)
         return fail(err, PN_ERR_ARGUMENT, "the path is NULL");
-    pn_status status = read_model(net, more, path, why);
-    int code = errno;
-    if (status != PN_OK) {
-        pn_net_free(*net);
-        *net = NULL;
-        fail(err, status, "cannot read %s: %s", show(path).text, why);
-    }
-    errno = code;
-    return status;
+    const pn_status status = read_path(net, more, path, why);
+    return status ? fail(err, status, "cannot read %s: %s", show(path).text, why) : PN_OK;
 }
 
 pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN])
 {
-    return load_model(net, NULL, path, err);
+    return load_file(net, NULL, path, err);
 }
 
 pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
@@ -97,24 +92,17 @@ pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *
         return fail(err, PN_ERR_ARGUMENT, "the checkpoint to fill is NULL");
     }
     *more = (pn_checkpoint){0};
-    pn_status status = load_model(net, more, path, err);
-    int code = errno;
-    if (status != PN_OK)
-        pn_checkpoint_free(more);
-    errno = code;
-    return status;
+    return load_file(net, more, path, err);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
 
-static const pn_checkpoint nothing = {0};
-
 /* write() until all bytes are written. */
-static pn_status write_all(int fd, const void *from, size_t size, char *err)
+static pn_status write_file(sink *to, const void *from, size_t size, char *err)
 {
     for (size_t done = 0; done < size;) {
         size_t want = size - done < MAX_CHUNK ? size - done : MAX_CHUNK;
-        ssize_t put = write(fd, (const char *)from + done, want);
+        ssize_t put = write(to->fd, (const char *)from + done, want);
         if (put < 0 && errno != EINTR)
             return io_fail(err, errno, NULL);
         if (put > 0)
@@ -128,14 +116,17 @@ static pn_status write_all(int fd, const void *from, size_t size, char *err)
 static pn_status resolve(const char *path, char **target, char *err)
 {
     struct stat st;
-    if ((*target = realpath(path, NULL)))
+    if (!(*target = memory_take(PATH_MAX)))
+        return fail(err, PN_ERR_MEMORY, "no memory for its path");
+    if (realpath(path, *target))
         return stat(*target, &st) == 0 ? check_regular(&st, err) : io_fail(err, errno, NULL);
     if (errno != ENOENT)
         return io_fail(err, errno, NULL);
     if (lstat(path, &st) == 0)
         return io_fail(err, ENOENT, "it is a link to a file that does not exist");
-    if (!(*target = strdup(path)))
-        return fail(err, PN_ERR_MEMORY, "no memory for its path");
+    if (strlen(path) >= PATH_MAX)
+        return io_fail(err, ENAMETOOLONG, NULL);
+    strcpy(*target, path);
     return PN_OK;
 }
 
@@ -156,22 +147,17 @@ static int open_temporary(int folder, char temp[64], mode_t mode)
     return fd;
 }
 
-/* The parts of a file. */
+/* What to write. */
 typedef struct {
-    const char *head;
-    size_t head_size;
-    const pn_net *net;
+    pn_net *net;
     const pn_checkpoint *more;
 } content;
 
-/* Writes all parts, syncs and closes fd. */
+/* Writes it all, syncs and closes fd. */
 static pn_status fill(int fd, const content *c, char *err)
 {
-    pn_status status = write_all(fd, c->head, c->head_size, err);
-    if (status == PN_OK)
-        status = write_all(fd, c->net->parameters, (c->net->n_parameters + c->net->n_running) * sizeof(float), err);
-    for (int i = 0; i < c->more->tensors && status == PN_OK; i++)
-        status = write_all(fd, c->more->tensor[i].data, (size_t)c->more->tensor[i].size * sizeof(float), err);
+    sink to = {.write = write_file, .fd = fd};
+    pn_status status = write_model(c->net, c->more, &to, err);
     if (status == PN_OK && fsync(fd) != 0)
         status = io_fail(err, errno, NULL);
     int code = errno;
@@ -209,29 +195,23 @@ static pn_status replace(int folder, const char *name, const content *c, char *e
     return status;
 }
 
-static pn_status write_model(pn_net *net, const pn_checkpoint *more, const char *path, char *err)
+static pn_status write_path(const content *c, const char *path, char *err)
 {
-    char *head = NULL, *target = NULL;
-    size_t size = 0;
+    char *target = NULL;
     int folder = -1;
-    pn_status status;
-    if ((status = make_header(net, more, &head, &size, err)) != PN_OK)
-        goto done;
-    if ((status = resolve(path, &target, err)) != PN_OK)
-        goto done;
-    char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
-    const char *parent = !slash ? "." : slash == target ? "/" : target;
-    if (slash)
-        *slash = '\0';
-    folder = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const content c = {head, size, net, more};
-    status = folder < 0 ? io_fail(err, errno, NULL) : replace(folder, name, &c, err);
-done:;
-    int code = errno; /* close() and free() may change it */
+    pn_status status = resolve(path, &target, err);
+    if (status == PN_OK) {
+        char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
+        const char *parent = !slash ? "." : slash == target ? "/" : target;
+        if (slash)
+            *slash = '\0';
+        folder = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        status = folder < 0 ? io_fail(err, errno, NULL) : replace(folder, name, c, err);
+    }
+    int code = errno;
     if (folder >= 0)
         close(folder);
-    free(target);
-    free(head);
+    memory_free(target);
     errno = code;
     return status;
 }
@@ -242,15 +222,14 @@ pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const c
     net->error[0] = '\0';
     if (!path)
         return fail(net->error, PN_ERR_ARGUMENT, "the path is NULL");
-    pn_status status = write_model(net, more ? more : &nothing, path, why);
-    int code = errno;
-    if (status != PN_OK)
-        fail(net->error, status, "cannot write %s: %s", show(path).text, why);
-    errno = code;
-    return status;
+    const content c = {net, more};
+    const pn_status status = write_path(&c, path, why);
+    return status ? fail(net->error, status, "cannot write %s: %s", show(path).text, why) : PN_OK;
 }
 
 pn_status pn_net_save(pn_net *net, const char *path)
 {
-    return pn_net_save_checkpoint(net, &nothing, path);
+    return pn_net_save_checkpoint(net, NULL, path);
 }
+
+#endif

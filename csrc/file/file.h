@@ -24,20 +24,30 @@
 #define UPDATES_KEY "pynet.updates"
 #define CHECKPOINT_KEY "pynet.checkpoint"
 
-/* The bytes of a model file, on disk or in memory. */
+/* The bytes of a model file to read, on disk or in memory. */
 typedef struct source source;
 struct source {
     uint64_t size;
     pn_status (*read)(const source *from, void *to, size_t size, uint64_t offset, char *err); /* exactly `size` bytes */
     int fd;
+    const char *bytes;
 };
 
-/* Reads a model, and if `more` is not NULL the rest of a checkpoint. Everything is checked. On failure *net and *more
-   must still be freed. */
-pn_status parse_model(pn_net **net, pn_checkpoint *more, const source *from, char *err);
+/* Where the bytes of a model file go. */
+typedef struct sink sink;
+struct sink {
+    uint64_t size;                                                          /* of what was written */
+    pn_status (*write)(sink *to, const void *from, size_t size, char *err); /* all bytes */
+    int fd;
+    char *bytes;
+};
 
-/* The first 8 bytes and the header of a model file; *head must be freed. */
-pn_status make_header(pn_net *net, const pn_checkpoint *more, char **head, size_t *size, char *err);
+/* Reads a model, and if `more` is not NULL the rest of a checkpoint. Everything is checked. On failure *net is NULL and
+   *more empty. */
+pn_status read_model(pn_net **net, pn_checkpoint *more, const source *from, char *err);
+
+/* Writes a model, or with `more` a checkpoint. */
+pn_status write_model(pn_net *net, const pn_checkpoint *more, sink *to, char *err);
 
 /* Is this key of a note reserved for this format, now or in later versions? */
 bool is_reserved(const char *key);

@@ -1,9 +1,9 @@
-/* The part of JSON that the header of a model file needs, parsed strictly; and strings as JSON. */
+/* The part of JSON that the header of a model file needs, parsed strictly. */
 #include "file/json.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 shown show(const char *name)
@@ -171,18 +171,4 @@ uint64_t json_integer(json *j)
         json_fail(j, "expected a whole number from 0 to %" PRIu64, UINT64_MAX);
     j->at += n;
     return value;
-}
-
-void json_write_string(FILE *to, const char *s)
-{
-    fputc('"', to);
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            fputc('\\', to);
-        if ((unsigned char)*s < 0x20)
-            fprintf(to, "\\u%04x", (unsigned)*s);
-        else
-            fputc(*s, to);
-    }
-    fputc('"', to);
 }

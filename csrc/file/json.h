@@ -1,10 +1,8 @@
-/* Parsing and printing JSON; paths and names in messages. */
+/* Parsing JSON; paths and names in messages. */
 #ifndef PN_JSON_H
 #define PN_JSON_H
 
 #include "net/net.h"
-
-#include <stdio.h>
 
 #define SHOWN 96 /* bytes of a path or name in a message, so that the reason fits, too */
 
@@ -32,9 +30,6 @@ const char *json_string(json *j);
 const char *json_key(json *j);
 
 uint64_t json_integer(json *j);
-
-/* Writes s, valid UTF-8, as a JSON string. */
-void json_write_string(FILE *to, const char *s);
 
 /* Reads decimal digits at s; returns their number, or 0 if there are none, for a leading zero, or past 64 bits. */
 size_t decimal(const char *s, uint64_t *value);

@@ -1,7 +1,6 @@
 /* From the bytes of a model file to a network. Everything is checked: the file may be damaged or hostile. */
 #include "file/file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,13 +48,6 @@ bool is_checkpoint_name(const char *name)
 
 /* ---- the header ---------------------------------------------------------------------------------------------------- */
 
-/* Makes room for element n of an array whose capacity doubles; NULL: no memory, and the array is unchanged. */
-static void *grow(void *array, size_t n, size_t size)
-{
-    bool full = (n & (n - 1)) == 0; /* n is 0 or a power of two */
-    return full ? realloc(array, (n ? 2 * n : 1) * size) : array;
-}
-
 static const char *header_note(const header *h, const char *key)
 {
     for (size_t i = 0; i < h->n_pairs; i++)
@@ -72,7 +64,7 @@ static void read_pairs(json *j, header *h)
     h->has_pairs = true;
     json_expect(j, '{');
     for (bool first = true; json_more(j, '}', &first);) {
-        pair *pairs = grow(h->pairs, h->n_pairs, sizeof *pairs), p;
+        pair *pairs = memory_grow(h->pairs, h->n_pairs, sizeof *pairs), p;
         if (!pairs) {
             j->status = fail(j->err, PN_ERR_MEMORY, "no memory for its notes");
             return;
@@ -156,7 +148,7 @@ static pn_status header_parse(header *h, char *err)
         read_entry(&j, &e);
         if (j.status != PN_OK)
             break;
-        entry *entries = grow(h->entries, h->n_entries, sizeof *entries);
+        entry *entries = memory_grow(h->entries, h->n_entries, sizeof *entries);
         if (!entries)
             return fail(err, PN_ERR_MEMORY, "no memory for its list of tensors");
         h->entries = entries;
@@ -170,9 +162,9 @@ static pn_status header_parse(header *h, char *err)
 
 static void header_free(header *h)
 {
-    free(h->pairs);
-    free(h->entries);
-    free(h->text);
+    memory_free(h->pairs);
+    memory_free(h->entries);
+    memory_free(h->text);
 }
 
 /* ---- the tensors --------------------------------------------------------------------------------------------------- */
@@ -228,7 +220,7 @@ static pn_status read_header(header *h, const source *from, char *err)
                     " are there: this is no safetensors file, or it was cut short",
                     size, MAX_HEADER, from->size - 8);
     h->size = (size_t)size;
-    if (!(h->text = malloc(h->size + 1)))
+    if (!(h->text = memory_take(h->size + 1)))
         return fail(err, PN_ERR_MEMORY, "no memory for its header");
     if ((status = from->read(from, h->text, h->size, 8, err)) != PN_OK)
         return status;
@@ -345,8 +337,8 @@ static pn_status read_extras(pn_checkpoint *more, const header *h, const source 
     pn_status status = PN_OK;
     if (!text)
         return fail(err, PN_ERR_FORMAT, "it is a model, but no checkpoint");
-    more->text = strdup(text);
-    more->tensor = calloc(h->n_entries + 1, sizeof *more->tensor);
+    more->text = memory_copy(text);
+    more->tensor = memory_zeros(h->n_entries + 1, sizeof *more->tensor);
     if (!more->text || !more->tensor)
         return fail(err, PN_ERR_MEMORY, "no memory for the tensors of a checkpoint");
     for (size_t i = 0; i < h->n_entries && status == PN_OK; i++) {
@@ -355,7 +347,8 @@ static pn_status read_extras(pn_checkpoint *more, const header *h, const source 
         if (e->used)
             continue;
         pn_tensor *t = &more->tensor[more->tensors++];
-        *t = (pn_tensor){.name = strdup(e->name), .layer = -1, .rank = e->rank, .data = malloc(bytes ? bytes : 1)};
+        *t = (pn_tensor){
+            .name = memory_copy(e->name), .layer = -1, .rank = e->rank, .data = memory_take(bytes ? bytes : 1)};
         t->size = (int64_t)(bytes / sizeof(float));
         for (int d = 0; d < e->rank; d++)
             t->shape[d] = (int64_t)e->dim[d];
@@ -369,11 +362,11 @@ static pn_status read_extras(pn_checkpoint *more, const header *h, const source 
 void pn_checkpoint_free(pn_checkpoint *more)
 {
     for (int i = 0; i < more->tensors; i++) {
-        free((void *)(uintptr_t)more->tensor[i].name); /* allocated by read_extras, though const */
-        free(more->tensor[i].data);
+        memory_free((void *)(uintptr_t)more->tensor[i].name); /* allocated by read_extras, though const */
+        memory_free(more->tensor[i].data);
     }
-    free(more->tensor);
-    free(more->text);
+    memory_free(more->tensor);
+    memory_free(more->text);
     *more = (pn_checkpoint){0};
 }
 
@@ -405,36 +398,38 @@ static pn_status read_notes(pn_net *net, const header *h, char *err)
     return PN_OK;
 }
 
-pn_status parse_model(pn_net **net, pn_checkpoint *more, const source *from, char *err)
+static pn_status parse(pn_net **net, pn_checkpoint *more, header *h, const source *from, char *err)
 {
-    header h = {0};
     char why[PN_ERRLEN] = "";
     pn_status status;
-    if ((status = read_header(&h, from, err)) != PN_OK)
-        goto done;
-    if ((status = net_build(net, header_note(&h, TEXT_KEY), why)) != PN_OK) {
-        if (status == PN_ERR_SPEC)
-            status = PN_ERR_FORMAT; /* the file is wrong, not the caller */
-        fail(err, status, "its network: %s", why);
-        goto done;
-    }
-    if ((status = check_tensors(*net, &h, err)) != PN_OK)
-        goto done;
+    if ((status = read_header(h, from, err)) != PN_OK)
+        return status;
+    if ((status = net_build(net, header_note(h, TEXT_KEY), why)) != PN_OK) /* PN_ERR_SPEC: the file is wrong */
+        return fail(err, status == PN_ERR_SPEC ? PN_ERR_FORMAT : status, "its network: %s", why);
+    if ((status = check_tensors(*net, h, err)) != PN_OK)
+        return status;
     if ((status = net_allocate(*net, err)) != PN_OK)
-        goto done;
-    if ((status = read_tensors(*net, &h, from, err)) != PN_OK)
-        goto done;
-    if (net_check_parameters(*net) != PN_OK) {
-        status = fail(err, PN_ERR_FORMAT, "%s", (*net)->error);
-        goto done;
-    }
-    if ((status = read_notes(*net, &h, err)) != PN_OK)
-        goto done;
-    if (more)
-        status = read_extras(more, &h, from, err);
-done:;
-    const int code = errno; /* free() may change it */
+        return status;
+    if ((status = read_tensors(*net, h, from, err)) != PN_OK)
+        return status;
+    if (net_check_parameters(*net) != PN_OK)
+        return fail(err, PN_ERR_FORMAT, "%s", (*net)->error);
+    if ((status = read_notes(*net, h, err)) != PN_OK)
+        return status;
+    return more ? read_extras(more, h, from, err) : PN_OK;
+}
+
+pn_status read_model(pn_net **net, pn_checkpoint *more, const source *from, char *err)
+{
+    header h = {0};
+    *net = NULL;
+    const pn_status status = parse(net, more, &h, from, err);
     header_free(&h);
-    errno = code;
+    if (status) {
+        pn_net_free(*net);
+        *net = NULL;
+        if (more)
+            pn_checkpoint_free(more);
+    }
     return status;
 }

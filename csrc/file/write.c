@@ -1,10 +1,7 @@
-/* Writes the header of a model file. */
+/* Writes a model file. */
 #include "file/file.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* Checks text and names of a checkpoint as loading does. Those of the network were checked when they were set. */
 static pn_status check_extras(const pn_checkpoint *more, char *err)
@@ -21,60 +18,74 @@ static pn_status check_extras(const pn_checkpoint *more, char *err)
 }
 
 /* Writes the entry of a tensor that begins at byte `at` of the data; returns the byte after its end. */
-static uint64_t write_entry(FILE *to, const pn_tensor *t, uint64_t at)
+static uint64_t write_entry(writer *to, const pn_tensor *t, uint64_t at)
 {
     const uint64_t end = at + (uint64_t)t->size * sizeof(float);
-    fprintf(to, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", t->name);
+    print(to, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", t->name);
     for (int d = 0; d < t->rank; d++)
-        fprintf(to, d ? ",%" PRId64 : "%" PRId64, t->shape[d]);
-    fprintf(to, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, end);
+        print(to, d ? ",%" PRId64 : "%" PRId64, t->shape[d]);
+    print(to, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, end);
     return end;
 }
 
-/* The header is padded so that the data starts at a multiple of 8 bytes. */
-pn_status make_header(pn_net *net, const pn_checkpoint *more, char **head, size_t *size, char *err)
+/* Writes the header, padded so that the data starts at a multiple of 8 bytes. */
+static void write_header(writer *to, pn_net *net, const pn_checkpoint *more)
 {
     uint64_t at = 0;
-    pn_status status = check_extras(more, err);
-    if (status != PN_OK)
-        return status;
-    FILE *to = open_memstream(head, size);
-    if (!to)
-        return fail(err, PN_ERR_MEMORY, "no memory for its header");
-    fprintf(to, "12345678{\"__metadata__\":{\"" TEXT_KEY "\":");
-    json_write_string(to, net->spec);
-    fprintf(to, ",\"" SEED_KEY "\":\"%" PRIu64 "\"", net->seed);
+    print(to, "{\"__metadata__\":{\"" TEXT_KEY "\":");
+    json_write(to, net->spec);
+    print(to, ",\"" SEED_KEY "\":\"%" PRIu64 "\"", net->seed);
     if (net->updates)
-        fprintf(to, ",\"" UPDATES_KEY "\":\"%" PRIu64 "\"", net->updates);
+        print(to, ",\"" UPDATES_KEY "\":\"%" PRIu64 "\"", net->updates);
     if (more->text) {
-        fputs(",\"" CHECKPOINT_KEY "\":", to);
-        json_write_string(to, more->text);
+        print(to, ",\"" CHECKPOINT_KEY "\":");
+        json_write(to, more->text);
     }
     for (int i = 0; i < net->n_notes; i++) {
-        fputc(',', to);
-        json_write_string(to, net->notes[i].key);
-        fputc(':', to);
-        json_write_string(to, net->notes[i].value);
+        print(to, ",");
+        json_write(to, net->notes[i].key);
+        print(to, ":");
+        json_write(to, net->notes[i].value);
     }
-    fputc('}', to);
-    for (int i = 0; i < net->n_tensors && status == PN_OK; i++) {
+    print(to, "}");
+    for (int i = 0; i < net->n_tensors; i++) {
         pn_tensor t;
-        if ((status = pn_net_tensor(net, i, &t)) == PN_OK)
+        if (pn_net_tensor(net, i, &t) == PN_OK)
             at = write_entry(to, &t, at);
     }
     for (int i = 0; i < more->tensors; i++)
         at = write_entry(to, &more->tensor[i], at);
-    fputc('}', to);
-    for (long blanks = -ftell(to) & 7; blanks > 0; blanks--)
-        fputc(' ', to);
-    const long end = ftell(to); /* without memory the stream loses data but reports no error: *size is then smaller */
-    const bool bad = ferror(to) != 0;
-    if (fclose(to) != 0 || bad || end < 8 || *size != (size_t)end)
-        return fail(err, PN_ERR_MEMORY, "no memory for its header");
-    if (*size - 8 > MAX_HEADER)
-        return fail(err, PN_ERR_ARGUMENT, "its notes make a header of %zu bytes, the format takes %d", *size - 8,
+    write_bytes(to, "}       ", 1 + (-(to->used + 1) & 7));
+}
+
+pn_status write_model(pn_net *net, const pn_checkpoint *more, sink *to, char *err)
+{
+    static const pn_checkpoint nothing = {0};
+    writer head = {0};
+    more = more ? more : &nothing;
+    pn_status status = check_extras(more, err);
+    if (status)
+        return status;
+    write_header(&head, net, more); /* counts */
+    const size_t size = head.used;
+    if (size > MAX_HEADER)
+        return fail(err, PN_ERR_ARGUMENT, "its notes make a header of %zu bytes, the format takes %d", size,
                     MAX_HEADER);
+    unsigned char length[8];
     for (int i = 0; i < 8; i++)
-        (*head)[i] = (char)((uint64_t)(*size - 8) >> 8 * i);
+        length[i] = (unsigned char)((uint64_t)size >> 8 * i);
+    char *text = memory_take(size);
+    if (!text)
+        return fail(err, PN_ERR_MEMORY, "no memory for its header");
+    head = (writer){.at = text, .left = size};
+    write_header(&head, net, more);
+    status = to->write(to, length, sizeof length, err);
+    if (!status)
+        status = to->write(to, text, size, err);
+    if (!status)
+        status = to->write(to, net->parameters, (net->n_parameters + net->n_running) * sizeof(float), err);
+    for (int i = 0; i < more->tensors && !status; i++)
+        status = to->write(to, more->tensor[i].data, (size_t)more->tensor[i].size * sizeof(float), err);
+    memory_free(text);
     return status;
 }

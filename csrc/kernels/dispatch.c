@@ -2,9 +2,6 @@
 #include "kernels/kernels.h"
 #include "pynet.h"
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -45,7 +42,7 @@ static const struct {
 
 enum { TABLES = sizeof tables / sizeof *tables };
 
-static _Atomic(const kernel_table *) current;
+static const kernel_table *current;
 
 /* The i-th table that this CPU can run; NULL past the last. */
 static const kernel_table *runnable(int i)
@@ -67,12 +64,12 @@ static const kernel_table *named(const char *name)
 
 const kernel_table *kernels(void)
 {
-    const kernel_table *t = atomic_load_explicit(&current, memory_order_relaxed);
+    const kernel_table *t = atomic_read(&current);
     if (!t) { /* two threads may both get here: they choose the same table */
-        t = named(getenv("PYNET_CPU"));
+        t = named(environment("PYNET_CPU"));
         if (!t)
             t = runnable(0);
-        atomic_store_explicit(&current, t, memory_order_relaxed);
+        atomic_write(&current, t);
     }
     return t;
 }
@@ -93,6 +90,6 @@ pn_status pn_set_cpu(const char *name)
     const kernel_table *t = named(name);
     if (name && !t)
         return PN_ERR_ARGUMENT;
-    atomic_store_explicit(&current, t, memory_order_relaxed);
+    atomic_write(&current, t);
     return PN_OK;
 }

@@ -2,8 +2,8 @@
 #ifndef PN_KERNELS_H
 #define PN_KERNELS_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "kernels/platform.h"
+
 #include <stdint.h>
 
 /* A step of an optimizer: g = scale dw, clipped to [-clip, clip]; g += l2 w; w *= keep; then, with its state a and

@@ -4,7 +4,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 
 /* The moments of the inputs of samples, or of their targets. */
 typedef struct {
@@ -22,7 +21,7 @@ typedef struct {
 /* Sample i; NULL, with a message, if a number in it is not finite, or another thread has changed the order. */
 static const float *sample_of_moments(const moments *m, int64_t i)
 {
-    const int64_t sample = m->order ? __atomic_load_n(&m->order[i], __ATOMIC_RELAXED) : i;
+    const int64_t sample = m->order ? atomic_read(&m->order[i]) : i;
     const size_t row = (size_t)sample;
     if (sample < 0 || sample >= m->data->n) {
         fail(m->net->error, PN_ERR_ARGUMENT, "the order of the samples changed while the call read it");
@@ -85,9 +84,9 @@ static pn_status moments_of(moments *m)
     m->size = (size_t)shape_size(&m->to->in);
     m->channels = (size_t)m->to->in.dim[0];
     m->positions = m->size / m->channels;
-    m->mean = calloc(m->channels, sizeof *m->mean);
-    m->deviation = calloc(m->channels, sizeof *m->deviation);
-    m->bytes = calloc(m->size, sizeof *m->bytes);
+    m->mean = memory_zeros(m->channels, sizeof *m->mean);
+    m->deviation = memory_zeros(m->channels, sizeof *m->deviation);
+    m->bytes = memory_zeros(m->size, sizeof *m->bytes);
     if (!m->mean || !m->deviation || !m->bytes)
         return fail(m->net->error, PN_ERR_MEMORY, "no memory for the moments of %zu features", m->channels);
     return find_moments(m) ? PN_OK : PN_ERR_ARGUMENT;
@@ -105,9 +104,9 @@ static void take_moments(const moments *m)
 
 static void moments_free(moments *m)
 {
-    free(m->mean);
-    free(m->deviation);
-    free(m->bytes);
+    memory_free(m->mean);
+    memory_free(m->deviation);
+    memory_free(m->bytes);
 }
 
 static pn_status nothing_to_adapt(pn_net *net)

@@ -2,19 +2,17 @@
 #include "net/batch.h"
 
 #include <float.h>
-#include <stdatomic.h>
 #include <string.h>
 
 static void record_fault(const batch *b, int64_t nonfinite)
 {
     if (!b->fault)
         return;
-    int64_t first = atomic_load_explicit(&b->fault->nonfinite, memory_order_relaxed);
+    int64_t first = atomic_read(&b->fault->nonfinite);
     while (nonfinite >= 0 && (first < 0 || nonfinite < first))
-        if (atomic_compare_exchange_weak_explicit(&b->fault->nonfinite, &first, nonfinite, memory_order_relaxed,
-                                                  memory_order_relaxed))
+        if (atomic_replace(&b->fault->nonfinite, &first, nonfinite))
             break;
-    atomic_store_explicit(&b->fault->batch, b->start, memory_order_relaxed);
+    atomic_write(&b->fault->batch, b->start);
 }
 
 /* The sample that is row i of the batch. The number is read once and then checked: another thread may change it. */
@@ -22,7 +20,7 @@ static size_t sample(const batch *b, int64_t i)
 {
     if (!b->order)
         return (size_t)(b->first + i);
-    const int32_t row = __atomic_load_n(&b->order[b->first + i], __ATOMIC_RELAXED);
+    const int32_t row = atomic_read(&b->order[b->first + i]);
     if (row >= 0 && row < b->data->n)
         return (size_t)row;
     record_fault(b, -1);
@@ -31,7 +29,7 @@ static size_t sample(const batch *b, int64_t i)
 
 static int32_t label_of(const batch *b, size_t at, int64_t classes)
 {
-    const int32_t label = __atomic_load_n(&b->data->labels[at], __ATOMIC_RELAXED);
+    const int32_t label = atomic_read(&b->data->labels[at]);
     if (label >= 0 && label < classes)
         return label;
     record_fault(b, -1);
@@ -40,8 +38,7 @@ static int32_t label_of(const batch *b, size_t at, int64_t classes)
 
 static float weight_of(const batch *b, size_t at)
 {
-    float weight;
-    __atomic_load(&b->data->weights[at], &weight, __ATOMIC_RELAXED);
+    const float weight = atomic_read_float(&b->data->weights[at]);
     if (weight >= 0 && weight <= FLT_MAX)
         return weight;
     record_fault(b, -1);
@@ -61,8 +58,8 @@ static void prefetch_rows(const pn_net *net, const batch *b, int rows)
 
 bool sparse_row(const pn_data *data, size_t i, int64_t *from, int64_t *to)
 {
-    *from = __atomic_load_n(&data->starts[i], __ATOMIC_RELAXED);
-    *to = __atomic_load_n(&data->starts[i + 1], __ATOMIC_RELAXED);
+    *from = atomic_read(&data->starts[i]);
+    *to = atomic_read(&data->starts[i + 1]);
     return *from >= 0 && *from <= *to && *to <= data->stored;
 }
 
@@ -77,7 +74,7 @@ static bool load_sparse(const batch *b, size_t at, float *row, size_t n)
         return true;
     }
     for (int64_t k = from; k < to; k++) {
-        const int32_t column = __atomic_load_n(&b->data->columns[k], __ATOMIC_RELAXED);
+        const int32_t column = atomic_read(&b->data->columns[k]);
         if (column >= 0 && (size_t)column < n)
             row[column] += values[k];
         else

@@ -7,8 +7,8 @@
 /* A fault of the samples, found while they are gathered. The call then fails; until it ends, it uses
    sample, label or weight 0 instead. */
 typedef struct {
-    _Atomic int64_t batch;     /* first sample of the batch in which it was last found; -1: no fault */
-    _Atomic int64_t nonfinite; /* first sample of data with an input that is not finite; -1: another thread has changed
+    int64_t batch;     /* first sample of the batch in which it was last found; -1: no fault */
+    int64_t nonfinite; /* first sample of data with an input that is not finite; -1: another thread has changed
                                   the order, a label, a weight or a sparse row since the call checked them */
 } batch_fault;
 

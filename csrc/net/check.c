@@ -6,8 +6,7 @@
 static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
 {
     const int64_t classes = shape_size(&net->graph.last->out);
-    const int32_t label =
-        __atomic_load_n(&data->labels[i], __ATOMIC_RELAXED); /* other threads may write to it: see sample() */
+    const int32_t label = atomic_read(&data->labels[i]); /* other threads may write to it: see sample() */
     if (label >= 0 && label < classes)
         return PN_OK;
     return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld", (long long)i,
@@ -16,8 +15,7 @@ static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
 
 static pn_status check_weight(pn_net *net, const pn_data *data, int64_t i)
 {
-    float weight;
-    __atomic_load(&data->weights[i], &weight, __ATOMIC_RELAXED);
+    const float weight = atomic_read_float(&data->weights[i]);
     if (weight >= 0 && !isinf(weight))
         return PN_OK;
     return fail(net->error, PN_ERR_ARGUMENT, "weight of sample %lld is %g; accepted: a finite number, 0 or more",
@@ -45,7 +43,7 @@ static pn_status check_row(pn_net *net, const pn_data *data, int64_t i)
                     "starts of sample %lld are %lld and %lld; accepted: 0 to %lld, ascending", (long long)i,
                     (long long)from, (long long)to, (long long)data->stored);
     for (int64_t k = from; k < to; k++) {
-        const int32_t column = __atomic_load_n(&data->columns[k], __ATOMIC_RELAXED);
+        const int32_t column = atomic_read(&data->columns[k]);
         if (column < 0 || column >= features)
             return fail(net->error, PN_ERR_ARGUMENT, "a column of sample %lld is %d; this network takes 0 to %lld",
                         (long long)i, column, (long long)features - 1);
@@ -117,7 +115,7 @@ pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, 
     const bool labels = needs_targets && data->labels, weights = needs_targets && data->weights,
                probabilities = needs_targets && loss == PN_BCE && data->targets;
     for (int64_t i = 0; i < n && (order || labels || weights || probabilities || sparse); i++) {
-        const int64_t row = order ? __atomic_load_n(&order[i], __ATOMIC_RELAXED) : i;
+        const int64_t row = order ? atomic_read(&order[i]) : i;
         if (row < 0 || row >= data->n)
             return fail(net->error, PN_ERR_ARGUMENT, "order[%lld] is %lld; the data has samples 0 to %lld",
                         (long long)i, (long long)row, (long long)data->n - 1);

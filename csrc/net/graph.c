@@ -2,7 +2,6 @@
 #include "net/net.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The end of a sequence of layers while it is built. */
@@ -26,7 +25,8 @@ static layer *add_layer(pn_net *net, const word *w, const sequence *r)
     if (w->kind == PN_FLATTEN && is_channels_last(l->channels_last, &l->in))
         l->ops = &flatten_channels_last_ops;
     l->text = net->graph.texts[net->graph.n_layers];
-    spec_print_word(net->graph.texts[net->graph.n_layers++], sizeof *net->graph.texts, w);
+    writer to = {.at = net->graph.texts[net->graph.n_layers++], .left = sizeof *net->graph.texts};
+    spec_print_word(&to, w);
     return l;
 }
 
@@ -161,9 +161,9 @@ pn_status graph_build(pn_net *net, char *err)
         most += net->text.words[i].kind == PN_RESIDUAL;
     for (int i = 0; i < net->text.n_words; i++)
         top_level += !net->text.words[i].nested;
-    net->graph.layers = calloc(most, sizeof *net->graph.layers);
-    net->graph.order = calloc(most, sizeof *net->graph.order);
-    net->graph.texts = calloc(most, sizeof *net->graph.texts);
+    net->graph.layers = memory_zeros(most, sizeof *net->graph.layers);
+    net->graph.order = memory_zeros(most, sizeof *net->graph.order);
+    net->graph.texts = memory_zeros(most, sizeof *net->graph.texts);
     if (!net->graph.layers || !net->graph.order || !net->graph.texts)
         return fail(err, PN_ERR_MEMORY, "no memory for a network of %d layers", net->text.n_words);
 
@@ -192,7 +192,7 @@ pn_status graph_build(pn_net *net, char *err)
     net->graph.loss_input =
         net->graph.head < net->graph.n_layers ? net->graph.last->before : layer_source(net->graph.last);
 
-    net->tensors = calloc((size_t)net->n_tensors + 1, sizeof *net->tensors);
+    net->tensors = memory_zeros((size_t)net->n_tensors + 1, sizeof *net->tensors);
     if (!net->tensors)
         return fail(err, PN_ERR_MEMORY, "no memory for the list of %d tensors", net->n_tensors);
     list_tensors(net);

@@ -2,7 +2,6 @@
 #include "net/run.h"
 
 #include <limits.h>
-#include <stdlib.h>
 
 /* Takes the next `floats` of a block; with block NULL only counts them in *used. */
 static float *cut(float *block, size_t *used, size_t floats)
@@ -114,16 +113,16 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
     threads = threads > net->work.threads ? threads : net->work.threads;
     const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes of a row */
     float *block = NULL;
-    activation *x = calloc((size_t)copies, sizeof *x);
-    nonzero_mask *masks = calloc((size_t)copies, sizeof *masks);
+    activation *x = memory_zeros((size_t)copies, sizeof *x);
+    nonzero_mask *masks = memory_zeros((size_t)copies, sizeof *masks);
     net->work.done = STEP_NONE;
     if (x && masks && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
-        block = aligned_zeros(lay_out(net, NULL, (size_t)rows, copies, threads), sizeof *block);
+        block = memory_zeros(lay_out(net, NULL, (size_t)rows, copies, threads), sizeof *block);
     if (block) {
         fork_lock(); /* a child process must not see pointers to freed memory */
-        free(net->work.block);
-        free(net->work.x);
-        free(net->work.masks);
+        memory_free(net->work.block);
+        memory_free(net->work.x);
+        memory_free(net->work.masks);
         net->work.block = block;
         net->work.x = x;
         net->work.masks = masks;
@@ -132,8 +131,8 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
         net->work.threads = threads;
         fork_unlock();
     } else {
-        free(x);
-        free(masks);
+        memory_free(x);
+        memory_free(masks);
     }
     if (net->work.block) /* counting has set all pointers to NULL */
         lay_out(net, net->work.block, (size_t)net->work.capacity, net->work.copies, net->work.threads);
@@ -147,7 +146,7 @@ pn_status reserve_gradients(pn_net *net)
 {
     if (net->gradients)
         return PN_OK;
-    net->gradients = aligned_zeros(net->n_parameters, sizeof *net->gradients);
+    net->gradients = memory_zeros(net->n_parameters, sizeof *net->gradients);
     if (!net->gradients)
         return fail(net->error, PN_ERR_MEMORY, "no memory for the gradients of %zu parameters", net->n_parameters);
     for (int t = 0; t < net->n_trained; t++) {

@@ -2,7 +2,6 @@
 #include "net/run.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- building ------------------------------------------------------------------------------------------------------ */
@@ -12,7 +11,7 @@ pn_status net_build(pn_net **out, const char *spec, char *err)
     *out = NULL;
     if (!spec)
         return fail(err, PN_ERR_ARGUMENT, "the text of the network is NULL");
-    pn_net *net = calloc(1, sizeof *net);
+    pn_net *net = memory_zeros(1, sizeof *net);
     if (!net)
         return fail(err, PN_ERR_MEMORY, "no memory for a network");
     pn_status status = spec_parse(&net->text, spec, err);
@@ -36,7 +35,7 @@ pn_status net_build(pn_net **out, const char *spec, char *err)
 
 pn_status net_allocate(pn_net *net, char *err)
 {
-    net->parameters = aligned_zeros(net->n_parameters + net->n_running, sizeof *net->parameters);
+    net->parameters = memory_zeros(net->n_parameters + net->n_running, sizeof *net->parameters);
     if (!net->parameters)
         return fail(err, PN_ERR_MEMORY, "no memory for %zu parameters", net->n_parameters + net->n_running);
     float *next = net->parameters;
@@ -75,25 +74,25 @@ void pn_net_free(pn_net *net)
     if (!net)
         return;
     for (int i = 0; i < net->n_notes; i++) {
-        free(net->notes[i].key);
-        free(net->notes[i].value);
+        memory_free(net->notes[i].key);
+        memory_free(net->notes[i].value);
     }
-    free(net->notes);
-    free(net->work.masks);
-    free(net->work.x);
-    free(net->work.block);
-    free(net->optimizer.squares);
-    free(net->optimizer.state);
-    free(net->optimizer.old_state);
-    free(net->gradients);
-    free(net->parameters);
-    free(net->tensors);
-    free(net->graph.texts);
-    free(net->graph.order);
-    free(net->graph.layers);
-    free(net->spec);
+    memory_free(net->notes);
+    memory_free(net->work.masks);
+    memory_free(net->work.x);
+    memory_free(net->work.block);
+    memory_free(net->optimizer.squares);
+    memory_free(net->optimizer.state);
+    memory_free(net->optimizer.old_state);
+    memory_free(net->gradients);
+    memory_free(net->parameters);
+    memory_free(net->tensors);
+    memory_free(net->graph.texts);
+    memory_free(net->graph.order);
+    memory_free(net->graph.layers);
+    memory_free(net->spec);
     spec_free(&net->text);
-    free(net);
+    memory_free(net);
 }
 
 /* ---- describing ---------------------------------------------------------------------------------------------------- */
@@ -228,8 +227,8 @@ pn_status net_check_gradients(pn_net *net)
 
 static void remove_note(pn_net *net, int i)
 {
-    free(net->notes[i].key);
-    free(net->notes[i].value);
+    memory_free(net->notes[i].key);
+    memory_free(net->notes[i].value);
     net->n_notes--;
     memmove(&net->notes[i], &net->notes[i + 1], (size_t)(net->n_notes - i) * sizeof *net->notes);
 }
@@ -275,25 +274,25 @@ pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
             remove_note(net, i);
         return PN_OK;
     }
-    char *text = strdup(value);
+    char *text = memory_copy(value);
     if (!text)
         goto fail;
     if (i < net->n_notes) {
-        free(net->notes[i].value);
+        memory_free(net->notes[i].value);
         net->notes[i].value = text;
         return PN_OK;
     }
-    note *more = realloc(net->notes, (size_t)(net->n_notes + 1) * sizeof *more);
+    note *more = memory_grow(net->notes, (size_t)net->n_notes, sizeof *more);
     if (!more)
         goto fail;
     net->notes = more;
-    char *name = strdup(key);
+    char *name = memory_copy(key);
     if (!name)
         goto fail;
     net->notes[net->n_notes++] = (note){.key = name, .value = text};
     return PN_OK;
 fail:
-    free(text);
+    memory_free(text);
     return fail(net->error, PN_ERR_MEMORY, "no memory for the note \"%.40s\"", key);
 }
 

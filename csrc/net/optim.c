@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SEGMENT = 4096 /* gradients in one partial sum of squares */ };
@@ -35,7 +34,7 @@ static pn_status reset_state(pn_net *net, pn_optim_kind kind)
 {
     const int states = states_of(kind);
     if (states > net->optimizer.most_states) {
-        float *block = aligned_zeros(2 * (size_t)states * net->n_parameters, sizeof *block);
+        float *block = memory_zeros(2 * (size_t)states * net->n_parameters, sizeof *block);
         if (!block)
             return fail(net->error, PN_ERR_MEMORY, "no memory for the optimizer state of %zu parameters",
                         net->n_parameters);
@@ -67,7 +66,7 @@ pn_status optim_reserve(pn_net *net, const pn_optim *opt)
     }
     net->optimizer.kind = opt->kind;
     if (opt->clip_norm > 0 && !net->optimizer.squares) {
-        net->optimizer.squares = aligned_zeros(net->n_parameters / SEGMENT + 1, sizeof *net->optimizer.squares);
+        net->optimizer.squares = memory_zeros(net->n_parameters / SEGMENT + 1, sizeof *net->optimizer.squares);
         if (!net->optimizer.squares)
             return fail(net->error, PN_ERR_MEMORY, "no memory for the norm of the gradients");
     }

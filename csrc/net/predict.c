@@ -3,7 +3,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 
 enum { PREDICT_ROWS = 256 }; /* rows of a batch: a few hundred kB of activations, which fit the cache */
 
@@ -176,7 +175,7 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
     if (!status && n > 0)
         status = check_pointer(net, dx, "dx");
     if (!status && !net->work.input_gradient) { /* allocate anew, with memory for it */
-        free(net->work.block);
+        memory_free(net->work.block);
         net->work.block = NULL;
         net->work.capacity = 0;
         net->work.input_gradient = true;

@@ -11,7 +11,6 @@
 #include "net/run.h"
 
 #include <math.h>
-#include <stdatomic.h>
 
 /* ---- forward and backward ------------------------------------------------------------------------------------------ */
 
@@ -180,7 +179,7 @@ bool add_stats(const job *j, const batch_run *r, pn_stats *stats)
         sum += (double)net->work.loss[i];
         correct += net->work.correct[i];
     }
-    if (!isfinite(sum) || atomic_load_explicit(&j->fault.batch, memory_order_relaxed) == r->batch.first)
+    if (!isfinite(sum) || atomic_read(&j->fault.batch) == r->batch.first)
         return false;
     stats->loss += sum;
     stats->correct += correct;
@@ -228,12 +227,12 @@ batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
 void decide_end(job *j, const pass *p, int64_t first)
 {
     if (p->id == 0 && pool_is_preempted(p->threads))
-        atomic_store_explicit(&j->end, first, memory_order_relaxed);
+        atomic_write(&j->end, first);
 }
 
 bool ends_at(const job *j, int64_t first)
 {
-    return atomic_load_explicit(&j->end, memory_order_relaxed) == first;
+    return atomic_read(&j->end) == first;
 }
 
 bool continue_job(job *j, const pass *p, int64_t first)

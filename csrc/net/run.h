@@ -58,9 +58,9 @@ typedef struct {
     bool bytes;   /* inputs stay bytes: their only reader is a dense layer that skips zeros */
     int64_t done; /* samples finished: a preempted job ends early and is started again for the rest */
     batch_fault fault;
-    _Atomic int64_t end; /* the job ends early with the batch at this sample, see decide_end(); -1: it does not */
-    pn_stats stats;      /* result */
-    bool finite;         /* result: no loss was infinite or NaN */
+    int64_t end;    /* the job ends early with the batch at this sample, see decide_end(); -1: it does not */
+    pn_stats stats; /* result */
+    bool finite;    /* result: no loss was infinite or NaN */
 } job;
 
 /* Runs a job on as many threads as pay, denormals flushed. PN_ERR_ARGUMENT, with a message, if gathering found a

@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- parsing ------------------------------------------------------------------------------------------------------- */
@@ -276,12 +275,10 @@ static pn_status place_word(network_text *net, const word *w, bool *finished, ch
     const pn_status misplaced = check_scaling(net, w, err);
     if (misplaced)
         return misplaced;
-    if ((net->n_words & (net->n_words - 1)) == 0) { /* full: capacities are powers of two */
-        word *more = realloc(net->words, (size_t)(net->n_words ? 2 * net->n_words : 1) * sizeof *more);
-        if (!more)
-            return fail(err, PN_ERR_MEMORY, "no memory for %d layers", net->n_words + 1);
-        net->words = more;
-    }
+    word *words = memory_grow(net->words, (size_t)net->n_words, sizeof *words);
+    if (!words)
+        return fail(err, PN_ERR_MEMORY, "no memory for %d layers", net->n_words + 1);
+    net->words = words;
     net->words[net->n_words++] = *w;
     return PN_OK;
 }
@@ -336,7 +333,7 @@ pn_status spec_parse(network_text *net, const char *text, char *err)
 
 void spec_free(network_text *net)
 {
-    free(net->words);
+    memory_free(net->words);
     *net = (network_text){0};
 }
 
@@ -347,46 +344,23 @@ static bool same_argument(const argument *a, const argument *b)
     return a->is_choice == b->is_choice && (a->is_choice ? a->choice == b->choice : a->number == b->number);
 }
 
-int spec_print_word(char *to, size_t size, const word *w)
+void spec_print_word(writer *to, const word *w)
 {
     const word_rule *rule = &rules[w->kind];
     const char *before = "(";
-    int used = snprintf(to, size, w->kind == PN_RESIDUAL ? "%s(...)" : "%s", rule->name);
+    print(to, w->kind == PN_RESIDUAL ? "%s(...)" : "%s", rule->name);
     for (int i = 0; i < argument_count(rule); i++) {
         const argument_rule *arg = &rule->arg[i];
         const argument *value = &w->arg[i];
         if (!arg->required && same_argument(value, &arg->default_value))
             continue;
-        char *at = (size_t)used < size ? to + used : NULL;
-        size_t left = at ? size - (size_t)used : 0;
         const char *label = arg->required ? "" : arg->name, *is = *label ? "=" : "";
-        used += snprintf(at, left, "%s%s%s%s", before, label, is,
-                         value->is_choice ? arg->choices[value->choice] : show_number(value->number).text);
+        print(to, "%s%s%s%s", before, label, is,
+              value->is_choice ? arg->choices[value->choice] : show_number(value->number).text);
         before = ",";
     }
     if (*before == ',')
-        used += (size_t)used < size ? snprintf(to + used, size - (size_t)used, ")") : 1;
-    return used;
-}
-
-/* Prints to `at`, or only counts if that is NULL. */
-typedef struct {
-    char *at;
-    size_t left, used;
-} writer;
-
-static void advance(writer *to, int n)
-{
-    const size_t more = (size_t)n < to->left ? (size_t)n : to->left;
-    if (to->at)
-        to->at += more;
-    to->left -= more;
-    to->used += (size_t)n;
-}
-
-static void print_text(writer *to, const char *text)
-{
-    advance(to, snprintf(to->at, to->left, "%s", text));
+        print(to, ")");
 }
 
 /* Prints n words, with those nested in them, separated by blanks. */
@@ -394,15 +368,15 @@ static void print_words(writer *to, const word **next, int n)
 {
     for (int i = 0; i < n; i++) {
         const word *w = (*next)++;
-        print_text(to, i ? " " : "");
+        if (i)
+            print(to, " ");
         if (w->kind != PN_RESIDUAL) {
-            advance(to, spec_print_word(to->at, to->left, w));
+            spec_print_word(to, w);
             continue;
         }
-        print_text(to, rules[w->kind].name);
-        print_text(to, "(");
+        print(to, "%s(", rules[w->kind].name);
         print_words(to, next, w->children);
-        print_text(to, ")");
+        print(to, ")");
     }
 }
 
@@ -410,10 +384,10 @@ static void print_network(writer *to, const network_text *net)
 {
     const word *next = net->words;
     int top_level = 0;
-    print_text(to, "input(");
+    print(to, "input(");
     for (int i = 0; i < net->input.rank; i++)
-        advance(to, snprintf(to->at, to->left, "%s%d", i ? "," : "", (int)net->input.dim[i]));
-    print_text(to, ") ");
+        print(to, "%s%d", i ? "," : "", (int)net->input.dim[i]);
+    print(to, ") ");
     for (int i = 0; i < net->n_words; i++)
         top_level += !net->words[i].nested;
     print_words(to, &next, top_level);
@@ -422,8 +396,8 @@ static void print_network(writer *to, const network_text *net)
                           .arg = {{.is_choice = true, .choice = (int)net->loss.kind},
                                   {.number = net->loss.smoothing},
                                   {.number = net->loss.delta}}};
-        print_text(to, " ");
-        advance(to, spec_print_word(to->at, to->left, &end));
+        print(to, " ");
+        spec_print_word(to, &end);
     }
 }
 
@@ -431,7 +405,7 @@ char *spec_print(const network_text *net)
 {
     writer to = {0};
     print_network(&to, net); /* to.at is NULL: counts */
-    char *text = malloc(to.used + 1);
+    char *text = memory_take(to.used + 1);
     if (text) {
         to = (writer){.at = text, .left = to.used + 1};
         print_network(&to, net);

@@ -69,8 +69,8 @@ typedef struct {
 pn_status spec_parse(network_text *net, const char *text, char *err);
 void spec_free(network_text *net);
 
-/* Prints a word without arguments that have their default: "dense(128)". Truncates and returns a length as snprintf. */
-int spec_print_word(char *to, size_t size, const word *w);
+/* Prints a word without arguments that have their default: "dense(128)". */
+void spec_print_word(writer *to, const word *w);
 
 /* The canonical text of the network, to be freed; NULL if there is no memory. */
 char *spec_print(const network_text *net);

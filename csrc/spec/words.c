@@ -102,7 +102,9 @@ int spec_arguments(const word *w, const char *names[PN_MAXARGS], double values[P
 static int distance(const char *a, const char *b)
 {
     int row[MAX_NAME + 1];
-    int n = (int)strnlen(b, MAX_NAME);
+    int n = 0;
+    while (n < MAX_NAME && b[n])
+        n++;
     for (int j = 0; j <= n; j++)
         row[j] = j;
     for (int i = 1; a[i - 1]; i++) {

@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef PN_NO_THREADS
+enum { THREADED = 0 };
+#else
+enum { THREADED = 1 };
+#endif
+
 static int checks, failures;
 
 #define CHECK(what)                                           \
@@ -71,6 +77,23 @@ static inline uint64_t hash_on(uint64_t h, const void *bytes, size_t n)
     for (size_t i = 0; i < n; i++)
         h = (h ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u;
     return h;
+}
+
+/* The net saved to memory and loaded from it. */
+static inline pn_net *saved_and_loaded(pn_net *net)
+{
+    char err[PN_ERRLEN] = "";
+    size_t size = 0;
+    pn_net *again;
+    CHECK(pn_net_save_memory(net, NULL, 0, &size) == PN_OK);
+    void *bytes = malloc(size);
+    CHECK(bytes && pn_net_save_memory(net, bytes, size, &size) == PN_OK);
+    if (pn_net_load_memory(&again, bytes, size, err) != PN_OK) {
+        printf("%s\n", err);
+        exit(1);
+    }
+    free(bytes);
+    return again;
 }
 
 static const uint64_t no_bytes = 0xcbf29ce484222325u; /* FNV-1a of no bytes */

@@ -7,6 +7,7 @@
  *     allocations one N           allocation N only, in this process, for a debugger
  *     allocations from N          allocation N and all after it
  */
+#define _GNU_SOURCE
 #include "pynet.h"
 
 #include <errno.h>

@@ -25,7 +25,7 @@ static int files_in_folder(void)
     return n;
 }
 
-static pn_net *saved_and_loaded(pn_net *net)
+static pn_net *through_a_file(pn_net *net)
 {
     char err[PN_ERRLEN] = "";
     pn_net *again;
@@ -88,7 +88,7 @@ static void every_bit(void)
             CHECK(pn_net_set_meta(net, key, notes[(k + 1) % 4]) == PN_OK);
         }
         pn_net_set_updates(net, UINT64_MAX - 9);
-        pn_net *again = saved_and_loaded(net);
+        pn_net *again = through_a_file(net);
         pn_net_describe(again, &info);
         CHECK(info.seed == UINT64_MAX - (uint64_t)s && info.updates == UINT64_MAX - 9);
         for (int k = 0; k < 4; k++) {
@@ -170,7 +170,7 @@ static void refusals(void)
     pn_net *net = created(text, 5), *again;
     char other[80], err[PN_ERRLEN] = "";
     struct stat st;
-    pn_net_free(saved_and_loaded(net));
+    pn_net_free(through_a_file(net));
     umask(022); /* of the test program alone */
     CHECK(chmod(path, 0662) == 0 && pn_net_save(net, path) == PN_OK);
     CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0662); /* keeps its mode, also what a new file would not get */
@@ -184,7 +184,7 @@ static void refusals(void)
         snprintf(key, sizeof key, "%d", i);
         CHECK(pn_net_set_meta(net, key, "") == PN_OK);
     }
-    pn_net_free(saved_and_loaded(net));
+    pn_net_free(through_a_file(net));
     REFUSED(pn_net_set_meta(net, "one more", ""), PN_ERR_ARGUMENT, "one too many; accepted: 4092");
 
     pn_net_free(net);
@@ -199,6 +199,13 @@ static void refusals(void)
     CHECK(pn_net_load(&again, "/dev/null", err) == PN_ERR_IO && !again && errno == EINVAL);
     CHECK(unlink(path) == 0);
     CHECK(pn_net_load(&again, path, err) == PN_ERR_IO && !again && errno == ENOENT);
+
+    pn_checkpoint more;
+    CHECK(pn_net_load(&again, NULL, err) == PN_ERR_ARGUMENT && !again && strstr(err, "path"));
+    CHECK(pn_net_load(&again, "/nowhere", NULL) == PN_ERR_IO && !again);
+    CHECK(pn_net_load_checkpoint(&again, NULL, "/nowhere", NULL) == PN_ERR_ARGUMENT);
+    CHECK(pn_net_load_checkpoint(&again, &more, NULL, NULL) == PN_ERR_ARGUMENT);
+    REFUSED(pn_net_save(net, NULL), PN_ERR_ARGUMENT, "path");
 
     snprintf(other, sizeof other, "%s/link", folder); /* a symbolic link is kept */
     CHECK(symlink(path, other) == 0);
@@ -216,7 +223,7 @@ static void half_written(void)
     pn_net *net = created(text, 5), *larger = created("input(30) dense(100)", 5), *again;
     char err[PN_ERRLEN] = "";
     struct rlimit before = {0}, few;
-    pn_net_free(saved_and_loaded(net));
+    pn_net_free(through_a_file(net));
     CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && getrlimit(RLIMIT_FSIZE, &before) == 0);
     few = before;
     few.rlim_cur = 1000; /* bytes of a file */

@@ -278,7 +278,8 @@ int main(void)
     by_hand();
     shared();
     growth();
-    threads_and_copies();
+    if (THREADED)
+        threads_and_copies();
     printf("memory: %d checks, %d failures\n", checks, failures);
     return failures != 0;
 }

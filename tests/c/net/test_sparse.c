@@ -3,10 +3,6 @@
 #include "testing.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <unistd.h>
 
 enum { N = 5, FEATURES = 4, STORED = 7 };
 
@@ -116,69 +112,10 @@ static void refusals(void)
 
 /* ---- rows that another thread changes ---- */
 
-enum { MANY = 2000 };
-
-static int64_t moving_starts[MANY + 1];
-static int32_t moving_columns[MANY], zeros[MANY];
-static float moving_values[MANY];
-static atomic_bool stop;
-
-/* Sets a start or a column, every few microseconds, to one that is out of bounds or descending. */
-static void *disturb(void *arg)
-{
-    const int64_t wrong_starts[] = {INT64_MAX, -1, 0};
-    const int32_t wrong_columns[] = {INT32_MAX, -1, FEATURES};
-    (void)arg;
-    for (int k = 0; !atomic_load(&stop); k++) {
-        if (k % 3)
-            __atomic_store_n(&moving_starts[MANY - k % 2], wrong_starts[k % 4 % 3], __ATOMIC_RELAXED);
-        else
-            __atomic_store_n(&moving_columns[MANY / 2], wrong_columns[k % 4 % 3], __ATOMIC_RELAXED);
-        usleep(20);
-    }
-    return NULL;
-}
-
-static void make_valid(void)
-{
-    for (int i = 0; i <= MANY; i++)
-        __atomic_store_n(&moving_starts[i], i, __ATOMIC_RELAXED);
-    __atomic_store_n(&moving_columns[MANY / 2], 0, __ATOMIC_RELAXED);
-}
-
-static void changed_by_another_thread(void)
-{
-    const pn_data data = {.x = moving_values,
-                          .dtype = PN_FLOAT32,
-                          .labels = zeros,
-                          .n = MANY,
-                          .starts = moving_starts,
-                          .columns = moving_columns,
-                          .stored = MANY};
-    pn_net *net = created("input(4) dense(3) softmax", 1);
-    pthread_t thread;
-    int calls_refused = 0;
-    CHECK(pthread_create(&thread, NULL, disturb, NULL) == 0);
-    for (int i = 0; i < 300; i++) {
-        moving_values[MANY - 1] = i < 200 ? 0 : INFINITY; /* whose message reads the row again */
-        make_valid();
-        pn_stats stats = {0};
-        const pn_status status = i % 2 ? pn_net_train(net, &data, NULL, MANY, 100, &sgd, NULL)
-                                       : pn_net_evaluate(net, &data, NULL, MANY, &stats);
-        CHECK(status == PN_OK || status == PN_ERR_ARGUMENT);
-        calls_refused += i < 200 && status != PN_OK;
-    }
-    atomic_store(&stop, true);
-    pthread_join(thread, NULL);
-    CHECK(calls_refused > 0);
-    pn_net_free(net);
-}
-
 int main(void)
 {
     same_bits();
     refusals();
-    changed_by_another_thread();
     printf("sparse rows: %d checks, %d failures\n", checks, failures);
     return failures != 0;
 }

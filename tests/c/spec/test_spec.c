@@ -18,7 +18,7 @@ static const char *printed(const char *text)
     char *canonical = spec_print(&net);
     CHECK(canonical && strlen(canonical) < sizeof result);
     snprintf(result, sizeof result, "%s", canonical);
-    free(canonical);
+    memory_free(canonical);
     spec_free(&net);
     return result;
 }
@@ -200,13 +200,15 @@ static void lists_of_words(void)
     for (size_t room = 0; room < 25; room++) {
         char to[32], wanted[32] = "";
         memset(to, '#', sizeof to);
-        CHECK(spec_print_word(to, room, &net.words[1]) == (int)strlen(whole));
+        writer w = {.at = to, .left = room};
+        spec_print_word(&w, &net.words[1]);
+        CHECK(w.used == strlen(whole));
         snprintf(wanted, room ? room : 1, "%s", whole);
         CHECK(room ? strcmp(to, wanted) == 0 : to[0] == '#');
         CHECK(to[room] == '#');
     }
     char nested_text[32];
-    spec_print_word(nested_text, sizeof nested_text, &net.words[0]);
+    spec_print_word(&(writer){.at = nested_text, .left = sizeof nested_text}, &net.words[0]);
     SAME_TEXT(nested_text, "residual(...)");
     spec_free(&net);
     CHECK(!net.words && !net.n_words);

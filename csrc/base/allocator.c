@@ -1,0 +1,77 @@
+/* All memory of the core is taken and freed here. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_NEWLIB_VERSION) || defined(_WIN32) || defined(PN_NO_ALIGNED_ALLOC)
+
+/* Such C libraries have no aligned_alloc: the pointer before the block is that of malloc. */
+static void *default_alloc(size_t bytes)
+{
+    char *memory = bytes <= SIZE_MAX - ALIGN - sizeof(void *) ? malloc(bytes + ALIGN + sizeof(void *)) : NULL;
+    if (!memory)
+        return NULL;
+    void **block = (void **)(((uintptr_t)memory + sizeof(void *) + ALIGN - 1) / ALIGN * ALIGN);
+    block[-1] = memory;
+    return block;
+}
+
+static void default_free(void *block)
+{
+    free(((void **)block)[-1]);
+}
+
+#else
+
+static void *default_alloc(size_t bytes)
+{
+    return aligned_alloc(ALIGN, bytes);
+}
+
+static void default_free(void *block)
+{
+    free(block);
+}
+
+#endif
+
+void *memory_take(size_t bytes)
+{
+    return bytes <= SIZE_MAX - ALIGN ? default_alloc((bytes + !bytes + ALIGN - 1) / ALIGN * ALIGN) : NULL;
+}
+
+void memory_free(void *block)
+{
+    const int code = errno; /* of the failure after which memory is freed */
+    if (block)
+        default_free(block);
+    errno = code;
+}
+
+void *memory_zeros(size_t count, size_t size)
+{
+    size_t bytes;
+    void *block = __builtin_mul_overflow(count, size, &bytes) ? NULL : memory_take(bytes);
+    return block ? memset(block, 0, bytes) : NULL;
+}
+
+void *memory_grow(void *array, size_t n, size_t size)
+{
+    if (n & (n - 1)) /* its capacity is the next power of two */
+        return array;
+    void *larger = memory_zeros(n ? 2 * n : 1, size);
+    if (larger && n)
+        memcpy(larger, array, n * size);
+    if (larger)
+        memory_free(array);
+    return larger;
+}
+
+char *memory_copy(const char *text)
+{
+    const size_t bytes = strlen(text) + 1;
+    char *copy = memory_take(bytes);
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
