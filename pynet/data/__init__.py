@@ -6,10 +6,13 @@
 
     iris = pynet.data.table("iris.csv", target="species")        columns of numbers and texts, see table
 
+    x, y = pynet.data.parquet(["2024.parquet", "2025.parquet"], target="price")      larger than memory, see parquet
+
 Each file format has its own module; download has the named sets, toys the toy data.
 """
 
 from pynet.data.dataset import Dataset, default, is_picture_folder, load
+from pynet.data.parquet_files import parquet
 from pynet.data.splits import batches, one_hot, shuffled_labels, split, validation_split
 from pynet.data.table_model import prepare
 from pynet.data.table_set import table
@@ -20,4 +23,4 @@ from pynet.kernels import augmented
 __all__ = ["DataError", "Dataset", "default", "is_picture_folder", "load"]
 __all__ += ["augmented", "batches", "one_hot", "shuffled_labels", "split", "validation_split"]
 __all__ += ["line", "moons", "spirals"]
-__all__ += ["prepare", "table"]
+__all__ += ["parquet", "prepare", "table"]

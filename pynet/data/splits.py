@@ -23,10 +23,16 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
     """
     rows: Any = rows_of(x) if is_sparse(x) else plain(x, "x")
     y = plain(y, "y")
+    aside = _set_aside(rows.shape, y, fraction, seed)
+    return rows[~aside], y[~aside], rows[aside], y[aside]
+
+
+def _set_aside(shape: tuple[int, ...], y: Array, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Which of the samples x of this shape are split off. Raises DataError."""
     if not 0 < fraction < 1:
         raise DataError(f"fraction {fraction}: must lie between 0 and 1, for example 0.1")
-    if not y.ndim or not rows.shape or y.dtype.kind not in "iuf" or len(rows) != len(y):
-        given = f"x of shape {rows.shape}, y {y.dtype} of shape {y.shape}"
+    if not y.ndim or not shape or y.dtype.kind not in "iuf" or shape[:1] != (len(y),):
+        given = f"x of shape {shape}, y {y.dtype} of shape {y.shape}"
         raise DataError(f"{given}: x must be (n, ...), y integer labels (n,) or targets (n, ...)")
     random = np.random.RandomState(
         np.random.MT19937(seed)
@@ -39,7 +45,7 @@ def split(x: npt.ArrayLike, y: npt.ArrayLike, fraction: float, seed: int = 0) ->
         set_aside[random.permutation(members)[:count]] = True
     if not set_aside.any():
         raise DataError(f"{len(y)} samples, no class has two of them: nothing can be split off")
-    return rows[~set_aside], y[~set_aside], rows[set_aside], y[set_aside]
+    return set_aside
 
 
 def _groups(y: Array) -> Array:
@@ -56,13 +62,25 @@ def validation_split(
 ) -> tuple[Array, Array, Array, Array]:
     """As split, but DataError if a class has no sample in the validation set."""
     parts = split(x, y, fraction, seed)
-    missing = np.setdiff1d(parts[1], parts[3])
-    if _are_labels(parts[1]) and len(missing):
+    _check_classes(parts[1], parts[3])
+    return parts
+
+
+def validation_rows(shape: tuple[int, ...], y: npt.ArrayLike, fraction: float, seed: int = 0) -> tuple[Array, Array]:
+    """The numbers of the samples (train, validation) that validation_split would give, of x with this shape."""
+    y = plain(y, "y")
+    aside = _set_aside(shape, y, fraction, seed)
+    _check_classes(y[~aside], y[aside])
+    return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+def _check_classes(train: Array, validation: Array) -> None:
+    missing = np.setdiff1d(train, validation)
+    if _are_labels(train) and len(missing):
         raise DataError(
             f"class {missing[0]} has a single sample, so the validation set would have none of it"
             f"{f' (and {len(missing) - 1:,} more classes)' if len(missing) > 1 else ''}; leave such classes out"
         )
-    return parts
 
 
 def shuffled_labels(y: npt.ArrayLike, seed: int = 0) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pynet._ffi import Array, check, check_environment, ffi, lib, text, view
+from pynet._ffi import Array, check, check_environment, ffi, lib, pointer, text, view
 
 
 class Handle:
@@ -65,6 +65,25 @@ class Handle:
                 values = np.frombuffer(ffi.buffer(entry.grad, tensor.nbytes), np.float32)
                 found[name] = values.reshape(tensor.shape).copy()
         return found
+
+    @property
+    def _gradient_block(self) -> Array:
+        """All gradients, (parameters,): a live view, which may be changed before _step."""
+        block, n = ffi.new("float **"), ffi.new("int64_t *")
+        self._call(lib.pn_net_gradient_block, block, n)
+        return view(block[0], (n[0],), self._ptr)
+
+    def _gradient(self, samples: Any, rows: Array, first: int, batch_rows: int, stats: Any) -> None:
+        """Gradients of the samples `rows` (int32), which are those from `first` of a batch; adds to stats.
+
+        They are those of the sum of the losses divided by batch_rows, the size of the whole batch.
+        """
+        self._call(lib.pn_net_gradient, samples.data, pointer(rows), len(rows), first, batch_rows, stats)
+
+    def _step(self, opt: Any, rates: Array | None = None) -> None:
+        """A step of the optimizer (pn_optim *) with the gradients in _gradient_block; rates[0] replaces its rate."""
+        opt.rates = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)
+        self._call(lib.pn_net_update, opt)
 
 
 _alive: weakref.WeakSet[Handle] = weakref.WeakSet()

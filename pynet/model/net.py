@@ -434,19 +434,19 @@ class Net(Handle):
         self._call(lib.pn_net_predict, samples.data, samples.n, temperature, floats(out))
         return out
 
-    def _evaluate(self, samples: Samples) -> Evaluation:
-        """Loss and correct predictions, as the core counts them."""
-        stats = new_stats()
-        order = np.arange(samples.n, dtype=np.int32)
+    def _evaluate(self, samples: Samples, order: Array | None = None, stats: Any = None) -> Evaluation:
+        """Loss and correct predictions of samples `order` (int32; None: all), and of those that stats has counted."""
+        stats = stats or new_stats()
+        order = np.arange(samples.n, dtype=np.int32) if order is None else order
         for rows in np.split(
-            order, range(EVALUATE_ROWS, samples.n, EVALUATE_ROWS)
+            order, range(EVALUATE_ROWS, len(order), EVALUATE_ROWS)
         ):  # short calls: Ctrl-C waits for the current one
             try:
                 self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
             except LossNotFiniteError as error:
                 raise _with_bad_target(error, samples) from None
-        n = max(samples.n, 1)
-        return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), samples.n)
+        n = max(stats.samples, 1)
+        return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), int(stats.samples))
 
     # ---- files ----
 

@@ -170,24 +170,24 @@ def is_one_hot(rows: Array) -> bool:
     return bool(((rows == 0) | (rows == 1)).all()) and bool((rows.sum(axis=1) == 1).all())
 
 
-def check_finite(samples: Samples, name: str = "") -> None:
-    """ValueError if x or the targets hold NaN or infinity. name: prefix of "x" and "y" in the message."""
-    _check_finite(samples.x, f"{name}x", "feature")
-    check_targets(samples, name)
+def check_finite(samples: Samples, name: str = "", first: int = 0) -> None:
+    """ValueError if x or the targets hold NaN or infinity. name: prefix of "x" and "y"; first: number of sample 0."""
+    _check_finite(samples.x, f"{name}x", "feature", first)
+    check_targets(samples, name, first)
 
 
-def check_targets(samples: Samples, name: str = "") -> None:
+def check_targets(samples: Samples, name: str = "", first: int = 0) -> None:
     """As check_finite, for the targets only."""
-    _check_finite(samples.targets, f"{name}y", "output")
+    _check_finite(samples.targets, f"{name}y", "output", first)
 
 
-def _check_finite(values: Array | CSR | None, name: str, place: str) -> None:
+def _check_finite(values: Array | CSR | None, name: str, place: str, first: int) -> None:
     if isinstance(values, CSR):
         stored = np.flatnonzero(~np.isfinite(values.values))
         if len(stored):
-            first = stored[0]
-            sample = int(np.searchsorted(values.starts, first, "right")) - 1
-            found = f"{name} holds {values.values[first]} in sample {sample}, {place} {values.columns[first]}"
+            k = stored[0]
+            sample = int(np.searchsorted(values.starts, k, "right")) - 1 + first
+            found = f"{name} holds {values.values[k]} in sample {sample}, {place} {values.columns[k]}"
             raise ValueError(f"{found}; accepted: finite numbers")
         return
     if values is None or values.dtype == UINT8:
@@ -200,7 +200,7 @@ def _check_finite(values: Array | CSR | None, name: str, place: str) -> None:
         bad = np.argwhere(~np.isfinite(rows[start : start + 4096]))
         if len(bad):
             sample, at = int(bad[0, 0]) + start, int(bad[0, 1])
-            found = f"{name} holds {rows[sample, at]} in sample {sample}, {place} {at}"
+            found = f"{name} holds {rows[sample, at]} in sample {sample + first}, {place} {at}"
             raise ValueError(f"{found}; accepted: finite numbers")
 
 

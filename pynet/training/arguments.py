@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
@@ -39,6 +40,11 @@ def one_of(value: Any, kind: type, name: str, example: str) -> None:
     """TypeError unless the value is of this type, or None. example: for the message."""
     if value is not None and not isinstance(value, kind):
         raise TypeError(f"{name} is {value!r:.80}; accepted: {example}")
+
+
+def is_paths(x: Any) -> bool:
+    """Whether x is a list of paths."""
+    return isinstance(x, (list, tuple)) and bool(x) and all(isinstance(path, (str, os.PathLike)) for path in x)
 
 
 def optimizer_for(optimizer: Optimizer | str | None) -> Optimizer:

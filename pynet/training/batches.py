@@ -29,6 +29,7 @@ CALL_SECONDS = 0.05  # duration of one call of the core: Ctrl-C, callbacks and t
 PROBE_SIZE = 256  # samples in probe()
 MEASURED = 4096  # maximum number of samples on which a regression is evaluated after each epoch
 MEASURED_BYTES = 64 << 20  # of the copy of their inputs: fewer of large samples, but PROBE_SIZE
+PIECE = 4096  # samples that are copied at once to be hashed
 MIN_WHITE = 128  # integers in 0..255 with a maximum of at least this are most likely pixels
 
 
@@ -72,49 +73,78 @@ class Batches(Protocol):
         """What determines the batches, as text; a resumed training must have the same."""
 
 
+def part_size(n: int, parts: int, i: int) -> int:
+    """The size of part i of n samples in parts that differ by at most one, larger ones first, as the core's batches."""
+    return n // parts + (i < n % parts)
+
+
+def part_start(n: int, parts: int, i: int) -> int:
+    """The number of samples before part i."""
+    return i * (n // max(parts, 1)) + min(i, n % max(parts, 1))
+
+
+class Calls:
+    """Trains on samples in a given order, in calls of the core of about CALL_SECONDS."""
+
+    def __init__(self, net: Net) -> None:
+        self._net = net
+        self._steps_per_call = 1
+
+    def train(self, samples: Samples, order: Array, steps: int, step: int, *options: Any) -> Iterator[int]:
+        """Trains from this step on, of so many; after each call, yields its number of samples.
+
+        options: opt, rates and stats of Batches.train.
+        """
+        opt, rates, stats = options
+        self._samples, self._order, n = samples, order, len(order)
+        while step < steps:
+            size, at = part_size(n, steps, step), part_start(n, steps, step)
+            same_size = (n % steps if step < n % steps else steps) - step
+            count = min(self._steps_per_call, same_size)
+            self._at, self._size, self._step = at, size, int(stats.steps)
+            begin = time.perf_counter()
+            self._net._train(samples, order[at : at + count * size], size, opt, stats, _after(rates, stats))
+            seconds_per_step = max(time.perf_counter() - begin, 1e-7) / count
+            self._steps_per_call = max(1, min(int(CALL_SECONDS / seconds_per_step), 4 * count))
+            step += count
+            yield count * size
+        del self._samples  # the memory of a window
+
+    def batch(self, stats: Any) -> Array:
+        """See Batches."""
+        at = self._at + (int(stats.steps) - self._step) * self._size
+        x: Any = self._samples.x
+        return _dense(x[self._order[at : at + self._size]])
+
+
 class ArrayBatches:
-    """Every sample once in an epoch, in calls of about CALL_SECONDS; seed and epoch determine the order, unless shuffle
+    """Every sample once in an epoch, or those of `rows`, (n,) int32; seed and epoch determine the order, unless shuffle
     is False."""
 
-    def __init__(self, net: Net, samples: Samples, batch_size: int, seed: int, shuffle: bool = True) -> None:
-        self._net, self._data, self._seed, self._shuffle = net, samples, seed, shuffle
-        self.samples = samples.n
-        self.steps = -(-samples.n // batch_size)
-        self._order = np.arange(samples.n, dtype=np.int32)
+    def __init__(
+        self, net: Net, samples: Samples, batch_size: int, seed: int, shuffle: bool = True, rows: Array | None = None
+    ) -> None:
+        self._net, self._data, self._seed, self._shuffle, self._rows = net, samples, seed, shuffle, rows
+        self.samples = samples.n if rows is None else len(rows)
+        self.steps = -(-self.samples // batch_size)
         self._measured: Samples | None = None
-        self._steps_per_call = 1
-        self._size = 0
-
-    def _sizes(self, step: int) -> tuple[int, int]:
-        """(number of following batches of equal size, that size): the core splits an epoch in the same way."""
-        size, larger_batches = divmod(self.samples, self.steps)
-        return (larger_batches - step, size + 1) if step < larger_batches else (self.steps - step, size)
+        self._calls = Calls(net)
 
     def samples_before(self, step: int) -> int | None:
         """See Batches."""
-        size, larger_batches = divmod(self.samples, max(self.steps, 1))
-        return step * size + min(step, larger_batches)
+        return part_start(self.samples, self.steps, step)
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
         """See Batches."""
         from pynet.kernels import shuffle  # imported here: most programs do not need it
 
-        if self._shuffle:
-            self._order = shuffle(self.samples, self._seed, epoch)
-        while stats.steps < self.steps:
-            same_size, self._size = self._sizes(int(stats.steps))
-            steps = min(self._steps_per_call, same_size)
-            rows = self._order[stats.samples :][: steps * self._size]
-            begin = time.perf_counter()
-            self._net._train(self._data, rows, self._size, opt, stats, _after(rates, stats))
-            seconds_per_step = max(time.perf_counter() - begin, 1e-7) / steps
-            self._steps_per_call = max(1, min(int(CALL_SECONDS / seconds_per_step), 4 * steps))
-            yield steps * self._size
+        order = shuffle(self.samples, self._seed, epoch) if self._shuffle else np.arange(self.samples, dtype=np.int32)
+        order = order if self._rows is None else self._rows[order]
+        yield from self._calls.train(self._data, order, self.steps, int(stats.steps), opt, rates, stats)
 
     def batch(self, stats: Any) -> Array:
         """See Batches."""
-        assert self._data.x is not None
-        return _dense(self._data.x[self._order[stats.samples : stats.samples + self._size]])
+        return self._calls.batch(stats)
 
     def probe(self) -> tuple[Array, Array] | None:
         """See Batches."""
@@ -127,7 +157,8 @@ class ArrayBatches:
 
     def _some(self, most: int) -> Array:
         """The numbers of up to so many samples, from all places: they may lie sorted."""
-        return np.linspace(0, self.samples - 1, min(most, self.samples)).astype(np.intp)
+        numbers = np.linspace(0, self.samples - 1, min(most, self.samples)).astype(np.intp)
+        return numbers if self._rows is None else self._rows[numbers]
 
     def task(self) -> TaskKind:
         """See Batches."""
@@ -139,26 +170,21 @@ class ArrayBatches:
 
     def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
         """See Batches."""
-        counted = _counted(stats)
         if task != "regression":
-            return counted
+            return counted(stats)
         if self._measured is None:
             x, _, targets, _ = self._data.arrays
             assert x is not None
             assert targets is not None
             most = max(PROBE_SIZE, min(MEASURED, MEASURED_BYTES // max(x[:1].nbytes, 1)))
-            rows = self._some(most) if self.samples > most else slice(None)
+            rows = self._some(most) if self.samples > most or self._rows is not None else slice(None)
             self._measured = Samples(x[rows], None, targets[rows], min(most, self.samples))
-        assert self._measured.targets is not None
-        found = measured(counted["loss"], self._measured.targets, self._net._outputs(self._measured))
-        if found.samples and not math.isfinite(found.rmse):
-            raise FloatingPointError
-        return {name: getattr(found, name) for name in self.columns(task)}
+        return regression_figures(self._net, self._measured, stats)
 
     def facts(self) -> dict[str, str]:
         """See Batches."""
         return {
-            "data": fingerprint(self._data),
+            "data": fingerprint(self._data, self._rows),
             "augmentation": self._data.augmentation,
             "batches": str(self.steps),
             "seed of the order": str(self._seed) if self._shuffle else "none",
@@ -228,8 +254,8 @@ class IterableBatches:
 
     def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
         """See Batches."""
-        counted = _counted(stats)
-        return {name: counted[name] for name in self.columns(task)}
+        found = counted(stats)
+        return {name: found[name] for name in self.columns(task)}
 
     def facts(self) -> dict[str, str]:
         """See Batches; the contents are not known in advance."""
@@ -237,10 +263,19 @@ class IterableBatches:
         return {"data": "batches", "augmentation": augmentation}
 
 
-def _counted(stats: Any) -> dict[str, float]:
+def counted(stats: Any) -> dict[str, float]:
     """Loss and accuracy as an epoch went."""
     n = max(stats.samples, 1)
     return {"loss": stats.loss / n, "accuracy": stats.correct / n}
+
+
+def regression_figures(net: Net, samples: Samples, stats: Any) -> dict[str, float]:
+    """The loss of an epoch with these stats, RMSE and R2 on samples with targets. FloatingPointError: not finite."""
+    assert samples.targets is not None
+    found = measured(counted(stats)["loss"], samples.targets, net._outputs(samples))
+    if found.samples and not math.isfinite(found.rmse):
+        raise FloatingPointError
+    return {name: getattr(found, name) for name in FIGURES["regression"]}
 
 
 def _after(rates: Array | None, stats: Any) -> Array | None:
@@ -252,17 +287,26 @@ def _dense(rows: Array | CSR) -> Array:
     return rows.dense() if isinstance(rows, CSR) else rows
 
 
-def fingerprint(data: Samples) -> str:
-    """SHA-256 of x, y and weights."""
+def fingerprint(data: Samples, rows: Array | None = None) -> str:
+    """SHA-256 of x, y and weights, of all samples or of these."""
     import hashlib
 
     digest = hashlib.sha256()
     x, *others = data.arrays
-    for part in (*(x.arrays if isinstance(x, CSR) else (x,)), *others):
-        if part is not None:
-            digest.update(f"{part.dtype.str}{part.shape}".encode())
-            digest.update(part.data)
+    if isinstance(x, CSR):
+        x = x if rows is None else x[rows]
+        _hash(digest, x.arrays)
+    _hash(digest, others if isinstance(x, CSR) else (x, *others), rows)
     return digest.hexdigest()
+
+
+def _hash(digest: Any, arrays: Iterable[Array | None], rows: Array | None = None) -> None:
+    for part in arrays:
+        if part is None:
+            continue
+        digest.update(f"{part.dtype.str}{part.shape if rows is None else (len(rows), *part.shape[1:])}".encode())
+        for piece in (part,) if rows is None else (part[rows[i : i + PIECE]] for i in range(0, len(rows), PIECE)):
+            digest.update(piece.data)
 
 
 def accept_whole_numbers(net: Net, x: Any) -> None:

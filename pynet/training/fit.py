@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import Array, checked_seed, is_masked, optimizer_struct
+from pynet._ffi import Array, checked_seed, optimizer_struct
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.model.net import Net
-from pynet.model.samples import Samples, check_finite, checked_weights, class_weights, targets_only
-from pynet.model.task import TaskKind
 from pynet.optim import Optimizer
 from pynet.training import report
 from pynet.training.arguments import (
@@ -32,11 +30,13 @@ from pynet.training.arguments import (
     validation_for,
     whole,
 )
-from pynet.training.batches import ArrayBatches, Batches, IterableBatches, accept_whole_numbers, fingerprint
+from pynet.training.batches import Batches, IterableBatches
 from pynet.training.callbacks import EarlyStopping, Run, call, check
 from pynet.training.diagnose import scaling_advice, source_of_nonfinite
-from pynet.training.history import FIGURES, History
+from pynet.training.feed import Feed, Weights, validation_pieces
+from pynet.training.history import History
 from pynet.training.progress import Progress
+from pynet.training.validation import Pieces, Validation
 
 if TYPE_CHECKING:
     from pynet.schedules import Schedule
@@ -60,6 +60,7 @@ def fit(
     augment: Augment | None = None,
     shuffle: bool = True,
     seed: int | None = None,
+    window: int | None = None,
     early_stopping: EarlyStopping | None = None,
     checkpoint: Checkpoint | None = None,
     callbacks: Iterable[Any] | Any = (),
@@ -69,10 +70,16 @@ def fit(
     """Trains for whole epochs of shuffled mini-batches and returns the History.
 
     x, y: all samples, arrays or lists; or only x, an iterable that yields the batches (x, y) of an epoch each time it
-    is iterated: then each batch is a step, and batch_size is ignored. uint8 means x/255; other numbers are used
-    unchanged. optimizer: "adam" is Adam(), None is SGD(). schedule: of the learning rate over these epochs, or its
-    text, "cosine"; see pynet.schedules. seed: for the order of the samples; None is that of the network. shuffle: False
-    uses the samples of arrays in their own order in each epoch.
+    is iterated: then each batch is a step, and batch_size is ignored. x and y may also be lists of .npy files, and x
+    what pynet.data.parquet gives. uint8 means x/255; other numbers are used unchanged. optimizer: "adam" is Adam(),
+    None is SGD(). schedule: of the learning rate over these epochs, or its text, "cosine"; see pynet.schedules. seed:
+    for the order of the samples; None is that of the network. shuffle: False uses the samples of arrays in their own
+    order in each epoch.
+
+    window: for x that is larger than memory, an np.memmap or files: so many consecutive samples are read at once, the
+    next ones while the network trains. Windows come in random order, and each is shuffled by seed, epoch and its
+    number; no batch has samples of two. It is part of what determines the bits, as batch_size is. None: chosen, with a
+    note, if x takes more than half of the memory that is available.
 
     validation: (x, y), evaluated after each epoch: loss and accuracy, or loss, RMSE and R2 for a regression; (x, y,
     sample_weight) weights that loss; or a fraction of the samples, stratified by class, also called validation_split.
@@ -92,6 +99,7 @@ def fit(
     by that batch. Ctrl-C raises KeyboardInterrupt within a tenth of a second; the network keeps its current weights.
     """
     epochs, batch_size = whole(epochs, "epochs", 0), whole(batch_size, "batch_size", 1)
+    window = None if window is None else whole(window, "window", 1)
     seed = net.seed if seed is None else checked_seed(seed)
     optimizer_, rates, stopping = optimizer_for(optimizer), schedule_for(schedule), early_stopping_for(early_stopping)
     callback_list, prints = check(callbacks), report.is_verbose(verbose, progress)
@@ -101,25 +109,33 @@ def fit(
             raise ValueError("sample_weight cannot be used with a validation fraction; accepted: validation=(x, y)")
         if y is None:
             raise ValueError("a validation fraction needs arrays; accepted with batches: validation=(x, y)")
-        from pynet.data.splits import validation_split as split  # imported here: most programs do not need it
-
-        if net._task_of(targets_only(net._signature, y)) == "regression":
-            y = np.asarray(y, np.float32)  # whole numbers, too, are no classes here
-        x, y, *validation_arrays = split(cast(Any, x), y, fraction, seed)
-        pair = (validation_arrays[0], validation_arrays[1])
+    pieces: Pieces | None = None
     if y is not None:
-        samples = _samples(net, x, y, sample_weight, class_weight, augment)
-        batches: Batches = ArrayBatches(net, samples, batch_size, seed, shuffle)
+        feed = Feed(
+            net,
+            x,
+            y,
+            weights=Weights(sample_weight, class_weight),
+            augment=augment,
+            fraction=fraction,
+            seed=seed,
+            window=window,
+            batch_size=batch_size,
+        )
+        batches, pieces = feed.batches(batch_size, seed, shuffle)
     elif x is None:
         raise ValueError("x is None; accepted: an array, or an iterable that gives batches (x, y)")
     elif isinstance(x, np.ndarray):
         raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
     elif sample_weight is not None or class_weight is not None:
         raise ValueError("sample_weight and class_weight need arrays x and y, not batches")
+    elif window is not None:
+        raise ValueError("window needs arrays x and y, not batches")
     else:
         batches = IterableBatches(net, cast(Any, x), augment)
     task = batches.task()
-    measured = _Validation(net, task, pair, metrics_for(metrics))
+    pieces = validation_pieces(net, pair, batch_size) if pair else pieces
+    measured = Validation(net, task, pieces, metrics_for(metrics))
     columns = (*batches.columns(task), *measured.columns)
     if stopping and stopping.monitor not in columns:
         raise ValueError(f"early stopping monitors {stopping.monitor!r}; this training has {', '.join(columns)}")
@@ -163,77 +179,11 @@ def partial_fit(
     on how many steps it was trained before.
     """
     batch_size = whole(batch_size, "batch_size", 1)
-    batches = ArrayBatches(net, _samples(net, x, y, sample_weight, class_weight, augment), batch_size, net.seed)
+    feed = Feed(net, x, y, weights=Weights(sample_weight, class_weight), augment=augment, batch_size=batch_size)
+    batches, _ = feed.batches(batch_size, net.seed, True)
     optimizer_ = optimizer_for(optimizer)
     net.task = batches.task()
-    return _Loop(net, batches, _Validation(net, net.task, None, {}), optimizer_).epoch(net.updates)
-
-
-def _samples(
-    net: Net, x: Any, y: npt.ArrayLike, weight: npt.ArrayLike | None, by_class: Any, augment: Augment | None
-) -> Samples:
-    """The training samples, checked for finite numbers, with the product of both weights."""
-    accept_whole_numbers(net, x)
-    if by_class is not None:
-        weights = class_weights(math.prod(net.out_shape), y, by_class)
-        weight = weights if weight is None else weights * checked_weights(weight, len(weights))
-    samples = net._samples(x, y, weight, augment)
-    check_finite(samples)  # now, as the core would find them only in their batch
-    return samples
-
-
-class _Validation:
-    """Measures the network on the validation data."""
-
-    def __init__(self, net: Net, task: TaskKind, data: Pair | Weighted | None, metrics: Mapping[str, Metric]) -> None:
-        self._net, self._task, self._data, self._metrics = net, task, data, metrics
-        for name, metric in metrics.items():
-            _check_metric(name, metric)
-        self._samples = net._samples(*data) if data else None
-        usual = [f"val_{name}" for name in FIGURES[task]]
-        self.columns = list(dict.fromkeys([*usual, *(f"val_{name}" for name in metrics)])) if data else []
-        if self._samples:
-            check_finite(self._samples, "validation ")
-            if task == "regression" and self._samples.targets is None:
-                raise ValueError("validation y holds labels, but the network learns numbers; accepted: targets alike")
-        elif metrics:
-            raise ValueError(f"metrics {', '.join(metrics)} need validation data")
-
-    def figures(self) -> dict[str, float]:
-        """Loss and metrics; empty without validation data. FloatingPointError: the loss is not finite."""
-        if self._data is None or self._samples is None:
-            return {}
-        evaluation = self._net._measured(self._samples, self._task)
-        row = {f"val_{name}": getattr(evaluation, name) for name in FIGURES[self._task]}
-        if self._metrics:
-            x, y = self._data[:2]
-            targets, outputs = np.asarray(y), self._net.predict_proba(x)
-            row |= {f"val_{name}": _figure(name, metric(targets, outputs)) for name, metric in self._metrics.items()}
-        return row
-
-    def facts(self) -> dict[str, str]:
-        """What determines the metrics, as text."""
-        if self._samples is None:
-            return {}
-        return {"validation data": fingerprint(self._samples), "metrics": ", ".join(self._metrics) or "none"}
-
-
-def _check_metric(name: str, metric: Metric) -> None:
-    """ValueError, TypeError: the name is not accepted in the history, or the metric is not a function."""
-    if name in ("loss", "accuracy"):
-        raise ValueError(f"metrics has {name!r}, but the history already has val_{name}; accepted: another name")
-    if not isinstance(name, str) or not f"val_{name}".isidentifier():
-        raise ValueError(f"metrics has {name!r:.40}; accepted: names of letters, digits and _, as in val_f1")
-    if not callable(metric):
-        raise TypeError(f"metric {name} is {metric!r:.40}; accepted: a function of y and the outputs")
-
-
-def _figure(name: str, value: Any) -> float:
-    """The value of a metric as float. ValueError: it is not a number."""
-    figure = np.asarray(value)
-    if figure.ndim or figure.dtype.kind not in "biuf" or is_masked(value):
-        raise ValueError(f"metric {name} returned {value!r:.40}; accepted: a number")
-    return float(figure)
+    return _Loop(net, batches, Validation(net, net.task, None, {}), optimizer_).epoch(net.updates)
 
 
 def _warn(message: str, level: int) -> None:
@@ -246,7 +196,7 @@ class _Loop:
 
     net: Net
     batches: Batches
-    validation: _Validation
+    validation: Validation
     optimizer: Optimizer
     schedule: Schedule | None = None
     early_stopping: EarlyStopping | None = None
