@@ -74,6 +74,8 @@ def test_names_are_unique_across_files() -> None:
             for name in names_of(text):
                 homes[name].add(str(path.relative_to(CSRC)))
     # Each kernel table defines these for itself, and undefines them at its end. _GNU_SOURCE is the system's name.
-    table_macros = {"_GNU_SOURCE"} | set(re.findall(r"#undef (\w+)", (CSRC / "kernels" / "table.inc").read_text("utf-8")))
+    table_macros = {"_GNU_SOURCE"} | set(
+        re.findall(r"#undef (\w+)", (CSRC / "kernels" / "table.inc").read_text("utf-8"))
+    )
     clashes = {name: sorted(files) for name, files in homes.items() if len(files) > 1 and name not in table_macros}
     assert not clashes, clashes

@@ -1,7 +1,6 @@
 /* The part of JSON that the header of a model file needs, parsed strictly. */
 #include "file/json.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -168,7 +167,7 @@ uint64_t json_integer(json *j)
     size_t n = decimal(j->text + j->at, &value);
     char next = j->text[j->at + n];
     if (n == 0 || next == '.' || next == 'e' || next == 'E')
-        json_fail(j, "expected a whole number from 0 to %" PRIu64, UINT64_MAX);
+        json_fail(j, "expected a whole number from 0 to %llu", (unsigned long long)UINT64_MAX);
     j->at += n;
     return value;
 }

@@ -1,7 +1,6 @@
 /* From the bytes of a model file to a network. Everything is checked: the file may be damaged or hostile. */
 #include "file/file.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +10,8 @@
 typedef struct {
     const char *name, *dtype;
     int rank;
-    uint64_t dim[MAX_DIMS];
-    uint64_t begin, end; /* bytes, from the start of the data; begin <= end */
+    unsigned long long dim[MAX_DIMS];
+    unsigned long long begin, end; /* bytes, from the start of the data; begin <= end */
     bool used;
 } entry;
 
@@ -100,7 +99,7 @@ static void read_offsets(json *j, entry *e)
     e->end = json_integer(j);
     json_expect(j, ']');
     if (e->begin > e->end)
-        json_fail(j, "tensor %s begins at %" PRIu64 " and ends at %" PRIu64, show(e->name).text, e->begin, e->end);
+        json_fail(j, "tensor %s begins at %llu and ends at %llu", show(e->name).text, e->begin, e->end);
 }
 
 /* {"dtype": "F32", "shape": [...], "data_offsets": [...]}, in any order, each once */
@@ -183,18 +182,18 @@ static int by_offset(const void *a, const void *b)
 }
 
 /* Checks that the tensors fill all `size` bytes of data without gaps or overlaps; then sorts them by name. */
-static pn_status check_layout(entry *e, size_t n, uint64_t size, char *err)
+static pn_status check_layout(entry *e, size_t n, unsigned long long size, char *err)
 {
-    uint64_t at = 0;
+    unsigned long long at = 0;
     if (n > 1)
         qsort(e, n, sizeof *e, by_offset);
     for (size_t i = 0; i < n; at = e[i++].end)
         if (e[i].begin != at)
-            return fail(err, PN_ERR_FORMAT, "tensor %s begins at byte %" PRIu64 " of the data, %s at %" PRIu64,
+            return fail(err, PN_ERR_FORMAT, "tensor %s begins at byte %llu of the data, %s at %llu",
                         show(e[i].name).text, e[i].begin, e[i].begin > at ? "after a gap" : "inside one that ends", at);
     if (at != size)
-        return fail(err, PN_ERR_FORMAT, "its tensors take %" PRIu64 " bytes, but %" PRIu64 " follow the header%s", at,
-                    size, size < at ? ": it was cut short" : "");
+        return fail(err, PN_ERR_FORMAT, "its tensors take %llu bytes, but %llu follow the header%s", at, size,
+                    size < at ? ": it was cut short" : "");
     if (n > 1)
         qsort(e, n, sizeof *e, by_name);
     for (size_t i = 1; i < n; i++)
@@ -206,7 +205,7 @@ static pn_status check_layout(entry *e, size_t n, uint64_t size, char *err)
 static pn_status read_header(header *h, const source *from, char *err)
 {
     unsigned char bytes[8];
-    uint64_t size = 0;
+    unsigned long long size = 0;
     pn_status status;
     if (from->size < 8)
         return fail(err, PN_ERR_FORMAT, "%d bytes are too few for a safetensors file", (int)from->size);
@@ -215,10 +214,11 @@ static pn_status read_header(header *h, const source *from, char *err)
     for (int i = 7; i >= 0; i--)
         size = size << 8 | bytes[i];
     if (size > MAX_HEADER || size > from->size - 8)
-        return fail(err, PN_ERR_FORMAT,
-                    "its header claims %" PRIu64 " bytes; at most %d are allowed and %" PRIu64
-                    " are there: this is no safetensors file, or it was cut short",
-                    size, MAX_HEADER, from->size - 8);
+        return fail(
+            err, PN_ERR_FORMAT,
+            "its header claims %llu bytes; at most %d are allowed and %llu are there: this is no safetensors file, "
+            "or it was cut short",
+            size, MAX_HEADER, (unsigned long long)from->size - 8);
     h->size = (size_t)size;
     if (!(h->text = memory_take(h->size + 1)))
         return fail(err, PN_ERR_MEMORY, "no memory for its header");
@@ -238,12 +238,12 @@ static pn_status read_header(header *h, const source *from, char *err)
 }
 
 /* "(784, 128)" */
-static shown show_dims(const uint64_t *dim, int rank)
+static shown show_dims(const unsigned long long *dim, int rank)
 {
     shown s = {"("};
     size_t at = 1;
     for (int i = 0; i < rank && i < MAX_DIMS && at < SHOWN; i++)
-        at += (size_t)snprintf(s.text + at, SHOWN - at, i ? ", %" PRIu64 : "%" PRIu64, dim[i]);
+        at += (size_t)snprintf(s.text + at, SHOWN - at, i ? ", %llu" : "%llu", dim[i]);
     if (at < SHOWN)
         snprintf(s.text + at, SHOWN - at, rank > MAX_DIMS ? ", ...)" : rank == 1 ? ",)" : ")");
     return s;
@@ -252,10 +252,10 @@ static shown show_dims(const uint64_t *dim, int rank)
 /* Do dtype, shape and size of entry e match tensor t? */
 static pn_status check_entry(const entry *e, const pn_tensor *t, char *err)
 {
-    uint64_t dim[PN_MAXRANK];
+    unsigned long long dim[PN_MAXRANK];
     bool same = e->rank == t->rank;
     for (int i = 0; i < t->rank; i++)
-        dim[i] = (uint64_t)t->shape[i];
+        dim[i] = (unsigned long long)t->shape[i];
     for (int i = 0; i < t->rank; i++)
         same = same && e->dim[i] == dim[i];
     if (strcmp(e->dtype, "F32") != 0)
@@ -264,8 +264,8 @@ static pn_status check_entry(const entry *e, const pn_tensor *t, char *err)
         return fail(err, PN_ERR_FORMAT, "tensor %s has shape %s, its network takes %s", t->name,
                     show_dims(e->dim, e->rank).text, show_dims(dim, t->rank).text);
     if (e->end - e->begin != (uint64_t)t->size * sizeof(float))
-        return fail(err, PN_ERR_FORMAT, "tensor %s of shape %s takes %" PRIu64 " bytes, not %" PRIu64, t->name,
-                    show_dims(dim, t->rank).text, (uint64_t)t->size * sizeof(float), e->end - e->begin);
+        return fail(err, PN_ERR_FORMAT, "tensor %s of shape %s takes %llu bytes, not %llu", t->name,
+                    show_dims(dim, t->rank).text, (unsigned long long)t->size * sizeof(float), e->end - e->begin);
     return PN_OK;
 }
 
@@ -278,14 +278,14 @@ static entry *find_entry(const header *h, const char *name)
 /* Is e a valid further tensor of a checkpoint? */
 static pn_status check_extra(const entry *e, char *err)
 {
-    const uint64_t bytes = e->end - e->begin;
-    uint64_t size = 1;
+    const unsigned long long bytes = e->end - e->begin;
+    unsigned long long size = 1;
     bool fits = e->rank <= PN_MAXRANK && strcmp(e->dtype, "F32") == 0;
     for (int i = 0; fits && i < e->rank; i++)
         fits = !__builtin_mul_overflow(size, e->dim[i], &size);
     if (!fits || size > bytes / sizeof(float) || size * sizeof(float) != bytes)
-        return fail(err, PN_ERR_FORMAT, "tensor %s of shape %s and dtype %s takes %" PRIu64 " bytes",
-                    show(e->name).text, show_dims(e->dim, e->rank).text, show(e->dtype).text, bytes);
+        return fail(err, PN_ERR_FORMAT, "tensor %s of shape %s and dtype %s takes %llu bytes", show(e->name).text,
+                    show_dims(e->dim, e->rank).text, show(e->dtype).text, bytes);
     return PN_OK;
 }
 

@@ -1,8 +1,6 @@
 /* Writes a model file. */
 #include "file/file.h"
 
-#include <inttypes.h>
-
 /* Checks text and names of a checkpoint as loading does. Those of the network were checked when they were set. */
 static pn_status check_extras(const pn_checkpoint *more, char *err)
 {
@@ -18,25 +16,25 @@ static pn_status check_extras(const pn_checkpoint *more, char *err)
 }
 
 /* Writes the entry of a tensor that begins at byte `at` of the data; returns the byte after its end. */
-static uint64_t write_entry(writer *to, const pn_tensor *t, uint64_t at)
+static unsigned long long write_entry(writer *to, const pn_tensor *t, unsigned long long at)
 {
-    const uint64_t end = at + (uint64_t)t->size * sizeof(float);
+    const unsigned long long end = at + (uint64_t)t->size * sizeof(float);
     print(to, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", t->name);
     for (int d = 0; d < t->rank; d++)
-        print(to, d ? ",%" PRId64 : "%" PRId64, t->shape[d]);
-    print(to, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, end);
+        print(to, d ? ",%lld" : "%lld", (long long)t->shape[d]);
+    print(to, "],\"data_offsets\":[%llu,%llu]}", at, end);
     return end;
 }
 
 /* Writes the header, padded so that the data starts at a multiple of 8 bytes. */
 static void write_header(writer *to, pn_net *net, const pn_checkpoint *more)
 {
-    uint64_t at = 0;
+    unsigned long long at = 0;
     print(to, "{\"__metadata__\":{\"" TEXT_KEY "\":");
     json_write(to, net->spec);
-    print(to, ",\"" SEED_KEY "\":\"%" PRIu64 "\"", net->seed);
+    print(to, ",\"" SEED_KEY "\":\"%llu\"", (unsigned long long)net->seed);
     if (net->updates)
-        print(to, ",\"" UPDATES_KEY "\":\"%" PRIu64 "\"", net->updates);
+        print(to, ",\"" UPDATES_KEY "\":\"%llu\"", (unsigned long long)net->updates);
     if (more->text) {
         print(to, ",\"" CHECKPOINT_KEY "\":");
         json_write(to, more->text);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #ifdef PN_NO_ENV
-#define environment(name) ((const char *)NULL)
+#define environment(name) ((void)(name), (const char *)NULL)
 #else
 #include <stdlib.h>
 #define environment(name) ((const char *)getenv(name))

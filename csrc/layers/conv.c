@@ -67,7 +67,7 @@ static pn_status conv_shape(layer *l, char *err)
     const double out = (double)n * (double)l->out.dim[1] * (double)l->out.dim[2];
     if (weights > INT32_MAX)
         return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, has %.0f weights; accepted: at most %d", l->word.column,
-                    l->path, l->text, weights, INT32_MAX);
+                    l->path, l->text, weights, (int)INT32_MAX);
     if (out > MAX_FEATURES)
         return fail(err, PN_ERR_SPEC, "column %d: layer %s, %s, has %.0f outputs; accepted: at most %d", l->word.column,
                     l->path, l->text, out, MAX_FEATURES);

@@ -9,7 +9,7 @@ static pn_status dense_shape(layer *l, char *err)
     if (k * n > INT32_MAX)
         return fail(err, PN_ERR_SPEC,
                     "column %d: dense(%lld) after %lld features has %lld weights; accepted: at most %d", l->word.column,
-                    (long long)n, (long long)k, (long long)(k * n), INT32_MAX);
+                    (long long)n, (long long)k, (long long)(k * n), (int)INT32_MAX);
     l->out = (shape){.rank = 1, .dim = {n}};
     l->n_params = l->word.arg[DENSE_BIAS].choice == NO ? 1 : 2;
     l->param[WEIGHTS] = (parameter){.name = "W", .rank = 2, .dim = {k, n}, .size = (size_t)(k * n)};

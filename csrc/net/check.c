@@ -10,7 +10,7 @@ static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
     if (label >= 0 && label < classes)
         return PN_OK;
     return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld", (long long)i,
-                label, (long long)classes - 1);
+                (int)label, (long long)classes - 1);
 }
 
 static pn_status check_weight(pn_net *net, const pn_data *data, int64_t i)
@@ -46,7 +46,7 @@ static pn_status check_row(pn_net *net, const pn_data *data, int64_t i)
         const int32_t column = atomic_read(&data->columns[k]);
         if (column < 0 || column >= features)
             return fail(net->error, PN_ERR_ARGUMENT, "a column of sample %lld is %d; this network takes 0 to %lld",
-                        (long long)i, column, (long long)features - 1);
+                        (long long)i, (int)column, (long long)features - 1);
     }
     return PN_OK;
 }

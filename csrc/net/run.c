@@ -283,7 +283,7 @@ static pn_status report_sparse(const job *j, int64_t row)
         if (!isfinite(values[k]))
             return fail(j->net->error, PN_ERR_ARGUMENT,
                         "x holds %g in sample %lld, feature %d; accepted: finite numbers", (double)values[k],
-                        (long long)row, j->data->columns[k]);
+                        (long long)row, (int)j->data->columns[k]);
     return fail(j->net->error, PN_ERR_ARGUMENT, "x of sample %lld, values of one column added, is beyond float32",
                 (long long)row);
 }

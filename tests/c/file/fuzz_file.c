@@ -98,15 +98,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     pn_net *net, *again;
     char err[PN_ERRLEN] = "";
+    size_t saved = 0;
     write_input(data, size);
     load_checkpoint();
     pn_status status = pn_net_load(&net, path, err);
     CHECK((status == PN_OK) == (net != NULL) && (status == PN_OK || err[0]));
     if (status != PN_OK)
         return 0;
-    CHECK(pn_net_save(net, copy) == PN_OK);
-    CHECK(pn_net_load(&again, copy, err) == PN_OK);
+    CHECK(pn_net_save_memory(net, NULL, 0, &saved) == PN_OK);
+    void *bytes = malloc(saved);
+    CHECK(bytes && pn_net_save_memory(net, bytes, saved, &saved) == PN_OK);
+    CHECK(pn_net_load_memory(&again, bytes, saved, err) == PN_OK);
     check_same(net, again);
+    free(bytes);
     pn_net_free(net);
     pn_net_free(again);
     return 0;

@@ -164,6 +164,27 @@ static void checkpoints(void)
     pn_net_free(net);
 }
 
+/* Memory has the bytes of a file; a buffer one byte short is refused with both sizes. */
+static void in_memory(void)
+{
+    pn_net *net = created(text, 5);
+    size_t size = 0, again = 0;
+    CHECK(pn_net_set_meta(net, "key", "a\"\n") == PN_OK && pn_net_save(net, path) == PN_OK);
+    CHECK(pn_net_save_memory(net, NULL, 0, &size) == PN_OK && size > 100);
+    char *bytes = malloc(size), *file = malloc(size + 1), message[64];
+    CHECK(bytes && file && pn_net_save_memory(net, bytes, size, &again) == PN_OK && again == size);
+    FILE *from = fopen(path, "rb");
+    CHECK(from && fread(file, 1, size + 1, from) == size && memcmp(file, bytes, size) == 0);
+    fclose(from);
+    snprintf(message, sizeof message, "the buffer has %zu bytes; the model takes %zu", size - 1, size);
+    memset(bytes, '#', size);
+    REFUSED(pn_net_save_memory(net, bytes, size - 1, &again), PN_ERR_ARGUMENT, message);
+    CHECK(again == size && bytes[0] == '#' && bytes[size - 1] == '#'); /* nothing is written */
+    free(bytes);
+    free(file);
+    pn_net_free(net);
+}
+
 /* After a failure of writing the old file is unchanged, and there is no temporary file. */
 static void refusals(void)
 {
@@ -244,6 +265,7 @@ int main(void)
     CHECK(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/m", folder);
     exact_bytes();
+    in_memory();
     every_bit();
     weights_that_are_not_finite();
     checkpoints();
