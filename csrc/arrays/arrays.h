@@ -4,6 +4,17 @@
 
 #include "base/base.h"
 
+/* ---- gemm.c --------------------------------------------------------------------------------------------------------- */
+
+/* A product whose B may be stored transposed, as (n,k). */
+typedef struct {
+    gemm_args g;
+    bool trans_b;
+} product;
+
+/* Computes it on this thread. Any epilogue but EPI_UPDATE; with trans_b only EPI_STORE or EPI_RELU_GRAD. */
+void product_compute(const product *p);
+
 /* ---- elementwise.c ------------------------------------------------------------------------------------------------ */
 
 /* The channels of a batch (m, positions, n) with ld floats from sample to sample. */

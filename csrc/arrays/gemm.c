@@ -1,98 +1,158 @@
-/* The public matrix product: threads, blocking and packing around the kernel of the table. */
+/* Matrix products of any size: blocking and packing around the kernel of the table, and threads for the public one. */
 #include "arrays/arrays.h"
 #include "base/threads.h"
 
 #include <string.h>
 
-/* Tuned on a Zen 4 with 1 MB of second-level cache per core, which holds a packed block of B (512 kB) and one of A (256
-   kB). Blocks have long rows: in a large matrix each row is on another page, and a TLB miss costs more than copying the
-   row. */
+/* Tuned on a Zen 4 with 1 MB of second-level cache per core and on a Xeon with 2 MB: a packed block of B takes 512 kB,
+   one of A 288 kB. */
 enum {
+    STRIP = 32,    /* columns of a strip: B is packed in strips, so that the kernel reads it as one stream */
     BLOCK_K = 512, /* large, because C is loaded and stored once per block */
     BLOCK_N = 256,
     BLOCK_M = 128,
-    DIRECT = 1 << 18, /* elements of B, 1 MB, up to which it is not packed */
-    STRIPE_K = 16,    /* rows of B at a time; with more the hardware prefetcher fails: three times as slow */
-    FEW = 8,          /* rows of A below which memory is the limit and half as many rows of B are faster */
-    PANEL_K = 256,
-    PANEL_N = 32, /* PANEL_K by PANEL_N floats, 32 kB, fit the stack */
-    SPEED = 50000 /* multiply-adds per microsecond, roughly */
+    BLOCK_B = BLOCK_K * BLOCK_N, /* floats */
+    LD_A = BLOCK_M + PAD,        /* not a multiple of 256: such rows share few sets of the first-level cache */
+    SMALL_K = 256,               /* SMALL_K by STRIP floats, 32 kB, fit the stack */
+    TALL = 16,                   /* rows of the left factor at a time in swapped(): a cache line of each row of C */
+    PACKED_ROWS = 24,            /* rows of A from which packing pays */
+    PACKED_LD = 256,             /* row distance of B from which it pays: shorter ones the hardware prefetches */
+    DIRECT = 1 << 18,            /* elements of B, 1 MB, above which each of its rows is read as a whole */
+    STRIPE_K = 16,               /* rows of B at a time; with more the hardware prefetcher fails: three times as slow */
+    FEW = 8,                     /* rows of A below which memory is the limit and half as many rows of B are faster */
+    SPEED = 50000                /* multiply-adds per microsecond, roughly */
 };
 
-_Static_assert((BLOCK_K * BLOCK_N + BLOCK_M * BLOCK_K) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
-
-typedef struct {
-    gemm_args g;
-    bool trans_b; /* B is stored as (n,k) */
-} product;
+_Static_assert((BLOCK_B + LD_A * BLOCK_K) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
 
 /* The block of p at row i, column j and term k of the sums, of this size. The sums of a block continue those in C, so
-   that each element is the same chain as in one product. */
+   that each element is the same chain as in one product; the epilogue follows the last term. */
 static product part(const product *p, int i, int j, int k, int rows, int columns, int terms)
 {
     product q = *p;
-    q.g.C += (size_t)i * p->g.ldc + (size_t)j;
-    q.g.A += (size_t)i * p->g.row_a + (size_t)k * p->g.col_a;
-    q.g.B += p->trans_b ? (size_t)j * p->g.ldb + (size_t)k : (size_t)k * p->g.ldb + (size_t)j;
+    const size_t row = (size_t)i, column = (size_t)j;
+    q.g.C += row * p->g.ldc + column;
+    q.g.A += row * p->g.row_a + (size_t)k * p->g.col_a;
+    q.g.B += p->trans_b ? column * p->g.ldb + (size_t)k : (size_t)k * p->g.ldb + column;
     q.g.m = min_int(rows, p->g.m - i);
     q.g.n = min_int(columns, p->g.n - j);
     q.g.k = min_int(terms, p->g.k - k);
-    if (k > 0 || p->g.start) { /* start is NULL or C */
+    if (k > 0) {
         q.g.start = q.g.C;
         q.g.ldstart = q.g.ldc;
+    } else if (p->g.start) {
+        q.g.start += row * p->g.ldstart + column;
     }
+    if (k + q.g.k < p->g.k)
+        q.g.epi.kind = EPI_STORE;
+    if (p->g.epi.bias)
+        q.g.epi.bias += column;
+    if (p->g.epi.y)
+        q.g.epi.y += row * p->g.epi.ldy + column;
     return q;
 }
 
-/* Packs B (k,n): copies its rows to a block. */
-static void pack_b(product *p, float *block, size_t ld)
+/* Copies B to strips: strip s holds columns [s STRIP, (s + 1) STRIP) of all k rows. */
+static void pack_b(float *strips, const product *p)
 {
-    if (p->trans_b)
-        kernels()->transpose(block, ld, p->g.B, p->g.ldb, p->g.n, p->g.k);
-    else
-        for (int k = 0; k < p->g.k; k++)
-            memcpy(block + (size_t)k * ld, p->g.B + (size_t)k * p->g.ldb, (size_t)p->g.n * sizeof *block);
-    p->g.B = block;
-    p->g.ldb = ld;
-    p->trans_b = false;
+    const size_t ld = p->g.ldb, k = (size_t)p->g.k;
+    for (size_t j = 0; j < (size_t)p->g.n; j += STRIP, strips += k * STRIP) {
+        const int n = min_int(STRIP, p->g.n - (int)j);
+        if (p->trans_b)
+            kernels()->transpose(strips, STRIP, p->g.B + j * ld, ld, n, (int)k);
+        else
+            for (size_t i = 0; i < k; i++)
+                memcpy(strips + i * STRIP, p->g.B + i * ld + j, (size_t)n * sizeof *strips);
+    }
+}
+
+/* The product with the strips of B. */
+static void multiply_strips(const product *p, const float *strips)
+{
+    for (int j = 0; j < p->g.n; j += STRIP) {
+        product q = part(p, 0, j, 0, p->g.m, STRIP, p->g.k);
+        q.g.B = strips + (size_t)j * (size_t)p->g.k;
+        q.g.ldb = STRIP;
+        kernels()->gemm(&q.g);
+    }
 }
 
 /* Packs a transposed A: copies the rows of (k,m) to a block. */
 static void pack_a(product *p, float *block)
 {
     for (int k = 0; k < p->g.k; k++)
-        memcpy(block + (size_t)k * BLOCK_M, p->g.A + (size_t)k * p->g.col_a, (size_t)p->g.m * sizeof *block);
+        memcpy(block + (size_t)k * LD_A, p->g.A + (size_t)k * p->g.col_a, (size_t)p->g.m * sizeof *block);
     p->g.A = block;
-    p->g.col_a = BLOCK_M;
+    p->g.col_a = LD_A;
 }
 
 /* In blocks that fit the second-level cache: packs B, and A if it is transposed. */
 static void blocked(const product *p, float *scratch)
 {
-    float *const block_b = scratch, *const block_a = scratch + BLOCK_K * BLOCK_N;
+    float *const strips = scratch, *const block_a = scratch + BLOCK_B;
     for (int j = 0; j < p->g.n; j += BLOCK_N)
         for (int k = 0; k < p->g.k; k += BLOCK_K) {
-            product columns = part(p, 0, j, k, p->g.m, BLOCK_N, BLOCK_K);
-            pack_b(&columns, block_b, BLOCK_N);
+            const product columns = part(p, 0, j, k, p->g.m, BLOCK_N, BLOCK_K);
+            pack_b(strips, &columns);
             for (int i = 0; i < p->g.m; i += BLOCK_M) {
                 product block = part(&columns, i, 0, 0, BLOCK_M, BLOCK_N, BLOCK_K);
                 if (block.g.col_a != 1)
                     pack_a(&block, block_a);
-                kernels()->gemm(&block.g);
+                multiply_strips(&block, strips);
             }
         }
 }
 
-/* Without scratch: transposes B panel by panel on the stack. */
-static void in_panels(const product *p)
+/* Without scratch: packs B strip by strip on the stack. */
+static void in_strips(const product *p)
 {
-    float panel[PANEL_K * PANEL_N];
-    for (int j = 0; j < p->g.n; j += PANEL_N)
-        for (int k = 0; k < p->g.k; k += PANEL_K) {
-            product q = part(p, 0, j, k, p->g.m, PANEL_N, PANEL_K);
-            pack_b(&q, panel, PANEL_N);
-            kernels()->gemm(&q.g);
+    float strip[SMALL_K * STRIP];
+    for (int j = 0; j < p->g.n; j += STRIP)
+        for (int k = 0; k < p->g.k; k += SMALL_K) {
+            const product q = part(p, 0, j, k, p->g.m, STRIP, SMALL_K);
+            pack_b(strip, &q);
+            multiply_strips(&q, strip);
         }
+}
+
+/* Is it cheaper to transpose A and C than B, which is stored transposed? */
+static bool swapping_pays(const product *p)
+{
+    return p->trans_b && p->g.col_a == 1 && p->g.m >= STRIP / 2 &&
+           (int64_t)p->g.m * (p->g.k + p->g.n) < (int64_t)p->g.k * p->g.n;
+}
+
+/* C^T = B^T A^T for B stored as (n,k), which is read in its own order: only A and C are transposed. */
+static void swapped(const product *p, float *scratch)
+{
+    const int terms = min_int(p->g.k, BLOCK_B / STRIP), width = min_int(BLOCK_N, BLOCK_B / terms / STRIP * STRIP);
+    float tile[TALL * BLOCK_N];
+    for (int i = 0; i < p->g.m; i += width)
+        for (int k = 0; k < p->g.k; k += terms) {
+            const product rows = part(p, i, 0, k, width, p->g.n, terms);
+            const size_t ld = (size_t)rows.g.m;
+            product q = {.trans_b = true};
+            q.g = (gemm_args){.B = rows.g.A, .ldb = rows.g.row_a, .n = rows.g.m, .k = rows.g.k};
+            pack_b(scratch, &q);
+            for (int j = 0; j < p->g.n; j += TALL) {
+                const product block = part(&rows, 0, j, 0, rows.g.m, TALL, rows.g.k);
+                if (block.g.start)
+                    kernels()->transpose(tile, ld, block.g.start, block.g.ldstart, block.g.m, block.g.n);
+                q.g.C = tile;
+                q.g.ldc = q.g.ldstart = ld;
+                q.g.start = block.g.start ? tile : NULL;
+                q.g.A = block.g.B;
+                q.g.row_a = block.g.ldb;
+                q.g.col_a = 1;
+                q.g.m = block.g.n;
+                multiply_strips(&q, scratch);
+                kernels()->transpose(block.g.C, block.g.ldc, tile, ld, block.g.n, block.g.m);
+            }
+        }
+    for (size_t i = 0; i < (size_t)p->g.m && p->g.epi.kind == EPI_RELU_GRAD; i++) {
+        float *row = p->g.C + i * p->g.ldc;
+        kernels()->relu_grad(row, row, p->g.epi.y + i * p->g.epi.ldy, (size_t)p->g.n);
+    }
 }
 
 /* A few whole rows of B at a time: each row of a large B is on pages of its own. */
@@ -105,15 +165,18 @@ static void in_stripes(const product *p)
     }
 }
 
-static void multiply(const product *p)
+void product_compute(const product *p)
 {
-    const bool large = (int64_t)p->g.k * p->g.n > DIRECT, packed = large && p->g.m >= BLOCK_M / 4;
-    float *scratch = packed ? scratch_take() : NULL; /* packing pays if A has many rows */
-    if (scratch)
+    const bool large = (int64_t)p->g.k * p->g.n > DIRECT, swap = swapping_pays(p);
+    const bool packed = p->g.m >= PACKED_ROWS && (large || (!p->trans_b && p->g.ldb >= PACKED_LD));
+    float *scratch = p->g.k > 0 && !p->g.mask && (swap || packed) ? scratch_take() : NULL;
+    if (scratch && swap)
+        swapped(p, scratch);
+    else if (scratch)
         blocked(p, scratch);
     else if (p->trans_b && p->g.k > 0)
-        in_panels(p);
-    else if (large)
+        in_strips(p);
+    else if (large && !p->g.mask)
         in_stripes(p);
     else
         kernels()->gemm(&p->g);
@@ -131,7 +194,7 @@ static void multiply_part(void *arg, int id, int threads)
     const product mine =
         by_rows ? part(p, from, 0, 0, to - from, p->g.n, p->g.k) : part(p, 0, from, 0, p->g.m, to - from, p->g.k);
     if (from < to)
-        multiply(&mine);
+        product_compute(&mine);
 }
 
 static void dots_part(void *arg, int id, int threads)

@@ -1,9 +1,13 @@
 /* All memory of the core is taken and freed here. */
+#define _DEFAULT_SOURCE
 #include "base/base.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #if defined(_NEWLIB_VERSION) || defined(_WIN32) || defined(PN_NO_ALIGNED_ALLOC)
 
@@ -25,9 +29,16 @@ static void default_free(void *block)
 
 #else
 
+/* Large blocks in huge pages, where Linux has some: a large matrix otherwise spends much of its time on TLB misses. */
 static void *default_alloc(size_t bytes)
 {
-    return aligned_alloc(ALIGN, bytes);
+    const size_t huge = (size_t)1 << 21;
+    void *block = aligned_alloc(bytes < huge ? ALIGN : huge, bytes);
+#ifdef MADV_HUGEPAGE
+    if (block && bytes >= huge)
+        madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    return block;
 }
 
 static void default_free(void *block)

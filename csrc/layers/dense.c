@@ -3,6 +3,12 @@
 
 enum { DENSE_UNITS, DENSE_INIT, DENSE_BIAS }; /* arguments */
 
+enum {
+    PIECE = 1 << 13, /* weights whose gradient is computed and applied together: 32 kB, at least 8 rows */
+    WIDEST = 1 << 10, /* columns of a piece */
+    CACHED = 1 << 17  /* weights, 512 kB, that stay in the second-level cache from step to step */
+};
+
 static pn_status dense_shape(layer *l, char *err)
 {
     const int64_t k = shape_size(&l->in), n = (int64_t)l->word.arg[DENSE_UNITS].number;
@@ -16,23 +22,13 @@ static pn_status dense_shape(layer *l, char *err)
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
     l->scratch.size = padded(n); /* the gradient of b; without b zeros in its stead */
     if (dense_is_large(l))
-        l->scratch.size += padded(k * n) + (size_t)n * padded(k); /* panels, then W transposed */
-    else
-        l->scratch.thread_size = (size_t)n * padded(k);
+        l->scratch.size += padded(k * n); /* panels */
     return PN_OK;
 }
 
 static float *dense_bias_gradient(const layer *l)
 {
     return l->scratch.data;
-}
-
-/* W transposed. The threads transpose a large W together; each transposes a small one for itself, which is faster than
-   reading half of it from another core. */
-static float *transposed(const layer *l, const pass *p)
-{
-    return l->scratch.thread_size ? l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size
-                                  : dense_panels(l) + padded((int64_t)l->param[WEIGHTS].size);
 }
 
 static const float *dense_biases(const layer *l)
@@ -69,18 +65,6 @@ static void loaded_rows(const layer *l, const pass *p, int *from, int *rows)
     *rows = l->before ? p->rows : p->input_rows;
 }
 
-/* Transposes this thread's part of a large W for dense_backward. */
-static void dense_prepare(layer *l, const pass *p)
-{
-    if (l->scratch.thread_size)
-        return;
-    const matrix_block own = dense_owned(l, p);
-    const weight_block w = dense_owned_weights(l, p, &own);
-    const size_t ld = padded(l->param[WEIGHTS].dim[0]);
-    kernels()->transpose(transposed(l, p) + (size_t)own.column * ld + own.row, ld, w.data, w.ld, own.rows - own.row,
-                         own.columns - own.column);
-}
-
 /* Does backward also compute the gradient of the ReLU before it? */
 static bool fuses_relu_grad(const layer *l, const pass *p)
 {
@@ -100,11 +84,10 @@ static bool dense_backward_by_columns(const layer *l, const pass *p)
            below->dy.data == backward_target(l, p).data;
 }
 
-/* A transposed W of its own lets a thread start its update at once; one that all threads share must not be overwritten
-   before all of them have read it. */
-static bool dense_transposes_alone(const layer *l)
+/* Does a thread update only weights that no other reads in backward? */
+static bool dense_backward_is_private(const layer *l, const pass *p)
 {
-    return l->scratch.thread_size > 0;
+    return dense_backward_by_columns(l, p) && !dense_by_columns(l, p);
 }
 
 /* y (m,n) = x (m,k) W (k,n) + b (n), then the ReLU after it if that is fused. */
@@ -144,7 +127,7 @@ static void dense_forward(layer *l, const pass *p)
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = dense_biases(l) + column},
     };
     set_left(&g, l, p, at * x.ld);
-    kernels()->gemm(&g);
+    product_compute(&(product){.g = g});
 }
 
 /* dx (m,k) = dy (m,n) W^T, then the gradient of the ReLU before it if that is fused. */
@@ -152,32 +135,31 @@ static void dense_backward(layer *l, const pass *p)
 {
     const activation dx = backward_target(l, p);
     const int n = (int)l->param[WEIGHTS].dim[1];
-    const size_t ld = padded(l->param[WEIGHTS].dim[0]);
     matrix_block part = {0, p->rows, 0, (int)l->param[WEIGHTS].dim[0]}; /* this thread's block of dx */
     if (dense_backward_by_columns(l, p))
         my_part(p, part.columns, PAD, &part.column, &part.columns);
     else
         my_part(p, part.rows, 1, &part.row, &part.rows);
-    float *W_transposed = transposed(l, p) + part.column;
-    if (l->scratch.thread_size)
-        kernels()->transpose(W_transposed, ld, l->param[WEIGHTS].data + (size_t)part.column * (size_t)n, (size_t)n,
-                             part.columns - part.column, n);
-    gemm_args g = {
-        .C = dx.data + (size_t)part.row * dx.ld + part.column,
-        .ldc = dx.ld,
-        .A = l->dy.data + (size_t)part.row * l->dy.ld,
-        .row_a = l->dy.ld,
-        .col_a = 1,
-        .B = W_transposed,
-        .ldb = ld,
-        .m = part.rows - part.row,
-        .n = part.columns - part.column,
-        .k = n,
+    product dy_W = {
+        .g =
+            {
+                .C = dx.data + (size_t)part.row * dx.ld + part.column,
+                .ldc = dx.ld,
+                .A = l->dy.data + (size_t)part.row * l->dy.ld,
+                .row_a = l->dy.ld,
+                .col_a = 1,
+                .B = l->param[WEIGHTS].data + (size_t)part.column * (size_t)n,
+                .ldb = (size_t)n,
+                .m = part.rows - part.row,
+                .n = part.columns - part.column,
+                .k = n,
+            },
+        .trans_b = true,
     };
     if (fuses_relu_grad(l, p))
-        g.epi = (epilogue){
+        dy_W.g.epi = (epilogue){
             .kind = EPI_RELU_GRAD, .y = l->x.data + (size_t)part.row * l->x.ld + part.column, .ldy = l->x.ld};
-    kernels()->gemm(&g);
+    product_compute(&dy_W);
 }
 
 /* The product for a block of dW (k,n) = x^T dy: the sum over the rows that are loaded, added to that of the rows before
@@ -207,37 +189,6 @@ static gemm_args dense_weight_gradient(const layer *l, const pass *p, const matr
     return g;
 }
 
-/* Computes dW and applies the optimizer to it piece by piece, while each piece is in the cache. */
-static void apply_in_pieces(const layer *l, const pass *p, const matrix_block *own)
-{
-    enum { UPDATE_PIECE = 1 << 13, WIDEST = 256 }; /* 32 kB, so at least 32 rows */
-    float piece[UPDATE_PIECE];
-    const parameter *W = &l->param[WEIGHTS];
-    const weight_block w = dense_owned_weights(l, p, own);
-    const int width = min_int(own->columns - own->column, WIDEST);
-    const int height = width > 0 ? UPDATE_PIECE / width & ~7 : 0; /* in whole tiles */
-    for (int j = own->column; j < own->columns; j += width)
-        for (int i = own->row; i < own->rows; i += height) {
-            const matrix_block part = {i, min_int(i + height, own->rows), j, min_int(j + width, own->columns)};
-            gemm_args g = dense_weight_gradient(l, p, &part);
-            g.C = piece;
-            g.ldc = (size_t)width;
-            kernels()->gemm(&g);
-            const size_t at = (size_t)(i - own->row) * w.ld + (size_t)(j - own->column);
-            const update_args u = {
-                .w = w.data + at,
-                .a = w.state[0] ? w.state[0] + at : NULL,
-                .b = w.state[1] ? w.state[1] + at : NULL,
-                .dw = piece,
-                .ld = w.ld,
-                .lddw = (size_t)width,
-                .m = g.m,
-                .n = g.n,
-            };
-            kernels()->update(optim_rule(p->opt, W), &u);
-        }
-}
-
 /* Has the last row of the batch been loaded? */
 static bool rows_complete(const layer *l, const pass *p)
 {
@@ -246,26 +197,61 @@ static bool rows_complete(const layer *l, const pass *p)
     return from + rows == p->rows;
 }
 
-/* dW (k,n) = x^T dy: stored, or applied. Plain gradient descent and momentum are applied to the sums while they are in
-   registers. */
-static void update_weights(layer *l, const pass *p)
+/* The first element of a piece of the block `own`. */
+static float *piece_of(float *block, size_t ld, const matrix_block *own, const matrix_block *part)
+{
+    return block ? block + (size_t)(part->row - own->row) * ld + (size_t)(part->column - own->column) : NULL;
+}
+
+/* Prefetches the rows that the optimizer needs after the product, whose numbers are in the cache. */
+static void prefetch_rows(const float *data, size_t ld, const matrix_block *part)
+{
+    for (int i = part->row; data && i < part->rows; i++, data += ld)
+        for (int j = 0; j < part->columns - part->column; j += PAD)
+            __builtin_prefetch(data + j, 1, 2);
+}
+
+/* A piece of dW (k,n) = x^T dy: stored, or applied. Plain gradient descent and momentum are applied to the sums while
+   they are in registers. */
+static void update_piece(const layer *l, const pass *p, const matrix_block *own, const matrix_block *part,
+                         const update_rule *rule)
 {
     const parameter *W = &l->param[WEIGHTS];
-    const update_rule *rule = p->opt && rows_complete(l, p) ? optim_rule(p->opt, W) : NULL;
-    const matrix_block own = dense_owned(l, p);
-    if (rule && !(rule->plain && rule->kind <= UPDATE_MOMENTUM)) {
-        apply_in_pieces(l, p, &own);
-        return;
+    const weight_block all =
+        rule ? dense_owned_weights(l, p, own)
+             : (weight_block){.data = W->grad + (size_t)own->row * W->dim[1] + own->column, .ld = (size_t)W->dim[1]};
+    float sums[PIECE], *w = piece_of(all.data, all.ld, own, part), *a = piece_of(all.state[0], all.ld, own, part),
+                       *b = piece_of(all.state[1], all.ld, own, part);
+    const bool separate = rule && !(rule->plain && rule->kind <= UPDATE_MOMENTUM);
+    gemm_args g = dense_weight_gradient(l, p, part);
+    if (W->size > CACHED) {
+        prefetch_rows(w, all.ld, part);
+        prefetch_rows(a, all.ld, part);
+        prefetch_rows(b, all.ld, part);
     }
-    const size_t n = (size_t)W->dim[1];
-    const weight_block to = rule ? dense_owned_weights(l, p, &own)
-                                 : (weight_block){.data = W->grad + (size_t)own.row * n + own.column, .ld = n};
-    gemm_args g = dense_weight_gradient(l, p, &own);
-    g.C = to.data;
-    g.ldc = to.ld;
-    if (rule)
-        g.epi = (epilogue){.kind = EPI_UPDATE, .rule = rule, .state = to.state[0]};
+    g.C = separate ? sums : w;
+    g.ldc = separate ? (size_t)g.n : all.ld;
+    if (rule && !separate)
+        g.epi = (epilogue){.kind = EPI_UPDATE, .rule = rule, .state = a};
     kernels()->gemm(&g);
+    if (separate)
+        kernels()->update(
+            rule,
+            &(update_args){.w = w, .a = a, .b = b, .dw = sums, .ld = all.ld, .lddw = (size_t)g.n, .m = g.m, .n = g.n});
+}
+
+/* All of this thread's dW, piece by piece. */
+static void update_weights(layer *l, const pass *p)
+{
+    const update_rule *rule = p->opt && rows_complete(l, p) ? optim_rule(p->opt, &l->param[WEIGHTS]) : NULL;
+    const matrix_block own = dense_owned(l, p);
+    const int width = min_int(own.columns - own.column, WIDEST);
+    const int height = width > 0 ? PIECE / width & ~7 : 0; /* in whole tiles */
+    for (int i = own.row; i < own.rows; i += height)
+        for (int j = own.column; j < own.columns; j += width) {
+            const matrix_block part = {i, min_int(i + height, own.rows), j, min_int(j + width, own.columns)};
+            update_piece(l, p, &own, &part, rule);
+        }
 }
 
 /* db (n) = column sums of dy: stored, or applied. */
@@ -299,9 +285,8 @@ const layer_ops dense_ops = {
     .forward = dense_forward,
     .begin = dense_begin,
     .end = dense_end,
-    .prepare = dense_prepare,
     .backward = dense_backward,
     .backward_by_columns = dense_backward_by_columns,
-    .backward_is_private = dense_transposes_alone,
+    .backward_is_private = dense_backward_is_private,
     .update = dense_update,
 };

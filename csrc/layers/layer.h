@@ -91,17 +91,17 @@ typedef struct {
     void (*forward)(layer *l, const pass *p);               /* y from x; NULL: y is a view of x in another shape */
     void (*begin)(layer *l, const pass *p);                 /* copies weights to panels; may be NULL */
     void (*end)(layer *l, const pass *p);                   /* copies them back */
-    void (*prepare)(layer *l, const pass *p);               /* after parameters changed, for backward; may be NULL */
     void (*backward)(layer *l, const pass *p);              /* dx from dy; called where dx is needed */
     void (*update)(layer *l, const pass *p);                /* parameter gradients from x and dy: stored, or applied */
     void (*after_step)(layer *l, const pass *p);            /* updates running statistics; may be NULL */
     bool (*backward_by_columns)(const layer *l, const pass *p); /* is it split by columns of dx? NULL: rows */
-    bool (*backward_is_private)(const layer *l); /* does it read no scratch that other threads write? NULL: no */
-    bool on_images;                              /* works on images channels-last, see images.c */
-    bool flattens;                               /* reads x flattened in the caller's order */
-    bool fuses_forward, fuses_backward;          /* can compute the ReLU after it in forward, before it in backward */
-    bool rectifies;                              /* ReLU and variants: weights before it get He initialisation */
-    bool transparent;                            /* the layer after it decides how weights before it are initialised */
+    bool (*backward_is_private)(const layer *l,
+                                const pass *p); /* does it read only weights that this thread updates? */
+    bool on_images;                             /* works on images channels-last, see images.c */
+    bool flattens;                              /* reads x flattened in the caller's order */
+    bool fuses_forward, fuses_backward;         /* can compute the ReLU after it in forward, before it in backward */
+    bool rectifies;                             /* ReLU and variants: weights before it get He initialisation */
+    bool transparent;                           /* the layer after it decides how weights before it are initialised */
 } layer_ops;
 
 extern const layer_ops dense_ops, conv_ops, maxpool_ops, avgpool_ops, flatten_channels_last_ops, relu_ops,

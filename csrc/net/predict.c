@@ -140,9 +140,6 @@ static void input_gradient_job(void *arg, int id, int threads)
     const activation dx = net->work.dx;
     const batch_run r = start_batch(j, id, threads, 0, 0);
     const pass *p = &r.pass;
-    for (int i = 0; i < net->graph.head; i++)
-        if (!layers[i].needs_dx && layers[i].ops->prepare) /* forward_job has prepared the others */
-            layers[i].ops->prepare(&layers[i], p);
     if (j->dy) {
         load_output_gradient(j, &r);
     } else {

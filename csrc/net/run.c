@@ -64,19 +64,11 @@ void forward(pn_net *net, const pass *p, const batch *b, int upto)
         pool_barrier(p->threads);
 }
 
-static void prepare_layers(pn_net *net, const pass *p)
-{
-    for (int i = 0; i < net->graph.head; i++)
-        if (net->graph.layers[i].needs_dx && net->graph.layers[i].ops->prepare)
-            net->graph.layers[i].ops->prepare(&net->graph.layers[i], p);
-}
-
 void begin_layers(pn_net *net, const pass *p)
 {
     for (int i = 0; i < net->graph.head; i++)
         if (net->graph.layers[i].ops->begin)
             net->graph.layers[i].ops->begin(&net->graph.layers[i], p);
-    prepare_layers(net, p);
 }
 
 void end_layers(pn_net *net, const pass *p)
@@ -120,7 +112,7 @@ bool backward_is_private(const pn_net *net, const pass *p)
     for (int i = 0; i < net->graph.head; i++) {
         const layer *l = &net->graph.layers[i];
         if (runs_backward(l, p)) /* the last layer that backward() computes */
-            return runs_backward_by_columns(l, p) && l->ops->backward_is_private && l->ops->backward_is_private(l);
+            return l->ops->backward_is_private && l->ops->backward_is_private(l, p);
     }
     return false;
 }
@@ -149,8 +141,6 @@ void update(pn_net *net, const pass *p, const batch *b)
         layer *l = &net->graph.layers[i];
         if (l->ops->update)
             run_rows(net, l, p, b, 0, p->rows, l->ops->update);
-        if (p->opt && l->needs_dx && l->ops->prepare)
-            l->ops->prepare(l, p);
     }
 }
 
@@ -159,7 +149,6 @@ void update_from_gradients(pn_net *net, const pass *p, const pn_optim *opt, int6
     pool_barrier(p->threads);
     optim_apply_all(net, p, opt, taken);
     pool_barrier(p->threads);
-    prepare_layers(net, p);
 }
 
 void after_step(pn_net *net, const pass *p)
