@@ -211,8 +211,13 @@ static void prefetch_rows(const float *data, size_t ld, const matrix_block *part
             __builtin_prefetch(data + j, 1, 2);
 }
 
-/* A piece of dW (k,n) = x^T dy: stored, or applied. Plain gradient descent and momentum are applied to the sums while
-   they are in registers. */
+/* Is dW stored, or applied while it is in registers: plain gradient descent and momentum? */
+static bool in_registers(const update_rule *rule)
+{
+    return !rule || (rule->plain && rule->kind <= UPDATE_MOMENTUM);
+}
+
+/* A piece of dW (k,n) = x^T dy: stored, or applied. */
 static void update_piece(const layer *l, const pass *p, const matrix_block *own, const matrix_block *part,
                          const update_rule *rule)
 {
@@ -222,7 +227,7 @@ static void update_piece(const layer *l, const pass *p, const matrix_block *own,
              : (weight_block){.data = W->grad + (size_t)own->row * W->dim[1] + own->column, .ld = (size_t)W->dim[1]};
     float sums[PIECE], *w = piece_of(all.data, all.ld, own, part), *a = piece_of(all.state[0], all.ld, own, part),
                        *b = piece_of(all.state[1], all.ld, own, part);
-    const bool separate = rule && !(rule->plain && rule->kind <= UPDATE_MOMENTUM);
+    const bool separate = !in_registers(rule);
     gemm_args g = dense_weight_gradient(l, p, part);
     if (W->size > CACHED) {
         prefetch_rows(w, all.ld, part);
@@ -245,8 +250,9 @@ static void update_weights(layer *l, const pass *p)
 {
     const update_rule *rule = p->opt && rows_complete(l, p) ? optim_rule(p->opt, &l->param[WEIGHTS]) : NULL;
     const matrix_block own = dense_owned(l, p);
+    const bool whole = l->param[WEIGHTS].size <= CACHED && in_registers(rule);
     const int width = min_int(own.columns - own.column, WIDEST);
-    const int height = width > 0 ? PIECE / width & ~7 : 0; /* in whole tiles */
+    const int height = whole ? own.rows : width > 0 ? PIECE / width & ~7 : 0; /* in whole tiles */
     for (int i = own.row; i < own.rows; i += height)
         for (int j = own.column; j < own.columns; j += width) {
             const matrix_block part = {i, min_int(i + height, own.rows), j, min_int(j + width, own.columns)};
