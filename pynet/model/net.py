@@ -375,6 +375,11 @@ class Net(Handle):
         self.meta.update(state["notes"])
         self._signature = self._signature._replace(whole_numbers=state["whole_numbers"])
 
+    def _state(self) -> tuple[dict[str, Array], OptimizerState, int]:
+        """What _restore sets, as copies."""
+        with self._lock:
+            return {name: t.copy() for name, t in self._tensors.items()}, self.optimizer_state.copy(), self.updates
+
     def _restore(self, tensors: Mapping[str, Array], state: OptimizerState, updates: int) -> None:
         """Sets the state of a training: parameters, optimizer state, count of updates."""
         for name, tensor in tensors.items():

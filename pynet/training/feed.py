@@ -85,8 +85,12 @@ class Feed:
         weights = self._weights.of(self._net, self._y, n, self.rows)
         return self._net._samples(self._x, self._y, weights, self._augment)
 
-    def batches(self, batch_size: int, seed: int, shuffle: bool) -> tuple[Batches, Pieces | None]:
-        """The batches of the training, and what is set aside."""
+    def batches(
+        self, batch_size: int, seed: int, shuffle: bool, chunks: int | None = None, processes: Any = None
+    ) -> tuple[Batches, Pieces | None]:
+        """The batches of the training, and what is set aside. chunks, processes: see chunks.py."""
+        if chunks:
+            return self._chunked((batch_size, seed, shuffle, chunks, processes))
         if self.window is None:
             samples = self.samples()
             return ArrayBatches(self._net, samples, batch_size, seed, shuffle, self.rows), self.set_aside(samples)
@@ -97,6 +101,16 @@ class Feed:
         windows = Windows(*data, weights=weights, augment=self._augment, rows=self.rows)
         aside = None if self.aside is None else Windows(*data, rows=self.aside)
         return WindowBatches(self._net, windows, self.window, batch_size, seed, shuffle), aside
+
+    def _chunked(self, options: tuple[Any, ...]) -> tuple[Batches, Pieces | None]:
+        from pynet.training.chunks import ChunkBatches  # imported here: most programs do not need it
+
+        if not (self.window is None or isinstance(self._x, np.ndarray)):
+            raise ValueError("x is in files that do not fit in memory; accepted with chunks: an array or an np.memmap")
+        samples = self.unchecked()
+        batches = ChunkBatches(self._net, samples, *options, rows=self.rows, window=self.window)
+        batches.check_finite()
+        return batches, self.set_aside(samples)
 
     def set_aside(self, samples: Samples) -> Pieces | None:
         """The samples for validation, without weights; None: there are none."""

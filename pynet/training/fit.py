@@ -32,9 +32,11 @@ from pynet.training.arguments import (
 )
 from pynet.training.batches import Batches, IterableBatches
 from pynet.training.callbacks import EarlyStopping, Run, call, check
+from pynet.training.chunks import ChunkBatches, check_chunks
 from pynet.training.diagnose import scaling_advice, source_of_nonfinite
 from pynet.training.feed import Feed, Weights, validation_pieces
 from pynet.training.history import History
+from pynet.training.parallel import Processes
 from pynet.training.progress import Progress
 from pynet.training.validation import Pieces, Validation
 
@@ -61,6 +63,8 @@ def fit(
     shuffle: bool = True,
     seed: int | None = None,
     window: int | None = None,
+    chunks: int | None = None,
+    comm: Any = None,
     early_stopping: EarlyStopping | None = None,
     checkpoint: Checkpoint | None = None,
     callbacks: Iterable[Any] | Any = (),
@@ -81,6 +85,12 @@ def fit(
     number; no batch has samples of two. It is part of what determines the bits, as batch_size is. None: chosen, with a
     note, if x takes more than half of the memory that is available.
 
+    chunks: a power of two; each batch is the sum of so many parts, whose samples are from as many shards of the data.
+    With comm, a communicator of mpi4py, its processes share the chunks: `net.fit(x, y, comm=MPI.COMM_WORLD, chunks=8)`
+    in 1, 2, 4 or 8 processes gives the same bits as without comm in one. All processes give the same arguments; each
+    reads its shards of x alone. The first one prints, validates, calls the callbacks and writes the checkpoint. An
+    error on one of them is raised on all. Not with batchnorm. See docs/scaling.md.
+
     validation: (x, y), evaluated after each epoch: loss and accuracy, or loss, RMSE and R2 for a regression; (x, y,
     sample_weight) weights that loss; or a fraction of the samples, stratified by class, also called validation_split.
     metrics: {"f1": f} adds val_f1 to the history, the result of f(y, p) for the validation targets and the network's
@@ -98,67 +108,79 @@ def fit(
     FloatingPointError: a loss is not finite; the message names epoch, batch and layer, and the network is not updated
     by that batch. Ctrl-C raises KeyboardInterrupt within a tenth of a second; the network keeps its current weights.
     """
-    epochs, batch_size = whole(epochs, "epochs", 0), whole(batch_size, "batch_size", 1)
-    window = None if window is None else whole(window, "window", 1)
-    seed = net.seed if seed is None else checked_seed(seed)
-    optimizer_, rates, stopping = optimizer_for(optimizer), schedule_for(schedule), early_stopping_for(early_stopping)
-    callback_list, prints = check(callbacks), report.is_verbose(verbose, progress)
-    pair, fraction = validation_for(validation, validation_split)
-    if fraction:
-        if sample_weight is not None:
-            raise ValueError("sample_weight cannot be used with a validation fraction; accepted: validation=(x, y)")
-        if y is None:
-            raise ValueError("a validation fraction needs arrays; accepted with batches: validation=(x, y)")
-    pieces: Pieces | None = None
-    if y is not None:
-        feed = Feed(
+    processes = Processes(comm)
+    with processes.ending_together(), processes.sharing():
+        epochs, batch_size = whole(epochs, "epochs", 0), whole(batch_size, "batch_size", 1)
+        window = None if window is None else whole(window, "window", 1)
+        chunks = None if chunks is None else whole(chunks, "chunks", 1)
+        seed = net.seed if seed is None else checked_seed(seed)
+        if chunks is not None:
+            check_chunks(net, chunks, processes)
+        elif comm is not None:
+            raise ValueError("comm needs chunks, in how many parts its processes share a batch; for example chunks=8")
+        optimizer_, rates = optimizer_for(optimizer), schedule_for(schedule)
+        stopping = early_stopping_for(early_stopping)
+        callback_list, prints = check(callbacks), report.is_verbose(verbose, progress)
+        pair, fraction = validation_for(validation, validation_split)
+        if fraction:
+            if sample_weight is not None:
+                raise ValueError("sample_weight cannot be used with a validation fraction; accepted: validation=(x, y)")
+            if y is None:
+                raise ValueError("a validation fraction needs arrays; accepted with batches: validation=(x, y)")
+        pieces: Pieces | None = None
+        if y is not None:
+            feed = Feed(
+                net,
+                x,
+                y,
+                weights=Weights(sample_weight, class_weight),
+                augment=augment,
+                fraction=fraction,
+                seed=seed,
+                window=window,
+                batch_size=batch_size,
+            )
+            batches, pieces = feed.batches(batch_size, seed, shuffle, chunks, processes)
+        elif x is None:
+            raise ValueError("x is None; accepted: an array, or an iterable that gives batches (x, y)")
+        elif isinstance(x, np.ndarray):
+            raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
+        elif sample_weight is not None or class_weight is not None:
+            raise ValueError("sample_weight and class_weight need arrays x and y, not batches")
+        elif window is not None or chunks is not None or comm is not None:
+            raise ValueError("window, chunks and comm need arrays x and y, not batches")
+        else:
+            batches = IterableBatches(net, cast(Any, x), augment)
+        task = batches.task()
+        pieces = validation_pieces(net, pair, batch_size) if pair else pieces
+        measured = Validation(net, task, pieces, metrics_for(metrics))
+        columns = (*batches.columns(task), *measured.columns)
+        if stopping and stopping.monitor not in columns:
+            raise ValueError(f"early stopping monitors {stopping.monitor!r}; this training has {', '.join(columns)}")
+        if stopping and stopping.guessed:
+            higher = f"early stopping assumes that a higher {stopping.monitor} is better"
+            _warn(f"{higher}; give mode='max' or mode='min'", 3)
+        if rates and batches.steps is None:
+            raise ValueError(
+                "a schedule needs the number of steps in an epoch; accepted: batches with a length, such as a list"
+            )
+        net.task = task
+        loop = _Loop(
             net,
-            x,
-            y,
-            weights=Weights(sample_weight, class_weight),
-            augment=augment,
-            fraction=fraction,
-            seed=seed,
-            window=window,
-            batch_size=batch_size,
+            batches,
+            measured,
+            optimizer_,
+            schedule=rates,
+            early_stopping=stopping,
+            checkpoint=checkpoint,
+            callbacks=callback_list,
+            epochs=epochs,
+            report=report.Report(prints and processes.first),
+            processes=processes,
         )
-        batches, pieces = feed.batches(batch_size, seed, shuffle)
-    elif x is None:
-        raise ValueError("x is None; accepted: an array, or an iterable that gives batches (x, y)")
-    elif isinstance(x, np.ndarray):
-        raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
-    elif sample_weight is not None or class_weight is not None:
-        raise ValueError("sample_weight and class_weight need arrays x and y, not batches")
-    elif window is not None:
-        raise ValueError("window needs arrays x and y, not batches")
-    else:
-        batches = IterableBatches(net, cast(Any, x), augment)
-    task = batches.task()
-    pieces = validation_pieces(net, pair, batch_size) if pair else pieces
-    measured = Validation(net, task, pieces, metrics_for(metrics))
-    columns = (*batches.columns(task), *measured.columns)
-    if stopping and stopping.monitor not in columns:
-        raise ValueError(f"early stopping monitors {stopping.monitor!r}; this training has {', '.join(columns)}")
-    if stopping and stopping.guessed:
-        higher = f"early stopping assumes that a higher {stopping.monitor} is better"
-        _warn(f"{higher}; give mode='max' or mode='min'", 3)
-    if rates and batches.steps is None:
-        raise ValueError(
-            "a schedule needs the number of steps in an epoch; accepted: batches with a length, such as a list"
-        )
-    net.task = task
-    return _Loop(
-        net,
-        batches,
-        measured,
-        optimizer_,
-        schedule=rates,
-        early_stopping=stopping,
-        checkpoint=checkpoint,
-        callbacks=callback_list,
-        epochs=epochs,
-        report=report.Report(prints),
-    ).run()
+    with processes.ending_together():
+        loop.compare()
+        return loop.run()
 
 
 def partial_fit(
@@ -205,9 +227,11 @@ class _Loop:
     epochs: int = 1
     report: report.Report = field(default_factory=lambda: report.Report(False))
     progress: Progress = field(default_factory=Progress)
+    processes: Processes = field(default_factory=Processes)
 
     def __post_init__(self) -> None:
         self._opt = optimizer_struct(self.optimizer)
+        self.callbacks = self.callbacks if self.processes.first else ()
         self._run = Run(self.net, self.epochs, self.batches, float(self._opt.learning_rate))
         self._checkpoint_writer: CheckpointWriter | None = None
 
@@ -222,6 +246,27 @@ class _Loop:
             **self.validation.facts(),
             "early stopping": str(self.early_stopping or "none"),
         }
+
+    def compare(self) -> None:
+        """ValueError, on all processes: they differ in network, data or options."""
+        facts: dict[str, str] = {}
+        with self.processes.sharing():
+            if self.processes.size > 1:
+                assert isinstance(self.batches, ChunkBatches)
+                facts = {
+                    "network": self.net.spec,
+                    "network seed": str(self.net.seed),
+                    "number of earlier updates": str(self.net.updates),
+                    "SHA-256 of its weights": self.net.weights_sha256(),
+                    **self.batches.compared(),
+                    "epochs": str(self.epochs),
+                    "optimizer": str(self.optimizer),
+                    "schedule": str(self.schedule),
+                    "early stopping": str(self.early_stopping),
+                    "columns of the history": ", ".join(self.validation.columns),
+                    "checkpoint": str(self.checkpoint and self.checkpoint.resume),
+                }
+        self.processes.compare(facts)
 
     def run(self) -> History:
         """Trains until the last epoch, early stopping, or a callback that stops."""
@@ -240,7 +285,7 @@ class _Loop:
         for name, tensor in self.progress.best.items():
             self.net.tensors[name][...] = tensor
         self.report.end(self.early_stopping, self.progress.rows, self._is_stopped_early())
-        call(self.callbacks, "on_train_end", self._run)
+        self._call("on_train_end")
         return self._run.history
 
     def _begin_checkpoints(self, checkpoint: Checkpoint) -> None:
@@ -248,14 +293,22 @@ class _Loop:
 
         one_of(checkpoint, Checkpoint, "checkpoint", "pynet.Checkpoint('run.safetensors')")
         columns = (*self.batches.columns(self.net.task), *self.validation.columns, "seconds")
-        self._checkpoint_writer = CheckpointWriter(checkpoint, self.net, self._facts(), self.batches, columns)
-        self.progress = self._checkpoint_writer.begin(self.epochs)
+        writer = CheckpointWriter(checkpoint, self.net, self._facts(), self.batches, columns)
+
+        def begun() -> Any:
+            self.progress, self._checkpoint_writer = writer.begin(self.epochs), writer
+            return (self.progress.parts(), self.net._state()) if self.processes.size > 1 and checkpoint.resume else None
+
+        resumed = self.processes.of_first(begun)
+        if resumed and not self.processes.first:
+            self.progress = Progress.of(resumed[0])
+            self.net._restore(*resumed[1])
         for row in self.progress.rows:
             self._run.history.add(row)
 
     def _epochs(self) -> None:
         run, rows = self._run, self.progress.rows
-        call(self.callbacks, "on_train_begin", run)
+        self._call("on_train_begin")
         for epoch in range(len(rows), run.epochs):
             if run.stopped or self._is_stopped_early():
                 break
@@ -268,7 +321,7 @@ class _Loop:
             run.history.add(row)
             run.row = row
             self.report.epoch(run, int(self.progress.stats.samples))
-            call(self.callbacks, "on_epoch_end", run)
+            self._call("on_epoch_end")
             if self._checkpoint_writer:
                 self._checkpoint_writer.after_epoch(self.progress)
 
@@ -278,7 +331,7 @@ class _Loop:
         progress.begin(epoch)
         stats = progress.stats
         run.epoch, run.step, run.loss = epoch + 1, int(stats.steps), stats.loss / max(stats.samples, 1)
-        call(self.callbacks, "on_epoch_begin", run)
+        self._call("on_epoch_begin")
         rates = self._rates(epoch)
         with self.report.bar(self.batches.samples, f"epoch {epoch + 1}/{run.epochs}") as advance:
             advance(int(stats.samples))
@@ -291,13 +344,24 @@ class _Loop:
                     break
                 run.step, run.loss = int(stats.steps), stats.loss / max(stats.samples, 1)
                 advance(samples)
-                call(self.callbacks, "on_batch_end", run)
+                self._call("on_batch_end")
                 if self._checkpoint_writer:
                     self._checkpoint_writer.after_call(progress)
         if run.stopped and stats.steps != self.batches.steps:
             return {}
-        learnt = self._measured("training", lambda: self.batches.figures(self.net.task, stats))
+        self.processes.compare({"SHA-256 of the weights": self.net.weights_sha256()} if self.processes.size > 1 else {})
+        return self.processes.of_first(self._figures)
+
+    def _figures(self) -> dict[str, float]:
+        """The metrics of the epoch."""
+        progress = self.progress
+        learnt = self._measured("training", lambda: self.batches.figures(self.net.task, progress.stats))
         return learnt | self._measured("validation", self.validation.figures) | {"seconds": progress.seconds}
+
+    def _call(self, event: str) -> None:
+        """Calls the callbacks, on the first process; all processes stop if one of them stops the training."""
+        call(self.callbacks, event, self._run)
+        self._run.stopped = self.processes.from_first(self._run.stopped)
 
     def _next(self, calls: Iterator[int]) -> int | None:
         """Runs the next call of the core; returns its number of samples, None at the end of the epoch."""
@@ -305,7 +369,7 @@ class _Loop:
             return next(calls, None)
         except FloatingPointError as error:
             reason, advice = str(error), ""
-            if isinstance(error, LossNotFiniteError):
+            if isinstance(error, LossNotFiniteError) and self.processes.size == 1:
                 batch = self.batches.batch(self.progress.stats)
                 reason = f"the loss is not finite{source_of_nonfinite(self.net, batch)}"
                 advice = scaling_advice(self.net, batch)

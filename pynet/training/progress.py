@@ -23,6 +23,17 @@ class Progress:
     seconds: float = 0.0
     best: dict[str, Array] = field(default_factory=dict)
 
+    def parts(self) -> tuple[Any, ...]:
+        """All of it, for another process."""
+        stats = {name: getattr(self.stats, name) for name in ("loss", "correct", "samples", "steps")}
+        return self.rows, self.epoch, stats, self.seconds, self.best
+
+    @classmethod
+    def of(cls, parts: tuple[Any, ...]) -> Progress:
+        """What parts() gave."""
+        rows, epoch, stats, seconds, best = parts
+        return cls(rows, epoch, new_stats(**stats), seconds, best)
+
     def begin(self, epoch: int) -> None:
         """Starts an epoch, unless the training was resumed within it."""
         if self.epoch != epoch:

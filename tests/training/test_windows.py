@@ -175,7 +175,7 @@ def test_a_fraction_for_validation_is_not_copied(window: int | None, monkeypatch
         (np.where(np.arange(230)[:, None] == 228, np.nan, X), {}, "x holds nan in sample 228, feature 0"),
         (X.astype(complex), {}, "x has dtype complex128"),
         (X[:, :5], {}, r"x has shape \(46, 5\)"),
-        ([(X, Y)], {"y": None}, "window needs arrays x and y, not batches"),
+        ([(X, Y)], {"y": None}, "window, chunks and comm need arrays"),
     ],
 )
 def test_arguments_that_are_refused(x: Any, options: dict[str, Any], message: str) -> None:

@@ -1,0 +1,247 @@
+"""Training in batches that are cut into chunks, whose gradients are added up in a fixed tree: the same bits for every
+number of processes that share the chunks, and for every number of threads of each.
+
+The samples are `chunks` shards, one after the other, each shuffled on its own; chunk i of a batch is from shard i. Of R
+processes, number r computes chunks r, r + R, r + 2 R, ... and reads those shards alone. The tree adds chunk i and
+i + chunks / 2 first, then the sums whose numbers differ by chunks / 4, and so on: the last log2 R levels are between
+processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pynet._ffi import Array
+from pynet.errors import LossNotFiniteError
+from pynet.model.net import Net, new_stats
+from pynet.model.samples import Samples, check_finite
+from pynet.model.task import TaskKind
+from pynet.training.batches import CALL_SECONDS, ArrayBatches, fingerprint, part_size, part_start
+from pynet.training.diagnose import source_of_nonfinite
+from pynet.training.parallel import Processes
+from pynet.training.windows import part_order
+
+MOST_CHUNKS = 1 << 16
+COMPARED = 16  # samples that processes compare
+
+
+def check_chunks(net: Net, chunks: int, processes: Processes) -> None:
+    """ValueError: not a power of two that the number of processes divides, or the network has batchnorm."""
+    if chunks & (chunks - 1) or chunks > MOST_CHUNKS:
+        raise ValueError(f"chunks is {chunks}; accepted: a power of two, up to {MOST_CHUNKS}")
+    if chunks % processes.size:
+        divisors = ", ".join(str(1 << i) for i in range(chunks.bit_length()))
+        raise ValueError(f"{processes.size} processes cannot share {chunks} chunks; accepted: {divisors} processes")
+    for layer in net.layers:
+        if layer.kind == "batchnorm" and chunks > 1:
+            raise ValueError(
+                f"layer {layer.path} is batchnorm, which needs all rows of a batch, not chunks; accepted: layernorm"
+            )
+
+
+class ChunkBatches:
+    """Every sample, or those of `rows`, once in an epoch, in batches of `chunks` chunks."""
+
+    def __init__(
+        self,
+        net: Net,
+        samples: Samples,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        chunks: int,
+        processes: Processes,
+        *,
+        rows: Array | None = None,
+        window: int | None = None,
+    ) -> None:
+        self._net, self._data, self._rows = net, samples, rows
+        self._seed, self._shuffle, self._window = seed, shuffle, window
+        self._chunks, self._processes = chunks, processes
+        self._whole = ArrayBatches(net, samples, batch_size, seed, shuffle, rows)
+        self.samples, self.steps = self._whole.samples, self._whole.steps
+        smallest = self.samples // chunks
+        if smallest < self.steps:
+            raise ValueError(
+                f"{self.samples} samples are {chunks} shards of {smallest}, too few for a chunk each of {self.steps} "
+                f"batches; accepted: fewer chunks, larger batches, or more samples"
+            )
+        self._mine = range(processes.rank, chunks, processes.size)
+        self._totals = np.zeros(5)  # of a chunk: loss, correct, samples; of this process: failed, due
+        self._block, self._saved = net._gradient_block, list[Array]()
+        self._last = np.empty(0, np.int32)  # rows of the last chunk
+
+    # ---- shards ----
+
+    def _shard(self, chunk: int) -> slice:
+        return slice(*(part_start(self.samples, self._chunks, i) for i in (chunk, chunk + 1)))
+
+    def _order(self, chunk: int, epoch: int) -> Array:
+        """The samples of a shard in the order of this epoch, int32."""
+        shard = self._shard(chunk)
+        n = shard.stop - shard.start
+        order = self._shuffled(n, epoch, chunk) if self._shuffle else np.arange(n, dtype=np.int32)
+        order += np.int32(shard.start)
+        return order if self._rows is None else self._rows[order]
+
+    def _shuffled(self, n: int, epoch: int, chunk: int) -> Array:
+        """0..n-1 shuffled; within windows, which come in random order, if there are any."""
+        count = 1 if self._window is None else max(-(-n // self._window), 1)
+        first = 1 + chunk * (1 + (1 << 15))  # number of this shard's first order; its windows follow
+        if count == 1:
+            return part_order(n, self._seed, epoch, first)
+        bounds = [part_start(n, count, w) for w in range(count + 1)]
+        return np.concatenate(
+            [
+                part_order(bounds[w + 1] - bounds[w], self._seed, epoch, first + 1 + w) + np.int32(bounds[w])
+                for w in part_order(count, self._seed, epoch, first).tolist()
+            ]
+        )
+
+    def check_finite(self) -> None:
+        """ValueError: a sample of this process's shards holds NaN or infinity."""
+        x, _, targets, _ = self._data.arrays
+        for shard in map(self._shard, self._mine):
+            rows: Any = shard if self._rows is None else self._rows[shard]
+            part = Samples(None if x is None else x[rows], None, None if targets is None else targets[rows], 0)
+            check_finite(part, first=shard.start if self._rows is None else 0)
+
+    # ---- training ----
+
+    def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
+        """See Batches; each process yields after the same steps."""
+        orders = {chunk: self._order(chunk, epoch) for chunk in self._mine}
+        first, after = int(self._net.updates) - int(stats.steps), new_stats()
+        self._begin, samples = time.perf_counter(), int(stats.samples)
+        try:
+            while stats.steps < self.steps:
+                step = int(stats.steps)
+                totals = self._gradient(orders, step)
+                after.loss, after.correct = stats.loss + totals[0], stats.correct + int(totals[1])
+                after.samples, after.steps = stats.samples + int(totals[2]), step + 1
+                self._update(opt, None if rates is None else rates[step:])
+                stats[0] = after[0]
+                if totals[4] or after.steps == self.steps:
+                    yield int(stats.samples) - samples
+                    samples, self._begin = int(stats.samples), time.perf_counter()
+        except BaseException:
+            if self._net.updates - first == after.steps:  # interrupted between the update and its record
+                stats[0] = after[0]
+            raise
+
+    def _gradient(self, orders: dict[int, Array], step: int) -> Array:
+        """Computes the gradient of a batch and returns its totals; raises on all processes what one of them meets."""
+        error: BaseException | None = None
+        totals = self._totals
+        try:
+            totals = self._sum(orders, step, self._processes.rank, self._processes.size, 0)
+        except LossNotFiniteError as found:
+            error = LossNotFiniteError(f"the loss is not finite{source_of_nonfinite(self._net, self.batch(None))}")
+            error.__cause__ = found
+        except Exception as found:
+            error = found
+        due = self._processes.first and time.perf_counter() - self._begin >= CALL_SECONDS
+        totals = np.array([*totals[:3], error is not None, due])
+        self._processes.add(totals)
+        if totals[3]:
+            self._processes.share(error)
+        self._processes.add(self._block)
+        return totals
+
+    def _sum(self, orders: dict[int, Array], step: int, chunk: int, stride: int, depth: int) -> Array:
+        """Adds up chunks `chunk`, chunk + stride, ... in the gradient block, and their totals."""
+        if stride == self._chunks:
+            return self._of_chunk(orders[chunk], step, chunk)
+        left = self._sum(orders, step, chunk, 2 * stride, depth + 1)
+        while len(self._saved) <= depth:
+            self._saved.append(np.empty_like(self._block))
+        self._saved[depth][...] = self._block
+        right = self._sum(orders, step, chunk + stride, 2 * stride, depth + 1)
+        self._block += self._saved[depth]
+        return left + right
+
+    def _of_chunk(self, order: Array, step: int, chunk: int) -> Array:
+        at = part_start(len(order), self.steps, step)
+        rows, found = order[at : at + part_size(len(order), self.steps, step)], new_stats()
+        self._last = rows
+        self._net._gradient(self._data, rows, self._before(step, chunk), self._before(step, self._chunks), found)
+        return np.array([found.loss, found.correct, found.samples])
+
+    def _size(self, chunk: int) -> int:
+        return part_size(self.samples, self._chunks, chunk)
+
+    def _before(self, step: int, chunk: int) -> int:
+        """Rows of a batch before this chunk: shards, and so chunks, have at most two sizes, the larger ones first."""
+        larger = min(chunk, self.samples % self._chunks)
+        first, last = (part_size(self._size(i), self.steps, step) for i in (0, self._chunks - 1))
+        return larger * first + (chunk - larger) * last
+
+    def _update(self, opt: Any, rates: Array | None) -> None:
+        """A step of the optimizer: all processes have the same gradients, and find alike if they are not finite."""
+        try:
+            self._net._step(opt, rates)
+        except LossNotFiniteError as error:
+            self._processes.share(error)
+
+    # ---- what fit needs besides ----
+
+    def probe(self) -> tuple[Array, Array] | None:
+        """See Batches."""
+        return self._whole.probe()
+
+    def batch(self, stats: Any) -> Array:
+        """See Batches: those of the chunk that failed, or the last one."""
+        x: Any = self._data.x
+        rows = x[self._last]
+        return rows.dense() if hasattr(rows, "dense") else rows  # type: ignore[no-any-return]
+
+    def task(self) -> TaskKind:
+        """See Batches."""
+        return self._whole.task()
+
+    def columns(self, task: TaskKind) -> tuple[str, ...]:
+        """See Batches."""
+        return self._whole.columns(task)
+
+    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
+        """See Batches."""
+        return self._whole.figures(task, stats)
+
+    def samples_before(self, step: int) -> int | None:
+        """See Batches."""
+        return sum(part_start(self._size(chunk), self.steps, step) for chunk in range(self._chunks))
+
+    def compared(self) -> dict[str, str]:
+        """What must be the same for all processes, as text; of the data, a few samples."""
+        x: Any = self._data.x
+        rows = np.linspace(0, max(self._data.n - 1, 0), min(self._data.n, COMPARED)).astype(np.intp)
+        shown = f"{self._data.n} samples {x.dtype if isinstance(x, np.ndarray) else 'sparse'}, {x.shape[1:]}"
+        return {
+            "data": f"{shown}, some of SHA-256 {fingerprint(self._data, rows)[:16]}",
+            "augmentation": self._data.augmentation,
+            "chunks": str(self._chunks),
+            "window": str(self._window),
+            "batches": str(self.steps),
+            "seed of the order": str(self._seed) if self._shuffle else "none",
+        }
+
+    def facts(self) -> dict[str, str]:
+        """See Batches; each process reads its own shards."""
+        import hashlib
+
+        rows = np.arange(self._data.n, dtype=np.int32) if self._rows is None else self._rows
+        mine = [fingerprint(self._data, rows[self._shard(chunk)]) for chunk in self._mine]
+        gathered = self._processes.gather(mine)
+        shards = [part[i] for i in range(len(mine)) for part in gathered]
+        return {
+            "chunks": str(self._chunks),
+            "data": hashlib.sha256("".join(shards).encode()).hexdigest(),
+            "augmentation": self._data.augmentation,
+            **({"window": str(self._window)} if self._window else {}),
+            "batches": str(self.steps),
+            "seed of the order": str(self._seed) if self._shuffle else "none",
+        }
