@@ -20,6 +20,7 @@ C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c
 LEFT_OUT := $(if $(findstring PN_NO_FILES,$(EXTRA)),tests/c/file/%) $(if $(findstring PN_NO_THREADS,$(EXTRA)),tests/c/base/test_threads.c tests/c/net/test_threads.c)
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(filter-out $(LEFT_OUT),$(wildcard tests/c/*/test_*.c)))
 EXAMPLES := $(patsubst tests/c/%.c,$(BUILD)/example/%,$(wildcard tests/c/example*.c))
+ONE_FILE := $(addprefix build/amalgamation/,cc-O1 cc-O2 cc-O3 $(if $(shell command -v clang),clang-O2))
 FUZZERS := $(patsubst tests/c/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/c/*/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 
@@ -42,12 +43,12 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench bench-peers lint format docs lib example wheel sdist coverage sanitize campaign neon clang switches fuzz clean \
+.PHONY: help train test test-peers bench bench-peers lint format docs lib amalgamation test-amalgamation example wheel sdist coverage sanitize campaign neon clang switches fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
 	@echo "make TARGET, one of:"
-	@sed -n 's/^\([a-z-]*\):.* ## /  \1 /p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-12s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z-]*\):.* ## /  \1 /p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "  %-17s%s\n", name, $$0 }'
 
 train: $(RUNTIME) $(CORE) ## train a digit classifier; options as in ARGS="--epochs 20 --hidden 256"
 	@$(BIN)/python -m pynet.train $(ARGS)
@@ -71,6 +72,12 @@ format: $(DEV) ## rewrite Python and C files in the house format
 
 docs: $(DEV) $(CORE) ## run the commands in the documents and write what they print; list the public names in docs/reference.md
 	$(BIN)/python tests/test_docs.py README.md docs/tutorial.md docs/how-to.md docs/models.md docs/reference.md
+
+amalgamation: $(BUILD)/pynet.c ## write build/pynet.c, the whole core in one file, beside build/pynet.h
+
+test-amalgamation: ## compile it with -O1, -O2, -O3 and with clang; compare trained weights with those of the library
+	@$(MAKE) $(ONE_FILE)
+	@for program in $(ONE_FILE); do echo $$program; $$program || exit 1; done
 
 lib: $(BUILD)/libpynet.a $(BUILD)/libpynet.so ## build build/libpynet.a and build/libpynet.so for C programs
 
@@ -207,6 +214,20 @@ $(BUILD)/libpynet.a: $(OBJECTS)
 	objcopy --localize-hidden --strip-debug $(BUILD)/libpynet.o
 	rm -f $@
 	$(AR) rcs $@ $(BUILD)/libpynet.o
+
+$(BUILD)/pynet.c: csrc/amalgamate.py csrc/pynet.h $(wildcard csrc/*/*) pyproject.toml
+	@mkdir -p $(@D)
+	cp csrc/pynet.h $(@D)
+	$(PYTHON) csrc/amalgamate.py $@
+
+# cc-O1.o: compiled by cc with -O1. It shows only the functions of pynet.h.
+build/amalgamation/%.o: $(BUILD)/pynet.c
+	@mkdir -p $(@D)
+	$(subst -, -,$*) -std=c11 -Wall -Wextra -Wpedantic -Werror -c -o $@ $<
+	! nm --extern-only --defined-only $@ | grep -v " T pn_"
+
+build/amalgamation/%: tests/c/net/test_golden.c build/amalgamation/%.o
+	$(CC) -std=gnu11 -O2 -I$(BUILD) -Itests/c -o $@ $^ -lm -pthread
 
 $(BUILD)/libpynet.so: $(OBJECTS)
 	$(CC) -shared -s -Wl,-soname,libpynet.so -Wl,--no-undefined -pthread $(EXTRA) -o $@ $^ -lm

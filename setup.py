@@ -9,6 +9,7 @@ from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 from setuptools.errors import CompileError
 
 # Flags that change the bits of results. With some, GCC also links crtfastmath.o, which flushes denormals to zero in the
@@ -64,6 +65,17 @@ class BuildCore(build_ext):
         super().build_extension(ext)
 
 
+class SourceDistribution(sdist):
+    """Adds the core in one file, for C programs that are built without Python."""
+
+    def make_release_tree(self, base_dir, files):
+        super().make_release_tree(base_dir, files)
+        folder = Path(base_dir, "amalgamation")
+        folder.mkdir()
+        (folder / "pynet.c").write_text(runpy.run_path("csrc/amalgamate.py")["amalgamated"](), "utf-8")
+        shutil.copy("csrc/pynet.h", folder)
+
+
 def check_tools(compiler):
     """Names a missing tool and the package that has it, which is clearer than the errors of a compiler."""
     if shutil.which(compiler) is None:
@@ -100,6 +112,6 @@ abi3 = {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"py_limited_api":
 
 setup(
     cffi_modules=["pynet/_build.py:recipe"],
-    cmdclass={"build_ext": BuildCore},
+    cmdclass={"build_ext": BuildCore, "sdist": SourceDistribution},
     options={"bdist_wheel": abi3},
 )

@@ -213,6 +213,7 @@ def test_source_distribution_has_what_a_build_needs(tmp_path):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {str(source.relative_to(ROOT)) for source in SOURCES} <= names
     assert {"Makefile", "LICENSE", "README.md", "pynet/_build.py", "tests/conftest.py", "examples/three.png"} <= names
+    assert {"amalgamation/pynet.c", "amalgamation/pynet.h"} <= names
     assert not [name for name in names if name.endswith((".so", ".o", ".pyc"))]
 
 

@@ -186,11 +186,13 @@ typedef struct {
     int (*argmax)(const float *x, int n);                /* index of the first maximum */
 } kernel_table;
 
-extern const kernel_table kernels_portable, kernels_wasm;
+extern const kernel_table kernels_portable;
 #if defined(__x86_64__)
 extern const kernel_table kernels_avx2, kernels_avx512;
 #elif defined(__aarch64__)
 extern const kernel_table kernels_neon;
+#elif defined(__wasm_simd128__)
+extern const kernel_table kernels_wasm;
 #endif
 
 /* The table in use. */
