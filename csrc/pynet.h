@@ -104,7 +104,21 @@ typedef enum {
 /* A short description of a status. A constant string. */
 const char *pn_strerror(pn_status status);
 
-/* The version of this library, "1.2.3". A constant string. */
+/* Where all memory comes from, of the whole process; malloc and free if it is not set. Any threads call the functions at
+   once, until the process ends. */
+typedef struct {
+    void *(*alloc)(void *context, size_t bytes, size_t align); /* align is a power of two; NULL: there is none */
+    void (*free)(void *context, void *block);                  /* a block of alloc, not NULL */
+    void *context;
+} pn_allocator;
+
+/* Copies *allocator. PN_ERR_STATE: after the first net, or another call that took memory; PN_ERR_ARGUMENT. */
+pn_status pn_set_allocator(const pn_allocator *allocator);
+
+/* The version of this header; and of the library, "1.2.3", a constant string. */
+#define PN_VERSION_MAJOR 0
+#define PN_VERSION_MINOR 1
+#define PN_VERSION_PATCH 0
 const char *pn_version(void);
 
 /* ---- the network: create, describe, free ------------------------------------------------------------------------- */

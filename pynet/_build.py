@@ -28,7 +28,7 @@ LIBS = ["m"]
 
 
 def version() -> str:
-    """The version of pynet, which only pyproject.toml contains."""
+    """The version of pynet, in pyproject.toml. A test compares the numbers in pynet.h."""
     found = re.search(r'^version = "([^"]+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     if not found:
         raise RuntimeError(f'{ROOT / "pyproject.toml"} has no line version = "..."')
@@ -37,7 +37,7 @@ def version() -> str:
 
 def core_flags() -> list[str]:
     """Compiler flags of every file in csrc/."""
-    return [*CFLAGS, f'-DPN_VERSION="{version()}"']
+    return CFLAGS
 
 
 def level(source: str) -> str:

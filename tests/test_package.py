@@ -73,6 +73,8 @@ def test_extension_exports_the_header_and_its_entry_point(declared):
 
 
 def test_libraries_export_exactly_the_header(libpynet, declared):
+    """csrc/symbols.txt shows in a review that a symbol was added, or one that programs are linked with was removed."""
+    assert (ROOT / "csrc" / "symbols.txt").read_text("utf-8").split() == sorted(declared)
     assert exported("--dynamic", libpynet / "libpynet.so") == declared
     assert exported(libpynet / "libpynet.a") == declared
 
@@ -108,6 +110,8 @@ def test_portable_kernels_use_no_instruction_beyond_the_baseline(libpynet):
         (r"\b(?:v?printf|puts|putchar|perror)\s*\(|\b(?:stdout|stderr)\b", ()),
         (r"\b(?:_?exit|abort|assert)\s*\(", ()),
         (r"\b(?:secure_)?getenv\s*\(|\bsetenv\s*\(", ("kernels/platform.h",)),
+        (r"\b(?:malloc|calloc|realloc|free|aligned_alloc|strdup)\s*\(", ("base/allocator.c",)),
+        (r"\b(?:qsort|open_memstream|getline|asprintf)\s*\(|realpath\(\w+, NULL", ()),  # they call malloc
         (r"fast-math|Ofast|optimize\s*\(|\bnative\b", ()),
         (r"__(?:x86_64|aarch64|AVX\w*|FMA|ARM\w*)__", ("kernels/", "base/")),
     ],
@@ -142,6 +146,7 @@ def test_version_is_defined_once(build):
     version = build["version"]()
     assert re.fullmatch(r"\d+\.\d+\.\d+", version)
     assert ffi.string(lib.pn_version()).decode() == version
+    assert version == f"{lib.PN_VERSION_MAJOR}.{lib.PN_VERSION_MINOR}.{lib.PN_VERSION_PATCH}"
     assert pynet.__version__ == version
     assert importlib.metadata.version("pynet-nn") == version
     files = [*SOURCES, *sorted((ROOT / "pynet").glob("*.py")), ROOT / "setup.py", ROOT / "Makefile"]

@@ -12,8 +12,10 @@
 #if defined(_NEWLIB_VERSION) || defined(_WIN32) || defined(PN_NO_ALIGNED_ALLOC)
 
 /* Such C libraries have no aligned_alloc: the pointer before the block is that of malloc. */
-static void *default_alloc(size_t bytes)
+static void *default_alloc(void *context, size_t bytes, size_t align)
 {
+    (void)context;
+    (void)align;
     char *memory = bytes <= SIZE_MAX - ALIGN - sizeof(void *) ? malloc(bytes + ALIGN + sizeof(void *)) : NULL;
     if (!memory)
         return NULL;
@@ -22,18 +24,20 @@ static void *default_alloc(size_t bytes)
     return block;
 }
 
-static void default_free(void *block)
+static void default_free(void *context, void *block)
 {
+    (void)context;
     free(((void **)block)[-1]);
 }
 
 #else
 
 /* Large blocks in huge pages, where Linux has some: a large matrix otherwise spends much of its time on TLB misses. */
-static void *default_alloc(size_t bytes)
+static void *default_alloc(void *context, size_t bytes, size_t align)
 {
     const size_t huge = (size_t)1 << 21;
-    void *block = aligned_alloc(bytes < huge ? ALIGN : huge, bytes);
+    void *block = aligned_alloc(bytes < huge ? align : huge, bytes);
+    (void)context;
 #ifdef MADV_HUGEPAGE
     if (block && bytes >= huge)
         madvise(block, bytes, MADV_HUGEPAGE);
@@ -41,23 +45,49 @@ static void *default_alloc(size_t bytes)
     return block;
 }
 
-static void default_free(void *block)
+static void default_free(void *context, void *block)
 {
+    (void)context;
     free(block);
 }
 
 #endif
 
+static pn_allocator allocator = {default_alloc, default_free, NULL};
+static bool used; /* then it must not change */
+
+pn_status pn_set_allocator(const pn_allocator *other)
+{
+    if (!other || !other->alloc || !other->free)
+        return PN_ERR_ARGUMENT;
+    if (atomic_read(&used))
+        return PN_ERR_STATE;
+    allocator = *other;
+    return PN_OK;
+}
+
+bool memory_is_default(void)
+{
+    return allocator.alloc == default_alloc;
+}
+
+size_t memory_size(size_t bytes)
+{
+    return bytes <= SIZE_MAX - ALIGN ? (bytes + !bytes + ALIGN - 1) / ALIGN * ALIGN : SIZE_MAX;
+}
+
 void *memory_take(size_t bytes)
 {
-    return bytes <= SIZE_MAX - ALIGN ? default_alloc((bytes + !bytes + ALIGN - 1) / ALIGN * ALIGN) : NULL;
+    if (!atomic_read(&used))
+        atomic_write(&used, true);
+    return bytes <= SIZE_MAX - ALIGN ? allocator.alloc(allocator.context, memory_size(bytes), ALIGN) : NULL;
 }
 
 void memory_free(void *block)
 {
     const int code = errno; /* of the failure after which memory is freed */
     if (block)
-        default_free(block);
+        allocator.free(allocator.context, block);
     errno = code;
 }
 

@@ -23,9 +23,12 @@ const char *pn_strerror(pn_status status)
     return (size_t)status < n ? words[status] : "unknown status";
 }
 
+#define DIGITS(number) #number
+#define DOTTED(major, minor, patch) DIGITS(major) "." DIGITS(minor) "." DIGITS(patch)
+
 const char *pn_version(void)
 {
-    return PN_VERSION;
+    return DOTTED(PN_VERSION_MAJOR, PN_VERSION_MINOR, PN_VERSION_PATCH);
 }
 
 pn_status fail(char *err, pn_status status, const char *format, ...)

@@ -59,6 +59,12 @@ void *memory_take(size_t bytes);
 void *memory_zeros(size_t count, size_t size);
 void memory_free(void *block); /* NULL is allowed */
 
+/* What the allocator is asked for: bytes, at least 1, up to a multiple of ALIGN. */
+size_t memory_size(size_t bytes);
+
+/* Is it malloc()? */
+bool memory_is_default(void);
+
 /* Makes room for element n of an array whose capacity doubles; NULL: no memory, and the array is unchanged. */
 void *memory_grow(void *array, size_t n, size_t size);
 

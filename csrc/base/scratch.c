@@ -37,7 +37,7 @@ void scratch_after_fork(void)
 
 void scratch_free(void)
 {
-    for (int i = 0; i < MAX_THREADS; i++)
-        if (atomic_take(&scratch[i].taken)) /* a thread that still uses one keeps it */
+    for (int i = 0; i < MAX_THREADS && memory_is_default(); i++) /* another allocator may not exist any more */
+        if (atomic_take(&scratch[i].taken))                      /* a thread that still uses one keeps it */
             memory_free(scratch[i].memory);
 }

@@ -181,12 +181,34 @@ static int by_offset(const void *a, const void *b)
     return x->end == y->end ? 0 : x->end < y->end ? -1 : 1;
 }
 
+/* Heap sort (Williams 1964); qsort may call malloc. */
+static void sort(entry *e, size_t n, int (*compare)(const void *a, const void *b))
+{
+    for (size_t start = n / 2, end = n; end > 1;) {
+        if (start > 0) {
+            start--; /* builds the heap: a parent is not before its children */
+        } else {
+            const entry largest = e[0];
+            e[0] = e[--end];
+            e[end] = largest;
+        }
+        for (size_t parent = start, child; (child = 2 * parent + 1) < end; parent = child) {
+            if (child + 1 < end && compare(&e[child], &e[child + 1]) < 0)
+                child++;
+            if (compare(&e[parent], &e[child]) >= 0)
+                break;
+            const entry swapped = e[parent];
+            e[parent] = e[child];
+            e[child] = swapped;
+        }
+    }
+}
+
 /* Checks that the tensors fill all `size` bytes of data without gaps or overlaps; then sorts them by name. */
 static pn_status check_layout(entry *e, size_t n, unsigned long long size, char *err)
 {
     unsigned long long at = 0;
-    if (n > 1)
-        qsort(e, n, sizeof *e, by_offset);
+    sort(e, n, by_offset);
     for (size_t i = 0; i < n; at = e[i++].end)
         if (e[i].begin != at)
             return fail(err, PN_ERR_FORMAT, "tensor %s begins at byte %llu of the data, %s at %llu",
@@ -194,8 +216,7 @@ static pn_status check_layout(entry *e, size_t n, unsigned long long size, char 
     if (at != size)
         return fail(err, PN_ERR_FORMAT, "its tensors take %llu bytes, but %llu follow the header%s", at, size,
                     size < at ? ": it was cut short" : "");
-    if (n > 1)
-        qsort(e, n, sizeof *e, by_name);
+    sort(e, n, by_name);
     for (size_t i = 1; i < n; i++)
         if (strcmp(e[i - 1].name, e[i].name) == 0)
             return fail(err, PN_ERR_FORMAT, "tensor %s is given twice", show(e[i].name).text);
