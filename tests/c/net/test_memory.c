@@ -161,10 +161,10 @@ static void by_hand(void)
     CHECK(reserve(net, 10, 1, 2) == PN_OK);
     /* x 10 rows of 32; its masks: 10 words and 64 words of 64 bits, the first padded from 20 floats to 32 */
     const size_t inputs = 10 * 32 + 32 + 128;
-    /* y and dy, 48 wide; b; W transposed, 33 rows of 32, for two threads */
-    const size_t first = 2 * 10 * 48 + 48 + 2 * 33 * 32;
+    /* y and dy, 48 wide; b */
+    const size_t first = 2 * 10 * 48 + 48;
     const size_t relu = 2 * 10 * 48;
-    const size_t second = 2 * 10 * 16 + 16 + 2 * 3 * 48; /* 3 rows of 48 */
+    const size_t second = 2 * 10 * 16 + 16;
     const size_t softmax = 2 * 10 * 16;
     CHECK(check_layout(net) == inputs + first + relu + second + softmax + 4 * 16); /* labels, weights, loss, correct */
     pn_net_free(net);
