@@ -49,7 +49,7 @@ class PreparedPicture:
     """A picture by its name: its characters, prepared, line by line; [] where there is no ink.
 
     note: what is wrong with the file; error: why there is nothing. page: the picture itself, where it has several.
-    kind: why it is of another kind than the training pictures, if it is.
+    kind: why it is of another kind than the files that the network learnt from, if it is.
     """
 
     name: str
@@ -121,22 +121,21 @@ def predict_image(
     preparation = preparation_of(net)
     [image] = in_parallel(_decoded, [picture])
     name = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else "the picture"
-    return predictions(
-        net, [prepared_picture(name, image, preparation, invert, single or net.task != "classes")], temperature
-    )[0]
+    return predictions(net, [prepared_picture(net, name, image, preparation, invert, single)], temperature)[0]
 
 
 def prepared_picture(
-    name: str, image: Image.Image, wanted: Preparation, invert: bool | None, single: bool
+    net: Network, name: str, image: Image.Image, wanted: Preparation, invert: bool | None, single: bool
 ) -> PreparedPicture:
     """What a network gets of a picture that read_picture gave."""
-    if single:
+    if single or net.task != "classes":
         x = prepare(image, wanted, invert)
         lines = [] if x is None else [[Character(x, whole(image))]]
     else:
         lines = prepare_lines(image, wanted, invert)
     several = sum(map(len, lines)) > 1
-    kind = None if several else other_kind(image, wanted)
+    of_files = NOTE in net.meta and "data" in net.meta  # trained on a folder of pictures, whose kind was guessed
+    kind = other_kind(image, wanted) if of_files and not several else None
     return PreparedPicture(name, lines, image.info.get(CUT_SHORT), page=image if several else None, kind=kind)
 
 
@@ -160,17 +159,18 @@ def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: floa
     x = _scaled(net, np.stack(inputs)) if inputs else np.empty(0)
     outputs = _outputs(net, x, temperature) if inputs else np.empty((0, 0), np.float32)
     results = zip(outputs, _unlike(net, x), strict=True)
-    found = []
-    of_files = NOTE in net.meta and "data" in net.meta  # trained on a folder of pictures, whose kind was guessed
+    names, found = _class_names(net, outputs.shape[-1]), []
     for one in seen:
-        kind = one.kind if of_files else None
-        lines = [[_prediction(net, one.name, character, *next(results)) for character in line] for line in one.lines]
+        lines = [
+            [_prediction(net.task, names, one.name, character, *next(results)) for character in line]
+            for line in one.lines
+        ]
         if one.error is not None:
             found.append(Prediction(one.name, warning=str(one.error), readable=False))
         elif not lines:
-            found.append(Prediction(one.name, warning=_joined(one.note, "no ink in this picture", kind)))
+            found.append(Prediction(one.name, warning=_joined(one.note, "no ink in this picture", one.kind)))
         elif one.page is None:
-            found.append(replace(lines[0][0], warning=_joined(one.note, lines[0][0].warning, kind)))
+            found.append(replace(lines[0][0], warning=_joined(one.note, lines[0][0].warning, one.kind)))
         else:
             found.append(_several(one, lines))
     return found
@@ -222,16 +222,20 @@ def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     return x if note is None else Inputs.from_note(note).pictures(x)
 
 
+def _class_names(net: Network, outputs: int) -> list[str]:
+    """A name for each output, all different."""
+    classes = net.classes if len(net.classes) == outputs else [str(i) for i in range(outputs)]
+    return [f"{name} ({i})" if name in classes[:i] else name for i, name in enumerate(classes)]
+
+
 def _prediction(
-    net: Network, name: str, character: Character, output: npt.NDArray[np.float32], unlike: bool
+    task: str, classes: list[str], name: str, character: Character, output: npt.NDArray[np.float32], unlike: bool
 ) -> Prediction:
     seen, box = character
-    if net.task == "regression":
+    if task == "regression":
         doubt = None if np.isfinite(output).all() else "the outputs are not finite"
         return Prediction(name, ", ".join(f"{value:.6g}" for value in output), warning=doubt, seen=seen, box=box)
-    classes = net.classes if len(net.classes) == len(output) else [str(i) for i in range(len(output))]
-    classes = [f"{name} ({i})" if name in classes[:i] else name for i, name in enumerate(classes)]
-    if net.task == "multi-label":
+    if task == "multi-label":
         labels = [label for label, p in zip(classes, output, strict=True) if p > 0.5]
         shares = dict(zip(classes, output.tolist(), strict=True))
         return Prediction(name, ", ".join(labels) or "none of them", probabilities=shares, seen=seen, box=box)

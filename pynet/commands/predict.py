@@ -153,14 +153,12 @@ def _predictions(
 ) -> Iterator[Prediction]:
     """The predictions for the sources, in order."""
 
-    single = options.single or net.task != "classes"
-
     def prepared(source: Path | DataError) -> PreparedPicture:
         if isinstance(source, DataError):
             return PreparedPicture(str(source).partition(": ")[0], error=source)
         try:
             image = read_picture(_stdin() if str(source) == "-" else source, PAGE, partly=True)
-            return prepared_picture(str(source), image, preparation, options.invert, single)
+            return prepared_picture(net, str(source), image, preparation, options.invert, options.single)
         except DataError as error:
             return PreparedPicture(str(source), error=error)
 

@@ -41,16 +41,17 @@ def prepare(image: Image.Image, wanted: Preparation, invert: bool | None = None)
         if invert is None and wanted.background and not wanted.color:
             invert = background(values.astype(np.float32) / np.float32(255)) not in (None, wanted.background)
         return 255 - values if invert else values
-    if _is_prepared(image, wanted, invert):
-        return np.round(255 * _grey(image)).astype(np.uint8)
-    image = reduced(image, LONGEST)
-    ink = find_ink(_grey(image), invert)
+    small = reduced(image, max(LONGEST, wanted.height, wanted.width))
+    grey = _grey(small)
+    if _is_prepared(grey, wanted, invert):
+        return np.round(255 * grey).astype(np.uint8)
+    ink = find_ink(grey, invert)
     if ink is None:
         return None
     if not wanted.color:
         return _glyph(ink, wanted)
     frame = place(ink, wanted.height, wanted.width, STYLES[wanted.style])
-    return _values(_framed(image.convert("RGB"), frame, wanted), True)
+    return _values(_framed(small.convert("RGB"), frame, wanted), True)
 
 
 class Character(NamedTuple):
@@ -65,11 +66,12 @@ def prepare_lines(image: Image.Image, wanted: Preparation, invert: bool | None =
 
     [] where there is no ink. What is no glyph, or in colour, is taken as one.
     """
-    if wanted.style is None or wanted.color or _is_prepared(image, wanted, invert):
+    small = reduced(image, max(LONGEST, wanted.height, wanted.width))
+    grey = _grey(small)
+    if wanted.style is None or wanted.color or _is_prepared(grey, wanted, invert):
         x = prepare(image, wanted, invert)
         return [] if x is None else [[Character(x, whole(image))]]
-    small = reduced(image, LONGEST)
-    ink = find_ink(_grey(small), invert)
+    ink = find_ink(grey, invert)
     lines = [] if ink is None else characters(ink)
     if sum(map(len, lines)) > 1 and height_of(lines) < FINE_ENOUGH and small.size != image.size:
         small = reduced(image, math.ceil(LONGEST * FINE_ENOUGH / height_of(lines)))
@@ -95,11 +97,11 @@ def _enlarged(box: Box, scale: float) -> Box:
     return left, top, right, bottom
 
 
-def _is_prepared(image: Image.Image, wanted: Preparation, invert: bool | None) -> bool:
+def _is_prepared(grey: Floats, wanted: Preparation, invert: bool | None) -> bool:
     """Whether the picture is a glyph as the network takes it."""
-    if wanted.style is None or wanted.color or invert or image.size != (wanted.width, wanted.height):
+    if wanted.style is None or wanted.color or invert:
         return False
-    return is_set(_grey(image), wanted.height, wanted.width, STYLES[wanted.style])
+    return is_set(grey, wanted.height, wanted.width, STYLES[wanted.style])
 
 
 def _grey(image: Image.Image) -> Floats:
@@ -145,15 +147,16 @@ def is_set(grey: Floats, height: int, width: int, style: Style) -> bool:
     if grey.shape != (height, width) or grey.max() < 0.5:
         return False
     top, left, bottom, right = extent(grey)
-    outside = np.ones(grey.shape, bool)
-    outside[top:bottom, left:right] = False
-    if outside.any() and np.median(grey[outside]) > BLACK:
-        return False
     box = round(height * style.box[0]), round(width * style.box[1])
     fills = bottom - top == box[0] or (not style.stretch and right - left == box[1])
     fits = bottom - top <= box[0] and right - left <= box[1] + (2 if style.stretch else 0)
+    if not fills or not fits:
+        return False
     at = corner(grey[top:bottom, left:right], height, width, style.by_mass)
-    return fills and fits and abs(at[0] - top) <= 1 and abs(at[1] - left) <= 1
+    outside = np.ones(grey.shape, bool)
+    outside[top:bottom, left:right] = False
+    black = not outside.any() or np.median(grey[outside]) <= BLACK
+    return bool(black and abs(at[0] - top) <= 1 and abs(at[1] - left) <= 1)
 
 
 def place(ink: Floats, height: int, width: int, style: Style) -> tuple[float, float, float, float]:

@@ -46,11 +46,11 @@ def components(mask: Mask) -> tuple[Labels, int]:
         if np.array_equal(new, number):
             break
         number = new
-    roots, number = np.unique(number, return_inverse=True)
+    counted = np.cumsum(number == np.arange(len(row)))  # a component has the number of its first run
     label = np.zeros(padded.shape, np.intp)
-    label[row, start + 1] = number + 1
-    label[row, stop + 1] -= number + 1
-    return np.cumsum(label, axis=1)[1:-1, 1:-1], len(roots)
+    label[row, start + 1] = counted[number]
+    label[row, stop + 1] -= counted[number]
+    return np.cumsum(label, axis=1)[1:-1, 1:-1], int(counted[-1]) if len(counted) else 0
 
 
 def boxes(label: Array, count: int) -> Boxes:

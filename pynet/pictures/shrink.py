@@ -46,6 +46,10 @@ def flat(image: Image.Image) -> Image.Image:
 
     That is white for dark ink, black for light ink.
     """
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        plain = image.copy()
+        plain.info = {}
+        return plain
     return shrunk([image], image.size, (1, 1))
 
 
