@@ -42,11 +42,17 @@ static float *block_start(float *array, const matrix_block *own, size_t k, size_
     return array + (panel ? k * (size_t)own->column : (size_t)own->row * n + (size_t)own->column);
 }
 
+/* Backward reads W itself, not panels. */
+static bool in_panel(const layer *l, const pass *p)
+{
+    return p->panels && dense_by_columns(l, p) && !l->needs_dx;
+}
+
 weight_block dense_owned_weights(const layer *l, const pass *p, const matrix_block *own)
 {
     const parameter *W = &l->param[WEIGHTS];
     const size_t k = (size_t)W->dim[0], n = (size_t)W->dim[1];
-    const bool panel = p->panels && dense_by_columns(l, p);
+    const bool panel = in_panel(l, p);
     weight_block w = {.ld = panel ? (size_t)(own->columns - own->column) : n};
     w.data = block_start(panel ? dense_panels(l) : W->data, own, k, n, panel);
     for (int m = 0; m < MAX_STATES; m++)
@@ -66,7 +72,7 @@ static void copy_columns(float *array, float *panel, const matrix_block *own, si
 
 static void copy_panels(const layer *l, const pass *p, bool backward)
 {
-    if (!p->panels || !dense_by_columns(l, p))
+    if (!in_panel(l, p))
         return;
     const matrix_block own = dense_owned(l, p);
     const weight_block panel = dense_owned_weights(l, p, &own);
