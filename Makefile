@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 FLAGS := $(shell $(PYTHON) pynet/_build.py)
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion
 EXTRA ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
 # The command that starts the C test programs: empty, valgrind, qemu.
 RUN ?=
 
@@ -43,7 +45,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench bench-peers lint format docs lib amalgamation test-amalgamation example wheel sdist coverage sanitize campaign neon clang switches fuzz clean \
+.PHONY: help train test test-peers bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall example wheel sdist coverage sanitize campaign neon clang switches fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -229,8 +231,30 @@ build/amalgamation/%.o: $(BUILD)/pynet.c
 build/amalgamation/%: tests/c/net/test_golden.c build/amalgamation/%.o
 	$(CC) -std=gnu11 -O2 -I$(BUILD) -Itests/c -o $@ $^ -lm -pthread
 
+# Programs look for the name with the number of the interface.
 $(BUILD)/libpynet.so: $(OBJECTS)
-	$(CC) -shared -s -Wl,-soname,libpynet.so -Wl,--no-undefined -pthread $(EXTRA) -o $@ $^ -lm
+	$(CC) -shared -s -Wl,-soname,libpynet.so.0 -Wl,--no-undefined -pthread $(EXTRA) -o $@.0 $^ -lm
+	ln -sf libpynet.so.0 $@
+
+# The path may have blanks.
+INTO = $(DESTDIR)$(PREFIX)
+VERSION := $(patsubst -DPN_VERSION="%",%,$(subst ',,$(filter '-DPN_VERSION=%,$(FLAGS))))
+SET_VERSION := sed 's/@VERSION@/$(VERSION)/'
+
+install: lib ## install header, libraries and their descriptions for pkg-config and CMake; PREFIX=/usr/local, DESTDIR=
+	@install -d "$(INTO)/include" "$(INTO)/lib/pkgconfig" "$(INTO)/lib/cmake/pynet"
+	@install -m 644 csrc/pynet.h "$(INTO)/include"
+	@install -m 644 $(BUILD)/libpynet.a $(BUILD)/libpynet.so.0 "$(INTO)/lib"
+	@ln -sf libpynet.so.0 "$(INTO)/lib/libpynet.so"
+	@$(SET_VERSION) csrc/install/pynet.pc >"$(INTO)/lib/pkgconfig/pynet.pc"
+	@install -m 644 csrc/install/pynetConfig.cmake "$(INTO)/lib/cmake/pynet"
+	@$(SET_VERSION) csrc/install/pynetConfigVersion.cmake >"$(INTO)/lib/cmake/pynet/pynetConfigVersion.cmake"
+	@echo "installed pynet $(VERSION) in $(INTO)"
+
+uninstall: ## remove what make install installed, with the same PREFIX and DESTDIR
+	@rm -f "$(INTO)/include/pynet.h" "$(INTO)/lib/libpynet.a" "$(INTO)/lib/libpynet.so" "$(INTO)/lib/libpynet.so.0" \
+	    "$(INTO)/lib/pkgconfig/pynet.pc"
+	@rm -rf "$(INTO)/lib/cmake/pynet"
 
 $(BUILD)/example/%: tests/c/%.c $(BUILD)/libpynet.a
 	@mkdir -p $(@D)

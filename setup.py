@@ -9,6 +9,7 @@ from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 from setuptools.errors import CompileError
 
@@ -65,6 +66,17 @@ class BuildCore(build_ext):
         super().build_extension(ext)
 
 
+class BuildPackage(build_py):
+    """Adds the header, whose folder pynet.get_include() names."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            folder = Path(self.build_lib, "pynet", "include")
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy("csrc/pynet.h", folder)
+
+
 class SourceDistribution(sdist):
     """Adds the core in one file, for C programs that are built without Python."""
 
@@ -112,6 +124,6 @@ abi3 = {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"py_limited_api":
 
 setup(
     cffi_modules=["pynet/_build.py:recipe"],
-    cmdclass={"build_ext": BuildCore, "sdist": SourceDistribution},
+    cmdclass={"build_ext": BuildCore, "build_py": BuildPackage, "sdist": SourceDistribution},
     options={"bdist_wheel": abi3},
 )

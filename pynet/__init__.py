@@ -11,7 +11,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pynet._ffi import VERSION
+from pynet._ffi import VERSION, get_include
 from pynet.augment import Augment
 from pynet.layers import (
     GELU,
@@ -69,7 +69,7 @@ __all__ += [
 __all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Rescale", "Residual", "Sigmoid", "Softmax", "Standardize", "Tanh"]
 __all__ += ["Adam", "AdamW", "Augment", "Momentum", "Nesterov", "RMSProp", "SGD"]
 __all__ += ["Callback", "Checkpoint", "Diagnosis", "EarlyStopping", "History"]
-__all__ += ["explain", "find_lr", "gradient_check", "predict_image", "predict_table"]
+__all__ += ["explain", "find_lr", "get_include", "gradient_check", "predict_image", "predict_table"]
 __all__ += ["export_npz", "export_onnx", "export_torch", "import_npz", "import_onnx", "import_torch"]
 __all__ += ["data", "figures", "kernels", "layers", "metrics", "optim", "reference", "schedules"]
 

@@ -55,6 +55,12 @@ def text(chars: Any) -> str:
 VERSION = text(lib.pn_version())
 
 
+def get_include() -> str:
+    """The folder with `pynet.h`, for the `-I` option of a C compiler."""
+    installed = Path(__file__).resolve().parent / "include"
+    return str(installed if installed.is_dir() else installed.parents[1] / "csrc")
+
+
 def check(status: int, message: Any) -> None:
     """Raises the exception for a status other than PN_OK, with the core's message (char *)."""
     if status == lib.PN_OK:

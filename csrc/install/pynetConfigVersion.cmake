@@ -1,0 +1,12 @@
+# Accepts versions up to this one; before 1.0 a minor version may change the interface.
+set(PACKAGE_VERSION @VERSION@)
+set(PACKAGE_VERSION_COMPATIBLE FALSE)
+set(PACKAGE_VERSION_EXACT FALSE)
+if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
+    set(PACKAGE_VERSION_EXACT TRUE)
+endif()
+string(REGEX MATCH "^(0\\.[0-9]+|[1-9][0-9]*)" _pynet_series @VERSION@)
+if(NOT PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION AND "${PACKAGE_FIND_VERSION}." MATCHES "^${_pynet_series}[.]")
+    set(PACKAGE_VERSION_COMPATIBLE TRUE)
+endif()
+unset(_pynet_series)
