@@ -17,7 +17,7 @@ RUN ?=
 SOURCES := $(wildcard csrc/*/*.c)
 LEVELS := $(shell $(PYTHON) pynet/_build.py $(SOURCES))
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
-C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c/*/*.[ch])
+C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c/*/*.[ch] pynet/formats/*.c tests/arm/*.c)
 # Tests of what a build leaves out are left out, too.
 LEFT_OUT := $(if $(findstring PN_NO_FILES,$(EXTRA)),tests/c/file/%) $(if $(findstring PN_NO_THREADS,$(EXTRA)),tests/c/base/test_threads.c tests/c/net/test_threads.c)
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(filter-out $(LEFT_OUT),$(wildcard tests/c/*/test_*.c)))
@@ -45,7 +45,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall example wheel sdist coverage sanitize campaign neon clang switches fuzz clean \
+.PHONY: help train test test-peers bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall example wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -156,6 +156,10 @@ neon: ## cross-compile for aarch64 and run the C tests under qemu
 	    fused=$$($(AARCH64)-objdump -d build/neon/obj/kernels/neon.o | grep -cw fmla); \
 	    echo "neon: $$fused fused multiply-adds in kernels/neon.o" && test $$fused -gt 100; \
 	else echo "neon: NOT run, it needs $(AARCH64)-gcc and qemu-aarch64 (Debian: gcc-$(AARCH64) libc6-dev-arm64-cross qemu-user)"; fi
+
+arm: $(DEV) $(CORE) ## compile exported C files for Cortex-M and run them under qemu
+	@if command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null; then $(BIN)/pytest tests/arm $(ARGS); \
+	else echo "arm: NOT run, it needs arm-none-eabi-gcc and qemu-system-arm (Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)"; fi
 
 clang: ## compile the core with clang, warnings are errors; the C tests, which compare SHA-256 of trained weights
 	@if command -v clang >/dev/null; then $(MAKE) lib c-tests CC=clang BUILD=build/clang EXTRA=-Werror; \

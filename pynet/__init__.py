@@ -40,6 +40,7 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 
 if TYPE_CHECKING:
     from pynet import data, figures, kernels, layers, metrics, optim, reference, schedules
+    from pynet.formats.c_source import export_c
     from pynet.formats.npz import export_npz, import_npz
     from pynet.formats.onnx_export import export_onnx
     from pynet.formats.onnx_import import import_onnx
@@ -70,7 +71,7 @@ __all__ += ["LeakyReLU", "Loss", "MaxPool", "ReLU", "Rescale", "Residual", "Sigm
 __all__ += ["Adam", "AdamW", "Augment", "Momentum", "Nesterov", "RMSProp", "SGD"]
 __all__ += ["Callback", "Checkpoint", "Diagnosis", "EarlyStopping", "History"]
 __all__ += ["explain", "find_lr", "get_include", "gradient_check", "predict_image", "predict_table"]
-__all__ += ["export_npz", "export_onnx", "export_torch", "import_npz", "import_onnx", "import_torch"]
+__all__ += ["export_c", "export_npz", "export_onnx", "export_torch", "import_npz", "import_onnx", "import_torch"]
 __all__ += ["data", "figures", "kernels", "layers", "metrics", "optim", "reference", "schedules"]
 
 __version__ = VERSION
@@ -85,6 +86,7 @@ _FUNCTIONS = {
     "EarlyStopping": "training.callbacks",
     "History": "training.history",
     "explain": "training.explain",
+    "export_c": "formats.c_source",
     "export_npz": "formats.npz",
     "export_onnx": "formats.onnx_export",
     "export_torch": "formats.torch_tensors",

@@ -18,6 +18,12 @@ examples:
   pynet export mnist.safetensors --format onnx    mnist.onnx: the model for onnxruntime and others
   pynet export mnist.safetensors --format npz     mnist.npz: arrays for NumPy, pynet.import_npz reads it, too
   pynet export mnist.safetensors --format torch   mnist-torch.safetensors: weights for PyTorch's load_state_dict
+  pynet export mnist.safetensors --format c       mnist.c and mnist.h: a function in C that needs no library
+  pynet export mnist.safetensors --format c --int8 --calibrate mnist
+                                                  the same in integers of 8 bits, for chips without floating point
+
+DATA is mnist, fashion-mnist or digits, or a path as for `pynet evaluate --data`. Its training samples calibrate, those
+for testing, or a fifth that is set aside, measure the accuracy before and after.
 """
 
 
@@ -39,23 +45,57 @@ def _onnx(net: Network, place: Path, options: argparse.Namespace) -> None:
     export_onnx(net, place, input=options.input or "float32", logits=options.logits)
 
 
-# Each with the end of the file's name.
+def _c(net: Network, place: Path, options: argparse.Namespace) -> list[str]:
+    from pynet.commands import calibration
+    from pynet.formats.c_source import export_c
+    from pynet.formats.int8_layers import folded
+
+    found = None
+    if options.int8:
+        folded(net)  # refuses layers before any data are read
+        found = calibration.samples(net, options.calibrate, options.dataset)
+    file = export_c(
+        net,
+        place,
+        input=options.input,
+        selftest=options.selftest,
+        calibrate=None if found is None else found.x_train,
+        model=options.place,
+    )
+    lines = [f"needs  {file.constants:,} bytes for constants, and the code; {file.work:,} bytes of work memory"]
+    return [*lines, calibration.report(net, file.int8, found)] if file.int8 and found else lines
+
+
+# Each with the end of the file's name. What is printed after the file is written is returned.
 FORMATS: dict[str, tuple[str, Callable[[Network, Path, argparse.Namespace], Any]]] = {
     "onnx": (".onnx", _onnx),
     "npz": (".npz", _npz),
     "torch": ("-torch.safetensors", _torch),
+    "c": (".c", _c),
 }
+
+
+def _default(place: Path, kind: str) -> Path:
+    """The file for a model, in the working folder."""
+    from pynet.formats.c_source import c_name
+
+    return Path(f"{c_name(place.stem) if kind == 'c' else place.stem}{FORMATS[kind][0]}")
 
 
 def export(options: argparse.Namespace) -> None:
     """Runs the command with parsed options."""
     place, net = load_model(options.model)
-    suffix, write = FORMATS[options.format]
-    target = options.save or Path(f"{place.stem}{suffix}")
-    check_new(target, options.force)
-    write(net, target, options)
+    options.place = place
+    target = options.save or _default(place, options.format)
+    written = [target, target.with_suffix(".h")] if options.format == "c" else [target]
+    for file in written:
+        check_new(file, options.force)
+    _, write = FORMATS[options.format]
+    lines = write(net, target, options) or []
     cli.print_stdout(f"model  {printable(place)}: {net.spec}")
-    cli.print_stdout(f"saved  {printable(target)}, {target.stat().st_size:,} bytes")
+    cli.print_stdout(f"saved  {', '.join(f'{printable(file)}, {file.stat().st_size:,} bytes' for file in written)}")
+    for line in lines:
+        cli.print_stdout(printable(line))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -63,17 +103,29 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     newest = "default: the newest in the working folder"
     parser.add_argument("model", metavar="MODEL", nargs="?", type=cli.path, help=f"a model that pynet saved ({newest})")
     parser.add_argument("--format", choices=FORMATS, required=True, help="what the other program reads")
-    parser.add_argument(
-        "--input", choices=("float32", "uint8"), help="of ONNX: uint8 for bytes, divided by 255 (default: float32)"
-    )
+    kinds = "of ONNX and C: uint8 for bytes, divided by 255 (default: float32; in C, what the model was trained on)"
+    parser.add_argument("--input", choices=("float32", "uint8"), help=kinds)
     parser.add_argument("--logits", action="store_true", help="of ONNX: leave out a closing softmax or sigmoid")
+    selftest = "of C: add a main that returns 0 if ten samples give what they give here"
+    parser.add_argument("--selftest", action="store_true", help=selftest)
+    parser.add_argument("--int8", action="store_true", help="of C: in integers of 8 bits; needs --calibrate")
+    parser.add_argument("--calibrate", metavar="DATA", help="of --int8: samples that the scales are taken from")
+    parser.add_argument("--dataset", metavar="NAME", help="of --int8: measure on the test samples of this data set")
     parser.add_argument(
         "--save", metavar="FILE", type=cli.path, help="default: the model's name, in the working folder"
     )
-    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
     options = parser.parse_args(argv)
-    if options.format != "onnx" and (options.input or options.logits):
-        parser.error("--input and --logits are for --format onnx")
+    if options.format not in ("onnx", "c") and options.input:
+        parser.error("--input is for --format onnx and c")
+    if options.format != "onnx" and options.logits:
+        parser.error("--logits is for --format onnx")
+    if options.format != "c" and (options.selftest or options.int8):
+        parser.error("--selftest and --int8 are for --format c")
+    if options.int8 != (options.calibrate is not None):
+        parser.error("--int8 needs --calibrate DATA, samples like those of the training, and --calibrate needs --int8")
+    if options.dataset and not options.int8:
+        parser.error("--dataset is for --int8")
     return options
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.c_file import compiled, status
 from helpers.command import one_line, run, save_model, sha256
 from safetensors.numpy import save_file
 
 import pynet
 from pynet.commands import export, import_
+from pynet.text import percent
 
 TEXT = "input(64) dense(10) softmax"
 
@@ -81,7 +84,7 @@ def test_onnx() -> None:
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(p, pynet.load("net.safetensors").predict_proba(x), atol=1e-6)
     one_line(run("net.onnx", "--net", "input(64)", command=import_), 2, "--net is for weights")
-    one_line(run("--format", "npz", "--logits", command=export), 2, "--input and --logits are for --format onnx")
+    one_line(run("--format", "npz", "--logits", command=export), 2, "--logits is for --format onnx")
     Path("bad.onnx").write_bytes(b"\xff" * 30)
     one_line(run("bad.onnx", command=import_), 1, "bad.onnx: not an ONNX file, or damaged")
 
@@ -90,3 +93,63 @@ def test_export_needs_a_format() -> None:
     save_model("net.safetensors")
     one_line(run("net.safetensors", command=export), 2, "--format")
     one_line(run("nowhere.safetensors", "--format", "npz", command=export), 1, "nowhere.safetensors")
+
+
+def test_one_c_file() -> None:
+    save_model("3 d.safetensors")
+    done = run("3 d.safetensors", "--format", "c", "--selftest", command=export)
+    sizes = [f"{Path(name).stat().st_size:,}" for name in ("net_3_d.c", "net_3_d.h")]
+    assert done.out == (
+        f"model  3 d.safetensors: {TEXT}\nsaved  net_3_d.c, {sizes[0]} bytes, net_3_d.h, {sizes[1]} bytes\n"
+        "needs  2,600 bytes for constants, and the code; 4 bytes of work memory\n"
+    )
+    assert sha256("3 d.safetensors") in Path("net_3_d.c").read_text()
+    assert status(compiled("cc", [Path("net_3_d.c")], "", Path("program").absolute())) == 0
+    one_line(run("--format", "c", command=export), 1, "net_3_d.c exists; --force replaces it")
+    Path("net_3_d.c").unlink()
+    one_line(run("--format", "c", command=export), 1, "net_3_d.h exists; --force replaces it")
+    assert not Path("net_3_d.c").exists()
+    one_line(run("--format", "c", "--save", "net.cpp", command=export), 1, "'net.cpp'; accepted: letters, digits")
+
+
+def test_integers_and_what_they_cost() -> None:
+    digits = pynet.data.load("digits")
+    net = pynet.Network("input(64) dense(32) relu dense(10) softmax")
+    net.fit(digits.x_train, digits.y_train, epochs=5)
+    net.save("net.safetensors")
+    of_c = ("net.safetensors", "--format", "c", "--force", "--int8", "--calibrate")
+    done = run(*of_c, "digits", "--selftest", command=export)
+    accuracy = percent(net.evaluate(digits.x_test, digits.y_test).score)
+    assert re.fullmatch(
+        rf"int8   accuracy {accuracy} in floating point, \d\d\.\d\d % in integers "
+        r"\(355 samples of digits for testing\); calibrated on 1,442 others",
+        done.out.splitlines()[-1],
+    )
+    assert status(compiled("cc", [Path("net.c")], "", Path("program").absolute())) == 0
+    np.savez("own.npz", x=digits.x_test.reshape(-1, 64), y=digits.y_test)
+    assert "(70 samples of own for testing); calibrated on 285 others" in run(*of_c, "own.npz", command=export).out
+    done = run(*of_c, "own.npz", "--dataset", "digits", command=export)
+    assert "(355 samples of digits for testing); calibrated on 285 others" in done.out
+    before = sha256("net.c")
+    one_line(run(*of_c, "nowhere.npz", command=export), 1, "nowhere.npz")
+    np.savez("other.npz", x=np.zeros((9, 5), np.float32), y=np.arange(9) % 2)
+    one_line(run(*of_c, "other.npz", command=export), 1, "takes 64 inputs")
+    pynet.Network("input(64) dense(10) tanh dense(10)").save("tanh.safetensors")
+    options = ("tanh.safetensors", "--format", "c", "--int8", "--calibrate", "digits")
+    one_line(run(*options, command=export), 1, "layer 1, tanh, is not written in integers")
+    assert (sha256("net.c"), Path("tanh.c").exists()) == (before, False)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--format", "c", "--int8"], "--int8 needs --calibrate DATA"),
+        (["--format", "c", "--calibrate", "digits"], "--calibrate needs --int8"),
+        (["--format", "c", "--dataset", "digits"], "--dataset is for --int8"),
+        (["--format", "npz", "--selftest"], "--selftest and --int8 are for --format c"),
+        (["--format", "npz", "--input", "uint8"], "--input is for --format onnx and c"),
+        (["--format", "c", "--logits"], "--logits is for --format onnx"),
+    ],
+)
+def test_options_that_do_not_go_together(argv: list[str], message: str) -> None:
+    one_line(run(*argv, command=export), 2, message)

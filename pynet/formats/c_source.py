@@ -1,0 +1,374 @@
+"""A network as C source: one file and its header, with nothing else to link but the C library's mathematics."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pynet._ffi import VERSION
+from pynet.data.columns import NOTE as TABLE
+from pynet.data.columns import Columns
+from pynet.data.inputs import NOTE as INPUTS
+from pynet.data.inputs import Inputs
+from pynet.files import replacing
+from pynet.formats.c_float import float_program
+from pynet.formats.c_program import Memory, Program, Value, c_float, c_float32, placed
+from pynet.formats.int8 import Int8Network, quantised
+from pynet.network import Network
+from pynet.pictures.preparation import NOTE as PICTURES
+
+TYPES = {"float32": "float", "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
+SHORT = {"uint8": "u8", "int8": "i8", "int16": "i16"}
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.c")
+STANDARD = {"math", "stdint"}  # headers that the files include
+LONGEST_NAME = 40  # C99 promises 63 characters of a name, of which the longest end takes 8
+SAMPLES = 10  # of the self-test
+WIDTH = 120
+MATH = re.compile(r"\b(?:fmaf|sqrtf)\b")
+COMMENT = re.compile(r"/\*.*?\*/", re.S)
+
+
+class CFile(NamedTuple):
+    """What an exported file needs: bytes of constants, without its code, and of work memory; int8: its NumPy model."""
+
+    constants: int
+    work: int
+    int8: Int8Network | None
+
+
+def export_c(
+    net: Network,
+    path: str | os.PathLike[str],
+    *,
+    input: Literal["float32", "uint8"] | None = None,
+    selftest: bool = False,
+    calibrate: npt.ArrayLike | None = None,
+    model: str | os.PathLike[str] | None = None,
+) -> CFile:
+    """Writes NAME.c and NAME.h, C99, for path NAME.c: a function NAME_predict(y, x, work).
+
+    input: the type of x; "uint8" means x/255, as in the network. None: bytes if the network was trained on bytes, else
+    float32. selftest: adds a main that returns 0 if the results for ten random inputs are pynet's. calibrate: inputs
+    (n, ...) from the training, for a file in integers of 8 bits; their dtype is that of x, floats become int8. model:
+    the file that the network was loaded from, whose SHA-256 is to be stated.
+
+    ValueError: a path, type or layer that is not accepted; OSError.
+    """
+    place = Path(path)
+    if not FILE_NAME.fullmatch(place.name) or place.stem in STANDARD:
+        raise ValueError(
+            f"the file is called {place.name!r:.80}; accepted: letters, digits and _ + - . before .c, but not "
+            + " and ".join(f"{name}.c" for name in sorted(STANDARD))
+        )
+    if input not in (None, "float32", "uint8"):
+        raise ValueError(f"input is {input!r:.40}; accepted: float32, uint8")
+    int8 = None if calibrate is None else quantised(net, calibrate)
+    if int8 and input not in (None, int8.given):
+        raise ValueError(f"input is {input}, and the samples for calibration are {int8.given}; accepted: the same")
+    program = int8.program() if int8 else float_program(net, input or _trained_on(net))
+    source = _Source(net, c_name(place.stem), program, int8, model)
+    with replacing(place) as file, replacing(place.with_suffix(".h")) as header:
+        file.writelines(part.encode() for part in source.file(place.with_suffix(".h").name, selftest))
+        header.write(source.header().encode())
+    return CFile(program.constant_bytes, source.work_bytes, int8)
+
+
+def c_name(text: str) -> str:
+    """A name for C made of any text: letters, digits and _, not at its start a digit or _."""
+    name = re.sub(r"[^A-Za-z0-9_]+", "_", text)[:LONGEST_NAME].strip("_")
+    return name if name[:1].isalpha() and name not in STANDARD else f"net_{name}".rstrip("_")
+
+
+def _trained_on(net: Network) -> str:
+    try:
+        return "uint8" if INPUTS in net.meta and Inputs.from_note(net.meta[INPUTS]).bytes else "float32"
+    except ValueError:
+        return "float32"
+
+
+@cache
+def _paragraphs(file: str) -> tuple[tuple[str, str], ...]:
+    """(name, text) of each function, type and macro in a file of C functions, in its order."""
+    found = (Path(__file__).parent / file).read_text("utf-8").split("\n\n")[1:]
+    named = re.compile(r"^static \w+ (\w+)\(|^} (\w+);|^#define (\w+)\(", re.M)
+    return tuple((next(filter(None, named.search(text).groups())), text.strip("\n")) for text in found)  # type: ignore[union-attr]
+
+
+class _Source:
+    def __init__(
+        self,
+        net: Network,
+        name: str,
+        program: Program,
+        int8: Int8Network | None,
+        model: str | os.PathLike[str] | None,
+    ) -> None:
+        self.net, self.name, self.program, self.int8, self.model = net, name, program, int8, model
+        self.unit = "int16" if int8 else "float32"
+        self.memory: Memory = placed(program, np.dtype(self.unit).itemsize)
+
+    # ---- the comment ----
+
+    def comment(self) -> str:
+        net, table = self.net, self.net.meta.get(TABLE)
+        lines = [f"Written by pynet {VERSION}; do not edit.", "", f"network   {net.spec}"]
+        if self.model is not None:
+            content = Path(self.model).read_bytes()
+            lines.append(f"model     {Path(self.model).name}, SHA-256 {hashlib.sha256(content).hexdigest()}")
+        lines.append(f"weights   SHA-256 {net.weights_sha256()}")
+        lines += [f"{words:<10}{value}" for words, value in self._figures()]
+        lines.append(f"flash     {self.program.constant_bytes:,} bytes of constants, and the code")
+        output = self.program.output
+        lines.append(f"RAM       {self.work_bytes:,} bytes of work memory, and {output.bytes:,} of results")
+        lines += ["", *self._inputs(), *self._outputs()]
+        if table is not None:
+            lines += self._columns(table)
+        elif PICTURES in net.meta:
+            lines.append("Not exported: how pictures become inputs. x must look like the samples of the training.")
+        lines.append("Calls with y and work of their own may run at the same time.")
+        return _comment(lines)
+
+    def _figures(self) -> Iterator[tuple[str, str]]:
+        """What the model's notes say of its quality on the test samples."""
+        for key, words in (("test_accuracy", "accuracy"), ("test_rmse", "RMSE"), ("test_r2", "R2")):
+            if key in self.net.meta:
+                value = self.net.meta[key]
+                of = " of pynet's model in floating point" if self.int8 else ""
+                yield words, f"{value:.20} on the test samples{of}"
+
+    def _inputs(self) -> list[str]:
+        shape = " x ".join(map(str, self.net.in_shape))
+        order = ", channels first" if len(self.net.in_shape) == 3 else ""
+        kind = self.program.input.dtype
+        meaning = {
+            "uint8": "bytes, which stand for x / 255",
+            "int8": f"inputs / {self.macro('INPUT_SCALE')}, rounded and limited to -127..127",
+            "float32": "the network's inputs as they are",
+        }[kind]
+        return [f"x: {shape} numbers{order}: {meaning}."]
+
+    def _outputs(self) -> list[str]:
+        names = self._class_names()
+        what = "the network's outputs"
+        if self.int8:
+            what = f"outputs / {self.macro('SCALE')}"
+            if self.int8.closing:
+                what += f", before the closing {self.int8.closing}: the largest is still the largest"
+        elif self.net.task == "classes" and self.net.layers[-1].kind == "softmax":
+            what = "the probability of each class"
+        lines = [f"y: {' x '.join(map(str, self.net.out_shape))} numbers: {what}."]
+        if names:
+            lines.append(f"Classes: {', '.join(f'{i} {name!r}' for i, name in enumerate(names))}.")
+        return lines
+
+    def _columns(self, note: str) -> list[str]:
+        """The inputs of a model of a table, which the caller has to make."""
+        columns = Columns.from_note(note)
+        lines = ["Not exported: how rows of a table become inputs. A text is 1 at its own input and 0 at the others"]
+        lines.append("of its column, a missing number the mean of its column. The inputs are:")
+        lines += [f"{i:>6}  {name}" for i, name in enumerate(columns.names)]
+        if self.net.task == "regression":
+            lines.append(f"y is {columns.target.name!r}, in the unit of the training table.")
+        return lines
+
+    def _class_names(self) -> list[str]:
+        """Names of classes that say more than their numbers."""
+        names = self.net.classes
+        return names if self.net.task != "regression" and names != [str(i) for i in range(len(names))] else []
+
+    # ---- names and declarations ----
+
+    def macro(self, end: str) -> str:
+        return f"{self.name}_{end}".upper()
+
+    @property
+    def work_bytes(self) -> int:
+        """The size of the work memory, which is never empty: C has no empty arrays."""
+        return max(self.memory.bytes, np.dtype(self.unit).itemsize)
+
+    @property
+    def prototype(self) -> str:
+        kinds = TYPES[self.program.output.dtype], TYPES[self.program.input.dtype], TYPES[self.unit]
+        return "void {}_predict({} *y, const {} *x, {} *work)".format(self.name, *kinds)
+
+    def header(self) -> str:
+        guard = self.macro("H")
+        work = -(-self.work_bytes // np.dtype(self.unit).itemsize)
+        sizes = {"INPUTS": self.program.input.size, "OUTPUTS": self.program.output.size, "WORK": work}
+        lines = [self.comment(), f"#ifndef {guard}", f"#define {guard}", "", "#include <stdint.h>", ""]
+        lines += [f"#define {self.macro(end)} {size}" for end, size in sizes.items()]
+        if self.int8:
+            lines.append(f"#define {self.macro('SCALE')} {c_float(self.int8.output_scale)}")
+            if self.program.input.dtype == "int8":
+                lines.append(f"#define {self.macro('INPUT_SCALE')} {c_float(self.int8.input_scale)}")
+        names = self._class_names()
+        lines += ["", "#ifdef __cplusplus", 'extern "C" {', "#endif", ""]
+        if names:
+            lines += [f"extern const char *const {self.name}_classes[{len(names)}];", ""]
+        lines.append(f"/* y ({self.macro('OUTPUTS')}) = the network's outputs for x ({self.macro('INPUTS')}).")
+        lines.append(f"   work: {self.macro('WORK')} numbers, which may hold anything. None may overlap another. */")
+        lines += [f"{self.prototype};", "", "#ifdef __cplusplus", "}", "#endif", "", "#endif", ""]
+        return "\n".join(lines)
+
+    # ---- the file ----
+
+    def file(self, header: str, selftest: bool) -> Iterator[str]:
+        """The parts of the .c file."""
+        functions = "\n\n".join(self._functions())
+        math_h = "#include <math.h>\n" if MATH.search(functions) else ""
+        yield f'{self.comment()}\n#include "{header}"\n\n{math_h}#include <stdint.h>\n\n{functions}\n\n'
+        for name, sizes in self.program.windows.items():
+            yield f"static const windows {name} = {{{', '.join(map(str, sizes))}}};\n"
+        for name, array in self.program.arrays.items():
+            yield from _array(f"static const {TYPES[array.dtype.name]} {name}", array.ravel())
+        if names := self._class_names():
+            texts = ",\n".join(f"    {_text(one)}" for one in names)
+            yield f"\nconst char *const {self.name}_classes[{len(names)}] = {{\n{texts},\n}};\n"
+        yield f"\n{self.prototype}\n{{\n{self._body()}}}\n"
+        if selftest:
+            yield from self._main()
+
+    def _functions(self) -> Iterable[str]:
+        """The C functions that are called, and those that these use."""
+        file = "c_layers_int8.c" if self.int8 else "c_layers.c"
+        known = dict(_paragraphs(file))
+        wanted: dict[str, None] = {}
+        todo = [self._function(call.function, call.reads[0], call.to)[1] for call in self.program.calls]
+        todo += ["windows"] if self.program.windows else []
+        while todo:
+            name = todo.pop()
+            wanted[name] = None
+            code = COMMENT.sub("", known[name])
+            todo += [word for word in re.findall(r"\w+", code) if word in known and word not in wanted]
+        for name, text in known.items():
+            if name in wanted and "IN" not in name.split("_"):
+                yield text
+        for made, (template, x, y) in self._variants().items():
+            text = known[template].replace(template, made)
+            yield re.sub(r"\bIN\b", TYPES[x], re.sub(r"\bOUT\b", TYPES[y], text))
+
+    def _function(self, name: str, x: Value, y: Value) -> tuple[str, str]:
+        """The function for these types, and the paragraph that it is made of."""
+        if not self.int8:
+            return name, name
+        made = name.replace("_IN", f"_{SHORT[x.dtype]}").replace("_OUT", f"_{SHORT[y.dtype]}")
+        return made, name
+
+    def _variants(self) -> dict[str, tuple[str, str, str]]:
+        """The functions made for types: the paragraph of each and the types."""
+        found = {}
+        for call in self.program.calls:
+            made, template = self._function(call.function, call.reads[0], call.to)
+            if made != template:
+                found[made] = template, call.reads[0].dtype, call.to.dtype
+        return found
+
+    def _body(self) -> str:
+        lines = []
+        for call in self.program.calls:
+            function, _ = self._function(call.function, call.reads[0], call.to)
+            arguments = [self._pointer(value) for value in (call.to, *call.reads)]
+            lines.append(f"    {function}({', '.join([*arguments, *call.arguments])});\n")
+        unused = "" if self.memory.bytes else "    (void)work;\n"
+        return unused + "".join(lines)
+
+    def _pointer(self, value: Value) -> str:
+        if value is self.program.input:
+            return "x"
+        if value not in self.memory.places:
+            return "y"
+        at = self.memory.places[value] // np.dtype(self.unit).itemsize
+        text = f"work + {at}" if at else "work"
+        return text if value.dtype == self.unit else f"({TYPES[value.dtype]} *)({text})"
+
+    def _main(self) -> Iterator[str]:
+        """A main that compares with pynet's results."""
+        x = self._samples()
+        y = self.int8.integers(x) if self.int8 else self.net.predict_proba(x)
+        x, y = x.reshape(SAMPLES, -1), y.reshape(SAMPLES, -1)
+        yield "\n/* ---- the self-test ---- */\n"
+        yield from _array(f"static const {TYPES[x.dtype.name]} samples", x)
+        yield from _array(f"static const {TYPES[y.dtype.name]} results", y)
+        if self.int8:
+            differs = "y[j] != results[i][j]"
+        else:
+            yield (
+                "\n/* Is a further from b than 1e-5, or 1e-5 times b? */\n"
+                "static int differs(float a, float b)\n{\n"
+                "    const float size = b < 0 ? -b : b, limit = 1e-5f * (size > 1 ? size : 1);\n"
+                "    return !(a - b <= limit && b - a <= limit);\n}\n"
+            )
+            differs = "differs(y[j], results[i][j])"
+        kinds = TYPES[self.program.output.dtype], TYPES[self.unit]
+        yield f"""
+/* Returns 0, or the number of the first sample, from 1, whose results are not those of pynet. */
+int main(void)
+{{
+    static {kinds[0]} y[{self.macro("OUTPUTS")}];
+    static {kinds[1]} work[{self.macro("WORK")}];
+    for (int32_t i = 0; i < {SAMPLES}; i++) {{
+        {self.name}_predict(y, samples[i], work);
+        for (int32_t j = 0; j < {self.macro("OUTPUTS")}; j++)
+            if ({differs})
+                return (int)i + 1;
+    }}
+    return 0;
+}}
+"""
+
+    def _samples(self) -> npt.NDArray[Any]:
+        """Random inputs (10, *in_shape), half of them 0; about the means of a standardize layer, if there is one."""
+        rng = np.random.default_rng(0)
+        shape = (SAMPLES, *self.net.in_shape)
+        kept = rng.random(shape) < 0.5
+        if self.program.input.dtype == "uint8":
+            return (rng.integers(0, 256, shape) * kept).astype(np.uint8)
+        if self.int8:
+            return (rng.integers(-127, 128, shape) * kept).astype(np.int8)
+        x = rng.normal(size=shape) * kept
+        first = self.net.layers[0]
+        if first.kind == "standardize":
+            mean, scale = (first.tensors[name].reshape(-1, *[1] * (len(shape) - 2)) for name in ("mean", "scale"))
+            x = x * scale + mean
+        return x.astype(np.float32)
+
+
+# ---- C texts --------------------------------------------------------------------------------------------------------
+
+
+def _comment(lines: list[str]) -> str:
+    """A comment of C. No line can end it, whatever text it holds."""
+    wrapped = []
+    for line in lines:
+        safe = line.encode("ascii", "backslashreplace").decode().replace("\\", "|")
+        safe = "".join(c if c.isprintable() else "?" for c in safe)
+        safe = re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", safe)
+        wrapped += textwrap.wrap(safe, WIDTH - 3, subsequent_indent=" " * 10, break_on_hyphens=False) or [""]
+    return "/* " + "\n".join(f"   {line}".rstrip() for line in wrapped).lstrip() + " */"
+
+
+def _text(text: str) -> str:
+    """A string constant of C: what is not plain ASCII, and ? of a trigraph, in octal digits."""
+    plain = set(map(ord, " !#$%&'()*+,-./:;<=>@[]^_`{|}~")) | {c for c in range(128) if chr(c).isalnum()}
+    return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode("utf-8", "replace")) + '"'
+
+
+def _array(declaration: str, array: npt.NDArray[Any]) -> Iterator[str]:
+    """The definition of a constant array: of one dimension, or for (rows, columns) of two."""
+    yield f"\n{declaration}{''.join(f'[{size}]' for size in array.shape)} = {{\n"
+    number, line = (c_float32, 8) if array.dtype.kind == "f" else (str, 16)
+    for row in array if array.ndim > 1 else [array]:
+        yield "    {\n" if array.ndim > 1 else ""
+        for i in range(0, len(row), line):
+            yield f"    {', '.join(map(number, row[i : i + line].tolist()))},\n"
+        yield "    },\n" if array.ndim > 1 else ""
+    yield "};\n"
