@@ -45,7 +45,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall example wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
+.PHONY: help train test test-peers test-browser bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall example wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -60,6 +60,9 @@ test: $(DEV) $(CORE) lib ## run the tests on all cores; pytest's options in ARGS
 
 test-peers: build/.peers $(CORE) ## compare with PyTorch and others, run the estimators of scikit-learn; pytest's options in ARGS
 	@build/peers-venv/bin/python -m pytest tests/peers tests/estimators $(ARGS)
+
+test-browser: $(DEV) $(CORE) ## use the page of `pynet play` in Chromium (Debian: chromium chromium-driver), after `make wasm`
+	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: $(DEV) $(CORE) werror ## check style, types, formatting and compiler warnings
 	$(BIN)/ruff check .

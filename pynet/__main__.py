@@ -19,6 +19,7 @@ COMMANDS = {  # each is pynet.commands.<name>, or <name>_ of a keyword, with a m
     "info": "show what a model file holds",
     "export": "write a model for another program",
     "import": "make a model of a file that another program wrote",
+    "play": "draw, look into a network and train one, in the browser",
 }
 
 

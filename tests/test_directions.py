@@ -21,6 +21,7 @@ data metrics
 training
 network
 inference formats figures sklearn
+play
 commands
 __init__ __main__ train
 """
