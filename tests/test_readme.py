@@ -29,7 +29,7 @@ def test_the_picture_is_a_three_to_a_model_of_the_built_in_digits(
 
 def test_its_pictures_are_small() -> None:
     pictures = re.findall(r'src="([^"]+)"', README)
-    assert pictures == ["examples/three.png", "docs/pictures/three.png"]
+    assert pictures == ["examples/three.png", "docs/pictures/three.png", "docs/pictures/play.png"]
     for picture in pictures:
         assert (ROOT / picture).stat().st_size < 40_000
         with Image.open(ROOT / picture) as image:
