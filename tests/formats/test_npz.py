@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.random_networks import SPECS, filled, inputs
 
 import pynet
 
@@ -20,6 +21,20 @@ def test_export_and_import_give_the_same_network(tmp_path: Path) -> None:
         assert sorted(file.files) == ["0.W", "0.b", "2.W", "2.b", "net"]
         assert str(file["net"]) == SPEC
     assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_layer_comes_back(spec: str, tmp_path: Path) -> None:
+    net = filled(spec)
+    pynet.export_npz(net, tmp_path / "net.npz")
+    again = pynet.import_npz(tmp_path / "net.npz")
+    assert (again.spec, again.weights_sha256()) == (net.spec, net.weights_sha256())
+    np.testing.assert_array_equal(again.predict_proba(inputs(net)), net.predict_proba(inputs(net)))
+
+
+def test_these_networks_have_every_layer() -> None:
+    words = {value.word for value in vars(pynet.layers).values() if isinstance(value, type) and "word" in vars(value)}
+    assert {layer.kind for spec in SPECS for layer in pynet.Network(spec).layers} == words - {"input", "loss"}
 
 
 def test_numpy_programs_number_their_layers(tmp_path: Path) -> None:

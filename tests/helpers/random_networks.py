@@ -16,7 +16,7 @@ NORMS = ("batchnorm", "batchnorm(eps=0.001,momentum=0.3)", "layernorm", "layerno
 
 # Every layer once, in places that differ from what hypothesis is likely to draw.
 SPECS = (
-    "input(6) standardize dense(5,bias=no) batchnorm relu dropout(0.2) dense(3) rescale",
+    "input(6) standardize dense(5,bias=no) batchnorm relu dropout(0.2) dense(3) tanh rescale",
     "input(2,7,6) standardize conv(3,3,pad=same) batchnorm gelu conv(2,2,stride=2,pad=same,bias=no) softmax dense(4)",
     "input(1,9,8) conv(4,3,stride=2,pad=1) leaky_relu(0.3) residual(conv(4,3,pad=1) relu) globalavgpool dense(3)",
     "input(3,8,8) conv(2,4,stride=3,pad=same) residual(conv(5,3,stride=2,pad=1) residual(layernorm)) flatten dense(2)",
