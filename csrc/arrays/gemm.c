@@ -55,14 +55,19 @@ static product part(const product *p, int i, int j, int k, int rows, int columns
 /* Copies B to strips: strip s holds columns [s STRIP, (s + 1) STRIP) of all k rows. */
 static void pack_b(float *strips, const product *p)
 {
-    const size_t ld = p->g.ldb, k = (size_t)p->g.k;
-    for (size_t j = 0; j < (size_t)p->g.n; j += STRIP, strips += k * STRIP) {
-        const int n = min_int(STRIP, p->g.n - (int)j);
-        if (p->trans_b)
-            kernels()->transpose(strips, STRIP, p->g.B + j * ld, ld, n, (int)k);
-        else
-            for (size_t i = 0; i < k; i++)
-                memcpy(strips + i * STRIP, p->g.B + i * ld + j, (size_t)n * sizeof *strips);
+    const size_t ld = p->g.ldb, k = (size_t)p->g.k, n = (size_t)p->g.n;
+    if (p->trans_b) {
+        for (size_t j = 0; j < n; j += STRIP)
+            kernels()->transpose(strips + j * k, STRIP, p->g.B + j * ld, ld, min_int(STRIP, (int)(n - j)), (int)k);
+        return;
+    }
+    for (size_t i = 0; i < k; i++) {
+        const float *row = p->g.B + i * ld;
+        float *to = strips + i * STRIP;
+        size_t j = 0;
+        for (; j + STRIP <= n; j += STRIP)
+            memcpy(to + j * k, row + j, STRIP * sizeof *row);
+        memcpy(to + j * k, row + j, (n - j) * sizeof *row);
     }
 }
 

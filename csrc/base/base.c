@@ -102,3 +102,9 @@ size_t padded(int64_t n)
 {
     return ((size_t)n + PAD - 1) / PAD * PAD;
 }
+
+size_t row_distance(int64_t n)
+{
+    const size_t floats = padded(n);
+    return floats % 256 ? floats : floats + PAD;
+}

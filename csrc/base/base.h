@@ -52,6 +52,10 @@ void partition(int id, int threads, int n, int grain, int *from, int *to);
 /* n rounded up to a multiple of PAD. */
 size_t padded(int64_t n);
 
+/* The leading dimension of a matrix with n columns in work memory: not a multiple of 1 kB, since elements of a column
+   would then share few sets of the first-level cache. */
+size_t row_distance(int64_t n);
+
 /* ---- allocator.c ------------------------------------------------------------------------------------------------- */
 
 /* Memory aligned to a cache line; NULL: there is none. memory_zeros clears it. */

@@ -203,14 +203,6 @@ static float *piece_of(float *block, size_t ld, const matrix_block *own, const m
     return block ? block + (size_t)(part->row - own->row) * ld + (size_t)(part->column - own->column) : NULL;
 }
 
-/* Prefetches the rows that the optimizer needs after the product, whose numbers are in the cache. */
-static void prefetch_rows(const float *data, size_t ld, const matrix_block *part)
-{
-    for (int i = part->row; data && i < part->rows; i++, data += ld)
-        for (int j = 0; j < part->columns - part->column; j += PAD)
-            __builtin_prefetch(data + j, 1, 2);
-}
-
 /* Is dW stored, or applied while it is in registers: plain gradient descent and momentum? */
 static bool in_registers(const update_rule *rule)
 {
@@ -229,11 +221,6 @@ static void update_piece(const layer *l, const pass *p, const matrix_block *own,
                        *b = piece_of(all.state[1], all.ld, own, part);
     const bool separate = !in_registers(rule);
     gemm_args g = dense_weight_gradient(l, p, part);
-    if (W->size > CACHED) {
-        prefetch_rows(w, all.ld, part);
-        prefetch_rows(a, all.ld, part);
-        prefetch_rows(b, all.ld, part);
-    }
     g.C = separate ? sums : w;
     g.ldc = separate ? (size_t)g.n : all.ld;
     if (rule && !separate)

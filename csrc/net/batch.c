@@ -185,7 +185,7 @@ bool mostly_zeros(const pn_net *net, const batch *all)
 void gather_targets(pn_net *net, const pass *p, const batch *b)
 {
     const shape *out = &net->graph.last->out;
-    const size_t n = (size_t)shape_size(out), ld = padded((int64_t)n);
+    const size_t n = (size_t)shape_size(out), ld = row_distance((int64_t)n);
     int from, to;
     my_part(p, p->rows, 1, &from, &to);
     for (int i = from; i < to; i++) {

@@ -27,7 +27,7 @@ static bool copies_fit(const pn_net *net, int64_t rows, int copies)
 /* Lays out one copy of the inputs, and the bits of those that are not zero. */
 static void lay_out_inputs(const pn_net *net, activation *x, nonzero_mask *z, float *block, size_t *used, size_t rows)
 {
-    *x = (activation){.ld = padded(shape_size(&net->text.input))};
+    *x = (activation){.ld = row_distance(shape_size(&net->text.input))};
     x->data = cut(block, used, rows * x->ld);
     *z = (nonzero_mask){.row_words = bit_words(x->ld), .column_words = bit_words(rows)};
     z->rows = (uint64_t *)cut(block, used, 2 * rows * z->row_words); /* a word is two floats */
@@ -49,7 +49,7 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
         l->dy = l->dx;
         return;
     }
-    l->y.ld = l->dy.ld = padded(shape_size(&l->out));
+    l->y.ld = l->dy.ld = row_distance(shape_size(&l->out));
     l->y.data = cut(block, used, rows * l->y.ld);
     if (l->sum) /* the gradient of a sum is that of both branches */
         l->dy = l->sum->dy;
@@ -73,11 +73,11 @@ static size_t lay_out(pn_net *net, float *block, size_t rows, int copies, int th
     for (int c = 0; c < copies; c++) /* calls that gather whole batches use the first copy */
         lay_out_inputs(net, block ? &net->work.x[c] : &x, block ? &net->work.masks[c] : &z, block, &used,
                        c ? copied_rows(net, rows) : rows);
-    net->work.dx = (activation){.ld = padded(shape_size(&net->text.input))};
+    net->work.dx = (activation){.ld = row_distance(shape_size(&net->text.input))};
     net->work.dx.data = net->work.input_gradient ? cut(block, &used, rows * net->work.dx.ld) : NULL;
     for (int i = 0; i < net->graph.n_layers; i++)
         lay_out_layer(net, &net->graph.layers[i], block, &used, rows, threads);
-    const size_t targets = rows * padded(shape_size(&net->graph.last->out));
+    const size_t targets = rows * row_distance(shape_size(&net->graph.last->out));
     net->work.targets.targets = net->text.loss.kind != PN_CROSS_ENTROPY ? cut(block, &used, targets) : NULL;
     net->work.targets.labels = (int32_t *)cut(block, &used, rows);
     net->work.targets.weights = cut(block, &used, rows);
