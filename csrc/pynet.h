@@ -305,13 +305,19 @@ pn_status pn_net_backward(pn_net *net);
    is not finite; PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
 pn_status pn_net_update(pn_net *net, const pn_optim *opt);
 
-/* Forward, loss and backward of a part of a batch, on this machine or others: samples order[0..n) of data are rows
-   [first, first + n) of a batch of `batch_rows`. The gradients become those of the sum of these rows' losses divided by
-   batch_rows, so that the gradients of all parts add up to that of the batch's mean loss; with n = batch_rows they have
-   the bits of pn_net_backward. Dropout and augmentation count rows within the batch. Adds to *stats, which may be NULL.
-   order as in pn_net_forward. PN_ERR_NONFINITE: the loss of a row is not finite; PN_ERR_ARGUMENT: also if
-   n < batch_rows and the network has batchnorm, which needs all rows; PN_ERR_PARAMETER, PN_ERR_MEMORY. */
-pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t first,
+/* Samples order[at..at + n), or without an order samples [at, at + n) of data: rows [first, first + n) of a batch. */
+typedef struct {
+    int64_t at, n, first;
+} pn_part;
+
+/* Forward, loss and backward of parts of a batch of `batch_rows` rows, whose other parts are on other machines, say. The
+   gradients become those of the sum of these rows' losses divided by batch_rows, so that they add up to that of the
+   batch's mean loss; those of one part that is the whole batch have the bits of pn_net_backward. `parts` is a power of
+   two; the gradients of parts i and i + parts / 2 are added first, then the sums whose numbers differ by parts / 4, and
+   so on. Dropout and augmentation count rows within the batch. Adds to *stats, which may be NULL, losses in the same
+   order. PN_ERR_NONFINITE: the loss of a row is not finite; PN_ERR_ARGUMENT: also if the network has batchnorm, which
+   needs all rows, and a part is not the whole batch; PN_ERR_PARAMETER, PN_ERR_MEMORY. */
+pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order, const pn_part *part, int parts,
                           int64_t batch_rows, pn_stats *stats);
 
 /* *block = all gradients, in the order of the trained tensors, one after the other without gaps: the caller may change

@@ -192,6 +192,11 @@ def bias(x: npt.ArrayLike, b: npt.ArrayLike) -> Array:
     return _with_vectors(lib.pn_bias, x, b=b)
 
 
+def add_to(y: Array, x: Array) -> None:
+    """y += x, both (n,) float32 and contiguous; sums that are denormal become 0, as in all kernels."""
+    lib.pn_bias(floats(y), floats(y), floats(x), 1, y.size)
+
+
 def bias_grad(dy: npt.ArrayLike) -> Array:
     """db (n) = column sums of dy (m,n)."""
     rows = matrix(dy, "dy")

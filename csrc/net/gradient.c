@@ -1,98 +1,214 @@
-/* The gradient of a part of a batch: parts that several calls or machines compute add up to that of the batch. */
+/* The gradient of parts of a batch, which add up to that of the batch when other calls or machines compute the others.
+
+   The gradients of the parts are added in a fixed tree, parts i and i + parts / 2 first. Part k of the loop is that whose
+   number has the bits of k in reverse, so that each new gradient is added to those just before it: a stack of partial
+   sums, one more than k has bits set, is enough. */
 #include "net/run.h"
 
 #include <limits.h>
 #include <string.h>
 
+enum {
+    MAX_LEVELS = 16, /* of the tree */
+    ADDED = 4096     /* gradients added at a time: all partial sums of a segment fit the first-level cache */
+};
+
 typedef struct {
     job job;
-    int first, batch_rows; /* the rows are [first, first + job.n) of a batch of so many */
-} part_job;
+    const pn_part *part;
+    int parts, batch_rows;
+} parts_job;
+
+static int bits_reversed(int k, int parts)
+{
+    int reversed = 0;
+    for (int bit = 1; bit < parts; bit *= 2)
+        reversed = 2 * reversed + (k & bit ? 1 : 0);
+    return reversed;
+}
+
+/* Level 0 of the stack of partial sums is where pn_net_update finds the gradients. */
+static float *partial_sum(const pn_net *net, int level)
+{
+    return level ? net->partial_gradients + (size_t)(level - 1) * net->n_parameters : net->gradients;
+}
+
+static void set_gradients(pn_net *net, int level)
+{
+    for (int t = 0; t < net->n_trained; t++)
+        net->tensors[t].parameter->grad = partial_sum(net, level) + (net->tensors[t].parameter->data - net->parameters);
+}
+
+/* Sets sum `level` - count to the sum of itself and the `count` sums above it, this thread's part of all. */
+static void add_partial_sums(pn_net *net, const pass *p, int level, int count)
+{
+    int from, to;
+    my_part(p, (int)net->n_parameters, PAD, &from, &to);
+    for (; from < to; from += ADDED)
+        for (int l = level; l > level - count; l--) {
+            float *sum = partial_sum(net, l - 1) + from;
+            kernels()->add(sum, sum, partial_sum(net, l) + from, (size_t)min_int(ADDED, to - from));
+        }
+}
+
+/* The gradient of one part, to where the parameters' gradients are now. False: a loss is not finite. */
+static bool part_gradient(parts_job *all, const pn_part *part, const pass *p, bool *skip_barrier, pn_stats *stats)
+{
+    job *j = &all->job, rows = *j;
+    rows.n = rows.batch = part->n;
+    batch_run r = start_batch(&rows, p->id, p->threads, part->at, p->id);
+    r.batch.fault = &j->fault;
+    r.batch.n = part->at + part->n;
+    r.pass.fuse = true;
+    r.pass.batch_from = (int)part->first;
+    r.pass.batch_rows = all->batch_rows;
+    if (!run_to_gradients(j, &r, 0, skip_barrier, stats))
+        return false;
+    update(j->net, &r.pass, &r.batch);
+    return true;
+}
+
+static void zero_gradient(pn_net *net, const pass *p, int level)
+{
+    int from, to;
+    my_part(p, (int)net->n_parameters, PAD, &from, &to);
+    memset(partial_sum(net, level) + from, 0, (size_t)(to - from) * sizeof(float));
+}
 
 static void gradient_job(void *arg, int id, int threads)
 {
-    job *j = arg;
-    const part_job *part = arg;
-    batch_run r = start_batch(j, id, threads, 0, id);
-    r.pass.fuse = true;
-    r.pass.batch_from = part->first;
-    r.pass.batch_rows = part->batch_rows;
-    pn_stats stats = {0}; /* every thread adds up the same losses */
-    bool skip_barrier = false;
-    begin_layers(j->net, &r.pass);
-    const bool finite = run_to_gradients(j, &r, 0, &skip_barrier, &stats);
-    if (finite)
-        update(j->net, &r.pass, &r.batch);
+    parts_job *all = arg;
+    pn_net *net = all->job.net;
+    const pass p = {.id = id, .threads = threads};
+    pn_stats stats[MAX_LEVELS + 1]; /* every thread adds up the same losses */
+    bool finite = true, skip_barrier = false;
+    int level = 0;
+    begin_layers(net, &p);
+    for (int k = 0; k < all->parts && finite; k++, level++) {
+        const pn_part *part = &all->part[bits_reversed(k, all->parts)];
+        stats[level] = (pn_stats){0};
+        if (k) { /* all threads have added up the last gradients, and find the place of this one */
+            pool_barrier(threads);
+            if (id == 0)
+                set_gradients(net, level);
+            pool_barrier(threads);
+        }
+        if (part->n)
+            finite = part_gradient(all, part, &p, &skip_barrier, &stats[level]);
+        else
+            zero_gradient(net, &p, level);
+        const int count = __builtin_ctz(~(unsigned)k);
+        if (count && finite)
+            pool_barrier(threads);
+        if (finite)
+            add_partial_sums(net, &p, level, count);
+        for (int i = 0; i < count; i++, level--) {
+            stats[level - 1].loss += stats[level].loss;
+            stats[level - 1].correct += stats[level].correct;
+            stats[level - 1].samples += stats[level].samples;
+        }
+    }
     if (id == 0) {
-        j->stats = stats;
-        j->finite = finite;
-        j->done = j->n;
+        all->job.stats = stats[0];
+        all->job.finite = finite;
+        all->job.done = all->job.n;
     }
 }
 
-/* Is this a part of a batch that every layer can train on? */
-static pn_status check_part(pn_net *net, int64_t n, int64_t first, int64_t batch_rows)
+/* Are these parts of a batch that every layer can train on? Sets *rows to those of the largest. */
+static pn_status check_parts(pn_net *net, const pn_part *part, int parts, int64_t batch_rows, int64_t *rows)
 {
-    if (batch_rows < 1 || batch_rows > INT_MAX || first < 0 || first > batch_rows - n)
-        return fail(net->error, PN_ERR_ARGUMENT, "rows %lld to %lld of a batch of %lld; accepted: rows of the batch",
-                    (long long)first, (long long)first + (long long)n - 1, (long long)batch_rows);
-    for (int i = 0; i < net->graph.n_layers && n < batch_rows; i++)
-        if (net->graph.layers[i].ops->after_step)
+    if (parts < 1 || parts > 1 << MAX_LEVELS || (parts & (parts - 1)))
+        return fail(net->error, PN_ERR_ARGUMENT, "parts is %d; accepted: a power of two, up to %d", parts,
+                    1 << MAX_LEVELS);
+    if (batch_rows < 1 || batch_rows > INT_MAX)
+        return fail(net->error, PN_ERR_ARGUMENT, "batch_rows is %lld; accepted: 1 to %d", (long long)batch_rows,
+                    INT_MAX);
+    *rows = 0;
+    for (int i = 0; i < parts; i++) {
+        const int64_t n = part[i].n, first = part[i].first;
+        if (n < 0 || n > batch_rows || first < 0 || first > batch_rows - n || part[i].at < 0 ||
+            part[i].at > INT64_MAX - n)
             return fail(net->error, PN_ERR_ARGUMENT,
-                        "layer %s, %s, needs all rows of a batch; accepted: networks without it, or whole batches",
-                        net->graph.layers[i].path, net->graph.layers[i].text);
-    return check_batch(net, n);
+                        "part %d has %lld samples from %lld as rows from %lld of a batch of %lld; accepted: rows of it",
+                        i, (long long)n, (long long)part[i].at, (long long)first, (long long)batch_rows);
+        for (int l = 0; l < net->graph.n_layers && n < batch_rows; l++)
+            if (net->graph.layers[l].ops->after_step)
+                return fail(net->error, PN_ERR_ARGUMENT,
+                            "layer %s, %s, needs all rows of a batch; accepted: networks without it, or whole batches",
+                            net->graph.layers[l].path, net->graph.layers[l].text);
+        *rows = n > *rows ? n : *rows;
+    }
+    return check_batch(net, *rows);
 }
 
-pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t first,
+static pn_status reserve_partial_sums(pn_net *net, int parts)
+{
+    const int levels = __builtin_ctz((unsigned)parts);
+    const pn_status status = reserve_gradients(net);
+    if (status || levels <= net->partial_sums)
+        return status;
+    float *sums = memory_zeros((size_t)levels * net->n_parameters, sizeof *sums);
+    if (!sums)
+        return fail(net->error, PN_ERR_MEMORY, "no memory for %d gradients of %zu parameters", levels,
+                    net->n_parameters);
+    memory_free(net->partial_gradients);
+    net->partial_gradients = sums;
+    net->partial_sums = levels;
+    return PN_OK;
+}
+
+pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order, const pn_part *part, int parts,
                           int64_t batch_rows, pn_stats *stats)
 {
+    int64_t rows = 0;
     net->error[0] = 0;
-    pn_status status = check_samples(net, data, order, n, NEEDS_INPUTS | NEEDS_TARGETS);
+    pn_status status = check_pointer(net, part, "part");
     if (!status)
-        status = check_part(net, n, first, batch_rows);
+        status = check_parts(net, part, parts, batch_rows, &rows);
+    for (int i = 0; i < parts && !status; i++)
+        status = check_samples(net, data, order ? order + part[i].at : NULL, order ? part[i].n : part[i].at + part[i].n,
+                               NEEDS_INPUTS | NEEDS_TARGETS);
     if (!status)
         status = net_check_parameters(net);
     if (!status)
-        status = reserve(net, n, input_copies(net, n), input_copies(net, n));
+        status = reserve(net, rows, input_copies(net, rows), input_copies(net, rows));
     if (!status)
-        status = reserve_gradients(net);
+        status = reserve_partial_sums(net, parts);
     if (status)
         return status;
     net->work.done = STEP_NONE;
     net->has_gradients = false;
-    part_job part = {.job = {.net = net,
+    parts_job all = {.job = {.net = net,
                              .data = data,
                              .order = order,
-                             .n = n,
-                             .batch = n,
+                             .n = rows,
+                             .batch = rows,
                              .gathers = true,
                              .own_inputs = true,
                              .training = true,
                              .finite = true},
-                     .first = (int)first,
+                     .part = part,
+                     .parts = parts,
                      .batch_rows = (int)batch_rows};
     augmenter *augment;
     status = augmenter_new(&augment, data->augment, &net->text.input, net->work.copies, net->error);
     if (status)
         return status;
-    part.job.augment = augment;
-    if (n > 0)
-        status = run(gradient_job, &part.job);
-    else
-        memset(net->gradients, 0, net->n_parameters * sizeof *net->gradients);
+    all.job.augment = augment;
+    status = run(gradient_job, &all.job);
     augmenter_free(augment);
+    set_gradients(net, 0);
     if (status)
         return status;
-    if (!part.job.finite)
-        return fail(net->error, PN_ERR_NONFINITE, "the loss of rows %lld to %lld is not finite", (long long)first,
-                    (long long)(first + n) - 1);
+    if (!all.job.finite)
+        return fail(net->error, PN_ERR_NONFINITE, "the loss of a row of this batch is not finite");
     if (stats) {
-        stats->loss += part.job.stats.loss;
-        stats->correct += part.job.stats.correct;
-        stats->samples += part.job.stats.samples;
+        stats->loss += all.job.stats.loss;
+        stats->correct += all.job.stats.correct;
+        stats->samples += all.job.stats.samples;
     }
-    net->work.rows = (int)n;
+    net->work.rows = (int)rows;
     net->work.done = STEP_GRADIENT;
     net->has_gradients = true;
     return PN_OK;

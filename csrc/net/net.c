@@ -85,6 +85,7 @@ void pn_net_free(pn_net *net)
     memory_free(net->optimizer.state);
     memory_free(net->optimizer.old_state);
     memory_free(net->gradients);
+    memory_free(net->partial_gradients);
     memory_free(net->parameters);
     memory_free(net->tensors);
     memory_free(net->graph.texts);

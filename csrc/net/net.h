@@ -96,6 +96,8 @@ struct pn_net {
     int n_trained;
     float *parameters, *gradients; /* (n_parameters + n_running), (n_parameters) */
     bool has_gradients;            /* gradients are those of the last backward */
+    float *partial_gradients;      /* (partial_sums, n_parameters), see gradient.c */
+    int partial_sums;
     size_t n_parameters, n_running;
     net_optimizer optimizer;
     net_work work;

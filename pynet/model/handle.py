@@ -73,12 +73,14 @@ class Handle:
         self._call(lib.pn_net_gradient_block, block, n)
         return view(block[0], (n[0],), self._ptr)
 
-    def _gradient(self, samples: Any, rows: Array, first: int, batch_rows: int, stats: Any) -> None:
-        """Gradients of the samples `rows` (int32), which are those from `first` of a batch; adds to stats.
+    def _gradient(self, samples: Any, order: Array, parts: Array, batch_rows: int, stats: Any) -> None:
+        """Gradients of parts of a batch, added in a fixed tree, of their losses divided by batch_rows; adds to stats.
 
-        They are those of the sum of the losses divided by batch_rows, the size of the whole batch.
+        order (int32): numbers of samples. parts (parts, 3) int64: of each its place in order, number of rows, and
+        first row within the batch, whose size is batch_rows.
         """
-        self._call(lib.pn_net_gradient, samples.data, pointer(rows), len(rows), first, batch_rows, stats)
+        part = ffi.from_buffer("pn_part[]", parts)
+        self._call(lib.pn_net_gradient, samples.data, pointer(order), part, len(parts), batch_rows, stats)
 
     def _step(self, opt: Any, rates: Array | None = None) -> None:
         """A step of the optimizer (pn_optim *) with the gradients in _gradient_block; rates[0] replaces its rate."""

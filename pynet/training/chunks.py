@@ -71,9 +71,9 @@ class ChunkBatches:
                 f"batches; accepted: fewer chunks, larger batches, or more samples"
             )
         self._mine = range(processes.rank, chunks, processes.size)
-        self._totals = np.zeros(5)  # of a chunk: loss, correct, samples; of this process: failed, due
-        self._block, self._saved = net._gradient_block, list[Array]()
-        self._last = np.empty(0, np.int32)  # rows of the last chunk
+        self._sizes = np.array([part_size(self.samples, chunks, i) for i in range(chunks)])  # of the shards
+        self._block = net._gradient_block
+        self._failed = np.empty(0, np.int32)  # the samples of this process in the batch whose loss is not finite
 
     # ---- shards ----
 
@@ -114,13 +114,13 @@ class ChunkBatches:
 
     def train(self, epoch: int, opt: Any, rates: Array | None, stats: Any) -> Iterator[int]:
         """See Batches; each process yields after the same steps."""
-        orders = {chunk: self._order(chunk, epoch) for chunk in self._mine}
+        order = np.concatenate([self._order(chunk, epoch) for chunk in self._mine])
         first, after = int(self._net.updates) - int(stats.steps), new_stats()
         self._begin, samples = time.perf_counter(), int(stats.samples)
         try:
             while stats.steps < self.steps:
                 step = int(stats.steps)
-                totals = self._gradient(orders, step)
+                totals = self._gradient(order, step)
                 after.loss, after.correct = stats.loss + totals[0], stats.correct + int(totals[1])
                 after.samples, after.steps = stats.samples + int(totals[2]), step + 1
                 self._update(opt, None if rates is None else rates[step:])
@@ -133,52 +133,33 @@ class ChunkBatches:
                 stats[0] = after[0]
             raise
 
-    def _gradient(self, orders: dict[int, Array], step: int) -> Array:
+    def _gradient(self, order: Array, step: int) -> Array:
         """Computes the gradient of a batch and returns its totals; raises on all processes what one of them meets."""
         error: BaseException | None = None
-        totals = self._totals
+        (parts, batch_rows), found = self._parts(step), new_stats()
         try:
-            totals = self._sum(orders, step, self._processes.rank, self._processes.size, 0)
-        except LossNotFiniteError as found:
+            self._net._gradient(self._data, order, parts, batch_rows, found)
+        except LossNotFiniteError as cause:
+            self._failed = np.concatenate([order[at : at + n] for at, n, _ in parts])
             error = LossNotFiniteError(f"the loss is not finite{source_of_nonfinite(self._net, self.batch(None))}")
-            error.__cause__ = found
-        except Exception as found:
-            error = found
+            error.__cause__ = cause
+        except Exception as cause:
+            error = cause
         due = self._processes.first and time.perf_counter() - self._begin >= CALL_SECONDS
-        totals = np.array([*totals[:3], error is not None, due])
+        totals = np.array([found.loss, found.correct, found.samples, error is not None, due])
         self._processes.add(totals)
         if totals[3]:
             self._processes.share(error)
         self._processes.add(self._block)
         return totals
 
-    def _sum(self, orders: dict[int, Array], step: int, chunk: int, stride: int, depth: int) -> Array:
-        """Adds up chunks `chunk`, chunk + stride, ... in the gradient block, and their totals."""
-        if stride == self._chunks:
-            return self._of_chunk(orders[chunk], step, chunk)
-        left = self._sum(orders, step, chunk, 2 * stride, depth + 1)
-        while len(self._saved) <= depth:
-            self._saved.append(np.empty_like(self._block))
-        self._saved[depth][...] = self._block
-        right = self._sum(orders, step, chunk + stride, 2 * stride, depth + 1)
-        self._block += self._saved[depth]
-        return left + right
-
-    def _of_chunk(self, order: Array, step: int, chunk: int) -> Array:
-        at = part_start(len(order), self.steps, step)
-        rows, found = order[at : at + part_size(len(order), self.steps, step)], new_stats()
-        self._last = rows
-        self._net._gradient(self._data, rows, self._before(step, chunk), self._before(step, self._chunks), found)
-        return np.array([found.loss, found.correct, found.samples])
-
-    def _size(self, chunk: int) -> int:
-        return part_size(self.samples, self._chunks, chunk)
-
-    def _before(self, step: int, chunk: int) -> int:
-        """Rows of a batch before this chunk: shards, and so chunks, have at most two sizes, the larger ones first."""
-        larger = min(chunk, self.samples % self._chunks)
-        first, last = (part_size(self._size(i), self.steps, step) for i in (0, self._chunks - 1))
-        return larger * first + (chunk - larger) * last
+    def _parts(self, step: int) -> tuple[Array, int]:
+        """The chunks of this process, (chunks, 3), and the rows of the whole batch: see Net._gradient."""
+        rows = self._sizes // self.steps + (step < self._sizes % self.steps)
+        ends, mine = np.cumsum(rows), slice(self._processes.rank, None, self._processes.size)
+        sizes = self._sizes[mine]
+        at = np.cumsum(sizes) - sizes + step * (sizes // self.steps) + np.minimum(step, sizes % self.steps)
+        return np.stack([at, rows[mine], (ends - rows)[mine]], axis=1), int(ends[-1])
 
     def _update(self, opt: Any, rates: Array | None) -> None:
         """A step of the optimizer: all processes have the same gradients, and find alike if they are not finite."""
@@ -194,9 +175,9 @@ class ChunkBatches:
         return self._whole.probe()
 
     def batch(self, stats: Any) -> Array:
-        """See Batches: those of the chunk that failed, or the last one."""
+        """See Batches: those of this process."""
         x: Any = self._data.x
-        rows = x[self._last]
+        rows = x[self._failed]
         return rows.dense() if hasattr(rows, "dense") else rows  # type: ignore[no-any-return]
 
     def task(self) -> TaskKind:
@@ -213,7 +194,8 @@ class ChunkBatches:
 
     def samples_before(self, step: int) -> int | None:
         """See Batches."""
-        return sum(part_start(self._size(chunk), self.steps, step) for chunk in range(self._chunks))
+        steps = max(self.steps, 1)
+        return int((step * (self._sizes // steps) + np.minimum(step, self._sizes % steps)).sum())
 
     def compared(self) -> dict[str, str]:
         """What must be the same for all processes, as text; of the data, a few samples."""

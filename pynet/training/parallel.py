@@ -36,6 +36,16 @@ def _report(error: BaseException) -> tuple[str, str]:
     return (kind, text) if kind else ("RuntimeError", f"{type(error).__name__}: {text}")
 
 
+def _add(y: Array, x: Array) -> None:
+    """y += x; float32 with the core's arithmetic, which flushes denormals, as where it adds gradients itself."""
+    from pynet.kernels import add_to  # imported here: most programs do not need it
+
+    if y.dtype == np.float32:
+        add_to(y, x)
+    else:
+        y += x
+
+
 class Processes:
     """The processes of a training: `size` of them, a power of two, of which this is number `rank`."""
 
@@ -139,7 +149,7 @@ class Processes:
         if len(block) < SMALL:
             for distance in distances:
                 self._exchange(distance, block, other)
-                block += other
+                _add(block, other)
             return
         mine, done = slice(0, len(block)), []
         for distance in distances:
@@ -147,7 +157,7 @@ class Processes:
             low, high = slice(mine.start, middle), slice(middle, mine.stop)
             mine, theirs = (high, low) if self.rank & distance else (low, high)
             self._exchange(distance, block[theirs], other[mine])
-            block[mine] += other[mine]
+            _add(block[mine], other[mine])
             done.append((distance, mine, theirs))
         for distance, mine, theirs in reversed(done):
             self._exchange(distance, block[mine], block[theirs])

@@ -86,10 +86,13 @@ def test_a_process_reads_its_shards_alone(monkeypatch: pytest.MonkeyPatch) -> No
 def test_sums_are_those_of_a_fixed_tree(n: int, size: int) -> None:
     """Ranks that differ by size / 2 first. A large block costs each process less than two of its size."""
     blocks = np.random.default_rng(n).standard_normal((size, n)).astype(np.float32)
+    blocks[:, 1], blocks[0, 1], blocks[size // 2, 1] = 0, 2e-38, -1.5e-38  # their sum is denormal: 0, as in the core
     tree = list(blocks)
     while len(tree) > 1:
         half = len(tree) // 2
         tree = [low + high for low, high in zip(tree[:half], tree[half:], strict=True)]
+    assert 0 < tree[0][1] < np.finfo(np.float32).tiny
+    tree[0][1] = 0
 
     def added(comm: Communicator) -> tuple[bytes, int]:
         block = blocks[comm.Get_rank()].copy()

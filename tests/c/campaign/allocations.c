@@ -281,7 +281,8 @@ static pn_status update(void)
 }
 static pn_status gradient(void)
 {
-    return pn_net_gradient(net[1], &of_rows, order, BATCH, 0, 2 * BATCH, NULL);
+    const pn_part parts[] = {{.n = BATCH}, {.n = BATCH, .first = BATCH}};
+    return pn_net_gradient(net[1], &of_rows, order, parts, 2, 2 * BATCH, NULL);
 }
 static pn_status set_state(void)
 {

@@ -28,18 +28,45 @@ static const float *block_of(pn_net *net, int64_t *n)
     return block;
 }
 
-/* The sum of the gradients of a batch's parts, which have different sizes; one is empty. */
+static pn_status gradient_of_part(pn_net *net, const pn_data *data, int64_t n, int64_t first, int64_t rows,
+                                  pn_stats *stats)
+{
+    const pn_part part = {.at = first, .n = n, .first = first};
+    return pn_net_gradient(net, data, order, &part, 1, rows, stats);
+}
+
+/* The sum of the gradients of a batch's parts, which have different sizes; one is empty. Then all in one call. */
 static void sum_of_parts(pn_net *net, const pn_data *data, int rows, double *sum, pn_stats *stats)
 {
     int64_t n;
     const float *block = block_of(net, &n);
-    for (int part = 0, first = 0; part < PARTS; part++) {
-        const int end = part == PARTS - 1 ? rows : rows * part * part / 16;
-        CHECK(pn_net_gradient(net, data, order + first, end - first, first, rows, stats) == PN_OK);
-        for (int64_t i = 0; i < n; i++)
-            sum[i] += (double)block[i];
+    float *tree = calloc((size_t)n, PARTS * sizeof *tree);
+    pn_part parts[PARTS];
+    pn_stats together = {0}, added[PARTS] = {{0}};
+    CHECK(tree);
+    for (int i = 0, first = 0; i < PARTS; i++) {
+        const int end = i == PARTS - 1 ? rows : rows * i * i / 16;
+        parts[i] = (pn_part){.at = first, .n = end - first, .first = first};
+        CHECK(gradient_of_part(net, data, end - first, first, rows, stats) == PN_OK);
+        CHECK(pn_net_gradient(net, data, order, &parts[i], 1, rows, &added[i]) == PN_OK);
+        for (int64_t at = 0; at < n; at++)
+            sum[at] += (double)(tree[i * n + at] = block[at]);
         first = end;
     }
+    for (int half = PARTS / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) {
+            added[i].loss += added[i + half].loss;
+            for (int64_t at = 0; at < n; at++)
+                tree[i * n + at] += tree[(i + half) * n + at];
+        }
+    for (int threads = 1; threads <= 3; threads++) {
+        CHECK(pn_set_threads(threads) == PN_OK);
+        together = (pn_stats){0};
+        CHECK(pn_net_gradient(net, data, order, parts, PARTS, rows, &together) == PN_OK);
+        CHECK(memcmp(block, tree, (size_t)n * sizeof *block) == 0);
+        CHECK(memcmp(&together.loss, &added[0].loss, sizeof together.loss) == 0 && together.samples == rows);
+    }
+    free(tree);
 }
 
 static void parts_add_up(const char *text, const pn_augment *augment, int rows)
@@ -58,7 +85,7 @@ static void parts_add_up(const char *text, const pn_augment *augment, int rows)
     memcpy(gradient, block, (size_t)n * sizeof *gradient);
     for (int threads = 1; threads <= 3; threads++) {
         CHECK(pn_set_threads(threads) == PN_OK);
-        CHECK(pn_net_gradient(net, &data, order, rows, 0, rows, &whole) == PN_OK);
+        CHECK(gradient_of_part(net, &data, rows, 0, rows, &whole) == PN_OK);
         CHECK(memcmp(gradient, block, (size_t)n * sizeof *gradient) == 0);
     }
     CHECK(fabs(whole.loss / 3 / rows - loss) < 1e-9 && whole.samples == 3 * rows && whole.steps == 0);
@@ -84,12 +111,12 @@ static void steps(void)
     const pn_data data = data_with(NULL);
     for (int i = 0; i < 3; i++) {
         CHECK(pn_net_train(a, &data, order, 100, 100, &adam, NULL) == PN_OK);
-        CHECK(pn_net_gradient(b, &data, order, 100, 0, 100, NULL) == PN_OK && pn_net_update(b, &adam) == PN_OK);
+        CHECK(gradient_of_part(b, &data, 100, 0, 100, NULL) == PN_OK && pn_net_update(b, &adam) == PN_OK);
         CHECK(hash(a) == hash(b));
     }
     float *block;
     int64_t n;
-    CHECK(pn_net_gradient(b, &data, order, 50, 0, 100, NULL) == PN_OK && pn_net_gradient_block(b, &block, &n) == PN_OK);
+    CHECK(gradient_of_part(b, &data, 50, 0, 100, NULL) == PN_OK && pn_net_gradient_block(b, &block, &n) == PN_OK);
     memset(block, 0, (size_t)n * sizeof *block);
     pn_optim sgd;
     CHECK(pn_optim_default(&sgd, PN_SGD) == PN_OK && pn_net_update(b, &sgd) == PN_OK && hash(a) == hash(b));
@@ -106,21 +133,32 @@ static void refusals(void)
     int64_t n;
     double loss;
     CHECK(pn_optim_default(&sgd, PN_SGD) == PN_OK);
-    REFUSED(pn_net_gradient(net, &data, order, 8, 8, 15, NULL), PN_ERR_ARGUMENT, "rows 8 to 15 of a batch of 15");
-    REFUSED(pn_net_gradient(net, &data, order, 8, -1, 15, NULL), PN_ERR_ARGUMENT, "rows -1 to 6");
-    REFUSED(pn_net_gradient(net, &data, order, 0, 0, 0, NULL), PN_ERR_ARGUMENT, "of a batch of 0");
-    REFUSED(pn_net_gradient(net, &data, order, 8, 0, INT64_MAX, NULL), PN_ERR_ARGUMENT, "rows 0 to 7");
-    REFUSED(pn_net_gradient(net, &data, order, 8, INT64_MAX, 9, NULL), PN_ERR_ARGUMENT, "of a batch of 9");
-    REFUSED(pn_net_gradient(net, &data, order, -1, 0, 9, NULL), PN_ERR_ARGUMENT, "-1 samples");
-    REFUSED(pn_net_gradient(net, NULL, order, 8, 0, 9, NULL), PN_ERR_ARGUMENT, "data is NULL");
+    const pn_part part = {.n = 8}, negative = {.at = -1, .n = 8}, far = {.at = INT64_MAX, .n = 8};
+    REFUSED(gradient_of_part(net, &data, 8, 8, 15, NULL), PN_ERR_ARGUMENT,
+            "part 0 has 8 samples from 8 as rows from 8 of a");
+    REFUSED(gradient_of_part(net, &data, 8, -1, 15, NULL), PN_ERR_ARGUMENT, "rows from -1 of a batch of 15");
+    REFUSED(gradient_of_part(net, &data, 0, 0, 0, NULL), PN_ERR_ARGUMENT, "batch_rows is 0");
+    REFUSED(gradient_of_part(net, &data, 8, 0, INT64_MAX, NULL), PN_ERR_ARGUMENT, "batch_rows is 9223372036854775807");
+    REFUSED(gradient_of_part(net, &data, 8, INT64_MAX, 9, NULL), PN_ERR_ARGUMENT, "of a batch of 9");
+    REFUSED(gradient_of_part(net, &data, -1, 0, 9, NULL), PN_ERR_ARGUMENT, "part 0 has -1 samples");
+    REFUSED(gradient_of_part(net, NULL, 8, 0, 9, NULL), PN_ERR_ARGUMENT, "data is NULL");
+    REFUSED(pn_net_gradient(net, &data, order, NULL, 1, 9, NULL), PN_ERR_ARGUMENT, "part is NULL");
+    REFUSED(pn_net_gradient(net, &data, order, &part, 3, 9, NULL), PN_ERR_ARGUMENT, "parts is 3");
+    REFUSED(pn_net_gradient(net, &data, order, &part, 0, 9, NULL), PN_ERR_ARGUMENT, "parts is 0");
+    REFUSED(pn_net_gradient(net, &data, order, &part, 1 << 20, 9, NULL), PN_ERR_ARGUMENT, "parts is 1048576");
+    REFUSED(pn_net_gradient(net, &data, order, &negative, 1, 9, NULL), PN_ERR_ARGUMENT, "8 samples from -1");
+    REFUSED(pn_net_gradient(net, &data, order, &far, 1, 9, NULL), PN_ERR_ARGUMENT,
+            "8 samples from 9223372036854775807");
+    REFUSED(pn_net_gradient(net, &data, NULL, &(pn_part){.at = SAMPLES - 3, .n = 8}, 1, 9, NULL), PN_ERR_ARGUMENT,
+            "the data has 220");
     REFUSED(pn_net_gradient_block(net, NULL, &n), PN_ERR_ARGUMENT, "block is NULL");
     REFUSED(pn_net_gradient_block(net, &block, NULL), PN_ERR_ARGUMENT, "n is NULL");
     REFUSED(pn_net_update(net, &sgd), PN_ERR_STATE, "update comes after");
-    CHECK(pn_net_gradient(norm, &data, order, 8, 0, 9, NULL) == PN_ERR_ARGUMENT);
+    CHECK(gradient_of_part(norm, &data, 8, 0, 9, NULL) == PN_ERR_ARGUMENT);
     CHECK(strstr(pn_net_error(norm), "layer 1, batchnorm"));
-    CHECK(pn_net_gradient(norm, &data, order, 9, 0, 9, NULL) == PN_OK);
+    CHECK(gradient_of_part(norm, &data, 9, 0, 9, NULL) == PN_OK);
 
-    CHECK(pn_net_gradient(net, &data, order, 9, 0, 9, NULL) == PN_OK); /* its activations are not those of forward */
+    CHECK(gradient_of_part(net, &data, 9, 0, 9, NULL) == PN_OK); /* its activations are not those of forward */
     REFUSED(pn_net_backward(net), PN_ERR_STATE, "backward comes after");
     REFUSED(pn_net_loss(net, &data, order, 9, &loss), PN_ERR_STATE, "loss comes after");
     REFUSED(pn_net_activation(net, 0, 9, y), PN_ERR_STATE, "");
@@ -128,10 +166,10 @@ static void refusals(void)
     pn_tensor W;
     CHECK(pn_net_tensor(net, 0, &W) == PN_OK && W.grad);
     W.data[3] = NAN;
-    REFUSED(pn_net_gradient(net, &data, order, 9, 0, 9, NULL), PN_ERR_PARAMETER, "parameter 0.W");
+    REFUSED(gradient_of_part(net, &data, 9, 0, 9, NULL), PN_ERR_PARAMETER, "parameter 0.W");
     W.data[3] = 0;
     labels[order[2]] = 7;
-    REFUSED(pn_net_gradient(net, &data, order, 9, 0, 9, NULL), PN_ERR_ARGUMENT, "is 7");
+    REFUSED(gradient_of_part(net, &data, 9, 0, 9, NULL), PN_ERR_ARGUMENT, "is 7");
     labels[order[2]] = 0;
     pn_net_free(net);
     pn_net_free(norm);
@@ -147,11 +185,13 @@ static void nonfinite(void)
     pn_optim sgd;
     CHECK(pn_optim_default(&sgd, PN_SGD) == PN_OK);
     targets[4] = INFINITY;
+    for (int i = 0; i < SAMPLES; i++)
+        order[i] = i;
     data.labels = NULL;
     data.targets = targets;
     data.n = 9;
-    CHECK(pn_net_gradient(net, &data, NULL, 1, 0, 9, &stats) == PN_OK && stats.samples == 1);
-    REFUSED(pn_net_gradient(net, &data, NULL, 9, 0, 9, &stats), PN_ERR_NONFINITE, "the loss of rows 0 to 8");
+    CHECK(gradient_of_part(net, &data, 1, 0, 9, &stats) == PN_OK && stats.samples == 1);
+    REFUSED(gradient_of_part(net, &data, 9, 0, 9, &stats), PN_ERR_NONFINITE, "the loss of a row of this batch");
     CHECK(stats.samples == 1);
     REFUSED(pn_net_update(net, &sgd), PN_ERR_STATE, "update comes after");
     pn_net_free(net);
