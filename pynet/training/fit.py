@@ -32,7 +32,6 @@ from pynet.training.arguments import (
 )
 from pynet.training.batches import Batches, IterableBatches
 from pynet.training.callbacks import EarlyStopping, Run, call, check
-from pynet.training.chunks import ChunkBatches, check_chunks
 from pynet.training.diagnose import scaling_advice, source_of_nonfinite
 from pynet.training.feed import Feed, Weights, validation_pieces
 from pynet.training.history import History
@@ -115,6 +114,8 @@ def fit(
         chunks = None if chunks is None else whole(chunks, "chunks", 1)
         seed = net.seed if seed is None else checked_seed(seed)
         if chunks is not None:
+            from pynet.training.chunks import check_chunks  # imported here: most programs do not need it
+
             check_chunks(net, chunks, processes)
         elif comm is not None:
             raise ValueError("comm needs chunks, in how many parts its processes share a batch; for example chunks=8")
@@ -252,13 +253,12 @@ class _Loop:
         facts: dict[str, str] = {}
         with self.processes.sharing():
             if self.processes.size > 1:
-                assert isinstance(self.batches, ChunkBatches)
                 facts = {
                     "network": self.net.spec,
                     "network seed": str(self.net.seed),
                     "number of earlier updates": str(self.net.updates),
                     "SHA-256 of its weights": self.net.weights_sha256(),
-                    **self.batches.compared(),
+                    **cast(Any, self.batches).compared(),
                     "epochs": str(self.epochs),
                     "optimizer": str(self.optimizer),
                     "schedule": str(self.schedule),
