@@ -79,6 +79,11 @@ def test_libraries_export_exactly_the_header(libpynet, declared):
     assert exported(libpynet / "libpynet.a") == declared
 
 
+@X86
+def test_the_library_is_small(libpynet):
+    assert (libpynet / "libpynet.so").stat().st_size <= 400_000  # three kernel tables
+
+
 @pytest.mark.parametrize("compiler", ["-xc -std=c99", "-xc -std=gnu11", "-xc++ -std=c++11"])
 def test_header_compiles_alone(tmp_path, compiler):
     if "c++" in compiler and not shutil.which("c++"):
