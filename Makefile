@@ -17,7 +17,7 @@ RUN ?=
 SOURCES := $(wildcard csrc/*/*.c)
 LEVELS := $(shell $(PYTHON) pynet/_build.py $(SOURCES))
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o)
-C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c/*/*.[ch] pynet/formats/*.c tests/arm/*.c)
+C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c/*/*.[ch] pynet/formats/*.c pynet/play/*.c tests/arm/*.c)
 # Tests of what a build leaves out are left out, too.
 LEFT_OUT := $(if $(findstring PN_NO_FILES,$(EXTRA)),tests/c/file/%) $(if $(findstring PN_NO_THREADS,$(EXTRA)),tests/c/base/test_threads.c tests/c/net/test_threads.c)
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(filter-out $(LEFT_OUT),$(wildcard tests/c/*/test_*.c)))
@@ -45,7 +45,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers test-browser bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall example wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
+.PHONY: help train test test-peers test-browser wasm test-wasm bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall example wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -61,7 +61,13 @@ test: $(DEV) $(CORE) lib ## run the tests on all cores; pytest's options in ARGS
 test-peers: build/.peers $(CORE) ## compare with PyTorch and others, run the estimators of scikit-learn; pytest's options in ARGS
 	@build/peers-venv/bin/python -m pytest tests/peers tests/estimators $(ARGS)
 
-test-browser: $(DEV) $(CORE) ## use the page of `pynet play` in Chromium (Debian: chromium chromium-driver), after `make wasm`
+wasm: $(VENV) ## compile the core for browsers: pynet/play/pynet-relaxed.wasm and pynet-simd.wasm
+	@$(BIN)/python csrc/wasm.py
+
+test-wasm: .venv/.wasm $(CORE) wasm ## compare the core for browsers, run by wasmtime, with Python; pytest's options in ARGS
+	@$(BIN)/pytest tests/wasm $(ARGS)
+
+test-browser: $(DEV) $(CORE) wasm ## use the page of `pynet play` in Chromium (Debian: chromium chromium-driver)
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: $(DEV) $(CORE) werror ## check style, types, formatting and compiler warnings
@@ -178,7 +184,7 @@ fuzz: ## throw damaged files and texts of networks at the core, FUZZ_SECONDS=60 
 	@$(MAKE) fuzzers CC=clang BUILD=build/fuzz EXTRA="$(ASAN) -fsanitize=fuzzer-no-link"
 
 clean: ## remove all that make made, .venv too
-	rm -rf .venv build dist *.egg-info pynet/*.so .coverage .coverage.* .hypothesis .*_cache
+	rm -rf .venv build dist *.egg-info pynet/*.so pynet/play/*.wasm .coverage .coverage.* .hypothesis .*_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ---- the venv ----
@@ -203,6 +209,10 @@ $(RUNTIME): pyproject.toml setup.py | $(CORE)
 $(DEV): $(RUNTIME)
 	@echo "installing what the tests and checks need: pytest, mypy, ..."
 	@$(PIP) install --no-build-isolation --editable ".[dev]"
+	@touch $@
+
+.venv/.wasm: $(DEV)
+	@$(PIP) install wasmtime
 	@touch $@
 
 .venv/.bench: $(RUNTIME)

@@ -1,4 +1,4 @@
-"""Compiles the C core into pynet._core; everything else about the package is in pyproject.toml."""
+"""Compiles the C core into pynet._core, and for browsers; all else about the package is in pyproject.toml."""
 
 import os
 import runpy
@@ -67,9 +67,11 @@ class BuildCore(build_ext):
 
 
 class BuildPackage(build_py):
-    """Adds the header, whose folder pynet.get_include() names."""
+    """Adds the core compiled for browsers, and the header, whose folder pynet.get_include() names."""
 
     def run(self):
+        if not self.editable_mode:
+            compile_for_browsers()
         super().run()
         if not self.editable_mode:
             folder = Path(self.build_lib, "pynet", "include")
@@ -78,7 +80,11 @@ class BuildPackage(build_py):
 
 
 class SourceDistribution(sdist):
-    """Adds the core in one file, for C programs that are built without Python."""
+    """Adds the core in one file, for C programs that are built without Python; and compiled for browsers."""
+
+    def run(self):
+        compile_for_browsers()
+        super().run()
 
     def make_release_tree(self, base_dir, files):
         super().make_release_tree(base_dir, files)
@@ -86,6 +92,11 @@ class SourceDistribution(sdist):
         folder.mkdir()
         (folder / "pynet.c").write_text(runpy.run_path("csrc/amalgamate.py")["amalgamated"](), "utf-8")
         shutil.copy("csrc/pynet.h", folder)
+
+
+def compile_for_browsers():
+    """Prints what it did, or that it could not: `pynet play` then says so, all else works."""
+    print(f"pynet: {runpy.run_path('csrc/wasm.py')['build']()}", flush=True)
 
 
 def check_tools(compiler):

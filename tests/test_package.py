@@ -198,14 +198,18 @@ def test_a_build_names_what_is_missing(tmp_path, monkeypatch):
 def test_wheel_is_small_stable_and_complete(wheel):
     tags = "cp310-abi3" if "abi3" in wheel.name else f"cp{sys.version_info.major}{sys.version_info.minor}"
     assert wheel.name.startswith(f"pynet_nn-{importlib.metadata.version('pynet-nn')}-{tags}-")
-    assert wheel.stat().st_size < 640_000
     members = {member.filename: member.compress_size for member in zipfile.ZipFile(wheel).infolist()}
     names = set(members)
+    browser = sum(size for name, size in members.items() if name.startswith("pynet/play/"))
+    assert wheel.stat().st_size - browser < 640_000
+    assert browser < 450_000
     assert [size < 225_000 for name, size in members.items() if name.endswith(".so")] == [True]  # three kinds of CPU
     assert [name for name in names if name.endswith((".h", ".inc"))] == ["pynet/include/pynet.h"]
     assert not [name for name in names if name.startswith("tests")]
     assert not [name for name in names if "__pycache__" in name]
-    package = [path for path in (ROOT / "pynet").rglob("*") if path.is_file() and path.suffix not in {".pyc", ".so"}]
+    package = [
+        path for path in (ROOT / "pynet").rglob("*") if path.is_file() and path.suffix not in {".pyc", ".so", ".c"}
+    ]
     assert {str(path.relative_to(ROOT)) for path in package} <= names
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in names)
 

@@ -31,6 +31,7 @@ export function bestVariant() {
 /* The core from the bytes of its module. Cores share nothing; calls of one core run one at a time. */
 export async function openCore(wasmBytes) {
     const { instance } = await WebAssembly.instantiate(wasmBytes, {});
+    instance.exports._initialize?.(); /* modules that Zig compiled have it */
     return new Core(instance.exports);
 }
 
@@ -278,11 +279,11 @@ class Net {
         });
     }
 
-    /* Bytes of memory that the network takes for batches of so many rows; with an optimizer, to train on them. */
+    /* About how many bytes the network takes for batches of so many rows; with an optimizer, to train on them: its
+       parameters, gradients and two states with their panels; and the activations of all layers and their gradients. */
     bytes(rows, optimizer = null) {
-        if (optimizer) this.#optimizer(optimizer);
-        this.#check(this.#wasm.web_memory(this.#live(), whole(rows, "rows"), optimizer ? 1 : 0));
-        return this.#core._number(0);
+        const widths = this.layers.reduce((sum, layer) => sum + product(layer.outShape), this.inputs);
+        return 4 * (this.parameters * (optimizer ? 6 : 1) + whole(rows, "rows") * 2 * widths);
     }
 
     /* ---- training ---- */

@@ -53,6 +53,16 @@ EXPORT(web_shuffle) void web_shuffle(int32_t *order, int32_t n, uint32_t seed_lo
     pn_shuffle(order, n, (uint64_t)seed_high << 32 | seed_low, (uint64_t)epoch);
 }
 
+/* The C library's printf refuses long doubles, which the core never prints, with a message; that would import files. */
+const char __stderr_FILE = 0;
+
+int fputs(const char *restrict s, FILE *restrict to)
+{
+    (void)s;
+    (void)to;
+    return EOF;
+}
+
 /* ---- a network ------------------------------------------------------------------------------------------------------ */
 
 /* NULL: numbers[0] is the status. */
@@ -285,13 +295,4 @@ EXPORT(web_activation) pn_status web_activation(pn_net *net, int layer, int n, f
 EXPORT(web_input_gradient) pn_status web_input_gradient(pn_net *net, int layer, const float *dy, float *dx)
 {
     return pn_net_input_gradient(net, &data, data.n, layer, dy, dx);
-}
-
-/* numbers[0] = bytes that the net takes for batches of so many rows, to train with the optimizer if `trains`. */
-EXPORT(web_memory) pn_status web_memory(pn_net *net, int rows, int trains)
-{
-    size_t bytes = 0;
-    const pn_status status = pn_net_memory(net, rows, trains ? changed_optimizer() : NULL, &bytes);
-    numbers[0] = (double)bytes;
-    return status;
 }
