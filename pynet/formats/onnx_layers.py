@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from pynet._ffi import Array
+from pynet.errors import DataError
+from pynet.formats import onnx_padding, onnx_shapes
 from pynet.formats.onnx_file import FLOATS, attributes
+from pynet.formats.onnx_padding import Padding
 from pynet.formats.onnx_steps import Gelu, Residual, Step, Steps
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_FEATURES = 1 << 24  # of a value
 AFFINE = ("Add", "Sub", "Mul", "Div", "Sum")
+PADDED = ("Conv", "MaxPool", "AveragePool")
 ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 
 
@@ -30,7 +34,7 @@ ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 class Layer:
     """A word with its tensors; a residual has layers inside and perhaps a projection.
 
-    stride: of a conv; eps: of a batchnorm.
+    stride: of a conv; eps: of a batchnorm; copies: whether a conv only pads.
     """
 
     word: str
@@ -39,6 +43,7 @@ class Layer:
     skip: Layer | None = None
     stride: int = 1
     eps: float = 0.0
+    copies: bool = False
 
 
 def text_of(layers: Sequence[Layer]) -> str:
@@ -59,6 +64,8 @@ class Translation:
         self.input = self.shape = shape
         self.order = order
         self.layers: list[Layer] = []
+        self.padding = Padding()  # of the value
+        self.padded_by: NodeProto | None = None
         self.factor, self.offset = np.ones(order.size), np.zeros(order.size)  # of the input, before the first layer
 
     @classmethod
@@ -85,6 +92,7 @@ class Translation:
         scaled = next((i for i in range(last, len(steps)) if _is(steps[i], "Mul", "Div")), len(steps))
         for i, step in enumerate(steps):
             node = step.node if isinstance(step, (Residual, Gelu)) else step
+            self._check_padding(_is(step, *PADDED, "Pad", "Identity"))
             if isinstance(step, Residual):
                 self._residual(step)
             elif isinstance(step, Gelu):
@@ -93,9 +101,12 @@ class Translation:
                 return
             else:
                 self._translate(node)
-            if math.prod(self.shape) > MAX_FEATURES:
-                raise self.steps.unsupported(node, f"its output has more than {MAX_FEATURES} numbers a sample")
-            self.steps.shapes[node.output[0]] = self.order.shape
+            self.steps.shapes[node.output[0]] = self.padding.padded(self.order.shape)
+        self._check_padding(False)
+
+    def _check_padding(self, goes_on: bool) -> None:
+        if self.padded_by is not None and any(self.padding) and not goes_on:
+            raise self.steps.unsupported(self.padded_by, "accepted right before Conv, MaxPool or AveragePool")
 
     def _translate(self, node: NodeProto) -> None:
         if node.domain not in ("", "ai.onnx"):
@@ -118,6 +129,9 @@ class Translation:
 
     def _add(self, layer: Layer, shape: tuple[int, ...]) -> None:
         """A layer whose output is in pynet's order."""
+        if math.prod(shape) > MAX_FEATURES:
+            path = self.steps.file.path
+            raise DataError(f"{path}: {layer.word} gives {shape}; accepted: at most {MAX_FEATURES} numbers a sample")
         self._flush()
         self.layers.append(layer)
         self.shape, self.order = shape, natural(shape)
@@ -155,14 +169,13 @@ class Translation:
         if W.ndim != 4 or W.shape[2] != W.shape[3] or W.shape[1] != channels or given.get("group", 1) != 1:
             raise self.steps.unsupported(node, f"weights {W.shape}, group {given.get('group', 1)}, {channels} channels")
         kernel, stride = W.shape[2], self._one(node, given, "strides", 1)
-        pad = self._pad(node, given, kernel, stride)
+        before, own = self._padding(node, given, kernel, stride)
+        pads = before.plus(own)
+        pad = onnx_padding.argument(self.steps, node, pads, (height, width), kernel, stride)
         b = self.steps.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
         extra = {} if b is None else {"b": b.astype(np.float64)}
         word = f"conv({len(W)},{kernel},stride={stride},pad={pad}{',bias=no' if b is None else ''})"
-        sides = [
-            -(-side // stride) if pad == "same" else (side + 2 * int(pad) - kernel) // stride + 1
-            for side in (height, width)
-        ]
+        sides = [(side - kernel) // stride + 1 for side in pads.padded(self.shape)[1:]]
         if min(sides) < 1:
             raise self.steps.unsupported(node, f"a kernel of {kernel} on an image of {height}x{width}")
         tensors = {"W": W.transpose(2, 3, 1, 0).astype(np.float64), **extra}
@@ -175,54 +188,56 @@ class Translation:
             raise self.steps.unsupported(node, f"{name} {given.get(name)}, dilations {given.get('dilations', [1])}")
         return int(values.pop())
 
-    def _pad(self, node: NodeProto, given: dict[str, Any], kernel: int, stride: int) -> str:
-        """The argument pad: a number, or "same"."""
-        same = []
-        for side in self.shape[1:]:
-            total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-            same.append((total // 2, total - total // 2))
-        (top, bottom), (left, right) = same
-        auto, pads = given.get("auto_pad", b"NOTSET"), given.get("pads", [0] * 4)
-        if auto == b"VALID":
-            pads = [0] * 4
-        elif auto == b"SAME_UPPER" or (auto == b"SAME_LOWER" and (top, left) == (bottom, right)):
-            pads = [top, left, bottom, right]
-        elif auto != b"NOTSET":
-            raise self.steps.unsupported(node, f"auto_pad {auto.decode(errors='replace')[:40]}")
-        if len(set(pads)) == 1 and auto in (b"NOTSET", b"VALID"):
-            return str(pads[0])
-        if pads == [top, left, bottom, right]:
-            return "same"
-        raise self.steps.unsupported(node, f"pads {pads}; accepted: equal ones, or {[top, left, bottom, right]}")
+    def _padding(self, node: NodeProto, given: dict[str, Any], kernel: int, stride: int) -> tuple[Padding, Padding]:
+        """The zeros of Pad nodes before a convolution or a pool, and its own; the former are done with."""
+        before, self.padding = self.padding, Padding()
+        sides = before.padded(self.shape)[1:]
+        return before, onnx_padding.of_window(self.steps, node, given, sides, kernel, stride)
+
+    def _pad(self, node: NodeProto, given: dict[str, Any]) -> None:
+        self._image(node)
+        self.padding = self.padding.plus(onnx_padding.of_pad(self.steps, node, self.order.ndim))
+        self.padded_by = node
 
     def _pool(self, node: NodeProto, given: dict[str, Any]) -> None:
         channels, height, width = self._image(node)
         size, stride = self._one(node, given, "kernel_shape", 0), self._one(node, given, "strides", 1)
-        if self._pad(node, given, size, stride) not in ("0", "same") or any(given.get("pads", [])):
-            raise self.steps.unsupported(node, f"pads {given.get('pads')}; accepted: none")
+        before, own = self._padding(node, given, size, stride)
+        if any(before) or any(own):
+            self._pad_pool(node, given, before, own)
+            channels, height, width = self.shape
         sides = [(side - size) // stride + 1 for side in (height, width)]
-        up = given.get("ceil_mode", 0) or given.get("auto_pad", b"NOTSET").startswith(b"SAME")
-        if (up and any((side - size) % stride for side in (height, width))) or len(node.output) > 1:
+        crosses = given.get("ceil_mode", 0) and any((side - size) % stride for side in (height, width))
+        if crosses or len(node.output) > 1:
             raise self.steps.unsupported(node, "windows that cross the border")
         if min(sides) < 1:
             raise self.steps.unsupported(node, f"a window of {size} on an image of {height}x{width}")
         word = "maxpool" if node.op_type == "MaxPool" else "avgpool"
         self._add(Layer(f"{word}({size}{'' if stride == size else f',stride={stride}'})"), (channels, *sides))
 
+    def _pad_pool(self, node: NodeProto, given: dict[str, Any], before: Padding, own: Padding) -> None:
+        """A convolution that only pads, for a pool. Its zeros are those of Pad nodes, or do not count in a maximum."""
+        if node.op_type == "MaxPool":
+            counts = onnx_padding.is_not_below_zero([layer.word for layer in self.layers if not layer.copies])
+            accepted = "after relu, sigmoid or softmax"
+        else:
+            counts, accepted = bool(given.get("count_include_pad", 0)), "with count_include_pad"
+        pads, channels = before.plus(own), self.shape[0]
+        if (any(own) and not counts) or len(set(pads)) > 1:
+            raise self.steps.unsupported(node, f"pads {list(pads)}; accepted: none or, {accepted}, equal ones")
+        self.steps.count(8 * channels * channels)
+        word = f"conv({channels},1,pad={pads.top},bias=no)"
+        self._add(Layer(word, {"W": onnx_padding.copying(channels)}, copies=True), pads.padded(self.shape))
+
     def _global_pool(self, node: NodeProto, given: dict[str, Any]) -> None:
         shape = self._image(node)
         if node.op_type == "ReduceMean":
-            axes = self._axes(node, given)
+            axes = onnx_shapes.axes_of(self.steps, node, given)
             if sorted(axis % 4 for axis in axes) != [2, 3]:
                 raise self.steps.unsupported(node, f"axes {axes}; accepted: 2, 3")
         self._add(Layer("globalavgpool"), (shape[0], 1, 1))
         if given.get("keepdims", 1) == 0:
             self.order = self.order.ravel()
-
-    def _axes(self, node: NodeProto, given: dict[str, Any]) -> list[int]:
-        """The attribute axes, since opset 13 or 18 an input."""
-        has_input = len(node.input) > 1 and node.input[1]
-        return self.steps.constant(node.input[1]).ravel().tolist() if has_input else list(given.get("axes", []))
 
     def _dense(self, node: NodeProto, given: dict[str, Any]) -> None:
         if (
@@ -308,31 +323,10 @@ class Translation:
         self.order = self.order.transpose([axis - 1 for axis in perm[1:]])
 
     def _reshape(self, node: NodeProto, given: dict[str, Any]) -> None:
-        shape = self._new_shape(node, given)
+        shape = onnx_shapes.reshaped(self.steps, node, given, self.order.shape)
         if shape is None or math.prod(shape) != self.order.size or len(shape) > 4:
             raise self.steps.unsupported(node, f"from (batch, {self.order.shape}) to {shape}")
         self.order = self.order.reshape(shape)
-
-    def _new_shape(self, node: NodeProto, given: dict[str, Any]) -> tuple[int, ...] | None:
-        """The shape without the batch that Reshape and its kin give; None: the batch does not stay the first axis."""
-        old = self.order.shape
-        if node.op_type == "Flatten":
-            return (self.order.size,) if given.get("axis", 1) in (1, -len(old)) else None
-        if node.op_type == "Reshape":
-            target = self.steps.constant(node.input[1]).ravel().tolist()
-            if len(target) < 2 or len(target) > 5 or target[0] not in (0, -1, 1, self.steps.file.batch or 1):
-                return None
-            sizes = [old[i] if n == 0 and i < len(old) else n for i, n in enumerate(target[1:])]
-            known = math.prod(n for n in sizes if n != -1)
-            return tuple(self.order.size // max(known, 1) if n == -1 else n for n in sizes)
-        axes, rank = self._axes(node, given), len(old) + 1
-        if node.op_type == "Unsqueeze":
-            places = {axis % (rank + len(axes)) for axis in axes}
-            left = iter((0, *old))
-            found = [1 if i in places else next(left) for i in range(rank + len(places))]
-            return tuple(found[1:]) if 0 not in places else None
-        places = {axis % rank for axis in axes}
-        return tuple(n for i, n in enumerate(old, 1) if i not in places) if axes and 0 not in places else None
 
     # ---- products and sums with constants ----
 
@@ -497,6 +491,7 @@ OPS: dict[str, Callable[[Translation, Any, dict[str, Any]], None]] = {
     "LogSoftmax": Translation._softmax,
     "MatMul": Translation._dense,
     "MaxPool": Translation._pool,
+    "Pad": Translation._pad,
     "ReduceMean": Translation._global_pool,
     "Reshape": Translation._reshape,
     "Softmax": Translation._softmax,

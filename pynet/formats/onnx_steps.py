@@ -163,10 +163,14 @@ class Steps:
 
     def _tensor(self, tensor: TensorProto) -> Array:
         found = self.file.tensor(tensor)
-        self._left -= found.nbytes
+        self.count(found.nbytes)
+        return found
+
+    def count(self, size: int) -> None:
+        """Counts the bytes of a tensor that is made. DataError: all together are too many."""
+        self._left -= size
         if self._left < 0:
             raise DataError(f"{self.file.path}: its nodes take more than {MAX_BYTES} bytes of tensors")
-        return found
 
     def _of_constant(self, node: NodeProto) -> Array:
         given = attributes(node)
