@@ -27,7 +27,9 @@ CFLAGS += ["-fno-asynchronous-unwind-tables"]  # a twentieth of the library, whi
 LEVELS = {
     "csrc/kernels/portable.c": "-O2",
     **dict.fromkeys(["csrc/kernels/", "csrc/base/", "csrc/net/batch.c"], "-O3"),
-    **dict.fromkeys(["csrc/arrays/", "csrc/net/"], "-O2"),
+    **dict.fromkeys(
+        ["csrc/arrays/", "csrc/net/loss.c", "csrc/net/predict.c", "csrc/net/run.c", "csrc/net/train.c"], "-O2"
+    ),
     "": "-Os",
 }
 LIBS = ["m"]
