@@ -249,7 +249,8 @@ class Net {
 
     /* The value of a note, or null. */
     meta(key) {
-        return this.notes()[key] ?? null;
+        const notes = this.notes();
+        return Object.hasOwn(notes, key) ? notes[key] : null;
     }
 
     /* value null removes the note. */
