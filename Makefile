@@ -67,8 +67,10 @@ wasm: $(VENV) ## compile the core for browsers: pynet/play/pynet-relaxed.wasm an
 test-wasm: .venv/.wasm $(CORE) wasm ## compare the core for browsers, run by wasmtime, with Python; pytest's options in ARGS
 	@$(BIN)/pytest tests/wasm $(ARGS)
 
-test-browser: $(DEV) $(CORE) wasm ## use the page of `pynet play` in Chromium (Debian: chromium chromium-driver)
-	@$(BIN)/python -m pytest tests/browser $(ARGS)
+test-browser: $(DEV) $(CORE) wasm ## use the page of `pynet play` in Chromium; pytest's options in ARGS
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \
+	    $(BIN)/python -m pytest tests/browser $(ARGS); \
+	else echo "test-browser: NOT run, it needs chromium and chromedriver (Debian: chromium chromium-driver)"; fi
 
 lint: $(DEV) $(CORE) werror ## check style, types, formatting and compiler warnings
 	$(BIN)/ruff check .

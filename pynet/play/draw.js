@@ -157,7 +157,7 @@ function example(digits) {
   redraw();
   show(same ? pixels : prepared(small, session.model));
   session.label = classes[labels[i]];
-  report("draw-message", `A ${classes[labels[i]]} of the test digits, which the network has not seen in training.`);
+  report("draw-message", `A ${classes[labels[i]]} of the test samples, ${shapeText(shape)} pixels, which no training here has seen.`);
   emit("pixels");
 }
 

@@ -31,7 +31,7 @@ export function startSoftmax() {
 function take() {
   const { answer, model } = session;
   if (!answer || answer.logits.length !== model.classes.length) {
-    byId("softmax-note").textContent = "Draw something in section 1 first.";
+    byId("softmax-note").textContent = answer ? "This network has no logits." : "Draw something in section 1 first.";
     return;
   }
   const order = [...answer.logits.keys()].sort((a, b) => answer.logits[b] - answer.logits[a]).slice(0, NAMES.length);

@@ -16,7 +16,7 @@ let [data, wasm, worker] = [null, null, null];
 let state = "new"; // new, training, stopping, stopped
 let latest = null; // the last progress: its epoch, model, ...
 let history = [];
-let [asked, until] = [0, 0];
+let [asked, answered] = [0, 0]; // checks of the settings
 
 export function startTraining(bytes, digits, [moons, spirals, line]) {
   wasm = bytes;
@@ -77,8 +77,10 @@ function reset() {
 }
 
 function check() {
+  if (state !== "new") return; // the worker says at once what it does not accept
+  if (answered < asked) renew(); // the last check takes long, as that of a huge network
   asked += 1;
-  if (state === "new") worker.postMessage({ action: "check", id: asked, ...settings(), ...sizes() });
+  worker.postMessage({ action: "check", id: asked, ...settings(), ...sizes() });
 }
 
 function enter(next) {
@@ -99,8 +101,7 @@ function go() {
     const { train, test, plane, task } = data;
     worker.postMessage({ action: "start", ...settings(), ...sizes(), train, test, plane, task });
   }
-  until = (latest?.epoch ?? 0) + epochs;
-  worker.postMessage({ action: "go", until, batch, optimizer, pause: Number(byId("train-pace").value) });
+  worker.postMessage({ action: "go", until: (latest?.epoch ?? 0) + epochs, batch, optimizer, pause: Number(byId("train-pace").value) });
   enter("training");
 }
 
@@ -122,9 +123,11 @@ function end() {
 
 const receive = {
   checked({ id, parameters, bytes }) {
+    answered = id;
     if (id === asked && state === "new") report("train-message", `${whole(parameters)} parameters; training takes ${bytesText(bytes)} of memory.`);
   },
   failed({ id, during, message }) {
+    if (during === "check") answered = id;
     if (during === "check" && (id !== asked || state !== "new")) return;
     report("train-message", message, "error");
     if (state !== "new") enter(latest ? "stopped" : "new");

@@ -354,6 +354,38 @@ def test_a_model_of_ones_own(page: Page) -> None:
     assert page.text("answer-name") in net.classes
 
 
+def test_one_output_names_two_classes(page: Page) -> None:
+    net = pynet.Network("input(64) dense(8) relu dense(1) sigmoid loss(bce)", seed=1)
+    net.classes = ["low", "high"]
+    page.drop(("two.safetensors", saved(net)))
+    page.wait(lambda: page.text("network-text") == net.spec)
+    page.draw(coarse(curves(4, 0)))
+    pixels = page.pixels()
+    assert pixels is not None
+    p = float(net.predict_proba(pixels[None])[0, 0])
+    assert page.scores()["p"] == pytest.approx([1 - p, p], abs=1e-6)
+    assert page.text("answer-name") == net.classes[p > 0.5]
+    page.click("why")
+    page.choose("steps-from", "drawing")
+    assert "Predicted: " in page.text("steps-body")
+    for _ in range(5):
+        page.click("steps-next")
+    assert page.text("steps-message") == ""
+
+
+def test_the_page_answers_while_a_large_network_is_checked_or_trained(page: Page) -> None:
+    page.enter("train-text", "input(64) dense(6000) relu dense(6000) relu dense(10) softmax")
+    page.enter("train-batch", "1442")
+    page.wait(lambda: "parameters" in page.text("train-message"))
+    page.click("train-go")
+    page.draw(coarse(curves(3, 0)))
+    assert page.text("answer-name") == "3"
+    page.click("train-go")
+    page.wait(lambda: page.text("train-go") in ("Train", "Train on"))
+    page.enter("train-text", "input(64) dense(10) softmax")
+    page.wait(lambda: page.text("train-message").startswith("650 parameters"))
+
+
 # ---- the page as one file ----
 
 
