@@ -23,7 +23,7 @@ const turn = () =>
 self.onmessage = async ({ data }) => {
   try {
     if (data.action === "open") core = openCore(data.wasm);
-    else if (data.action === "check") check(await core, data);
+    else if (data.action === "check") self.postMessage({ about: "checked", id: data.id, ...tried(await core, data) });
     else if (data.action === "start") await start(await core, data);
     else if (data.action === "go") await go(await core, data);
     else if (run) run.going = false;
@@ -33,27 +33,22 @@ self.onmessage = async ({ data }) => {
   }
 };
 
-/** A network for samples of this size, with which a step of training was tried. Error: the core's own message. */
-function suited(opened, { text, seed, batch, optimizer, inputs, outputs, limit }) {
+/** Tries a network on samples of this size. Error: the core's own message, or that it would not fit. */
+function tried(opened, { text, seed, batch, optimizer, inputs, outputs, limit }) {
   const net = opened.net(text, seed);
   try {
     const differ = (what, has, wanted) => new Error(`the network has ${has} ${what}, the data have ${wanted}`);
     if (net.inputs !== inputs) throw differ("inputs", net.inputs, inputs);
     if (net.outputs !== outputs && !(outputs === 2 && net.outputs === 1)) throw differ("outputs", net.outputs, outputs);
     checkBatch(batch);
-    const [bytes, most] = [net.bytes(batch, optimizer), limit].map((size) => Math.round(size / 1e6));
-    if (bytes > most) throw new Error(`training needs ${bytes} MB of memory; accepted here: up to ${most} MB, by fewer units or a smaller batch`);
-    const trial = opened.load(net.save());
-    try {
-      const one = { x: new Float32Array(inputs), targets: new Float32Array(net.outputs), n: 1 };
-      trial.train(net.lossName === "cross_entropy" ? { ...one, targets: null, labels: Int32Array.of(0) } : one, { batch, optimizer });
-    } finally {
-      trial.free();
-    }
-    return net;
-  } catch (error) {
+    const bytes = net.bytes(batch, optimizer);
+    const [needed, most] = [bytes, limit].map((size) => Math.round(size / 1e6));
+    if (bytes > limit) throw new Error(`training needs ${needed} MB of memory; accepted here: up to ${most} MB, by fewer units or a smaller batch`);
+    const two = { x: new Float32Array(2 * inputs), targets: new Float32Array(2 * net.outputs), n: 2 };
+    net.train(net.lossName === "cross_entropy" ? { ...two, targets: null, labels: new Int32Array(2) } : two, { batch, optimizer });
+    return { parameters: net.parameters, bytes };
+  } finally {
     net.free();
-    throw error;
   }
 }
 
@@ -61,16 +56,11 @@ function checkBatch(batch) {
   if (!Number.isInteger(batch) || batch < 1) throw new Error(`the batch is ${batch}; accepted: a whole number, 1 or more`);
 }
 
-function check(opened, data) {
-  const net = suited(opened, data);
-  self.postMessage({ about: "checked", id: data.id, parameters: net.parameters, bytes: net.bytes(data.batch, data.optimizer) });
-  net.free();
-}
-
 async function start(opened, { model, epoch = 0, train, test, plane, task, ...wanted }) {
   for (const part of [run?.net, run?.train, run?.test]) part?.free();
   run = null;
-  const net = model ? opened.load(model) : suited(opened, wanted);
+  if (!model) tried(opened, wanted);
+  const net = model ? opened.load(model) : opened.net(wanted.text, wanted.seed);
   const single = net.outputs === 1 && train.labels;
   const copied = (part) => opened.data(single ? { x: part.x, targets: Float32Array.from(part.labels), n: part.n } : part);
   run = { net, seed: wanted.seed, epoch, train: copied(train), test: copied(test), plane, task, going: false, history: [], viewed: 0, cost: 0, turned: 0 };

@@ -222,6 +222,22 @@ def test_data_sets_train(page: Page, name: str, tmp_path: Path) -> None:
         assert saved.weights_sha256() == net.weights_sha256()
 
 
+def test_any_network_and_optimizer(page: Page) -> None:
+    text = (
+        "input(1,8,8) conv(4,3,pad=1) batchnorm relu flatten residual(dense(256)) dropout(0.2) dense(10) softmax"
+    )
+    page.enter("train-text", text)
+    page.choose("train-optimizer", "adamw")
+    page.enter("train-batch", "100")
+    page.enter("train-seed", "7")
+    page.wait(lambda: "parameters" in page.text("train-message"))
+    page.train(2)
+    digits = pynet.data.load("digits")
+    net = pynet.Network(text, seed=7)
+    net.fit(digits.x_train, digits.y_train, epochs=2, batch_size=100, optimizer="adamw", verbose=0)
+    assert page.text("train-sum").endswith(net.weights_sha256())
+
+
 def test_draw_with_the_trained_network(page: Page) -> None:
     page.train(40)
     page.click("train-draw")
@@ -342,10 +358,11 @@ def test_files_that_are_refused(page: Page) -> None:
     assert page.text("answer-name") != "–"
 
 
-def test_a_model_of_ones_own(page: Page) -> None:
+def test_a_model_of_ones_own(page: Page, tmp_path: Path) -> None:
     net = pynet.Network("input(64) dense(16) residual(dense(16) relu) relu dense(3) softmax", seed=2)
     net.classes = ["<b>no</b>", "yes", "ž"]
-    page.drop(("mine.safetensors", saved(net)))
+    net.save(tmp_path / "mine.safetensors")
+    page.element("open-file").send_keys(str(tmp_path / "mine.safetensors"))
     page.wait(lambda: page.text("network-text") == net.spec)
     page.draw(coarse(curves(4, 0)))
     pixels = page.pixels()
@@ -374,7 +391,7 @@ def test_one_output_names_two_classes(page: Page) -> None:
 
 
 def test_the_page_answers_while_a_large_network_is_checked_or_trained(page: Page) -> None:
-    page.enter("train-text", "input(64) dense(6000) relu dense(6000) relu dense(10) softmax")
+    page.enter("train-text", "input(64) dense(3000) relu dense(3000) relu dense(10) softmax")
     page.enter("train-batch", "1442")
     page.wait(lambda: "parameters" in page.text("train-message"))
     page.click("train-go")
