@@ -178,7 +178,8 @@ class _Float:
 
     def batchnorm(self, x: _View, layer: LayerView) -> _View:
         t, one = layer.tensors, np.float32(1)
-        scale = t["gamma"] * (one / np.sqrt(t["running_var"] + np.float32(layer.options["eps"])))
+        with np.errstate(invalid="ignore", divide="ignore"):  # constant refuses what is not finite
+            scale = t["gamma"] * (one / np.sqrt(t["running_var"] + np.float32(layer.options["eps"])))
         names = self.constant(layer, "running_mean"), self.constant(layer, "scale", scale), self.constant(layer, "beta")
         return replace(x, value=self.call("batchnorm", [x], *names, x.size, x.shape[0], in_place=True))
 

@@ -36,6 +36,19 @@ WIDTH = 120
 MATH = re.compile(r"\b(?:fmaf|sqrtf)\b")
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 
+LIMIT = """
+/* 1e-5, or 1e-5 times the largest result. */
+static float limit_of(const float *results_of)
+{
+    float largest = 1;
+    for (int32_t j = 0; j < OUTPUTS; j++) {
+        const float size = results_of[j] < 0 ? -results_of[j] : results_of[j];
+        largest = size > largest ? size : largest;
+    }
+    return 1e-5f * largest;
+}
+"""
+
 
 class CFile(NamedTuple):
     """What an exported file needs: bytes of constants, without its code, and of work memory; int8: its NumPy model."""
@@ -298,26 +311,21 @@ class _Source:
         yield "\n/* ---- the self-test ---- */\n"
         yield from _array(f"static const {TYPES[x.dtype.name]} samples", x)
         yield from _array(f"static const {TYPES[y.dtype.name]} results", y)
-        if self.int8:
-            differs = "y[j] != results[i][j]"
-        else:
-            yield (
-                "\n/* Is a further from b than 1e-5, or 1e-5 times b? */\n"
-                "static int differs(float a, float b)\n{\n"
-                "    const float size = b < 0 ? -b : b, limit = 1e-5f * (size > 1 ? size : 1);\n"
-                "    return !(a - b <= limit && b - a <= limit);\n}\n"
-            )
-            differs = "differs(y[j], results[i][j])"
+        outputs, limit, differs = self.macro("OUTPUTS"), "", "y[j] != results[i][j]"
+        if not self.int8:
+            yield LIMIT.replace("OUTPUTS", outputs)
+            limit = "        const float limit = limit_of(results[i]);\n"
+            differs = "!(y[j] - results[i][j] <= limit && results[i][j] - y[j] <= limit)"
         kinds = TYPES[self.program.output.dtype], TYPES[self.unit]
         yield f"""
 /* Returns 0, or the number of the first sample, from 1, whose results are not those of pynet. */
 int main(void)
 {{
-    static {kinds[0]} y[{self.macro("OUTPUTS")}];
+    static {kinds[0]} y[{outputs}];
     static {kinds[1]} work[{self.macro("WORK")}];
     for (int32_t i = 0; i < {SAMPLES}; i++) {{
-        {self.name}_predict(y, samples[i], work);
-        for (int32_t j = 0; j < {self.macro("OUTPUTS")}; j++)
+{limit}        {self.name}_predict(y, samples[i], work);
+        for (int32_t j = 0; j < {outputs}; j++)
             if ({differs})
                 return (int)i + 1;
     }}

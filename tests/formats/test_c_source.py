@@ -30,6 +30,8 @@ MORE = (
     "input(2,4,4) flatten dropout(0.5)",
     "input(5) relu",
 )
+# The core may compute such convolutions in Winograd's way.
+WINOGRAD = "input(16,8,6) conv(32,3,pad=1) relu conv(16,3) globalavgpool dense(3)"
 
 
 def test_there_is_a_compiler() -> None:
@@ -74,7 +76,7 @@ def test_the_same_bits(compiler: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_without_fused_multiply_adds(compiler: str, tmp_path: Path) -> None:
-    nets = exported([SPECS[1], MORE[0]], tmp_path, COMPILERS.index(compiler))
+    nets = exported([SPECS[1], MORE[0], WINOGRAD], tmp_path, COMPILERS.index(compiler))
     loaded = library(compiler, list(nets), "-O1", tmp_path / "nets.so")
     for file, (net, x) in nets.items():
         agree(predicted(loaded, file.with_suffix(".h"), net, x), net.predict_proba(x), fused=False)
