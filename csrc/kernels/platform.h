@@ -14,11 +14,12 @@
 #endif
 
 /* Memory that several threads access at once: relaxed reads and writes; atomic_replace writes if *p still is *old, else
-   updates *old; atomic_take sets a flag, was it clear? */
+   updates *old; atomic_add gives the value before; atomic_take sets a flag, was it clear? */
 #ifdef PN_NO_THREADS
 #define atomic_read(p) (*(p))
 #define atomic_write(p, value) ((void)(*(p) = (value)))
 #define atomic_replace(p, old, value) (*(p) = (value), true)
+#define atomic_add(p, n) ((*(p) += (n)) - (n))
 #define atomic_take(flag) (!*(flag) && (*(flag) = true))
 #define atomic_clear(flag) ((void)(*(flag) = false))
 #else
@@ -26,6 +27,7 @@
 #define atomic_write(p, value) __atomic_store_n(p, value, __ATOMIC_RELAXED)
 #define atomic_replace(p, old, value) \
     __atomic_compare_exchange_n(p, old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+#define atomic_add(p, n) __atomic_fetch_add(p, n, __ATOMIC_RELAXED)
 #define atomic_take(flag) (!__atomic_test_and_set(flag, __ATOMIC_ACQUIRE))
 #define atomic_clear(flag) __atomic_clear(flag, __ATOMIC_RELEASE)
 #endif

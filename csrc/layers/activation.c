@@ -89,21 +89,19 @@ static void tanh_backward(layer *l, const pass *p)
 /* y = exp(x) / the sum of exp(x) over the row; dx = y (dy - the sum over the row of dy y). */
 static void softmax_forward(layer *l, const pass *p)
 {
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
+    const row_range own = my_rows(p);
     const activation x = layer_input(l, p);
-    const size_t i = (size_t)from;
-    kernels()->softmax(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, to - from, (int)shape_size(&l->in),
-                       1);
+    const size_t i = own.from;
+    kernels()->softmax(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, (int)(own.to - i),
+                       (int)shape_size(&l->in), 1);
 }
 
 static void softmax_backward(layer *l, const pass *p)
 {
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    const size_t i = (size_t)from;
+    const row_range own = my_rows(p);
+    const size_t i = own.from;
     kernels()->softmax_grad(l->dx.data + i * l->dx.ld, l->dx.ld, l->dy.data + i * l->dy.ld, l->dy.ld,
-                            l->y.data + i * l->y.ld, l->y.ld, to - from, (int)shape_size(&l->in));
+                            l->y.data + i * l->y.ld, l->y.ld, (int)(own.to - i), (int)shape_size(&l->in));
 }
 
 const layer_ops relu_ops = {.shape = keep_shape, .forward = relu_forward, .backward = relu_backward, .rectifies = true};

@@ -75,7 +75,7 @@ static channel_part own_channels(const layer *l, const pass *p)
     if (p->training)
         my_part(p, channels, PAD, &from, &to);
     else
-        my_part(p, p->rows, 1, &row, &rows);
+        row = (int)my_rows(p).from, rows = (int)my_rows(p).to;
     channel_part own = {.offset = (size_t)row * ld + (size_t)from, .channel = (size_t)from};
     own.rows = rows_of_channels(rows - row, ld, positions, channels);
     own.rows.n = to - from;
@@ -107,7 +107,13 @@ static void batchnorm_forward(layer *l, const pass *p)
         return;
     if (p->training)
         kernels()->channel_moments(f.mean + own.channel, f.variance + own.channel, x, &own.rows);
-    kernels()->channel_normalise(l->y.data + own.offset, x, &own.norm, &own.rows);
+    if (layer_input(l, p).ld == l->y.ld)
+        kernels()->channel_normalise(l->y.data + own.offset, x, &own.norm, &own.rows);
+    else /* in inference */
+        EACH_OWN_ROW (i, p) {
+            const channel_rows row = rows_of_channels(1, 0, positions_of(l), (int)l->in.dim[0]);
+            kernels()->channel_normalise(row_of(l->y, i), row_of(layer_input(l, p), i), &own.norm, &row);
+        }
 }
 
 /* dx = gamma / sqrt(variance + epsilon) (dy - dbeta / n - normal dgamma / n), n numbers in a channel; in inference,

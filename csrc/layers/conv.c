@@ -78,21 +78,17 @@ static pn_status conv_shape(layer *l, char *err)
         (parameter){.name = "W", .rank = 4, .dim = {kernel, kernel, channels, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
     l->uses = l->out.dim[1] * l->out.dim[2];
-    l->scratch.size = padded(k * n) + padded(n) + padded(k) + padded(l->uses);
+    l->scratch.inference_size = padded(n) + padded(k) + padded(l->uses);
+    l->scratch.size = l->scratch.inference_size + padded(k * n);
     l->scratch.thread_size = (size_t)n * padded(k); /* W transposed */
     return PN_OK;
 }
 
-/* Scratch: the gradients of W and b, then two tables of offsets: of each number of a patch from the patch's first one,
-   and of the patch of each output position from the start of the image. */
-static float *conv_weight_gradient(const layer *l)
-{
-    return l->scratch.data;
-}
-
+/* Scratch: the gradient of b; two tables of offsets: of each number of a patch from the patch's first one, and of the
+   patch of each output position from the start of the image; and the gradient of W. */
 static float *conv_bias_gradient(const layer *l)
 {
-    return conv_weight_gradient(l) + padded((int64_t)l->param[WEIGHTS].size);
+    return l->scratch.data;
 }
 
 static int32_t *tap_offsets(const layer *l)
@@ -103,6 +99,11 @@ static int32_t *tap_offsets(const layer *l)
 static int32_t *position_offsets(const layer *l)
 {
     return tap_offsets(l) + padded(sizes_of(l).k);
+}
+
+static float *conv_weight_gradient(const layer *l)
+{
+    return l->scratch.data + l->scratch.inference_size;
 }
 
 static void conv_fill_tables(layer *l)

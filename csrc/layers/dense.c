@@ -21,6 +21,7 @@ static pn_status dense_shape(layer *l, char *err)
     l->param[WEIGHTS] = (parameter){.name = "W", .rank = 2, .dim = {k, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
     l->scratch.size = padded(n); /* the gradient of b; without b zeros in its stead */
+    l->scratch.inference_size = l->n_params > BIASES ? 0 : padded(n);
     if (dense_is_large(l))
         l->scratch.size += padded(k * n); /* panels */
     return PN_OK;
@@ -105,7 +106,7 @@ static void dense_forward(layer *l, const pass *p)
         column = own.column;
         columns = own.columns;
     } else {
-        my_part(p, p->rows, 1, &row, &rows);
+        row = (int)my_rows(p).from, rows = (int)my_rows(p).to;
     }
     loaded_rows(l, p, &first, &loaded);
     row = row > first ? row : first;

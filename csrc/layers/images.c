@@ -66,6 +66,21 @@ void plan_copy(layer *l)
         l->copy_size = (size_t)shape_size(&l->in);
 }
 
+/* Clears the frame: in inference the copy is in memory that other layers use, too. */
+static void clear_frame(const layer *l, float *padded_image)
+{
+    const size_t channels = (size_t)l->in.dim[0], left = (size_t)l->padding.left * channels,
+                 right = (size_t)l->padding.right * channels, row = (size_t)l->in.dim[2] * channels;
+    const size_t stride = left + row + right, height = (size_t)l->in.dim[1];
+    memset(padded_image, 0, (size_t)l->padding.top * stride * sizeof *padded_image);
+    padded_image += (size_t)l->padding.top * stride;
+    for (size_t y = 0; y < height; y++, padded_image += stride) {
+        memset(padded_image, 0, left * sizeof *padded_image);
+        memset(padded_image + left + row, 0, right * sizeof *padded_image);
+    }
+    memset(padded_image, 0, (size_t)l->padding.bottom * stride * sizeof *padded_image);
+}
+
 /* Copies the image to the middle of its padded copy, or back. */
 static void copy_middle(const layer *l, float *image, float *padded_image, bool backward)
 {
@@ -81,11 +96,14 @@ static void copy_middle(const layer *l, float *image, float *padded_image, bool 
 void copy_inputs(layer *l, const pass *p)
 {
     const activation x = l->before ? l->x : p->inputs;
-    EACH_OWN_ROW (i, p)
+    EACH_OWN_ROW (i, p) {
+        if (p->own_rows && is_framed(l))
+            clear_frame(l, row_of(l->copy, i));
         if (is_framed(l))
             copy_middle(l, row_of(x, i), row_of(l->copy, i), false);
         else
             to_planes(row_of(l->copy, i), row_of(x, i), &l->in);
+    }
 }
 
 void return_input_gradients(layer *l, const pass *p)

@@ -40,6 +40,11 @@ typedef struct {
     size_t ld;
 } activation;
 
+/* Rows [from, to) of a batch. */
+typedef struct {
+    size_t from, to;
+} row_range;
+
 /* The arguments of a forward or backward pass. `threads` threads run it together; thread `id` computes its part of the
    outputs. */
 typedef struct {
@@ -47,12 +52,13 @@ typedef struct {
     int batch_from, batch_rows; /* they are rows [batch_from, batch_from + rows) of a batch of so many */
     int input_from, input_rows; /* first row and number of rows in `inputs`: large batches are gathered in pieces */
     int id, threads;
-    bool training;         /* false: dropout is the identity, batchnorm uses its running statistics */
-    uint64_t seed;         /* the net's */
-    uint64_t step;         /* net->updates before this step */
-    bool fuse;             /* layers also compute the ReLU next to them, where they can */
-    bool panels;           /* each thread has its columns of large weights in a panel, see dense_owner.c */
-    bool own_rows;         /* each thread computes its own rows through all layers, without barriers */
+    bool training; /* false: dropout is the identity, batchnorm uses its running statistics */
+    uint64_t seed; /* the net's */
+    uint64_t step; /* net->updates before this step */
+    bool fuse;     /* layers also compute the ReLU next to them, where they can */
+    bool panels;   /* each thread has its columns of large weights in a panel, see dense_owner.c */
+    bool own_rows; /* each thread computes the rows `own` through all layers, without barriers */
+    row_range own;
     const optim_step *opt; /* applied to each gradient at once; NULL: gradients are stored */
     activation inputs;     /* of the network: x of the first layer */
     /* (256); unless NULL, `inputs` holds bytes, ld of them from row to row, and byte b stands for byte_values[b] */
@@ -63,10 +69,7 @@ typedef struct {
 /* This thread's part [from, to) of n items, in multiples of `grain`. */
 void my_part(const pass *p, int n, int grain, int *from, int *to);
 
-/* The rows [from, to) of the batch that this thread computes. */
-typedef struct {
-    size_t from, to;
-} row_range;
+/* The rows that this thread computes. */
 row_range my_rows(const pass *p);
 #define EACH_OWN_ROW(i, p) for (size_t i = my_rows(p).from, i##_end = my_rows(p).to; i < i##_end; i++)
 
@@ -119,6 +122,8 @@ extern const layer_ops *const layer_kinds[PN_WORDS];
 /* Work memory besides the activations: ops.shape sets the sizes, in floats; memory.c the pointers. */
 typedef struct {
     size_t size, row_size, thread_size;   /* of data, of row_data per row of the batch, of thread_data per thread */
+    size_t inference_size;                /* the first of data, which inference needs, too */
+    bool thread_inference;                /* does inference need thread_data? */
     float *data, *row_data, *thread_data; /* that of thread id starts at thread_data + id * thread_size */
 } layer_scratch;
 
@@ -153,6 +158,10 @@ struct layer {
     activation copy, dcopy;  /* the copy of x, and its gradient */
     activation x, y, dx, dy; /* x and dx are y and dy of the layer before; x of the first is pass.inputs */
     layer_scratch scratch;
+
+    /* in inference y and the copy are in slots of work memory, which layers share: see plan.c */
+    int last_reader; /* place in the order of computation of the last layer that reads y */
+    int y_slot, copy_slot;
 };
 
 /* ops.shape of a layer without parameters whose output has the shape of its input. */

@@ -17,6 +17,7 @@ static pn_status layernorm_shape(layer *l, char *err)
     if (is_channels_last(l->channels_last, &l->in))
         l->scratch.thread_size =
             2 * padded(n); /* gamma and beta channels-last, or their gradients in the caller's order */
+    l->scratch.thread_inference = true;
     return PN_OK;
 }
 
@@ -42,11 +43,10 @@ static const float *in_order(const layer *l, const pass *p, int k)
 static void layernorm_forward(layer *l, const pass *p)
 {
     const activation x = layer_input(l, p);
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    const size_t i = (size_t)from;
+    const row_range own = my_rows(p);
+    const size_t i = own.from;
     kernels()->layernorm(l->y.data + i * l->y.ld, l->y.ld, x.data + i * x.ld, x.ld, in_order(l, p, GAMMA),
-                         in_order(l, p, BETA), l->scratch.row_data + 2 * i, to - from, (int)shape_size(&l->in),
+                         in_order(l, p, BETA), l->scratch.row_data + 2 * i, (int)(own.to - i), (int)shape_size(&l->in),
                          (float)l->word.arg[LAYERNORM_EPSILON].number);
 }
 
@@ -54,12 +54,11 @@ static void layernorm_forward(layer *l, const pass *p)
 static void layernorm_backward(layer *l, const pass *p)
 {
     const activation x = layer_input(l, p);
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    const size_t i = (size_t)from;
+    const row_range own = my_rows(p);
+    const size_t i = own.from;
     kernels()->layernorm_grad(l->dx.data + i * l->dx.ld, l->dx.ld, l->dy.data + i * l->dy.ld, l->dy.ld,
-                              x.data + i * x.ld, x.ld, in_order(l, p, GAMMA), l->scratch.row_data + 2 * i, to - from,
-                              (int)shape_size(&l->in));
+                              x.data + i * x.ld, x.ld, in_order(l, p, GAMMA), l->scratch.row_data + 2 * i,
+                              (int)(own.to - i), (int)shape_size(&l->in));
 }
 
 static void layernorm_update(layer *l, const pass *p)

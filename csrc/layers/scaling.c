@@ -17,7 +17,8 @@ static pn_status scaling_shape(layer *l, char *err)
     l->n_params = 2;
     l->param[MEAN] = parameter_vector("mean", l->in.dim[0], true);
     l->param[SCALE] = parameter_vector("scale", l->in.dim[0], true);
-    l->scratch.size = 2 * padded(shape_size(&l->in)); /* mean and scale of each number of a sample */
+    l->scratch.size = l->scratch.inference_size =
+        2 * padded(shape_size(&l->in)); /* mean and scale of each number of a sample */
     return PN_OK;
 }
 

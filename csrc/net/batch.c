@@ -185,10 +185,9 @@ bool mostly_zeros(const pn_net *net, const batch *all)
 void gather_targets(pn_net *net, const pass *p, const batch *b)
 {
     const shape *out = &net->graph.last->out;
-    const size_t n = (size_t)shape_size(out), ld = row_distance((int64_t)n);
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
-    for (int i = from; i < to; i++) {
+    const size_t n = (size_t)shape_size(out), ld = net->work.targets.ld;
+    const row_range own = my_rows(p);
+    for (int i = (int)own.from; i < (int)own.to; i++) {
         float *target = net->work.targets.targets ? net->work.targets.targets + (size_t)i * ld : NULL;
         const size_t at = sample(b, i);
         if (b->data->labels)

@@ -192,7 +192,7 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
                      .parts = parts,
                      .batch_rows = (int)batch_rows};
     augmenter *augment;
-    status = augmenter_new(&augment, data->augment, &net->text.input, net->work.copies, net->error);
+    status = augmenter_new(&augment, data->augment, &net->text.input, net->work.used->copies, net->error);
     if (status)
         return status;
     all.job.augment = augment;

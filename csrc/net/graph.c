@@ -192,6 +192,7 @@ pn_status graph_build(pn_net *net, char *err)
     net->graph.loss_input =
         net->graph.head < net->graph.n_layers ? net->graph.last->before : layer_source(net->graph.last);
 
+    plan_inference(net);
     net->tensors = memory_zeros((size_t)net->n_tensors + 1, sizeof *net->tensors);
     if (!net->tensors)
         return fail(err, PN_ERR_MEMORY, "no memory for the list of %d tensors", net->n_tensors);

@@ -1,7 +1,14 @@
-/* Work memory: one block for activations, their gradients and scratch, allocated anew for a larger batch. */
+/* Work memory: a block for training, with the outputs of all layers, their gradients and scratch, and one for inference.
+   They are allocated anew for a larger batch. */
 #include "net/run.h"
 
 #include <limits.h>
+
+enum {
+    CHUNK = 256,          /* most rows that inference computes together */
+    CACHE = 1 << 20,      /* bytes of a thread's rows: about the second-level cache */
+    MOST_BYTES = 15 << 20 /* of all threads' rows, if one row each takes less */
+};
 
 /* Takes the next `floats` of a block; with block NULL only counts them in *used. */
 static float *cut(float *block, size_t *used, size_t floats)
@@ -24,14 +31,29 @@ static bool copies_fit(const pn_net *net, int64_t rows, int copies)
            (double)shape_size(&net->text.input) * (double)copied_rows(net, (size_t)rows) * copies <= 16e6;
 }
 
-/* Lays out one copy of the inputs, and the bits of those that are not zero. */
-static void lay_out_inputs(const pn_net *net, activation *x, nonzero_mask *z, float *block, size_t *used, size_t rows)
+/* Lays out one copy of the inputs, and the bits of those that are not zero; their columns only for training. */
+static void lay_out_inputs(const pn_net *net, activation *x, nonzero_mask *z, float *block, size_t *used, size_t rows,
+                           bool training)
 {
     *x = (activation){.ld = row_distance(shape_size(&net->text.input))};
     x->data = cut(block, used, rows * x->ld);
-    *z = (nonzero_mask){.row_words = bit_words(x->ld), .column_words = bit_words(rows)};
+    *z = (nonzero_mask){.row_words = bit_words(x->ld), .column_words = training ? bit_words(rows) : 0};
     z->rows = (uint64_t *)cut(block, used, 2 * rows * z->row_words); /* a word is two floats */
     z->columns = (uint64_t *)cut(block, used, 2 * 64 * z->row_words * z->column_words);
+}
+
+/* The lists of the copies, and the targets of `rows` rows. */
+static void lay_out_work(pn_net *net, float *block, size_t *used, size_t rows, int copies)
+{
+    net_work *w = &net->work;
+    w->x = (activation *)cut(block, used, (size_t)copies * sizeof *w->x / sizeof *block);
+    w->masks = (nonzero_mask *)cut(block, used, (size_t)copies * sizeof *w->masks / sizeof *block);
+    w->targets.ld = row_distance(shape_size(&net->graph.last->out));
+    w->targets.targets = net->text.loss.kind != PN_CROSS_ENTROPY ? cut(block, used, rows * w->targets.ld) : NULL;
+    w->targets.labels = (int32_t *)cut(block, used, rows);
+    w->targets.weights = cut(block, used, rows);
+    w->loss = cut(block, used, rows);
+    w->correct = (int32_t *)cut(block, used, rows);
 }
 
 /* Lays out the memory of layer l. Its x and dx are y and dy of the layer before, or the network's inputs and their
@@ -63,27 +85,60 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
     l->dcopy.data = l->needs_dx || net->work.input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
 }
 
-/* Lays out all work memory for `rows` rows in a block; returns how many floats it takes. With block NULL only
-   counts. */
-static size_t lay_out(pn_net *net, float *block, size_t rows, int copies, int threads)
+static size_t lay_out_training(pn_net *net, float *block, size_t rows, int copies, int threads)
 {
     size_t used = 0;
     activation x;
     nonzero_mask z;
+    lay_out_work(net, block, &used, rows, copies);
     for (int c = 0; c < copies; c++) /* calls that gather whole batches use the first copy */
         lay_out_inputs(net, block ? &net->work.x[c] : &x, block ? &net->work.masks[c] : &z, block, &used,
-                       c ? copied_rows(net, rows) : rows);
+                       c ? copied_rows(net, rows) : rows, true);
     net->work.dx = (activation){.ld = row_distance(shape_size(&net->text.input))};
     net->work.dx.data = net->work.input_gradient ? cut(block, &used, rows * net->work.dx.ld) : NULL;
     for (int i = 0; i < net->graph.n_layers; i++)
         lay_out_layer(net, &net->graph.layers[i], block, &used, rows, threads);
-    const size_t targets = rows * row_distance(shape_size(&net->graph.last->out));
-    net->work.targets.targets = net->text.loss.kind != PN_CROSS_ENTROPY ? cut(block, &used, targets) : NULL;
-    net->work.targets.labels = (int32_t *)cut(block, &used, rows);
-    net->work.targets.weights = cut(block, &used, rows);
-    net->work.loss = cut(block, &used, rows);
-    net->work.correct = (int32_t *)cut(block, &used, rows);
     return used;
+}
+
+/* Each thread has `rows` rows: thread id those from id rows. */
+static size_t lay_out_inference(pn_net *net, float *block, size_t rows, int threads)
+{
+    const net_graph *graph = &net->graph;
+    const size_t all = rows * (size_t)threads, size = all * graph->slot_size;
+    size_t used = 0;
+    activation x;
+    nonzero_mask z;
+    lay_out_work(net, block, &used, all, 1);
+    net->work.round_loss = cut(block, &used, all * ROUND);
+    net->work.round_correct = (int32_t *)cut(block, &used, all * ROUND);
+    lay_out_inputs(net, block ? net->work.x : &x, block ? net->work.masks : &z, block, &used, all, false);
+    float *const slots = cut(block, &used, (size_t)graph->slots * size);
+    for (int i = 0; i < graph->n_layers; i++) {
+        layer *l = &graph->layers[i];
+        l->scratch.data = cut(block, &used, l->scratch.inference_size);
+        l->scratch.thread_data =
+            cut(block, &used, l->scratch.thread_inference ? l->scratch.thread_size * (size_t)threads : 0);
+        l->scratch.row_data = cut(block, &used, all * l->scratch.row_size);
+        l->dx = l->dy = l->dcopy = (activation){0};
+    }
+    for (int i = 0; i < graph->n_ordered && block; i++) {
+        layer *l = graph->order[i];
+        l->x = l->before ? l->before->y : (activation){0};
+        l->y = l->x;
+        if (l->ops->forward)
+            l->y = (activation){slots + (size_t)l->y_slot * size, graph->slot_size};
+        l->copy = (activation){slots + (size_t)l->copy_slot * size, graph->slot_size};
+    }
+    return used;
+}
+
+/* Lays out work memory in a block; returns how many floats it takes. With block NULL only counts. */
+static size_t lay_out(pn_net *net, const work_block *b)
+{
+    const size_t rows = (size_t)b->capacity;
+    return b->copies ? lay_out_training(net, b->block, rows, b->copies, b->threads)
+                     : lay_out_inference(net, b->block, rows, b->threads);
 }
 
 int worthwhile_threads(const pn_net *net, int64_t rows)
@@ -100,46 +155,84 @@ int input_copies(const pn_net *net, int64_t rows)
     return copies;
 }
 
+static void use(pn_net *net, work_block *b)
+{
+    if (net->work.used != b)
+        lay_out(net, b);
+    net->work.used = b;
+}
+
+/* Replaces block b by one for these sizes; if there is no memory for it, b stays in use. */
+static pn_status replace_block(pn_net *net, work_block *b, int64_t rows, int copies, int threads)
+{
+    const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes of a row */
+    work_block new = {.copies = copies, .threads = threads, .capacity = (int)rows};
+    net->work.done = STEP_NONE;
+    if (rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
+        new.block = memory_zeros(lay_out(net, &new), sizeof *new.block);
+    net->work.used = NULL; /* counting has set all pointers to NULL */
+    if (new.block) {
+        fork_lock(); /* a child process must not see pointers to freed memory */
+        memory_free(b->block);
+        *b = new;
+        fork_unlock();
+    }
+    if (b->block)
+        use(net, b);
+    for (int i = 0; new.block && i < net->graph.n_layers; i++)
+        if (net->graph.layers[i].ops->fill_tables)
+            net->graph.layers[i].ops->fill_tables(&net->graph.layers[i]);
+    return new.block ? PN_OK
+                     : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
+}
+
 pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
 {
-    if (net->work.block && rows <= net->work.capacity && copies <= net->work.copies && threads <= net->work.threads)
+    work_block *b = &net->work.blocks[FOR_TRAINING];
+    if (b->block && rows <= b->capacity && copies <= b->copies && threads <= b->threads) {
+        use(net, b);
         return PN_OK;
-    const int64_t most_rows = rows > net->work.capacity ? rows : net->work.capacity;
-    const int most_copies = copies > net->work.copies ? copies : net->work.copies;
+    }
+    const int64_t most_rows = rows > b->capacity ? rows : b->capacity;
+    const int most_copies = copies > b->copies ? copies : b->copies;
     if (copies_fit(net, most_rows, most_copies)) { /* keep the sizes of earlier calls: those may alternate */
         rows = most_rows;
         copies = most_copies;
     }
-    threads = threads > net->work.threads ? threads : net->work.threads;
-    const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes of a row */
-    float *block = NULL;
-    activation *x = memory_zeros((size_t)copies, sizeof *x);
-    nonzero_mask *masks = memory_zeros((size_t)copies, sizeof *masks);
-    net->work.done = STEP_NONE;
-    if (x && masks && rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
-        block = memory_zeros(lay_out(net, NULL, (size_t)rows, copies, threads), sizeof *block);
-    if (block) {
-        fork_lock(); /* a child process must not see pointers to freed memory */
-        memory_free(net->work.block);
-        memory_free(net->work.x);
-        memory_free(net->work.masks);
-        net->work.block = block;
-        net->work.x = x;
-        net->work.masks = masks;
-        net->work.capacity = (int)rows;
-        net->work.copies = copies;
-        net->work.threads = threads;
-        fork_unlock();
-    } else {
-        memory_free(x);
-        memory_free(masks);
+    return replace_block(net, b, rows, copies, threads > b->threads ? threads : b->threads);
+}
+
+void drop_training_memory(pn_net *net)
+{
+    memory_free(net->work.blocks[FOR_TRAINING].block);
+    net->work.blocks[FOR_TRAINING].block = NULL;
+    net->work.used = NULL;
+}
+
+/* How many rows a thread computes together: they fit its cache, unless a matrix of weights does not; it is then read
+   from memory once for all rows. */
+static int most_chunk(const pn_net *net, int threads)
+{
+    const net_graph *graph = &net->graph;
+    const size_t inputs = row_distance(shape_size(&net->text.input)), outputs = padded(shape_size(&graph->last->out));
+    const size_t row = sizeof(float) * (inputs + inputs / 16 + (size_t)graph->slots * graph->slot_size + outputs + 48);
+    const size_t most = MOST_BYTES / (size_t)threads, bytes = graph->large_weights || most < CACHE ? most : CACHE;
+    return bytes / row > CHUNK ? CHUNK : bytes > row ? (int)(bytes / row) : 1;
+}
+
+pn_status reserve_inference(pn_net *net, int64_t n)
+{
+    work_block *b = &net->work.blocks[FOR_INFERENCE];
+    int threads = worthwhile_threads(net, n);
+    const int64_t each = (n + threads - 1) / threads;
+    int rows = each < most_chunk(net, threads) ? (int)each : most_chunk(net, threads);
+    if (b->block && rows <= b->capacity && threads <= b->threads) {
+        use(net, b);
+        return PN_OK;
     }
-    if (net->work.block) /* counting has set all pointers to NULL */
-        lay_out(net, net->work.block, (size_t)net->work.capacity, net->work.copies, net->work.threads);
-    for (int i = 0; block && i < net->graph.n_layers; i++)
-        if (net->graph.layers[i].ops->fill_tables)
-            net->graph.layers[i].ops->fill_tables(&net->graph.layers[i]);
-    return block ? PN_OK : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
+    threads = threads > b->threads ? threads : b->threads;
+    rows = min_int(rows > b->capacity ? rows : b->capacity, most_chunk(net, threads));
+    return replace_block(net, b, rows, 0, threads);
 }
 
 pn_status reserve_gradients(pn_net *net)

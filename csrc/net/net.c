@@ -78,9 +78,8 @@ void pn_net_free(pn_net *net)
         memory_free(net->notes[i].value);
     }
     memory_free(net->notes);
-    memory_free(net->work.masks);
-    memory_free(net->work.x);
-    memory_free(net->work.block);
+    for (int i = 0; i < PURPOSES; i++)
+        memory_free(net->work.blocks[i].block);
     memory_free(net->optimizer.squares);
     memory_free(net->optimizer.state);
     memory_free(net->optimizer.old_state);

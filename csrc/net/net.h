@@ -9,8 +9,8 @@
 typedef struct {
     int32_t *labels; /* (rows), or NULL */
     float *weights;  /* (rows), or NULL: all 1 */
-    float *targets; /* (rows, features), laid out as the outputs; one-hot if the caller gave labels to another loss than
-                        cross-entropy */
+    float *targets;  /* (rows, features); one-hot if the caller gave labels to another loss than cross-entropy */
+    size_t ld;       /* of targets */
 } batch_targets;
 
 /* For rows [from, to) of the outputs x: loss of each, whether its prediction is right, and in dx, unless NULL, scale
@@ -54,6 +54,9 @@ typedef struct {
     bool dense_first;  /* a dense layer reads the inputs, not a copy of them */
     bool in_pieces;    /* and no other layer reads them, so that those of a large batch can be gathered in pieces */
     double multiplies; /* multiply-adds of one sample in forward */
+    int slots;         /* in inference, of `slot_size` floats a row, see plan.c */
+    size_t slot_size;
+    bool large_weights; /* is there a dense matrix beyond the second-level cache? */
 } net_graph;
 
 /* The optimizer of the last step, and its state. */
@@ -67,20 +70,30 @@ typedef struct {
     char state_name[96]; /* name of the state tensor last asked for */
 } net_optimizer;
 
-/* Work memory: one block for batches of up to `capacity` rows, and its contents after the last call. */
+/* What a block of work memory is for. Inference keeps no output of a layer longer than until it has been read. */
+typedef enum { FOR_TRAINING, FOR_INFERENCE, PURPOSES } purpose;
+
 typedef struct {
     float *block;
-    int capacity;
-    int copies;          /* of the inputs: in training each thread gathers its own, faster than another core's */
-    int threads;         /* number of threads that have scratch */
+    int capacity; /* rows of a batch; in inference of the rows of one thread */
+    int copies;   /* of the inputs: in training each thread gathers its own, faster than another core's; inference: 0 */
+    int threads;  /* number of threads that have scratch */
+} work_block;
+
+/* Work memory: its blocks; where things are in the one in use; and their contents after the last call. */
+typedef struct {
+    work_block blocks[PURPOSES];
+    work_block *used;
     bool input_gradient; /* is there memory for all gradients down to the inputs, also for those training skips? */
     activation *x;       /* (copies) */
     activation dx;       /* gradient of the inputs, if input_gradient */
     nonzero_mask *masks; /* (copies) */
     batch_targets targets;
-    float *loss;      /* (capacity) */
-    int32_t *correct; /* (capacity); not bytes, which would put the rows of two threads on one cache line */
-    int rows;         /* of the batch in it */
+    float *loss;       /* of each row */
+    int32_t *correct;  /* not bytes, which would put the rows of two threads on one cache line */
+    float *round_loss; /* in inference: of the rows of several chunks */
+    int32_t *round_correct;
+    int rows; /* of the batch in it */
     step done;
     bool sparse; /* were masks filled for that batch? */
 } net_work;
@@ -111,6 +124,11 @@ struct pn_net {
 
 /* Builds layers, order of computation, tensors and sizes from net->text. */
 pn_status graph_build(pn_net *net, char *err);
+
+/* ---- plan.c ------------------------------------------------------------------------------------------------------- */
+
+/* Gives each layer its slots for inference. */
+void plan_inference(pn_net *net);
 
 /* ---- net.c ---- */
 

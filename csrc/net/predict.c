@@ -3,8 +3,40 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
-enum { PREDICT_ROWS = 256 }; /* rows of a batch: a few hundred kB of activations, which fit the cache */
+/* ---- chunks of rows ------------------------------------------------------------------------------------------------ */
+
+/* Chunks of equal size, as many for each thread. */
+static int chunk_size(const pn_net *net, int64_t n)
+{
+    const work_block *b = net->work.used;
+    const int64_t threads = min_int(worthwhile_threads(net, n), b->threads), most = threads * b->capacity;
+    const int64_t chunks = threads * ((n + most - 1) / most);
+    return (int)((n + chunks - 1) / chunks);
+}
+
+/* Gathers the next chunk of samples, before `end`, that no thread has taken. False: there is none. No thread waits for
+   others: each has its own rows of work memory, through all layers. */
+static bool gather_chunk(job *j, int id, int threads, int64_t end, batch_run *r)
+{
+    const work_block *b = j->net->work.used;
+    const int64_t first = atomic_add(&j->next, (int64_t)j->chunk);
+    if (first >= end)
+        return false;
+    *r = start_batch(j, id, threads, first, 0);
+    r->from = id * b->capacity;
+    r->to = r->from + (int)(end - first < j->chunk ? end - first : j->chunk);
+    r->batch.first = first - r->from;
+    pass *p = &r->pass;
+    p->rows = p->batch_rows = p->input_rows = b->capacity * b->threads;
+    p->own = (row_range){(size_t)r->from, (size_t)r->to};
+    p->fuse = p->own_rows = true;
+    gather_rows(j->net, p, &r->batch, r->from, r->to);
+    return true;
+}
+
+/* ---- predictions --------------------------------------------------------------------------------------------------- */
 
 static void predict_job(void *arg, int id, int threads)
 {
@@ -12,27 +44,18 @@ static void predict_job(void *arg, int id, int threads)
     const net_graph *graph = &j->net->graph;
     const size_t n = (size_t)shape_size(&graph->last->out);
     const bool softmax = graph->last->word.kind == PN_SOFTMAX;
-    int64_t first = j->done;
-    while (first < j->n) {
-        batch_run r = start_batch(j, id, threads, first, 0);
-        pass *p = &r.pass;
-        p->fuse = p->own_rows = true;
-        if (!continue_job(j, p, first)) /* a barrier: all threads have read j->done and finished the last batch */
-            break;
-        gather_rows(j->net, p, &r.batch, r.from, r.to);
+    for (batch_run r; gather_chunk(j, id, threads, j->n, &r);) {
+        const pass *p = &r.pass;
         forward(j->net, p, NULL, graph->n_layers - softmax); /* a last softmax is computed below, at the temperature */
         const layer *source = layer_source(graph->last);
         const activation out = softmax ? layer_input(graph->last, p) : source ? source->y : p->inputs;
-        for (size_t i = (size_t)r.from; i < (size_t)r.to; i++) {
-            float *row = out.data + i * out.ld;
+        EACH_OWN_ROW (i, p) {
+            float *row = row_of(out, i);
             if (softmax)
                 kernels()->softmax(row, out.ld, row, out.ld, 1, (int)n, j->temperature);
-            sample_store(graph->channels_last, &graph->last->out, j->y + ((size_t)first + i) * n, row);
+            sample_store(graph->channels_last, &graph->last->out, j->y + (size_t)(r.batch.first + (int64_t)i) * n, row);
         }
-        first += p->rows;
     }
-    if (id == 0)
-        j->done = first;
 }
 
 pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y)
@@ -40,37 +63,88 @@ pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temp
     net->error[0] = 0;
     if (!(temperature >= FLT_MIN) || isinf(temperature)) /* 1/temperature must be finite and normal */
         return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: 1.2e-38 to 3e38", (double)temperature);
-    const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
     pn_status status = check_samples(net, data, NULL, n, NEEDS_INPUTS);
     if (!status && n > 0)
         status = check_pointer(net, y, "y");
-    if (!status)
-        status = reserve(net, rows, 1, worthwhile_threads(net, rows));
+    if (!status && n > 0)
+        status = reserve_inference(net, n);
     if (status || n == 0)
         return status;
     net->work.done = STEP_NONE;
-    job j = {.net = net, .data = data, .n = n, .batch = rows, .gathers = true, .temperature = temperature, .y = y};
+    job j = {.net = net,
+             .data = data,
+             .n = n,
+             .batch = n,
+             .chunk = chunk_size(net, n),
+             .gathers = true,
+             .temperature = temperature,
+             .y = y};
     return run(predict_job, &j);
+}
+
+/* ---- evaluation ---------------------------------------------------------------------------------------------------- */
+
+/* Sums of the losses of consecutive samples, up to `end`. The sums of these parts are added up: the same bits for any
+   number of threads and any chunks. */
+enum { SUMMED = 256 };
+typedef struct {
+    double loss;
+    int64_t correct, samples, end;
+} loss_sums;
+
+typedef struct {
+    job job;
+    loss_sums sums;
+} evaluation;
+
+/* Adds the losses of samples [from, to). A part whose loss is not finite does not count. */
+static void add_losses(evaluation *e, int64_t from, int64_t to)
+{
+    const int64_t parts = (e->job.n + SUMMED - 1) / SUMMED, size = e->job.n / parts, larger = e->job.n % parts;
+    const net_work *w = &e->job.net->work;
+    loss_sums *s = &e->sums;
+    for (int64_t i = from; i < to; i++) {
+        if (i == s->end)
+            *s = (loss_sums){.end = i + size + (i < larger * (size + 1))};
+        s->loss += (double)w->round_loss[i - from];
+        s->correct += w->round_correct[i - from];
+        s->samples++;
+        if (i + 1 < s->end)
+            continue;
+        if (isfinite(s->loss)) {
+            e->job.stats.loss += s->loss;
+            e->job.stats.correct += s->correct;
+            e->job.stats.samples += s->samples;
+        } else {
+            e->job.finite = false;
+        }
+    }
 }
 
 static void evaluate_job(void *arg, int id, int threads)
 {
     job *j = arg;
+    const net_work *w = &j->net->work;
+    const int64_t round = (int64_t)w->used->capacity * w->used->threads * ROUND;
     int64_t first = j->done;
-    while (first < j->n) {
-        batch_run r = start_batch(j, id, threads, first, 0);
-        pass *p = &r.pass;
-        p->fuse = p->own_rows = true;
-        gather_rows(j->net, p, &r.batch, r.from, r.to);
-        gather_targets(j->net, p, &r.batch);
-        forward(j->net, p, NULL, j->net->graph.head);
-        loss(j->net, p, j->data, false);
-        if (!continue_job(j, p, first)) /* a barrier: the losses of all rows are computed */
-            break;
-        if (id == 0 && !add_stats(j, &r, &j->stats))
-            j->finite = false;
+    for (bool go_on = true; first < j->n && go_on;) {
+        const int64_t end = j->n - first < round ? j->n : first + round;
+        for (batch_run r; gather_chunk(j, id, threads, end, &r);) {
+            const size_t from = (size_t)r.from, rows = (size_t)(r.to - r.from),
+                         at = (size_t)(r.batch.first + r.from - first);
+            gather_targets(j->net, &r.pass, &r.batch);
+            forward(j->net, &r.pass, NULL, j->net->graph.head);
+            loss(j->net, &r.pass, j->data, false);
+            memcpy(w->round_loss + at, w->loss + from, rows * sizeof *w->loss);
+            memcpy(w->round_correct + at, w->correct + from, rows * sizeof *w->correct);
+        }
+        go_on = continue_job(j, &(pass){.id = id, .threads = threads}, first); /* a barrier: all losses are there */
+        if (id == 0) {
+            add_losses(arg, first, end);
+            atomic_write(&j->next, end);
+        }
         pool_barrier(threads);
-        first += p->rows;
+        first = end;
     }
     if (id == 0)
         j->done = first;
@@ -79,24 +153,32 @@ static void evaluate_job(void *arg, int id, int threads)
 pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, pn_stats *stats)
 {
     net->error[0] = 0;
-    const int64_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
     pn_status status = check_samples(net, data, order, n, NEEDS_INPUTS | NEEDS_TARGETS);
     if (!status)
         status = check_pointer(net, stats, "stats");
-    if (!status)
-        status = reserve(net, rows, 1, worthwhile_threads(net, rows));
+    if (!status && n > 0)
+        status = reserve_inference(net, n);
     if (status || n == 0)
         return status;
     net->work.done = STEP_NONE;
-    job j = {.net = net, .data = data, .order = order, .n = n, .batch = rows, .gathers = true, .stats = *stats};
-    status = run(evaluate_job, &j);
+    evaluation e = {.job = {.net = net,
+                            .data = data,
+                            .order = order,
+                            .n = n,
+                            .batch = n,
+                            .chunk = chunk_size(net, n),
+                            .gathers = true,
+                            .stats = *stats}};
+    status = run(evaluate_job, &e.job);
     if (status)
         return status;
-    *stats = j.stats;
-    if (!j.finite)
+    *stats = e.job.stats;
+    if (!e.job.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss on this data is not finite");
     return PN_OK;
 }
+
+/* ---- activations --------------------------------------------------------------------------------------------------- */
 
 pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
 {
@@ -171,10 +253,8 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
         status = check_samples(net, data, NULL, n, dy ? NEEDS_INPUTS : NEEDS_INPUTS | NEEDS_TARGETS);
     if (!status && n > 0)
         status = check_pointer(net, dx, "dx");
-    if (!status && !net->work.input_gradient) { /* allocate anew, with memory for it */
-        memory_free(net->work.block);
-        net->work.block = NULL;
-        net->work.capacity = 0;
+    if (!status && !net->work.input_gradient) {
+        drop_training_memory(net);
         net->work.input_gradient = true;
     }
     if (!status)

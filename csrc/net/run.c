@@ -128,11 +128,11 @@ void loss(pn_net *net, const pass *p, const pn_data *given, bool gradient)
         .labels = given->labels ? net->work.targets.labels : NULL,
         .weights = given->weights ? net->work.targets.weights : NULL,
         .targets = net->work.targets.targets,
+        .ld = net->work.targets.ld,
     };
-    int from, to;
-    my_part(p, p->rows, 1, &from, &to);
+    const row_range own = my_rows(p);
     loss_rows(&net->text.loss, net->work.loss, net->work.correct, gradient ? dx.data : NULL, x.data, x.ld, features, &a,
-              from, to, 1 / (float)p->batch_rows);
+              (int)own.from, (int)own.to, 1 / (float)p->batch_rows);
 }
 
 void update(pn_net *net, const pass *p, const batch *b)
@@ -238,7 +238,7 @@ static void detect_zeros(job *j, int64_t rows)
     const int64_t gathered = j->own_inputs && gathers_in_pieces(j->net, rows) ? INPUT_PIECE : rows;
     if (j->gathers) {
         work->sparse = j->n && mostly_zeros(j->net, &(batch){.data = j->data, .order = j->order, .n = j->n});
-        for (int c = 0; c < work->copies; c++)
+        for (int c = 0; c < work->used->copies; c++)
             work->masks[c].column_words = bit_words((size_t)gathered);
     }
     j->sparse = work->sparse;
@@ -304,11 +304,12 @@ pn_status run(pool_job function, job *j)
     j->finite = true;
     j->fault.batch = j->fault.nonfinite = -1;
     detect_zeros(j, rows);
-    const int most = j->own_inputs ? j->net->work.copies
-                                   : j->net->work.threads; /* pn_set_threads may have raised the number since */
+    const int most = j->own_inputs ? j->net->work.used->copies
+                                   : j->net->work.used->threads; /* pn_set_threads may have raised the number since */
     const int threads = min_int(worthwhile_threads(j->net, rows), most);
     do {
         j->end = -1;
+        j->next = j->done;
         pool_run(function, j, threads);
     } while (j->end >= 0 && j->done < j->n);
     fp_leave(fp);

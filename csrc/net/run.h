@@ -11,6 +11,14 @@
    threads. Its contents are lost if it must grow. */
 pn_status reserve(pn_net *net, int64_t rows, int copies, int threads);
 
+/* Frees the block for training, which must be laid out in another way. */
+void drop_training_memory(pn_net *net);
+
+enum { ROUND = 16 }; /* chunks of each thread whose losses are added up together */
+
+/* Allocates work memory for inference on so many samples: for a chunk of rows of each thread. */
+pn_status reserve_inference(pn_net *net, int64_t n);
+
 /* How many threads are worth using for a batch of this many rows; and how many of them can have a copy of the inputs,
    in training. */
 int worthwhile_threads(const pn_net *net, int64_t rows);
@@ -56,6 +64,8 @@ typedef struct {
     int layer;
     bool sparse;  /* skip products with zero inputs */
     bool bytes;   /* inputs stay bytes: their only reader is a dense layer that skips zeros */
+    int64_t next; /* inference: the first sample that no thread has taken */
+    int chunk;    /* and how many it takes */
     int64_t done; /* samples finished: a preempted job ends early and is started again for the rest */
     batch_fault fault;
     int64_t end;    /* the job ends early with the batch at this sample, see decide_end(); -1: it does not */

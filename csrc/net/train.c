@@ -144,7 +144,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
              .training = true,
              .opt = opt};
     augmenter *augment;
-    status = augmenter_new(&augment, data->augment, &net->text.input, net->work.copies, net->error);
+    status = augmenter_new(&augment, data->augment, &net->text.input, net->work.used->copies, net->error);
     if (status)
         return status;
     j.augment = augment;
@@ -210,7 +210,7 @@ static pn_status forward_only(pn_net *net, const pn_data *data, const int32_t *o
         return status;
     augmenter *augment = NULL;
     if (training)
-        status = augmenter_new(&augment, data->augment, &net->text.input, net->work.threads, net->error);
+        status = augmenter_new(&augment, data->augment, &net->text.input, net->work.used->threads, net->error);
     if (status)
         return status;
     job j = {.net = net,

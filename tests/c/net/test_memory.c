@@ -55,10 +55,13 @@ static void add_rows(pieces *p, const activation *a, int64_t features, size_t ro
 static pieces pieces_of(const pn_net *net)
 {
     const net_work *w = &net->work;
-    const size_t rows = (size_t)w->capacity;
+    const work_block *b = &w->blocks[FOR_TRAINING];
+    const size_t rows = (size_t)b->capacity;
     const int64_t inputs = shape_size(&net->text.input), outputs = shape_size(&net->graph.last->out);
     pieces p = {0};
-    for (int c = 0; c < w->copies; c++) { /* of large batches the later copies hold 64 rows, one piece of the batch */
+    add(&p, w->x, (size_t)b->copies * sizeof *w->x / sizeof(float));
+    add(&p, w->masks, (size_t)b->copies * sizeof *w->masks / sizeof(float));
+    for (int c = 0; c < b->copies; c++) { /* of large batches the later copies hold 64 rows, one piece of the batch */
         const size_t copied = c > 0 && net->graph.in_pieces && rows > 64 ? 64 : rows;
         const size_t row_words = (wide(inputs) + 63) / 64, column_words = (copied + 63) / 64;
         add_rows(&p, &w->x[c], inputs, copied);
@@ -71,7 +74,7 @@ static pieces pieces_of(const pn_net *net)
     for (int i = 0; i < net->graph.n_layers; i++) {
         const layer *l = &net->graph.layers[i];
         add(&p, l->scratch.data, l->scratch.size);
-        add(&p, l->scratch.thread_data, l->scratch.thread_size * (size_t)w->threads);
+        add(&p, l->scratch.thread_data, l->scratch.thread_size * (size_t)b->threads);
         add(&p, l->scratch.row_data, l->scratch.row_size * rows);
         if (!l->ops->forward)
             continue;
@@ -107,18 +110,18 @@ static int by_place(const void *a, const void *b)
 static size_t check_layout(const pn_net *net)
 {
     pieces p = pieces_of(net);
-    const float *next = net->work.block;
+    const float *next = net->work.blocks[0].block;
     int misplaced = 0;
-    CHECK((uintptr_t)net->work.block % ALIGN == 0);
+    CHECK((uintptr_t)net->work.blocks[0].block % ALIGN == 0);
     qsort(p.of, (size_t)p.n, sizeof *p.of, by_place);
     for (int i = 0; i < p.n; i++) {
         misplaced += p.of[i].data != next;
         next += (p.of[i].size + 15) / 16 * 16;
     }
     CHECK(misplaced == 0);
-    CHECK((size_t)(next - net->work.block) == p.floats);
+    CHECK((size_t)(next - net->work.blocks[0].block) == p.floats);
     if (misplaced == 0) /* under a sanitizer: all of it is there */
-        memset(net->work.block, 0, p.floats * sizeof(float));
+        memset(net->work.blocks[0].block + 2 * 16, 0, (p.floats - 2 * 16) * sizeof(float));
     return p.floats;
 }
 
@@ -137,15 +140,16 @@ static void layouts(void)
     for (int s = 0; s < SPECS; s++)
         for (int gradient = 0; gradient < 2; gradient++) {
             pn_net *net = created(specs[s], 1);
-            CHECK(!net->work.block && net->work.capacity == 0); /* nothing is allocated before the first call */
+            CHECK(!net->work.blocks[0].block &&
+                  net->work.blocks[0].capacity == 0); /* nothing is allocated before the first call */
             net->work.input_gradient = gradient;
             size_t floats = 0;
             const int sizes[][3] = {
                 {1, 1, 1}, {7, 1, 2}, {7, 2, 2}, {65, 3, 3}, {128, 3, 3}}; /* rows, copies, threads */
             for (int i = 0; i < 5; i++) {
                 CHECK(reserve(net, sizes[i][0], sizes[i][1], sizes[i][2]) == PN_OK);
-                CHECK(net->work.capacity == sizes[i][0] && net->work.copies == sizes[i][1] &&
-                      net->work.threads == sizes[i][2]);
+                CHECK(net->work.blocks[0].capacity == sizes[i][0] && net->work.blocks[0].copies == sizes[i][1] &&
+                      net->work.blocks[0].threads == sizes[i][2]);
                 const size_t more = check_layout(net);
                 CHECK(more > floats);
                 floats = more;
@@ -166,7 +170,8 @@ static void by_hand(void)
     const size_t relu = 2 * 10 * 48;
     const size_t second = 2 * 10 * 16 + 16;
     const size_t softmax = 2 * 10 * 16;
-    CHECK(check_layout(net) == inputs + first + relu + second + softmax + 4 * 16); /* labels, weights, loss, correct */
+    CHECK(check_layout(net) ==
+          inputs + first + relu + second + softmax + 6 * 16); /* copies, masks, labels, weights, loss, correct */
     pn_net_free(net);
 }
 
@@ -201,18 +206,19 @@ static void growth(void)
 {
     pn_net *net = created(specs[0], 1);
     CHECK(reserve(net, 32, 1, 1) == PN_OK);
-    float *block = net->work.block;
+    float *block = net->work.blocks[0].block;
     net->work.done = STEP_LOSS;
     CHECK(reserve(net, 32, 1, 1) == PN_OK && reserve(net, 1, 1, 1) == PN_OK);
-    CHECK(net->work.block == block && net->work.capacity == 32 && net->work.done == STEP_LOSS); /* unchanged */
-    CHECK(reserve(net, 33, 1, 1) == PN_OK && net->work.capacity == 33 && net->work.done == STEP_NONE);
-    CHECK(reserve(net, 5, 2, 1) == PN_OK && net->work.capacity == 33 && net->work.copies == 2);
-    CHECK(reserve(net, 5, 1, 3) == PN_OK && net->work.capacity == 33 && net->work.copies == 2 &&
-          net->work.threads == 3);
+    CHECK(net->work.blocks[0].block == block && net->work.blocks[0].capacity == 32 &&
+          net->work.done == STEP_LOSS); /* unchanged */
+    CHECK(reserve(net, 33, 1, 1) == PN_OK && net->work.blocks[0].capacity == 33 && net->work.done == STEP_NONE);
+    CHECK(reserve(net, 5, 2, 1) == PN_OK && net->work.blocks[0].capacity == 33 && net->work.blocks[0].copies == 2);
+    CHECK(reserve(net, 5, 1, 3) == PN_OK && net->work.blocks[0].capacity == 33 && net->work.blocks[0].copies == 2 &&
+          net->work.blocks[0].threads == 3);
     check_layout(net);
 
     /* an allocation that fails: the message has the number of samples, and the old memory stays in use */
-    block = net->work.block;
+    block = net->work.blocks[0].block;
     const int64_t refused[] = {INT64_MAX, (int64_t)1 << 40, INT32_MAX, INT32_MAX / 2 + 1};
     for (int i = 0; i < 4; i++) {
         char message[64];
@@ -220,24 +226,26 @@ static void growth(void)
         net->work.done = STEP_LOSS;
         CHECK(reserve(net, refused[i], 1, 1) == PN_ERR_MEMORY);
         SAME_TEXT(net->error, message);
-        CHECK(net->work.block == block && net->work.capacity == 33 && net->work.copies == 2 && net->work.threads == 3);
+        CHECK(net->work.blocks[0].block == block && net->work.blocks[0].capacity == 33 &&
+              net->work.blocks[0].copies == 2 && net->work.blocks[0].threads == 3);
         CHECK(net->work.done == STEP_NONE);
         check_layout(net);
     }
-    CHECK(reserve(net, 33, 2, 3) == PN_OK && net->work.block == block);
+    CHECK(reserve(net, 33, 2, 3) == PN_OK && net->work.blocks[0].block == block);
     pn_net_free(net);
 
     net = created("input(1000000) tanh",
                   1); /* 2^30 rows of 3 million floats: counted, but past all that can be addressed */
     CHECK(reserve(net, 2, 1, 1) == PN_OK && reserve(net, INT32_MAX / 2, 1, 1) == PN_ERR_MEMORY);
     SAME_TEXT(net->error, "no memory for a batch of 1073741823 samples");
-    CHECK(net->work.capacity == 2);
+    CHECK(net->work.blocks[0].capacity == 2);
     check_layout(net);
     pn_net_free(net);
 
     net = created(specs[0], 1); /* with nothing there yet */
-    CHECK(reserve(net, INT64_MAX, 1, 1) == PN_ERR_MEMORY && !net->work.block && net->work.capacity == 0);
-    CHECK(reserve(net, 3, 1, 1) == PN_OK && net->work.capacity == 3);
+    CHECK(reserve(net, INT64_MAX, 1, 1) == PN_ERR_MEMORY && !net->work.blocks[0].block &&
+          net->work.blocks[0].capacity == 0);
+    CHECK(reserve(net, 3, 1, 1) == PN_OK && net->work.blocks[0].capacity == 3);
     check_layout(net);
     pn_net_free(net);
 }
@@ -258,10 +266,10 @@ static void threads_and_copies(void)
     CHECK(input_copies(net, 40) == 4 && input_copies(net, 41) == 3);
     CHECK(input_copies(net, 53) == 3 && input_copies(net, 54) == 2);
     CHECK(input_copies(net, 80) == 2 && input_copies(net, 81) == 1 && input_copies(net, 1000) == 1);
-    CHECK(reserve(net, 40, 4, 4) == PN_OK && net->work.copies == 4);
+    CHECK(reserve(net, 40, 4, 4) == PN_OK && net->work.blocks[0].copies == 4);
     /* forty rows for four copies, or a hundred for one, but not a hundred for four */
-    CHECK(reserve(net, 100, 1, 1) == PN_OK && net->work.copies == 1 && net->work.capacity == 100);
-    CHECK(net->work.threads == 4);
+    CHECK(reserve(net, 100, 1, 1) == PN_OK && net->work.blocks[0].copies == 1 && net->work.blocks[0].capacity == 100);
+    CHECK(net->work.blocks[0].threads == 4);
     check_layout(net);
     pn_net_free(net);
 
