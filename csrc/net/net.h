@@ -56,7 +56,7 @@ typedef struct {
     double multiplies; /* multiply-adds of one sample in forward */
     int slots;         /* in inference, of `slot_size` floats a row, see plan.c */
     size_t slot_size;
-    bool large_weights; /* is there a dense matrix beyond the second-level cache? */
+    bool large_weights; /* is there a dense matrix that takes much of the second-level cache? */
 } net_graph;
 
 /* The optimizer of the last step, and its state. */

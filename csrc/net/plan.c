@@ -5,7 +5,7 @@
 
 enum {
     MOST_SLOTS = MAX_NEST + 4, /* x, its copy and y; and x of each residual around them */
-    LARGE_WEIGHTS = 1 << 18    /* 1 MB: about the second-level cache */
+    LARGE_WEIGHTS = 1 << 17    /* 512 kB: half of a second-level cache */
 };
 
 /* The place in the order of computation from which each slot is free. */
