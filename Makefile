@@ -21,7 +21,7 @@ C_FILES := $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.inc tests/c/*.[ch] tests/c
 # Tests of what a build leaves out are left out, too.
 LEFT_OUT := $(if $(findstring PN_NO_FILES,$(EXTRA)),tests/c/file/%) $(if $(findstring PN_NO_THREADS,$(EXTRA)),tests/c/base/test_threads.c tests/c/net/test_threads.c)
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(filter-out $(LEFT_OUT),$(wildcard tests/c/*/test_*.c)))
-EXAMPLES := $(patsubst tests/c/%.c,$(BUILD)/example/%,$(wildcard tests/c/example*.c))
+EXAMPLES := $(patsubst examples/%,$(BUILD)/example/%,$(basename $(wildcard examples/*.c examples/*.cpp)))
 ONE_FILE := $(addprefix build/amalgamation/,cc-O1 cc-O2 cc-O3 $(if $(shell command -v clang),clang-O2))
 FUZZERS := $(patsubst tests/c/%.c,$(BUILD)/fuzzer/%,$(wildcard tests/c/*/fuzz_*.c))
 FUZZ_SECONDS ?= 60
@@ -45,7 +45,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers test-browser wasm test-wasm bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall example wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
+.PHONY: help train test test-peers test-browser wasm test-wasm bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall examples wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -94,7 +94,7 @@ test-amalgamation: ## compile it with -O1, -O2, -O3 and with clang; compare trai
 
 lib: $(BUILD)/libpynet.a $(BUILD)/libpynet.so ## build build/libpynet.a and build/libpynet.so for C programs
 
-example: $(EXAMPLES) ## compile the C examples of tests/c against build/libpynet.a
+examples: $(EXAMPLES) ## compile the C and C++ programs of examples/ against build/libpynet.a, to build/example/
 
 bench: .venv/.bench $(CORE) $(BENCH) ## measure the speed against NumPy: build/bench/numpy.md; PUBLISH=1: in bench/results
 	@$(BIN)/python -m bench $(if $(PUBLISH),--out bench/results) $(ARGS)
@@ -257,7 +257,7 @@ $(BUILD)/libpynet.so: $(OBJECTS)
 
 # The path may have blanks.
 INTO = $(DESTDIR)$(PREFIX)
-VERSION := $(patsubst -DPN_VERSION="%",%,$(subst ',,$(filter '-DPN_VERSION=%,$(FLAGS))))
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 SET_VERSION := sed 's/@VERSION@/$(VERSION)/'
 
 install: lib ## install header, libraries and their descriptions for pkg-config and CMake; PREFIX=/usr/local, DESTDIR=
@@ -275,9 +275,13 @@ uninstall: ## remove what make install installed, with the same PREFIX and DESTD
 	    "$(INTO)/lib/pkgconfig/pynet.pc"
 	@rm -rf "$(INTO)/lib/cmake/pynet"
 
-$(BUILD)/example/%: tests/c/%.c $(BUILD)/libpynet.a
+$(BUILD)/example/%: examples/%.c $(BUILD)/libpynet.a
 	@mkdir -p $(@D)
-	$(CC) -O2 $(WARNINGS) -Icsrc -o $@ $< $(BUILD)/libpynet.a -lm -pthread
+	$(CC) -std=c11 -O2 $(WARNINGS) -Icsrc -o $@ $^ -lm -pthread
+
+$(BUILD)/example/%: examples/%.cpp $(BUILD)/libpynet.a
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O2 $(WARNINGS) -Icsrc -o $@ $^ -lm -pthread
 
 build/bench/loop: bench/c/loop.c $(BUILD)/libpynet.a
 	@mkdir -p $(@D)

@@ -32,7 +32,6 @@ OPENING = f"""\
 #else
 #pragma GCC optimize("fp-contract=off")
 #endif
-#define PN_VERSION "{VERSION}"
 """
 
 INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.M)
@@ -72,7 +71,8 @@ class Amalgamation:
             if name in self.seen:
                 return ""
             self.seen.add(name)
-        text = (CSRC / name).read_text("utf-8").replace("#define _GNU_SOURCE\n", "")
+        text = (CSRC / name).read_text("utf-8")
+        text = re.sub(r"^#define _(?:GNU|DEFAULT)_SOURCE\b.*\n", "", text, flags=re.M)
         return INCLUDE.sub(lambda found: self.expand(found[1]), text)
 
     def file(self, name: str) -> str:

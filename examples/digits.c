@@ -1,4 +1,4 @@
-/* Loads a model that Python trained and names the digit in an image: example MODEL IMAGE
+/* Loads a model that Python trained and prints the probability of each digit for an image: digits MODEL IMAGE
    IMAGE holds one byte a pixel, 0 black to 255 white, as many as the model takes. */
 #include "pynet.h"
 
