@@ -22,6 +22,7 @@ export function startSoftmax() {
     temperature = 10 ** event.target.valueAsNumber;
     update();
   };
+  byId("softmax-p").oninput = (event) => setProbability(event.target.valueAsNumber);
   byId("softmax-reset").onclick = () => set(NAMES, START);
   byId("softmax-take").onclick = take;
   set(NAMES, START);
@@ -45,12 +46,19 @@ function set(classes, logits) {
   byId("softmax-note").textContent = "";
   const end = Math.max(6, Math.ceil(Math.max(...logits.map(Math.abs))));
   sliders = logits.map((value, i) => {
-    const slider = make("input", { type: "range", min: -end, max: end, step: 0.1, "aria-label": `logit of ${classes[i]}`, oninput: update });
+    const slider = make("input", { type: "range", min: -end, max: end, step: 0.01, "aria-label": `logit of ${classes[i]}`, oninput: update });
     slider.value = value;
     return slider;
   });
   const line = (slider, i) => make("label", { className: "slide" }, make("span", {}, classes[i]), slider, make("output"));
   byId("softmax-sliders").replaceChildren(...sliders.map(line));
+  update();
+}
+
+/** Moves the logit of the correct class to where its probability is p: as far as its slider goes. */
+function setProbability(p) {
+  const others = sliders.filter((_, i) => i !== label).reduce((sum, slider) => sum + Math.exp(slider.valueAsNumber / temperature), 0);
+  sliders[label].value = temperature * Math.log((p / (1 - p)) * others);
   update();
 }
 
@@ -67,6 +75,8 @@ function update() {
   byId("softmax-temperature-value").textContent = short(temperature, 2);
   bars.show(p.map((share, i) => ({ name: names[i], share, text: share.toFixed(4), marked: i === label })));
   gradients.show(p.map((share, i) => ({ name: names[i], share: share - Number(i === label), text: signed(share - Number(i === label)), marked: i === label })));
+  byId("softmax-p").value = p[label];
+  byId("softmax-p").setAttribute("aria-label", `probability of ${names[label]}`);
   byId("softmax-loss").textContent = `loss = −log ${short(p[label], 4)} = ${loss.toFixed(4)}`;
   const values = Array.from({ length: 199 }, (_, i) => -Math.log((i + 1) / 200));
   curves(byId("softmax-curve"), [{ values, kind: "train", step: 1 / 200 }], {

@@ -126,7 +126,7 @@ function forward({ layers, logits, p, classes, label, lossName }) {
     const [low, high] = [Math.min, Math.max].map((pick) => values.reduce((a, b) => pick(a, b)));
     return [`${path} ${name}`, shapeText(outShape), short(low), short(high), short(mean), `${Math.round(100 * zeros)} %`, session.formulas[kind] ?? ""];
   });
-  const parts = [text("Every layer computes its outputs from those of the layer before; the last ones are the prediction."), table(["layer", "outputs", "least", "most", "mean", "zero", ""], rows)];
+  const parts = [text("Every layer computes its outputs from those of the layer before; the last ones are the prediction."), table(["layer", "outputs", "least", "most", "mean", "zero", "formula"], rows)];
   if (lossName === "cross_entropy") {
     const most = Math.max(...logits);
     const exponentials = Array.from(logits, (x) => Math.exp(x - most));

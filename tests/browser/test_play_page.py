@@ -180,6 +180,8 @@ def test_softmax_and_its_loss(page: Page) -> None:
     page.driver.find_elements("css selector", "#softmax-bars button")[3].click()
     assert f"{-np.log(p[3]):.4f}" in page.text("softmax-loss")
     assert f"{p[3] - 1:.4f}".replace("-", "−") in page.text("softmax-gradients")
+    page.enter("softmax-p", "0.5")
+    assert page.text("softmax-loss").startswith("loss = −log 0.5")
 
 
 # ---- training ----
