@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -25,6 +26,7 @@ from pynet.formats.c_program import Memory, Program, Value, c_float, c_float32, 
 from pynet.formats.int8 import Int8Network, quantised
 from pynet.network import Network
 from pynet.pictures.preparation import NOTE as PICTURES
+from pynet.text import figure_text, figure_words
 
 TYPES = {"float32": "float", "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
 SHORT = {"uint8": "u8", "int8": "i8", "int16": "i16"}
@@ -152,11 +154,11 @@ class _Source:
 
     def _figures(self) -> Iterator[tuple[str, str]]:
         """What the model's notes say of its quality on the test samples."""
-        for key, words in (("test_accuracy", "accuracy"), ("test_rmse", "RMSE"), ("test_r2", "R2")):
-            if key in self.net.meta:
-                value = self.net.meta[key]
-                of = " of pynet's model in floating point" if self.int8 else ""
-                yield words, f"{value:.20} on the test samples{of}"
+        of = " by the network in floating point" if self.int8 else ""
+        for name in ("accuracy", "rmse", "r2"):
+            with contextlib.suppress(KeyError, ValueError):
+                value = float(self.net.meta[f"test_{name}"])
+                yield figure_words(name), f"{figure_text(name, value)} on the test samples{of}"
 
     def _inputs(self) -> list[str]:
         shape = " x ".join(map(str, self.net.in_shape))

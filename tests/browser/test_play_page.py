@@ -225,9 +225,7 @@ def test_data_sets_train(page: Page, name: str, tmp_path: Path) -> None:
 
 
 def test_any_network_and_optimizer(page: Page) -> None:
-    text = (
-        "input(1,8,8) conv(4,3,pad=1) batchnorm relu flatten residual(dense(256)) dropout(0.2) dense(10) softmax"
-    )
+    text = "input(1,8,8) conv(4,3,pad=1) batchnorm relu flatten residual(dense(256)) dropout(0.2) dense(10) softmax"
     page.enter("train-text", text)
     page.choose("train-optimizer", "adamw")
     page.enter("train-batch", "100")

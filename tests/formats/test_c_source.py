@@ -124,7 +124,7 @@ def test_the_comment_and_the_sizes(tmp_path: Path) -> None:
         "network   input(784) dense(32) relu dense(10) softmax",
         f"net.safetensors, SHA-256 {hashlib.sha256((tmp_path / 'net.safetensors').read_bytes()).hexdigest()}",
         net.weights_sha256(),
-        "accuracy  0.9637 on the test samples",
+        "accuracy  96.37 % on the test samples",
         "flash     101,800 bytes of constants",
         "RAM       128 bytes of work memory, and 40 of results",
     ):
@@ -167,7 +167,7 @@ int main(void)
 def test_texts_cannot_leave_comments_and_strings(tmp_path: Path) -> None:
     net = filled("input(3) dense(10) softmax")
     net.classes = HOSTILE
-    net.meta["test_accuracy"] = "*/ #error"
+    net.meta["test_accuracy"] = "*/ #error"  # no number: left out
     model = tmp_path / "a ??\n#error *\\"
     net.save(model)
     pynet.export_c(net, tmp_path / "net.c", model=model)
