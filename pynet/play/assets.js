@@ -7,8 +7,8 @@ export async function fileOf(name) {
   const inside = document.getElementById(name); // gzip and base64, see pynet/play/page.py
   if (inside) return unpacked(Uint8Array.from(atob(inside.textContent), (c) => c.charCodeAt(0)), "gzip", name, 1e9);
   if (location.protocol === "file:") return null;
-  const answer = await fetch(name);
-  return answer.ok ? new Uint8Array(await answer.arrayBuffer()) : null;
+  const response = await fetch(name);
+  return response.ok ? new Uint8Array(await response.arrayBuffer()) : null;
 }
 
 export function startWorker() {

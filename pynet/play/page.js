@@ -1,6 +1,6 @@
 // Starts the page: the core, the digits, the model, then the sections.
 
-import { startAnswer } from "./answer.js";
+import { startPrediction } from "./prediction.js";
 import { fileOf } from "./assets.js";
 import { bestVariant, openCore } from "./core.js";
 import { digitSet, toySet } from "./datasets.js";
@@ -30,7 +30,7 @@ async function start() {
   const toys = await Promise.all(TOYS.map((toy, i) => toySet(toy, files[i])));
   startSoftmax();
   startDrawing({ ...digits.test, shape: digits.shape, classes: digits.classes });
-  startAnswer();
+  startPrediction();
   startLayers();
   startSteps(digits);
   startViews();

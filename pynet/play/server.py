@@ -36,12 +36,12 @@ def server_of(parts: Mapping[str, bytes], port: int) -> ThreadingHTTPServer:
         timeout = 30  # seconds that a silent connection may last
 
         def do_GET(self) -> None:
-            self._answer()
+            self._respond()
 
         def do_HEAD(self) -> None:
-            self._answer()
+            self._respond()
 
-        def _answer(self) -> None:
+        def _respond(self) -> None:
             if self.headers.get("Host") not in hosts:  # another name may stand for 127.0.0.1 in a hostile page
                 self._send(HTTPStatus.MISDIRECTED_REQUEST, "html", b"this server is 127.0.0.1 alone\n")
                 return

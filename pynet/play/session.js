@@ -13,7 +13,7 @@ export const session = {
 
 const listeners = {};
 
-/** Events: "network": another network; "pixels": another picture; "drawn": section 2 has its answer. */
+/** Events: "network": another network; "pixels": another picture; "drawn": section 2 has its prediction. */
 export const on = (event, listener) => (listeners[event] ??= []).push(listener);
 export const emit = (event) => listeners[event]?.forEach((listener) => listener());
 

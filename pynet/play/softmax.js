@@ -30,13 +30,13 @@ export function startSoftmax() {
 
 /** The four largest logits of the network above. */
 function take() {
-  const { answer, model } = session;
-  if (!answer || answer.logits.length !== model.classes.length) {
-    byId("softmax-note").textContent = answer ? "This network has no logits." : "Draw something in section 1 first.";
+  const { prediction, model } = session;
+  if (!prediction || prediction.logits.length !== model.classes.length) {
+    byId("softmax-note").textContent = prediction ? "This network has no logits." : "Draw something in section 1 first.";
     return;
   }
-  const order = [...answer.logits.keys()].sort((a, b) => answer.logits[b] - answer.logits[a]).slice(0, NAMES.length);
-  set(order.map((i) => model.classes[i]), order.map((i) => answer.logits[i]));
+  const order = [...prediction.logits.keys()].sort((a, b) => prediction.logits[b] - prediction.logits[a]).slice(0, NAMES.length);
+  set(order.map((i) => model.classes[i]), order.map((i) => prediction.logits[i]));
   byId("softmax-note").textContent = "The largest logits of the drawing, without the other classes.";
 }
 

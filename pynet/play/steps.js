@@ -3,7 +3,7 @@
 
 import { attempt, byId, largest, make, report, shapeText, short, signed, table, whole } from "./dom.js";
 import { Grid } from "./grid.js";
-import { logitsLayer } from "./answer.js";
+import { logitsLayer } from "./prediction.js";
 import { Bars } from "./plots.js";
 import { on, sample, session, whenSeen } from "./session.js";
 

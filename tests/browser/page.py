@@ -89,7 +89,7 @@ class Page:
 
     def scores(self) -> dict[str, Any]:
         """Probabilities, logits and the index of the best class."""
-        found = self.module("session", "return session.answer")
+        found = self.module("session", "return session.prediction")
         assert isinstance(found, dict)
         return found
 

@@ -47,28 +47,28 @@ def test_ten_digits_drawn_by_pointers_are_named(page: Page, model: Path) -> None
         assert pixels is not None
         p = net.predict_proba(pixels.reshape(1, *net.in_shape))[0]
         assert np.allclose(page.scores()["p"], p, atol=1e-6)
-        assert page.text("answer-name") == net.classes[p.argmax()]
-        named.append(page.text("answer-name"))
+        assert page.text("prediction-name") == net.classes[p.argmax()]
+        named.append(page.text("prediction-name"))
         page.click("clear")
         page.frame()
     assert named == list("0123456789")
 
 
-def test_a_blank_gets_no_answer(page: Page) -> None:
+def test_a_blank_gets_no_prediction(page: Page) -> None:
     page.draw(coarse(curves(3, 0)))
-    assert page.text("answer-name") == "3"
-    for _ in handwriting.WAYS[3][0].split(",") if not page.text("answer-name") else range(9):
+    assert page.text("prediction-name") == "3"
+    for _ in handwriting.WAYS[3][0].split(",") if not page.text("prediction-name") else range(9):
         page.click("undo")
     page.frame()
-    assert (page.text("answer-name"), page.pixels()) == ("–", None)
-    assert "no answer" in page.text("answer-message")
+    assert (page.text("prediction-name"), page.pixels()) == ("–", None)
+    assert "no prediction" in page.text("prediction-message")
 
 
 def test_the_drawing_area_does_not_scroll(page: Page) -> None:
     assert page.js("return getComputedStyle(document.getElementById('pad')).touchAction") == "none"
 
 
-def test_edited_pixels_change_the_answer_as_in_python(page: Page, model: Path) -> None:
+def test_edited_pixels_change_the_prediction_as_in_python(page: Page, model: Path) -> None:
     net = pynet.load(model)
     page.click("random")
     page.frame()
@@ -113,7 +113,7 @@ def test_drawings_are_named(page: Page) -> None:
     right = 0
     for k in range(DRAWINGS):
         drawing = [curve.tolist() for curve in curves(k % 10, k // 10)]
-        right += page.module("draw", "it.drawStrokes(args[0]); return session.answer.best", drawing) == k % 10
+        right += page.module("draw", "it.drawStrokes(args[0]); return session.prediction.best", drawing) == k % 10
     print(f"{right} of {DRAWINGS} drawings are named")
     assert right >= NAMED * DRAWINGS
 
@@ -245,7 +245,7 @@ def test_draw_with_the_trained_network(page: Page) -> None:
     pixels = page.pixels()
     assert pixels is not None
     assert pixels.shape == (64,)
-    assert page.text("answer-name") == "0"
+    assert page.text("prediction-name") == "0"
 
 
 def test_a_stopped_training_continues_with_the_same_bits(page: Page) -> None:
@@ -355,7 +355,7 @@ def test_files_that_are_refused(page: Page) -> None:
         assert page.text("network-text") == text
     page.click("random")
     page.frame()
-    assert page.text("answer-name") != "–"
+    assert page.text("prediction-name") != "–"
 
 
 def test_a_model_of_ones_own(page: Page, tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_model_of_ones_own(page: Page, tmp_path: Path) -> None:
     pixels = page.pixels()
     assert pixels is not None
     assert np.allclose(page.scores()["p"], net.predict_proba(pixels[None])[0], atol=1e-6)
-    assert page.text("answer-name") in net.classes
+    assert page.text("prediction-name") in net.classes
 
 
 def test_one_output_names_two_classes(page: Page) -> None:
@@ -381,7 +381,7 @@ def test_one_output_names_two_classes(page: Page) -> None:
     assert pixels is not None
     p = float(net.predict_proba(pixels[None])[0, 0])
     assert page.scores()["p"] == pytest.approx([1 - p, p], abs=1e-6)
-    assert page.text("answer-name") == net.classes[p > 0.5]
+    assert page.text("prediction-name") == net.classes[p > 0.5]
     page.click("why")
     page.choose("steps-from", "drawing")
     assert "Predicted: " in page.text("steps-body")
@@ -390,13 +390,13 @@ def test_one_output_names_two_classes(page: Page) -> None:
     assert page.text("steps-message") == ""
 
 
-def test_the_page_answers_while_a_large_network_is_checked_or_trained(page: Page) -> None:
+def test_the_page_reacts_while_a_large_network_is_checked_or_trained(page: Page) -> None:
     page.enter("train-text", "input(64) dense(3000) relu dense(3000) relu dense(10) softmax")
     page.enter("train-batch", "1442")
     page.wait(lambda: "parameters" in page.text("train-message"))
     page.click("train-go")
     page.draw(coarse(curves(3, 0)))
-    assert page.text("answer-name") == "3"
+    assert page.text("prediction-name") == "3"
     page.click("train-go")
     page.wait(lambda: page.text("train-go") in ("Train", "Train on"))
     page.enter("train-text", "input(64) dense(10) softmax")
@@ -412,7 +412,7 @@ def test_one_file_from_disk(driver: webdriver.Chrome, model: Path, tmp_path: Pat
     assert place.stat().st_size < 700_000
     page = Page(driver, place.as_uri())
     page.draw(coarse(curves(3, 0)))
-    assert page.text("answer-name") == "3"
+    assert page.text("prediction-name") == "3"
     page.train(40)
     assert "accuracy" in page.text("train-message")
     digits = pynet.data.load("digits")

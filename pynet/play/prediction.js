@@ -12,7 +12,7 @@ const MOST = 12; // classes that are listed
 let bars, saliency;
 let temperature = 1;
 
-export function startAnswer() {
+export function startPrediction() {
   bars = new Bars(byId("bars"));
   saliency = new Grid(byId("saliency"), { cell: [2, 20], height: 200 });
   byId("temperature").oninput = (event) => {
@@ -47,9 +47,9 @@ function update() {
   net.infer(data);
   const logits = net.activation(logitsLayer(net), 1);
   const best = largest(p);
-  byId("answer-name").textContent = model.classes[best];
-  byId("answer-sure").textContent = percent(p[best]);
-  report("answer-message", p[best] >= UNSURE ? "" : "The network is unsure.");
+  byId("prediction-name").textContent = model.classes[best];
+  byId("prediction-sure").textContent = percent(p[best]);
+  report("prediction-message", p[best] >= UNSURE ? "" : "The network is unsure.");
   const listed = [...p.keys()];
   if (listed.length > MOST) listed.sort((a, b) => p[b] - p[a]).splice(MOST);
   bars.show(
@@ -60,16 +60,16 @@ function update() {
       marked: i === best,
     })),
   );
-  session.answer = { p: Array.from(p), logits: Array.from(logits), best };
+  session.prediction = { p: Array.from(p), logits: Array.from(logits), best };
   if (!byId("saliency-part").hidden) why(data, best, logits.length);
   emit("drawn");
 }
 
 function empty(classes) {
-  session.answer = null;
-  byId("answer-name").textContent = "–";
-  byId("answer-sure").textContent = "";
-  report("answer-message", "Nothing is drawn yet, so there is no answer.");
+  session.prediction = null;
+  byId("prediction-name").textContent = "–";
+  byId("prediction-sure").textContent = "";
+  report("prediction-message", "Nothing is drawn yet, so there is no prediction.");
   bars.show(classes.slice(0, MOST).map((name) => ({ name, share: 0, text: "" })));
   saliency.clear();
   emit("drawn");
