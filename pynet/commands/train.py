@@ -7,6 +7,7 @@ of the last epoch with a finite loss. What could fail after the training, such a
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from pynet._ffi import VERSION, Array
 from pynet.commands import cli, data_options
 from pynet.commands.cli import EXPECTED_ERRORS, Stopped
 from pynet.commands.outputs import save_figure
+from pynet.commands.processes import only_first_prints, processes_of
 from pynet.commands.table_options import listed
 from pynet.commands.train_options import optimizer_note, parse
 from pynet.commands.train_save import PreviousModel, keep_better_model, learnt_nothing
@@ -33,6 +35,7 @@ from pynet.training import novelty
 from pynet.training.callbacks import Run
 from pynet.training.diagnose import Diagnosis
 from pynet.training.history import History, columns_of
+from pynet.training.parallel import Processes
 
 MAX_CLASSES = 30  # a larger confusion matrix is not printed
 TEST_FIGURES: dict[TaskKind, tuple[str, ...]] = {
@@ -73,10 +76,13 @@ class Training:
             seed=task.seed,
             early_stopping=task.early_stopping,
             checkpoint=task.checkpoint,
+            chunks=task.chunks,
+            comm=task.processes.comm,
             verbose=not task.terse,
             callbacks=[self] if task.terse else [self, Diagnosis(_warn)],
         )
-        self.test = self._test_figures()
+        if task.processes.first:
+            self.test = self._test_figures()
 
     def _test_figures(self) -> Evaluation | RegressionEvaluation | None:
         """Loss and accuracy on the test set; if it was the validation set too, those of the last epoch."""
@@ -169,6 +175,10 @@ class Training:
             notes["optimizer_options"] = more
         else:
             notes.pop("optimizer_options", None)
+        if task.chunks:
+            notes["chunks"] = str(task.chunks)
+        else:
+            notes.pop("chunks", None)
         notes["augment"] = str(task.augment or "none")
         if task.class_weight:
             notes["class_weight"] = task.class_weight
@@ -245,6 +255,8 @@ def _print_plan(task: Task) -> None:
     sizes += f"; classes {printable(names)}" if names else f"; targets from {lowest:g} to {highest:g}"
     plan = f"{task.epochs} epoch{'s' * (task.epochs != 1)}, batches of {task.batch_size}, {_method_text(task)}"
     plan += f", loss {net.loss_name}"
+    plan += f", each batch in {task.chunks} chunk{'s' * (task.chunks > 1)}" if task.chunks else ""
+    processes = f", processes: {task.processes.size}" if task.processes.size > 1 else ""
     if task.early_stopping:
         plan = f"up to {plan}, stops after {task.early_stopping.patience} without a better one"
     words = " ".join(map(shlex.quote, task.inherited))
@@ -257,7 +269,7 @@ def _print_plan(task: Task) -> None:
         f"inputs    {_inputs(task)}\n"
         f"network   {net.spec}\n\n{net.summary()}\n\n"
         f"training  {plan}, seed {task.seed}\n{as_before}{tried}"
-        f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}\n"
+        f"machine   {kernels.cpu()} kernels, threads: {kernels.threads()}{processes}\n"
     )
 
 
@@ -373,10 +385,11 @@ def _find_lr(task: Task, as_json: bool, quiet: bool) -> None:
             task.print_info(f"drew {printable(save_figure(figures.learning_rates(found), beside(task.target, 'lr')))}")
 
 
-def train(argv: Sequence[str] | None, begin: float) -> int:
+def train(argv: Sequence[str], begin: float, processes: Processes) -> int:
     """Runs the command; begin: start time by time.perf_counter. Returns the exit status."""
-    options = parse(argv)
-    task = prepare(options)
+    with processes.ending_together(), processes.sharing():
+        options = parse(argv)
+        task = prepare(options, processes)
     if options.find_lr:
         _find_lr(task, options.json, options.quiet)
         return 0
@@ -387,7 +400,9 @@ def train(argv: Sequence[str] | None, begin: float) -> int:
             _explain(task)
         training.run()
     except EXPECTED_ERRORS as error:
-        raise Stopped(error, training.save_after_error(error)) from error
+        raise Stopped(error, training.save_after_error(error) if processes.first else "") from error
+    if not processes.first:
+        return 0
     training.save()
     if options.json:
         print(json_text(_json_results(training, time.perf_counter() - begin)))
@@ -410,5 +425,11 @@ def train(argv: Sequence[str] | None, begin: float) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
-    begin = time.perf_counter()
-    return cli.run("train", lambda: train(argv, begin))
+    begin, arguments = time.perf_counter(), sys.argv[1:] if argv is None else list(argv)
+
+    def together() -> int:
+        processes = processes_of(arguments)
+        with only_first_prints(processes):
+            return cli.run("train", lambda: train(arguments, begin, processes))
+
+    return cli.run("train", together)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.schedules import SCHEDULES, Constant, Schedule
 from pynet.schedules import parse as parse_schedule
 from pynet.training.checkpoint import Checkpoint
+from pynet.training.chunks import MOST_CHUNKS
 
 DEFAULT_BATCH_SIZE = 64
 DEFAULT_VAL_SPLIT = 0.1  # with --patience: early stopping must not select weights on the test set
@@ -158,6 +158,9 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--epochs", metavar="N", type=whole(0), help=epochs)
     batch = f"samples in a mini-batch (default: {DEFAULT_BATCH_SIZE})"
     add("--batch-size", metavar="N", type=whole(1, 2**31 - 1), help=batch)
+    chunks = "a power of two: each batch is the sum of N parts, which the processes that mpiexec starts share; the "
+    chunks += "same bits for any number of processes, see docs/scaling.md"
+    add("--chunks", metavar="N", type=_chunks, help=chunks)
     rate = number(1e-37, 3e38, "a number from 1e-37 to 3e38")
     defaults = "learning rate (default: 0.1; momentum, nesterov: 0.01; rmsprop, adam, adamw: 0.001)"
     add("--lr", metavar="RATE", type=rate, help=defaults)
@@ -171,6 +174,13 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--find-lr", action="store_true", help=find)
     threads = "1 to 64 (default: one for each core); changes only the speed"
     add("--threads", metavar="N", type=whole(1, 64), help=threads)
+
+
+def _chunks(text: str) -> int:
+    chunks = whole(1, MOST_CHUNKS)(text)
+    if chunks & (chunks - 1):
+        refuse(text, f"a power of two, up to {MOST_CHUNKS}")
+    return chunks
 
 
 def _augment(text: str) -> Augment | str | None:
@@ -275,14 +285,13 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--version", action="version", version=f"pynet {VERSION}")
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, as far as they can be checked without data and network.
 
     Adds: terse (bool), print only results; loaded, the network of --load; inherited, the options taken over from its
     training. optimizer becomes an Optimizer, schedule a Schedule or None; augment may be AUTO, and batch_size None
     for the preset to choose. Raises UsageError; OSError and ValueError if --load cannot be read.
     """
-    arguments = sys.argv[1:] if argv is None else list(argv)
     options = _parser().parse_args(arguments)
     _check(options)
     loaded = load(options.load) if options.load else None
@@ -316,6 +325,9 @@ def _check(options: argparse.Namespace) -> None:
     ):
         if getattr(options, name) and not getattr(options, needed):
             raise UsageError(f"--{name.replace('_', '-')} needs --{needed}")
+    for other in ("find_lr", "folds"):
+        if options.chunks and getattr(options, other):
+            raise UsageError(f"--chunks cannot be used with --{other.replace('_', '-')}")
     for network, parts in (
         ("load", ["net", "hidden", "activation", "init", "loss", "label_smoothing"]),
         ("net", ["hidden", "activation", "init"]),

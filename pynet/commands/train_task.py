@@ -18,6 +18,7 @@ from pynet.commands import cli, data_options, table_options, train_table
 from pynet.commands.cli import UsageError
 from pynet.commands.outputs import check_history, check_picture_path, figures_folder
 from pynet.commands.presets import PRESETS, augmentation_of, has_pictures, layers_for, trial_of, without_dropout
+from pynet.commands.processes import leave_to_first, share_cores
 from pynet.commands.train_options import DEFAULT_TARGET, epochs_for
 from pynet.data import Dataset
 from pynet.data.inputs import Inputs
@@ -30,6 +31,7 @@ from pynet.schedules import Schedule
 from pynet.text import picture_shape
 from pynet.training.callbacks import EarlyStopping
 from pynet.training.checkpoint import Checkpoint
+from pynet.training.parallel import Processes
 from pynet.training.trial import NOTE as TRIAL
 from pynet.training.trial import Trial
 
@@ -67,6 +69,8 @@ class Task:
     terse: bool
     folds: train_table.Folds | None
     trial: Trial | None
+    chunks: int | None
+    processes: Processes
 
     @property
     def learning_rate(self) -> float:
@@ -79,11 +83,15 @@ class Task:
             cli.print_stdout(text)
 
 
-def prepare(options: argparse.Namespace) -> Task:
+def prepare(options: argparse.Namespace, processes: Processes) -> Task:
     """The task that the options describe, with its data and files checked."""
     check_environment()
     if options.threads:
         kernels.set_threads(options.threads)
+    else:
+        share_cores(processes)
+    if not processes.first:
+        leave_to_first(options)
     net = _given_network(options)
     seed = options.seed if options.seed is not None else net.seed if net else 0
     rows = table_options.rows(options) if options.target is not None else None
@@ -107,6 +115,8 @@ def prepare(options: argparse.Namespace) -> Task:
     target = Path(f"{name}.safetensors") if options.save is DEFAULT_TARGET else options.save
     _check_targets(options, target)
     checkpoint = _checkpoint(options, target)
+    if checkpoint and processes.first:
+        checkpoint.check()
     trial = trial_of(options, net, dataset, seed)
     if trial and trial.tried == "dropout" and not trial.kept:
         net = _network_for(options, dataset, seed, dropout=False)
@@ -140,6 +150,8 @@ def prepare(options: argparse.Namespace) -> Task:
         terse=options.terse,
         folds=folds,
         trial=trial,
+        chunks=options.chunks,
+        processes=processes,
     )
 
 
@@ -350,9 +362,7 @@ def _checkpoint(options: argparse.Namespace, target: Path | None) -> Checkpoint 
     def print_stderr(error: OSError) -> None:
         cli.print_stderr("train", f"{error}; the training continues, the last checkpoint is unchanged")
 
-    checkpoint = Checkpoint(path, options.checkpoint_every or 1, options.resume, print_stderr)
-    checkpoint.check()
-    return checkpoint
+    return Checkpoint(path, options.checkpoint_every or 1, options.resume, print_stderr)
 
 
 def _check_targets(options: argparse.Namespace, target: Path | None) -> None:

@@ -35,7 +35,7 @@ def check_chunks(net: Net, chunks: int, processes: Processes) -> None:
         raise ValueError(f"chunks is {chunks}; accepted: a power of two, up to {MOST_CHUNKS}")
     if chunks % processes.size:
         divisors = ", ".join(str(1 << i) for i in range(chunks.bit_length()))
-        raise ValueError(f"{processes.size} processes cannot share {chunks} chunks; accepted: {divisors} processes")
+        raise ValueError(f"{processes.size} processes cannot share {chunks} chunks; accepted numbers: {divisors}")
     for layer in net.layers:
         if layer.kind == "batchnorm" and chunks > 1:
             raise ValueError(

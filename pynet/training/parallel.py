@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -29,13 +29,6 @@ _SHARED: dict[str, type[Exception]] = {
 }
 
 
-def _report(error: BaseException) -> tuple[str, str]:
-    """Kind and text of an error, for other processes."""
-    kind = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _SHARED), "")
-    text = re.sub(r"^\[Errno -?\d+\] ", "", str(error))  # the words that follow say the same
-    return (kind, text) if kind else ("RuntimeError", f"{type(error).__name__}: {text}")
-
-
 def _add(y: Array, x: Array) -> None:
     """y += x; float32 with the core's arithmetic, which flushes denormals, as where it adds gradients itself."""
     from pynet.kernels import add_to  # imported here: most programs do not need it
@@ -47,14 +40,18 @@ def _add(y: Array, x: Array) -> None:
 
 
 class Processes:
-    """The processes of a training: `size` of them, a power of two, of which this is number `rank`."""
+    """The processes of a training: `size` of them, a power of two, of which this is number `rank`.
 
-    def __init__(self, comm: Any = None) -> None:
+    kinds: of errors, besides Python's and pynet's own, that are raised on all processes as they are.
+    """
+
+    def __init__(self, comm: Any = None, kinds: Sequence[type[Exception]] = ()) -> None:
         if comm is not None and not all(hasattr(comm, name) for name in ("Get_rank", "allgather", "Sendrecv")):
             raise TypeError(f"comm is {comm!r:.80}; accepted: an mpi4py communicator, as MPI.COMM_WORLD, or None")
-        self._comm = comm
+        self.comm = comm
         self.rank: int = comm.Get_rank() if comm is not None else 0
         self.size: int = comm.Get_size() if comm is not None else 1
+        self._kinds = {kind.__name__: kind for kind in kinds} | _SHARED
         self._memory: dict[Any, Array] = {}
         self._agreed = False  # on the error that is being raised
 
@@ -71,13 +68,19 @@ class Processes:
             if error:
                 raise error
             return
-        found = self._comm.allgather(error and _report(error))
+        found = self.comm.allgather(error and self._report(error))
         for rank, report in enumerate(found):
             if report:
                 self._agreed = True
                 kind, text = report
                 place = "" if all(other == report for other in found) else f"rank {rank}: "
-                raise _SHARED[kind](place + text) from error
+                raise self._kinds[kind](place + text) from error
+
+    def _report(self, error: BaseException) -> tuple[str, str]:
+        """Kind and text of an error, for other processes."""
+        kind = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in self._kinds), "")
+        text = re.sub(r"^\[Errno -?\d+\] ", "", str(error))  # the words that follow say the same
+        return (kind, text) if kind else ("RuntimeError", f"{type(error).__name__}: {text}")
 
     @contextmanager
     def sharing(self) -> Iterator[None]:
@@ -96,18 +99,20 @@ class Processes:
         """An error that is not shared ends all processes, as they may be waiting for this one."""
         try:
             yield
+        except SystemExit:  # of --help, say
+            raise
         except BaseException:
             if self.size > 1 and not self._agreed:
-                traceback.print_exc()
-                print(f"rank {self.rank} failed: all {self.size} processes end", file=sys.stderr, flush=True)
-                self._comm.Abort(1)
+                traceback.print_exc(file=sys.__stderr__)
+                print(f"rank {self.rank} failed: all {self.size} processes end", file=sys.__stderr__, flush=True)
+                self.comm.Abort(1)
             raise
 
     # ---- values ----
 
     def from_first(self, value: T) -> T:
         """The value that the first process has."""
-        return value if self.size == 1 else cast(T, self._comm.bcast(value))
+        return value if self.size == 1 else cast(T, self.comm.bcast(value))
 
     def of_first(self, function: Callable[[], T]) -> T:
         """What this function gives on the first process, where alone it is called; its errors are shared."""
@@ -123,7 +128,7 @@ class Processes:
         """ValueError, on all processes, that names the first fact which differs, with both values."""
         if self.size == 1:
             return
-        found = self._comm.allgather(dict(facts))
+        found = self.comm.allgather(dict(facts))
         for name in facts:
             for rank, other in enumerate(found):
                 if other.get(name) != found[0].get(name):
@@ -133,7 +138,7 @@ class Processes:
 
     def gather(self, value: T) -> list[T]:
         """The value of each process, by rank."""
-        return [value] if self.size == 1 else self._comm.allgather(value)
+        return [value] if self.size == 1 else self.comm.allgather(value)
 
     def add(self, block: Array) -> None:
         """Replaces block (n,), float32 or float64, by its sum over all processes, in a fixed tree.
@@ -171,4 +176,4 @@ class Processes:
 
     def _exchange(self, distance: int, mine: Array, theirs: Array) -> None:
         partner = self.rank ^ distance
-        self._comm.Sendrecv(mine, partner, recvbuf=theirs, source=partner)
+        self.comm.Sendrecv(mine, partner, recvbuf=theirs, source=partner)

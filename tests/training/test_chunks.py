@@ -194,8 +194,8 @@ def refused(size: int, of: dict[int, dict[str, Any]], **options: Any) -> set[str
 
 
 def test_a_number_of_processes_that_does_not_divide_the_chunks() -> None:
-    assert refused(8, {}, chunks=4) == {"ValueError: 8 processes cannot share 4 chunks; accepted: 1, 2, 4 processes"}
-    assert refused(3, {}) == {"ValueError: 3 processes cannot share 8 chunks; accepted: 1, 2, 4, 8 processes"}
+    assert refused(8, {}, chunks=4) == {"ValueError: 8 processes cannot share 4 chunks; accepted numbers: 1, 2, 4"}
+    assert refused(3, {}) == {"ValueError: 3 processes cannot share 8 chunks; accepted numbers: 1, 2, 4, 8"}
     assert refused(2, {}, chunks=None) == {
         "ValueError: comm needs chunks, in how many parts its processes share a batch; for example chunks=8"
     }
