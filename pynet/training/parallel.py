@@ -53,6 +53,7 @@ class Processes:
         self.size: int = comm.Get_size() if comm is not None else 1
         self._kinds = {kind.__name__: kind for kind in kinds} | _SHARED
         self._memory: dict[Any, Array] = {}
+        self._stderr = sys.stderr  # commands redirect it on all processes but the first
         self._agreed = False  # on the error that is being raised
 
     @property
@@ -103,8 +104,8 @@ class Processes:
             raise
         except BaseException:
             if self.size > 1 and not self._agreed:
-                traceback.print_exc(file=sys.__stderr__)
-                print(f"rank {self.rank} failed: all {self.size} processes end", file=sys.__stderr__, flush=True)
+                traceback.print_exc(file=self._stderr)
+                print(f"rank {self.rank} failed: all {self.size} processes end", file=self._stderr, flush=True)
                 self.comm.Abort(1)
             raise
 
