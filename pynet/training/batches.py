@@ -26,6 +26,7 @@ from pynet.model.task import TaskKind
 from pynet.training.history import FIGURES
 
 CALL_SECONDS = 0.05  # duration of one call of the core: Ctrl-C, callbacks and the progress bar wait for it
+FEW_STEPS = 4  # up to so many longer ones make one call of at most so many times CALL_SECONDS: it checks all parameters
 PROBE_SIZE = 256  # samples in probe()
 MEASURED = 4096  # maximum number of samples on which a regression is evaluated after each epoch
 MEASURED_BYTES = 64 << 20  # of the copy of their inputs: fewer of large samples, but PROBE_SIZE
@@ -105,7 +106,8 @@ class Calls:
             begin = time.perf_counter()
             self._net._train(samples, order[at : at + count * size], size, opt, stats, _after(rates, stats))
             seconds_per_step = max(time.perf_counter() - begin, 1e-7) / count
-            self._steps_per_call = max(1, min(int(CALL_SECONDS / seconds_per_step), 4 * count))
+            fit = CALL_SECONDS / seconds_per_step
+            self._steps_per_call = max(1, min(max(int(fit), min(int(FEW_STEPS * fit), FEW_STEPS)), 4 * count))
             step += count
             yield count * size
         del self._samples  # the memory of a window
