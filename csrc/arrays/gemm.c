@@ -23,7 +23,7 @@ enum {
     SPEED = 50000                /* multiply-adds per microsecond, roughly */
 };
 
-_Static_assert((BLOCK_B + LD_A * BLOCK_K) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
+_Static_assert((BLOCK_B + LD_A * BLOCK_K / 2) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
 
 /* The block of p at row i, column j and term k of the sums, of this size. The sums of a block continue those in C, so
    that each element is the same chain as in one product; the epilogue follows the last term. */
@@ -91,17 +91,19 @@ static void pack_a(product *p, float *block)
     p->g.col_a = LD_A;
 }
 
-/* In blocks that fit the second-level cache: packs B, and A if it is transposed. */
+/* In blocks that fit the second-level cache: packs B, and A if it is transposed; then for twice as many columns. */
 static void blocked(const product *p, float *scratch)
 {
     float *const strips = scratch, *const block_a = scratch + BLOCK_B;
-    for (int j = 0; j < p->g.n; j += BLOCK_N)
-        for (int k = 0; k < p->g.k; k += BLOCK_K) {
-            const product columns = part(p, 0, j, k, p->g.m, BLOCK_N, BLOCK_K);
+    const bool transposed = p->g.col_a != 1;
+    const int terms = transposed ? BLOCK_K / 2 : BLOCK_K, width = BLOCK_B / terms;
+    for (int j = 0; j < p->g.n; j += width)
+        for (int k = 0; k < p->g.k; k += terms) {
+            const product columns = part(p, 0, j, k, p->g.m, width, terms);
             pack_b(strips, &columns);
             for (int i = 0; i < p->g.m; i += BLOCK_M) {
-                product block = part(&columns, i, 0, 0, BLOCK_M, BLOCK_N, BLOCK_K);
-                if (block.g.col_a != 1)
+                product block = part(&columns, i, 0, 0, BLOCK_M, width, terms);
+                if (transposed)
                     pack_a(&block, block_a);
                 multiply_strips(&block, strips);
             }
@@ -120,11 +122,11 @@ static void in_strips(const product *p)
         }
 }
 
-/* Is it cheaper to transpose A and C than B, which is stored transposed? */
+/* Is it cheaper to transpose C, and A unless it is stored transposed, than B, which is? */
 static bool swapping_pays(const product *p)
 {
-    return p->trans_b && p->g.col_a == 1 && p->g.m >= STRIP / 2 &&
-           (int64_t)p->g.m * (p->g.k + p->g.n) < (int64_t)p->g.k * p->g.n;
+    const int64_t m = p->g.m, n = p->g.n, k = p->g.k;
+    return p->trans_b && m >= STRIP / 2 && (p->g.col_a == 1 ? m * (k + n) < k * n : k * n >= DIRECT && m <= BLOCK_K);
 }
 
 /* C^T = B^T A^T for B stored as (n,k), which is read in its own order: only A and C are transposed. */
@@ -136,8 +138,9 @@ static void swapped(const product *p, float *scratch)
         for (int k = 0; k < p->g.k; k += terms) {
             const product rows = part(p, i, 0, k, width, p->g.n, terms);
             const size_t ld = (size_t)rows.g.m;
-            product q = {.trans_b = true};
-            q.g = (gemm_args){.B = rows.g.A, .ldb = rows.g.row_a, .n = rows.g.m, .k = rows.g.k};
+            product q = {.trans_b = p->g.col_a == 1};
+            q.g = (gemm_args){
+                .B = rows.g.A, .ldb = q.trans_b ? rows.g.row_a : rows.g.col_a, .n = rows.g.m, .k = rows.g.k};
             pack_b(scratch, &q);
             for (int j = 0; j < p->g.n; j += TALL) {
                 const product block = part(&rows, 0, j, 0, rows.g.m, TALL, rows.g.k);
