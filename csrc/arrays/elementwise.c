@@ -50,7 +50,7 @@ static void elements_part(void *arg, int id, int threads)
 static void each_element(elements e)
 {
     unsigned long fp = fp_enter();
-    pool_run_if_worth(elements_part, &e, (double)e.n / e.speed);
+    pool_run_if_worth(elements_part, &e, (double)e.n / e.speed, MAX_THREADS);
     fp_leave(fp);
 }
 
@@ -86,7 +86,7 @@ static void each_row(rows r)
     if (r.m <= 0 || r.n <= 0)
         return;
     unsigned long fp = fp_enter();
-    pool_run_if_worth(rows_part, &r, (double)r.m * r.n / (double)SHORT_ROWS);
+    pool_run_if_worth(rows_part, &r, (double)r.m * r.n / (double)SHORT_ROWS, MAX_THREADS);
     fp_leave(fp);
 }
 

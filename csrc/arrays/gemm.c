@@ -268,11 +268,11 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
                        .m = row ? n : m,
                        .k = k,
                        .accumulate = flags & PN_ACCUMULATE};
-        pool_run_if_worth(dots_part, &d, length);
+        pool_run_if_worth(dots_part, &d, length, MAX_THREADS);
     } else {
         if (n == 1 && ldc == 1)
             p = transposed_product(&p);
-        pool_run_if_worth(multiply_part, &p, length);
+        pool_run_if_worth(multiply_part, &p, length, MAX_THREADS);
     }
     fp_leave(fp);
 }

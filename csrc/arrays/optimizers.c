@@ -199,7 +199,7 @@ static void step_on_array(const pn_optim *opt, int64_t t, float *w, float *a, fl
     const double speed = 20000; /* elements per microsecond, roughly: limited by memory */
     const unsigned long fp = fp_enter();
     const optim_step s = optim_step_of(opt, 0, t, 1);
-    pool_run_if_worth(step_part, &(array_step){&s.decayed, w, a, b, dw, n}, (double)n / speed);
+    pool_run_if_worth(step_part, &(array_step){&s.decayed, w, a, b, dw, n}, (double)n / speed, MAX_THREADS);
     fp_leave(fp);
 }
 

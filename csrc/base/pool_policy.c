@@ -4,8 +4,8 @@
        parallel  --- recent calls lost more than LOST, or one was preempted ------------>  single, for `pause`
        single    --- `pause` is over ------------------------------------------------>  parallel
 
-   A pause is 10 times the time lost, or twice the last pause, up to LONGEST_PAUSE. Each call that is not preempted
-   shortens the next pause by its own length. */
+   A pause is 10 times the time lost, up to FIRST_PAUSE, or twice the last pause, up to LONGEST_PAUSE. Each call that is
+   not preempted shortens the next pause by its own length. */
 #include "base/pool_policy.h"
 #include "base/base.h"
 #include "base/threads.h"
@@ -17,11 +17,12 @@
 
 /* Microseconds. */
 enum {
-    PATIENCE = 12000, /* waited in one call before it counts as preempted: a short process takes a core for 4000 */
-    LOST = 1000,      /* time lost by recent calls after which the next ones do not use the pool */
+    PATIENCE = 12000,     /* waited in one call before it counts as preempted: a short process takes a core for 4000 */
+    LOST = 1000,          /* time lost by recent calls after which the next ones do not use the pool */
+    FIRST_PAUSE = 100000, /* at the most, if the last calls lost nothing: the process may have been stopped */
     LONGEST_PAUSE = 1600000, /* before the pool is used again */
     SHORT = 8,               /* work too short for the pool, even if it is awake */
-    LONG = 60,               /* work long enough to wake the pool, which takes 50 */
+    LONG = 120,              /* work long enough to wake the pool: its half starts 50 late */
     SOON = 25                /* since the last work: how long the pool stays awake */
 };
 
@@ -61,10 +62,9 @@ bool pool_is_preempted(int threads)
 static long long next_pause(void)
 {
     const long long waited = atomic_load_explicit(&policy.waited, memory_order_relaxed);
-    const long long once = 10 * (policy.lost > waited ? policy.lost : waited), again = 2 * policy.pause;
-    if (once > again)
-        return once;
-    return again < LONGEST_PAUSE ? again : LONGEST_PAUSE;
+    const long long lost = 10 * (policy.lost > waited ? policy.lost : waited), again = 2 * policy.pause;
+    const long long once = lost < FIRST_PAUSE ? lost : FIRST_PAUSE, pause = once > again ? once : again;
+    return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
 }
 
 void policy_end(int threads, long long part_done)
@@ -82,15 +82,15 @@ void policy_end(int threads, long long part_done)
     }
 }
 
-void pool_run_if_worth(pool_job job, void *arg, double length)
+void pool_run_if_worth(pool_job job, void *arg, double length, int most)
 {
-    if (length < (double)SHORT || pn_threads() == 1) {
+    if (length < (double)SHORT || most <= 1 || pn_threads() == 1) {
         job(arg, 0, 1);
         return;
     }
     /* shorter work, soon after the last, wakes the pool for the work that is likely to follow */
     const bool soon = microseconds() - atomic_load_explicit(&policy.ended, memory_order_relaxed) < SOON;
-    pool_run(job, arg, length >= (double)LONG || soon || workers_awake() ? MAX_THREADS : 1);
+    pool_run(job, arg, length >= (double)LONG || soon || workers_awake() ? most : 1);
     atomic_store_explicit(&policy.ended, microseconds(), memory_order_relaxed);
 }
 

@@ -10,9 +10,10 @@ void pool_run(pool_job job, void *arg, int most)
     job(arg, 0, 1);
 }
 
-void pool_run_if_worth(pool_job job, void *arg, double length)
+void pool_run_if_worth(pool_job job, void *arg, double length, int most)
 {
     (void)length;
+    (void)most;
     job(arg, 0, 1);
 }
 

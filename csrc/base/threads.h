@@ -13,8 +13,8 @@ typedef void (*pool_job)(void *arg, int id, int threads);
    started, it runs on fewer, at least the caller's: a job must give the same bits with any number of threads. */
 void pool_run(pool_job job, void *arg, int most);
 
-/* Runs a job that takes one thread about `length` microseconds, on as many threads as pay. */
-void pool_run_if_worth(pool_job job, void *arg, double length);
+/* Runs a job that takes one thread about `length` microseconds, on as many threads as pay, up to `most`. */
+void pool_run_if_worth(pool_job job, void *arg, double length, int most);
 
 /* Are all workers awake? */
 bool workers_awake(void);

@@ -215,9 +215,10 @@ static void update_piece(const layer *l, const pass *p, const matrix_block *own,
                          const update_rule *rule)
 {
     const parameter *W = &l->param[WEIGHTS];
+    const size_t n = (size_t)W->dim[1];
     const weight_block all =
         rule ? dense_owned_weights(l, p, own)
-             : (weight_block){.data = W->grad + (size_t)own->row * W->dim[1] + own->column, .ld = (size_t)W->dim[1]};
+             : (weight_block){.data = W->grad + (size_t)own->row * n + (size_t)own->column, .ld = n};
     float sums[PIECE], *w = piece_of(all.data, all.ld, own, part), *a = piece_of(all.state[0], all.ld, own, part),
                        *b = piece_of(all.state[1], all.ld, own, part);
     const bool separate = !in_registers(rule);

@@ -20,7 +20,9 @@ float *dense_panels(const layer *l)
 
 bool dense_by_columns(const layer *l, const pass *p)
 {
-    return !p->own_rows && dense_is_large(l) && l->param[WEIGHTS].dim[1] >= 2 * PAD * p->threads;
+    const int narrowest =
+        p->mask && !l->before ? 4 * PAD : 2 * PAD; /* a sparse product of fewer columns waits for its sums */
+    return !p->own_rows && dense_is_large(l) && l->param[WEIGHTS].dim[1] >= narrowest * p->threads;
 }
 
 matrix_block dense_owned(const layer *l, const pass *p)

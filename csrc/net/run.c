@@ -294,6 +294,14 @@ static pn_status report_fault(const job *j)
                 place < n ? (double)x[place] : (double)NAN, (long long)row, place);
 }
 
+/* About how many microseconds the job takes one thread. */
+static double job_length(const job *j)
+{
+    const net_graph *graph = &j->net->graph;
+    const double speed = 1e5, row = 0.015; /* multiply-adds per microsecond; a layer of one row, whatever its width */
+    return (double)j->n * (graph->multiplies / speed + row * graph->n_layers) * (j->opt ? 3 : 1);
+}
+
 pn_status run(pool_job function, job *j)
 {
     const int64_t rows = j->batch < j->n ? j->batch : j->n;
@@ -310,7 +318,7 @@ pn_status run(pool_job function, job *j)
     do {
         j->end = -1;
         j->next = j->done;
-        pool_run(function, j, threads);
+        pool_run_if_worth(function, j, job_length(j), threads);
     } while (j->end >= 0 && j->done < j->n);
     fp_leave(fp);
     return j->fault.batch < 0 ? PN_OK : report_fault(j);

@@ -76,7 +76,7 @@ static void train_job(void *arg, int id, int threads)
     pn_net *net = j->net;
     const bool clips_norm = j->opt->clip_norm > 0;
     const bool panels = threads > 1 && !clips_norm && j->n / j->batch > PANEL_STEPS;
-    const pass all = {.id = id, .threads = threads, .panels = panels};
+    const pass all = {.id = id, .threads = threads, .panels = panels, .mask = j->sparse ? &net->work.masks[0] : NULL};
     pn_stats stats = j->stats; /* every thread adds up the same losses, so that all see a loss that is not finite */
     int64_t first = j->done, taken = j->taken;
     bool finite = true, preempted = false, skip_barrier = false;
@@ -304,7 +304,8 @@ pn_status pn_net_update(pn_net *net, const pn_optim *opt)
     if (status)
         return status;
     const unsigned long fp = fp_enter();
-    pool_run_if_worth(update_job, &(job){.net = net, .opt = opt}, (double)net->n_parameters / UPDATE_SPEED);
+    pool_run_if_worth(update_job, &(job){.net = net, .opt = opt}, (double)net->n_parameters / UPDATE_SPEED,
+                      MAX_THREADS);
     after_step(net, &(pass){.rows = net->work.rows, .threads = 1});
     fp_leave(fp);
     net->optimizer.steps++;

@@ -93,12 +93,12 @@ static void each_part_once(void)
     const double lengths[] = {0, 1, 7, 9, 100, 1e9}; /* microseconds; the first three: one thread */
     for (int i = 0; i < 6; i++) {
         visits v = {0};
-        pool_run_if_worth(visit, &v, lengths[i]);
+        pool_run_if_worth(visit, &v, lengths[i], MAX_THREADS);
         CHECK(i < 3 ? visited(&v) == 1 : visited(&v) >= 1);
     }
     CHECK(pn_set_threads(1) == PN_OK);
     visits alone = {0};
-    pool_run_if_worth(visit, &alone, 1e9);
+    pool_run_if_worth(visit, &alone, 1e9, MAX_THREADS);
     CHECK(visited(&alone) == 1);
 }
 
