@@ -45,7 +45,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers test-browser wasm test-wasm bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall examples wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
+.PHONY: help train test test-peers test-browser wasm test-wasm play-model bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall examples wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -66,6 +66,12 @@ wasm: $(VENV) ## compile the core for browsers: pynet/play/pynet-relaxed.wasm an
 
 test-wasm: .venv/.wasm $(CORE) wasm ## compare the core for browsers, run by wasmtime, with Python; pytest's options in ARGS
 	@$(BIN)/pytest tests/wasm $(ARGS)
+
+PLAY_NET := input(1,28,28) conv(16,5) relu maxpool(2) conv(24,5) relu maxpool(2) dense(64) batchnorm relu dropout(0.2) dense(10) softmax
+
+play-model: $(RUNTIME) $(CORE) ## train the digit classifier of `pynet play` on MNIST, from $PYNET_DATA: pynet/play/digits.safetensors
+	@$(BIN)/python -m pynet.train --dataset mnist --net "$(PLAY_NET)" --epochs 15 --batch-size 100 --optimizer adam \
+	    --lr 0.004 --schedule onecycle --augment --seed 0 --save pynet/play/digits.safetensors
 
 test-browser: $(DEV) $(CORE) wasm ## use the page of `pynet play` in Chromium; pytest's options in ARGS
 	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \

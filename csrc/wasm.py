@@ -105,7 +105,8 @@ def build() -> str:
         return "the browser's core is up to date"
     found = next(filter(can_compile, compilers()), None)
     if found is None:
-        return f"the browser's core was NOT compiled: {MISSING}"
+        stale = "; the modules in pynet/play are older than their sources" if any(PLAY.glob("*.wasm")) else ""
+        return f"the browser's core was NOT compiled: {MISSING}{stale}"
     for variant in VARIANTS:
         compile_module(found, variant)
     sizes = [f"{module.name} {module.stat().st_size / 1000:.0f} kB" for module in sorted(PLAY.glob("*.wasm"))]
@@ -113,6 +114,5 @@ def build() -> str:
 
 
 if __name__ == "__main__":
-    report = build()
-    print(report)
-    sys.exit("NOT compiled" in report)
+    print(build())
+    sys.exit(not is_built())

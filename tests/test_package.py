@@ -195,6 +195,16 @@ def test_a_build_names_what_is_missing(tmp_path, monkeypatch):
         runpy.run_path(str(ROOT / "pynet" / "_build.py"), run_name="__main__")
 
 
+def test_a_build_without_a_compiler_for_webassembly_says_so(monkeypatch):
+    script = runpy.run_path(str(ROOT / "csrc" / "wasm.py"))
+    inside = script["build"].__globals__
+    monkeypatch.setitem(inside, "is_built", lambda: False)
+    monkeypatch.setitem(inside, "compilers", lambda: [[sys.executable, "-c", "exit(1)"]])
+    assert re.match(
+        r"the browser's core was NOT compiled: .*apt install clang-19.*pip install ziglang", script["build"]()
+    )
+
+
 def test_wheel_is_small_stable_and_complete(wheel):
     tags = "cp310-abi3" if "abi3" in wheel.name else f"cp{sys.version_info.major}{sys.version_info.minor}"
     assert wheel.name.startswith(f"pynet_nn-{importlib.metadata.version('pynet-nn')}-{tags}-")
