@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,9 +56,10 @@ def server_of(parts: Mapping[str, bytes], port: int) -> ThreadingHTTPServer:
             self.send_response(status)
             for header, value in {**HEADERS, "Content-Type": TYPES[kind], "Content-Length": str(len(content))}.items():
                 self.send_header(header, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
+            with contextlib.suppress(ConnectionError):  # the browser may have gone on to another page
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: the command prints where it serves, no more."""

@@ -80,6 +80,7 @@ function check() {
   if (state !== "new") return; // the worker says at once what it does not accept
   if (answered < asked) renew(); // the last check takes long, as that of a huge network
   asked += 1;
+  report("train-message", "Checking the network …");
   worker.postMessage({ action: "check", id: asked, ...settings(), ...sizes() });
 }
 
@@ -114,7 +115,11 @@ function stop() {
 /** Ends a worker that does not answer; the training continues from the last epoch that it sent. */
 function end() {
   renew();
-  if (!latest) return reset();
+  if (!latest) {
+    reset();
+    report("train-message", "Stopped before the first epoch ended.");
+    return;
+  }
   const { train, test, plane, task } = data;
   worker.postMessage({ action: "start", seed: settings().seed, model: latest.model, epoch: latest.epoch, train, test, plane, task });
   enter("stopped");

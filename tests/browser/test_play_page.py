@@ -303,7 +303,7 @@ def test_wrong_settings_are_refused(page: Page, field: str, value: str, message:
     page.wait(lambda: "error" in page.js("return document.getElementById('train-message').className"))
     assert message in page.text("train-message")
     page.click("train-go")
-    page.wait(lambda: page.text("train-go") == "Train")
+    page.wait(lambda: page.text("train-go") == "Train" and page.text("train-message"))
     assert message in page.text("train-message")
 
 
