@@ -178,6 +178,20 @@ def processes() -> None:
                 print(f"{threads}, {net[:14]}..., batch {batch}: {median(found):,.0f} samples/s", flush=True)
 
 
+def model() -> None:
+    """Speed-ups by the model of docs/scaling.md, of W64 at these figures of one node."""
+    rates, fixed, numbers = {64: 680e3, 1024: 530e3, 8192: 650e3, 65536: 650e3}, 135e-6, 109_386
+    latency, bandwidth, add = 10e-6, 25e9 / 8, 30e-6
+    print("| batch | 8 nodes | 16 | 32 | 64 |\n|---|---|---|---|---|")
+    for batch, rate in rates.items():
+        quotients = []
+        for nodes in (8, 16, 32, 64):
+            part = (nodes - 1) / nodes
+            exchanged = 3 * nodes.bit_length() * latency - 3 * latency + part * (8 * numbers / bandwidth + add)
+            quotients.append(f"{batch / rate / (batch / rate / nodes + fixed + exchanged):.1f}")
+        print(f"| {batch:,} | {' | '.join(quotients)} |")
+
+
 # ---- many trainings ----
 
 
@@ -205,7 +219,7 @@ def grid() -> None:
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
-    parts = {f.__name__: f for f in (windows, chunks, exchange, processes, grid)}
+    parts = {f.__name__: f for f in (windows, chunks, exchange, processes, model, grid)}
     inner = {f.__name__: f for f in (within, shuffled)}
     if name in inner:
         inner[name](Path(arguments[0]))
