@@ -53,7 +53,9 @@ EXPORT(web_shuffle) void web_shuffle(int32_t *order, int32_t n, uint32_t seed_lo
     pn_shuffle(order, n, (uint64_t)seed_high << 32 | seed_low, (uint64_t)epoch);
 }
 
-/* The C library's printf refuses long doubles, which the core never prints, with a message; that would import files. */
+/* ---- parts of the C library that the core never comes to, but its other parts refer to ------------------------------ */
+
+/* printf prints to it that long doubles are left out. It would import files. */
 const char __stderr_FILE = 0;
 
 int fputs(const char *restrict s, FILE *restrict to)
@@ -61,6 +63,13 @@ int fputs(const char *restrict s, FILE *restrict to)
     (void)s;
     (void)to;
     return EOF;
+}
+
+/* For cos and sin of angles above 1.6 million; those of the core are below 2 pi. It would add 4 kB. */
+int __rem_pio2_large(double *x, double *y, int e0, int nx, int prec)
+{
+    (void)x, (void)y, (void)e0, (void)nx, (void)prec;
+    __builtin_trap();
 }
 
 /* ---- a network ------------------------------------------------------------------------------------------------------ */
