@@ -43,8 +43,9 @@ def one_of(value: Any, kind: type, name: str, example: str) -> None:
 
 
 def is_paths(x: Any) -> bool:
-    """Whether x is a list of paths."""
-    return isinstance(x, (list, tuple)) and bool(x) and all(isinstance(path, (str, os.PathLike)) for path in x)
+    """Whether x is a path, or a list of paths."""
+    paths = x if isinstance(x, (list, tuple)) else [x]
+    return bool(paths) and all(isinstance(path, (str, os.PathLike)) for path in paths)
 
 
 def optimizer_for(optimizer: Optimizer | str | None) -> Optimizer:

@@ -143,6 +143,8 @@ def _read(x: Any, y: Any, window: int | None, batch_size: int, needs_y: bool) ->
         raise ValueError("window is for dense x; this is sparse, which takes less memory as it is")
     if window is not None and not in_files(x):
         x = plain(x, "x")
+        if not x.ndim:
+            raise ValueError(f"x is {x!s:.40}; accepted: an array of samples")
     window = window_for(x, window, batch_size)
     if in_files(x) and window is None:
         x = x[:]

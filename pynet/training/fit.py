@@ -73,11 +73,11 @@ def fit(
     """Trains for whole epochs of shuffled mini-batches and returns the History.
 
     x, y: all samples, arrays or lists; or only x, an iterable that yields the batches (x, y) of an epoch each time it
-    is iterated: then each batch is a step, and batch_size is ignored. x and y may also be lists of .npy files, and x
-    what pynet.data.parquet gives. uint8 means x/255; other numbers are used unchanged. optimizer: "adam" is Adam(),
-    None is SGD(). schedule: of the learning rate over these epochs, or its text, "cosine"; see pynet.schedules. seed:
-    for the order of the samples; None is that of the network. shuffle: False uses the samples of arrays in their own
-    order in each epoch.
+    is iterated: then each batch is a step, and batch_size is ignored. x and y may also be .npy files or lists of them,
+    and x what pynet.data.parquet gives. uint8 means x/255; other numbers are used unchanged. optimizer: "adam" is
+    Adam(), None is SGD(). schedule: of the learning rate over these epochs, or its text, "cosine"; see pynet.schedules.
+    seed: for the order of the samples; None is that of the network. shuffle: False uses the samples of arrays in their
+    own order in each epoch.
 
     window: for x that is larger than memory, an np.memmap or files: so many consecutive samples are read at once, the
     next ones while the network trains. Windows come in random order, and each is shuffled by seed, epoch and its

@@ -45,8 +45,8 @@ def part_order(n: int, seed: int, epoch: int, part: int) -> Array:
 
 
 def opened(x: Any) -> Any:
-    """A list of paths of .npy files as their rows; anything else as it is."""
-    return NpyRows(x) if is_paths(x) else x
+    """A path, or a list of paths, of .npy files as their rows; anything else as it is."""
+    return NpyRows(x if isinstance(x, (list, tuple)) else [x]) if is_paths(x) else x
 
 
 def in_files(x: Any) -> bool:

@@ -40,6 +40,8 @@ def test_an_array_a_memory_map_and_files_are_trained_on_alike(tmp_path: Path, ma
     xs, ys = ([str(tmp_path / f"{kind}{i}.npy") for i in range(4)] for kind in "xy")
     shas = {weights(X), weights(mapped), weights(X.astype(np.float64)), weights(xs), weights(xs, ys)}
     assert len(shas) == 1
+    np.save(tmp_path / "x.npy", X)
+    assert weights(str(tmp_path / "x.npy")) in shas
     assert weights(xs, ys, window=None) == weights(X, window=None)  # they fit in memory
     assert len({*shas, weights(X, window=60), weights(X, window=None), weights(X, seed=4)}) == 4
 
@@ -172,6 +174,8 @@ def test_a_fraction_for_validation_is_not_copied(window: int | None, monkeypatch
         (X, {"window": 0}, "window is 0; accepted: a whole number, 1 or more"),
         (X, {"window": 2.5}, "window is 2.5"),
         (X[:9], {}, "x has 9 samples, y has 230"),
+        (3.5, {}, "x is 3.5; accepted: an array of samples"),
+        ("none.npy", {}, "none.npy: No such file"),
         (np.where(np.arange(230)[:, None] == 228, np.nan, X), {}, "x holds nan in sample 228, feature 0"),
         (X.astype(complex), {}, "x has dtype complex128"),
         (X[:, :5], {}, r"x has shape \(46, 5\)"),
