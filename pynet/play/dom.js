@@ -41,7 +41,7 @@ export async function attempt(id, action) {
 }
 
 export const whole = (value) => Number(value).toLocaleString("en");
-export const percent = (value) => `${(100 * value).toFixed(value > 0.9995 && value < 1 ? 2 : 1)} %`;
+export const percent = (value) => (value > 0.9999 && value < 1 ? "> 99.99 %" : `${(100 * value).toFixed(value > 0.9995 && value < 1 ? 2 : 1)} %`);
 export const shapeText = (shape) => shape.join(" × ");
 
 /** A number in few characters: 0.0123, -4.56, 1.2e-7. */

@@ -1,7 +1,7 @@
 // Section 1: drawing with mouse, pen or finger, and editing the pixels that the network gets.
 
 import { byId, css, colour, onTheme, report, shapeText } from "./dom.js";
-import { prepared, resized } from "./glyph.js";
+import { part, prepared, resized } from "./glyph.js";
 import { Grid } from "./grid.js";
 import { emit, on, session } from "./session.js";
 
@@ -150,25 +150,21 @@ function example(digits) {
   const i = Math.floor(Math.random() * n);
   const [h, w] = shape;
   const pixels = x.slice(i * h * w, (i + 1) * h * w);
-  const small = { h, w, a: Float32Array.from(pixels, (value) => value / 255) };
   strokes.length = 0;
-  const same = h === session.model.height && w === session.model.width;
-  under = spread(small, session.model.style);
+  under = enlarged({ h, w, a: Float32Array.from(pixels, (value) => value / 255) });
   redraw();
-  show(same ? pixels : prepared(small, session.model));
+  const same = h === session.model.height && w === session.model.width;
+  show(same ? pixels : prepared(under, session.model));
   session.label = classes[labels[i]];
   report("draw-message", `A ${classes[labels[i]]} of the test samples, ${shapeText(shape)} pixels, which no training here has seen.`);
   emit("pixels");
 }
 
-/** A small picture as large as the sheet, with some paper around a glyph that fills its own. */
-function spread({ h, w, a }, style) {
-  if (!style?.stretch && h > 8) return { h, w, a };
-  const wide = resized({ h, w, a }, 4 * h, 4 * w);
-  const [height, width] = [6 * h, 6 * w];
-  const found = { h: height, w: width, a: new Float32Array(height * width) };
-  for (let y = 0; y < 4 * h; y++) found.a.set(wide.a.subarray(y * 4 * w, (y + 1) * 4 * w), (y + h) * width + w);
-  return found;
+/** A small picture enlarged, its edges sharp, with paper around: a glyph may fill its own. */
+function enlarged(small) {
+  const wide = resized(small, 6 * small.h, 6 * small.w);
+  wide.a.forEach((value, i) => (wide.a[i] = Math.min(Math.max(2 * value - 0.5, 0), 1)));
+  return part(wide, -small.h, -small.w, 8 * small.h, 8 * small.w);
 }
 
 function showPixel(index) {

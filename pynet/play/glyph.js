@@ -43,7 +43,7 @@ function crop(ink) {
 }
 
 /** A part of the ink; zeros where it reaches beyond. */
-function part(ink, top, left, h, w) {
+export function part(ink, top, left, h, w) {
   const found = blank(h, w);
   for (let y = Math.max(0, -top); y < Math.min(h, ink.h - top); y++)
     for (let x = Math.max(0, -left); x < Math.min(w, ink.w - left); x++)
