@@ -147,6 +147,12 @@ int worthwhile_threads(const pn_net *net, int64_t rows)
     return net->graph.multiplies * (double)rows < worth ? 1 : pn_threads();
 }
 
+int inference_threads(const pn_net *net, int64_t n)
+{
+    const int threads = worthwhile_threads(net, n);
+    return n < threads ? (int)n : threads;
+}
+
 int input_copies(const pn_net *net, int64_t rows)
 {
     int copies = worthwhile_threads(net, rows);
@@ -223,7 +229,7 @@ static int most_chunk(const pn_net *net, int threads)
 pn_status reserve_inference(pn_net *net, int64_t n)
 {
     work_block *b = &net->work.blocks[FOR_INFERENCE];
-    int threads = worthwhile_threads(net, n);
+    int threads = inference_threads(net, n);
     const int64_t each = (n + threads - 1) / threads;
     int rows = each < most_chunk(net, threads) ? (int)each : most_chunk(net, threads);
     if (b->block && rows <= b->capacity && threads <= b->threads) {

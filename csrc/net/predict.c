@@ -11,7 +11,7 @@
 static int chunk_size(const pn_net *net, int64_t n)
 {
     const work_block *b = net->work.used;
-    const int64_t threads = min_int(worthwhile_threads(net, n), b->threads), most = threads * b->capacity;
+    const int64_t threads = min_int(inference_threads(net, n), b->threads), most = threads * b->capacity;
     const int64_t chunks = threads * ((n + most - 1) / most);
     return (int)((n + chunks - 1) / chunks);
 }

@@ -314,7 +314,8 @@ pn_status run(pool_job function, job *j)
     detect_zeros(j, rows);
     const int most = j->own_inputs ? j->net->work.used->copies
                                    : j->net->work.used->threads; /* pn_set_threads may have raised the number since */
-    const int threads = min_int(worthwhile_threads(j->net, rows), most);
+    const int worth = j->chunk ? inference_threads(j->net, rows) : worthwhile_threads(j->net, rows);
+    const int threads = min_int(worth, most);
     do {
         j->end = -1;
         j->next = j->done;

@@ -22,6 +22,7 @@ pn_status reserve_inference(pn_net *net, int64_t n);
 /* How many threads are worth using for a batch of this many rows; and how many of them can have a copy of the inputs,
    in training. */
 int worthwhile_threads(const pn_net *net, int64_t rows);
+int inference_threads(const pn_net *net, int64_t n); /* at most one a row */
 int input_copies(const pn_net *net, int64_t rows);
 
 /* Allocates the gradients of all parameters. Needed by pn_net_backward, for clipping by norm, and where inputs are
