@@ -378,6 +378,18 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y);
    or targets of data. PN_ERR_ARGUMENT, PN_ERR_PARAMETER, PN_ERR_MEMORY. */
 pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int i, const float *dy, float *dx);
 
+/* ---- the network: its memory -------------------------------------------------------------------------------------- */
+
+/* Allocates memory in advance: predicting and evaluating up to `rows` samples in a call and, unless opt is NULL, training
+   with this optimizer at batches of up to `rows` then allocate nothing, on the number of threads there is now.
+   Augmentation, too, of pictures of the input's size, or in flat inputs of square ones of 1 or 3 channels; of others
+   from the second call. Optimizer state keeps its numbers, but moves. PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
+pn_status pn_net_reserve(pn_net *net, int64_t rows, const pn_optim *opt);
+
+/* *bytes = what the network takes from the allocator after pn_net_reserve with these arguments, in all. Products of large
+   matrices also use buffers of 1 MB a thread, which all networks share. PN_ERR_ARGUMENT. */
+pn_status pn_net_memory(pn_net *net, int64_t rows, const pn_optim *opt, size_t *bytes);
+
 /* ---- the model file: safetensors, which other programs can read -------------------------------------------------- */
 
 /* Sets a note, which is saved with the model, such as class names: copies UTF-8 text under a key; value NULL removes

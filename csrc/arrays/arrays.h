@@ -15,6 +15,9 @@ typedef struct {
 /* Computes it on this thread. Any epilogue but EPI_UPDATE; with trans_b only EPI_STORE or EPI_RELU_GRAD. */
 void product_compute(const product *p);
 
+/* Could it take scratch for up to m rows by W (k,n), or for m rows by W transposed? */
+bool product_may_pack(int64_t m, int64_t n, int64_t k, bool backward);
+
 /* ---- elementwise.c ------------------------------------------------------------------------------------------------ */
 
 /* The channels of a batch (m, positions, n) with ld floats from sample to sample. */
@@ -45,9 +48,15 @@ optim_step optim_step_of(const pn_optim *opt, int64_t taken, int64_t t, float sc
 /* Options and tables for all samples of a call, and scratch for each thread. */
 typedef struct augmenter augmenter;
 
-/* For samples of this shape and this many threads; *out is NULL if `options` is NULL. Free with augmenter_free. */
-pn_status augmenter_new(augmenter **out, const pn_augment *options, const shape *sample, int threads, char *err);
+/* Sets *a, which may be NULL, to these options, for samples of this shape and this many threads. Memory is allocated only
+   for the first pictures of a size. Free with augmenter_free. */
+pn_status augmenter_set(augmenter **a, const pn_augment *options, const shape *sample, int threads, char *err);
 void augmenter_free(augmenter *a);
+
+const pn_augment *augmenter_options(const augmenter *a);
+
+/* Bytes of *a after augmenter_set; options NULL: of *a as it is. */
+size_t augmenter_size(const augmenter *a, const pn_augment *options, const shape *sample, int threads);
 
 /* Sample x (channels, height, width) augmented as row `row` of the batch of this step. The result is in the thread's
    scratch, until its next call. */

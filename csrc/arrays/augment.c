@@ -15,6 +15,7 @@ struct augmenter {
     pn_augment options;
     int channels, height, width;
     int nodes_down, nodes_across;
+    int threads;
     float *down;         /* (height, nodes_down): weight of each grid node in each row */
     float *across;       /* (nodes_across, width): weight of each grid node in each column */
     size_t scratch_size; /* of a thread */
@@ -90,38 +91,84 @@ static void smoothing_weights(float *to, int size, int nodes, double spacing, si
     }
 }
 
-pn_status augmenter_new(augmenter **out, const pn_augment *options, const shape *sample, int threads, char *err)
+/* The distance of two nodes of the elastic grid. */
+static double spacing_of(const augmenter *a)
+{
+    return (a->height + a->width) / 14.0;
+}
+
+/* An augmenter without memory. */
+static pn_status plan(augmenter *a, const pn_augment *options, const shape *sample, int threads, char *err)
 {
     int height = 0, width = 0;
-    *out = NULL;
-    pn_status status = options ? check(options, sample, &height, &width, err) : PN_OK;
-    if (status || !options)
+    const pn_status status = check(options, sample, &height, &width, err);
+    if (status)
         return status;
-    augmenter *a = memory_zeros(1, sizeof *a);
-    if (!a)
-        goto fail;
-    const double spacing = (height + width) / 14.0;
-    *a = (augmenter){
-        .options = *options,
-        .channels = (int)(shape_size(sample) / ((int64_t)height * width)),
-        .height = height,
-        .width = width,
-        .nodes_down = (int)ceil((height - 1) / spacing) + 1 + 2 * MARGIN,
-        .nodes_across = (int)ceil((width - 1) / spacing) + 1 + 2 * MARGIN,
-    };
-    a->down = memory_zeros((size_t)height * (size_t)a->nodes_down, sizeof *a->down);
-    a->across = memory_zeros((size_t)width * (size_t)a->nodes_across, sizeof *a->across);
+    *a = (augmenter){.options = *options,
+                     .channels = (int)(shape_size(sample) / ((int64_t)height * width)),
+                     .height = height,
+                     .width = width,
+                     .threads = threads};
+    a->nodes_down = (int)ceil((height - 1) / spacing_of(a)) + 1 + 2 * MARGIN;
+    a->nodes_across = (int)ceil((width - 1) / spacing_of(a)) + 1 + 2 * MARGIN;
     pieces_of(a, 0, &a->scratch_size);
-    a->scratch = memory_zeros((size_t)threads * a->scratch_size, sizeof *a->scratch);
-    if (!a->down || !a->across || !a->scratch)
-        goto fail;
-    smoothing_weights(a->down, height, a->nodes_down, spacing, (size_t)a->nodes_down, 1);
-    smoothing_weights(a->across, width, a->nodes_across, spacing, 1, (size_t)width);
-    *out = a;
     return PN_OK;
-fail:
-    augmenter_free(a);
-    return fail(err, PN_ERR_MEMORY, "no memory to augment pictures %d by %d", height, width);
+}
+
+static size_t down_size(const augmenter *a)
+{
+    return padded((int64_t)a->height * a->nodes_down);
+}
+
+/* The floats of its memory: down, across, scratch. */
+static size_t floats_of(const augmenter *a)
+{
+    return down_size(a) + padded((int64_t)a->width * a->nodes_across) + (size_t)a->threads * a->scratch_size;
+}
+
+static bool serves(const augmenter *a, const augmenter *wanted)
+{
+    return a && a->height == wanted->height && a->width == wanted->width && a->channels == wanted->channels &&
+           a->threads >= wanted->threads;
+}
+
+pn_status augmenter_set(augmenter **a, const pn_augment *options, const shape *sample, int threads, char *err)
+{
+    augmenter new;
+    const pn_status status = plan(&new, options, sample, threads, err);
+    if (status)
+        return status;
+    if (serves(*a, &new)) {
+        (*a)->options = *options;
+        return PN_OK;
+    }
+    augmenter *made = memory_zeros(1, sizeof *made);
+    new.down = made ? memory_zeros(floats_of(&new), sizeof *new.down) : NULL;
+    if (!new.down) {
+        memory_free(made);
+        return fail(err, PN_ERR_MEMORY, "no memory to augment pictures %d by %d", new.height, new.width);
+    }
+    new.across = new.down + down_size(&new);
+    new.scratch = new.down + floats_of(&new) - (size_t)threads * new.scratch_size;
+    smoothing_weights(new.down, new.height, new.nodes_down, spacing_of(&new), (size_t)new.nodes_down, 1);
+    smoothing_weights(new.across, new.width, new.nodes_across, spacing_of(&new), 1, (size_t)new.width);
+    *made = new;
+    augmenter_free(*a);
+    *a = made;
+    return PN_OK;
+}
+
+const pn_augment *augmenter_options(const augmenter *a)
+{
+    return &a->options;
+}
+
+size_t augmenter_size(const augmenter *a, const pn_augment *options, const shape *sample, int threads)
+{
+    augmenter new;
+    if (options && plan(&new, options, sample, threads, NULL) == PN_OK && !serves(a, &new))
+        a = &new;
+    return a ? memory_size(sizeof *a) + memory_size(floats_of(a) * sizeof *a->down) : 0;
 }
 
 void augmenter_free(augmenter *a)
@@ -129,8 +176,6 @@ void augmenter_free(augmenter *a)
     if (!a)
         return;
     memory_free(a->down);
-    memory_free(a->across);
-    memory_free(a->scratch);
     memory_free(a);
 }
 
@@ -235,7 +280,7 @@ pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int c
                     n < 0 ? "below 0" : "NULL");
     if (dtype != PN_UINT8 && dtype != PN_FLOAT32)
         return fail(err, PN_ERR_ARGUMENT, "dtype is %d; accepted: PN_UINT8, PN_FLOAT32", (int)dtype);
-    augmenter *a;
+    augmenter *a = NULL;
     const shape picture = {.rank = 3, .dim = {channels, options->height, options->width}};
     if (channels < 1 || options->height < 1 || options->width < 1 ||
         (double)channels * options->height * options->width > MAX_FEATURES)
@@ -244,7 +289,7 @@ pn_status pn_augmented(float *y, const void *x, pn_dtype dtype, int64_t n, int c
     if (n > PTRDIFF_MAX / (int64_t)sizeof(float) / shape_size(&picture))
         return fail(err, PN_ERR_ARGUMENT, "%lld pictures; accepted: at most %lld of this size", (long long)n,
                     (long long)(PTRDIFF_MAX / (int64_t)sizeof(float) / shape_size(&picture)));
-    pn_status status = augmenter_new(&a, options, &picture, 1, err);
+    pn_status status = augmenter_set(&a, options, &picture, 1, err);
     if (status)
         return status;
     const size_t size = (size_t)shape_size(&picture), bytes = size * (dtype == PN_UINT8 ? 1 : sizeof(float));

@@ -191,6 +191,12 @@ void product_compute(const product *p)
     scratch_give(scratch);
 }
 
+bool product_may_pack(int64_t m, int64_t n, int64_t k, bool backward)
+{
+    const bool swaps = backward && m >= STRIP / 2 && STRIP / 2 * (k + n) < k * n;
+    return swaps || (m >= PACKED_ROWS && (k * n > DIRECT || n >= PACKED_LD));
+}
+
 /* Partitions the columns, or the rows if there are more, among the threads. */
 static void multiply_part(void *arg, int id, int threads)
 {

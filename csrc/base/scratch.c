@@ -29,6 +29,15 @@ void scratch_give(float *memory)
         }
 }
 
+void scratch_reserve(int buffers)
+{
+    float *taken[MAX_THREADS];
+    for (int i = 0; i < buffers; i++)
+        taken[i] = scratch_take();
+    for (int i = 0; i < buffers; i++)
+        scratch_give(taken[i]);
+}
+
 void scratch_after_fork(void)
 {
     for (int i = 0; i < MAX_THREADS; i++) /* the threads that had taken them do not exist in the child */

@@ -34,7 +34,8 @@ void fork_unlock(void);
 #define SCRATCH_BYTES (1 << 20)
 float *scratch_take(void);
 void scratch_give(float *scratch);
-void scratch_after_fork(void); /* in the child process */
-void scratch_free(void);       /* at exit */
+void scratch_reserve(int buffers); /* allocates the first so many, if there is memory */
+void scratch_after_fork(void);     /* in the child process */
+void scratch_free(void);           /* at exit */
 
 #endif

@@ -191,13 +191,12 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
                      .part = part,
                      .parts = parts,
                      .batch_rows = (int)batch_rows};
-    augmenter *augment;
-    status = augmenter_new(&augment, data->augment, &net->text.input, net->work.used->copies, net->error);
+    const augmenter *augment = NULL;
+    status = net_augmenter(net, data->augment, net->work.used->copies, &augment);
     if (status)
         return status;
     all.job.augment = augment;
     status = run(gradient_job, &all.job);
-    augmenter_free(augment);
     set_gradients(net, 0);
     if (status)
         return status;

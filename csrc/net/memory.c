@@ -168,13 +168,12 @@ static void use(pn_net *net, work_block *b)
     net->work.used = b;
 }
 
-/* Replaces block b by one for these sizes; if there is no memory for it, b stays in use. */
-static pn_status replace_block(pn_net *net, work_block *b, int64_t rows, int copies, int threads)
+/* Replaces block b by `new`, which has none yet; if there is no memory for it, b stays in use. */
+static pn_status replace_block(pn_net *net, work_block *b, work_block new, int64_t rows)
 {
     const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes of a row */
-    work_block new = {.copies = copies, .threads = threads, .capacity = (int)rows};
     net->work.done = STEP_NONE;
-    if (rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + copies + 2))
+    if (rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + new.copies + 2))
         new.block = memory_zeros(lay_out(net, &new), sizeof *new.block);
     net->work.used = NULL; /* counting has set all pointers to NULL */
     if (new.block) {
@@ -192,20 +191,32 @@ static pn_status replace_block(pn_net *net, work_block *b, int64_t rows, int cop
                      : fail(net->error, PN_ERR_MEMORY, "no memory for a batch of %lld samples", (long long)rows);
 }
 
-pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
+/* The block for training on so many rows: the present one, or one to allocate. */
+static work_block training_block(const pn_net *net, int64_t rows, int copies, int threads)
 {
-    work_block *b = &net->work.blocks[FOR_TRAINING];
-    if (b->block && rows <= b->capacity && copies <= b->copies && threads <= b->threads) {
-        use(net, b);
-        return PN_OK;
-    }
+    const work_block *b = &net->work.blocks[FOR_TRAINING];
+    const bool fits = copies <= b->copies && threads <= b->threads;
+    if (b->block && rows <= b->capacity && (fits || rows <= b->reserved))
+        return *b;
     const int64_t most_rows = rows > b->capacity ? rows : b->capacity;
     const int most_copies = copies > b->copies ? copies : b->copies;
     if (copies_fit(net, most_rows, most_copies)) { /* keep the sizes of earlier calls: those may alternate */
         rows = most_rows;
         copies = most_copies;
     }
-    return replace_block(net, b, rows, copies, threads > b->threads ? threads : b->threads);
+    return (work_block){.capacity = (int)rows,
+                        .copies = copies,
+                        .threads = threads > b->threads ? threads : b->threads,
+                        .reserved = b->reserved};
+}
+
+pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
+{
+    work_block *b = &net->work.blocks[FOR_TRAINING], want = training_block(net, rows, copies, threads);
+    if (!want.block)
+        return replace_block(net, b, want, want.capacity > rows ? want.capacity : rows);
+    use(net, b);
+    return PN_OK;
 }
 
 void drop_training_memory(pn_net *net)
@@ -226,19 +237,48 @@ static int most_chunk(const pn_net *net, int threads)
     return bytes / row > CHUNK ? CHUNK : bytes > row ? (int)(bytes / row) : 1;
 }
 
-pn_status reserve_inference(pn_net *net, int64_t n)
+static work_block inference_block(const pn_net *net, int64_t n)
 {
-    work_block *b = &net->work.blocks[FOR_INFERENCE];
+    const work_block *b = &net->work.blocks[FOR_INFERENCE];
     int threads = inference_threads(net, n);
     const int64_t each = (n + threads - 1) / threads;
-    int rows = each < most_chunk(net, threads) ? (int)each : most_chunk(net, threads);
-    if (b->block && rows <= b->capacity && threads <= b->threads) {
-        use(net, b);
-        return PN_OK;
-    }
+    if (b->block && ((each <= b->capacity && threads <= b->threads) || n <= b->reserved))
+        return *b;
+    const int most = most_chunk(net, threads), rows = each < most ? (int)each : most;
+    if (b->block && rows <= b->capacity && threads <= b->threads)
+        return *b;
     threads = threads > b->threads ? threads : b->threads;
-    rows = min_int(rows > b->capacity ? rows : b->capacity, most_chunk(net, threads));
-    return replace_block(net, b, rows, 0, threads);
+    return (work_block){.capacity = min_int(rows > b->capacity ? rows : b->capacity, most_chunk(net, threads)),
+                        .threads = threads,
+                        .reserved = b->reserved};
+}
+
+pn_status reserve_inference(pn_net *net, int64_t n)
+{
+    work_block *b = &net->work.blocks[FOR_INFERENCE], want = inference_block(net, n);
+    if (!want.block)
+        return replace_block(net, b, want, want.capacity);
+    use(net, b);
+    return PN_OK;
+}
+
+size_t work_size(pn_net *net, int64_t rows, const pn_optim *opt)
+{
+    const int copies = input_copies(net, rows);
+    work_block blocks[PURPOSES] = {[FOR_INFERENCE] = inference_block(net, rows),
+                                   [FOR_TRAINING] = net->work.blocks[FOR_TRAINING]};
+    size_t bytes = 0;
+    if (opt)
+        blocks[FOR_TRAINING] = training_block(net, rows, copies, copies);
+    for (int i = 0; i < PURPOSES; i++) {
+        blocks[i].block = NULL; /* counts */
+        bytes += blocks[i].capacity ? memory_size(lay_out(net, &blocks[i]) * sizeof(float)) : 0;
+    }
+    work_block *const used = net->work.used;
+    net->work.used = NULL;
+    if (used)
+        use(net, used);
+    return bytes;
 }
 
 pn_status reserve_gradients(pn_net *net)

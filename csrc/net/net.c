@@ -80,6 +80,7 @@ void pn_net_free(pn_net *net)
     memory_free(net->notes);
     for (int i = 0; i < PURPOSES; i++)
         memory_free(net->work.blocks[i].block);
+    augmenter_free(net->augmenter);
     memory_free(net->optimizer.squares);
     memory_free(net->optimizer.state);
     memory_free(net->optimizer.old_state);
@@ -282,10 +283,13 @@ pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
         net->notes[i].value = text;
         return PN_OK;
     }
-    note *more = memory_grow(net->notes, (size_t)net->n_notes, sizeof *more);
-    if (!more)
-        goto fail;
-    net->notes = more;
+    if (net->n_notes == net->most_notes) {
+        note *more = memory_grow(net->notes, (size_t)net->n_notes, sizeof *more);
+        if (!more)
+            goto fail;
+        net->notes = more;
+        net->most_notes = net->n_notes ? 2 * net->n_notes : 1;
+    }
     char *name = memory_copy(key);
     if (!name)
         goto fail;

@@ -78,6 +78,7 @@ typedef struct {
     int capacity; /* rows of a batch; in inference of the rows of one thread */
     int copies;   /* of the inputs: in training each thread gathers its own, faster than another core's; inference: 0 */
     int threads;  /* number of threads that have scratch */
+    int reserved; /* calls on so few rows make do with it, see pn_net_reserve */
 } work_block;
 
 /* Work memory: its blocks; where things are in the one in use; and their contents after the last call. */
@@ -114,9 +115,10 @@ struct pn_net {
     size_t n_parameters, n_running;
     net_optimizer optimizer;
     net_work work;
+    augmenter *augmenter;   /* of the last call with augmentation, or NULL */
     float byte_values[256]; /* x / 255 */
     note *notes;
-    int n_notes;
+    int n_notes, most_notes; /* most: that the list has memory for */
     char error[PN_ERRLEN];
 };
 
@@ -151,6 +153,10 @@ pn_status net_check_gradients(pn_net *net);
 
 /* Allocates the state of this optimizer; zeroes it if the last step was by one with other state. */
 pn_status optim_reserve(pn_net *net, const pn_optim *opt);
+
+/* The same, but keeps the state of another optimizer. And the bytes of all that afterwards; opt NULL: as it is. */
+pn_status optim_allocate(pn_net *net, const pn_optim *opt);
+size_t optim_size(const pn_net *net, const pn_optim *opt);
 
 /* Applies step `taken` of this call, from 0, to this thread's part of every parameter. All gradients are stored. */
 void optim_apply_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken);

@@ -29,48 +29,92 @@ static float *state_of(const pn_net *net, int m, const float *data)
     return net->optimizer.state + 2 * (size_t)m * net->n_parameters + (data - net->parameters);
 }
 
-/* Zero state, no step taken. */
-static pn_status reset_state(pn_net *net, pn_optim_kind kind)
+static size_t state_bytes(const pn_net *net, int states)
 {
-    const int states = states_of(kind);
-    if (states > net->optimizer.most_states) {
-        float *block = memory_zeros(2 * (size_t)states * net->n_parameters, sizeof *block);
-        if (!block)
-            return fail(net->error, PN_ERR_MEMORY, "no memory for the optimizer state of %zu parameters",
-                        net->n_parameters);
-        net->optimizer.old_state = net->optimizer.state; /* at most once: MAX_STATES is 2 */
-        net->optimizer.state = block;
-        net->optimizer.most_states = states;
-    } else if (states) {
-        memset(net->optimizer.state, 0, 2 * (size_t)states * net->n_parameters * sizeof *net->optimizer.state);
-    }
-    for (int t = 0; t < net->n_trained; t++) {
+    return 2 * (size_t)states * net->n_parameters * sizeof(float);
+}
+
+static size_t squares_bytes(const pn_net *net)
+{
+    return (net->n_parameters / SEGMENT + 1) * sizeof(float);
+}
+
+static void point_to_states(pn_net *net)
+{
+    const int states = states_of(net->optimizer.kind);
+    for (int t = 0; t < net->n_trained && net->optimizer.most_states >= states; t++) {
         parameter *p = net->tensors[t].parameter;
         for (int m = 0; m < MAX_STATES; m++) {
             p->state[m] = m < states ? state_of(net, m, p->data) : NULL;
             p->state_panels[m] = m < states ? p->state[m] + net->n_parameters : NULL;
         }
     }
+}
+
+/* Memory for so many states; those that are there keep their numbers. */
+static pn_status grow_state(pn_net *net, int states)
+{
+    net_optimizer *o = &net->optimizer;
+    if (states <= o->most_states)
+        return PN_OK;
+    float *block = memory_zeros(1, state_bytes(net, states));
+    if (!block)
+        return fail(net->error, PN_ERR_MEMORY, "no memory for the optimizer state of %zu parameters",
+                    net->n_parameters);
+    if (o->state)
+        memcpy(block, o->state, state_bytes(net, o->most_states));
+    o->old_state = o->state; /* at most once: MAX_STATES is 2 */
+    o->state = block;
+    o->most_states = states;
+    point_to_states(net);
+    return PN_OK;
+}
+
+/* Zero state, no step taken. */
+static pn_status reset_state(pn_net *net, pn_optim_kind kind)
+{
+    const int states = states_of(kind);
+    const pn_status status = grow_state(net, states);
+    if (status)
+        return status;
+    if (states)
+        memset(net->optimizer.state, 0, state_bytes(net, states));
     net->optimizer.kind = kind;
     net->optimizer.steps = 0;
+    point_to_states(net);
     return PN_OK;
+}
+
+pn_status optim_allocate(pn_net *net, const pn_optim *opt)
+{
+    const pn_status status = grow_state(net, states_of(opt->kind));
+    if (!status && opt->clip_norm > 0 && !net->optimizer.squares) {
+        net->optimizer.squares = memory_zeros(1, squares_bytes(net));
+        if (!net->optimizer.squares)
+            return fail(net->error, PN_ERR_MEMORY, "no memory for the norm of the gradients");
+    }
+    return status;
 }
 
 pn_status optim_reserve(pn_net *net, const pn_optim *opt)
 {
-    const bool missing = states_of(opt->kind) > net->optimizer.most_states;
-    if (missing || !same_states(net->optimizer.kind, opt->kind)) {
-        pn_status status = reset_state(net, opt->kind);
-        if (status)
-            return status;
-    }
-    net->optimizer.kind = opt->kind;
-    if (opt->clip_norm > 0 && !net->optimizer.squares) {
-        net->optimizer.squares = memory_zeros(net->n_parameters / SEGMENT + 1, sizeof *net->optimizer.squares);
-        if (!net->optimizer.squares)
-            return fail(net->error, PN_ERR_MEMORY, "no memory for the norm of the gradients");
-    }
-    return PN_OK;
+    pn_status status = PN_OK;
+    if (!same_states(net->optimizer.kind, opt->kind))
+        status = reset_state(net, opt->kind);
+    if (!status)
+        status = optim_allocate(net, opt);
+    if (!status)
+        net->optimizer.kind = opt->kind;
+    return status;
+}
+
+size_t optim_size(const pn_net *net, const pn_optim *opt)
+{
+    const net_optimizer *o = &net->optimizer;
+    const int states = opt && states_of(opt->kind) > o->most_states ? states_of(opt->kind) : o->most_states;
+    const int old = o->old_state || (o->state && states > o->most_states); /* of one state */
+    return (states ? memory_size(state_bytes(net, states)) : 0) + (old ? memory_size(state_bytes(net, 1)) : 0) +
+           (o->squares || (opt && opt->clip_norm > 0) ? memory_size(squares_bytes(net)) : 0);
 }
 
 void pn_net_state(const pn_net *net, pn_state_info *info)

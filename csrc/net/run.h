@@ -19,6 +19,12 @@ enum { ROUND = 16 }; /* chunks of each thread whose losses are added up together
 /* Allocates work memory for inference on so many samples: for a chunk of rows of each thread. */
 pn_status reserve_inference(pn_net *net, int64_t n);
 
+/* Bytes of work memory after pn_net_reserve. */
+size_t work_size(pn_net *net, int64_t rows, const pn_optim *opt);
+
+/* Sets *augment for a call with these options on so many threads; NULL: no augmentation. */
+pn_status net_augmenter(pn_net *net, const pn_augment *options, int threads, const augmenter **augment);
+
 /* How many threads are worth using for a batch of this many rows; and how many of them can have a copy of the inputs,
    in training. */
 int worthwhile_threads(const pn_net *net, int64_t rows);

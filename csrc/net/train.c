@@ -143,15 +143,14 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
              .own_inputs = true,
              .training = true,
              .opt = opt};
-    augmenter *augment;
-    status = augmenter_new(&augment, data->augment, &net->text.input, net->work.used->copies, net->error);
+    const augmenter *augment = NULL;
+    status = net_augmenter(net, data->augment, net->work.used->copies, &augment);
     if (status)
         return status;
     j.augment = augment;
     if (stats) /* one running sum: the same bits, however an epoch is divided into calls */
         j.stats = *stats;
     status = run(train_job, &j);
-    augmenter_free(augment);
     net->optimizer.steps += j.taken;
     net->updates += (uint64_t)j.taken;
     if (stats)
@@ -208,9 +207,9 @@ static pn_status forward_only(pn_net *net, const pn_data *data, const int32_t *o
         status = reserve(net, n, 1, worthwhile_threads(net, n));
     if (status)
         return status;
-    augmenter *augment = NULL;
+    const augmenter *augment = NULL;
     if (training)
-        status = augmenter_new(&augment, data->augment, &net->text.input, net->work.used->threads, net->error);
+        status = net_augmenter(net, data->augment, net->work.used->threads, &augment);
     if (status)
         return status;
     job j = {.net = net,
@@ -224,7 +223,6 @@ static pn_status forward_only(pn_net *net, const pn_data *data, const int32_t *o
              .augment = augment};
     net->work.done = STEP_NONE;
     status = run(forward_job, &j);
-    augmenter_free(augment);
     if (status)
         return status;
     net->work.rows = (int)n;
