@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from pynet.commands import cli, data_options, table_options
 from pynet.data import Dataset
-from pynet.formats.int8 import Int8Network
 from pynet.network import Network
-from pynet.text import figure_text, percent
+from pynet.text import figure_text, figure_words
 
 MOST = 5000  # samples for calibration, spread over those for training
 HELD_OUT = 5  # every fifth sample is for measuring, where the data have no test samples
@@ -21,8 +20,6 @@ def samples(net: Network, calibrate: str, dataset: str | None) -> Dataset:
     calibrate: the value of --calibrate, a name or a path. ValueError: they do not fit the network; DataError.
     """
     found = _loaded(net, calibrate).with_test_set()
-    if not len(found.x_train):
-        found = replace(found, x_train=found.x_test, y_train=found.y_test, x_test=found.x_test[:0])
     if dataset:
         other = _loaded(net, dataset)
         found = replace(found, name=other.name, x_test=other.x_test, y_test=other.y_test)
@@ -30,6 +27,8 @@ def samples(net: Network, calibrate: str, dataset: str | None) -> Dataset:
         x, y, held = found.x_train, found.y_train, slice(HELD_OUT - 1, None, HELD_OUT)
         kept = [i for i in range(len(x)) if i % HELD_OUT < HELD_OUT - 1]
         found = replace(found, x_train=x[kept], y_train=y[kept], x_test=x[held], y_test=y[held])
+    if not len(found.x_test):
+        raise ValueError(f"{found.name} has too few samples to measure the accuracy; --dataset NAME names others")
     return replace(found, x_train=found.x_train[:: -(-len(found.x_train) // MOST) or 1])
 
 
@@ -43,16 +42,12 @@ def _loaded(net: Network, name: str) -> Dataset:
     return data_options.adapted(net, data_options.load_dataset(options, net), "the model")
 
 
-def report(net: Network, int8: Int8Network, found: Dataset) -> str:
+def report(net: Network, scores: tuple[float, ...], found: Dataset) -> str:
     """A line on the accuracy in floating point and in integers, or the errors of numbers."""
-    if not len(found.x_test):
-        return f"int8   calibrated on {len(found.x_train):,} samples; there are none to measure it"
-    before = net.evaluate(found.x_test, found.y_test).named()
-    name, first = next(iter(before.items()))
-    score = int8.score(found.x_test, found.y_test)
-    figures = [percent(first), percent(score)] if name == "accuracy" else [figure_text(name, x) for x in (first, score)]
+    name = "rmse" if net.task == "regression" else "accuracy"
+    before, after = (figure_text(name, score) for score in scores)
     return (
-        f"int8   {name} {figures[0]} in floating point, {figures[1]} in integers "
+        f"int8   {figure_words(name)} {before} in floating point, {after} in integers "
         f"({len(found.x_test):,} samples of {found.name} for testing); "
         f"calibrated on {len(found.x_train):,} others"
     )

@@ -60,10 +60,11 @@ def _c(net: Network, place: Path, options: argparse.Namespace) -> list[str]:
         input=options.input,
         selftest=options.selftest,
         calibrate=None if found is None else found.x_train,
+        test=None if found is None else (found.x_test, found.y_test),
         model=options.place,
     )
     lines = [f"needs  {file.constants:,} bytes for constants, and the code; {file.work:,} bytes of work memory"]
-    return [*lines, calibration.report(net, file.int8, found)] if file.int8 and found else lines
+    return lines if found is None else [*lines, calibration.report(net, file.scores, found)]
 
 
 # Each with the end of the file's name. What is printed after the file is written is returned.

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import VERSION
+from pynet._ffi import VERSION, Array
 from pynet.data.columns import NOTE as TABLE
 from pynet.data.columns import Columns
 from pynet.data.inputs import NOTE as INPUTS
@@ -53,11 +53,15 @@ static float limit_of(const float *results_of)
 
 
 class CFile(NamedTuple):
-    """What an exported file needs: bytes of constants, without its code, and of work memory; int8: its NumPy model."""
+    """What an exported file needs: bytes of constants, without its code, and of work memory; int8: its NumPy model.
+
+    scores: with samples for testing, the accuracy (of a regression the RMSE) of the network and, of int8, of the file.
+    """
 
     constants: int
     work: int
     int8: Int8Network | None
+    scores: tuple[float, ...]
 
 
 def export_c(
@@ -67,14 +71,16 @@ def export_c(
     input: Literal["float32", "uint8"] | None = None,
     selftest: bool = False,
     calibrate: npt.ArrayLike | None = None,
+    test: tuple[npt.ArrayLike, Array] | None = None,
     model: str | os.PathLike[str] | None = None,
 ) -> CFile:
     """Writes NAME.c and NAME.h, C99, for path NAME.c: a function NAME_predict(y, x, work).
 
     input: the type of x; "uint8" means x/255, as in the network. None: bytes if the network was trained on bytes, else
     float32. selftest: adds a main that returns 0 if the results for ten random inputs are pynet's. calibrate: inputs
-    (n, ...) from the training, for a file in integers of 8 bits; their dtype is that of x, floats become int8. model:
-    the file that the network was loaded from, whose SHA-256 is to be stated.
+    (n, ...) from the training, for a file in integers of 8 bits; their dtype is that of x, floats become int8. test:
+    samples (x, y), the accuracy on which is to be stated in place of the model's own note. model: the file that the
+    network was loaded from, whose SHA-256 is to be stated.
 
     ValueError: a path, type or layer that is not accepted; OSError.
     """
@@ -90,11 +96,17 @@ def export_c(
     if int8 and input not in (None, int8.given):
         raise ValueError(f"input is {input}, and the samples for calibration are {int8.given}; accepted: the same")
     program = int8.program() if int8 else float_program(net, input or _trained_on(net))
-    source = _Source(net, c_name(place.stem), program, int8, model)
+    scores = _scores(net, int8, *test) if test else ()
+    source = _Source(net, c_name(place.stem), program, int8, model, scores)
     with replacing(place) as file, replacing(place.with_suffix(".h")) as header:
         file.writelines(part.encode() for part in source.file(place.with_suffix(".h").name, selftest))
         header.write(source.header().encode())
-    return CFile(program.constant_bytes, source.work_bytes, int8)
+    return CFile(program.constant_bytes, source.work_bytes, int8, scores)
+
+
+def _scores(net: Network, int8: Int8Network | None, x: npt.ArrayLike, y: Array) -> tuple[float, ...]:
+    before = next(iter(net.evaluate(x, y).named().values()))
+    return (before, int8.score(x, y)) if int8 else (before,)
 
 
 def c_name(text: str) -> str:
@@ -126,8 +138,10 @@ class _Source:
         program: Program,
         int8: Int8Network | None,
         model: str | os.PathLike[str] | None,
+        scores: tuple[float, ...],
     ) -> None:
         self.net, self.name, self.program, self.int8, self.model = net, name, program, int8, model
+        self.scores = scores
         self.unit = "int16" if int8 else "float32"
         self.memory: Memory = placed(program, np.dtype(self.unit).itemsize)
 
@@ -153,8 +167,13 @@ class _Source:
         return _comment(lines)
 
     def _figures(self) -> Iterator[tuple[str, str]]:
-        """What the model's notes say of its quality on the test samples."""
+        """What was measured, or what the model's notes say of its quality on the test samples."""
         of = " by the network in floating point" if self.int8 else ""
+        if self.scores:
+            name = "rmse" if self.net.task == "regression" else "accuracy"
+            before = f" ({figure_text(name, self.scores[0])}{of})" if self.int8 else ""
+            yield figure_words(name), f"{figure_text(name, self.scores[-1])} on the test samples{before}"
+            return
         for name in ("accuracy", "rmse", "r2"):
             with contextlib.suppress(KeyError, ValueError):
                 value = float(self.net.meta[f"test_{name}"])

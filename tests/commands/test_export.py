@@ -153,3 +153,16 @@ def test_integers_and_what_they_cost() -> None:
 )
 def test_options_that_do_not_go_together(argv: list[str], message: str) -> None:
     one_line(run(*argv, command=export), 2, message)
+
+
+def test_data_without_samples_for_testing() -> None:
+    """Trained on all: a fifth is set aside to measure; of four samples that is none."""
+    rng = np.random.default_rng(0)
+    np.savez("all.npz", x=rng.integers(0, 256, (20, 64), np.uint8), y=np.arange(20) % 2)
+    few = ("--data", "all.npz", "--test-split", "0", "--epochs", "1", "--quiet", "--save", "net.safetensors")
+    assert run(*few).status == 0
+    of_c = ("net.safetensors", "--format", "c", "--int8", "--calibrate", "all.npz")
+    assert "(4 samples of all for testing); calibrated on 16 others" in run(*of_c, command=export).out
+    np.savez("all.npz", x=rng.integers(0, 256, (4, 64), np.uint8), y=np.arange(4) % 2)
+    assert run(*few).status == 0
+    one_line(run(*of_c, "--force", command=export), 1, "all has too few samples to measure the accuracy")

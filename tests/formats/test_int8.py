@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import pynet
 from pynet.data import Dataset
 from pynet.formats.int8 import quantised
+from pynet.text import percent
 
 Array = np.ndarray[Any, Any]
 
@@ -146,6 +147,19 @@ def test_the_file(tmp_path: Path) -> None:
     pynet.export_c(net, tmp_path / "net.c", selftest=True, calibrate=samples(net, "float32"))
     assert "#define NET_INPUT_SCALE" in (tmp_path / "net.h").read_text()
     assert status(compiled("cc", [tmp_path / "net.c"], "", tmp_path / "net")) == 0
+
+
+def test_the_file_states_what_was_measured(tmp_path: Path) -> None:
+    digits = pynet.data.load("digits")
+    net = pynet.Network("input(64) dense(16) relu dense(10) softmax")
+    net.fit(digits.x_train, digits.y_train, epochs=3)
+    test = (digits.x_test, digits.y_test)
+    before, after = pynet.export_c(net, tmp_path / "net.c", calibrate=digits.x_train, test=test).scores
+    assert before == net.evaluate(*test).score
+    text = f"accuracy  {percent(after)} on the test samples ({percent(before)} by the network in floating point)"
+    assert text in (tmp_path / "net.c").read_text()
+    assert pynet.export_c(net, tmp_path / "net.c", test=test).scores == (before,)
+    assert f"accuracy  {percent(before)} on the test samples\n" in (tmp_path / "net.c").read_text()
 
 
 def test_scores_of_other_tasks() -> None:
