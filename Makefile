@@ -151,7 +151,7 @@ campaign: $(DEV) $(CORE) $(REFUSALS) build/campaign/io_faults.so ## try to break
 	@$(BIN)/python tests/campaign --minutes $(MINUTES) $(ARGS)
 
 # It links the objects of the package, which are already compiled with sanitizers.
-$(REFUSALS): tests/c/campaign/allocations.c build/asan/.core
+$(REFUSALS): tests/c/campaign/allocations.c tests/c/campaign/scenario.h build/asan/.core
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(ASAN) $(WARNINGS) -Icsrc -o $@ $< $(SOURCES:%.c=build/asan/temp/%.o) -lm -pthread
 
