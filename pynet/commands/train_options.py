@@ -288,9 +288,10 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, as far as they can be checked without data and network.
 
-    Adds: terse (bool), print only results; loaded, the network of --load; inherited, the options taken over from its
-    training. optimizer becomes an Optimizer, schedule a Schedule or None; augment may be AUTO, and batch_size None
-    for the preset to choose. Raises UsageError; OSError and ValueError if --load cannot be read.
+    Adds: terse (bool), print only results; loaded, the network of --load; inherited, the options taken over from
+    its training; decays_by_rows: the weight decay of rows of numbers follows from their number. optimizer becomes
+    an Optimizer, schedule a Schedule or None; augment may be AUTO, and batch_size None for the preset to choose.
+    Raises UsageError; OSError and ValueError if --load cannot be read.
     """
     options = _parser().parse_args(arguments)
     _check(options)
@@ -299,7 +300,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     inherited = _inherited(loaded.meta, arguments) if loaded and not preset else []
     defaults = train_table.defaults(arguments, options) if options.target is not None and not preset else []
     options = _parser().parse_args([*inherited, *defaults, *preset, *arguments])
-    options.decays_by_rows = bool(defaults) and train_table.decays_by_rows(arguments)
+    options.decays_by_rows = bool(defaults or "adam" in preset) and train_table.decays_by_rows(arguments)
     options.loaded, options.inherited = loaded, inherited
     options.terse = options.json or options.quiet
     options.optimizer = _optimizer(options)

@@ -18,6 +18,7 @@ from pynet.data.table_set import Parts, Rows
 from pynet.metrics import confusion_matrix
 from pynet.model.evaluation import Evaluation, RegressionEvaluation, measured
 from pynet.network import Network
+from pynet.optim import Optimizer
 from pynet.text import figure_text, figure_words
 
 # Chosen on validation splits, never test sets, of eleven tables of 150 to 1,600 rows, among them those of scikit-learn
@@ -42,6 +43,11 @@ def defaults(given: Sequence[str], options: argparse.Namespace) -> list[str]:
 def decays_by_rows(given: Sequence[str]) -> bool:
     """Whether the number of rows sets the weight decay: neither --optimizer nor --weight-decay is given."""
     return not _named(given) & {"--optimizer", "--weight-decay"}
+
+
+def decayed(optimizer: Optimizer, rows: int) -> Optimizer:
+    """The optimizer with a weight decay for so many training rows."""
+    return replace(optimizer, weight_decay=round(min(max(DECAY / rows, MIN_DECAY), MAX_DECAY), 4))
 
 
 def _named(given: Sequence[str]) -> set[str]:
@@ -75,8 +81,7 @@ def parts(options: argparse.Namespace, rows: Rows, seed: int) -> tuple[Parts, St
     if options.limit:
         train = train[first_rows(rows.y[train], options.limit)]
     if options.decays_by_rows:
-        decay = min(max(DECAY / len(train), MIN_DECAY), MAX_DECAY)
-        options.optimizer = replace(options.optimizer, weight_decay=round(decay, 4))
+        options.optimizer = decayed(options.optimizer, len(train))
     plan = stopping(options, len(train))
     train, aside = rows.divided(train, plan.validation, seed)
     return rows.encoded(train, aside, test, len(test) and share), plan

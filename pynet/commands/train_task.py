@@ -117,6 +117,8 @@ def prepare(options: argparse.Namespace, processes: Processes) -> Task:
     checkpoint = _checkpoint(options, target)
     if checkpoint and processes.first:
         checkpoint.check()
+    if options.decays_by_rows and options.target is None and not has_pictures(net, dataset):
+        options.optimizer = train_table.decayed(options.optimizer, len(dataset.x_train))
     trial = trial_of(options, net, dataset, seed)
     if trial and trial.tried == "dropout" and not trial.kept:
         net = _network_for(options, dataset, seed, dropout=False)
