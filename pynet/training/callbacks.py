@@ -55,7 +55,7 @@ class Callback:
         """Before each epoch."""
 
     def on_batch_end(self, run: Run) -> None:
-        """After each call of the core, which trains mini-batches for about 50 ms, or up to four in 200 ms, at least one.
+        """After each call of the core, which trains mini-batches for about 50 ms, or up to four in 200 ms: at least 1.
 
         run.step counts the mini-batches of the epoch. With an iterable of batches, each batch is one call.
         """
