@@ -147,6 +147,7 @@ def test_four_steps_have_the_numbers_of_explain(page: Page) -> None:
     order = shuffle(len(digits.x_train), 0, 0)
     page.js("document.getElementById('steps').scrollIntoView({behavior: 'instant'})")
     page.wait(lambda: page.text("steps-place"))
+    assert not page.element("steps-label").is_displayed()
     for step in range(3):
         x, y = digits.x_train[order[step]], digits.y_train[order[step]]
         found = pynet.explain(net, x, y)
