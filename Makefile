@@ -45,7 +45,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-peers test-browser wasm test-wasm play-model bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall examples wheel sdist coverage sanitize campaign neon arm clang switches fuzz clean \
+.PHONY: help train test test-peers test-browser wasm test-wasm play-model bench bench-peers lint format docs lib amalgamation test-amalgamation install uninstall examples wheel sdist coverage sanitize campaign neon arm other-cpus cortex-m clang switches fuzz clean \
     c-tests fuzzers werror
 
 help: ## list the targets
@@ -177,6 +177,31 @@ neon: ## cross-compile for aarch64 and run the C tests under qemu
 arm: $(DEV) $(CORE) ## compile exported C files for Cortex-M and run them under qemu
 	@if command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null; then $(BIN)/pytest tests/arm $(ARGS); \
 	else echo "arm: NOT run, it needs arm-none-eabi-gcc and qemu-system-arm (Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)"; fi
+
+ARM32 := arm-linux-gnueabihf
+
+other-cpus: ## train under qemu as 32-bit ARM and as a CPU without AVX2; compare SHA-256 of the weights
+	@if command -v $(ARM32)-gcc >/dev/null && command -v qemu-arm >/dev/null; then \
+	    $(MAKE) c-tests CC=$(ARM32)-gcc BUILD=build/arm32 EXTRA=-Werror RUN="qemu-arm -L /usr/$(ARM32)" C_TESTS=build/arm32/c/net/test_golden; \
+	else echo "other-cpus: NOT run for ARM, it needs $(ARM32)-gcc and qemu-arm (Debian: gcc-$(ARM32) libc6-dev-armhf-cross qemu-user)"; fi
+	@if command -v qemu-x86_64 >/dev/null && [ "$$(uname -m)" = x86_64 ]; then \
+	    $(MAKE) c-tests RUN="qemu-x86_64 -cpu Nehalem" C_TESTS=build/c/net/test_golden; \
+	else echo "other-cpus: NOT run without AVX2, it needs an x86-64 and qemu-x86_64 (Debian: qemu-user)"; fi
+
+CORTEX_M4 := -mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard
+BARE := -nostartfiles --specs=nosys.specs -DRAM_END=0x20400000 -Wl,--section-start=.vectors=0 -Wl,-Ttext=0x40 -Wl,-Tdata=0x20000000
+
+cortex-m: ## train examples/xor.c on a Cortex-M4 without threads and files, under qemu
+	@if command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null; then \
+	    $(MAKE) build/cortex-m/xor.elf && arm-none-eabi-size build/cortex-m/xor.elf && \
+	    timeout 60 qemu-system-arm -machine mps2-an386 -semihosting -display none -kernel build/cortex-m/xor.elf 2>&1 | \
+	        tee build/cortex-m/xor.txt && grep -q "^1 xor 1: 0" build/cortex-m/xor.txt; \
+	else echo "cortex-m: NOT run, it needs arm-none-eabi-gcc and qemu-system-arm (Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)"; fi
+
+build/cortex-m/xor.elf: examples/xor.c tests/arm/start.c $(BUILD)/pynet.c
+	@mkdir -p $(@D)
+	arm-none-eabi-gcc -std=c11 -Os $(CORTEX_M4) $(BARE) -DPN_NO_THREADS -DPN_NO_FILES -DPN_NO_ENV -I$(BUILD) -o $@ $^ -lm 2>$@.log || \
+	    { cat $@.log; exit 1; }
 
 clang: ## compile the core with clang, warnings are errors; the C tests, which compare SHA-256 of trained weights
 	@if command -v clang >/dev/null; then $(MAKE) lib c-tests CC=clang BUILD=build/clang EXTRA=-Werror; \

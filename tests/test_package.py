@@ -79,6 +79,23 @@ def test_libraries_export_exactly_the_header(libpynet, declared):
     assert exported(libpynet / "libpynet.a") == declared
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("-U__BYTE_ORDER__ -D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__", "pynet needs a little-endian machine"),
+        pytest.param("-m32 -mno-sse", "for x86 of 32 bits add -msse2 -mfpmath=sse", marks=X86),
+        pytest.param("-m32 -msse2 -mfpmath=sse", "", marks=X86),
+        ("", ""),
+    ],
+)
+def test_machines_with_other_arithmetic_are_refused(flags, message):
+    header = ROOT / "csrc" / "kernels" / "platform.h"  # without the C library, which may not be there for 32 bits
+    command = ["cc", "-fsyntax-only", "-DPN_NO_ENV", *flags.split(), "-xc", header]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode == 0) == (message == "")
+    assert message in done.stderr
+
+
 @X86
 def test_the_library_is_small(libpynet):
     assert (libpynet / "libpynet.so").stat().st_size <= 400_000  # three kernel tables

@@ -9,10 +9,6 @@
 
 #include "file/json.h"
 
-#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "floats are read and written as in memory, and safetensors is little-endian"
-#endif
-
 #define MAX_HEADER (32 << 20) /* bytes, MAX_NOTE_BYTES of notes included: a damaged file cannot ask for more memory */
 /* Tensors in a file. A batchnorm, 10 bytes of text, needs most for its length: 4, which a checkpoint may hold twice,
    and 4 of optimizer state. That is 1.2 per byte of text. */

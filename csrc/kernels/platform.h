@@ -6,6 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "pynet needs a little-endian machine: model files hold numbers as they are in memory"
+#endif
+#if defined(__FLT_EVAL_METHOD__) && (__FLT_EVAL_METHOD__ < 0 || __FLT_EVAL_METHOD__ == 1 || __FLT_EVAL_METHOD__ == 2)
+#error "pynet needs float arithmetic without excess precision: for x86 of 32 bits add -msse2 -mfpmath=sse"
+#endif
+
 #ifdef PN_NO_ENV
 #define environment(name) ((void)(name), (const char *)NULL)
 #else

@@ -4,15 +4,29 @@
 
 int main(void);
 
-/* Semihosting: SYS_EXIT_EXTENDED, the reason that the program ended by itself, its status. */
+static void semihosting(uint32_t operation, const volatile void *argument)
+{
+    register uint32_t r0 __asm__("r0") = operation;
+    register const volatile void *r1 __asm__("r1") = argument;
+    __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+}
+
+/* SYS_EXIT_EXTENDED: the reason that the program ended by itself, its status. */
 static void leave(uint32_t status)
 {
     const volatile uint32_t block[2] = {0x20026, status};
-    register uint32_t operation __asm__("r0") = 0x20;
-    register const volatile uint32_t *argument __asm__("r1") = block;
-    __asm__ volatile("bkpt 0xab" : : "r"(operation), "r"(argument) : "memory");
+    semihosting(0x20, block);
     for (;;)
         ;
+}
+
+/* What the C library prints: SYS_WRITEC, a character. */
+int _write(int file, const char *text, int length)
+{
+    (void)file;
+    for (int i = 0; i < length; i++)
+        semihosting(0x03, text + i);
+    return length;
 }
 
 static void start(void)

@@ -64,7 +64,8 @@ static void begin_sum(void)
             h[primes] = fraction(sqrt(number));
         k[primes++] = fraction(cbrt(number));
     }
-    filled = bits = 0;
+    filled = 0;
+    bits = 0;
 }
 
 static uint32_t rotated(uint32_t x, int by)
