@@ -11,7 +11,7 @@ from pathlib import Path
 from pynet.commands import cli
 from pynet.files import replacing
 from pynet.network import load
-from pynet.play.page import SHIPPED, check_drawable, one_file, page_files
+from pynet.play.page import SHIPPED, TITLE, check_drawable, one_file, page_files
 from pynet.play.server import ADDRESS, server_of
 
 EXAMPLES = """\
@@ -39,6 +39,10 @@ def _page(options: argparse.Namespace) -> dict[str, bytes]:
 def _save(page: dict[str, bytes], place: Path) -> None:
     if place.suffix.lower() not in (".html", ".htm"):
         raise cli.UsageError(f"--save {str(place)!r:.80} is not accepted; accepted: a file that ends in .html")
+    if place.is_file():
+        with place.open("rb") as old:
+            if TITLE not in old.read(4096):
+                raise OSError(f"{place} is not a page written by pynet; it is not overwritten")
     with replacing(place) as file:
         file.write(one_file(page).encode())
     cli.print_stdout(f"saved to {place}: {place.stat().st_size / 1000:,.0f} kB, for any browser, without a server")
@@ -66,6 +70,8 @@ def _serve(page: dict[str, bytes], port: int, browser: bool) -> None:
 
 def play(options: argparse.Namespace) -> None:
     """Runs the command with parsed options."""
+    if options.save and (options.port or options.no_browser):
+        raise cli.UsageError("--save writes a file, --port and --no-browser are for a server: accepted is one of them")
     page = _page(options)
     if options.save:
         _save(page, options.save)

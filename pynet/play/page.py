@@ -26,6 +26,7 @@ from pynet.training.explain import FORMULAS
 
 FOLDER = Path(__file__).parent
 KINDS = (".html", ".css", ".js", ".wasm")
+TITLE = b"<title>pynet play</title>"  # by which a page that one_file wrote is known
 START, WORKER = "page.js", "worker.js"
 WASM = ("pynet-relaxed.wasm", "pynet-simd.wasm")
 DIGITS = tuple(

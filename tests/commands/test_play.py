@@ -140,6 +140,7 @@ def test_options_that_are_refused(folder: Path, built: Path) -> None:
     save_model("m.safetensors")
     one_line(run("--port", "65536", command=play), 2, "a whole number, 0 to 65535")
     one_line(run("--model", "m.safetensors", "--save", "page.txt", command=play), 2, "a file that ends in .html")
+    one_line(run("--save", "page.html", "--port", "8000", command=play), 2, "accepted is one of them")
     with server_of({}, 0) as server:
         taken = str(server.server_port)
         one_line(run("--no-browser", "--port", taken, "--model", "m.safetensors", command=play), 1, f"port {taken}")
@@ -159,6 +160,10 @@ def test_one_file_has_everything_inside(folder: Path) -> None:
     assert inside["pynet-simd.wasm"] == inside["pynet-relaxed.wasm"] == WASM
     assert set(inside) == {name for name in page.page_files(b"", "") if not name.endswith((".js", ".html", ".css"))}
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)
+    assert run("--model", "m.safetensors", "--save", "page.html", command=play).status == 0
+    Path("mine.html").write_text("<title>my page</title>")
+    one_line(run("--model", "m.safetensors", "--save", "mine.html", command=play), 1, "not a page written by pynet")
+    assert Path("mine.html").read_text() == "<title>my page</title>"
     Path("folder.html").mkdir()
     one_line(run("--model", "m.safetensors", "--save", "folder.html", command=play), 1, "it is a folder")
 
