@@ -281,9 +281,9 @@ build/amalgamation/%.o: $(BUILD)/pynet.c
 build/amalgamation/%: tests/c/net/test_golden.c build/amalgamation/%.o
 	$(CC) -std=gnu11 -O2 -I$(BUILD) -Itests/c -o $@ $^ -lm -pthread
 
-# Programs look for the name with the number of the interface.
+# Programs look for the name with the number of the interface. Code and constants share pages: 4 kB less.
 $(BUILD)/libpynet.so: $(OBJECTS)
-	$(CC) -shared -s -Wl,-soname,libpynet.so.0 -Wl,--no-undefined -pthread $(EXTRA) -o $@.0 $^ -lm
+	$(CC) -shared -s -Wl,-soname,libpynet.so.0 -Wl,--no-undefined -Wl,-z,noseparate-code -pthread $(EXTRA) -o $@.0 $^ -lm
 	ln -sf libpynet.so.0 $@
 
 # The path may have blanks.

@@ -26,10 +26,10 @@ CFLAGS += ["-fno-asynchronous-unwind-tables"]  # a twentieth of the library, whi
 # kernels are 33 kB smaller with -O2, and 10 % slower.
 LEVELS = {
     "csrc/kernels/portable.c": "-O2",
-    **dict.fromkeys(["csrc/kernels/", "csrc/base/", "csrc/net/batch.c"], "-O3"),
-    **dict.fromkeys(
-        ["csrc/arrays/", "csrc/net/loss.c", "csrc/net/predict.c", "csrc/net/run.c", "csrc/net/train.c"], "-O2"
-    ),
+    **dict.fromkeys(["csrc/kernels/", "csrc/base/rng.c", "csrc/net/batch.c"], "-O3"),
+    "csrc/base/": "-O2",
+    **dict.fromkeys([f"csrc/arrays/{name}.c" for name in ("augment", "gemm")], "-O2"),
+    **dict.fromkeys([f"csrc/net/{name}.c" for name in ("loss", "predict", "run", "train")], "-O2"),
     "": "-Os",
 }
 LIBS = ["m"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -136,5 +137,6 @@ def test_arena(examples: Path) -> None:
     *lines, last = printed(examples / "arena")
     outputs = [float(line.partition(": ")[2]) for line in lines]
     np.testing.assert_allclose(outputs, [0, 1, 1, 0], atol=0.02)
-    trained, size, more = (int(word) for word in last.replace(",", "").split() if word.isdigit())
-    assert 0 < trained + more <= size
+    reserved, size, more = map(int, re.findall(r"\d+", last))
+    assert 0 < reserved <= size
+    assert more == 0
