@@ -66,6 +66,7 @@ export async function readNpz(bytes, name, most) {
       if (content.length !== packed || (method !== 0 && method !== 8)) throw damaged(`${entry} cannot be read`);
       const plain = method ? await unpacked(content, "deflate-raw", `${name}: ${entry}`, length) : content;
       if (plain.length !== length) throw damaged(`${entry} has ${plain.length} bytes instead of ${length}`);
+      if (crc32(plain) !== view.getUint32(at + 16, true)) throw damaged(`the checksum of ${entry} is wrong`);
       left -= length;
       found[entry.replace(/\.npy$/, "")] = readNpy(plain, `${name}: ${entry}`);
       at += 46 + nameLength + extra + comment;
@@ -74,6 +75,18 @@ export async function readNpz(bytes, name, most) {
     throw error instanceof RangeError ? damaged("it ends early") : error;
   }
   return found;
+}
+
+const CRC = Int32Array.from({ length: 256 }, (_, byte) => {
+  for (let k = 0; k < 8; k++) byte = byte & 1 ? (byte >>> 1) ^ 0xedb88320 : byte >>> 1;
+  return byte;
+});
+
+/** The checksum of zip files. */
+function crc32(bytes) {
+  let crc = -1;
+  for (const byte of bytes) crc = CRC[(crc ^ byte) & 255] ^ (crc >>> 8);
+  return ~crc >>> 0;
 }
 
 const READERS = { u1: "getUint8", i1: "getInt8", b1: "getUint8", u2: "getUint16", i2: "getInt16", u4: "getUint32", i4: "getInt32", u8: "getBigUint64", i8: "getBigInt64", f4: "getFloat32", f8: "getFloat64" };

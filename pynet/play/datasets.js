@@ -73,7 +73,11 @@ function role(name) {
 
 function assembled(name, arrays) {
   const found = {};
-  for (const [key, array] of Object.entries(arrays)) if (role(key)) found[role(key)] ??= { ...array, key };
+  for (const [key, array] of Object.entries(arrays)) {
+    const same = found[role(key)];
+    if (same) throw new Error(`${same.key} and ${key} are both for the same; accepted: one of them`);
+    if (role(key)) found[role(key)] = { ...array, key };
+  }
   if (!found["train x"] || !found["train y"])
     throw new Error(`${name} has ${Object.keys(arrays).join(", ") || "no arrays"}; accepted: x and y, or x_train, y_train, x_test, y_test; or IDX files of pictures and of labels`);
   let train = samples(found["train x"], found["train y"]);

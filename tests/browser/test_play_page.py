@@ -324,6 +324,9 @@ def files() -> Iterator[tuple[str, bytes, str]]:
     file = io.BytesIO()
     np.savez(file, x=np.zeros((3, 4)), y=np.array([0, 1, 2.5]))
     yield "odd.npz", file.getvalue(), "y[2] is 2.5; accepted: whole numbers"
+    file = io.BytesIO()
+    np.savez(file, x=np.full((9, 4), 7, np.uint8), y=np.arange(9) % 2)
+    yield "flipped.npz", file.getvalue().replace(b"\7\7\7\7", b"\7\7\7\6", 1), "the checksum of x.npy is wrong"
     yield "train-images-idx3-ubyte", b"\0\0\x08\x03" + b"\xff" * 12 + b"1", "but 1 follow"
     yield (
         "regression.safetensors",
