@@ -366,7 +366,9 @@ pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temp
    PN_ERR_NONFINITE: a loss is not finite; PN_ERR_ARGUMENT, PN_ERR_PARAMETER, PN_ERR_MEMORY. */
 pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, pn_stats *stats);
 
-/* As pn_net_forward, in inference mode: for pn_net_activation, not for pn_net_loss. */
+/* As pn_net_forward, in inference mode: for pn_net_activation, not for pn_net_loss. Both keep the outputs of all layers
+   for all n samples; pn_net_predict and pn_net_evaluate take at most 16 MB for any n, or if one sample needs more, about
+   three times its widest layer for each thread. */
 pn_status pn_net_infer(pn_net *net, const pn_data *data, const int32_t *order, int64_t n);
 
 /* y (n, shape of its output) = outputs of layer i in the last forward or infer, a batch of n. PN_ERR_STATE: no forward
