@@ -64,7 +64,7 @@
  *
  * Failure: functions that can fail return a pn_status; each declaration names the ones it can return besides PN_OK. For
  * a function on a net, pn_net_error has a message with the wrong values; functions without a net write it to `err`,
- * which may be NULL. All other functions cannot fail.
+ * which may be NULL. A net that is NULL gives PN_ERR_ARGUMENT. All other functions cannot fail.
  *
  * Bits: a seed gives the same bits for every number of threads and every kernel table that has fused multiply-add. Each
  * element of a matrix product is one chain of fused multiply-adds with ascending k; sums along a row use 16 lanes that

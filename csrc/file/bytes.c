@@ -14,6 +14,8 @@ pn_status pn_net_load_memory(pn_net **net, const void *bytes, size_t size, char 
 {
     char why[PN_ERRLEN] = "";
     const source from = {.size = size, .read = read_bytes, .bytes = bytes};
+    if (!net)
+        return fail(err, PN_ERR_ARGUMENT, "the pointer for the network is NULL");
     *net = NULL;
     if (!bytes)
         return fail(err, PN_ERR_ARGUMENT, "the bytes of the model are NULL");
@@ -34,7 +36,8 @@ static pn_status store_bytes(sink *to, const void *from, size_t size, char *err)
 pn_status pn_net_save_memory(pn_net *net, void *buffer, size_t room, size_t *size)
 {
     sink to = {.write = store_bytes};
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (!size)
         return fail(net->error, PN_ERR_ARGUMENT, "size is NULL");
     pn_status status = write_model(net, NULL, &to, net->error);

@@ -73,6 +73,8 @@ static pn_status read_path(pn_net **net, pn_checkpoint *more, const char *path, 
 static pn_status load_file(pn_net **net, pn_checkpoint *more, const char *path, char *err)
 {
     char why[PN_ERRLEN] = "";
+    if (!net)
+        return fail(err, PN_ERR_ARGUMENT, "the pointer for the network is NULL");
     *net = NULL;
     if (!path)
         return fail(err, PN_ERR_ARGUMENT, "the path is NULL");
@@ -88,7 +90,8 @@ pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN])
 pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN])
 {
     if (!more) {
-        *net = NULL;
+        if (net)
+            *net = NULL;
         return fail(err, PN_ERR_ARGUMENT, "the checkpoint to fill is NULL");
     }
     *more = (pn_checkpoint){0};
@@ -219,7 +222,8 @@ static pn_status write_path(const content *c, const char *path, char *err)
 pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const char *path)
 {
     char why[PN_ERRLEN] = "";
-    net->error[0] = '\0';
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (!path)
         return fail(net->error, PN_ERR_ARGUMENT, "the path is NULL");
     const content c = {net, more};

@@ -120,7 +120,8 @@ static pn_status nothing_to_adapt(pn_net *net)
 
 pn_status pn_net_adapt(pn_net *net, const pn_data *data, const int32_t *order, int64_t n)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     pn_status status = check_samples(net, data, order, n, 0);
     if (status)
         return status;

@@ -162,7 +162,8 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
                           int64_t batch_rows, pn_stats *stats)
 {
     int64_t rows = 0;
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     pn_status status = check_pointer(net, part, "part");
     if (!status)
         status = check_parts(net, part, parts, batch_rows, &rows);
@@ -215,7 +216,8 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
 
 pn_status pn_net_gradient_block(pn_net *net, float **block, int64_t *n)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     pn_status status = check_pointer(net, block, "block");
     if (!status)
         status = check_pointer(net, n, "n");

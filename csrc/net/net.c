@@ -50,6 +50,8 @@ pn_status pn_net_new(pn_net **out, const char *spec, uint64_t seed, char err[PN_
 {
     char unused[PN_ERRLEN];
     err = err ? err : unused;
+    if (!out)
+        return fail(err, PN_ERR_ARGUMENT, "the pointer for the network is NULL");
     pn_status status = net_build(out, spec, err);
     if (status)
         return status;
@@ -103,9 +105,16 @@ const char *pn_net_spec(const pn_net *net)
     return net->spec;
 }
 
+bool net_begin(pn_net *net)
+{
+    if (net)
+        net->error[0] = 0;
+    return net;
+}
+
 const char *pn_net_error(const pn_net *net)
 {
-    return net->error;
+    return net ? net->error : "the network is NULL";
 }
 
 static void copy_shape(int *rank, int64_t dim[PN_MAXRANK], const shape *s)
@@ -140,8 +149,11 @@ void pn_net_set_updates(pn_net *net, uint64_t updates)
 
 pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
 {
-    net->error[0] = 0;
-    const pn_status status = check_layer(net, i);
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
+    pn_status status = check_layer(net, i);
+    if (!status)
+        status = check_pointer(net, info, "info");
     if (status)
         return status;
     const layer *l = &net->graph.layers[i];
@@ -156,9 +168,12 @@ pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
 
 pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (i < 0 || i >= net->n_tensors)
         return fail(net->error, PN_ERR_ARGUMENT, "tensor %d; this network has %d", i, net->n_tensors);
+    if (!tensor)
+        return check_pointer(net, tensor, "tensor");
     const tensor_entry *t = &net->tensors[i];
     const parameter *p = t->parameter;
     *tensor = (pn_tensor){
@@ -260,7 +275,8 @@ static pn_status check_note(pn_net *net, int i, const char *key, const char *val
 
 pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (!key)
         return fail(net->error, PN_ERR_ARGUMENT, "the key of a note is NULL");
     if (strncmp(key, "pynet", 5) == 0)

@@ -139,6 +139,9 @@ void plan_inference(pn_net *net);
 pn_status net_build(pn_net **net, const char *spec, char *err);
 pn_status net_allocate(pn_net *net, char *err);
 
+/* At the start of a call: clears its message. False: net is NULL. */
+bool net_begin(pn_net *net);
+
 /* PN_ERR_PARAMETER, with a message that names it, if a parameter is infinite or NaN or a scale is not above zero. */
 pn_status net_check_parameters(pn_net *net);
 

@@ -129,10 +129,13 @@ void pn_net_state(const pn_net *net, pn_state_info *info)
 pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor)
 {
     pn_state_info info;
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     pn_net_state(net, &info);
     if (i < 0 || i >= info.tensors)
         return fail(net->error, PN_ERR_ARGUMENT, "state tensor %d; the optimizer has %d", i, info.tensors);
+    if (!tensor)
+        return fail(net->error, PN_ERR_ARGUMENT, "tensor is NULL");
     const int m = i / net->n_trained;
     pn_net_tensor(net, i % net->n_trained, tensor);
     tensor->data = state_of(net, m, tensor->data);
@@ -146,7 +149,8 @@ pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor)
 
 pn_status pn_net_set_state(pn_net *net, pn_optim_kind kind, int64_t steps)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     pn_status status = optim_check_kind(kind, net->error);
     if (!status && (steps < 0 || steps > MAX_STEPS))
         status = fail(net->error, PN_ERR_ARGUMENT, "steps is %lld; accepted: 0 to %lld", (long long)steps,

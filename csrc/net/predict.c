@@ -60,7 +60,8 @@ static void predict_job(void *arg, int id, int threads)
 
 pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (!(temperature >= FLT_MIN) || isinf(temperature)) /* 1/temperature must be finite and normal */
         return fail(net->error, PN_ERR_ARGUMENT, "temperature is %g; accepted: 1.2e-38 to 3e38", (double)temperature);
     pn_status status = check_samples(net, data, NULL, n, NEEDS_INPUTS);
@@ -152,7 +153,8 @@ static void evaluate_job(void *arg, int id, int threads)
 
 pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, pn_stats *stats)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     pn_status status = check_samples(net, data, order, n, NEEDS_INPUTS | NEEDS_TARGETS);
     if (!status)
         status = check_pointer(net, stats, "stats");
@@ -182,7 +184,8 @@ pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order
 
 pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     pn_status status = check_layer(net, i);
     if (!status && n > 0)
         status = check_pointer(net, y, "y");
@@ -246,7 +249,8 @@ static void input_gradient_job(void *arg, int id, int threads)
 
 pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int i, const float *dy, float *dx)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     net->work.done = STEP_NONE;
     pn_status status = dy ? check_layer(net, i) : PN_OK;
     if (!status)

@@ -49,7 +49,8 @@ static bool takes_scratch(const pn_net *net, int64_t rows, bool training)
 
 static pn_status check_reserve(pn_net *net, int64_t rows, const pn_optim *opt)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (rows < 1 || rows > INT_MAX / 2)
         return fail(net->error, PN_ERR_ARGUMENT, "rows is %lld; accepted: 1 to %d", (long long)rows, INT_MAX / 2);
     return opt ? optim_check(opt, 1, net->error) : PN_OK;
@@ -76,7 +77,6 @@ static pn_status reserve_training(pn_net *net, int64_t rows, const pn_optim *opt
 
 pn_status pn_net_reserve(pn_net *net, int64_t rows, const pn_optim *opt)
 {
-    work_block *blocks = net->work.blocks;
     pn_status status = check_reserve(net, rows, opt);
     if (!status)
         status = reserve_inference(net, rows);
@@ -84,6 +84,7 @@ pn_status pn_net_reserve(pn_net *net, int64_t rows, const pn_optim *opt)
         status = reserve_training(net, rows, opt);
     if (status)
         return status;
+    work_block *blocks = net->work.blocks;
     for (int i = 0; i < PURPOSES; i++)
         if ((opt || i == FOR_INFERENCE) && rows > blocks[i].reserved)
             blocks[i].reserved = (int)rows;

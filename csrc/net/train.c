@@ -109,7 +109,8 @@ static void train_job(void *arg, int id, int threads)
 pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t batch_size,
                        const pn_optim *opt, pn_stats *stats)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (batch_size < 1)
         return fail(net->error, PN_ERR_ARGUMENT, "batch is %lld; accepted: 1 or more", (long long)batch_size);
     pn_status status = check_samples(net, data, order, n, NEEDS_INPUTS | NEEDS_TARGETS);
@@ -199,7 +200,8 @@ static void backward_job(void *arg, int id, int threads)
 
 static pn_status forward_only(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, bool training)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     pn_status status = check_samples(net, data, order, n, NEEDS_INPUTS);
     if (!status && training)
         status = check_batch(net, n);
@@ -242,7 +244,8 @@ pn_status pn_net_infer(pn_net *net, const pn_data *data, const int32_t *order, i
 
 pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, double *loss_mean)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (net->work.done < STEP_FORWARD)
         return fail(net->error, PN_ERR_STATE, "loss comes after forward");
     if (n != net->work.rows)
@@ -266,7 +269,8 @@ pn_status pn_net_loss(pn_net *net, const pn_data *data, const int32_t *order, in
 
 pn_status pn_net_backward(pn_net *net)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (net->work.done < STEP_LOSS)
         return fail(net->error, PN_ERR_STATE, "backward comes after forward and loss");
     pn_status status = reserve_gradients(net);
@@ -289,7 +293,8 @@ static void update_job(void *arg, int id, int threads)
 
 pn_status pn_net_update(pn_net *net, const pn_optim *opt)
 {
-    net->error[0] = 0;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
     if (net->work.done < STEP_BACKWARD && net->work.done != STEP_GRADIENT)
         return fail(net->error, PN_ERR_STATE, "update comes after forward, loss and backward");
     pn_status status = check_pointer(net, opt, "opt");

@@ -54,6 +54,50 @@ static void null_pointers(void)
     pn_net_free(net);
 }
 
+static void no_network(void)
+{
+    const pn_optim opt = {.kind = PN_SGD, .learning_rate = 0.1};
+    pn_layer_info layer;
+    pn_tensor tensor;
+    pn_stats stats = {0};
+    char err[PN_ERRLEN] = "";
+    double mean;
+    size_t size;
+    CHECK(pn_net_new(NULL, "input(4) dense(3)", 0, err) == PN_ERR_ARGUMENT && strstr(err, "is NULL"));
+    CHECK(pn_net_load_memory(NULL, y, sizeof y, err) == PN_ERR_ARGUMENT && strstr(err, "is NULL"));
+    const pn_status statuses[] = {
+        pn_net_layer(NULL, 0, &layer),
+        pn_net_tensor(NULL, 0, &tensor),
+        pn_net_train(NULL, &data, order, ROWS, ROWS, &opt, NULL),
+        pn_net_forward(NULL, &data, order, ROWS),
+        pn_net_infer(NULL, &data, order, ROWS),
+        pn_net_loss(NULL, &data, order, ROWS, &mean),
+        pn_net_backward(NULL),
+        pn_net_update(NULL, &opt),
+        pn_net_adapt(NULL, &data, order, ROWS),
+        pn_net_state_tensor(NULL, 0, &tensor),
+        pn_net_set_state(NULL, PN_SGD, 0),
+        pn_net_predict(NULL, &data, ROWS, 1, y),
+        pn_net_evaluate(NULL, &data, order, ROWS, &stats),
+        pn_net_activation(NULL, 0, ROWS, y),
+        pn_net_input_gradient(NULL, &data, ROWS, 0, NULL, y),
+        pn_net_reserve(NULL, ROWS, &opt),
+        pn_net_memory(NULL, ROWS, &opt, &size),
+        pn_net_set_meta(NULL, "a", "b"),
+        pn_net_save_memory(NULL, y, sizeof y, &size),
+    };
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        CHECK(statuses[i] == PN_ERR_ARGUMENT);
+    SAME_TEXT(pn_net_error(NULL), "the network is NULL");
+    pn_net_free(NULL);
+    pn_net *net = created("input(4) dense(3) softmax", 0);
+    REFUSED(pn_net_layer(net, 0, NULL), PN_ERR_ARGUMENT, "info is NULL");
+    REFUSED(pn_net_tensor(net, 0, NULL), PN_ERR_ARGUMENT, "tensor is NULL");
+    REFUSED(pn_net_train(net, &data, order, ROWS, 0, &opt, NULL), PN_ERR_ARGUMENT, "batch is 0; accepted: 1 or more");
+    REFUSED(pn_net_predict(net, &data, -1, 1, y), PN_ERR_ARGUMENT, "-1 samples asked for; the data has 5");
+    pn_net_free(net);
+}
+
 static void sizes(void)
 {
     pn_net *net = created("input(4) dense(3) softmax", 0);
@@ -182,6 +226,7 @@ int main(void)
 {
     missing_inputs();
     null_pointers();
+    no_network();
     sizes();
     notes();
     infinite_inputs();
