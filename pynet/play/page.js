@@ -5,7 +5,7 @@ import { fileOf } from "./assets.js";
 import { bestVariant, openCore } from "./core.js";
 import { digitSet, toySet } from "./datasets.js";
 import { report } from "./dom.js";
-import { startDrawing } from "./draw.js";
+import { drawStrokes, startDrawing } from "./draw.js";
 import { startLayers } from "./layers.js";
 import { openModel } from "./model.js";
 import { startOpen } from "./open.js";
@@ -37,6 +37,7 @@ async function start() {
   startOpen();
   openModel(model, name);
   startTraining(wasm, digits, toys);
+  for (const strokes of [[[[0.5, 0.2], [0.5, 0.8]]], []]) drawStrokes(strokes); // the first one takes long: it is compiled
   document.body.dataset.ready = Math.round(performance.now());
 }
 
