@@ -68,7 +68,10 @@
  *
  * Bits: a seed gives the same bits for every number of threads and every kernel table that has fused multiply-add. Each
  * element of a matrix product is one chain of fused multiply-adds with ascending k; sums along a row use 16 lanes that
- * a fixed tree adds up. Denormals are flushed to zero inside each call; the caller's floating-point state is restored.
+ * a fixed tree adds up. Convolutions by 3 by 3 kernels with stride 1, and channels in multiples of 16, take Winograd's
+ * way (F(2x2,3x3), Lavin and Gray 2016): other sums, in one order, too. The shape of the layer alone decides; samples
+ * give the same bits in every batch. Builds from before it gave such networks other last bits. Denormals are flushed to
+ * zero inside each call; the caller's floating-point state is restored.
  */
 #ifndef PYNET_H
 #define PYNET_H

@@ -181,7 +181,7 @@ void pn_batchnorm(float *restrict y, float *restrict mean, float *restrict varia
     const channel_rows r = rows_of_channels(m, (size_t)positions * (size_t)c, positions, c);
     const channel_norm norm = {mean, variance, gamma, beta, epsilon};
     CALL(channel_moments(mean, variance, x, &r));
-    CALL(channel_normalise(y, x, &norm, &r));
+    CALL(channel_normalise(y, x, &norm, &r, false));
 }
 
 void pn_batchnorm_grad(float *restrict dx, float *restrict dgamma, float *restrict dbeta, const float *dy,

@@ -99,6 +99,16 @@ typedef struct {
     int window_height, window_width, stride;
 } windows;
 
+/* Images cut into tiles of 2 by 2 pixels, numbered along rows, down, then from image to image. `pixel` and `image` are
+   the distances in floats from one to the next; `channels` of each pixel are used. A patch starts `top` rows above its
+   tile and `left` columns before it; outside of the image are zeros. */
+typedef struct {
+    int height, width, channels;
+    int tiles_down, tiles_across;
+    int top, left;
+    size_t pixel, image;
+} tiled_images;
+
 /* y (m) = A (m,k) x (k), plus y with accumulate; y and x have strides. Each sum uses the 16 lanes of rows.inc. */
 typedef struct {
     float *y;
@@ -122,6 +132,15 @@ typedef struct {
     const char *name;
     void (*gemm)(const gemm_args *g);
     void (*dots)(const dots_args *d);
+    /* Winograd's convolution, see winograd.inc; `plane` is the distance from one component to the next */
+    void (*winograd_patches)(float *patches, size_t plane, const float *x, const tiled_images *t, size_t first,
+                             size_t count, int from_row, int to_row);
+    void (*winograd_gradients)(float *gradients, size_t plane, const float *dy, const tiled_images *t, size_t first,
+                               size_t count, int from_row, int to_row);
+    void (*winograd_outputs)(float *y, const float *M, size_t plane, const tiled_images *t, size_t first, size_t count,
+                             const epilogue *e);
+    void (*winograd_kernels)(float *U, const float *g, size_t plane, size_t n);
+    void (*winograd_kernel_gradients)(float *dg, const float *S, size_t plane, size_t n);
     void (*transpose)(float *y, size_t ldy, const float *x, size_t ldx, int m, int n); /* y (n,m) = x (m,n) */
     void (*bias)(float *y, size_t ldy, const float *x, size_t ldx, const float *b, int m, int n);
     void (*column_sums)(float *db, const float *dy, size_t ldy, int m, int n, bool accumulate);
@@ -149,7 +168,8 @@ typedef struct {
     void (*robust_error)(float *loss, float *dp, size_t lddp, const float *p, size_t ldp, const float *y, size_t ldy,
                          int m, int n, float scale, float delta);
     void (*channel_moments)(float *mean, float *variance, const float *x, const channel_rows *r);
-    void (*channel_normalise)(float *y, const float *x, const channel_norm *c, const channel_rows *r);
+    /* relu: then y = max(y, 0) */
+    void (*channel_normalise)(float *y, const float *x, const channel_norm *c, const channel_rows *r, bool relu);
     /* sums over the rows: dgamma of dy times normalised x, dbeta of dy */
     void (*channel_sums)(float *dgamma, float *dbeta, const float *dy, const float *x, const channel_norm *c,
                          const channel_rows *r);

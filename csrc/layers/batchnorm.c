@@ -102,17 +102,19 @@ static void batchnorm_forward(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
     const batch_statistics f = statistics_of(l);
+    const bool relu = p->fuse && l->after && l->after->fused_forward;
     const float *x = layer_input(l, p).data + own.offset;
+    const activation y = relu ? l->after->y : l->y;
     if (p->rows == 0)
         return;
     if (p->training)
         kernels()->channel_moments(f.mean + own.channel, f.variance + own.channel, x, &own.rows);
-    if (layer_input(l, p).ld == l->y.ld)
-        kernels()->channel_normalise(l->y.data + own.offset, x, &own.norm, &own.rows);
+    if (layer_input(l, p).ld == y.ld)
+        kernels()->channel_normalise(y.data + own.offset, x, &own.norm, &own.rows, relu);
     else /* in inference */
         EACH_OWN_ROW (i, p) {
             const channel_rows row = rows_of_channels(1, 0, positions_of(l), (int)l->in.dim[0]);
-            kernels()->channel_normalise(row_of(l->y, i), row_of(layer_input(l, p), i), &own.norm, &row);
+            kernels()->channel_normalise(row_of(y, i), row_of(layer_input(l, p), i), &own.norm, &row, relu);
         }
 }
 
@@ -166,5 +168,6 @@ const layer_ops batchnorm_ops = {
     .after_step = batchnorm_after_step,
     .backward_by_columns = batchnorm_by_columns,
     .on_images = true,
+    .fuses_forward = true,
     .transparent = true,
 };

@@ -3,21 +3,14 @@
    channels. W is (kernel, kernel, channels_in, channels_out). A matrix of all patches (im2col) would take k/channels
    times the memory of the images; instead the matrix product reads the patches from the images through two tables of
    offsets (implicit GEMM, Chetlur et al. 2014). Twin: Conv in pynet/reference/layers.py. */
-#include "layers/layer.h"
+#include "layers/conv.h"
 
 #include <string.h>
 
 enum { CONV_CHANNELS, CONV_KERNEL, CONV_STRIDE, CONV_PADDING, CONV_INIT, CONV_BIAS }; /* arguments */
 enum { CONV_GRAIN = 4 }; /* threads share the rows of W in multiples of this: half a tile */
 
-/* Width of the padded image, sizes of the output, and of the matrix product: (positions, k) by (k, n). */
-typedef struct {
-    int kernel, stride, width, channels;
-    int out_height, out_width, positions; /* positions = out_height out_width */
-    int k, n;
-} sizes;
-
-static sizes sizes_of(const layer *l)
+sizes sizes_of(const layer *l)
 {
     sizes s = {
         .kernel = (int)l->word.arg[CONV_KERNEL].number,
@@ -78,14 +71,17 @@ static pn_status conv_shape(layer *l, char *err)
         (parameter){.name = "W", .rank = 4, .dim = {kernel, kernel, channels, n}, .size = (size_t)(k * n)};
     l->param[BIASES] = (parameter){.name = "b", .rank = 1, .dim = {n}, .size = (size_t)n};
     l->uses = l->out.dim[1] * l->out.dim[2];
-    l->scratch.inference_size = padded(n) + padded(k) + padded(l->uses);
-    l->scratch.size = l->scratch.inference_size + padded(k * n);
-    l->scratch.thread_size = (size_t)n * padded(k); /* W transposed */
+    l->winograd = winograd_pays(l);
+    l->scratch.inference_size = padded(n) + (l->winograd ? winograd_scratch(l) : padded(k) + padded(l->uses));
+    l->scratch.size = l->scratch.inference_size + padded(k * n) + (l->winograd ? winograd_scratch(l) : 0);
+    l->scratch.thread_size = l->winograd ? winograd_thread_scratch(l) : (size_t)n * padded(k); /* W transposed */
+    l->scratch.thread_inference = l->winograd;
     return PN_OK;
 }
 
 /* Scratch: the gradient of b; two tables of offsets: of each number of a patch from the patch's first one, and of the
-   patch of each output position from the start of the image; and the gradient of W. */
+   patch of each output position from the start of the image; and the gradient of W. Or, in Winograd's way, the transformed
+   kernels instead of the tables, and after the gradient of W once more, transposed. */
 static float *conv_bias_gradient(const layer *l)
 {
     return l->scratch.data;
@@ -109,6 +105,8 @@ static float *conv_weight_gradient(const layer *l)
 static void conv_fill_tables(layer *l)
 {
     const sizes s = sizes_of(l);
+    if (l->winograd)
+        return;
     int32_t *tap = tap_offsets(l), *fill_tables = position_offsets(l);
     for (int y = 0; y < s.kernel; y++)
         for (int i = 0; i < s.kernel * s.channels; i++)
@@ -119,7 +117,7 @@ static void conv_fill_tables(layer *l)
 }
 
 /* b; without bias zeros. */
-static const float *conv_biases(const layer *l)
+const float *conv_biases(const layer *l)
 {
     return l->n_params > BIASES ? l->param[BIASES].data : conv_bias_gradient(l);
 }
@@ -133,6 +131,10 @@ static void conv_init(layer *l, uint64_t seed, uint64_t stream)
 /* y (positions, n) = patches (positions, k) W (k, n) + b (n), image by image. */
 static void conv_forward(layer *l, const pass *p)
 {
+    if (l->winograd) {
+        winograd_forward(l, p);
+        return;
+    }
     const sizes s = sizes_of(l);
     const bool relu = p->fuse && l->after && l->after->fused_forward;
     const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
@@ -158,6 +160,10 @@ static void conv_forward(layer *l, const pass *p)
    the patches do not overlap, so its rows of C are independent. */
 static void conv_backward(layer *l, const pass *p)
 {
+    if (l->winograd) {
+        winograd_backward(l, p);
+        return;
+    }
     const sizes s = sizes_of(l);
     const activation dx = layer_input_gradient(l);
     float *W_transposed = l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size;
@@ -187,17 +193,16 @@ static void conv_backward(layer *l, const pass *p)
     }
 }
 
-/* dW (k,n) = patches^T dy and db (n) = column sums of dy: each element is one chain of sums over all positions of all
-   images in order. */
-static void conv_update(layer *l, const pass *p)
+/* dW (k,n) = patches^T dy and db (n) = column sums of dy, this thread's part: each element is one chain of sums over all
+   positions of all images in order. */
+static void weight_gradient(layer *l, const pass *p, float *dW, float *db)
 {
     const sizes s = sizes_of(l);
-    const parameter *W = &l->param[WEIGHTS], *b = &l->param[BIASES];
     const activation x = layer_input(l, p);
     const size_t n = (size_t)s.n;
     int from, to;
     my_part(p, s.k, CONV_GRAIN, &from, &to);
-    float *dW = (p->opt ? conv_weight_gradient(l) : W->grad) + (size_t)from * n;
+    dW += (size_t)from * n;
     gemm_args g = {
         .C = dW,
         .start = dW,
@@ -217,17 +222,33 @@ static void conv_update(layer *l, const pass *p)
         kernels()->gemm(&g);
     }
     if (p->opt)
-        optim_apply(p->opt, W, (size_t)from * n, dW, (size_t)(to - from) * n);
-
-    if (l->n_params <= BIASES)
+        optim_apply(p->opt, &l->param[WEIGHTS], (size_t)from * n, dW, (size_t)(to - from) * n);
+    if (!db)
         return;
     my_part(p, s.n, PAD, &from, &to);
-    float *db = (p->opt ? conv_bias_gradient(l) : b->grad) + from;
-    memset(db, 0, (size_t)(to - from) * sizeof *db);
+    memset(db + from, 0, (size_t)(to - from) * sizeof *db);
     for (size_t i = 0; i < (size_t)p->rows; i++)
-        kernels()->column_sums(db, row_of(l->dy, i) + from, n, s.positions, to - from, true);
-    if (p->opt)
-        optim_apply(p->opt, b, (size_t)from, db, (size_t)(to - from));
+        kernels()->column_sums(db + from, row_of(l->dy, i) + from, n, s.positions, to - from, true);
+}
+
+static void conv_update(layer *l, const pass *p)
+{
+    const parameter *W = &l->param[WEIGHTS], *b = l->n_params > BIASES ? &l->param[BIASES] : NULL;
+    float *dW = p->opt ? conv_weight_gradient(l) : W->grad, *db = !b ? NULL : p->opt ? conv_bias_gradient(l) : b->grad;
+    if (l->winograd)
+        winograd_weight_gradient(l, p, dW, db);
+    else
+        weight_gradient(l, p, dW, db);
+    int from, to;
+    my_part(p, (int)l->out.dim[0], PAD, &from, &to);
+    if (p->opt && b)
+        optim_apply(p->opt, b, (size_t)from, db + from, (size_t)(to - from));
+}
+
+static void conv_begin(layer *l, const pass *p)
+{
+    if (l->winograd)
+        winograd_begin(l, p);
 }
 
 const layer_ops conv_ops = {
@@ -237,6 +258,7 @@ const layer_ops conv_ops = {
     .fill_tables = conv_fill_tables,
     .init = conv_init,
     .forward = conv_forward,
+    .begin = conv_begin,
     .backward = conv_backward,
     .update = conv_update,
 };

@@ -59,6 +59,8 @@ static bool is_framed(const layer *l)
 
 void plan_copy(layer *l)
 {
+    if (l->winograd)
+        return;
     if (is_framed(l))
         l->copy_size = (size_t)l->in.dim[0] * (size_t)(l->in.dim[1] + l->padding.top + l->padding.bottom) *
                        (size_t)(l->in.dim[2] + l->padding.left + l->padding.right);

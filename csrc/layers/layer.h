@@ -92,7 +92,7 @@ typedef struct {
     void (*init)(layer *l, uint64_t seed, uint64_t stream); /* initial parameters; they are zero before */
     bool (*by_columns)(const layer *l, const pass *p);      /* is forward split by columns of y? NULL: by rows */
     void (*forward)(layer *l, const pass *p);               /* y from x; NULL: y is a view of x in another shape */
-    void (*begin)(layer *l, const pass *p);                 /* copies weights to panels; may be NULL */
+    void (*begin)(layer *l, const pass *p);                 /* copies weights, transforms kernels; may be NULL */
     void (*end)(layer *l, const pass *p);                   /* copies them back */
     void (*backward)(layer *l, const pass *p);              /* dx from dy; called where dx is needed */
     void (*update)(layer *l, const pass *p);                /* parameter gradients from x and dy: stored, or applied */
@@ -153,6 +153,7 @@ struct layer {
     bool needs_dx, trainable;           /* are there trained parameters before it? before or in it? */
     bool fused_forward, fused_backward; /* a ReLU: does a neighbour compute it in a fused pass? */
 
+    bool winograd;           /* conv: computed in Winograd's way, which needs no padded copy of x */
     image_padding padding;   /* around x, in the layer's copy of it */
     size_t copy_size;        /* floats of this layer's copy of one sample of x; 0: it reads x itself */
     activation copy, dcopy;  /* the copy of x, and its gradient */

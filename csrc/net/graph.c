@@ -131,7 +131,7 @@ static void fuse(layer *l)
     if (l->word.kind != PN_RELU)
         return;
     l->fused_forward = l->before && l->before->ops->fuses_forward && l->before->after == l;
-    l->fused_backward = l->after && l->after->ops->fuses_backward && !l->after->copy_size;
+    l->fused_backward = l->after && (l->after->ops->fuses_backward || l->after->winograd) && !l->after->copy_size;
 }
 
 /* The tensors in the order of memory and of files: trained parameters, then running statistics. */
@@ -177,6 +177,7 @@ pn_status graph_build(pn_net *net, char *err)
     for (int i = 0; i < net->graph.n_layers; i++) {
         const layer *l = &net->graph.layers[i];
         fuse(&net->graph.layers[i]);
+        net->graph.winograd = net->graph.winograd || l->winograd;
         readers += !l->before && l->ops->forward;
         net->graph.dense_first = net->graph.dense_first || (!l->before && l->word.kind == PN_DENSE && !l->copy_size);
     }

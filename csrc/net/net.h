@@ -51,6 +51,7 @@ typedef struct {
     layer *standardize; /* the first layer if it is standardize, else NULL */
     layer *rescale;     /* the last layer if it is rescale, else NULL */
     bool channels_last;
+    bool winograd;     /* layers transform their kernels at the start of a call */
     bool dense_first;  /* a dense layer reads the inputs, not a copy of them */
     bool in_pieces;    /* and no other layer reads them, so that those of a large batch can be gathered in pieces */
     double multiplies; /* multiply-adds of one sample in forward */

@@ -36,6 +36,15 @@ static bool gather_chunk(job *j, int id, int threads, int64_t end, batch_run *r)
     return true;
 }
 
+/* Transforms kernels that every chunk uses; the only time that threads wait for each other. */
+static void begin_inference(pn_net *net, int id, int threads)
+{
+    if (!net->graph.winograd)
+        return;
+    begin_layers(net, &(pass){.id = id, .threads = threads, .own_rows = true});
+    pool_barrier(threads);
+}
+
 /* ---- predictions --------------------------------------------------------------------------------------------------- */
 
 static void predict_job(void *arg, int id, int threads)
@@ -44,6 +53,7 @@ static void predict_job(void *arg, int id, int threads)
     const net_graph *graph = &j->net->graph;
     const size_t n = (size_t)shape_size(&graph->last->out);
     const bool softmax = graph->last->word.kind == PN_SOFTMAX;
+    begin_inference(j->net, id, threads);
     for (batch_run r; gather_chunk(j, id, threads, j->n, &r);) {
         const pass *p = &r.pass;
         forward(j->net, p, NULL, graph->n_layers - softmax); /* a last softmax is computed below, at the temperature */
@@ -128,6 +138,7 @@ static void evaluate_job(void *arg, int id, int threads)
     const net_work *w = &j->net->work;
     const int64_t round = (int64_t)w->used->capacity * w->used->threads * ROUND;
     int64_t first = j->done;
+    begin_inference(j->net, id, threads);
     for (bool go_on = true; first < j->n && go_on;) {
         const int64_t end = j->n - first < round ? j->n : first + round;
         for (batch_run r; gather_chunk(j, id, threads, end, &r);) {

@@ -149,6 +149,7 @@ void update_from_gradients(pn_net *net, const pass *p, const pn_optim *opt, int6
     pool_barrier(p->threads);
     optim_apply_all(net, p, opt, taken);
     pool_barrier(p->threads);
+    begin_layers(net, p); /* there are no panels */
 }
 
 void after_step(pn_net *net, const pass *p)

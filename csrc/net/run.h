@@ -107,7 +107,7 @@ bool continue_job(job *j, const pass *p, int64_t first);
 
 /* ---- the steps of a batch; run.c lists the barriers ----------------------------------------------------------------- */
 
-/* Before the first forward of a call: fills panels. */
+/* Before the first forward of a call: fills panels, transforms kernels. A barrier must follow. */
 void begin_layers(pn_net *net, const pass *p);
 
 /* After the last update of a call: copies panels back. */

@@ -64,6 +64,7 @@ SPECS = [
     "input(300) standardize dense(160) relu dense(3) rescale",
     "input(2,3,4) standardize flatten dense(5) relu rescale",
     "input(3,5,6) standardize residual(conv(3,3,pad=1)) relu conv(2,2) rescale",
+    "input(16,5,4) conv(32,3,pad=1) relu residual(conv(32,3,pad=1) batchnorm relu conv(32,3,pad=same)) relu dense(3)",
 ]
 
 
