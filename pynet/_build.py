@@ -29,7 +29,7 @@ LEVELS = {
     **dict.fromkeys(["csrc/kernels/", "csrc/base/rng.c", "csrc/net/batch.c"], "-O3"),
     "csrc/base/": "-O2",
     **dict.fromkeys([f"csrc/arrays/{name}.c" for name in ("augment", "gemm")], "-O2"),
-    **dict.fromkeys([f"csrc/net/{name}.c" for name in ("loss", "predict", "run", "train")], "-O2"),
+    **dict.fromkeys([f"csrc/net/{name}.c" for name in ("loss", "run", "train")], "-O2"),
     "": "-Os",
 }
 LIBS = ["m"]

@@ -102,7 +102,8 @@ void *memory_grow(void *array, size_t n, size_t size)
 {
     if (n & (n - 1)) /* its capacity is the next power of two */
         return array;
-    void *larger = memory_zeros(n ? 2 * n : 1, size);
+    size_t bytes;
+    void *larger = __builtin_mul_overflow(n ? 2 * n : 1, size, &bytes) ? NULL : memory_take(bytes);
     if (larger && n)
         memcpy(larger, array, n * size);
     if (larger)
