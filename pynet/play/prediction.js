@@ -37,7 +37,8 @@ export function logitsLayer(net) {
 function update() {
   const { net, model, pixels } = session;
   byId("temperature-value").textContent = short(temperature, 2);
-  byId("temperature").disabled = net.layers.at(-1).kind !== "softmax";
+  const soft = net.layers.at(-1).kind === "softmax";
+  byId("temperature").disabled = !soft;
   if (!pixels) {
     empty(model.classes);
     return;
@@ -56,11 +57,11 @@ function update() {
     listed.map((i) => ({
       name: model.classes[i],
       share: p[i],
-      text: `${percent(p[i])}${logits.length === p.length ? `  (${short(logits[i], 3)})` : ""}`,
+      text: `${percent(p[i])}${soft ? `  (${short(logits[i], 3)})` : ""}`,
       marked: i === best,
     })),
   );
-  session.prediction = { p: Array.from(p), logits: Array.from(logits), best };
+  session.prediction = { p: Array.from(p), logits: soft ? Array.from(logits) : null, best };
   if (!byId("saliency-part").hidden) why(data, best, logits.length);
   emit("drawn");
 }

@@ -31,8 +31,8 @@ export function startSoftmax() {
 /** The four largest logits of the network above. */
 function take() {
   const { prediction, model } = session;
-  if (!prediction || prediction.logits.length !== model.classes.length) {
-    byId("softmax-note").textContent = prediction ? "This network has no logits." : "Draw something in section 1 first.";
+  if (!prediction?.logits) {
+    byId("softmax-note").textContent = prediction ? "This network does not end in softmax." : "Draw something in section 1 first.";
     return;
   }
   const order = [...prediction.logits.keys()].sort((a, b) => prediction.logits[b] - prediction.logits[a]).slice(0, NAMES.length);
