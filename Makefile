@@ -96,6 +96,7 @@ amalgamation: $(BUILD)/pynet.c ## write build/pynet.c, the whole core in one fil
 
 test-amalgamation: ## compile it with -O1, -O2, -O3 and with clang; compare trained weights with those of the library
 	@$(MAKE) $(ONE_FILE)
+	@grep "^    cc .*build/pynet.c" docs/embedding.md | sed 's,-o xor,-o build/amalgamation/xor,; s,\./xor,build/amalgamation/xor,' | sh -e
 	@for program in $(ONE_FILE); do echo $$program; $$program || exit 1; done
 
 lib: $(BUILD)/libpynet.a $(BUILD)/libpynet.so ## build build/libpynet.a and build/libpynet.so for C programs
@@ -296,9 +297,9 @@ install: lib ## install header, libraries and their descriptions for pkg-config 
 	@install -m 644 csrc/pynet.h "$(INTO)/include"
 	@install -m 644 $(BUILD)/libpynet.a $(BUILD)/libpynet.so.0 "$(INTO)/lib"
 	@ln -sf libpynet.so.0 "$(INTO)/lib/libpynet.so"
-	@$(SET_VERSION) csrc/install/pynet.pc >"$(INTO)/lib/pkgconfig/pynet.pc"
-	@install -m 644 csrc/install/pynetConfig.cmake "$(INTO)/lib/cmake/pynet"
-	@$(SET_VERSION) csrc/install/pynetConfigVersion.cmake >"$(INTO)/lib/cmake/pynet/pynetConfigVersion.cmake"
+	@$(SET_VERSION) csrc/pynet.pc >"$(INTO)/lib/pkgconfig/pynet.pc"
+	@install -m 644 csrc/pynetConfig.cmake "$(INTO)/lib/cmake/pynet"
+	@$(SET_VERSION) csrc/pynetConfigVersion.cmake >"$(INTO)/lib/cmake/pynet/pynetConfigVersion.cmake"
 	@echo "installed pynet $(VERSION) in $(INTO)"
 
 uninstall: ## remove what make install installed, with the same PREFIX and DESTDIR

@@ -100,6 +100,17 @@ def test_cmake_accepts_versions_of_the_same_interface(installed: Path, tmp_path:
     assert (tmp_path / "found").read_text() == str(VERSIONS[wanted]).upper()
 
 
+def test_the_first_program_of_the_document(libpynet: Path, tmp_path: Path) -> None:
+    """The commands as printed, in the clone, with another home folder and the program there."""
+    text = (ROOT / "docs" / "embedding.md").read_text("utf-8").partition("## The installed library")[2]
+    commands = re.findall(r"^    (.*)$", text.partition("\n\n`make install`")[0], re.M)
+    assert len(commands) == 2
+    printed = run(
+        "\n".join(commands).replace("xor -I", '"$HOME/xor" -I').replace("./xor", '"$HOME/xor"'), ROOT, HOME=tmp_path
+    )
+    assert printed.splitlines()[-1].startswith("1 xor 1: 0")
+
+
 def test_uninstall_leaves_what_is_not_ours(installed: Path, tmp_path: Path) -> None:
     prefix = tmp_path / "of others"
     shutil.copytree(installed, prefix)
