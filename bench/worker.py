@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 CALL_SECONDS = 0.02  # a short call is repeated for about this time
-LONG_SECONDS = 0.1  # epochs of the larger networks
+LONG_SECONDS = 0.2  # epochs of the larger networks
 
 Run = Callable[[], float]
 
@@ -102,9 +102,9 @@ def larger(name: str, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     facts = {"flops": rows * larger.flops_per_sample(case, training)}
     if not training:
         return repeated(lambda: net.predict(rows)), facts
-    net.epoch()
-    epochs = max(1, int(LONG_SECONDS / net.epoch()))
-    return lambda: sum(net.epoch() for _ in range(epochs)) / epochs / larger.BATCHES, facts
+    net.train(1)
+    epochs = max(1, int(LONG_SECONDS / net.train(1)))
+    return lambda: net.train(epochs) / epochs / larger.BATCHES, facts
 
 
 TASKS = {"train": train, "fit": fit, "classify": classify, "kernel": kernel, "larger": larger}

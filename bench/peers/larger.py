@@ -69,8 +69,8 @@ class Larger(Protocol):
 
     def __init__(self, case: Case, net: pynet.Network, x: Array, y: Array) -> None: ...
 
-    def epoch(self) -> float:
-        """Trains on all batches once; returns the seconds of it."""
+    def train(self, epochs: int) -> float:
+        """Trains on all batches so many times; returns the seconds of it."""
 
     def predict(self, rows: int) -> Array:
         """Outputs (rows, outputs) of the first rows."""

@@ -41,13 +41,14 @@ class TorchLarger:
             else torch.optim.SGD(parameters, lr=LEARNING_RATE, fused=True)
         )
 
-    def epoch(self) -> float:
+    def train(self, epochs: int) -> float:
         begin = time.perf_counter()
         self.model.train()
-        for index in torch.randperm(len(self.x)).split(self.batch):
-            self.optimizer.zero_grad()
-            self.loss(self.model(self.x[index]), self.y[index]).backward()
-            self.optimizer.step()
+        for _ in range(epochs):
+            for index in torch.randperm(len(self.x)).split(self.batch):
+                self.optimizer.zero_grad()
+                self.loss(self.model(self.x[index]), self.y[index]).backward()
+                self.optimizer.step()
         return time.perf_counter() - begin
 
     def predict(self, rows: int) -> Array:

@@ -91,6 +91,17 @@ def test_gemm_past_a_panel(table: str, trans_a: bool, trans_b: bool) -> None:
         check_gemm(5, n, k, trans_a, trans_b, accumulate)
 
 
+# Beyond the blocks in which B is packed, and those of C = (B' A')' for few rows of A; one has more terms than a block.
+BLOCKS = [(33, 290, 1030), (17, 290, 950), (16, 41, 4101)]
+
+
+@transposed
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_gemm_past_a_block(trans_a: bool, trans_b: bool, accumulate: bool) -> None:
+    for m, n, k in BLOCKS:
+        assert len(on_each_table(check_gemm, m, n, k, trans_a, trans_b, accumulate)) <= 1, f"{m} x {n} x {k}"
+
+
 @transposed
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize(("m", "n", "k"), [(0, 3, 2), (3, 0, 2), (3, 2, 0), (0, 0, 0), (0, 3, 0), (9, 33, 0)])

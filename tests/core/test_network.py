@@ -7,6 +7,7 @@ import gc
 import pickle
 import weakref
 from collections.abc import Callable
+from itertools import product
 from multiprocessing import get_context
 from typing import Any
 
@@ -297,6 +298,32 @@ def test_every_api_gives_the_same_bits(table: str, spec: str, zeros: float) -> N
     assert trained(spec, by_hand, zeros, "rows") == expected
 
 
+@pytest.mark.parametrize("optimizer", [SGD(0.05), Adam(0.01)])
+def test_wide_layers_have_the_same_bits_by_every_api(optimizer: SGD | Adam) -> None:
+    """Their gradients are computed and applied in pieces; steps by hand store them first. With each number of threads,
+    on each table."""
+    found = {}
+    for name, threads, by_hand in product(kernels.cpu_tables(), (1, 3), (False, True)):
+        kernels.set_cpu(name)
+        kernels.set_threads(threads)
+        net = Network("input(97) dense(1030) relu dense(290) relu dense(3) softmax", seed=2)
+        x, y = samples(net, 41)
+        for _ in range(2):
+            if by_hand:
+                net.forward(x)
+                net.loss(y)
+                net.backward()
+                net.update(optimizer)
+            else:
+                net.train_step(x, y, optimizer)
+        found[name, threads, by_hand] = net.weights_sha256()
+    kernels.set_cpu(None)
+    kernels.set_threads(None)
+    fused = {sha for (name, *_), sha in found.items() if name != "portable"}
+    assert len(fused) <= 1, found
+    assert len(set(found.values()) - fused) <= 1
+
+
 @pytest.mark.parametrize("zeros", [0, 0.6, 0.95])
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_table_gives_the_same_bits(spec: str, zeros: float) -> None:
@@ -311,10 +338,11 @@ def test_every_table_gives_the_same_bits(spec: str, zeros: float) -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("zeros", [0, 0.7, 0.97, 1])
-@pytest.mark.parametrize("n_in", [1, 63, 64, 65, 300, 784])
-def test_a_network_is_its_kernels_bit_for_bit(table: str, n_in: int, zeros: float, threads: int) -> None:
-    net = Network(f"input({n_in}) dense(70) relu dense(33) tanh dense(10) softmax", seed=3)
-    net.layers[0].b[...] = np.linspace(-1, 1, 70)
+@pytest.mark.parametrize(("n_in", "width"), [(n, 70) for n in (1, 63, 64, 65, 300, 784)] + [(100, 521)])
+def test_a_network_is_its_kernels_bit_for_bit(table: str, n_in: int, width: int, zeros: float, threads: int) -> None:
+    """A wide layer is computed from packed blocks of its weights, its dx in the order of W."""
+    net = Network(f"input({n_in}) dense({width}) relu dense({width // 2 - 2}) tanh dense(10) softmax", seed=3)
+    net.layers[0].b[...] = np.linspace(-1, 1, width)
     pixels, y = samples(net, 37, zeros)
     W0, b0, W2, b2, W4, b4 = net.tensors.values()
     x = kernels.gather(pixels)

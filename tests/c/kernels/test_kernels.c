@@ -1,5 +1,6 @@
 /* Every public kernel against naive loops in double, on every kernel table, at sizes around those of vectors and tiles;
    in place where the header allows it; nothing written outside the arrays. Prints how many checks it made. */
+#include "kernels/kernels.h"
 #include "pynet.h"
 
 #include <math.h>
@@ -442,6 +443,22 @@ static void check_shuffle(void)
     check(memcmp(order, pinned, sizeof pinned) == 0, "shuffle of always", 1, 10, 0);
 }
 
+/* The first of several maxima; negative numbers, which are below the zeros past the end; NaN at each place. */
+static void check_argmax(int n)
+{
+    float x[100];
+    for (int round = 0; round < 40; round++) {
+        for (int i = 0; i < n; i++)
+            x[i] = (float)(draw() % 8) - 20;
+        if (round % 2)
+            x[draw() % (unsigned)n] = NAN;
+        int best = 0;
+        for (int i = 1; i < n; i++)
+            best = x[i] > x[best] ? i : best;
+        check(kernels()->argmax(x, n) == best, "argmax", 1, n, 0);
+    }
+}
+
 int main(void)
 {
     const char *name;
@@ -452,6 +469,7 @@ int main(void)
         for (size_t i = 0; i < SIZES; i++) {
             check_activations(sizes[i]);
             check_sgd(sizes[i]);
+            check_argmax(sizes[i]);
             for (int m = 1; m <= 17; m += 4) {
                 check_bias(m, sizes[i]);
                 check_softmax(m, sizes[i]);
