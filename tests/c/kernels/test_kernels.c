@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 20000, BORDER = 40 }; /* elements of an array, and canaries on both sides of it */
+enum { MOST = 20000, CANARIES = 40 }; /* elements of an array, and canaries on both sides of it */
 
 static const int sizes[] = {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 100};
 enum { SIZES = sizeof sizes / sizeof *sizes };
@@ -27,12 +27,12 @@ static void check(int ok, const char *what, int m, int n, int k)
 /* ---- arrays ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    float all[BORDER + MOST + BORDER];
+    float all[CANARIES + MOST + CANARIES];
 } framed;
 
 static float *inside(framed *f)
 {
-    return f->all + BORDER;
+    return f->all + CANARIES;
 }
 
 static uint32_t state = 1;
@@ -51,8 +51,8 @@ static float number(void)
 /* Random numbers in [-1, 1) in the first n, canaries around them. */
 static float *filled(framed *f, int n)
 {
-    for (int i = 0; i < BORDER; i++)
-        f->all[i] = f->all[BORDER + n + i] = canary;
+    for (int i = 0; i < CANARIES; i++)
+        f->all[i] = f->all[CANARIES + n + i] = canary;
     for (int i = 0; i < n; i++)
         inside(f)[i] = number();
     return inside(f);
@@ -60,8 +60,8 @@ static float *filled(framed *f, int n)
 
 static int framed_well(const framed *f, int n)
 {
-    for (int i = 0; i < BORDER; i++)
-        if (f->all[i] != canary || f->all[BORDER + n + i] != canary)
+    for (int i = 0; i < CANARIES; i++)
+        if (f->all[i] != canary || f->all[CANARIES + n + i] != canary)
             return 0;
     return 1;
 }
@@ -73,7 +73,7 @@ static int near(float got, double expected, double bound)
 
 static int same(const framed *f, const framed *g, int n)
 {
-    return memcmp(f, g, (size_t)(BORDER + n + BORDER) * sizeof *f->all) == 0;
+    return memcmp(f, g, (size_t)(CANARIES + n + CANARIES) * sizeof *f->all) == 0;
 }
 
 static framed fa, fb, fc, fd;
@@ -82,7 +82,7 @@ static double expected[MOST];
 /* Is each y within `bound` times max(|expected|, 1) of the expected number, and are the canaries unchanged? */
 static int as_expected(const framed *f, int n, double bound)
 {
-    const float *y = f->all + BORDER;
+    const float *y = f->all + CANARIES;
     for (int i = 0; i < n; i++)
         if (!near(y[i], expected[i], bound * fmax(1, fabs(expected[i]))))
             return 0;
