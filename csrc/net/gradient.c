@@ -152,9 +152,11 @@ static pn_status reserve_partial_sums(pn_net *net, int parts)
     if (!sums)
         return fail(net->error, PN_ERR_MEMORY, "no memory for %d gradients of %zu parameters", levels,
                     net->n_parameters);
+    fork_lock(); /* a child process must not see a pointer to freed memory */
     memory_free(net->partial_gradients);
     net->partial_gradients = sums;
     net->partial_sums = levels;
+    fork_unlock();
     return PN_OK;
 }
 
