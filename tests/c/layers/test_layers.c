@@ -60,6 +60,20 @@ static uint64_t hash_numbers(uint64_t h, const float *x, size_t n)
     return hash_on(h, x, n * sizeof *x);
 }
 
+/* Predictions, in chunks that share slots of work memory, have the bits of the last layer in pn_net_infer, which keeps
+   the outputs of all layers. */
+static void same_in_chunks(pn_net *net, const pn_data *data)
+{
+    static float y[N * CLASSES], kept[N * CLASSES];
+    pn_net_info info;
+    pn_net_describe(net, &info);
+    for (int n = N; n > 0; n -= 41) {
+        CHECK(pn_net_predict(net, data, n, 1, y) == PN_OK && pn_net_infer(net, data, NULL, n) == PN_OK);
+        CHECK(pn_net_activation(net, info.layers - 1, n, kept) == PN_OK);
+        CHECK(memcmp(y, kept, (size_t)n * CLASSES * sizeof *y) == 0);
+    }
+}
+
 /* The hash of predictions and evaluation. */
 static uint64_t inference_results(pn_net *net, const pn_data *data)
 {
@@ -67,6 +81,7 @@ static uint64_t inference_results(pn_net *net, const pn_data *data)
     pn_stats stats = {0};
     CHECK(pn_net_evaluate(net, data, order, N, &stats) == PN_OK && stats.samples == N && stats.loss > 0);
     CHECK(pn_net_predict(net, data, N, 0.7f, y) == PN_OK);
+    same_in_chunks(net, data);
     return hash_on(hash_numbers(no_bytes, y, N * CLASSES), &stats.loss, sizeof stats.loss);
 }
 
