@@ -10,10 +10,10 @@
 typedef struct {
     gemm_args g;
     bool trans_b;
-} product;
+} matrix_product;
 
 /* Computes it on this thread. Any epilogue but EPI_UPDATE; with trans_b only EPI_STORE or EPI_RELU_GRAD. */
-void product_compute(const product *p);
+void matrix_product_compute(const matrix_product *p);
 
 /* Could it take scratch for up to m rows by W (k,n), or for m rows by W transposed? */
 bool product_may_pack(int64_t m, int64_t n, int64_t k, bool backward);

@@ -27,9 +27,9 @@ _Static_assert((BLOCK_B + LD_A * BLOCK_K / 2) * sizeof(float) <= SCRATCH_BYTES, 
 
 /* The block of p at row i, column j and term k of the sums, of this size. The sums of a block continue those in C, so
    that each element is the same chain as in one product; the epilogue follows the last term. */
-static product part(const product *p, int i, int j, int k, int rows, int columns, int terms)
+static matrix_product part(const matrix_product *p, int i, int j, int k, int rows, int columns, int terms)
 {
-    product q = *p;
+    matrix_product q = *p;
     const size_t row = (size_t)i, column = (size_t)j;
     q.g.C += row * p->g.ldc + column;
     q.g.A += row * p->g.row_a + (size_t)k * p->g.col_a;
@@ -53,7 +53,7 @@ static product part(const product *p, int i, int j, int k, int rows, int columns
 }
 
 /* Copies B to strips: strip s holds columns [s STRIP, (s + 1) STRIP) of all k rows. */
-static void pack_b(float *strips, const product *p)
+static void pack_b(float *strips, const matrix_product *p)
 {
     const size_t ld = p->g.ldb, k = (size_t)p->g.k, n = (size_t)p->g.n;
     if (p->trans_b) {
@@ -72,10 +72,10 @@ static void pack_b(float *strips, const product *p)
 }
 
 /* The product with the strips of B. */
-static void multiply_strips(const product *p, const float *strips)
+static void multiply_strips(const matrix_product *p, const float *strips)
 {
     for (int j = 0; j < p->g.n; j += STRIP) {
-        product q = part(p, 0, j, 0, p->g.m, STRIP, p->g.k);
+        matrix_product q = part(p, 0, j, 0, p->g.m, STRIP, p->g.k);
         q.g.B = strips + (size_t)j * (size_t)p->g.k;
         q.g.ldb = STRIP;
         kernels()->gemm(&q.g);
@@ -83,7 +83,7 @@ static void multiply_strips(const product *p, const float *strips)
 }
 
 /* Packs a transposed A: copies the rows of (k,m) to a block. */
-static void pack_a(product *p, float *block)
+static void pack_a(matrix_product *p, float *block)
 {
     for (int k = 0; k < p->g.k; k++)
         memcpy(block + (size_t)k * LD_A, p->g.A + (size_t)k * p->g.col_a, (size_t)p->g.m * sizeof *block);
@@ -92,17 +92,17 @@ static void pack_a(product *p, float *block)
 }
 
 /* In blocks that fit the second-level cache: packs B, and A if it is transposed; then for twice as many columns. */
-static void blocked(const product *p, float *scratch)
+static void blocked(const matrix_product *p, float *scratch)
 {
     float *const strips = scratch, *const block_a = scratch + BLOCK_B;
     const bool transposed = p->g.col_a != 1;
     const int terms = transposed ? BLOCK_K / 2 : BLOCK_K, width = BLOCK_B / terms;
     for (int j = 0; j < p->g.n; j += width)
         for (int k = 0; k < p->g.k; k += terms) {
-            const product columns = part(p, 0, j, k, p->g.m, width, terms);
+            const matrix_product columns = part(p, 0, j, k, p->g.m, width, terms);
             pack_b(strips, &columns);
             for (int i = 0; i < p->g.m; i += BLOCK_M) {
-                product block = part(&columns, i, 0, 0, BLOCK_M, width, terms);
+                matrix_product block = part(&columns, i, 0, 0, BLOCK_M, width, terms);
                 if (transposed)
                     pack_a(&block, block_a);
                 multiply_strips(&block, strips);
@@ -111,39 +111,39 @@ static void blocked(const product *p, float *scratch)
 }
 
 /* Without scratch: packs B strip by strip on the stack. */
-static void in_strips(const product *p)
+static void in_strips(const matrix_product *p)
 {
     float strip[SMALL_K * STRIP];
     for (int j = 0; j < p->g.n; j += STRIP)
         for (int k = 0; k < p->g.k; k += SMALL_K) {
-            const product q = part(p, 0, j, k, p->g.m, STRIP, SMALL_K);
+            const matrix_product q = part(p, 0, j, k, p->g.m, STRIP, SMALL_K);
             pack_b(strip, &q);
             multiply_strips(&q, strip);
         }
 }
 
 /* Is it cheaper to transpose C, and A unless it is stored transposed, than B, which is? */
-static bool swapping_pays(const product *p)
+static bool swapping_pays(const matrix_product *p)
 {
     const int64_t m = p->g.m, n = p->g.n, k = p->g.k;
     return p->trans_b && m >= STRIP / 2 && (p->g.col_a == 1 ? m * (k + n) < k * n : k * n >= DIRECT && m <= BLOCK_K);
 }
 
 /* C^T = B^T A^T for B stored as (n,k), which is read in its own order: only A and C are transposed. */
-static void swapped(const product *p, float *scratch)
+static void swapped(const matrix_product *p, float *scratch)
 {
     const int terms = min_int(p->g.k, BLOCK_B / STRIP), width = min_int(BLOCK_N, BLOCK_B / terms / STRIP * STRIP);
     float tile[TALL * BLOCK_N];
     for (int i = 0; i < p->g.m; i += width)
         for (int k = 0; k < p->g.k; k += terms) {
-            const product rows = part(p, i, 0, k, width, p->g.n, terms);
+            const matrix_product rows = part(p, i, 0, k, width, p->g.n, terms);
             const size_t ld = (size_t)rows.g.m;
-            product q = {.trans_b = p->g.col_a == 1};
+            matrix_product q = {.trans_b = p->g.col_a == 1};
             q.g = (gemm_args){
                 .B = rows.g.A, .ldb = q.trans_b ? rows.g.row_a : rows.g.col_a, .n = rows.g.m, .k = rows.g.k};
             pack_b(scratch, &q);
             for (int j = 0; j < p->g.n; j += TALL) {
-                const product block = part(&rows, 0, j, 0, rows.g.m, TALL, rows.g.k);
+                const matrix_product block = part(&rows, 0, j, 0, rows.g.m, TALL, rows.g.k);
                 if (block.g.start)
                     kernels()->transpose(tile, ld, block.g.start, block.g.ldstart, block.g.m, block.g.n);
                 q.g.C = tile;
@@ -164,16 +164,16 @@ static void swapped(const product *p, float *scratch)
 }
 
 /* A few whole rows of B at a time: each row of a large B is on pages of its own. */
-static void in_stripes(const product *p)
+static void in_stripes(const matrix_product *p)
 {
     const int terms = p->g.m < FEW ? STRIPE_K / 2 : STRIPE_K;
     for (int k = 0; k < p->g.k; k += terms) {
-        product q = part(p, 0, 0, k, p->g.m, p->g.n, terms);
+        matrix_product q = part(p, 0, 0, k, p->g.m, p->g.n, terms);
         kernels()->gemm(&q.g);
     }
 }
 
-void product_compute(const product *p)
+void matrix_product_compute(const matrix_product *p)
 {
     const bool large = (int64_t)p->g.k * p->g.n > DIRECT, swap = swapping_pays(p);
     const bool packed = p->g.m >= PACKED_ROWS && (large || (!p->trans_b && p->g.ldb >= PACKED_LD));
@@ -200,15 +200,15 @@ bool product_may_pack(int64_t m, int64_t n, int64_t k, bool backward)
 /* Partitions the columns, or the rows if there are more, among the threads. */
 static void multiply_part(void *arg, int id, int threads)
 {
-    const product *p = arg;
+    const matrix_product *p = arg;
     const bool by_rows = p->g.m > p->g.n;
     const int grain = 16, n = by_rows ? p->g.m : p->g.n;
     int from, to;
     partition(id, threads, n, grain, &from, &to);
-    const product mine =
+    const matrix_product mine =
         by_rows ? part(p, from, 0, 0, to - from, p->g.n, p->g.k) : part(p, 0, from, 0, p->g.m, to - from, p->g.k);
     if (from < to)
-        product_compute(&mine);
+        matrix_product_compute(&mine);
 }
 
 static void dots_part(void *arg, int id, int threads)
@@ -223,9 +223,9 @@ static void dots_part(void *arg, int id, int threads)
 }
 
 /* A product of one column as one of one row: C^T = op(B)^T op(A)^T. C must be contiguous. */
-static product transposed_product(const product *p)
+static matrix_product transposed_product(const matrix_product *p)
 {
-    product q = *p;
+    matrix_product q = *p;
     q.g.A = p->g.B;
     q.g.col_a = p->trans_b ? 1 : p->g.ldb;
     q.g.B = p->g.A;
@@ -242,7 +242,7 @@ void pn_gemm(float *restrict C, int ldc, const float *A, int lda, const float *B
     if (m <= 0 || n <= 0)
         return;
     unsigned long fp = fp_enter();
-    product p = {
+    matrix_product p = {
         .g =
             {
                 .C = C,

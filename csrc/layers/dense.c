@@ -128,7 +128,7 @@ static void dense_forward(layer *l, const pass *p)
         .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = dense_biases(l) + column},
     };
     set_left(&g, l, p, at * x.ld);
-    product_compute(&(product){.g = g});
+    matrix_product_compute(&(matrix_product){.g = g});
 }
 
 /* dx (m,k) = dy (m,n) W^T, then the gradient of the ReLU before it if that is fused. */
@@ -141,7 +141,7 @@ static void dense_backward(layer *l, const pass *p)
         my_part(p, part.columns, PAD, &part.column, &part.columns);
     else
         my_part(p, part.rows, 1, &part.row, &part.rows);
-    product dy_W = {
+    matrix_product dy_W = {
         .g =
             {
                 .C = dx.data + (size_t)part.row * dx.ld + part.column,
@@ -160,7 +160,7 @@ static void dense_backward(layer *l, const pass *p)
     if (fuses_relu_grad(l, p))
         dy_W.g.epi = (epilogue){
             .kind = EPI_RELU_GRAD, .y = l->x.data + (size_t)part.row * l->x.ld + part.column, .ldy = l->x.ld};
-    product_compute(&dy_W);
+    matrix_product_compute(&dy_W);
 }
 
 /* The product for a block of dW (k,n) = x^T dy: the sum over the rows that are loaded, added to that of the rows before
