@@ -56,7 +56,7 @@ void augmenter_free(augmenter *a);
 const pn_augment *augmenter_options(const augmenter *a);
 
 /* Bytes of *a after augmenter_set; options NULL: of *a as it is. */
-size_t augmenter_size(const augmenter *a, const pn_augment *options, const shape *sample, int threads);
+uint64_t augmenter_size(const augmenter *a, const pn_augment *options, const shape *sample, int threads);
 
 /* Sample x (channels, height, width) augmented as row `row` of the batch of this step. The result is in the thread's
    scratch, until its next call. */

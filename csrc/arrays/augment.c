@@ -163,12 +163,12 @@ const pn_augment *augmenter_options(const augmenter *a)
     return &a->options;
 }
 
-size_t augmenter_size(const augmenter *a, const pn_augment *options, const shape *sample, int threads)
+uint64_t augmenter_size(const augmenter *a, const pn_augment *options, const shape *sample, int threads)
 {
     augmenter new;
     if (options && plan(&new, options, sample, threads, NULL) == PN_OK && !serves(a, &new))
         a = &new;
-    return a ? memory_size(sizeof *a) + memory_size(floats_of(a) * sizeof *a->down) : 0;
+    return a ? memory_size(sizeof *a) + memory_size((uint64_t)floats_of(a) * sizeof *a->down) : 0;
 }
 
 void augmenter_free(augmenter *a)

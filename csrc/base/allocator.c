@@ -71,16 +71,16 @@ bool memory_is_default(void)
     return allocator.alloc == default_alloc;
 }
 
-size_t memory_size(size_t bytes)
+uint64_t memory_size(uint64_t bytes)
 {
-    return bytes <= SIZE_MAX - ALIGN ? (bytes + !bytes + ALIGN - 1) / ALIGN * ALIGN : SIZE_MAX;
+    return bytes <= UINT64_MAX - ALIGN ? (bytes + !bytes + ALIGN - 1) / ALIGN * ALIGN : UINT64_MAX;
 }
 
-void *memory_take(size_t bytes)
+void *memory_take(uint64_t bytes)
 {
     if (!atomic_read(&used))
         atomic_write(&used, true);
-    return bytes <= SIZE_MAX - ALIGN ? allocator.alloc(allocator.context, memory_size(bytes), ALIGN) : NULL;
+    return bytes <= SIZE_MAX - ALIGN ? allocator.alloc(allocator.context, (size_t)memory_size(bytes), ALIGN) : NULL;
 }
 
 void memory_free(void *block)
@@ -91,11 +91,11 @@ void memory_free(void *block)
     errno = code;
 }
 
-void *memory_zeros(size_t count, size_t size)
+void *memory_zeros(uint64_t count, size_t size)
 {
-    size_t bytes;
+    uint64_t bytes;
     void *block = __builtin_mul_overflow(count, size, &bytes) ? NULL : memory_take(bytes);
-    return block ? memset(block, 0, bytes) : NULL;
+    return block ? memset(block, 0, (size_t)bytes) : NULL;
 }
 
 void *memory_grow(void *array, size_t n, size_t size)

@@ -58,13 +58,14 @@ size_t row_distance(int64_t n);
 
 /* ---- allocator.c ------------------------------------------------------------------------------------------------- */
 
-/* Memory aligned to a cache line; NULL: there is none. memory_zeros clears it. */
-void *memory_take(size_t bytes);
-void *memory_zeros(size_t count, size_t size);
+/* Memory aligned to a cache line; NULL: there is none. memory_zeros clears it. Sizes have 64 bits: where size_t has 32,
+   what does not fit must not become small. */
+void *memory_take(uint64_t bytes);
+void *memory_zeros(uint64_t count, size_t size);
 void memory_free(void *block); /* NULL is allowed */
 
 /* What the allocator is asked for: bytes, at least 1, up to a multiple of ALIGN. */
-size_t memory_size(size_t bytes);
+uint64_t memory_size(uint64_t bytes);
 
 /* Is it malloc()? */
 bool memory_is_default(void);

@@ -74,7 +74,7 @@ static pn_status conv_shape(layer *l, char *err)
     l->winograd = winograd_pays(l);
     l->scratch.inference_size = padded(n) + (l->winograd ? winograd_scratch(l) : padded(k) + padded(l->uses));
     l->scratch.size = l->scratch.inference_size + padded(k * n) + (l->winograd ? winograd_scratch(l) : 0);
-    l->scratch.thread_size = l->winograd ? winograd_thread_scratch(l) : (size_t)n * padded(k); /* W transposed */
+    l->scratch.thread_size = l->winograd ? winograd_thread_scratch(l) : (uint64_t)n * padded(k); /* W transposed */
     l->scratch.thread_inference = l->winograd;
     return PN_OK;
 }

@@ -148,7 +148,7 @@ static pn_status reserve_partial_sums(pn_net *net, int parts)
     const pn_status status = reserve_gradients(net);
     if (status || levels <= net->partial_sums)
         return status;
-    float *sums = memory_zeros((size_t)levels * net->n_parameters, sizeof *sums);
+    float *sums = memory_zeros((uint64_t)levels * net->n_parameters, sizeof *sums);
     if (!sums)
         return fail(net->error, PN_ERR_MEMORY, "no memory for %d gradients of %zu parameters", levels,
                     net->n_parameters);

@@ -10,16 +10,17 @@ enum {
     MOST_BYTES = 15 << 20 /* of all threads' rows, if one row each takes less */
 };
 
-/* Takes the next `floats` of a block; with block NULL only counts them in *used. */
-static float *cut(float *block, size_t *used, size_t floats)
+/* Takes the next `floats` of a block; with block NULL only counts them in *used: with 64 bits, where size_t has 32,
+   because what does not fit must not become small. */
+static float *cut(float *block, uint64_t *used, uint64_t floats)
 {
     float *piece = block ? block + *used : NULL;
-    *used += padded((int64_t)floats);
+    *used += (floats + PAD - 1) / PAD * PAD;
     return piece;
 }
 
 /* Rows of each copy of the inputs after the first; only training uses those copies. */
-static size_t copied_rows(const pn_net *net, size_t rows)
+static uint64_t copied_rows(const pn_net *net, uint64_t rows)
 {
     return gathers_in_pieces(net, (int64_t)rows) ? INPUT_PIECE : rows;
 }
@@ -28,22 +29,22 @@ static size_t copied_rows(const pn_net *net, size_t rows)
 static bool copies_fit(const pn_net *net, int64_t rows, int copies)
 {
     return copies == 1 ||
-           (double)shape_size(&net->text.input) * (double)copied_rows(net, (size_t)rows) * copies <= 16e6;
+           (double)shape_size(&net->text.input) * (double)copied_rows(net, (uint64_t)rows) * copies <= 16e6;
 }
 
 /* Lays out one copy of the inputs, and the bits of those that are not zero; their columns only for training. */
-static void lay_out_inputs(const pn_net *net, activation *x, nonzero_mask *z, float *block, size_t *used, size_t rows,
-                           bool training)
+static void lay_out_inputs(const pn_net *net, activation *x, nonzero_mask *z, float *block, uint64_t *used,
+                           uint64_t rows, bool training)
 {
     *x = (activation){.ld = row_distance(shape_size(&net->text.input))};
     x->data = cut(block, used, rows * x->ld);
-    *z = (nonzero_mask){.row_words = bit_words(x->ld), .column_words = training ? bit_words(rows) : 0};
+    *z = (nonzero_mask){.row_words = bit_words(x->ld), .column_words = training ? bit_words((size_t)rows) : 0};
     z->rows = (uint64_t *)cut(block, used, 2 * rows * z->row_words); /* a word is two floats */
-    z->columns = (uint64_t *)cut(block, used, 2 * 64 * z->row_words * z->column_words);
+    z->columns = (uint64_t *)cut(block, used, (uint64_t)2 * 64 * z->row_words * z->column_words);
 }
 
 /* The lists of the copies, and the targets of `rows` rows. */
-static void lay_out_work(pn_net *net, float *block, size_t *used, size_t rows, int copies)
+static void lay_out_work(pn_net *net, float *block, uint64_t *used, uint64_t rows, int copies)
 {
     net_work *w = &net->work;
     w->x = (activation *)cut(block, used, (size_t)copies * sizeof *w->x / sizeof *block);
@@ -58,11 +59,11 @@ static void lay_out_work(pn_net *net, float *block, size_t *used, size_t rows, i
 
 /* Lays out the memory of layer l. Its x and dx are y and dy of the layer before, or the network's inputs and their
    gradient. */
-static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *used, size_t rows, int threads)
+static void lay_out_layer(const pn_net *net, layer *l, float *block, uint64_t *used, uint64_t rows, int threads)
 {
     const bool back = l->trainable || net->work.input_gradient;
     l->scratch.data = cut(block, used, l->scratch.size);
-    l->scratch.thread_data = cut(block, used, l->scratch.thread_size * (size_t)threads);
+    l->scratch.thread_data = cut(block, used, l->scratch.thread_size * (uint64_t)threads);
     l->scratch.row_data = cut(block, used, rows * l->scratch.row_size);
     l->x = l->before ? l->before->y : (activation){0};
     l->dx = l->before ? l->before->dy : net->work.dx;
@@ -85,9 +86,9 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, size_t *use
     l->dcopy.data = l->needs_dx || net->work.input_gradient ? cut(block, used, rows * l->dcopy.ld) : NULL;
 }
 
-static size_t lay_out_training(pn_net *net, float *block, size_t rows, int copies, int threads)
+static uint64_t lay_out_training(pn_net *net, float *block, uint64_t rows, int copies, int threads)
 {
-    size_t used = 0;
+    uint64_t used = 0;
     activation x;
     nonzero_mask z;
     lay_out_work(net, block, &used, rows, copies);
@@ -102,23 +103,23 @@ static size_t lay_out_training(pn_net *net, float *block, size_t rows, int copie
 }
 
 /* Each thread has `rows` rows: thread id those from id rows. */
-static size_t lay_out_inference(pn_net *net, float *block, size_t rows, int threads)
+static uint64_t lay_out_inference(pn_net *net, float *block, uint64_t rows, int threads)
 {
     const net_graph *graph = &net->graph;
-    const size_t all = rows * (size_t)threads, size = all * graph->slot_size;
-    size_t used = 0;
+    const uint64_t all = rows * (uint64_t)threads, size = all * graph->slot_size;
+    uint64_t used = 0;
     activation x;
     nonzero_mask z;
     lay_out_work(net, block, &used, all, 1);
     net->work.round_loss = cut(block, &used, all * ROUND);
     net->work.round_correct = (int32_t *)cut(block, &used, all * ROUND);
     lay_out_inputs(net, block ? net->work.x : &x, block ? net->work.masks : &z, block, &used, all, false);
-    float *const slots = cut(block, &used, (size_t)graph->slots * size);
+    float *const slots = cut(block, &used, (uint64_t)graph->slots * size);
     for (int i = 0; i < graph->n_layers; i++) {
         layer *l = &graph->layers[i];
         l->scratch.data = cut(block, &used, l->scratch.inference_size);
         l->scratch.thread_data =
-            cut(block, &used, l->scratch.thread_inference ? l->scratch.thread_size * (size_t)threads : 0);
+            cut(block, &used, l->scratch.thread_inference ? l->scratch.thread_size * (uint64_t)threads : 0);
         l->scratch.row_data = cut(block, &used, all * l->scratch.row_size);
         l->dx = l->dy = l->dcopy = (activation){0};
     }
@@ -127,16 +128,16 @@ static size_t lay_out_inference(pn_net *net, float *block, size_t rows, int thre
         l->x = l->before ? l->before->y : (activation){0};
         l->y = l->x;
         if (l->ops->forward)
-            l->y = (activation){slots + (size_t)l->y_slot * size, graph->slot_size};
-        l->copy = (activation){slots + (size_t)l->copy_slot * size, graph->slot_size};
+            l->y = (activation){slots + (size_t)l->y_slot * (size_t)size, graph->slot_size};
+        l->copy = (activation){slots + (size_t)l->copy_slot * (size_t)size, graph->slot_size};
     }
     return used;
 }
 
 /* Lays out work memory in a block; returns how many floats it takes. With block NULL only counts. */
-static size_t lay_out(pn_net *net, const work_block *b)
+static uint64_t lay_out(pn_net *net, const work_block *b)
 {
-    const size_t rows = (size_t)b->capacity;
+    const uint64_t rows = (uint64_t)b->capacity;
     return b->copies ? lay_out_training(net, b->block, rows, b->copies, b->threads)
                      : lay_out_inference(net, b->block, rows, b->threads);
 }
@@ -232,7 +233,8 @@ static int most_chunk(const pn_net *net, int threads)
 {
     const net_graph *graph = &net->graph;
     const size_t inputs = row_distance(shape_size(&net->text.input)), outputs = padded(shape_size(&graph->last->out));
-    const size_t row = sizeof(float) * (inputs + inputs / 16 + (size_t)graph->slots * graph->slot_size + outputs + 48);
+    const uint64_t floats = inputs + inputs / 16 + (uint64_t)graph->slots * graph->slot_size + outputs + 48,
+                   row = floats * sizeof(float);
     const size_t most = MOST_BYTES / (size_t)threads, bytes = graph->large_weights || most < CACHE ? most : CACHE;
     return bytes / row > CHUNK ? CHUNK : bytes > row ? (int)(bytes / row) : 1;
 }
@@ -262,12 +264,12 @@ pn_status reserve_inference(pn_net *net, int64_t n)
     return PN_OK;
 }
 
-size_t work_size(pn_net *net, int64_t rows, const pn_optim *opt)
+uint64_t work_size(pn_net *net, int64_t rows, const pn_optim *opt)
 {
     const int copies = input_copies(net, rows);
     work_block blocks[PURPOSES] = {[FOR_INFERENCE] = inference_block(net, rows),
                                    [FOR_TRAINING] = net->work.blocks[FOR_TRAINING]};
-    size_t bytes = 0;
+    uint64_t bytes = 0;
     if (opt)
         blocks[FOR_TRAINING] = training_block(net, rows, copies, copies);
     for (int i = 0; i < PURPOSES; i++) {

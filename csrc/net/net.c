@@ -6,6 +6,17 @@
 
 /* ---- building ------------------------------------------------------------------------------------------------------ */
 
+/* Have the parameters addresses, all together? Before anything is computed with their number, a size_t. */
+static pn_status check_total(const pn_net *net, char *err)
+{
+    uint64_t total = 0;
+    for (int t = 0; t < net->n_tensors; t++)
+        total += net->tensors[t].parameter->size;
+    return total <= PTRDIFF_MAX / sizeof(float)
+               ? PN_OK
+               : fail(err, PN_ERR_MEMORY, "no memory for %llu parameters", (unsigned long long)total);
+}
+
 pn_status net_build(pn_net **out, const char *spec, char *err)
 {
     *out = NULL;
@@ -17,6 +28,8 @@ pn_status net_build(pn_net **out, const char *spec, char *err)
     pn_status status = spec_parse(&net->text, spec, err);
     if (!status)
         status = graph_build(net, err);
+    if (!status)
+        status = check_total(net, err);
     if (!status && !(net->spec = spec_print(&net->text)))
         status = fail(err, PN_ERR_MEMORY, "no memory for the text of a network");
     if (!status && strlen(net->spec) > MAX_TEXT)

@@ -160,7 +160,7 @@ pn_status optim_reserve(pn_net *net, const pn_optim *opt);
 
 /* The same, but keeps the state of another optimizer. And the bytes of all that afterwards; opt NULL: as it is. */
 pn_status optim_allocate(pn_net *net, const pn_optim *opt);
-size_t optim_size(const pn_net *net, const pn_optim *opt);
+uint64_t optim_size(const pn_net *net, const pn_optim *opt);
 
 /* Applies step `taken` of this call, from 0, to this thread's part of every parameter. All gradients are stored. */
 void optim_apply_all(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken);

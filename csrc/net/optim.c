@@ -29,9 +29,9 @@ static float *state_of(const pn_net *net, int m, const float *data)
     return net->optimizer.state + 2 * (size_t)m * net->n_parameters + (data - net->parameters);
 }
 
-static size_t state_bytes(const pn_net *net, int states)
+static uint64_t state_bytes(const pn_net *net, int states)
 {
-    return 2 * (size_t)states * net->n_parameters * sizeof(float);
+    return 2 * (uint64_t)states * net->n_parameters * sizeof(float);
 }
 
 static size_t squares_bytes(const pn_net *net)
@@ -57,12 +57,12 @@ static pn_status grow_state(pn_net *net, int states)
     net_optimizer *o = &net->optimizer;
     if (states <= o->most_states)
         return PN_OK;
-    float *block = memory_zeros(1, state_bytes(net, states));
+    float *block = memory_zeros(state_bytes(net, states), 1);
     if (!block)
         return fail(net->error, PN_ERR_MEMORY, "no memory for the optimizer state of %zu parameters",
                     net->n_parameters);
     if (o->state)
-        memcpy(block, o->state, state_bytes(net, o->most_states));
+        memcpy(block, o->state, (size_t)state_bytes(net, o->most_states));
     o->old_state = o->state; /* at most once: MAX_STATES is 2 */
     o->state = block;
     o->most_states = states;
@@ -78,7 +78,7 @@ static pn_status reset_state(pn_net *net, pn_optim_kind kind)
     if (status)
         return status;
     if (states)
-        memset(net->optimizer.state, 0, state_bytes(net, states));
+        memset(net->optimizer.state, 0, (size_t)state_bytes(net, states));
     net->optimizer.kind = kind;
     net->optimizer.steps = 0;
     point_to_states(net);
@@ -108,7 +108,7 @@ pn_status optim_reserve(pn_net *net, const pn_optim *opt)
     return status;
 }
 
-size_t optim_size(const pn_net *net, const pn_optim *opt)
+uint64_t optim_size(const pn_net *net, const pn_optim *opt)
 {
     const net_optimizer *o = &net->optimizer;
     const int states = opt && states_of(opt->kind) > o->most_states ? states_of(opt->kind) : o->most_states;

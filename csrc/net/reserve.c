@@ -94,11 +94,11 @@ pn_status pn_net_reserve(pn_net *net, int64_t rows, const pn_optim *opt)
 }
 
 /* All but what the calls above allocate. */
-static size_t structure_size(const pn_net *net)
+static uint64_t structure_size(const pn_net *net)
 {
     const network_text *text = &net->text;
-    size_t words = 1, layers = (size_t)text->n_words,
-           bytes = net->most_notes ? memory_size((size_t)net->most_notes * sizeof(note)) : 0;
+    size_t words = 1, layers = (size_t)text->n_words;
+    uint64_t bytes = net->most_notes ? memory_size((size_t)net->most_notes * sizeof(note)) : 0;
     while (words < (size_t)text->n_words)
         words *= 2;
     for (int i = 0; i < net->n_notes; i++)
@@ -109,7 +109,7 @@ static size_t structure_size(const pn_net *net)
            memory_size(strlen(net->spec) + 1) + memory_size(layers * sizeof *net->graph.layers) +
            memory_size(layers * sizeof *net->graph.order) + memory_size(layers * sizeof *net->graph.texts) +
            memory_size(((size_t)net->n_tensors + 1) * sizeof *net->tensors) +
-           memory_size((net->n_parameters + net->n_running) * sizeof *net->parameters);
+           memory_size((uint64_t)(net->n_parameters + net->n_running) * sizeof *net->parameters);
 }
 
 pn_status pn_net_memory(pn_net *net, int64_t rows, const pn_optim *opt, size_t *bytes)
@@ -122,8 +122,10 @@ pn_status pn_net_memory(pn_net *net, int64_t rows, const pn_optim *opt, size_t *
         return status;
     const bool gradients = net->gradients || (opt && stores_gradients(net, rows, opt));
     const bool augments = opt && likely_pictures(net, &pictures);
-    *bytes = structure_size(net) + work_size(net, rows, opt) + optim_size(net, opt) +
-             (gradients ? memory_size(net->n_parameters * sizeof *net->gradients) : 0) +
-             augmenter_size(net->augmenter, augments ? &pictures : NULL, &net->text.input, input_copies(net, rows));
+    const uint64_t all =
+        structure_size(net) + work_size(net, rows, opt) + optim_size(net, opt) +
+        (gradients ? memory_size((uint64_t)net->n_parameters * sizeof *net->gradients) : 0) +
+        augmenter_size(net->augmenter, augments ? &pictures : NULL, &net->text.input, input_copies(net, rows));
+    *bytes = all < SIZE_MAX ? (size_t)all : SIZE_MAX; /* where addresses have 32 bits */
     return PN_OK;
 }

@@ -20,7 +20,7 @@ enum { ROUND = 16 }; /* chunks of each thread whose losses are added up together
 pn_status reserve_inference(pn_net *net, int64_t n);
 
 /* Bytes of work memory after pn_net_reserve. */
-size_t work_size(pn_net *net, int64_t rows, const pn_optim *opt);
+uint64_t work_size(pn_net *net, int64_t rows, const pn_optim *opt);
 
 /* Sets *augment for a call with these options on so many threads; NULL: no augmentation. */
 pn_status net_augmenter(pn_net *net, const pn_augment *options, int threads, const augmenter **augment);

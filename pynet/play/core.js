@@ -280,11 +280,12 @@ class Net {
         });
     }
 
-    /* About how many bytes the network takes for batches of so many rows; with an optimizer, to train on them: its
-       parameters, gradients and two states with their panels; and the activations of all layers and their gradients. */
+    /* The bytes of memory that the network will have taken after a prediction of so many rows; with an optimizer, after
+       training on batches of so many. */
     bytes(rows, optimizer = null) {
-        const widths = this.layers.reduce((sum, layer) => sum + product(layer.outShape), this.inputs);
-        return 4 * (this.parameters * (optimizer ? 6 : 1) + whole(rows, "rows") * 2 * widths);
+        if (optimizer) this.#optimizer(optimizer);
+        this.#check(this.#wasm.web_memory(this.#live(), whole(rows, "rows"), optimizer ? 1 : 0));
+        return this.#core._number(0);
     }
 
     /* ---- training ---- */

@@ -305,3 +305,12 @@ EXPORT(web_input_gradient) pn_status web_input_gradient(pn_net *net, int layer, 
 {
     return pn_net_input_gradient(net, &data, data.n, layer, dy, dx);
 }
+
+/* numbers[0] = bytes that the net takes for batches of so many rows, to train with the optimizer if `trains`. */
+EXPORT(web_memory) pn_status web_memory(pn_net *net, int rows, int trains)
+{
+    size_t bytes = 0;
+    const pn_status status = pn_net_memory(net, rows, trains ? changed_optimizer() : NULL, &bytes);
+    numbers[0] = (double)bytes;
+    return status;
+}

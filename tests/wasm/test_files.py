@@ -126,6 +126,43 @@ def test_a_batch_that_does_not_fit(core: Core) -> None:
     works(core)
 
 
+# Numbers of floats or bytes that are small modulo 2^32: size_t has 32 bits here.
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [
+        ("input(20000) dense(60000,bias=no) dense(30000,bias=no) dense(43166,bias=no)", 0),
+        ("input(1) dense(4096) dense(1) loss(mse)", 2**20),
+        ("input(1,100,100) conv(64,5,pad=same) relu dense(1) loss(mse)", 6710),
+    ],
+)
+def test_what_is_small_modulo_2_to_the_32(core: Core, text: str, n: int) -> None:
+    if not n:
+        with pytest.raises(Refused, match="no memory for 4294980000 parameters"):
+            core.net(text)
+        return works(core)
+    net = core.net(text)
+    x = np.zeros((n, int(np.prod(net.about["inShape"]))), np.uint8)
+    core.data(x, None, np.zeros((n, 1), np.float32))
+    for call in (lambda: net.call("forward"), lambda: net.train(np.arange(n), n, "adam", 0.1)):
+        with pytest.raises(Refused) as caught:
+            call()
+        assert caught.value.args[0] == MEMORY
+    core.optimizer("adam", 0.1)
+    net.call("memory", n, 1)
+    assert core.numbers()[0] > 2**31
+    works(core)
+
+
+def test_the_memory_that_a_network_takes(core: Core) -> None:
+    net = core.net("input(64) dense(256) relu dense(10) softmax")
+    net.call("memory", 100, 0)
+    least = core.numbers()[0]
+    core.optimizer("adam", 0.1)
+    net.call("memory", 100, 1)
+    parameters = 4 * net.about["parameters"]
+    assert parameters < least < least + 4 * parameters < core.numbers()[0]
+
+
 def works(core: Core) -> None:
     net = core.net("input(2) dense(2) softmax")
     assert net.predict(np.zeros((1, 2), np.float32)).sum() == 1
