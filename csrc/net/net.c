@@ -6,13 +6,13 @@
 
 /* ---- building ------------------------------------------------------------------------------------------------------ */
 
-/* Have the parameters addresses, all together? Before anything is computed with their number, a size_t. */
+/* Does the number of parameters, all together, fit a size_t? */
 static pn_status check_total(const pn_net *net, char *err)
 {
     uint64_t total = 0;
     for (int t = 0; t < net->n_tensors; t++)
         total += net->tensors[t].parameter->size;
-    return total <= PTRDIFF_MAX / sizeof(float)
+    return total == (size_t)total
                ? PN_OK
                : fail(err, PN_ERR_MEMORY, "no memory for %llu parameters", (unsigned long long)total);
 }
