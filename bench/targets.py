@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bench import convolution, estimators, inference, kernels, startup, training, variants
+from bench import convolution, estimators, inference, kernels, larger, startup, training, variants
 from bench.measurements import Rows, ratio
 from bench.peers import HEAVY, NUMPY
 
@@ -52,6 +52,11 @@ def convolves(threads: int) -> Callable[[Rows], float | None]:
     return lambda rows: ratio(
         rows.pick(convolution.QUESTION, convolution.CASE, threads), "pynet", ["torch", "torch-channels-last"]
     )
+
+
+def larger_faster(case: str, threads: int) -> Callable[[Rows], float | None]:
+    """The speed of a case of bench.larger relative to PyTorch in its faster memory format."""
+    return lambda rows: ratio(rows.pick(larger.QUESTION, case, threads), "pynet", ["torch", "torch-channels-last"])
 
 
 def peak_share(threads: int) -> Callable[[Rows], float | None]:
@@ -198,6 +203,28 @@ TARGETS = [
             convolves(threads),
         )
         for threads in (1, 2)
+    ],
+    *[
+        Target(f"{case}, {threads} thread{'s' * (threads > 1)}, against PyTorch", limit, "x", measure)
+        for case, *limits in (
+            ("wide, step", 1.15, 1.3),
+            ("deep, step", 1.5, 1.5),
+            ("autoencoder, step", 1.5, 1.5),
+            ("cifar, step", 1.6, 1.7),
+            ("resnet, step", 1.35, 1.55),
+            ("cnn preset, step", 2.5, 2.5),
+            ("LeNet-like, step", 3, 3),
+            ("wide, 512 rows", 1.1, 1.1),
+            ("deep, 512 rows", 1.1, 1.1),
+            ("autoencoder, 512 rows", 1.4, 1.4),
+            ("cifar, 512 rows", 2.5, 2.5),
+            ("resnet, 512 rows", 2.5, 2.5),
+            ("wide, one row", 1.2, 1.2),
+            ("cifar, one row", 3, 3),
+            ("resnet, one row", 3, 3),
+        )
+        for threads, limit in enumerate(limits, start=1)
+        for measure in [larger_faster(case, threads)]
     ],
     Target("Python's share of W64, 1 thread", 3, "%", python_adds(1), at_least=False),
     Target("Python's share of W64, 2 threads", 3, "%", python_adds(2), at_least=False),
