@@ -76,7 +76,9 @@ def measure(plan: Plan, questions: Sequence[str]) -> tuple[Rows, list[str]]:
         "variants": lambda _: variants.measure(plan),
         "convolution": lambda workers: convolution.measure(workers, plan),
         "inference": lambda workers: inference.measure(workers, few),
-        "larger": lambda workers: larger.measure(workers, replace(plan, seconds=0.0)),
+        "larger": lambda workers: larger.measure(
+            workers, replace(plan, seconds=0.0, rounds=min(plan.rounds, 3 if plan.full else 2))
+        ),
         "startup": lambda _: startup.measure(plan),
         "scaling": lambda workers: scaling.measure(workers, few),
         "estimators": lambda _: estimators.measure(plan),
