@@ -160,15 +160,20 @@ class Windows:
         return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
 
     def some(self, most: int) -> Samples:
-        """Up to so many samples from RUNS places of the data: they may lie sorted. Those in between are not read."""
-        runs = min(RUNS, most, max(len(self._x), 1))
-        length = max(min(most, len(self._x)) // runs, 1)
-        starts = np.linspace(0, max(len(self._x) - length, 0), runs).astype(np.intp)
-        x, y = (
-            np.concatenate([np.asarray(part[int(at) : int(at) + length]) for at in starts])
-            for part in (self._x, self._y)
-        )
+        """Up to so many of the samples that count, from RUNS places: they may lie sorted. Few in between are read."""
+        runs = min(RUNS, most, max(self.n, 1))
+        length = max(min(most, self.n) // runs, 1)
+        starts = np.linspace(0, max(self.n - length, 0), runs).astype(np.intp).tolist()
+        x, y = (np.concatenate([self._run(part, at, length) for at in starts]) for part in (self._x, self._y))
         return self._net._samples(x, y)
+
+    def _run(self, part: Rows | Array, at: int, length: int) -> Array:
+        """So many of the samples that count, from the one at this place among them."""
+        if self._rows is None:
+            return np.asarray(part[at : at + length])
+        rows = self._rows[at : at + length]
+        found: Array = np.asarray(part[int(rows[0]) : int(rows[-1]) + 1])[rows - rows[0]]
+        return found
 
     def task(self) -> TaskKind:
         """What the network learns here."""

@@ -304,3 +304,11 @@ def test_a_window_fit_runs_under_a_memory_limit(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     failed = subprocess.run([*command, "copy"], capture_output=True, text=True, timeout=60)
     assert "MemoryError" in failed.stderr
+
+
+def test_the_figures_of_a_regression_leave_out_what_is_for_validation() -> None:
+    rows = np.flatnonzero(np.arange(1000) % 10).astype(np.int32)
+    x = np.arange(1000, dtype=np.float32)[:, None]
+    some = windows.Windows(Network("input(1) dense(1)"), x, x, 100, rows=rows).some(300)
+    assert some.n == 256 and np.isin(some.x, rows).all()
+    np.testing.assert_array_equal(some.x, some.targets)
