@@ -104,8 +104,8 @@ class Translation:
             self.steps.shapes[node.output[0]] = self.padding.padded(self.order.shape)
         self._check_padding(False)
 
-    def _check_padding(self, goes_on: bool) -> None:
-        if self.padded_by is not None and any(self.padding) and not goes_on:
+    def _check_padding(self, accepted_next: bool) -> None:
+        if self.padded_by is not None and any(self.padding) and not accepted_next:
             raise self.steps.unsupported(self.padded_by, "accepted right before Conv, MaxPool or AveragePool")
 
     def _translate(self, node: NodeProto) -> None:

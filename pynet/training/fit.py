@@ -105,7 +105,8 @@ def fit(
     augment: random changes of the training pictures x in each step; see pynet.Augment.
 
     FloatingPointError: a loss is not finite; the message names epoch, batch and layer, and the network is not updated
-    by that batch. Ctrl-C raises KeyboardInterrupt within a tenth of a second; the network keeps its current weights.
+    by that batch. Ctrl-C raises KeyboardInterrupt after the current steps, a fifth of a second or a single longer step;
+    the network keeps its current weights.
     """
     processes = Processes(comm)
     with processes.ending_together(), processes.sharing():
