@@ -35,14 +35,16 @@ static void default_free(void *context, void *block)
 /* Large blocks in huge pages, where Linux has some: a large matrix otherwise spends much of its time on TLB misses. */
 static void *default_alloc(void *context, size_t bytes, size_t align)
 {
-    const size_t huge = (size_t)1 << 21;
-    void *block = aligned_alloc(bytes < huge ? align : huge, bytes);
     (void)context;
 #ifdef MADV_HUGEPAGE
-    if (block && bytes >= huge)
+    const size_t huge = (size_t)1 << 21;
+    void *block;
+    if (bytes >= huge && posix_memalign(&block, huge, bytes) == 0) {
         madvise(block, bytes, MADV_HUGEPAGE);
+        return block;
+    }
 #endif
-    return block;
+    return aligned_alloc(align, bytes);
 }
 
 static void default_free(void *context, void *block)
