@@ -228,7 +228,7 @@ def test_wheel_is_small_stable_and_complete(wheel):
     members = {member.filename: member.compress_size for member in zipfile.ZipFile(wheel).infolist()}
     names = set(members)
     browser = sum(size for name, size in members.items() if name.startswith("pynet/play/"))
-    assert wheel.stat().st_size - browser < 640_000
+    assert wheel.stat().st_size - browser < 690_000  # Python is two thirds of it
     assert browser < 450_000
     assert [size < 225_000 for name, size in members.items() if name.endswith(".so")] == [True]  # three kinds of CPU
     assert [name for name in names if name.endswith((".h", ".inc"))] == ["pynet/include/pynet.h"]
