@@ -13,7 +13,7 @@ static const char *const pictures =
     "input(1,8,8) conv(8,3,pad=same) batchnorm relu maxpool(2) residual(conv(8,3,pad=same) "
     "layernorm gelu) avgpool(2) dropout(0.2) dense(10) softmax";
 static const char *const rows_text =
-    "input(64) standardize dense(160) layernorm leaky_relu residual(dense(96) tanh) batchnorm dense(96) relu "
+    "input(64) standardize dense(160) layernorm leaky_relu residual(dense(96) tanh) dense(96) relu "
     "residual(dense(96) residual(sigmoid)) dense(10) rescale loss(huber)";
 
 static pn_net *net[2]; /* of pictures, of rows */
@@ -209,7 +209,7 @@ static pn_status save(void)
     return pn_net_save(net[0], path);
 }
 
-static char saved[1 << 17];
+static char saved[1 << 18];
 static size_t saved_size;
 
 static pn_status save_to_memory(void)
