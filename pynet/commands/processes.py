@@ -57,5 +57,5 @@ def only_first_prints(processes: Processes) -> Iterator[None]:
     if processes.first:
         yield
         return
-    with open(os.devnull, "w") as devnull, contextlib.redirect_stdout(devnull), contextlib.redirect_stderr(devnull):
+    with open(os.devnull, "a") as devnull, contextlib.redirect_stdout(devnull), contextlib.redirect_stderr(devnull):
         yield

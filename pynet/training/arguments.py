@@ -43,9 +43,10 @@ def one_of(value: Any, kind: type, name: str, example: str) -> None:
 
 
 def is_paths(x: Any) -> bool:
-    """Whether x is a path, or a list of paths."""
+    """Whether x is a path, or a list of paths, of .npy files; other texts may be meant as labels."""
     paths = x if isinstance(x, (list, tuple)) else [x]
-    return bool(paths) and all(isinstance(path, (str, os.PathLike)) for path in paths)
+    named = (isinstance(path, os.PathLike) or (isinstance(path, str) and path.endswith(".npy")) for path in paths)
+    return bool(paths) and all(named)
 
 
 def optimizer_for(optimizer: Optimizer | str | None) -> Optimizer:

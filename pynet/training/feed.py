@@ -81,7 +81,7 @@ class Feed:
 
     def unchecked(self) -> Samples:
         """As samples, without reading all of x."""
-        n = self._x.shape[0] if hasattr(self._x, "shape") else len(self._x)
+        n = self._x.shape[0] if hasattr(self._x, "shape") else len(plain(self._x, "x"))
         weights = self._weights.of(self._net, self._y, n, self.rows)
         return self._net._samples(self._x, self._y, weights, self._augment)
 
