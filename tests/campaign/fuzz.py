@@ -64,7 +64,7 @@ def command(name: str, *arguments: Any) -> None:
     given = [str(argument) for argument in arguments]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(given)
-    lines = err.getvalue().split("\n")[:-1]
+    lines = [line for line in err.getvalue().split("\n")[:-1] if not line.startswith("pynet data: ")]  # notes on files
     described = f"pynet {name} {' '.join(given)[:200]!r}"
     if status not in (0, 1, 2):
         raise Fault(f"{described}: status {status}")
