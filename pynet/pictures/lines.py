@@ -21,7 +21,7 @@ STEEPEST = 0.09  # of a line, pixels down for one across: 5 degrees
 SHORTEST = 0.3  # of the picture's side; shorter ones are not looked for
 THICKEST = 0.06  # of the picture's shorter side
 MOST = 60  # lines of one direction
-BEYOND = 2  # pixels; a stroke that crosses a line goes on as far at least on both sides
+BEYOND = 2  # pixels; a stroke that crosses a line reaches as far at least on both sides
 
 Rows = npt.NDArray[np.intp]
 
