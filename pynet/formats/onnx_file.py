@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 28  # of the model, and of all tensors together
 MAX_STRUCTURE = 1 << 22  # bytes that are not the data of tensors
+MAX_INPUTS = 1 << 20  # numbers in a sample: a few arrays of that size are made before tensors are checked
 MAX_NODES = 2000
 MAX_RANK = 8
 # Element types by their number in onnx.proto: the field that has the values if raw_data has not, and NumPy's dtype.
@@ -219,8 +220,8 @@ def _input(value: Any, path: Path) -> tuple[int, int, tuple[int, ...]]:
     if len(sizes) not in (2, 3, 4) or min(sizes[1:]) < 1:
         shown = ", ".join(str(size or "?") for size in sizes[:8])
         raise DataError(f"{name} has shape ({shown}); accepted: (n, features) or (n, channels, height, width)")
-    if math.prod(sizes[1:]) > 1 << 24:
-        raise DataError(f"{name} has shape {tuple(sizes)}; accepted: up to {1 << 24} numbers for a sample")
+    if math.prod(sizes[1:]) > MAX_INPUTS:
+        raise DataError(f"{name} has shape {tuple(sizes)}; accepted: up to {MAX_INPUTS:,} numbers for a sample")
     shape = tuple(sizes[1:])
     return kind, max(sizes[0], 0), (1, *shape) if len(shape) == 2 else shape
 
