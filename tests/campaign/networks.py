@@ -179,9 +179,23 @@ def roughened(twin: reference.Network, rng: np.random.Generator, scale: float) -
     def rough(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda x: moved(function(x), rng, scale)
 
+    def rough_terms(norm: reference.LayerNorm) -> Callable[[Array], Array]:
+        """Its gradient: rounded terms nearly cancel; of two features, all but a fraction eps / variance does."""
+        function = norm.backward
+
+        def backward(dy: Array) -> Array:
+            terms = abs(dy.reshape(norm.x.shape) * norm.params["gamma"]).max(axis=1, keepdims=True)
+            terms = terms / np.sqrt(norm.x.var(axis=1, keepdims=True) + norm.eps)
+            noise = scale * ROUNDING * rng.uniform(-1, 1, norm.x.shape) * terms
+            return function(dy) + noise.reshape(dy.shape)
+
+        return backward
+
     for w in twin.parameters().values():
         w[...] = moved(w, rng, scale)
     for layer in twin.named_layers.values():
+        if isinstance(layer, reference.LayerNorm):
+            layer.backward = rough_terms(layer)  # type: ignore[method-assign]
         layer.forward, layer.backward = rough(layer.forward), rough(layer.backward)  # type: ignore[method-assign]
     return twin
 
