@@ -179,13 +179,16 @@ def roughened(twin: reference.Network, rng: np.random.Generator, scale: float) -
     def rough(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda x: moved(function(x), rng, scale)
 
-    def rough_terms(norm: reference.LayerNorm) -> Callable[[Array], Array]:
-        """Its gradient: rounded terms nearly cancel; of two features, all but a fraction eps / variance does."""
+    def rough_terms(norm: reference.BatchNorm | reference.LayerNorm) -> Callable[[Array], Array]:
+        """Its gradient: rounded terms nearly cancel; of two samples or features, all but a fraction eps / variance."""
         function = norm.backward
 
         def backward(dy: Array) -> Array:
-            terms = abs(dy.reshape(norm.x.shape) * norm.params["gamma"]).max(axis=1, keepdims=True)
-            terms = terms / np.sqrt(norm.x.var(axis=1, keepdims=True) + norm.eps)
+            axes, gamma = (1,), norm.params["gamma"]
+            if isinstance(norm, reference.BatchNorm):
+                axes, gamma = norm.axes, gamma.reshape(1, -1, *[1] * (dy.ndim - 2))
+            terms = abs(dy.reshape(norm.x.shape) * gamma).max(axis=axes, keepdims=True)
+            terms = terms / np.sqrt(norm.x.var(axis=axes, keepdims=True) + norm.eps)
             noise = scale * ROUNDING * rng.uniform(-1, 1, norm.x.shape) * terms
             return function(dy) + noise.reshape(dy.shape)
 
@@ -194,7 +197,7 @@ def roughened(twin: reference.Network, rng: np.random.Generator, scale: float) -
     for w in twin.parameters().values():
         w[...] = moved(w, rng, scale)
     for layer in twin.named_layers.values():
-        if isinstance(layer, reference.LayerNorm):
+        if isinstance(layer, (reference.BatchNorm, reference.LayerNorm)):
             layer.backward = rough_terms(layer)  # type: ignore[method-assign]
         layer.forward, layer.backward = rough(layer.forward), rough(layer.backward)  # type: ignore[method-assign]
     return twin
