@@ -8,8 +8,7 @@ Transpose act on it alone, and a dense layer then sorts the rows of its weights 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -18,6 +17,7 @@ from pynet._ffi import Array
 from pynet.errors import DataError
 from pynet.formats import onnx_padding, onnx_shapes
 from pynet.formats.onnx_file import FLOATS, attributes
+from pynet.formats.onnx_layers import Layer
 from pynet.formats.onnx_padding import Padding
 from pynet.formats.onnx_steps import Gelu, Residual, Step, Steps
 
@@ -28,27 +28,6 @@ MAX_FEATURES = 1 << 24  # of a value
 AFFINE = ("Add", "Sub", "Mul", "Div", "Sum")
 PADDED = ("Conv", "MaxPool", "AveragePool")
 ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
-
-
-@dataclass
-class Layer:
-    """A word with its tensors; a residual has layers inside and perhaps a projection.
-
-    stride: of a conv; eps: of a batchnorm; copies: whether a conv only pads.
-    """
-
-    word: str
-    tensors: dict[str, Array] = field(default_factory=dict)
-    inside: list[Layer] = field(default_factory=list)
-    skip: Layer | None = None
-    stride: int = 1
-    eps: float = 0.0
-    copies: bool = False
-
-
-def text_of(layers: Sequence[Layer]) -> str:
-    """The text of these layers."""
-    return " ".join(f"residual({text_of(one.inside)})" if one.inside else one.word for one in layers)
 
 
 def natural(shape: tuple[int, ...]) -> Array:
@@ -371,7 +350,7 @@ class Translation:
             raise self.steps.unsupported(
                 node, "accepted: right after the input, or after a dense or convolutional layer"
             )
-        self._scale(self._per_channel(node, a), self._per_channel(node, b))
+        last.scale(self._per_channel(node, a), self._per_channel(node, b))
 
     def _flush(self) -> None:
         """What is done to the input so far, as a standardize layer."""
@@ -442,18 +421,8 @@ class Translation:
             norm = self.layers.pop()
             gamma, beta, mean, variance = norm.tensors.values()
             a = gamma / np.sqrt(variance.astype(np.float64) + norm.eps)
-            self._scale(a, beta - mean * a)
+            self.layers[0].scale(a, beta - mean * a)
         return len(self.layers) == 1
-
-    def _scale(self, a: Array | float, b: Array) -> None:
-        """Makes y of the last layer, dense or conv, a y + b."""
-        last = self.layers[-1]
-        if "b" not in last.tensors and b.any():
-            last.word = last.word.replace(",bias=no", "")
-            last.tensors["b"] = np.zeros_like(b, np.float64)
-        last.tensors["W"] = last.tensors["W"] * a
-        if "b" in last.tensors:
-            last.tensors["b"] = last.tensors["b"] * a + b
 
     def _shift(self, node: NodeProto, b: Array) -> None:
         """Adds the bias of a projection to that of the last layer."""
@@ -461,7 +430,7 @@ class Translation:
         if "beta" in last.tensors and "running_mean" in last.tensors:
             last.tensors["beta"] = last.tensors["beta"] + b
         elif "W" in last.tensors:
-            self._scale(1.0, b)
+            last.scale(1.0, b)
         else:
             raise self.steps.unsupported(node, "a projection with a bias, beside a branch without one at its end")
 
