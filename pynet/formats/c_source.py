@@ -180,7 +180,6 @@ class _Source:
                 yield figure_words(name), f"{figure_text(name, value)} on the test samples{of}"
 
     def _inputs(self) -> list[str]:
-        shape = " x ".join(map(str, self.net.in_shape))
         order = ", channels first" if len(self.net.in_shape) == 3 else ""
         kind = self.program.input.dtype
         meaning = {
@@ -188,18 +187,25 @@ class _Source:
             "int8": f"inputs / {self.macro('INPUT_SCALE')}, rounded and limited to -127..127",
             "float32": "the network's inputs as they are",
         }[kind]
-        return [f"x: {shape} numbers{order}: {meaning}."]
+        return [f"x: {_counted(self.net.in_shape)}{order}: {meaning}."]
 
     def _outputs(self) -> list[str]:
         names = self._class_names()
         what = "the network's outputs"
         if self.int8:
             what = f"outputs / {self.macro('SCALE')}"
-            if self.int8.closing:
-                what += f", before the closing {self.int8.closing}: the largest is still the largest"
+            if self.int8.closing == "softmax":
+                what += ", before the closing softmax: the largest is still the largest"
+            elif self.int8.closing:
+                what += ", before the closing sigmoid: a number above 0 is a probability above 1/2"
         elif self.net.task == "classes" and self.net.layers[-1].kind == "softmax":
             what = "the probability of each class"
-        lines = [f"y: {' x '.join(map(str, self.net.out_shape))} numbers: {what}."]
+        elif self.net.task != "regression" and self.net.layers[-1].kind == "sigmoid":
+            what = "the probability of each label" if self.net.task == "multi-label" else "probabilities"
+        lines = [f"y: {_counted(self.net.out_shape)}: {what}."]
+        if self.net.task == "classes" and self.program.output.size == 1 and self.net.loss_name != "cross_entropy":
+            limit = "y is above 0" if self.int8 and self.int8.closing else "the output is above 1/2"
+            lines.append(f"The class is 1 if {limit}, else 0.")
         if names:
             lines.append(f"Classes: {', '.join(f'{i} {name!r}' for i, name in enumerate(names))}.")
         return lines
@@ -372,6 +378,10 @@ int main(void)
 
 
 # ---- C texts --------------------------------------------------------------------------------------------------------
+
+
+def _counted(shape: tuple[int, ...]) -> str:
+    return f"{' x '.join(map(str, shape))} number{'' if shape == (1,) else 's'}"
 
 
 def _comment(lines: list[str]) -> str:

@@ -137,12 +137,14 @@ class Int8Network:
 def quantised(net: Net, x: npt.ArrayLike) -> Int8Network:
     """A network in integers, calibrated on inputs x (n, ...) as the network takes them.
 
-    ValueError: a layer that has no form in integers, by name; no samples, or such as do not fit.
+    ValueError: a layer that has no form in integers, by name; no samples, only zeros, or such as do not fit.
     """
     layers, closing = folded(net)
     samples = _checked(net, x)
     if not len(samples):
         raise ValueError("there are no samples for calibration; accepted: at least one, better some hundred")
+    if not samples.any():
+        raise ValueError("the samples for calibration are all 0; accepted: samples like those of the training")
     as_bytes = samples.dtype == np.uint8
     images = _images(net, samples / np.float64(255) if as_bytes else samples)
     largest = np.zeros(len(layers) + 1)

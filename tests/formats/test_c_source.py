@@ -139,6 +139,26 @@ def test_the_comment_and_the_sizes(tmp_path: Path) -> None:
     assert "malloc" not in text
 
 
+def test_the_comment_states_what_one_output_means(tmp_path: Path) -> None:
+    x = np.ones((9, 4), np.float32)
+    for text, calibrate, expected in (
+        (
+            "dense(1) sigmoid loss(bce)",
+            None,
+            "y: 1 number: probabilities.\n   The class is 1 if the output is above 1/2,",
+        ),
+        (
+            "dense(1) sigmoid loss(bce)",
+            x,
+            "number above 0 is a probability above 1/2.\n   The class is 1 if y is above 0,",
+        ),
+        ("dense(1)", None, "y: 1 number: the network's outputs.\n   Calls"),
+        ("dense(2) softmax", None, "y: 2 numbers: the probability of each class.\n   Calls"),
+    ):
+        pynet.export_c(filled(f"input(4) {text}"), tmp_path / "net.c", calibrate=calibrate)
+        assert expected in (tmp_path / "net.h").read_text()
+
+
 def test_the_self_test(tmp_path: Path) -> None:
     net = filled("input(2,5,4) standardize conv(3,3,pad=same) relu dense(4) softmax")
     for dtype in ("float32", "uint8"):

@@ -86,8 +86,11 @@ def test_zeros_and_ends() -> None:
     )
     int8 = quantised(net, x)
     assert_allclose(int8.predict_proba(1e6 * x), int8.predict_proba(x), atol=0.1)
-    zeros = quantised(net, 0 * x)
+    net.layers[0].b[...] = 0
+    zeros = quantised(net, x * np.float32([0, 0, 1]))  # of the first layer
     assert np.isfinite(zeros.predict_proba(x)).all()
+    with pytest.raises(ValueError, match="samples for calibration are all 0; accepted: samples like"):
+        quantised(net, 0 * x)
 
 
 @pytest.mark.parametrize(
