@@ -70,8 +70,8 @@
  * element of a matrix product is one chain of fused multiply-adds with ascending k; sums along a row use 16 lanes that
  * a fixed tree adds up. Convolutions by 3 by 3 kernels with stride 1, and channels in multiples of 16, take Winograd's
  * way (F(2x2,3x3), Lavin and Gray 2016): other sums, in one order, too. The shape of the layer alone decides; samples
- * give the same bits in every batch. Builds from before it gave such networks other last bits. Denormals are flushed to
- * zero inside each call; the caller's floating-point state is restored.
+ * give the same bits in every batch. Denormals are flushed to zero inside each call; the caller's floating-point state
+ * is restored.
  */
 #ifndef PYNET_H
 #define PYNET_H
@@ -388,7 +388,8 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
 /* Allocates memory in advance: predicting and evaluating up to `rows` samples in a call and, unless opt is NULL, training
    with this optimizer at batches of up to `rows` then allocate nothing, on the number of threads there is now.
    Augmentation, too, of pictures of the input's size, or in flat inputs of square ones of 1 or 3 channels; of others
-   from the second call. Optimizer state keeps its numbers, but moves. PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
+   from the second call. Optimizer state keeps its numbers, but moves; the results of an earlier forward are lost.
+   PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
 pn_status pn_net_reserve(pn_net *net, int64_t rows, const pn_optim *opt);
 
 /* *bytes = what the network takes from the allocator after pn_net_reserve with these arguments, in all. Products of large

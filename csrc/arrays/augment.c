@@ -152,9 +152,10 @@ pn_status augmenter_set(augmenter **a, const pn_augment *options, const shape *s
     new.scratch = new.down + floats_of(&new) - (size_t)threads * new.scratch_size;
     smoothing_weights(new.down, new.height, new.nodes_down, spacing_of(&new), (size_t)new.nodes_down, 1);
     smoothing_weights(new.across, new.width, new.nodes_across, spacing_of(&new), 1, (size_t)new.width);
+    augmenter *const old = *a;
     *made = new;
-    augmenter_free(*a);
-    *a = made;
+    *a = made; /* first: a child process must not see a pointer to freed memory */
+    augmenter_free(old);
     return PN_OK;
 }
 

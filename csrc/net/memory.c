@@ -162,11 +162,14 @@ int input_copies(const pn_net *net, int64_t rows)
     return copies;
 }
 
+/* In another layout the results of the last call are out of reach. */
 static void use(pn_net *net, work_block *b)
 {
-    if (net->work.used != b)
-        lay_out(net, b);
+    if (net->work.used == b)
+        return;
+    lay_out(net, b);
     net->work.used = b;
+    net->work.done = STEP_NONE;
 }
 
 /* Replaces block b by `new`, which has none yet; if there is no memory for it, b stays in use. */
@@ -222,8 +225,10 @@ pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
 
 void drop_training_memory(pn_net *net)
 {
+    fork_lock();
     memory_free(net->work.blocks[FOR_TRAINING].block);
     net->work.blocks[FOR_TRAINING].block = NULL;
+    fork_unlock();
     net->work.used = NULL;
 }
 
@@ -276,10 +281,8 @@ uint64_t work_size(pn_net *net, int64_t rows, const pn_optim *opt)
         blocks[i].block = NULL; /* counts */
         bytes += blocks[i].capacity ? memory_size(lay_out(net, &blocks[i]) * sizeof(float)) : 0;
     }
-    work_block *const used = net->work.used;
-    net->work.used = NULL;
-    if (used)
-        use(net, used);
+    if (net->work.used)
+        lay_out(net, net->work.used);
     return bytes;
 }
 

@@ -63,8 +63,10 @@ static pn_status grow_state(pn_net *net, int states)
                     net->n_parameters);
     if (o->state)
         memcpy(block, o->state, (size_t)state_bytes(net, o->most_states));
+    fork_lock();             /* a child process would free the block twice */
     o->old_state = o->state; /* at most once: MAX_STATES is 2 */
     o->state = block;
+    fork_unlock();
     o->most_states = states;
     point_to_states(net);
     return PN_OK;

@@ -125,6 +125,7 @@ pn_status pn_net_memory(pn_net *net, int64_t rows, const pn_optim *opt, size_t *
     const uint64_t all =
         structure_size(net) + work_size(net, rows, opt) + optim_size(net, opt) +
         (gradients ? memory_size((uint64_t)net->n_parameters * sizeof *net->gradients) : 0) +
+        (net->partial_sums ? memory_size((uint64_t)net->partial_sums * net->n_parameters * sizeof(float)) : 0) +
         augmenter_size(net->augmenter, augments ? &pictures : NULL, &net->text.input, input_copies(net, rows));
     *bytes = all < SIZE_MAX ? (size_t)all : SIZE_MAX; /* where addresses have 32 bits */
     return PN_OK;

@@ -106,6 +106,39 @@ static void keeps_state(void)
     pn_net_free(twin);
 }
 
+/* Work memory is then laid out for inference: the results of an earlier forward, loss or backward are out of reach. */
+static void ends_a_batch(void)
+{
+    pn_net *net = created("input(784) dense(32) batchnorm relu dense(2) softmax", 1);
+    const pn_data data = data_of(net, false);
+    double loss;
+    size_t size;
+    for (int steps = 1; steps <= 3; steps++) {
+        CHECK(pn_net_predict(net, &data, N, 1, y) == PN_OK); /* allocates what inference needs */
+        CHECK(pn_net_forward(net, &data, NULL, N) == PN_OK);
+        CHECK(pn_net_memory(net, 8, &optimizers[0], &size) == PN_OK); /* counts: the results stay */
+        CHECK(steps < 2 || pn_net_loss(net, &data, NULL, N, &loss) == PN_OK);
+        CHECK(steps < 3 || pn_net_backward(net) == PN_OK);
+        CHECK(pn_net_reserve(net, 8, NULL) == PN_OK);
+        REFUSED(pn_net_loss(net, &data, NULL, N, &loss), PN_ERR_STATE, "loss comes after");
+        REFUSED(pn_net_backward(net), PN_ERR_STATE, "backward comes after");
+        REFUSED(pn_net_update(net, &optimizers[0]), PN_ERR_STATE, "update comes after");
+        REFUSED(pn_net_activation(net, 0, N, y), PN_ERR_STATE, "activations exist after");
+    }
+    pn_net_free(net);
+}
+
+/* Sums of the gradients of parts count, too. */
+static void counts_partial_sums(void)
+{
+    pn_net *net = created(specs[1], 1);
+    const pn_data data = data_of(net, false);
+    const pn_part parts[] = {{0, 5, 0}, {5, 5, 5}, {10, 5, 10}, {15, 5, 15}};
+    CHECK(pn_net_gradient(net, &data, NULL, parts, 4, 20, NULL) == PN_OK);
+    uses_nothing_more(net, 90, &optimizers[2]);
+    pn_net_free(net);
+}
+
 static void refusals(void)
 {
     pn_net *net = created(specs[0], 1);
@@ -188,6 +221,8 @@ int main(void)
     reserved();
     bounded();
     keeps_state();
+    ends_a_batch();
+    counts_partial_sums();
     refusals();
     CHECK(memory.bytes == 0);
     printf("reserve: %d checks, %d failures\n", checks, failures);
