@@ -39,15 +39,25 @@ static void set_gradients(pn_net *net, int level)
         net->tensors[t].parameter->grad = partial_sum(net, level) + (net->tensors[t].parameter->data - net->parameters);
 }
 
+/* This thread's part [from, to) of all gradients; they may be more than an int counts. */
+static void own_gradients(const pn_net *net, const pass *p, size_t *from, size_t *to)
+{
+    const size_t n = net->n_parameters;
+    int first, end; /* segment */
+    my_part(p, (int)((n + ADDED - 1) / ADDED), 1, &first, &end);
+    *from = (size_t)first * ADDED < n ? (size_t)first * ADDED : n;
+    *to = (size_t)end * ADDED < n ? (size_t)end * ADDED : n;
+}
+
 /* Sets sum `level` - count to the sum of itself and the `count` sums above it, this thread's part of all. */
 static void add_partial_sums(pn_net *net, const pass *p, int level, int count)
 {
-    int from, to;
-    my_part(p, (int)net->n_parameters, PAD, &from, &to);
+    size_t from, to;
+    own_gradients(net, p, &from, &to);
     for (; from < to; from += ADDED)
         for (int l = level; l > level - count; l--) {
             float *sum = partial_sum(net, l - 1) + from;
-            kernels()->add(sum, sum, partial_sum(net, l) + from, (size_t)min_int(ADDED, to - from));
+            kernels()->add(sum, sum, partial_sum(net, l) + from, to - from < ADDED ? to - from : ADDED);
         }
 }
 
@@ -70,9 +80,9 @@ static bool part_gradient(parts_job *all, const pn_part *part, const pass *p, bo
 
 static void zero_gradient(pn_net *net, const pass *p, int level)
 {
-    int from, to;
-    my_part(p, (int)net->n_parameters, PAD, &from, &to);
-    memset(partial_sum(net, level) + from, 0, (size_t)(to - from) * sizeof(float));
+    size_t from, to;
+    own_gradients(net, p, &from, &to);
+    memset(partial_sum(net, level) + from, 0, (to - from) * sizeof(float));
 }
 
 static void gradient_job(void *arg, int id, int threads)
@@ -142,6 +152,21 @@ static pn_status check_parts(pn_net *net, const pn_part *part, int parts, int64_
     return check_batch(net, *rows);
 }
 
+/* Without an order the samples up to the last of all parts, once. */
+static pn_status check_part_samples(pn_net *net, const pn_data *data, const int32_t *order, const pn_part *part,
+                                    int parts)
+{
+    int64_t end = 0;
+    pn_status status = PN_OK;
+    for (int i = 0; i < parts && !status; i++) {
+        if (order)
+            status = check_samples(net, data, order + part[i].at, part[i].n, NEEDS_INPUTS | NEEDS_TARGETS);
+        else if (part[i].at + part[i].n > end)
+            end = part[i].at + part[i].n;
+    }
+    return order ? status : check_samples(net, data, NULL, end, NEEDS_INPUTS | NEEDS_TARGETS);
+}
+
 static pn_status reserve_partial_sums(pn_net *net, int parts)
 {
     const int levels = __builtin_ctz((unsigned)parts);
@@ -169,9 +194,8 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
     pn_status status = check_pointer(net, part, "part");
     if (!status)
         status = check_parts(net, part, parts, batch_rows, &rows);
-    for (int i = 0; i < parts && !status; i++)
-        status = check_samples(net, data, order ? order + part[i].at : NULL, order ? part[i].n : part[i].at + part[i].n,
-                               NEEDS_INPUTS | NEEDS_TARGETS);
+    if (!status)
+        status = check_part_samples(net, data, order, part, parts);
     if (!status)
         status = net_check_parameters(net);
     if (!status)
@@ -194,11 +218,9 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
                      .part = part,
                      .parts = parts,
                      .batch_rows = (int)batch_rows};
-    const augmenter *augment = NULL;
-    status = net_augmenter(net, data->augment, net->work.used->copies, &augment);
+    status = net_augmenter(net, data->augment, net->work.used->copies, &all.job.augment);
     if (status)
         return status;
-    all.job.augment = augment;
     status = run(gradient_job, &all.job);
     set_gradients(net, 0);
     if (status)

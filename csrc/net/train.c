@@ -144,11 +144,9 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
              .own_inputs = true,
              .training = true,
              .opt = opt};
-    const augmenter *augment = NULL;
-    status = net_augmenter(net, data->augment, net->work.used->copies, &augment);
+    status = net_augmenter(net, data->augment, net->work.used->copies, &j.augment);
     if (status)
         return status;
-    j.augment = augment;
     if (stats) /* one running sum: the same bits, however an epoch is divided into calls */
         j.stats = *stats;
     status = run(train_job, &j);
