@@ -45,9 +45,6 @@ pn_status read_model(pn_net **net, pn_checkpoint *more, const source *from, char
 /* Writes a model, or with `more` a checkpoint. */
 pn_status write_model(pn_net *net, const pn_checkpoint *more, sink *to, char *err);
 
-/* Is this key of a note reserved for this format, now or in later versions? */
-bool is_reserved(const char *key);
-
 /* Is this a valid name for a tensor of a checkpoint? It starts with a letter, those of a network with a digit. */
 bool is_checkpoint_name(const char *name);
 

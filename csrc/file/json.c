@@ -52,7 +52,8 @@ void json_blanks(json *j)
         j->at += strspn(j->text + j->at, " \t\n\r");
 }
 
-bool json_take(json *j, char c)
+/* Skips blanks, then c if it comes next. */
+static bool json_take(json *j, char c)
 {
     json_blanks(j);
     if (j->status != PN_OK || j->text[j->at] != c)

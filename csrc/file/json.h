@@ -17,9 +17,8 @@ typedef struct {
 /* Fails with a message that names the byte offset. */
 __attribute__((format(printf, 2, 3))) void json_fail(json *j, const char *format, ...);
 
-/* Skips blanks; json_take then also skips c if it comes next, json_expect fails if it does not. */
+/* Skips blanks; json_expect then also skips c, and fails if it does not come next. */
 void json_blanks(json *j);
-bool json_take(json *j, char c);
 void json_expect(json *j, char c);
 
 /* Is there another member before the closing bracket? Skips the comma before it, or the bracket. */

@@ -30,7 +30,8 @@ typedef struct {
     bool has_pairs;
 } header;
 
-bool is_reserved(const char *key)
+/* Is this key of a note reserved for this format, now or in later versions? */
+static bool is_reserved(const char *key)
 {
     return strncmp(key, TEXT_KEY, strlen(TEXT_KEY)) == 0;
 }

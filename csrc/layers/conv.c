@@ -107,13 +107,13 @@ static void conv_fill_tables(layer *l)
     const sizes s = sizes_of(l);
     if (l->winograd)
         return;
-    int32_t *tap = tap_offsets(l), *fill_tables = position_offsets(l);
+    int32_t *tap = tap_offsets(l), *position = position_offsets(l);
     for (int y = 0; y < s.kernel; y++)
         for (int i = 0; i < s.kernel * s.channels; i++)
             *tap++ = y * s.width * s.channels + i;
     for (int y = 0; y < s.out_height; y++)
         for (int x = 0; x < s.out_width; x++)
-            *fill_tables++ = (y * s.width + x) * s.stride * s.channels;
+            *position++ = (y * s.width + x) * s.stride * s.channels;
 }
 
 /* b; without bias zeros. */

@@ -18,9 +18,6 @@ typedef struct {
 /* Is W large enough that threads share it by columns? */
 bool dense_is_large(const layer *l);
 
-/* The panels of a large W, in the layer's scratch. */
-float *dense_panels(const layer *l);
-
 /* Does each thread compute some columns of y, for all rows? Else some rows, all columns. */
 bool dense_by_columns(const layer *l, const pass *p);
 

@@ -13,7 +13,8 @@ bool dense_is_large(const layer *l)
     return l->param[WEIGHTS].size >= LARGE;
 }
 
-float *dense_panels(const layer *l)
+/* In the layer's scratch. */
+static float *dense_panels(const layer *l)
 {
     return l->scratch.data + padded(l->param[WEIGHTS].dim[1]);
 }

@@ -40,7 +40,8 @@ layer *layer_source(layer *l)
     return l && !l->ops->forward ? l->before : l;
 }
 
-bool layer_feeds_relu(const layer *l)
+/* Is the next layer a ReLU or a variant, transparent ones skipped? */
+static bool feeds_relu(const layer *l)
 {
     const layer *next = l->after;
     while (next && next->ops->transparent)
@@ -53,7 +54,7 @@ void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind,
     const parameter *W = &l->param[0];
     double deviation = 1;
     if (kind == INIT_AUTO)
-        kind = layer_feeds_relu(l) ? INIT_HE : INIT_XAVIER;
+        kind = feeds_relu(l) ? INIT_HE : INIT_XAVIER;
     if (kind == INIT_HE)
         deviation = sqrt(2 / fan_in); /* He et al. 2015: ReLU halves the variance, the 2 gives it back */
     else if (kind == INIT_XAVIER)

@@ -178,9 +178,6 @@ activation layer_input_gradient(const layer *l);
 /* The layer whose y holds the output of l: l itself, or the one before a view; NULL: the network's inputs hold it. */
 layer *layer_source(layer *l);
 
-/* Is the next layer a ReLU or a variant, transparent ones skipped? */
-bool layer_feeds_relu(const layer *l);
-
 /* Fills param[0] with normal random numbers; `kind` derives their standard deviation from fan_in and fan_out. */
 void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind, uint64_t seed, uint64_t stream);
 
