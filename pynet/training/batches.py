@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -119,18 +119,56 @@ class Calls:
         return _dense(x[self._order[at : at + self._size]])
 
 
-class ArrayBatches:
+class DatasetBatches:
+    """What the batches of a data set share: all of its samples are known, and any of them can be measured."""
+
+    samples: int
+    steps: int
+
+    def __init__(self, net: Net, seed: int, shuffle: bool) -> None:
+        self._net, self._seed, self._shuffle = net, seed, shuffle
+        self._measured: Samples | None = None
+        self._calls = Calls(net)
+
+    def _some(self, most: int) -> Samples:
+        """Up to so many of the samples, without weights, from all places: they may lie sorted."""
+        raise NotImplementedError
+
+    def batch(self, stats: Any) -> Array:
+        """See Batches."""
+        return self._calls.batch(stats)
+
+    def probe(self) -> tuple[Array, Array] | None:
+        """See Batches."""
+        x, labels, targets, _ = self._some(PROBE_SIZE).arrays
+        y = labels if labels is not None else targets
+        return (_dense(x), y) if self.samples and x is not None and y is not None else None
+
+    def columns(self, task: TaskKind) -> tuple[str, ...]:
+        """See Batches."""
+        return FIGURES[task]
+
+    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
+        """See Batches."""
+        if task != "regression":
+            return counted(stats)
+        if self._measured is None:
+            sample: Any = self._some(1).x
+            self._measured = self._some(max(PROBE_SIZE, min(MEASURED, MEASURED_BYTES // max(sample.nbytes, 1))))
+        return regression_figures(self._net, self._measured, stats)
+
+
+class ArrayBatches(DatasetBatches):
     """Every sample once in an epoch, or those of `rows`, (n,) int32; seed and epoch determine the order, unless shuffle
     is False."""
 
     def __init__(
         self, net: Net, samples: Samples, batch_size: int, seed: int, shuffle: bool = True, rows: Array | None = None
     ) -> None:
-        self._net, self._data, self._seed, self._shuffle, self._rows = net, samples, seed, shuffle, rows
+        super().__init__(net, seed, shuffle)
+        self._data, self._rows = samples, rows
         self.samples = samples.n if rows is None else len(rows)
         self.steps = -(-self.samples // batch_size)
-        self._measured: Samples | None = None
-        self._calls = Calls(net)
 
     def samples_before(self, step: int) -> int | None:
         """See Batches."""
@@ -144,44 +182,17 @@ class ArrayBatches:
         order = order if self._rows is None else self._rows[order]
         yield from self._calls.train(self._data, order, self.steps, int(stats.steps), opt, rates, stats)
 
-    def batch(self, stats: Any) -> Array:
-        """See Batches."""
-        return self._calls.batch(stats)
-
-    def probe(self) -> tuple[Array, Array] | None:
-        """See Batches."""
-        x, labels, targets, _ = self._data.arrays
-        y = labels if labels is not None else targets
-        if not self.samples or x is None or y is None:
-            return None
-        rows = self._some(PROBE_SIZE)
-        return _dense(x[rows]), y[rows]
-
-    def _some(self, most: int) -> Array:
-        """The numbers of up to so many samples, from all places: they may lie sorted."""
-        numbers = np.linspace(0, self.samples - 1, min(most, self.samples)).astype(np.intp)
-        return numbers if self._rows is None else self._rows[numbers]
+    def _some(self, most: int) -> Samples:
+        rows: Any = slice(None)
+        if self.samples > most or self._rows is not None:
+            rows = np.linspace(0, self.samples - 1, min(most, self.samples)).astype(np.intp)
+            rows = rows if self._rows is None else self._rows[rows]
+        x, labels, targets, _ = (part if part is None else part[rows] for part in cast(Any, self._data.arrays))
+        return Samples(x, labels, targets, min(most, self.samples))
 
     def task(self) -> TaskKind:
         """See Batches."""
         return self._net._task_of(self._data)
-
-    def columns(self, task: TaskKind) -> tuple[str, ...]:
-        """See Batches."""
-        return FIGURES[task]
-
-    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
-        """See Batches."""
-        if task != "regression":
-            return counted(stats)
-        if self._measured is None:
-            x, _, targets, _ = self._data.arrays
-            assert x is not None
-            assert targets is not None
-            most = max(PROBE_SIZE, min(MEASURED, MEASURED_BYTES // max(x[:1].nbytes, 1)))
-            rows = self._some(most) if self.samples > most or self._rows is not None else slice(None)
-            self._measured = Samples(x[rows], None, targets[rows], min(most, self.samples))
-        return regression_figures(self._net, self._measured, stats)
 
     def facts(self) -> dict[str, str]:
         """See Batches."""

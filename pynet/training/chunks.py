@@ -19,7 +19,6 @@ from pynet._ffi import Array
 from pynet.errors import LossNotFiniteError
 from pynet.model.net import Net, new_stats
 from pynet.model.samples import Samples, check_finite
-from pynet.model.task import TaskKind
 from pynet.training.batches import CALL_SECONDS, ArrayBatches, fingerprint, part_size, part_start
 from pynet.training.diagnose import source_of_nonfinite
 from pynet.training.parallel import Processes
@@ -43,7 +42,7 @@ def check_chunks(net: Net, chunks: int, processes: Processes) -> None:
             )
 
 
-class ChunkBatches:
+class ChunkBatches(ArrayBatches):
     """Every sample, or those of `rows`, once in an epoch, in batches of `chunks` chunks."""
 
     def __init__(
@@ -59,11 +58,8 @@ class ChunkBatches:
         rows: Array | None = None,
         window: int | None = None,
     ) -> None:
-        self._net, self._data, self._rows = net, samples, rows
-        self._seed, self._shuffle, self._window = seed, shuffle, window
-        self._chunks, self._processes = chunks, processes
-        self._whole = ArrayBatches(net, samples, batch_size, seed, shuffle, rows)
-        self.samples, self.steps = self._whole.samples, self._whole.steps
+        super().__init__(net, samples, batch_size, seed, shuffle, rows)
+        self._chunks, self._processes, self._window = chunks, processes, window
         smallest = self.samples // chunks
         if smallest < self.steps:
             raise ValueError(
@@ -170,27 +166,11 @@ class ChunkBatches:
 
     # ---- what fit needs besides ----
 
-    def probe(self) -> tuple[Array, Array] | None:
-        """See Batches."""
-        return self._whole.probe()
-
     def batch(self, stats: Any) -> Array:
         """See Batches: those of this process."""
         x: Any = self._data.x
         rows = x[self._failed]
         return rows.dense() if hasattr(rows, "dense") else rows  # type: ignore[no-any-return]
-
-    def task(self) -> TaskKind:
-        """See Batches."""
-        return self._whole.task()
-
-    def columns(self, task: TaskKind) -> tuple[str, ...]:
-        """See Batches."""
-        return self._whole.columns(task)
-
-    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
-        """See Batches."""
-        return self._whole.figures(task, stats)
 
     def samples_before(self, step: int) -> int | None:
         """See Batches."""

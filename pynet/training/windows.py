@@ -3,7 +3,6 @@ the network trains. The windows of an epoch come in random order, and the sample
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,16 +18,7 @@ from pynet.model.net import Net
 from pynet.model.samples import Samples, check_finite, targets_only
 from pynet.model.task import TaskKind
 from pynet.training.arguments import is_paths
-from pynet.training.batches import (
-    MEASURED,
-    MEASURED_BYTES,
-    PROBE_SIZE,
-    Calls,
-    counted,
-    part_start,
-    regression_figures,
-)
-from pynet.training.history import FIGURES
+from pynet.training.batches import MEASURED, PROBE_SIZE, DatasetBatches, part_start
 from pynet.training.memory import available_memory
 from pynet.training.validation import Piece
 
@@ -186,15 +176,14 @@ class Windows:
         return self._samples(slice(0, 1), self._augment).augmentation
 
 
-class WindowBatches:
+class WindowBatches(DatasetBatches):
     """Every sample once in an epoch, window after window, in batches that lie within a window."""
 
     def __init__(self, net: Net, windows: Windows, window: int, batch_size: int, seed: int, shuffle: bool) -> None:
-        self._net, self._windows, self._window, self._seed, self._shuffle = net, windows, window, seed, shuffle
+        super().__init__(net, seed, shuffle)
+        self._windows, self._window = windows, window
         self._steps = [-(-size // batch_size) for size in windows.sizes]
         self.samples, self.steps = windows.n, sum(self._steps)
-        self._calls = Calls(net)
-        self._measured: Samples | None = None
 
     def _order(self, n: int, epoch: int, part: int) -> Array:
         return part_order(n, self._seed, epoch, part) if self._shuffle else np.arange(n, dtype=np.int32)
@@ -214,32 +203,12 @@ class WindowBatches:
             yield from self._calls.train(samples, order, self._steps[w], step, opt, rates, stats)
             step = 0
 
-    def batch(self, stats: Any) -> Array:
-        """See Batches."""
-        return self._calls.batch(stats)
-
-    def probe(self) -> tuple[Array, Array] | None:
-        """See Batches."""
-        x, labels, targets, _ = self._windows.some(PROBE_SIZE).arrays
-        y = labels if labels is not None else targets
-        return (np.asarray(x), y) if self.samples and y is not None else None
+    def _some(self, most: int) -> Samples:
+        return self._windows.some(most)
 
     def task(self) -> TaskKind:
         """See Batches."""
         return self._windows.task()
-
-    def columns(self, task: TaskKind) -> tuple[str, ...]:
-        """See Batches."""
-        return FIGURES[task]
-
-    def figures(self, task: TaskKind, stats: Any) -> dict[str, float]:
-        """See Batches."""
-        if task != "regression":
-            return counted(stats)
-        if self._measured is None:
-            sample = 4 * math.prod(self._net.in_shape)
-            self._measured = self._windows.some(max(PROBE_SIZE, min(MEASURED, MEASURED_BYTES // sample)))
-        return regression_figures(self._net, self._measured, stats)
 
     def samples_before(self, step: int) -> int | None:
         """See Batches: it depends on the order of the windows."""
