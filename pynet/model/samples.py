@@ -291,3 +291,10 @@ def checked_weights(sample_weight: npt.ArrayLike, n: int) -> Array:
     if weights.shape != (n,):
         raise ValueError(f"sample_weight has shape {weights.shape}; these samples take ({n},)")
     return _narrowed(weights)
+
+
+def check_weights(weights: Array) -> None:
+    """ValueError: a weight (n,) is negative or not finite; as in the core, which checks those of a call."""
+    bad = np.flatnonzero(~((weights >= 0) & (weights < math.inf)))
+    if len(bad):
+        raise ValueError(f"weight of sample {bad[0]} is {weights[bad[0]]:g}; accepted: a finite number, 0 or more")

@@ -99,12 +99,16 @@ class ChunkBatches(ArrayBatches):
         )
 
     def check_finite(self) -> None:
-        """ValueError: a sample of this process's shards holds NaN or infinity."""
+        """ValueError: a sample of this process's shards holds NaN or infinity, or one for validation between them."""
         x, _, targets, _ = self._data.arrays
-        for shard in map(self._shard, self._mine):
-            rows: Any = shard if self._rows is None else self._rows[shard]
-            part = Samples(None if x is None else x[rows], None, None if targets is None else targets[rows], 0)
-            check_finite(part, first=shard.start if self._rows is None else 0)
+        for chunk in self._mine:
+            first, after = self._shard(chunk).start, self._shard(chunk).stop
+            if self._rows is not None:  # it is sorted: these shards, and what lies between them, are all samples
+                first = int(self._rows[first]) if chunk else 0
+                after = int(self._rows[after]) if chunk + 1 < self._chunks else self._data.n
+            part = slice(first, after)
+            samples = Samples(None if x is None else x[part], None, None if targets is None else targets[part], 0)
+            check_finite(samples, first=first)
 
     # ---- training ----
 

@@ -57,7 +57,7 @@ class Feed:
         batch_size: int = 1,
     ) -> None:
         self._net, self._weights, self._augment = net, weights, augment
-        self._x, self._y, self.window = _read(x, y, window, batch_size, bool(fraction))
+        self._x, self._y, self.window = _read(x, y, window, batch_size, bool(fraction) or weights.by_class is not None)
         self.rows: Array | None = None
         self.aside: Array | None = None
         if fraction:

@@ -15,10 +15,10 @@ from pynet._ffi import Array
 from pynet.augment import Augment
 from pynet.data.array_rows import FileRows, NpyRows, Rows
 from pynet.model.net import Net
-from pynet.model.samples import Samples, check_finite, targets_only
+from pynet.model.samples import Samples, check_finite, check_weights, targets_only
 from pynet.model.task import TaskKind
 from pynet.training.arguments import is_paths
-from pynet.training.batches import MEASURED, PROBE_SIZE, DatasetBatches, part_start
+from pynet.training.batches import PROBE_SIZE, DatasetBatches, part_start
 from pynet.training.memory import available_memory
 from pynet.training.validation import Piece
 
@@ -88,6 +88,8 @@ class Windows:
     ) -> None:
         if len(x) != len(y):
             raise ValueError(f"{name}x has {len(x)} samples, {name}y has {len(y)}")
+        if weights is not None:
+            check_weights(weights)  # now, as the core would count the samples from the start of a window
         self._net, self._x, self._y, self._weights, self._augment = net, x, y, weights, augment
         self._rows, self._name = rows, name
         self.n = len(x) if rows is None else len(rows)
@@ -150,8 +152,8 @@ class Windows:
         return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
 
     def some(self, most: int) -> Samples:
-        """Up to so many of the samples that count, from RUNS places: they may lie sorted. Few in between are read."""
-        runs = min(RUNS, most, max(self.n, 1))
+        """The samples that count, or so many of them from RUNS places: they may lie sorted. Few in between are read."""
+        runs = 1 if self.n <= most else min(RUNS, most)
         length = max(min(most, self.n) // runs, 1)
         starts = np.linspace(0, max(self.n - length, 0), runs).astype(np.intp).tolist()
         x, y = (np.concatenate([self._run(part, at, length) for at in starts]) for part in (self._x, self._y))
@@ -166,9 +168,13 @@ class Windows:
         return found
 
     def task(self) -> TaskKind:
-        """What the network learns here."""
-        y = self._y if isinstance(self._y, np.ndarray) and self._y.ndim == 1 else self._y[:MEASURED]
-        return self._net._task_of(targets_only(self._net._signature, y))
+        """What the network learns here; all targets decide, as the first ones may be 0 and 1 where others are not."""
+        net, task = self._net, self._net.task
+        for bounds in pairwise(self._bounds) if len(net._tasks) > 1 else ():
+            task = net._task_of(targets_only(net._signature, np.asarray(self._y[slice(*bounds)])))
+            if task != "classes":
+                break
+        return task
 
     @property
     def augmentation(self) -> str:

@@ -11,6 +11,7 @@ from helpers.clusters import SPEC, clouds
 from helpers.communicator import Aborted, Communicator, together
 
 from pynet import Augment, Checkpoint, EarlyStopping, Network, kernels
+from pynet.data.splits import validation_rows
 from pynet.training.parallel import SMALL, Processes
 
 X, Y = clouds(203)
@@ -281,3 +282,14 @@ def test_callbacks_are_called_on_the_first_process_and_stop_all() -> None:
     found = on(4, callbacks=Notes(), epochs=5)
     assert seen == [1]
     assert len({sha for sha, _ in found}) == 1
+
+
+@pytest.mark.parametrize("for_validation", [False, True])
+def test_a_sample_that_is_not_finite_is_named_by_its_number_among_all(for_validation: bool) -> None:
+    x = X.copy()
+    rows = validation_rows(X.shape, Y, 0.3, 3)[for_validation]
+    x[rows[-1], 2] = np.nan
+    net = Network(SPEC, 3)
+    with pytest.raises(ValueError, match=rf"^x holds nan in sample {rows[-1]}, feature 2"):
+        net.fit(x, Y, **OPTIONS, validation=0.3)
+    assert net.updates == 0

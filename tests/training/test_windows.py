@@ -312,3 +312,34 @@ def test_the_figures_of_a_regression_leave_out_what_is_for_validation() -> None:
     some = windows.Windows(Network("input(1) dense(1)"), x, x, 100, rows=rows).some(300)
     assert some.n == 256 and np.isin(some.x, rows).all()
     np.testing.assert_array_equal(some.x, some.targets)
+
+
+@pytest.mark.parametrize(
+    ("spec", "first", "later"),
+    [("input(6) dense(1)", [[0], [1]], [[0.5]]), ("input(6) dense(2) sigmoid loss(bce)", [[0, 1], [1, 0]], [[1, 1]])],
+)
+def test_all_targets_decide_what_is_learnt(spec: str, first: Any, later: Any) -> None:
+    """The targets of the first 5,000 samples could be classes, those of the last one could not."""
+    y = np.array(first * 2500 + later, np.float32)
+    x, tasks = np.zeros((len(y), 6), np.float32), []
+    for window in (None, 1000):
+        net = Network(spec)
+        net.fit(x, y, epochs=1, batch_size=1000, window=window, verbose=0)
+        tasks.append(net.task)
+    assert tasks[0] == tasks[1] != "classes"
+
+
+def test_figures_of_few_samples_are_those_without_windows() -> None:
+    options = OPTIONS | {"shuffle": False}
+    plain, one = (Network("input(6) dense(2)").fit(X, X[:, :2], **options | {"window": w}) for w in (None, 230))
+    assert (plain.r2, plain.rmse, plain.loss) == (one.r2, one.rmse, one.loss)
+
+
+def test_balanced_classes_of_one_hot_rows_in_files(tmp_path: Path) -> None:
+    np.save(tmp_path / "y.npy", np.eye(3, dtype=np.float32)[Y])
+    assert weights(X, str(tmp_path / "y.npy"), class_weight="balanced") == weights(X, class_weight="balanced")
+
+
+def test_a_weight_is_named_by_its_number_among_all_samples() -> None:
+    with pytest.raises(ValueError, match="weight of sample 200 is nan"):
+        weights(X, sample_weight=np.where(np.arange(230) == 200, np.nan, 1))
