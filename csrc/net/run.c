@@ -237,11 +237,10 @@ static void detect_zeros(job *j, int64_t rows)
 {
     net_work *work = &j->net->work;
     const int64_t gathered = j->own_inputs && gathers_in_pieces(j->net, rows) ? INPUT_PIECE : rows;
-    if (j->gathers) {
+    if (j->gathers)
         work->sparse = j->n && mostly_zeros(j->net, &(batch){.data = j->data, .order = j->order, .n = j->n});
-        for (int c = 0; c < work->used->copies; c++)
-            work->masks[c].column_words = bit_words((size_t)gathered);
-    }
+    for (int c = 0; c < work->used->copies; c++)
+        work->masks[c].column_words = bit_words((size_t)gathered);
     j->sparse = work->sparse;
     j->bytes = j->sparse && j->gathers && !j->keeps_inputs && j->net->graph.in_pieces && !j->augment &&
                j->data->dtype == PN_UINT8 && !j->net->graph.standardize;
