@@ -286,6 +286,11 @@ uint64_t work_size(pn_net *net, int64_t rows, const pn_optim *opt)
     return bytes;
 }
 
+bool stores_gradients(const pn_net *net, int64_t rows, const pn_optim *opt)
+{
+    return opt->clip_norm > 0 || gathers_in_pieces(net, rows);
+}
+
 pn_status reserve_gradients(pn_net *net)
 {
     if (net->gradients)
@@ -298,4 +303,11 @@ pn_status reserve_gradients(pn_net *net)
         p->grad = net->gradients + (p->data - net->parameters);
     }
     return PN_OK;
+}
+
+pn_status reserve_training(pn_net *net, int64_t rows, const pn_optim *opt)
+{
+    const int copies = input_copies(net, rows);
+    const pn_status status = reserve(net, rows, copies, copies);
+    return status || !stores_gradients(net, rows, opt) ? status : reserve_gradients(net);
 }

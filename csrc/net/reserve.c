@@ -56,22 +56,14 @@ static pn_status check_reserve(pn_net *net, int64_t rows, const pn_optim *opt)
     return opt ? optim_check(opt, 1, net->error) : PN_OK;
 }
 
-static bool stores_gradients(const pn_net *net, int64_t rows, const pn_optim *opt)
+static pn_status reserve_steps(pn_net *net, int64_t rows, const pn_optim *opt)
 {
-    return opt->clip_norm > 0 || gathers_in_pieces(net, rows);
-}
-
-static pn_status reserve_training(pn_net *net, int64_t rows, const pn_optim *opt)
-{
-    const int copies = input_copies(net, rows);
     pn_augment pictures;
-    pn_status status = reserve(net, rows, copies, copies);
-    if (!status && stores_gradients(net, rows, opt))
-        status = reserve_gradients(net);
+    pn_status status = reserve_training(net, rows, opt);
     if (!status)
         status = optim_allocate(net, opt);
     if (!status && likely_pictures(net, &pictures))
-        status = augmenter_set(&net->augmenter, &pictures, &net->text.input, copies, net->error);
+        status = augmenter_set(&net->augmenter, &pictures, &net->text.input, input_copies(net, rows), net->error);
     return status;
 }
 
@@ -81,7 +73,7 @@ pn_status pn_net_reserve(pn_net *net, int64_t rows, const pn_optim *opt)
     if (!status)
         status = reserve_inference(net, rows);
     if (!status && opt)
-        status = reserve_training(net, rows, opt);
+        status = reserve_steps(net, rows, opt);
     if (status)
         return status;
     work_block *blocks = net->work.blocks;

@@ -31,9 +31,15 @@ int worthwhile_threads(const pn_net *net, int64_t rows);
 int inference_threads(const pn_net *net, int64_t n); /* at most one a row */
 int input_copies(const pn_net *net, int64_t rows);
 
-/* Allocates the gradients of all parameters. Needed by pn_net_backward, for clipping by norm, and where inputs are
-   gathered in pieces: most training applies each gradient at once and never stores it. */
+/* Does training store gradients: to clip them by norm, or since inputs are gathered in pieces? Most applies each at
+   once. */
+bool stores_gradients(const pn_net *net, int64_t rows, const pn_optim *opt);
+
+/* Allocates the gradients of all parameters. */
 pn_status reserve_gradients(pn_net *net);
+
+/* Work memory for many steps in one call; and the gradients, if it stores them. */
+pn_status reserve_training(pn_net *net, int64_t rows, const pn_optim *opt);
 
 /* ---- check.c: the arguments of public functions --------------------------------------------------------------------- */
 

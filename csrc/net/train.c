@@ -125,9 +125,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (!status)
         status = net_check_parameters(net);
     if (!status)
-        status = reserve(net, rows, input_copies(net, rows), input_copies(net, rows));
-    if (!status && (opt->clip_norm > 0 || gathers_in_pieces(net, rows)))
-        status = reserve_gradients(net);
+        status = reserve_training(net, rows, opt);
     if (!status && n > 0)
         status = optim_reserve(net, opt);
     if (status || n == 0)
