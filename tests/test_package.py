@@ -232,7 +232,7 @@ def test_wheel_is_small_stable_and_complete(wheel):
     assert browser < 450_000
     assert [size < 225_000 for name, size in members.items() if name.endswith(".so")] == [True]  # three kinds of CPU
     assert [name for name in names if name.endswith((".h", ".inc"))] == ["pynet/include/pynet.h"]
-    parts = {f"pynet/formats/{name}.c" for name in ("c_layers", "c_layers_int8")}  # of exported files
+    parts = {f"pynet/formats/{name}.c" for name in ("c_layers", "c_layers_any", "c_layers_int8")}  # of exported files
     assert {name for name in names if name.endswith(".c")} == parts
     assert not [name for name in names if name.startswith("tests")]
     assert not [name for name in names if "__pycache__" in name]

@@ -1,4 +1,4 @@
-"""A network as calls of the C functions in c_layers.c, in the order of the core's sums."""
+"""A network as calls of the C functions in c_layers.c and c_layers_any.c, in the order of the core's sums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pynet.model.views import LayerView
 
 # A network that has one of these keeps images channels-last, (height, width, channels), like the core.
 OF_IMAGES = {"conv", "maxpool", "avgpool", "globalavgpool", "batchnorm"}
-FUNCTIONS = {"relu": "relu", "leaky_relu": "leaky_relu", "gelu": "gelu", "sigmoid": "sigmoid", "tanh": "tanh_of"}
+FUNCTIONS = {"relu": "relu_IN", "leaky_relu": "leaky_relu", "gelu": "gelu", "sigmoid": "sigmoid", "tanh": "tanh_of"}
 TINY = np.finfo(np.float32).tiny
 
 
@@ -71,7 +71,7 @@ class _Float:
         if last.pixels:
             self.planes(last)
         elif last.value is given and self.settled(last).value is given:  # a copy
-            self.call("pixels", [last], 1, last.size)
+            self.call("pixels_IN", [last], 1, last.size)
 
     def call(self, function: str, reads: list[_View], *arguments: object, in_place: bool = False) -> Value:
         to = Value(reads[0].size)
@@ -104,7 +104,7 @@ class _Float:
     def planes(self, x: _View) -> _View:
         """Channel by channel."""
         assert x.pixels
-        return _View(self.call("planes", [x], *x.pixels), x.shape)
+        return _View(self.call("planes_IN", [x], *x.pixels), x.shape)
 
     def settled(self, x: _View) -> _View:
         """As floats in the network's order: pixel by pixel in images, unless they are flat."""
@@ -114,7 +114,7 @@ class _Float:
         if not pixels and not as_bytes:
             return x
         if pixels not in self.loaded:
-            function = "pixels_of_bytes" if as_bytes else "pixels"
+            function = "pixels_of_bytes" if as_bytes else "pixels_IN"
             self.loaded[pixels] = self.call(function, [x], *(pixels or (1, x.size)))
         return replace(x, value=self.loaded[pixels], pixels=pixels)
 

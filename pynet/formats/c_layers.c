@@ -23,33 +23,12 @@ static float flushed(float x)
     return x > -1.17549435e-38f && x < 1.17549435e-38f ? 0 : x;
 }
 
-/* An image (height, width, channels), the windows in it, the zeros above and left of it, and the size of the output. */
-typedef struct {
-    int32_t height, width, channels, window_height, window_width, stride, top, left, out_height, out_width;
-} windows;
-
-/* y (positions, channels) = x (channels, positions) */
-static void pixels(float *y, const float *x, int32_t channels, int32_t positions)
-{
-    for (int32_t c = 0; c < channels; c++)
-        for (int32_t p = 0; p < positions; p++)
-            y[p * channels + c] = x[c * positions + p];
-}
-
 /* y (positions, channels) = x (channels, positions) / 255 */
 static void pixels_of_bytes(float *y, const uint8_t *x, int32_t channels, int32_t positions)
 {
     for (int32_t c = 0; c < channels; c++)
         for (int32_t p = 0; p < positions; p++)
             y[p * channels + c] = (float)x[c * positions + p] / 255.0f;
-}
-
-/* y (channels, positions) = x (positions, channels) */
-static void planes(float *y, const float *x, int32_t channels, int32_t positions)
-{
-    for (int32_t c = 0; c < channels; c++)
-        for (int32_t p = 0; p < positions; p++)
-            y[c * positions + p] = x[p * channels + c];
 }
 
 /* y = (x - mean) / scale, `run` numbers in a row are of one channel */
@@ -182,13 +161,6 @@ static void batchnorm(float *y, const float *x, const float *mean, const float *
         const int32_t c = i % channels;
         y[i] = MULADD(x[i] - mean[c], scale[c], shift[c]);
     }
-}
-
-/* y = max(x, 0) */
-static void relu(float *y, const float *x, int32_t n)
-{
-    for (int32_t i = 0; i < n; i++)
-        y[i] = x[i] <= 0 ? 0 : x[i];
 }
 
 /* y = x where x > 0, else slope * x */

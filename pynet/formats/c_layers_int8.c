@@ -2,11 +2,6 @@
    inputs and outputs, uint8, int8 or int16, in place of IN and OUT. */
 #include <stdint.h>
 
-/* An image (height, width, channels), the windows in it, the zeros above and left of it, and the size of the output. */
-typedef struct {
-    int32_t height, width, channels, window_height, window_width, stride, top, left, out_height, out_width;
-} windows;
-
 /* sum * multiplier / 2^shift, rounded to the nearest, halves away from 0, and limited to low..high */
 static int32_t scaled(int32_t sum, int32_t multiplier, uint8_t shift, int32_t low, int32_t high)
 {
@@ -19,22 +14,6 @@ static int32_t scaled(int32_t sum, int32_t multiplier, uint8_t shift, int32_t lo
 static int32_t mean_of(int32_t sum, int32_t n)
 {
     return (sum < 0 ? sum - n / 2 : sum + n / 2) / n;
-}
-
-/* y (positions, channels) = x (channels, positions) */
-static void pixels_IN(IN *y, const IN *x, int32_t channels, int32_t positions)
-{
-    for (int32_t c = 0; c < channels; c++)
-        for (int32_t p = 0; p < positions; p++)
-            y[p * channels + c] = x[c * positions + p];
-}
-
-/* y (channels, positions) = x (positions, channels) */
-static void planes_IN(IN *y, const IN *x, int32_t channels, int32_t positions)
-{
-    for (int32_t c = 0; c < channels; c++)
-        for (int32_t p = 0; p < positions; p++)
-            y[c * positions + p] = x[p * channels + c];
 }
 
 /* y (out_height, out_width, n) = windows of x times W (window_height, window_width, channels, n) + b (n), each output
@@ -101,11 +80,4 @@ static void avgpool_IN(IN *y, const IN *x, const windows *w)
                         sum += corner[(i * w->width + k) * channels];
                 *y++ = (IN)mean_of(sum, w->window_height * w->window_width);
             }
-}
-
-/* y = max(x, 0) */
-static void relu_IN(IN *y, const IN *x, int32_t n)
-{
-    for (int32_t i = 0; i < n; i++)
-        y[i] = x[i] < 0 ? 0 : x[i];
 }

@@ -29,7 +29,7 @@ from pynet.pictures.preparation import NOTE as PICTURES
 from pynet.text import figure_text, figure_words
 
 TYPES = {"float32": "float", "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
-SHORT = {"uint8": "u8", "int8": "i8", "int16": "i16"}
+SHORT = {"float32": "f32", "uint8": "u8", "int8": "i8", "int16": "i16"}
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.c")
 STANDARD = {"math", "stdint"}  # headers that the files include
 LONGEST_NAME = 40  # C99 promises 63 characters of a name, of which the longest end takes 8
@@ -279,8 +279,7 @@ class _Source:
 
     def _functions(self) -> Iterable[str]:
         """The C functions that are called, and those that these use."""
-        file = "c_layers_int8.c" if self.int8 else "c_layers.c"
-        known = dict(_paragraphs(file))
+        known = dict([*_paragraphs("c_layers_any.c"), *_paragraphs(f"c_layers{'_int8' if self.int8 else ''}.c")])
         wanted: dict[str, None] = {}
         todo = [self._function(call.function, call.reads[0], call.to)[1] for call in self.program.calls]
         todo += ["windows"] if self.program.windows else []
@@ -298,8 +297,6 @@ class _Source:
 
     def _function(self, name: str, x: Value, y: Value) -> tuple[str, str]:
         """The function for these types, and the paragraph that it is made of."""
-        if not self.int8:
-            return name, name
         made = name.replace("_IN", f"_{SHORT[x.dtype]}").replace("_OUT", f"_{SHORT[y.dtype]}")
         return made, name
 

@@ -118,7 +118,7 @@ class Int8Network:
         return float(right.reshape(len(y), -1).all(axis=1).mean())
 
     def program(self) -> Program:
-        """The calls of the C functions in c_layers_int8.c."""
+        """The calls of the C functions in c_layers_int8.c and c_layers_any.c."""
         shape, out = self.net.in_shape, self.net.out_shape
         given = Value(math.prod(shape), "uint8" if self.given == "uint8" else "int8")
         program = Program(given, given)
