@@ -66,7 +66,7 @@ function typed(Type, values, name, length) {
     return array;
 }
 
-const product = (shape) => shape.reduce((a, b) => a * b, 1);
+export const product = (shape) => shape.reduce((a, b) => a * b, 1);
 
 class Core {
     #wasm;

@@ -1,6 +1,8 @@
 // Arrays in IDX files (the format of MNIST), raw or gz, and in .npz files. Nothing that a file declares is trusted.
 // An array is {shape, values}: values a Uint8Array for bytes, else a Float32Array.
 
+import { product } from "./core.js";
+
 const GZIP = 0x1f8b;
 
 /** Unpacked bytes. Error: damaged, or more than `most`. */
@@ -38,7 +40,7 @@ export async function readIdx(bytes, name, most) {
   if (bytes.length < 8 || view.getUint16(0) || bytes[2] !== 8 || rank < 1 || rank > 4 || bytes.length < 4 + 4 * rank)
     throw new Error(`${name} is no data file that is known here; accepted: .npz, IDX files of bytes, raw or gz, and .safetensors of pynet`);
   const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i));
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   const there = bytes.length - 4 - 4 * rank;
   if (size !== there) throw new Error(`${name}: the header declares ${shape.join(" × ")} = ${size} bytes, but ${there} follow`);
   return { shape, values: bytes.subarray(4 + 4 * rank) };
@@ -103,7 +105,7 @@ function readNpy(bytes, name) {
   if (!READERS[kind] || sizes === undefined) throw new Error(`${name} holds ${header.match(/'descr': *('[^']*')/)?.[1] ?? "no numbers"}; accepted: whole numbers and floats`);
   if (/'fortran_order': *True/.test(header)) throw new Error(`${name} is in Fortran order; accepted: C order, np.ascontiguousarray(x)`);
   const shape = sizes.split(",").filter((word) => word.trim()).map(Number);
-  const [count, width] = [shape.reduce((a, b) => a * b, 1), Number(kind[1])];
+  const [count, width] = [product(shape), Number(kind[1])];
   if (bytes.length - begin !== count * width) throw new Error(`${name} declares ${shape.join(" × ")} numbers, but ${bytes.length - begin} bytes follow`);
   if (kind === "u1") return { shape, values: bytes.slice(begin) };
   const values = new Float32Array(count);

@@ -2,9 +2,12 @@
 // {name, task: "classes" | "line", shape, classes, train: {x, labels or targets, n}, test, layout, plane, text}: layout
 // is the note on pictures; plane: [left, bottom, right, top]; text: a network to begin with.
 
+import { product } from "./core.js";
 import { readIdx, readNpz } from "./datafiles.js";
 
 const LARGEST = 512e6; // bytes of the arrays of a file
+const FEW = 1000; // pictures are looked at
+const LIGHT = 0.6; // of white: the mean of the pixels at the edges of pictures on a light background
 const TEST = 5; // every fifth sample is for testing where a file has no test set
 
 /** The built-in digits from their four IDX files: pictures and labels for training, then for testing. */
@@ -29,7 +32,7 @@ export function threeOf(digits) {
   return { ...digits, name: "three digits", classes: digits.classes.slice(0, 3), train: kept(digits.train), test: kept(digits.test), text };
 }
 
-const TOYS = {
+export const TOYS = {
   moons: ["input(2) dense(16) tanh dense(2) softmax", [-1.5, -1.1, 2.5, 1.6]],
   spirals: ["input(2) dense(32) tanh dense(32) tanh dense(2) softmax", [-1.15, -1.15, 1.15, 1.15]],
   line: ["input(1) dense(1)", [-1.1, -1.6, 1.1, 3.6]],
@@ -88,12 +91,26 @@ function assembled(name, arrays) {
   const count = 1 + [train, test].filter(Boolean).reduce((most, part) => part.labels.reduce((a, b) => Math.max(a, b), most), 0);
   if (!test) [train, test] = divided(train);
   const classes = Array.from({ length: Math.max(count, 2) }, (_, i) => String(i));
-  const size = shape.reduce((a, b) => a * b, 1);
+  const size = product(shape);
   const picture = shape.length === 2 && Math.min(...shape) >= 4;
-  const glyphs = picture && shape[0] === shape[1];
-  const layout = picture ? { height: shape[0], width: shape[1], color: false, style: glyphs ? (size === 64 ? "digits" : "mnist") : null } : null;
+  const layout = picture ? layoutOf(train, shape) : null;
   const text = `input(${size}) dense(64) relu dense(${classes.length}) softmax`;
   return { name, task: "classes", shape, classes, train, test, layout, text };
+}
+
+/** The note on pictures: square ones on a dark background are taken for glyphs, others are taken whole. */
+function layoutOf({ x }, [height, width]) {
+  let [edges, count, white] = [0, 0, 0];
+  x.subarray(0, FEW * height * width).forEach((value, i) => {
+    const [row, column] = [Math.floor(i / width) % height, i % width];
+    white = Math.max(white, value);
+    if (row && column && row < height - 1 && column < width - 1) return;
+    edges += value;
+    count += 1;
+  });
+  const whole = { height, width, color: false, style: null };
+  if (edges > LIGHT * white * count) return { ...whole, background: "light" };
+  return height === width ? { ...whole, style: height === 8 ? "digits" : "mnist" } : whole;
 }
 
 /** x (n, ...) and labels (n): bytes stay bytes, which means x / 255; other numbers are taken as they are. */

@@ -146,18 +146,18 @@ function show(pixels) {
 
 /** A test digit of the data that the network was trained on here, or of the built-in ones. */
 function example(digits) {
-  const { x, labels, n, shape, classes } = session.model.examples ?? digits;
+  const { model } = session;
+  const { x, labels, n, shape, classes } = model.examples ?? digits;
   const i = Math.floor(Math.random() * n);
   const [h, w] = shape;
   const pixels = x.slice(i * h * w, (i + 1) * h * w);
   strokes.length = 0;
   under = enlarged({ h, w, a: Float32Array.from(pixels, (value) => value / 255) });
   redraw();
-  const same = h === session.model.height && w === session.model.width;
-  show(same ? pixels : prepared(under, session.model));
   session.label = classes[labels[i]];
+  const same = model.examples || (model.styleName === "digits" && h === model.height && w === model.width);
+  show(same ? pixels : prepared(under, model));
   report("draw-message", `A ${classes[labels[i]]} of the test samples, ${shapeText(shape)} pixels, which no training here has seen.`);
-  emit("pixels");
 }
 
 /** A small picture enlarged, its edges sharp, with paper around: a glyph may fill its own. */

@@ -5,13 +5,20 @@
 const FINE = 4; // the width of a stroke is changed in steps of a fourth of a pixel
 const OUTLINE = 0.3; // of full ink; a soft edge ends there
 
-/** Ink as bytes (height x width), light on dark; null where there is none. style: a layout, or null: the whole sheet. */
+/** Ink as bytes (height x width), light on dark; null where there is none. style: a layout, or null: the whole sheet, its longer side cropped. */
 export function prepared(ink, { height, width, style, background }) {
   if (!ink.a.some((value) => value > OUTLINE)) return null;
-  const seen = style ? glyph(ink, height, width, style) : resized(ink, height, width);
+  const seen = style ? glyph(ink, height, width, style) : resized(middle(ink, height, width), height, width);
   const bytes = Uint8Array.from(seen.a, (value) => roundEven(255 * Math.min(Math.max(value, 0), 1)));
   if (!bytes.some((value) => value)) return null;
   return !style && background === "light" ? bytes.map((value) => 255 - value) : bytes;
+}
+
+/** The largest part with the proportions of height and width. */
+function middle(ink, height, width) {
+  const h = Math.min(ink.h, Math.round((ink.w * height) / width));
+  const w = Math.min(ink.w, Math.round((ink.h * width) / height));
+  return part(ink, (ink.h - h) >> 1, (ink.w - w) >> 1, h, w);
 }
 
 function glyph(ink, height, width, style) {

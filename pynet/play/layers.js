@@ -109,7 +109,7 @@ function options(text, names) {
   const found = { stride: 1, pad: 0 };
   text.match(/\((.*)\)/)[1].split(",").forEach((word, i) => {
     const [name, value] = word.includes("=") ? word.split("=") : [names[i], word];
-    found[name.trim()] = Number(value);
+    found[name.trim()] = value === "same" ? value : Number(value);
   });
   return found;
 }
@@ -122,16 +122,18 @@ function explainConv(detail, i, index, x) {
   const [W, bias] = [tensor(layer.path, "W"), tensor(layer.path, "b")?.[channel] ?? 0];
   const [planes, h, w] = layer.inShape;
   const [kh, kw] = session.net.tensors.find((one) => one.name === `${layer.path}.W`).shape;
+  const before = (size, steps, kernel) => (pad === "same" ? Math.max((steps - 1) * stride + kernel - size, 0) >> 1 : pad);
+  const [top, left] = [before(h, layer.outShape[1], kh), before(w, layer.outShape[2], kw)];
   const [filter, patch] = [new Float32Array(planes * kh * kw), new Float32Array(planes * kh * kw)];
   for (let c = 0; c < planes; c++)
     for (let a = 0; a < kh; a++)
       for (let b = 0; b < kw; b++) {
         const at = (c * kh + a) * kw + b;
-        const [y, z] = [row * stride + a - pad, column * stride + b - pad];
+        const [y, z] = [row * stride + a - top, column * stride + b - left];
         filter[at] = W[((a * kw + b) * planes + c) * layer.outShape[0] + channel];
         if (y >= 0 && z >= 0 && y < h && z < w) patch[at] = x[(c * h + y) * w + z];
       }
   addSum(detail, `the patch of ${shapeText([planes, kh, kw])} numbers`, patch, filter, bias);
   addPicture(detail, "its filter", filter, [planes, kh, kw]);
-  addPicture(detail, "the patch it sees here", patch, [planes, kh, kw]);
+  addPicture(detail, "its input patch", patch, [planes, kh, kw]);
 }

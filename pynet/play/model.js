@@ -5,28 +5,42 @@ import { emit, session } from "./session.js";
 
 const SMALLEST = 4; // pixels on a side
 
-/** The text of a note as JSON; undefined where it is missing or damaged. */
-function note(net, key) {
+/** The text of a note as JSON; null where it is missing or no JSON. */
+function parsed(text) {
   try {
-    return JSON.parse(net.meta(key) ?? "null") ?? undefined;
+    return JSON.parse(text);
   } catch {
-    return undefined;
+    return null;
   }
 }
+
+/** The fields of a note; null where it is missing. Error: it is damaged. */
+function note(net, key, isGood) {
+  const text = net.meta(key);
+  const found = parsed(text);
+  if (text !== null && !(found && isGood(found))) throw new Error(`the model's note "${key}" is damaged: ${text.slice(0, 80)}`);
+  return found;
+}
+
+const isSize = ({ height, width }) => [height, width].every(Number.isInteger);
+const isScale = ({ bytes, lowest, highest, whole }) => [bytes, whole].every((one) => typeof one === "boolean") && [lowest, highest].every(Number.isFinite);
+
+/** The kind of the last layer. */
+export const closing = (net) => net.layers.findLast((layer) => !layer.path.includes(".")).kind;
 
 /** {classes, height, width, style, background, scaled}. Error: the network does not name drawings. */
 function describe(net, styles) {
   if (net.meta("table") != null) throw new Error("this model was trained on a table; accepted here: a model of pictures");
-  const last = net.layers.at(-1)?.kind;
-  const names = note(net, "classes");
+  const last = closing(net);
+  const names = parsed(net.meta("classes"));
   const task = net.meta("task") ?? (last === "softmax" || last === "sigmoid" || names ? "classes" : "regression");
   if (last === "rescale" || task !== "classes")
     throw new Error(`this model predicts ${task === "classes" ? "regression" : task} outputs; accepted here: a model that names classes`);
-  const found = layout(net, note(net, "pictures"), styles);
+  const found = layout(net, note(net, "pictures", isSize), styles);
   if (found.color) throw new Error("this model takes pictures in colour, which cannot be drawn here; accepted: grey pictures");
   const size = net.outputs === 1 && net.lossName !== "cross_entropy" ? 2 : net.outputs;
   const classes = Array.isArray(names) && names.length === size ? names.map(String) : Array.from({ length: size }, (_, i) => String(i));
-  const scaled = scale(note(net, "inputs"));
+  const scaled = scale(note(net, "inputs", isScale));
   return { ...found, classes, scaled };
 }
 

@@ -3,7 +3,7 @@
 import { startPrediction } from "./prediction.js";
 import { fileOf } from "./assets.js";
 import { bestVariant, openCore } from "./core.js";
-import { digitSet, toySet } from "./datasets.js";
+import { digitSet, TOYS, toySet } from "./datasets.js";
 import { report } from "./dom.js";
 import { drawStrokes, startDrawing } from "./draw.js";
 import { startLayers } from "./layers.js";
@@ -17,17 +17,16 @@ import { startViews } from "./views.js";
 
 const DIGITS = ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"].map((part) => `digits-${part}-ubyte.gz`);
 
-const TOYS = ["moons", "spirals", "line"];
-
 async function start() {
+  const toys = Object.keys(TOYS);
   const variant = new URLSearchParams(location.search).get("core") ?? bestVariant(); // ?core=simd: for comparison
-  const [wasm, facts, model, ...files] = await Promise.all([`pynet-${variant}.wasm`, "facts.json", "model.safetensors", ...DIGITS, ...TOYS.map((toy) => `${toy}.npz`)].map(fileOf));
+  const [wasm, facts, model, ...files] = await Promise.all([`pynet-${variant}.wasm`, "facts.json", "model.safetensors", ...DIGITS, ...toys.map((toy) => `${toy}.npz`)].map(fileOf));
   if (!wasm || files.includes(null)) throw new Error("a file of this page is missing: open it with `pynet play`, or the file that `pynet play --save` wrote");
   session.core = await openCore(wasm);
   const { name, ...rest } = JSON.parse(new TextDecoder().decode(facts));
   Object.assign(session, rest);
   const digits = await digitSet(files.splice(0, 4));
-  const toys = await Promise.all(TOYS.map((toy, i) => toySet(toy, files[i])));
+  const toySets = await Promise.all(toys.map((toy, i) => toySet(toy, files[i])));
   startSoftmax();
   startDrawing({ ...digits.test, shape: digits.shape, classes: digits.classes });
   startPrediction();
@@ -36,7 +35,7 @@ async function start() {
   startViews();
   startOpen();
   openModel(model, name);
-  startTraining(wasm, digits, toys);
+  startTraining(wasm, digits, toySets);
   for (const strokes of [[[[0.5, 0.2], [0.5, 0.8]]], []]) drawStrokes(strokes); // the first one takes long: it is compiled
   document.body.dataset.ready = Math.round(performance.now());
 }

@@ -2,7 +2,7 @@
 
 import { byId, largest, percent, report, short } from "./dom.js";
 import { Grid } from "./grid.js";
-import { scores } from "./model.js";
+import { closing, scores } from "./model.js";
 import { Bars } from "./plots.js";
 import { emit, on, sample, session } from "./session.js";
 
@@ -37,7 +37,8 @@ export function logitsLayer(net) {
 function update() {
   const { net, model, pixels } = session;
   byId("temperature-value").textContent = short(temperature, 2);
-  const soft = net.layers.at(-1).kind === "softmax";
+  const soft = closing(net) === "softmax";
+  const words = soft || closing(net) === "sigmoid" ? percent : short; // other outputs are no probabilities
   byId("temperature").disabled = !soft;
   if (!pixels) {
     empty(model.classes);
@@ -49,7 +50,7 @@ function update() {
   const logits = net.activation(logitsLayer(net), 1);
   const best = largest(p);
   byId("prediction-name").textContent = model.classes[best];
-  byId("prediction-sure").textContent = percent(p[best]);
+  byId("prediction-sure").textContent = words(p[best]);
   report("prediction-message", p[best] >= UNSURE ? "" : "The network is unsure.");
   const listed = [...p.keys()];
   if (listed.length > MOST) listed.sort((a, b) => p[b] - p[a]).splice(MOST);
@@ -57,7 +58,7 @@ function update() {
     listed.map((i) => ({
       name: model.classes[i],
       share: p[i],
-      text: `${percent(p[i])}${soft ? `  (${short(logits[i], 3)})` : ""}`,
+      text: `${words(p[i])}${soft ? `  (${short(logits[i], 3)})` : ""}`,
       marked: i === best,
     })),
   );

@@ -3,6 +3,7 @@
 
 import { attempt, byId, largest, make, report, shapeText, short, signed, table, whole } from "./dom.js";
 import { Grid } from "./grid.js";
+import { scores } from "./model.js";
 import { logitsLayer } from "./prediction.js";
 import { Bars } from "./plots.js";
 import { on, sample, session, whenSeen } from "./session.js";
@@ -10,6 +11,7 @@ import { on, sample, session, whenSeen } from "./session.js";
 const TEXT = "input(64) dense(16) relu dense(10) softmax"; // of the new network
 const LARGEST = 3; // weight changes that are shown for each tensor
 const MOST = 200; // steps of a training
+const LIMITS = { mae: ", of which the sign alone counts", huber: ", cut off at delta" };
 const PHASES = ["1 Forward", "2 Loss", "3 Gradient", "4 Update"];
 
 let digits, grid;
@@ -30,7 +32,7 @@ export function startSteps(data) {
     refresh();
   });
   on("pixels", () => {
-    if (session.label != null) byId("steps-label").value = session.label;
+    if (session.model.classes.includes(session.label)) byId("steps-label").value = session.label;
     if (mine()) refresh();
   });
 }
@@ -97,7 +99,8 @@ function computed() {
     const label = source.label(step);
     const y = net.outputs === 1 ? Float32Array.of(label) : Float32Array.from(p, (_, i) => Number(i === label));
     const classes = mine() ? session.model.classes : digits.classes;
-    return { layers, logits: layers[logitsLayer(net)].values, loss, lossName: net.lossName, tensors, p, y, label, classes, optimizer, lossAfter: after.loss, shape: source.shape, pixels: source.pixels(step) };
+    const [best, name] = [largest(scores(net, p)), (i) => classes[p.length === 1 ? classes.length - 1 : i]]; // one output is the probability of the second class
+    return { name, best, layers, logits: layers[logitsLayer(net)].values, loss, lossName: net.lossName, tensors, p, y, label, classes, optimizer, lossAfter: after.loss, shape: source.shape, pixels: source.pixels(step) };
   } finally {
     net.free();
   }
@@ -119,22 +122,21 @@ function show() {
 
 const text = (...parts) => make("p", {}, ...parts);
 
-function forward({ layers, logits, p, classes, label, lossName }) {
-  const rows = layers.map(({ path, text: name, kind, outShape, values }) => {
+function forward({ layers, logits, p, best, name, classes, label, lossName }) {
+  const rows = layers.map(({ path, text: word, kind, outShape, values }) => {
     const zeros = values.filter((value) => value === 0).length / values.length;
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
     const [low, high] = [Math.min, Math.max].map((pick) => values.reduce((a, b) => pick(a, b)));
-    return [`${path} ${name}`, shapeText(outShape), short(low), short(high), short(mean), `${Math.round(100 * zeros)} %`, session.formulas[kind] ?? ""];
+    return [`${path} ${word}`, shapeText(outShape), short(low), short(high), short(mean), `${Math.round(100 * zeros)} %`, session.formulas[kind] ?? ""];
   });
   const parts = [text("Every layer computes its outputs from those of the layer before; the last ones are the prediction."), table(["layer", "outputs", "least", "most", "mean", "zero", "formula"], rows)];
   if (lossName === "cross_entropy") {
     const most = Math.max(...logits);
     const exponentials = Array.from(logits, (x) => Math.exp(x - most));
     const sum = exponentials.reduce((a, b) => a + b);
-    const listed = shown(p, label).map((i) => [classes[i], logits[i].toFixed(4), exponentials[i].toFixed(4), p[i].toFixed(4)]);
+    const listed = shown(p, label).map((i) => [name(i), logits[i].toFixed(4), exponentials[i].toFixed(4), p[i].toFixed(4)]);
     parts.push(text(`Softmax: each exp(x − ${most.toFixed(4)}), with the largest x, divided by their sum, ${sum.toFixed(4)}.`), table(["class", "x", "exp", "p"], listed));
   }
-  const best = p.length === 1 ? Number(p[0] >= 0.5) : largest(p);
   parts.push(text(`Predicted: ${classes[best]}, ${best === label ? "correct." : `wrong, the label is ${classes[label]}.`}`));
   return parts;
 }
@@ -149,19 +151,19 @@ function lossPart({ lossName, loss, p, label, classes }) {
   ];
 }
 
-function gradient({ p, y, label, classes, tensors, lossName }) {
+function gradient({ p, y, label, name, tensors, lossName }) {
   const bars = make("div");
   new Bars(bars).show(
-    shown(p, label).map((i) => ({ name: classes[i] ?? String(i), share: p[i] - y[i], text: `${p[i].toFixed(4)} − ${short(y[i])} = ${signed(p[i] - y[i])}`, marked: i === label })),
+    shown(p, label).map((i) => ({ name: name(i), share: p[i] - y[i], text: `${p[i].toFixed(4)} − ${short(y[i])} = ${signed(p[i] - y[i])}`, marked: p.length > 1 && i === label })),
   );
-  const rows = tensors.toReversed().map(({ name, shape, gradient: dw }) => {
+  const rows = tensors.toReversed().map(({ name: tensor, shape, gradient: dw }) => {
     const norm = Math.sqrt(dw.reduce((sum, value) => sum + value * value, 0));
     const zeros = dw.filter((value) => value === 0).length / dw.length;
-    return [`d${name}`, shapeText(shape), short(norm, 4), `${Math.round(100 * zeros)} %`];
+    return [`d${tensor}`, shapeText(shape), short(norm, 4), `${Math.round(100 * zeros)} %`];
   });
   const where = lossName === "cross_entropy" || lossName === "bce" ? "the logits" : "the outputs";
   return [
-    text(`How the loss changes with ${where}: p − y, the prediction minus what was wanted.`),
+    text(`How the loss changes with ${where}: p − y, the prediction minus the target${LIMITS[lossName] ?? ""}.`),
     bars,
     text("Backpropagation carries it back by the chain rule, layer by layer, to every parameter:"),
     table(["gradient", "shape", "norm", "zero"], rows),

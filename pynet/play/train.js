@@ -1,6 +1,7 @@
 // Section 6: a network of one's own, trained in a worker while the page shows how it learns.
 
 import { startWorker } from "./assets.js";
+import { product } from "./core.js";
 import { attempt, byId, bytesText, download, make, percent, report, short, whole } from "./dom.js";
 import { threeOf } from "./datasets.js";
 import { openModel } from "./model.js";
@@ -15,6 +16,7 @@ let sets = {};
 let [data, wasm, worker] = [null, null, null];
 let state = "new"; // new, training, stopping, stopped
 let latest = null; // the last progress: its epoch, model, ...
+let used = null; // the settings of the last part of the training
 let history = [];
 let [asked, answered] = [0, 0]; // checks of the settings
 
@@ -57,7 +59,7 @@ const settings = () => ({
   optimizer: { kind: byId("train-optimizer").value, learning_rate: Number(byId("train-rate").value || NaN) },
 });
 
-const sizes = () => ({ inputs: data.shape.reduce((a, b) => a * b, 1), outputs: data.classes.length || 1, limit: LIMIT });
+const sizes = () => ({ inputs: product(data.shape), outputs: data.classes.length || 1, limit: LIMIT });
 
 /** A worker, whose core is its own. */
 function renew() {
@@ -94,13 +96,14 @@ function enter(next) {
 }
 
 function go() {
-  const { batch, optimizer } = settings();
   const epochs = Number(byId("train-epochs").value);
   if (!Number.isInteger(epochs) || epochs < 1) throw new Error(`epochs is ${byId("train-epochs").value || "empty"}; accepted: a whole number, 1 or more`);
   report("train-message", "");
+  used = settings();
+  const { batch, optimizer } = used;
   if (state === "new") {
     const { train, test, plane, task } = data;
-    worker.postMessage({ action: "start", ...settings(), ...sizes(), train, test, plane, task });
+    worker.postMessage({ action: "start", ...used, ...sizes(), train, test, plane, task });
   }
   worker.postMessage({ action: "go", until: (latest?.epoch ?? 0) + epochs, batch, optimizer, pause: Number(byId("train-pace").value) });
   enter("training");
@@ -121,7 +124,7 @@ function end() {
     return;
   }
   const { train, test, plane, task } = data;
-  worker.postMessage({ action: "start", seed: settings().seed, model: latest.model, epoch: latest.epoch, train, test, plane, task });
+  worker.postMessage({ action: "start", seed: used.seed, model: latest.model, epoch: latest.epoch, train, test, plane, task });
   enter("stopped");
   report("train-message", `Stopped in the middle of an epoch; the network is that of epoch ${latest.epoch}.`);
 }
@@ -165,13 +168,20 @@ async function checksum() {
 /** The trained network with the notes that pynet's own models have. */
 function named() {
   const net = session.core.load(latest.model);
-  const { batch, optimizer, seed } = settings();
+  const { batch, optimizer, seed } = used;
   const notes = { dataset: data.name, epochs: latest.epoch, batch_size: batch, learning_rate: optimizer.learning_rate, optimizer: optimizer.kind, seed, made_by: `pynet ${session.core.version} in the browser` };
-  if (data.classes.length && net.outputs > 1) notes.classes = JSON.stringify(data.classes);
+  if (data.classes.length) notes.classes = JSON.stringify(data.classes);
+  notes.inputs = JSON.stringify(inputsOf(data.train.x));
   if (data.layout) notes.pictures = JSON.stringify(data.layout);
   if (data.task === "classes") notes.test_accuracy = history.at(-1).test.accuracy;
   for (const [key, value] of Object.entries(notes)) net.setMeta(key, String(value));
   return net;
+}
+
+/** The scale of samples: see pynet/data/inputs.py. */
+function inputsOf(x) {
+  const [lowest, highest] = [Math.min, Math.max].map((pick) => x.reduce((a, b) => pick(a, b)));
+  return { bytes: x instanceof Uint8Array, lowest, highest, whole: x.every(Number.isInteger) };
 }
 
 function drawWithIt() {

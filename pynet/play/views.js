@@ -1,6 +1,6 @@
 // What a training shows: curves, weights, the confusion matrix, the decision boundary or fitted line, worst mistakes.
 
-import { byId, classColour, colour, css, make, onTheme } from "./dom.js";
+import { byId, classColour, colour, css, largest, make, onTheme } from "./dom.js";
 import { Grid } from "./grid.js";
 import { curves } from "./plots.js";
 
@@ -41,8 +41,7 @@ export function showViews(data, latest, history) {
 }
 
 function predicted({ outputs, width }, n) {
-  const best = (row) => row.reduce((most, value, i) => (value > row[most] ? i : most), 0);
-  return Array.from({ length: n }, (_, i) => (width === 1 ? Number(outputs[i] >= 0.5) : best(outputs.subarray(i * width, (i + 1) * width))));
+  return Array.from({ length: n }, (_, i) => (width === 1 ? Number(outputs[i] > 0.5) : largest(outputs.subarray(i * width, (i + 1) * width))));
 }
 
 function drawCurves(history) {
@@ -88,7 +87,7 @@ function confusion({ classes, test }, guesses) {
 
 /** The test pictures that are most surely wrong. */
 function mistakes({ test, shape, classes }, { outputs, width }, guesses) {
-  const sure = (i) => outputs[i * width + (width === 1 ? 0 : guesses[i])];
+  const sure = (i) => (width === 1 ? Math.abs(outputs[i] - 0.5) : outputs[i * width + guesses[i]]);
   const wrong = guesses.flatMap((guess, i) => (guess === test.labels[i] ? [] : [i])).sort((a, b) => sure(b) - sure(a));
   const size = shape[0] * shape[1];
   byId("train-wrong").textContent = `${wrong.length} of ${guesses.length}`;

@@ -1,5 +1,5 @@
 // Trains off the page's thread, so that it never freezes. Messages in: {action: "open" | "check" | "start" | "go" |
-// "stop", ...}; out: {about: "checked" | "progress" | "failed", ...}. An epoch is trained as pynet's fit does, in the
+// "stop", ...}; out: {about: "checked" | "progress" | "stopped" | "failed", ...}. An epoch is trained as pynet's fit does, in the
 // same order and batches, so the same seed gives the same bits.
 
 import { openCore } from "./core.js";

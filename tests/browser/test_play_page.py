@@ -14,6 +14,7 @@ from helpers import handwriting
 from selenium import webdriver
 
 import pynet
+from pynet.data.inputs import Inputs
 from pynet.kernels import shuffle
 from pynet.pictures.glyph import set_glyph
 from pynet.pictures.preparation import STYLES, Preparation
@@ -139,6 +140,25 @@ def test_layers_show_sums(page: Page, model: Path) -> None:
         if layer.kind in ("dense", "conv"):
             total = float(detail.split(" = ")[-1].split()[0].replace("−", "-"))
             assert total == pytest.approx(value, rel=1e-3, abs=1e-4), layer
+
+
+def test_a_convolution_with_the_same_size_shows_its_sum(page: Page) -> None:
+    net = pynet.Network("input(1,8,8) conv(3,4,pad=same) dense(2) softmax", seed=3)
+    page.drop(("same.safetensors", saved(net)))
+    page.wait(lambda: page.text("network-text") == net.spec)
+    page.click("random")
+    page.js("document.getElementById('layers').scrollIntoView({behavior: 'instant'})")
+    page.wait(lambda: page.js("return document.querySelectorAll('#layer-list canvas').length") == len(net.layers))
+    page.driver.find_elements("css selector", "#layer-list article > div:first-of-type canvas")[0].send_keys("\ue014")
+    for _ in range(27):  # into the picture
+        page.driver.find_elements("css selector", "#layer-list canvas")[0].send_keys("\ue014")
+    words = page.driver.find_elements("css selector", ".detail")[0].text.replace("−", "-")
+    pixels = page.pixels()
+    assert pixels is not None
+    net.forward(pixels.reshape(1, 1, 8, 8), training=False)
+    expected = pytest.approx(float(net.layers[0].output[0].ravel()[27]), rel=1e-3, abs=1e-4)
+    assert float(words.split(": ")[1].split()[0]) == expected
+    assert float(words.split(" = ")[-1].split()[0]) == expected
 
 
 def test_four_steps_have_the_numbers_of_explain(page: Page) -> None:
@@ -335,6 +355,10 @@ def files() -> Iterator[tuple[str, bytes, str]]:
     )
     yield "columns.safetensors", saved(pynet.Network("input(3) dense(2) softmax")), "which are no picture"
     yield "colour.safetensors", saved(pynet.Network("input(3,8,8) dense(2) softmax")), "in colour"
+    for key in ("pictures", "inputs"):
+        noted = pynet.Network("input(64) dense(10) softmax")
+        noted.meta[key] = '{"style": "digits"'
+        yield f"{key}.safetensors", saved(noted), f'the model\'s note "{key}" is damaged: {{"style": "digits"'
     content = bytearray(saved(net))
     content[-4:] = b"\0\0\xc0\x7f"
     yield "nan.safetensors", bytes(content), "nan.safetensors"
@@ -389,9 +413,54 @@ def test_one_output_names_two_classes(page: Page) -> None:
     page.click("why")
     page.choose("steps-from", "drawing")
     assert "Predicted: " in page.text("steps-body")
-    for _ in range(5):
+    page.click("steps-next")
+    page.click("steps-next")
+    assert (
+        page.driver.find_elements("css selector", "#steps-body .bars span")[0].text == "high"
+    )  # whose probability p is
+    for _ in range(3):
         page.click("steps-next")
     assert page.text("steps-message") == ""
+
+
+def test_outputs_that_are_no_probabilities_are_shown_as_they_are(page: Page) -> None:
+    net = pynet.Network("input(64) dense(3) loss(mae)", seed=1)
+    net.classes = ["a", "b", "c"]
+    page.drop(("plain.safetensors", saved(net)))
+    page.wait(lambda: page.text("network-text") == net.spec)
+    page.draw(coarse(curves(4, 0)))
+    assert "%" not in page.text("prediction-sure") + page.text("bars")
+    pixels = page.pixels()
+    assert pixels is not None
+    shown = float(page.text("prediction-sure").replace("−", "-"))
+    assert shown == pytest.approx(float(net.predict_proba(pixels[None]).max()), rel=1e-2)
+    page.choose("steps-from", "drawing")
+    page.click("steps-next")
+    page.click("steps-next")
+    assert "of which the sign alone counts" in page.text("steps-body")
+
+
+def test_pictures_of_dark_ink_are_drawn_in_dark_ink(page: Page, tmp_path: Path) -> None:
+    digits = pynet.data.load("digits")
+    x, y = 255 - digits.x_train.reshape(-1, 8, 8), digits.y_train
+    few = (x // 16).astype(np.float32)  # of 0..15, which are no bytes
+    for name, values, white in (("bytes", x, 255), ("few", few, 15)):
+        file = io.BytesIO()
+        np.savez(file, x=values, y=y)
+        page.drop((f"{name}.npz", file.getvalue()))
+        page.wait(lambda name=name: page.text("open-message").startswith(f"{name}.npz"))
+        page.train(3)
+        (tmp_path / "m.safetensors").write_bytes(page.trained())
+        net = pynet.load(tmp_path / "m.safetensors")
+        assert Preparation.from_note(net.meta["pictures"]) == Preparation(8, 8, style=None, background="light")
+        assert Inputs.from_note(net.meta["inputs"]) == Inputs.of(values)
+        page.click("train-draw")
+        page.draw(coarse(curves(0, 1)))
+        pixels = page.pixels()
+        assert pixels is not None
+        assert pixels[0] == 255
+        scaled = pixels if white == 255 else pixels * np.float32(white / 255)
+        assert np.allclose(page.scores()["p"], net.predict_proba(scaled[None])[0], atol=1e-6)
 
 
 def test_the_page_reacts_while_a_large_network_is_checked_or_trained(page: Page) -> None:
