@@ -170,6 +170,14 @@ static void refusals(void)
     labels[order[2]] = 7;
     REFUSED(gradient_of_part(net, &data, 9, 0, 9, NULL), PN_ERR_ARGUMENT, "is 7");
     labels[order[2]] = 0;
+
+    /* without an order */
+    const pn_part past[] = {{.at = SAMPLES - 4, .n = 8}, {.n = 8}}, last[] = {{.at = SAMPLES - 8, .n = 8}, {.n = 8}};
+    REFUSED(pn_net_gradient(net, &data, NULL, past, 2, 9, NULL), PN_ERR_ARGUMENT, "224 samples asked for");
+    CHECK(pn_net_gradient(net, &data, NULL, last, 2, 9, NULL) == PN_OK);
+    labels[SAMPLES - 1] = 7;
+    REFUSED(pn_net_gradient(net, &data, NULL, last, 2, 9, NULL), PN_ERR_ARGUMENT, "is 7");
+    labels[SAMPLES - 1] = 0;
     pn_net_free(net);
     pn_net_free(norm);
 }

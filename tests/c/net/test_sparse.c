@@ -1,5 +1,4 @@
-/* Compressed sparse rows: the bits of dense rows, what is refused, and rows that another thread changes. */
-#define _GNU_SOURCE
+/* Compressed sparse rows: the bits of dense rows, and what is refused. Prints how many checks it made. */
 #include "testing.h"
 
 #include <math.h>
@@ -109,8 +108,6 @@ static void refusals(void)
     data.dtype = PN_UINT8;
     refused(data, "sparse x with bytes");
 }
-
-/* ---- rows that another thread changes ---- */
 
 int main(void)
 {
