@@ -26,33 +26,34 @@ def parquet(
     bool is 0 and 1. The target is labels, whole numbers from 0, or numbers to predict.
 
     ModuleNotFoundError: pyarrow is missing, `pip install pynet-nn[parquet]`. DataError: a file cannot be read, lacks a
-    column, or has another type in it; or a value is missing, which is found when it is read.
+    column, or holds no numbers in it; or a value is missing, which is found when it is read.
     """
     names = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not names:
         raise DataError("no files are given; accepted: one Parquet file or more")
-    found = _files([os.fspath(name) for name in names])
+    texts = [os.fspath(name) for name in names]
+    found = _files(texts)
     known = found[0].schema_arrow.names
     wanted = [name for name in known if name != target] if columns is None else list(columns)
     if target in wanted:
         raise DataError(f"column {target!r} is the target; accepted as columns of x: others")
     if columns is None:
-        for file, name in zip(found, names, strict=True):
+        for file, name in zip(found, texts, strict=True):
             others = sorted(set(file.schema_arrow.names) ^ set(known))
             if others:
-                raise DataError(f"{os.fspath(name)}: column {others[0]!r} is in only one of it and {names[0]}")
-    x = ParquetRows(names, found, wanted, np.float32)
-    y = ParquetRows(names, found, [target], x.type_of(found[0], target))[:]
+                raise DataError(f"{name}: column {others[0]!r} is in only one of it and {texts[0]}")
+    x = ParquetRows(texts, found, wanted, np.float32)
+    types = [x.type_of(file, target, name) for file, name in zip(found, texts, strict=True)]
+    y = ParquetRows(texts, found, [target], np.result_type(*types))[:]  # one type that holds the numbers of all files
     return x, y[:, 0]
 
 
 class ParquetRows(FileRows):
     """Columns of Parquet files as rows (n, columns)."""
 
-    def __init__(self, paths: Paths, files: Sequence[Any], columns: Sequence[str], dtype: Any) -> None:
+    def __init__(self, names: Sequence[str], files: Sequence[Any], columns: Sequence[str], dtype: Any) -> None:
         if not columns:
-            raise DataError(f"{os.fspath(paths[0])}: no columns are left for x")
-        names = [os.fspath(path) for path in paths]
+            raise DataError(f"{names[0]}: no columns are left for x")
         for name, file in zip(names, files, strict=True):
             for column in columns:
                 self.type_of(file, column, name)
@@ -60,7 +61,7 @@ class ParquetRows(FileRows):
         self.columns = list(columns)
 
     @staticmethod
-    def type_of(file: Any, column: str, name: str = "") -> Any:
+    def type_of(file: Any, column: str, name: str) -> Any:
         """NumPy's type of a column. DataError: there is no such column, or it holds no numbers."""
         from pyarrow import types
 

@@ -60,6 +60,15 @@ def test_rows_are_those_of_the_columns(files: list[str]) -> None:
     np.testing.assert_array_equal(numbers, COLUMNS["size"][:210])
 
 
+@pytest.mark.parametrize("later", [np.array([1.5, 2.75]), np.array([300, 70_000]), np.array([7e40, 1.0])])
+@pytest.mark.parametrize("first", [np.int8, np.int64, np.float32])
+def test_the_target_has_a_type_that_holds_the_numbers_of_all_files(tmp_path: Path, first: Any, later: Any) -> None:
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path, numbers in zip(paths, (np.array([1, 2], first), later), strict=True):
+        parquet.write_table(pa.table({"x": [0.0, 0.0], "y": numbers}), path)
+    np.testing.assert_array_equal(data.parquet(paths, "y")[1], [1, 2, *later])
+
+
 @pytest.mark.parametrize("window", [None, 128])
 def test_training_is_that_on_arrays(files: list[str], window: int | None) -> None:
     assert trained(*data.parquet(files, "kind"), window) == trained(X, COLUMNS["kind"], window)
