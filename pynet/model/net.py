@@ -20,7 +20,7 @@ from pynet.model.handle import Handle
 from pynet.model.samples import Samples, Signature, check_targets, inputs_only, samples, targets_only
 from pynet.model.task import NOTE as TASK
 from pynet.model.task import TaskKind, possible_tasks, task_of_targets, task_of_text
-from pynet.model.views import LayerView, Notes
+from pynet.model.views import LayerView, Notes, summary_rows
 from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.text import parsed_json
 
@@ -184,7 +184,7 @@ class Net(Handle):
 
     def summary(self) -> str:
         """A table of the layers: output shapes, parameters of each and in total."""
-        rows = self._summary_rows()
+        rows = summary_rows(self.in_shape, self.layers, self.parameters)
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = [f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in rows]
         return "\n".join(line.rstrip() for line in lines)
@@ -193,16 +193,8 @@ class Net(Handle):
         """The summary."""
         from pynet import html  # imported here: notebooks alone need it
 
-        head, *rows = self._summary_rows()
+        head, *rows = summary_rows(self.in_shape, self.layers, self.parameters)
         return html.line(repr(self)) + html.table(head, rows)
-
-    def _summary_rows(self) -> list[tuple[str, str, str, str]]:
-        rows = [("", "layer", "output", "parameters"), ("", f"input{_shape(self.in_shape)}", _shape(self.in_shape), "")]
-        rows += [
-            (layer.path, layer.text, _shape(layer.out_shape), f"{layer.parameters:,}" if layer.parameters else "")
-            for layer in self.layers
-        ]
-        return [*rows, ("", "total", "", f"{self.parameters:,}")]
 
     # ---- input ----
 
@@ -498,7 +490,3 @@ def _text(layer: Layer | str) -> str:
     if isinstance(layer, type):
         raise TypeError(f"a layer is the class {layer.__name__}; accepted: an instance, {layer.__name__}(...)")
     return str(layer)
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"({','.join(str(size) for size in shape)})"

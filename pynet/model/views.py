@@ -1,8 +1,8 @@
-"""Views of a network: its layers with live parameters, and its notes."""
+"""Views of a network: its layers with live parameters, their summary, and its notes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,3 +110,19 @@ class LayerView:
 
     def __repr__(self) -> str:
         return f"<layer {self.path} {self.text}: {self.in_shape} -> {self.out_shape}, {self.parameters:,} parameters>"
+
+
+def summary_rows(
+    in_shape: tuple[int, ...], layers: Sequence[LayerView], parameters: int
+) -> list[tuple[str, str, str, str]]:
+    """The head and the rows of a table of the layers: path, text, output shape, parameters; the last row has all."""
+    rows = [("", "layer", "output", "parameters"), ("", f"input{_shape(in_shape)}", _shape(in_shape), "")]
+    rows += [
+        (layer.path, layer.text, _shape(layer.out_shape), f"{layer.parameters:,}" if layer.parameters else "")
+        for layer in layers
+    ]
+    return [*rows, ("", "total", "", f"{parameters:,}")]
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"({','.join(str(size) for size in shape)})"
