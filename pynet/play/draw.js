@@ -148,17 +148,23 @@ function show(pixels) {
 function example(digits) {
   const { model } = session;
   const { x, labels, n, shape, classes } = model.examples ?? digits;
-  const i = Math.floor(Math.random() * n);
+  const known = [...labels.keys()].filter((i) => model.classes.includes(classes[labels[i]]));
+  const i = known.length ? known[Math.floor(Math.random() * known.length)] : Math.floor(Math.random() * n);
   const [h, w] = shape;
   const pixels = x.slice(i * h * w, (i + 1) * h * w);
+  const light = model.background === "light";
+  const ink = model.examples && light ? inverted(pixels) : pixels;
   strokes.length = 0;
-  under = enlarged({ h, w, a: Float32Array.from(pixels, (value) => value / 255) });
+  under = enlarged({ h, w, a: Float32Array.from(ink, (value) => value / 255) });
   redraw();
   session.label = classes[labels[i]];
-  const same = model.examples || (model.styleName === "digits" && h === model.height && w === model.width);
-  show(same ? pixels : prepared(under, model));
+  const same = h === model.height && w === model.width && model.styleName !== "mnist";
+  if (model.examples || same) show(light ? inverted(ink) : ink);
+  else show(prepared(under, model));
   report("draw-message", `A ${classes[labels[i]]} of the test samples, ${shapeText(shape)} pixels, which no training here has seen.`);
 }
+
+const inverted = (pixels) => pixels.map((value) => 255 - value);
 
 /** A small picture enlarged, its edges sharp, with paper around: a glyph may fill its own. */
 function enlarged(small) {

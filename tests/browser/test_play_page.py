@@ -461,6 +461,10 @@ def test_pictures_of_dark_ink_are_drawn_in_dark_ink(page: Page, tmp_path: Path) 
         assert pixels[0] == 255
         scaled = pixels if white == 255 else pixels * np.float32(white / 255)
         assert np.allclose(page.scores()["p"], net.predict_proba(scaled[None])[0], atol=1e-6)
+        page.click("random")
+        seen = page.pixels()
+        assert seen is not None
+        assert (255 - np.concatenate([digits.x_train, digits.x_test]) == seen.reshape(8, 8)).all(axis=(1, 2)).any()
 
 
 def test_the_page_reacts_while_a_large_network_is_checked_or_trained(page: Page) -> None:
