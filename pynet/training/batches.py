@@ -134,6 +134,10 @@ class DatasetBatches:
         """Up to so many of the samples, without weights, from all places: they may lie sorted."""
         raise NotImplementedError
 
+    def _order_facts(self) -> dict[str, str]:
+        """The part of facts() that all have."""
+        return {"batches": str(self.steps), "seed of the order": str(self._seed) if self._shuffle else "none"}
+
     def batch(self, stats: Any) -> Array:
         """See Batches."""
         return self._calls.batch(stats)
@@ -199,8 +203,7 @@ class ArrayBatches(DatasetBatches):
         return {
             "data": fingerprint(self._data, self._rows),
             "augmentation": self._data.augmentation,
-            "batches": str(self.steps),
-            "seed of the order": str(self._seed) if self._shuffle else "none",
+            **self._order_facts(),
         }
 
 

@@ -191,8 +191,7 @@ class ChunkBatches(ArrayBatches):
             "augmentation": self._data.augmentation,
             "chunks": str(self._chunks),
             "window": str(self._window),
-            "batches": str(self.steps),
-            "seed of the order": str(self._seed) if self._shuffle else "none",
+            **self._order_facts(),
         }
 
     def facts(self) -> dict[str, str]:
@@ -208,6 +207,5 @@ class ChunkBatches(ArrayBatches):
             "data": hashlib.sha256("".join(shards).encode()).hexdigest(),
             "augmentation": self._data.augmentation,
             **({"window": str(self._window)} if self._window else {}),
-            "batches": str(self.steps),
-            "seed of the order": str(self._seed) if self._shuffle else "none",
+            **self._order_facts(),
         }

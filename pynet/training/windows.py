@@ -226,6 +226,5 @@ class WindowBatches(DatasetBatches):
             "data": self._windows.fingerprint(),
             "augmentation": self._windows.augmentation,
             "window": str(self._window),
-            "batches": str(self.steps),
-            "seed of the order": str(self._seed) if self._shuffle else "none",
+            **self._order_facts(),
         }
