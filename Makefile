@@ -90,7 +90,7 @@ format: $(DEV) ## rewrite Python and C files in the house format
 	$(BIN)/clang-format -i $(C_FILES)
 
 docs: $(DEV) $(CORE) ## run the commands in the documents and write what they print; list the public names in docs/reference.md
-	$(BIN)/python tests/test_docs.py README.md docs/tutorial.md docs/how-to.md docs/models.md docs/reference.md
+	$(BIN)/python tests/test_docs.py README.md docs/tutorial.md docs/how-to.md docs/models.md docs/scaling.md docs/reference.md
 
 amalgamation: $(BUILD)/pynet.c ## write build/pynet.c, the whole core in one file, beside build/pynet.h
 

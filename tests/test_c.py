@@ -1,4 +1,4 @@
-"""The core from C: the programs in the header, the example of docs/how-to.md, and training without Python."""
+"""The core from C: the programs in the header."""
 
 import re
 import subprocess

@@ -23,7 +23,7 @@ from helpers import ROOT, api_page
 from pynet import __main__ as pynet_command
 
 REFERENCE = "docs/reference.md"
-PAGES = ("README.md", "docs/tutorial.md", "docs/how-to.md", "docs/models.md", REFERENCE)
+PAGES = ("README.md", "docs/tutorial.md", "docs/how-to.md", "docs/models.md", "docs/scaling.md", REFERENCE)
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.M | re.S)
 EXAMPLE = re.compile(r"(>>> .*\n(?:\.\.\. .*\n)*|\$ .*\n)((?:(?!>>> |\$ ).*\n)*)")
 GENERATED = re.compile(r"(<!-- generated .*-->\n)(.*)(<!-- end of the generated part -->)", re.S)
