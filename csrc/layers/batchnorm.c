@@ -44,10 +44,9 @@ static pn_status batchnorm_check(const layer *l, int64_t rows, char *err)
                 l->word.column, l->path, (long long)rows);
 }
 
-static void batchnorm_init(layer *l, uint64_t seed, uint64_t stream)
+static void batchnorm_init(layer *l, uint64_t seed)
 {
     (void)seed;
-    (void)stream;
     parameter_fill(&l->param[GAMMA], 1);
     parameter_fill(&l->param[RUNNING_VARIANCE], 1);
 }

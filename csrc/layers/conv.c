@@ -122,10 +122,10 @@ const float *conv_biases(const layer *l)
     return l->n_params > BIASES ? l->param[BIASES].data : conv_bias_gradient(l);
 }
 
-static void conv_init(layer *l, uint64_t seed, uint64_t stream)
+static void conv_init(layer *l, uint64_t seed)
 {
     const sizes s = sizes_of(l);
-    init_weights(l, s.k, (double)s.n * s.kernel * s.kernel, (init_kind)l->word.arg[CONV_INIT].choice, seed, stream);
+    init_weights(l, s.k, (double)s.n * s.kernel * s.kernel, (init_kind)l->word.arg[CONV_INIT].choice, seed);
 }
 
 /* y (positions, n) = patches (positions, k) W (k, n) + b (n), image by image. */

@@ -37,10 +37,10 @@ static const float *dense_biases(const layer *l)
     return l->n_params > BIASES ? l->param[BIASES].data : dense_bias_gradient(l); /* never written: zeros */
 }
 
-static void dense_init(layer *l, uint64_t seed, uint64_t stream)
+static void dense_init(layer *l, uint64_t seed)
 {
     const parameter *W = &l->param[WEIGHTS];
-    init_weights(l, (double)W->dim[0], (double)W->dim[1], (init_kind)l->word.arg[DENSE_INIT].choice, seed, stream);
+    init_weights(l, (double)W->dim[0], (double)W->dim[1], (init_kind)l->word.arg[DENSE_INIT].choice, seed);
 }
 
 static const nonzero_mask *mask_of(const layer *l, const pass *p)

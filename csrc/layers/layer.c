@@ -49,7 +49,7 @@ static bool feeds_relu(const layer *l)
     return next && next->ops->rectifies;
 }
 
-void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind, uint64_t seed, uint64_t stream)
+void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind, uint64_t seed)
 {
     const parameter *W = &l->param[0];
     double deviation = 1;
@@ -59,7 +59,7 @@ void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind,
         deviation = sqrt(2 / fan_in); /* He et al. 2015: ReLU halves the variance, the 2 gives it back */
     else if (kind == INIT_XAVIER)
         deviation = sqrt(2 / (fan_in + fan_out)); /* Glorot and Bengio 2010 */
-    random_normal(W->data, W->size, (float)deviation, seed, stream);
+    random_normal(W->data, W->size, (float)deviation, seed, (uint64_t)l->number);
 }
 
 /* Four of five pixels of a handwritten digit are black: products with zero are skipped. */

@@ -86,17 +86,17 @@ typedef struct {
 } image_padding;
 
 typedef struct {
-    pn_status (*shape)(layer *l, char *err);                           /* sets l->out, parameters and scratch sizes */
+    pn_status (*shape)(layer *l, char *err); /* sets l->out, parameters and scratch sizes; NULL: graph.c sets l->out */
     pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* enough rows to train? may be NULL */
-    void (*fill_tables)(layer *l); /* fills constant tables in newly allocated scratch; may be NULL */
-    void (*init)(layer *l, uint64_t seed, uint64_t stream); /* initial parameters; they are zero before */
-    bool (*by_columns)(const layer *l, const pass *p);      /* is forward split by columns of y? NULL: by rows */
-    void (*forward)(layer *l, const pass *p);               /* y from x; NULL: y is a view of x in another shape */
-    void (*begin)(layer *l, const pass *p);                 /* copies weights, transforms kernels; may be NULL */
-    void (*end)(layer *l, const pass *p);                   /* copies them back */
-    void (*backward)(layer *l, const pass *p);              /* dx from dy; called where dx is needed */
-    void (*update)(layer *l, const pass *p);                /* parameter gradients from x and dy: stored, or applied */
-    void (*after_step)(layer *l, const pass *p);            /* updates running statistics; may be NULL */
+    void (*fill_tables)(layer *l);         /* fills constant tables in newly allocated scratch; may be NULL */
+    void (*init)(layer *l, uint64_t seed); /* initial parameters; they are zero before */
+    bool (*by_columns)(const layer *l, const pass *p); /* is forward split by columns of y? NULL: by rows */
+    void (*forward)(layer *l, const pass *p);          /* y from x; NULL: y is a view of x in another shape */
+    void (*begin)(layer *l, const pass *p);            /* copies weights, transforms kernels; may be NULL */
+    void (*end)(layer *l, const pass *p);              /* copies them back */
+    void (*backward)(layer *l, const pass *p);         /* dx from dy; called where dx is needed */
+    void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: stored, or applied */
+    void (*after_step)(layer *l, const pass *p);       /* updates running statistics; may be NULL */
     bool (*backward_by_columns)(const layer *l, const pass *p); /* is it split by columns of dx? NULL: rows */
     bool (*backward_is_private)(const layer *l,
                                 const pass *p); /* does it read only weights that this thread updates? */
@@ -137,9 +137,9 @@ typedef struct {
 struct layer {
     const layer_ops *ops;
     word word;
-    char path[48];    /* "0", "3.0" */
-    const char *text; /* "dense(128)" */
-    int number;       /* among the net's layers */
+    char path[48]; /* "0", "3.0" */
+    char text[96]; /* "dense(128)" */
+    int number;    /* among the net's layers: stream of random numbers, too */
 
     shape in, out;
     bool channels_last; /* images are (height, width, channels) in work memory, see images.c */
@@ -179,7 +179,7 @@ activation layer_input_gradient(const layer *l);
 layer *layer_source(layer *l);
 
 /* Fills param[0] with normal random numbers; `kind` derives their standard deviation from fan_in and fan_out. */
-void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind, uint64_t seed, uint64_t stream);
+void init_weights(const layer *l, double fan_in, double fan_out, init_kind kind, uint64_t seed);
 
 /* ---- images.c ------------------------------------------------------------------------------------------------------ */
 

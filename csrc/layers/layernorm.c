@@ -21,10 +21,9 @@ static pn_status layernorm_shape(layer *l, char *err)
     return PN_OK;
 }
 
-static void layernorm_init(layer *l, uint64_t seed, uint64_t stream)
+static void layernorm_init(layer *l, uint64_t seed)
 {
     (void)seed;
-    (void)stream;
     parameter_fill(&l->param[GAMMA], 1);
 }
 

@@ -3,13 +3,6 @@
    pynet/reference/layers.py. */
 #include "layers/layer.h"
 
-static pn_status residual_shape(layer *l, char *err)
-{
-    (void)l; /* graph.c has set it, from the nested layers */
-    (void)err;
-    return PN_OK;
-}
-
 /* y = x + f(x) */
 static void residual_forward(layer *l, const pass *p)
 {
@@ -30,4 +23,4 @@ static void residual_backward(layer *l, const pass *p)
     }
 }
 
-const layer_ops residual_ops = {.shape = residual_shape, .forward = residual_forward, .backward = residual_backward};
+const layer_ops residual_ops = {.forward = residual_forward, .backward = residual_backward};

@@ -22,10 +22,9 @@ static pn_status scaling_shape(layer *l, char *err)
     return PN_OK;
 }
 
-static void scaling_init(layer *l, uint64_t seed, uint64_t stream)
+static void scaling_init(layer *l, uint64_t seed)
 {
     (void)seed;
-    (void)stream;
     parameter_fill(&l->param[SCALE], 1);
 }
 

@@ -2,6 +2,7 @@
 #include "net/batch.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 static void record_fault(const batch *b, int64_t nonfinite)
@@ -104,12 +105,12 @@ static bool load_inputs(const pn_net *net, const pass *p, const batch *b, int i,
     return true;
 }
 
-void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to)
+void gather_rows(const pn_net *net, const pass *p, const batch *b, row_range rows)
 {
     const layer *standardize = net->graph.standardize;
     const size_t n = (size_t)shape_size(&net->text.input), bytes = n * (b->data->dtype == PN_UINT8 ? 1 : sizeof(float));
     const bool bytes_tell_zeros = b->data->dtype == PN_UINT8 && !b->augment && !standardize;
-    for (int i = from; i < to; i++) {
+    for (int i = (int)rows.from; i < (int)rows.to; i++) {
         float *row = p->inputs.data + (size_t)i * p->inputs.ld;
         uint64_t *mask = p->mask ? p->mask->rows + (size_t)i * p->mask->row_words : NULL;
         const size_t at = sample(b, i);
@@ -132,7 +133,7 @@ void gather_own_inputs(const pn_net *net, pass *p, const batch *b, int from, int
     rest.first += from;
     p->input_from = from;
     p->input_rows = rows;
-    gather_rows(net, p, &rest, 0, rows);
+    gather_rows(net, p, &rest, (row_range){0, (size_t)rows});
     prefetch_rows(net, &rest, rows);
     if (p->mask)
         mask_transpose(p->mask, rows);
@@ -143,16 +144,20 @@ void gather_own_inputs(const pn_net *net, pass *p, const batch *b, int from, int
 void gather_inputs_together(const pn_net *net, pass *p, const batch *b, int64_t taken)
 {
     const int copy = p->threads > 1 ? (int)(taken % 2) : 0;
-    int from, to;
     p->inputs = net->work.x[copy];
     p->mask = p->mask ? &net->work.masks[copy] : NULL;
-    my_part(p, p->rows, 1, &from, &to);
-    gather_rows(net, p, b, from, to);
+    gather_rows(net, p, b, my_rows(p));
 }
 
 bool gathers_in_pieces(const pn_net *net, int64_t rows)
 {
     return net->graph.in_pieces && rows > INPUT_PIECE;
+}
+
+/* Number i of dense data. */
+static float number_of(const pn_net *net, const pn_data *data, size_t i)
+{
+    return data->dtype == PN_UINT8 ? net->byte_values[((const uint8_t *)data->x)[i]] : ((const float *)data->x)[i];
 }
 
 bool mostly_zeros(const pn_net *net, const batch *all)
@@ -164,20 +169,22 @@ bool mostly_zeros(const pn_net *net, const batch *all)
     size_t nonzero = 0;
     if (!net->graph.dense_first) /* only a dense layer skips zeros; it reads the caller's order */
         return false;
-    for (int64_t i = 0; i < samples && all->data->starts; i++) {
+    for (int64_t i = 0; i < samples; i++) {
+        const size_t row = sample(all, all->n * i / samples), at = row * n;
+        const uint8_t *bytes = all->data->x;
+        const float *numbers = all->data->x;
         int64_t from, to;
-        if (sparse_row(all->data, sample(all, all->n * i / samples), &from, &to))
-            nonzero += (size_t)(to - from);
-    }
-    for (int64_t i = 0; i < samples && !all->data->starts; i++) {
-        const size_t at = sample(all, all->n * i / samples) * n;
-        const uint8_t *bytes = (const uint8_t *)all->data->x + at;
-        const float *numbers = (const float *)all->data->x + at;
-        const bool are_bytes = all->data->dtype == PN_UINT8;
-        for (size_t k = 0; k < n && standardize; k++)
-            nonzero += (are_bytes ? net->byte_values[bytes[k]] : numbers[k]) != scaling_mean(standardize, k);
-        for (size_t k = 0; k < n && !standardize; k++)
-            nonzero += are_bytes ? bytes[k] != 0 : numbers[k] != 0;
+        if (all->data->starts)
+            nonzero += sparse_row(all->data, row, &from, &to) ? (size_t)(to - from) : 0;
+        else if (standardize)
+            for (size_t k = 0; k < n; k++)
+                nonzero += number_of(net, all->data, at + k) != scaling_mean(standardize, k);
+        else if (all->data->dtype == PN_UINT8)
+            for (size_t k = 0; k < n; k++)
+                nonzero += bytes[at + k] != 0;
+        else
+            for (size_t k = 0; k < n; k++)
+                nonzero += numbers[at + k] != 0;
     }
     return (double)nonzero < worth * (double)n * (double)samples;
 }
@@ -201,4 +208,54 @@ void gather_targets(pn_net *net, const pass *p, const batch *b)
         if (net->graph.rescale)
             standardize_row(net->graph.rescale, target);
     }
+}
+
+/* ---- the message of a fault ---------------------------------------------------------------------------------------- */
+
+static pn_status report_number(pn_net *net, int64_t row, int64_t feature, float x)
+{
+    return fail(net->error, PN_ERR_ARGUMENT, "x holds %g in sample %lld, feature %lld; accepted: finite numbers",
+                (double)x, (long long)row, (long long)feature);
+}
+
+static pn_status report_sparse(pn_net *net, const pn_data *data, int64_t row)
+{
+    const float *values = data->x;
+    int64_t from, to;
+    const bool valid = sparse_row(data, (size_t)row, &from, &to);
+    for (int64_t k = from; valid && k < to; k++)
+        if (!isfinite(values[k]))
+            return report_number(net, row, data->columns[k], values[k]);
+    return fail(net->error, PN_ERR_ARGUMENT, "x of sample %lld, values of one column added, is beyond float32",
+                (long long)row);
+}
+
+/* Of a sample that is finite, or has become so since. */
+static pn_status report_overflow(pn_net *net, const pn_data *data, int64_t row)
+{
+    const layer *l = net->graph.standardize;
+    const size_t n = (size_t)shape_size(&l->in), positions = n / (size_t)l->in.dim[0];
+    for (size_t k = 0; k < n; k++) {
+        const float x = number_of(net, data, (size_t)row * n + k);
+        if (!isfinite(scaling_value(l, k / positions, x)))
+            return fail(net->error, PN_ERR_ARGUMENT,
+                        "x holds %g in sample %lld, feature %zu: standardised, it is beyond float32", (double)x,
+                        (long long)row, k);
+    }
+    return fail(net->error, PN_ERR_ARGUMENT, "x of sample %lld, standardised, is beyond float32", (long long)row);
+}
+
+pn_status report_fault(pn_net *net, const pn_data *data, int64_t row)
+{
+    const size_t n = (size_t)shape_size(&net->text.input);
+    if (row < 0)
+        return fail(net->error, PN_ERR_ARGUMENT,
+                    "the order, labels, weights or sparse rows of the samples changed while the call read them");
+    if (data->starts)
+        return report_sparse(net, data, row);
+    const float *x = data->dtype == PN_FLOAT32 ? (const float *)data->x + (size_t)row * n : NULL;
+    const size_t place = x ? kernels()->first_nonfinite(x, n) : n;
+    if (place == n && net->graph.standardize)
+        return report_overflow(net, data, row);
+    return report_number(net, row, (int64_t)place, place < n ? x[place] : NAN);
 }

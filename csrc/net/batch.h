@@ -26,9 +26,8 @@ typedef struct {
    reader asks again, as another thread may change them. */
 bool sparse_row(const pn_data *data, size_t i, int64_t *from, int64_t *to);
 
-/* Copies rows [from, to) of the batch to p->inputs, bytes as x/255, augmented if b->augment is set, and fills
-   p->mask. */
-void gather_rows(const pn_net *net, const pass *p, const batch *b, int from, int to);
+/* Copies these rows of the batch to p->inputs, bytes as x/255, augmented if b->augment is set, and fills p->mask. */
+void gather_rows(const pn_net *net, const pass *p, const batch *b, row_range rows);
 
 /* Does training gather the inputs of a batch of this many rows in pieces? */
 enum { INPUT_PIECE = 64 }; /* rows of a piece: they fit the second-level cache together with the weights */
@@ -44,6 +43,9 @@ void gather_inputs_together(const pn_net *net, pass *p, const batch *b, int64_t 
 
 /* Copies labels, targets and weights of this thread's rows to net->work.targets. */
 void gather_targets(pn_net *net, const pass *p, const batch *b);
+
+/* Fails with a message that names the fault: row is batch_fault.nonfinite. */
+pn_status report_fault(pn_net *net, const pn_data *data, int64_t row);
 
 /* Are enough inputs zero for skipping them to pay? Looks at up to 8 of the all->n samples. */
 bool mostly_zeros(const pn_net *net, const batch *all);

@@ -66,7 +66,7 @@ static bool part_gradient(parts_job *all, const pn_part *part, const pass *p, bo
 {
     job *j = &all->job, rows = *j;
     rows.n = rows.batch = part->n;
-    batch_run r = start_batch(&rows, p->id, p->threads, part->at, p->id);
+    batch_run r = start_batch(&rows, p->id, p->threads, part->at);
     r.batch.fault = &j->fault;
     r.batch.n = part->at + part->n;
     r.pass.fuse = true;
@@ -83,6 +83,13 @@ static void zero_gradient(pn_net *net, const pass *p, int level)
     size_t from, to;
     own_gradients(net, p, &from, &to);
     memset(partial_sum(net, level) + from, 0, (to - from) * sizeof(float));
+}
+
+static void add_sums(pn_stats *to, const pn_stats *part)
+{
+    to->loss += part->loss;
+    to->correct += part->correct;
+    to->samples += part->samples;
 }
 
 static void gradient_job(void *arg, int id, int threads)
@@ -112,11 +119,8 @@ static void gradient_job(void *arg, int id, int threads)
             pool_barrier(threads);
         if (finite)
             add_partial_sums(net, &p, level, count);
-        for (int i = 0; i < count; i++, level--) {
-            stats[level - 1].loss += stats[level].loss;
-            stats[level - 1].correct += stats[level].correct;
-            stats[level - 1].samples += stats[level].samples;
-        }
+        for (int i = 0; i < count; i++, level--)
+            add_sums(&stats[level - 1], &stats[level]);
     }
     if (id == 0) {
         all->job.stats = stats[0];
@@ -213,8 +217,7 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
                              .batch = rows,
                              .gathers = true,
                              .own_inputs = true,
-                             .training = true,
-                             .finite = true},
+                             .training = true},
                      .part = part,
                      .parts = parts,
                      .batch_rows = (int)batch_rows};
@@ -227,11 +230,8 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
         return status;
     if (!all.job.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss of a row of this batch is not finite");
-    if (stats) {
-        stats->loss += all.job.stats.loss;
-        stats->correct += all.job.stats.correct;
-        stats->samples += all.job.stats.samples;
-    }
+    if (stats)
+        add_sums(stats, &all.job.stats);
     net->work.rows = (int)rows;
     net->work.done = STEP_GRADIENT;
     net->has_gradients = true;

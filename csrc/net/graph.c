@@ -15,7 +15,7 @@ typedef struct {
 static layer *add_layer(pn_net *net, const word *w, const sequence *r)
 {
     layer *l = &net->graph.layers[net->graph.n_layers];
-    l->number = net->graph.n_layers;
+    l->number = net->graph.n_layers++;
     l->word = *w;
     l->ops = layer_kinds[w->kind];
     l->in = r->out;
@@ -24,8 +24,7 @@ static layer *add_layer(pn_net *net, const word *w, const sequence *r)
     l->uses = 1;
     if (w->kind == PN_FLATTEN && is_channels_last(l->channels_last, &l->in))
         l->ops = &flatten_channels_last_ops;
-    l->text = net->graph.texts[net->graph.n_layers];
-    writer to = {.at = net->graph.texts[net->graph.n_layers++], .left = sizeof *net->graph.texts};
+    writer to = {.at = l->text, .left = sizeof l->text};
     spec_print_word(&to, w);
     return l;
 }
@@ -116,7 +115,7 @@ static pn_status add_sequence(pn_net *net, const word **next, int n, sequence *r
                 status = add_skip(net, l, &from, err);
             l->residual.span = (int)(&net->graph.layers[net->graph.n_layers] - l) - 1;
         }
-        if (!status)
+        if (!status && l->ops->shape)
             status = l->ops->shape(l, err);
         if (status)
             return status;
@@ -137,63 +136,62 @@ static void fuse(layer *l)
 /* The tensors in the order of memory and of files: trained parameters, then running statistics. */
 static void list_tensors(pn_net *net)
 {
-    int t = 0;
-    for (int state = 0; state < 2; state++)
+    tensor_entry *t = net->tensors;
+    for (int running = 0; running < 2; running++)
         for (int i = 0; i < net->graph.n_layers; i++)
             for (int k = 0; k < net->graph.layers[i].n_params; k++) {
-                parameter *p = &net->graph.layers[i].param[k];
-                if (p->running != state)
+                layer *l = &net->graph.layers[i];
+                if (l->param[k].running != running)
                     continue;
-                net->tensors[t].layer = i;
-                net->tensors[t].parameter = p;
-                snprintf(net->tensors[t].name, sizeof net->tensors[t].name, "%s.%s", net->graph.layers[i].path,
-                         p->name);
+                *t = (tensor_entry){.layer = i, .parameter = &l->param[k]};
+                snprintf(t->name, sizeof t->name, "%s.%s", l->path, l->param[k].name);
                 t++;
             }
 }
 
+/* Marks fused layers, and finds the layers that are special to the net: first, last, at the loss. */
+static void find_roles(net_graph *graph, const network_text *text)
+{
+    int readers = 0; /* of the inputs */
+    for (int i = 0; i < graph->n_layers; i++) {
+        layer *l = &graph->layers[i];
+        fuse(l);
+        graph->winograd = graph->winograd || l->winograd;
+        readers += !l->before && l->ops->forward;
+        graph->dense_first = graph->dense_first || (!l->before && l->word.kind == PN_DENSE && !l->copy_size);
+    }
+    graph->in_pieces = graph->dense_first && readers == 1;
+    graph->last = graph->order[graph->n_layers - 1];
+    graph->standardize = text->words[0].kind == PN_STANDARDIZE ? &graph->layers[0] : NULL;
+    graph->rescale = text->loss.rescaled ? graph->last : NULL;
+    /* the loss includes softmax or sigmoid, and reads x of rescale */
+    const bool includes_last = graph->rescale || text->loss.kind == PN_CROSS_ENTROPY || text->loss.kind == PN_BCE;
+    graph->head = graph->n_layers - includes_last;
+    graph->loss_input = includes_last ? graph->last->before : layer_source(graph->last);
+}
+
 pn_status graph_build(pn_net *net, char *err)
 {
-    const word *next = net->text.words;
-    size_t most = (size_t)net->text.n_words; /* and one for each residual, which may need a projection */
+    net_graph *graph = &net->graph;
+    const network_text *text = &net->text;
+    const word *next = text->words;
+    size_t most = (size_t)text->n_words; /* and one for each residual, which may need a projection */
     int top_level = 0;
-    for (int i = 0; i < net->text.n_words; i++)
-        most += net->text.words[i].kind == PN_RESIDUAL;
-    for (int i = 0; i < net->text.n_words; i++)
-        top_level += !net->text.words[i].nested;
-    net->graph.layers = memory_zeros(most, sizeof *net->graph.layers);
-    net->graph.order = memory_zeros(most, sizeof *net->graph.order);
-    net->graph.texts = memory_zeros(most, sizeof *net->graph.texts);
-    if (!net->graph.layers || !net->graph.order || !net->graph.texts)
-        return fail(err, PN_ERR_MEMORY, "no memory for a network of %d layers", net->text.n_words);
-
-    for (int i = 0; i < net->text.n_words; i++)
-        net->graph.channels_last = net->graph.channels_last || layer_kinds[net->text.words[i].kind]->on_images;
-    sequence r = {.out = net->text.input};
-    pn_status status = add_sequence(net, &next, top_level, &r, "", err);
+    for (int i = 0; i < text->n_words; i++) {
+        most += text->words[i].kind == PN_RESIDUAL;
+        top_level += !text->words[i].nested;
+        graph->channels_last = graph->channels_last || layer_kinds[text->words[i].kind]->on_images;
+    }
+    graph->layers = memory_zeros(most, sizeof *graph->layers);
+    graph->order = memory_zeros(most, sizeof *graph->order);
+    if (!graph->layers || !graph->order)
+        return fail(err, PN_ERR_MEMORY, "no memory for a network of %d layers", text->n_words);
+    sequence r = {.out = text->input};
+    const pn_status status = add_sequence(net, &next, top_level, &r, "", err);
     if (status)
         return status;
-    int readers = 0; /* of the inputs */
-    for (int i = 0; i < net->graph.n_layers; i++) {
-        const layer *l = &net->graph.layers[i];
-        fuse(&net->graph.layers[i]);
-        net->graph.winograd = net->graph.winograd || l->winograd;
-        readers += !l->before && l->ops->forward;
-        net->graph.dense_first = net->graph.dense_first || (!l->before && l->word.kind == PN_DENSE && !l->copy_size);
-    }
-    net->graph.in_pieces = net->graph.dense_first && readers == 1;
-    net->graph.last = net->graph.order[net->graph.n_layers - 1];
-    if (net->text.words[0].kind == PN_STANDARDIZE)
-        net->graph.standardize = &net->graph.layers[0];
-    if (net->text.loss.rescaled)
-        net->graph.rescale = net->graph.last;
-    net->graph.head = /* the loss includes softmax or sigmoid, and reads x of rescale */
-        net->graph.n_layers -
-        (net->graph.rescale || net->text.loss.kind == PN_CROSS_ENTROPY || net->text.loss.kind == PN_BCE);
-    net->graph.loss_input =
-        net->graph.head < net->graph.n_layers ? net->graph.last->before : layer_source(net->graph.last);
-
-    plan_inference(net);
+    find_roles(graph, text);
+    plan_inference(graph);
     net->tensors = memory_zeros((size_t)net->n_tensors + 1, sizeof *net->tensors);
     if (!net->tensors)
         return fail(err, PN_ERR_MEMORY, "no memory for the list of %d tensors", net->n_tensors);

@@ -311,3 +311,11 @@ pn_status reserve_training(pn_net *net, int64_t rows, const pn_optim *opt)
     const pn_status status = reserve(net, rows, copies, copies);
     return status || !stores_gradients(net, rows, opt) ? status : reserve_gradients(net);
 }
+
+pn_status net_augmenter(pn_net *net, const pn_augment *options, int threads, const augmenter **augment)
+{
+    const pn_status status =
+        options ? augmenter_set(&net->augmenter, options, &net->text.input, threads, net->error) : PN_OK;
+    *augment = options && !status ? net->augmenter : NULL;
+    return status;
+}

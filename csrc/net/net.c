@@ -1,5 +1,5 @@
 /* The network: built from its text, described, annotated with notes, freed. run.c runs it. */
-#include "net/run.h"
+#include "net/net.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -79,7 +79,7 @@ pn_status pn_net_new(pn_net **out, const char *spec, uint64_t seed, char err[PN_
     const unsigned long fp = fp_enter();
     for (int i = 0; i < net->graph.n_layers; i++)
         if (net->graph.layers[i].ops->init)
-            net->graph.layers[i].ops->init(&net->graph.layers[i], seed, (uint64_t)i);
+            net->graph.layers[i].ops->init(&net->graph.layers[i], seed);
     fp_leave(fp);
     return PN_OK;
 }
@@ -103,7 +103,6 @@ void pn_net_free(pn_net *net)
     memory_free(net->partial_gradients);
     memory_free(net->parameters);
     memory_free(net->tensors);
-    memory_free(net->graph.texts);
     memory_free(net->graph.order);
     memory_free(net->graph.layers);
     memory_free(net->spec);
@@ -170,7 +169,7 @@ pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
     if (status)
         return status;
     const layer *l = &net->graph.layers[i];
-    *info = (pn_layer_info){.path = l->path, .kind = spec_word_name(l->word.kind), .text = net->graph.texts[i]};
+    *info = (pn_layer_info){.path = l->path, .kind = spec_word_name(l->word.kind), .text = l->text};
     copy_shape(&info->in_rank, info->in_shape, &l->in);
     copy_shape(&info->out_rank, info->out_shape, &l->out);
     info->args = spec_arguments(&l->word, info->arg_name, info->arg);
@@ -185,8 +184,9 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
         return PN_ERR_ARGUMENT;
     if (i < 0 || i >= net->n_tensors)
         return fail(net->error, PN_ERR_ARGUMENT, "tensor %d; this network has %d", i, net->n_tensors);
-    if (!tensor)
-        return check_pointer(net, tensor, "tensor");
+    const pn_status status = check_pointer(net, tensor, "tensor");
+    if (status)
+        return status;
     const tensor_entry *t = &net->tensors[i];
     const parameter *p = t->parameter;
     *tensor = (pn_tensor){

@@ -44,7 +44,6 @@ typedef struct {
     int n_layers;
     layer **order; /* in the order of computation: a residual follows the layers in it */
     int n_ordered;
-    char (*texts)[96];  /* each layer's word with arguments */
     layer *last;        /* its y is the output */
     layer *loss_input;  /* the loss reads its y: cross-entropy includes the last softmax; NULL: the inputs */
     int head;           /* number of layers before the loss */
@@ -123,18 +122,6 @@ struct pn_net {
     char error[PN_ERRLEN];
 };
 
-/* ---- graph.c ------------------------------------------------------------------------------------------------------ */
-
-/* Builds layers, order of computation, tensors and sizes from net->text. */
-pn_status graph_build(pn_net *net, char *err);
-
-/* ---- plan.c ------------------------------------------------------------------------------------------------------- */
-
-/* Gives each layer its slots for inference. */
-void plan_inference(pn_net *net);
-
-/* ---- net.c ---- */
-
 /* A network without memory for parameters; net_allocate adds it, zeroed. Loading compares the sizes with those of the
    file in between. */
 pn_status net_build(pn_net **net, const char *spec, char *err);
@@ -152,6 +139,24 @@ pn_status net_prepare_scaling(pn_net *net);
 
 /* PN_ERR_NONFINITE, with a message that names it, if a stored gradient is infinite or NaN. */
 pn_status net_check_gradients(pn_net *net);
+
+/* ---- graph.c ------------------------------------------------------------------------------------------------------ */
+
+/* Builds layers, order of computation, tensors and sizes from net->text. */
+pn_status graph_build(pn_net *net, char *err);
+
+/* ---- plan.c ------------------------------------------------------------------------------------------------------- */
+
+/* Gives each layer its slots for inference. */
+void plan_inference(net_graph *graph);
+
+/* ---- check.c: arguments of public functions; others are in run.h ----------------------------------------------------- */
+
+/* Is the pointer not NULL? */
+pn_status check_pointer(pn_net *net, const void *pointer, const char *name);
+
+/* Does layer i exist? */
+pn_status check_layer(pn_net *net, int i);
 
 /* ---- optim.c ------------------------------------------------------------------------------------------------------ */
 

@@ -136,8 +136,9 @@ pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor)
     pn_net_state(net, &info);
     if (i < 0 || i >= info.tensors)
         return fail(net->error, PN_ERR_ARGUMENT, "state tensor %d; the optimizer has %d", i, info.tensors);
-    if (!tensor)
-        return fail(net->error, PN_ERR_ARGUMENT, "tensor is NULL");
+    const pn_status status = check_pointer(net, tensor, "tensor");
+    if (status)
+        return status;
     const int m = i / net->n_trained;
     pn_net_tensor(net, i % net->n_trained, tensor);
     tensor->data = state_of(net, m, tensor->data);

@@ -14,20 +14,19 @@ typedef struct {
 } occupation;
 
 /* A slot that is free at `place`, until the one after `last`. */
-static int take_slot(pn_net *net, occupation *o, int place, int last)
+static int take_slot(net_graph *graph, occupation *o, int place, int last)
 {
     int slot = 0;
     while (o->free_from[slot] > place)
         slot++;
     o->free_from[slot] = last + 1;
-    if (slot >= net->graph.slots)
-        net->graph.slots = slot + 1;
+    if (slot >= graph->slots)
+        graph->slots = slot + 1;
     return slot;
 }
 
-static void find_last_readers(pn_net *net)
+static void find_last_readers(const net_graph *graph)
 {
-    const net_graph *graph = &net->graph;
     for (int i = 0; i < graph->n_ordered; i++) {
         layer *l = graph->order[i];
         layer *const reads[] = {l->residual.skip ? l->residual.skip : l->before, l->residual.inner};
@@ -41,11 +40,10 @@ static void find_last_readers(pn_net *net)
             results[k]->last_reader = graph->n_ordered;
 }
 
-void plan_inference(pn_net *net)
+void plan_inference(net_graph *graph)
 {
-    net_graph *graph = &net->graph;
     occupation o = {0};
-    find_last_readers(net);
+    find_last_readers(graph);
     for (int i = 0; i < graph->n_ordered; i++) {
         layer *l = graph->order[i];
         graph->large_weights =
@@ -53,12 +51,12 @@ void plan_inference(pn_net *net)
         if (!l->ops->forward) /* a view */
             continue;
         if (l->copy_size) {
-            l->copy_slot = take_slot(net, &o, i, i);
+            l->copy_slot = take_slot(graph, &o, i, i);
             if (l->before && l->before->last_reader == i)
                 o.free_from[l->before->y_slot] = i; /* forward reads the copy */
         }
         const layer *computes = l->fused_forward ? l->before : NULL; /* y already */
-        l->y_slot = computes ? computes->y_slot : take_slot(net, &o, i, l->last_reader);
+        l->y_slot = computes ? computes->y_slot : take_slot(graph, &o, i, l->last_reader);
         if (computes)
             o.free_from[l->y_slot] = l->last_reader + 1;
         const size_t y = padded(shape_size(&l->out)), copy = padded((int64_t)l->copy_size);

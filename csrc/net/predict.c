@@ -24,15 +24,14 @@ static bool gather_chunk(job *j, int id, int threads, int64_t end, batch_run *r)
     const int64_t first = atomic_add(&j->next, (int64_t)j->chunk);
     if (first >= end)
         return false;
-    *r = start_batch(j, id, threads, first, 0);
-    r->from = id * b->capacity;
-    r->to = r->from + (int)(end - first < j->chunk ? end - first : j->chunk);
-    r->batch.first = first - r->from;
+    const int from = id * b->capacity, rows = (int)(end - first < j->chunk ? end - first : j->chunk);
+    *r = start_batch(j, id, threads, first);
+    r->batch.first = first - from;
     pass *p = &r->pass;
     p->rows = p->batch_rows = p->input_rows = b->capacity * b->threads;
-    p->own = (row_range){(size_t)r->from, (size_t)r->to};
+    p->own = (row_range){(size_t)from, (size_t)(from + rows)};
     p->fuse = p->own_rows = true;
-    gather_rows(j->net, p, &r->batch, r->from, r->to);
+    gather_rows(j->net, p, &r->batch, p->own);
     return true;
 }
 
@@ -142,8 +141,8 @@ static void evaluate_job(void *arg, int id, int threads)
     for (bool go_on = true; first < j->n && go_on;) {
         const int64_t end = j->n - first < round ? j->n : first + round;
         for (batch_run r; gather_chunk(j, id, threads, end, &r);) {
-            const size_t from = (size_t)r.from, rows = (size_t)(r.to - r.from),
-                         at = (size_t)(r.batch.first + r.from - first);
+            const size_t from = r.pass.own.from, rows = r.pass.own.to - from,
+                         at = (size_t)(r.batch.first + (int64_t)from - first);
             gather_targets(j->net, &r.pass, &r.batch);
             forward(j->net, &r.pass, NULL, j->net->graph.head);
             loss(j->net, &r.pass, j->data, false);
@@ -219,12 +218,12 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y)
 /* ---- the gradient of the inputs ------------------------------------------------------------------------------------ */
 
 /* Copies the caller's gradient of a layer's output to work memory. */
-static void load_output_gradient(const job *j, const batch_run *r)
+static void load_output_gradient(const job *j, const pass *p)
 {
     const layer *l = &j->net->graph.layers[j->layer];
     const size_t n = (size_t)shape_size(&l->out);
-    for (size_t i = (size_t)r->from; i < (size_t)r->to; i++)
-        sample_load(j->net->graph.channels_last, &l->out, l->dy.data + i * l->dy.ld, j->dy + i * n);
+    EACH_OWN_ROW (i, p)
+        sample_load(j->net->graph.channels_last, &l->out, row_of(l->dy, i), j->dy + i * n);
 }
 
 /* After forward_job: backward from the output of a layer, or from the loss, to the inputs. */
@@ -234,10 +233,10 @@ static void input_gradient_job(void *arg, int id, int threads)
     pn_net *net = j->net;
     layer *layers = net->graph.layers;
     const activation dx = net->work.dx;
-    const batch_run r = start_batch(j, id, threads, 0, 0);
+    const batch_run r = start_batch(j, id, threads, 0);
     const pass *p = &r.pass;
     if (j->dy) {
-        load_output_gradient(j, &r);
+        load_output_gradient(j, p);
     } else {
         gather_targets(net, p, &r.batch);
         loss(net, p, j->data, true);
@@ -251,10 +250,10 @@ static void input_gradient_job(void *arg, int id, int threads)
             layer_backward(&layers[i], p);
     }
     const size_t n = (size_t)shape_size(&layers[0].in);
-    for (size_t i = (size_t)r.from; i < (size_t)r.to; i++) {
+    EACH_OWN_ROW (i, p) {
         if (net->graph.standardize)
-            standardize_gradient(net->graph.standardize, dx.data + i * dx.ld);
-        sample_store(net->graph.channels_last, &layers[0].in, j->y + i * n, dx.data + i * dx.ld);
+            standardize_gradient(net->graph.standardize, row_of(dx, i));
+        sample_store(net->graph.channels_last, &layers[0].in, j->y + i * n, row_of(dx, i));
     }
 }
 

@@ -5,14 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-pn_status net_augmenter(pn_net *net, const pn_augment *options, int threads, const augmenter **augment)
-{
-    const pn_status status =
-        options ? augmenter_set(&net->augmenter, options, &net->text.input, threads, net->error) : PN_OK;
-    *augment = options && !status ? net->augmenter : NULL;
-    return status;
-}
-
 /* The pictures for whose augmentation to reserve memory: those of the last call, those of the input, or square ones of
    one or three channels. False: there are none. */
 static bool likely_pictures(const pn_net *net, pn_augment *options)
@@ -99,7 +91,7 @@ static uint64_t structure_size(const pn_net *net)
         layers += text->words[i].kind == PN_RESIDUAL;
     return bytes + memory_size(sizeof *net) + memory_size(words * sizeof *text->words) +
            memory_size(strlen(net->spec) + 1) + memory_size(layers * sizeof *net->graph.layers) +
-           memory_size(layers * sizeof *net->graph.order) + memory_size(layers * sizeof *net->graph.texts) +
+           memory_size(layers * sizeof *net->graph.order) +
            memory_size(((size_t)net->n_tensors + 1) * sizeof *net->tensors) +
            memory_size((uint64_t)(net->n_parameters + net->n_running) * sizeof *net->parameters);
 }

@@ -14,9 +14,13 @@
 
 /* ---- forward and backward ------------------------------------------------------------------------------------------ */
 
-/* Runs forward or update of layer l on rows [from, to) of the batch: in pieces if l reads inputs that are gathered
-   so. */
-static void run_rows(const pn_net *net, layer *l, const pass *p, const batch *b, int from, int to,
+static row_range all_rows(const pass *p)
+{
+    return (row_range){0, (size_t)p->rows};
+}
+
+/* Runs forward or update of layer l on these rows of the batch: in pieces if l reads inputs that are gathered so. */
+static void run_rows(const pn_net *net, layer *l, const pass *p, const batch *b, row_range rows,
                      void (*function)(layer *l, const pass *p))
 {
     if (l->before || !gathers_in_pieces(net, p->rows) || !b) {
@@ -24,8 +28,8 @@ static void run_rows(const pn_net *net, layer *l, const pass *p, const batch *b,
         return;
     }
     pass piece = *p;
-    for (; from < to; from += INPUT_PIECE) {
-        gather_own_inputs(net, &piece, b, from, to - from < INPUT_PIECE ? to - from : INPUT_PIECE);
+    for (int from = (int)rows.from, to = (int)rows.to; from < to; from += INPUT_PIECE) {
+        gather_own_inputs(net, &piece, b, from, min_int(to - from, INPUT_PIECE));
         function(l, &piece);
     }
 }
@@ -54,11 +58,8 @@ void forward(pn_net *net, const pass *p, const batch *b, int upto)
             copy_inputs(l, p);
         }
         const bool columns = l->ops->by_columns && l->ops->by_columns(l, p);
-        int from = 0, to = p->rows;
         switch_split(&can_read, columns, p);
-        if (!columns)
-            my_part(p, p->rows, 1, &from, &to);
-        run_rows(net, l, p, b, from, to, l->ops->forward);
+        run_rows(net, l, p, b, columns ? all_rows(p) : my_rows(p), l->ops->forward);
     }
     if (can_read == OWN_COLUMNS)
         pool_barrier(p->threads);
@@ -140,16 +141,8 @@ void update(pn_net *net, const pass *p, const batch *b)
     for (int i = net->graph.head - 1; i >= 0; i--) {
         layer *l = &net->graph.layers[i];
         if (l->ops->update)
-            run_rows(net, l, p, b, 0, p->rows, l->ops->update);
+            run_rows(net, l, p, b, all_rows(p), l->ops->update);
     }
-}
-
-void update_from_gradients(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken)
-{
-    pool_barrier(p->threads);
-    optim_apply_all(net, p, opt, taken);
-    pool_barrier(p->threads);
-    begin_layers(net, p); /* there are no panels */
 }
 
 void after_step(pn_net *net, const pass *p)
@@ -179,12 +172,13 @@ bool add_stats(const job *j, const batch_run *r, pn_stats *stats)
 
 /* ---- jobs ---------------------------------------------------------------------------------------------------------- */
 
-batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
+batch_run start_batch(job *j, int id, int threads, int64_t first)
 {
+    const int copy = j->own_inputs ? id : 0; /* of the inputs in work memory */
     const int64_t batches = j->n ? (j->n + j->batch - 1) / j->batch : 1;
     const int64_t size = j->n / batches, larger = j->n % batches;
     const int rows = (int)(size + (first < larger * (size + 1)));
-    batch_run r = {
+    return (batch_run){
         .pass =
             {
                 .rows = rows,
@@ -210,8 +204,6 @@ batch_run start_batch(job *j, int id, int threads, int64_t first, int copy)
                 .fault = &j->fault,
             },
     };
-    my_part(&r.pass, rows, 1, &r.from, &r.to);
-    return r;
 }
 
 void decide_end(job *j, const pass *p, int64_t first)
@@ -246,54 +238,6 @@ static void detect_zeros(job *j, int64_t rows)
                j->data->dtype == PN_UINT8 && !j->net->graph.standardize;
 }
 
-/* Reports the number of a finite sample that standardize makes infinite. */
-static pn_status report_overflow(const job *j, int64_t row)
-{
-    const layer *l = j->net->graph.standardize;
-    const size_t n = (size_t)shape_size(&l->in), positions = n / (size_t)l->in.dim[0];
-    for (size_t k = 0; k < n; k++) {
-        const size_t at = (size_t)row * n + k;
-        const float x = j->data->dtype == PN_UINT8 ? j->net->byte_values[((const uint8_t *)j->data->x)[at]]
-                                                   : ((const float *)j->data->x)[at];
-        if (!isfinite(scaling_value(l, k / positions, x)))
-            return fail(j->net->error, PN_ERR_ARGUMENT,
-                        "x holds %g in sample %lld, feature %zu: standardised, it is beyond float32", (double)x,
-                        (long long)row, k);
-    }
-    return fail(j->net->error, PN_ERR_ARGUMENT, "x of sample %lld, standardised, is beyond float32", (long long)row);
-}
-
-static pn_status report_sparse(const job *j, int64_t row)
-{
-    const float *values = j->data->x;
-    int64_t from, to;
-    const bool valid = sparse_row(j->data, (size_t)row, &from, &to);
-    for (int64_t k = from; valid && k < to; k++)
-        if (!isfinite(values[k]))
-            return fail(j->net->error, PN_ERR_ARGUMENT,
-                        "x holds %g in sample %lld, feature %d; accepted: finite numbers", (double)values[k],
-                        (long long)row, (int)j->data->columns[k]);
-    return fail(j->net->error, PN_ERR_ARGUMENT, "x of sample %lld, values of one column added, is beyond float32",
-                (long long)row);
-}
-
-static pn_status report_fault(const job *j)
-{
-    const size_t n = (size_t)shape_size(&j->net->text.input);
-    const int64_t row = j->fault.nonfinite;
-    if (row < 0)
-        return fail(j->net->error, PN_ERR_ARGUMENT,
-                    "the order, labels, weights or sparse rows of the samples changed while the call read them");
-    if (j->data->starts)
-        return report_sparse(j, row);
-    const float *x = j->data->dtype == PN_FLOAT32 ? (const float *)j->data->x + (size_t)row * n : NULL;
-    const size_t place = x ? kernels()->first_nonfinite(x, n) : n;
-    if (place == n && j->net->graph.standardize)
-        return report_overflow(j, row);
-    return fail(j->net->error, PN_ERR_ARGUMENT, "x holds %g in sample %lld, feature %zu; accepted: finite numbers",
-                place < n ? (double)x[place] : (double)NAN, (long long)row, place);
-}
-
 /* About how many microseconds the job takes one thread. */
 static double job_length(const job *j)
 {
@@ -322,5 +266,5 @@ pn_status run(pool_job function, job *j)
         pool_run_if_worth(function, j, job_length(j), threads);
     } while (j->end >= 0 && j->done < j->n);
     fp_leave(fp);
-    return j->fault.batch < 0 ? PN_OK : report_fault(j);
+    return j->fault.batch < 0 ? PN_OK : report_fault(j->net, j->data, j->fault.nonfinite);
 }

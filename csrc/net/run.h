@@ -50,12 +50,6 @@ pn_status check_samples(pn_net *net, const pn_data *data, const int32_t *order, 
 /* Can every layer train on so few rows? */
 pn_status check_batch(pn_net *net, int64_t rows);
 
-/* Is the pointer not NULL? */
-pn_status check_pointer(pn_net *net, const void *pointer, const char *name);
-
-/* Does layer i exist? */
-pn_status check_layer(pn_net *net, int i);
-
 /* ---- run.c: jobs --------------------------------------------------------------------------------------------------- */
 
 /* Work on samples order[0..n) of data, in batches. */
@@ -90,15 +84,14 @@ typedef struct {
    fault. */
 pn_status run(pool_job function, job *j);
 
-/* One batch of a job on one thread, whose rows of it are [from, to). */
+/* One batch of a job on one thread. */
 typedef struct {
     pass pass;
     batch batch;
-    int from, to;
 } batch_run;
 
-/* The batch that starts at sample `first` of the job, with inputs in copy number `copy` of work memory. */
-batch_run start_batch(job *j, int id, int threads, int64_t first, int copy);
+/* The batch that starts at sample `first` of the job. */
+batch_run start_batch(job *j, int id, int threads, int64_t first);
 
 /* ---- ending a job early -------------------------------------------------------------------------------------------- */
 
@@ -135,9 +128,6 @@ bool backward_is_private(const pn_net *net, const pass *p);
 
 /* Parameter gradients of all layers, from all rows of x and dy: applied if p->opt is set, else stored. */
 void update(pn_net *net, const pass *p, const batch *b);
-
-/* The optimizer step on all parameters from stored gradients. */
-void update_from_gradients(pn_net *net, const pass *p, const pn_optim *opt, int64_t taken);
 
 /* Updates running statistics. */
 void after_step(pn_net *net, const pass *p);

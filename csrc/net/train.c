@@ -50,8 +50,12 @@ static void take_step(job *j, batch_run *r, int64_t taken)
     const optim_step now = optim_step_of(j->opt, taken, net->optimizer.steps + taken + 1, 1);
     p->opt = clips_norm ? NULL : &now;
     update(net, p, &r->batch);
-    if (clips_norm)
-        update_from_gradients(net, p, j->opt, taken);
+    if (clips_norm) {
+        pool_barrier(p->threads);
+        optim_apply_all(net, p, j->opt, taken);
+        pool_barrier(p->threads);
+        begin_layers(net, p); /* there are no panels */
+    }
     after_step(net, p);
 }
 
@@ -82,7 +86,7 @@ static void train_job(void *arg, int id, int threads)
     bool finite = true, preempted = false, skip_barrier = false;
     begin_layers(net, &all);
     while (first < j->n && !preempted) {
-        batch_run r = start_batch(j, id, threads, first, id);
+        batch_run r = start_batch(j, id, threads, first);
         pass *p = &r.pass;
         p->fuse = true;
         p->panels = panels;
@@ -165,8 +169,8 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
 void forward_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    const batch_run r = start_batch(j, id, threads, 0, 0);
-    gather_rows(j->net, &r.pass, &r.batch, r.from, r.to);
+    const batch_run r = start_batch(j, id, threads, 0);
+    gather_rows(j->net, &r.pass, &r.batch, my_rows(&r.pass));
     begin_layers(j->net, &r.pass);
     pool_barrier(threads);
     if (id == 0 && r.pass.mask)
@@ -177,7 +181,7 @@ void forward_job(void *arg, int id, int threads)
 static void loss_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    const batch_run r = start_batch(j, id, threads, 0, 0);
+    const batch_run r = start_batch(j, id, threads, 0);
     gather_targets(j->net, &r.pass, &r.batch);
     loss(j->net, &r.pass, j->data, true);
     pool_barrier(threads);
@@ -188,7 +192,7 @@ static void loss_job(void *arg, int id, int threads)
 static void backward_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    const batch_run r = start_batch(j, id, threads, 0, 0);
+    const batch_run r = start_batch(j, id, threads, 0);
     backward(j->net, &r.pass);
     pool_barrier(threads);
     update(j->net, &r.pass, NULL);
