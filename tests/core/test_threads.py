@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -214,25 +215,57 @@ def test_default_number_of_threads() -> None:
 # ---- in processes of their own: what may crash or hang, and the environment ----
 
 
-def python(script: str, **env: str | None) -> subprocess.CompletedProcess[str]:
-    """Runs a script; variables that are None are removed from its environment."""
-    variables = {name: value for name, value in (os.environ | env).items() if value is not None}
+def python(script: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
-    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def printed(script: str, **env: str | None) -> str:
-    done = python(script, **env)
+def printed(script: str) -> str:
+    done = python(script)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-THREADS = "from pynet import kernels; print(kernels.threads())"
+VARIABLES = ("PYNET_NUM_THREADS", "OMP_NUM_THREADS", "PYNET_CPU")
 
 
-@pytest.mark.parametrize(
-    ("pynet", "omp", "count"),
-    [
+def printed_with(script: str, *environments: dict[str, str]) -> list[str]:
+    """What a script prints with each of these variables: in a fork each of one process that has not used the core."""
+    return json.loads(
+        printed(f"""
+import contextlib, io, json, os, signal, sys
+import pynet, pynet.train
+from pynet import kernels
+found = []
+for environment in {environments!r}:
+    r, w = os.pipe()
+    if os.fork() == 0:
+        signal.alarm(60)
+        for name in {VARIABLES!r}:
+            os.environ.pop(name, None)
+        os.environ.update(environment)
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            try:
+                exec({script!r})
+            except ValueError as error:
+                print(f"ValueError: {{error}}")
+        os.write(w, out.getvalue().encode())
+        os._exit(0)
+    os.close(w)
+    with open(r) as pipe:
+        found.append(pipe.read().strip())
+    assert os.wait()[1] == 0
+print(json.dumps(found))
+""")
+    )
+
+
+THREADS = "print(kernels.threads())"
+
+
+def test_threads_from_the_environment() -> None:
+    cases = [
         ("3", None, "3"),
         (None, "5", "5"),
         ("3", "5", "3"),
@@ -241,46 +274,45 @@ THREADS = "from pynet import kernels; print(kernels.threads())"
         ("junk", "6", "6"),
         ("0", "6", "6"),
         ("-2", "6", "6"),
-    ],
-)
-def test_threads_from_the_environment(pynet: str | None, omp: str | None, count: str) -> None:
-    assert printed(THREADS, PYNET_NUM_THREADS=pynet, OMP_NUM_THREADS=omp) == count
+    ]
+    environments = [
+        {name: value for name, value in zip(VARIABLES, values, strict=False) if value} for *values, _ in cases
+    ]
+    found = printed_with(THREADS, *environments)
+    assert [(*values, count) for (*values, _), count in zip(cases, found, strict=True)] == cases
 
 
-@pytest.mark.parametrize("pynet", [None, "", "junk", "0"])
-def test_threads_are_the_cores_of_the_process(pynet: str | None) -> None:
-    script = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {THREADS}"
-    assert printed(script, PYNET_NUM_THREADS=pynet, OMP_NUM_THREADS=None) == "1"
+def test_threads_are_the_cores_of_the_process() -> None:
+    environments = [{}, *({"PYNET_NUM_THREADS": text} for text in ("", "junk", "0"))]
+    one_core = f"os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {THREADS}"
+    assert printed_with(one_core, *environments) == ["1"] * 4
     cores = str(min(len(os.sched_getaffinity(0)), 64))
-    assert printed(THREADS, PYNET_NUM_THREADS=pynet, OMP_NUM_THREADS=None) == cores
+    assert printed_with(THREADS, *environments) == [cores] * 4
 
 
-CPU = """
-from pynet import kernels
-print(kernels.cpu())
-kernels.set_cpu("portable")
-kernels.set_cpu(None)
-print(kernels.cpu())
-"""
+def test_the_table_from_the_environment_or_the_best() -> None:
+    script = 'print(kernels.cpu()); kernels.set_cpu("portable"); kernels.set_cpu(None); print(kernels.cpu())'
+    tables = kernels.cpu_tables()
+    found = printed_with(script, *({"PYNET_CPU": name} for name in tables), {}, {"PYNET_CPU": ""})
+    assert [text.split() for text in found] == [[name] * 2 for name in (*tables, tables[0], tables[0])]
 
 
-@pytest.mark.parametrize("name", kernels.cpu_tables())
-def test_table_from_the_environment(name: str) -> None:
-    assert printed(CPU, PYNET_CPU=name).split() == [name, name]
+NEW = "pynet.Network('input(2) relu')"
 
 
-@pytest.mark.parametrize("name", [None, ""])
-def test_best_table_without_the_environment(name: str | None) -> None:
-    assert printed(CPU, PYNET_CPU=name).split() == [kernels.cpu_tables()[0]] * 2
+def test_a_table_that_does_not_exist() -> None:
+    names = ("sse9", "AVX2", "avx2 ")
+    messages = [f"PYNET_CPU is {name!r}; this CPU has {', '.join(kernels.cpu_tables())}" for name in names]
+    environments = [{"PYNET_CPU": name} for name in names]
+    assert printed_with(NEW, *environments) == [f"ValueError: {message}" for message in messages]
+    command = "print(pynet.train.main(['--dataset', 'digits']))"
+    assert printed_with(command, *environments) == [f"pynet train: error: {message}\n1" for message in messages]
 
 
-@pytest.mark.parametrize("name", ["sse9", "AVX2", "avx2 "])
-def test_a_table_that_does_not_exist(name: str) -> None:
-    message = f"PYNET_CPU is {name!r}; this CPU has {', '.join(kernels.cpu_tables())}"
-    done = python("import pynet; pynet.Network('input(2) relu')", PYNET_CPU=name)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"ValueError: {message}")
-    done = python("import sys, pynet.train; sys.exit(pynet.train.main(['--dataset', 'digits']))", PYNET_CPU=name)
-    assert (done.returncode, done.stderr) == (1, f"pynet train: error: {message}\n")
+def test_bad_numbers_of_threads_in_the_environment() -> None:
+    counts = ("many", "0", "-1", "65", "2.5")
+    expected = [f"ValueError: PYNET_NUM_THREADS is {count!r}; accepted: 1 to 64" for count in counts]
+    assert printed_with(NEW, *({"PYNET_NUM_THREADS": count} for count in counts)) == expected
 
 
 FORK = f"""
@@ -410,13 +442,6 @@ def test_two_threads_train_one_net_step_by_step() -> None:
     twin = Network(SPEC)
     assert sorted(losses) == sorted(twin.train_step(x, y, SGD(0.1)) for _ in range(40))
     assert_array_equal(net.layers[0].W, twin.layers[0].W)
-
-
-@pytest.mark.parametrize("count", ["many", "0", "-1", "65", "2.5"])
-def test_bad_numbers_of_threads_in_the_environment(count: str) -> None:
-    done = python("import pynet; pynet.Network('input(2) relu')", PYNET_NUM_THREADS=count)
-    message = f"ValueError: PYNET_NUM_THREADS is {count!r}; accepted: 1 to 64"
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, message)
 
 
 @pytest.mark.parametrize("trans_b", [False, True])
