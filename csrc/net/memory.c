@@ -6,6 +6,7 @@
 
 enum {
     CHUNK = 256,          /* most rows that inference computes together */
+    FEW_ROWS = 16,        /* up to so many, to read large weights is what takes time */
     CACHE = 1 << 20,      /* bytes of a thread's rows: about the second-level cache */
     MOST_BYTES = 15 << 20 /* of all threads' rows, if one row each takes less */
 };
@@ -148,10 +149,15 @@ int worthwhile_threads(const pn_net *net, int64_t rows)
     return net->graph.multiplies * (double)rows < worth ? 1 : pn_threads();
 }
 
+bool infers_together(const pn_net *net, int64_t n)
+{
+    return n <= FEW_ROWS && net->graph.large_weights && net->text.input.rank == 1;
+}
+
 int inference_threads(const pn_net *net, int64_t n)
 {
     const int threads = worthwhile_threads(net, n);
-    return n < threads ? (int)n : threads;
+    return n < threads && !infers_together(net, n) ? (int)n : threads;
 }
 
 int input_copies(const pn_net *net, int64_t rows)

@@ -46,25 +46,38 @@ static void begin_inference(pn_net *net, int id, int threads)
 
 /* ---- predictions --------------------------------------------------------------------------------------------------- */
 
+/* Computes and stores the outputs of this thread's rows. */
+static void predict_rows(job *j, const batch_run *r)
+{
+    const net_graph *graph = &j->net->graph;
+    const pass *p = &r->pass;
+    const size_t n = (size_t)shape_size(&graph->last->out);
+    const bool softmax = graph->last->word.kind == PN_SOFTMAX;
+    forward(j->net, p, NULL, graph->n_layers - softmax); /* a last softmax is computed below, at the temperature */
+    const layer *source = layer_source(graph->last);
+    const activation out = softmax ? layer_input(graph->last, p) : source ? source->y : p->inputs;
+    EACH_OWN_ROW (i, p) {
+        float *row = row_of(out, i);
+        if (softmax)
+            kernels()->softmax(row, out.ld, row, out.ld, 1, (int)n, j->temperature);
+        sample_store(graph->channels_last, &graph->last->out, j->y + (size_t)(r->batch.first + (int64_t)i) * n, row);
+    }
+}
+
 static void predict_job(void *arg, int id, int threads)
 {
     job *j = arg;
-    const net_graph *graph = &j->net->graph;
-    const size_t n = (size_t)shape_size(&graph->last->out);
-    const bool softmax = graph->last->word.kind == PN_SOFTMAX;
-    begin_inference(j->net, id, threads);
-    for (batch_run r; gather_chunk(j, id, threads, j->n, &r);) {
-        const pass *p = &r.pass;
-        forward(j->net, p, NULL, graph->n_layers - softmax); /* a last softmax is computed below, at the temperature */
-        const layer *source = layer_source(graph->last);
-        const activation out = softmax ? layer_input(graph->last, p) : source ? source->y : p->inputs;
-        EACH_OWN_ROW (i, p) {
-            float *row = row_of(out, i);
-            if (softmax)
-                kernels()->softmax(row, out.ld, row, out.ld, 1, (int)n, j->temperature);
-            sample_store(graph->channels_last, &graph->last->out, j->y + (size_t)(r.batch.first + (int64_t)i) * n, row);
-        }
+    if (j->together) {
+        batch_run r = start_batch(j, id, threads, 0);
+        r.pass.fuse = true;
+        gather_rows(j->net, &r.pass, &r.batch, my_rows(&r.pass));
+        pool_barrier(threads);
+        predict_rows(j, &r);
+        return;
     }
+    begin_inference(j->net, id, threads);
+    for (batch_run r; gather_chunk(j, id, threads, j->n, &r);)
+        predict_rows(j, &r);
 }
 
 pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y)
@@ -86,6 +99,7 @@ pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temp
              .n = n,
              .batch = n,
              .chunk = chunk_size(net, n),
+             .together = infers_together(net, n) && n <= (int64_t)net->work.used->capacity * net->work.used->threads,
              .gathers = true,
              .temperature = temperature,
              .y = y};

@@ -243,7 +243,9 @@ static double job_length(const job *j)
 {
     const net_graph *graph = &j->net->graph;
     const double speed = 1e5, row = 0.015; /* multiply-adds per microsecond; a layer of one row, whatever its width */
-    return (double)j->n * (graph->multiplies / speed + row * graph->n_layers) * (j->opt ? 3 : 1);
+    const double n = (double)j->n, read = 10; /* to read large weights takes as long as to multiply ten rows by them */
+    const double rows = infers_together(j->net, j->n) && n < read ? read : n;
+    return (rows * graph->multiplies / speed + n * row * graph->n_layers) * (j->opt ? 3 : 1);
 }
 
 pn_status run(pool_job function, job *j)

@@ -28,8 +28,11 @@ pn_status net_augmenter(pn_net *net, const pn_augment *options, int threads, con
 /* How many threads are worth using for a batch of this many rows; and how many of them can have a copy of the inputs,
    in training. */
 int worthwhile_threads(const pn_net *net, int64_t rows);
-int inference_threads(const pn_net *net, int64_t n); /* at most one a row */
+int inference_threads(const pn_net *net, int64_t n); /* at most one a row, unless they compute it together */
 int input_copies(const pn_net *net, int64_t rows);
+
+/* Do all threads compute so few rows together, each its columns of large weights, which it alone reads? */
+bool infers_together(const pn_net *net, int64_t n);
 
 /* Does training store gradients: to clip them by norm, or since inputs are gathered in pieces? Most applies each at
    once. */
@@ -69,11 +72,12 @@ typedef struct {
     float *y;                 /* predict: (n, features); input gradient: (n, in_features) */
     const float *dy;          /* input gradient: of the output of `layer`; NULL: of the loss */
     int layer;
-    bool sparse;  /* skip products with zero inputs */
-    bool bytes;   /* inputs stay bytes: their only reader is a dense layer that skips zeros */
-    int64_t next; /* inference: the first sample that no thread has taken */
-    int chunk;    /* and how many it takes */
-    int64_t done; /* samples finished: a preempted job ends early and is started again for the rest */
+    bool sparse;   /* skip products with zero inputs */
+    bool bytes;    /* inputs stay bytes: their only reader is a dense layer that skips zeros */
+    int64_t next;  /* inference: the first sample that no thread has taken */
+    int chunk;     /* and how many it takes */
+    bool together; /* predict: all threads compute each row */
+    int64_t done;  /* samples finished: a preempted job ends early and is started again for the rest */
     batch_fault fault;
     int64_t end;    /* the job ends early with the batch at this sample, see decide_end(); -1: it does not */
     pn_stats stats; /* result */

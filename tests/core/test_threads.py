@@ -126,6 +126,35 @@ def test_a_new_network_gives_the_same_bits(spec: str) -> None:
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("density", [1.0, 0.2])
+def test_few_rows_of_large_layers_have_the_bits_of_many(table: str, density: float) -> None:
+    """All threads compute them together; more rows are partitioned among the threads. Below a density products skip
+    zeros."""
+    net = Network(
+        "input(301) dense(1201) relu residual(dense(1201,bias=no) gelu) layernorm dense(37) sigmoid "
+        "dense(700) dense(5) softmax"
+    )
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (40, 301), np.uint8) * (rng.random((40, 301)) < density).astype(np.uint8)
+    y = np.arange(40) % 5
+    kernels.set_threads(1)
+    want, loss = net.predict_proba(x, 0.7), net.evaluate(x[:3], y[:3])
+    for count in COUNTS:
+        kernels.set_threads(count)
+        for rows in (1, 2, 7, 16, 17):
+            assert_array_equal(net.predict_proba(x[40 - rows :], 0.7), want[40 - rows :])
+        assert net.evaluate(x[:3], y[:3]) == loss
+
+
+def test_a_row_wider_than_the_work_memory_of_one_thread() -> None:
+    net = Network("input(1000000) dense(2) relu dense(300) dense(2)")  # 4 MB a row
+    x = np.random.default_rng(0).random((9, 1_000_000), np.float32)
+    kernels.set_threads(1)
+    want = net.predict_proba(x)
+    kernels.set_threads(3)
+    assert_array_equal(net.predict_proba(x), want)
+
+
 def test_more_threads_than_there_is_work_for() -> None:
     kernels.set_threads(64)
     many = results(SPEC)
