@@ -43,6 +43,9 @@ typedef struct {
 /* The rules of step t, from 1, which is step `taken` of this call, from 0. Gradients are multiplied by scale. */
 optim_step optim_step_of(const pn_optim *opt, int64_t taken, int64_t t, float scale);
 
+/* One step of n numbers w, their gradients dw and their states a and b, as far as the rule uses them. */
+void update_array(const update_rule *r, float *w, float *a, float *b, const float *dw, size_t n);
+
 /* ---- augment.c ----------------------------------------------------------------------------------------------------- */
 
 /* Options and tables for all samples of a call, and scratch for each thread. */

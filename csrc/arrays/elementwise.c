@@ -36,10 +36,9 @@ typedef struct {
 static void elements_part(void *arg, int id, int threads)
 {
     const elements *e = arg;
-    int first, end;
-    partition(id, threads, (int)((e->n + GRAIN - 1) / GRAIN), 1, &first, &end);
-    const size_t from = (size_t)first * GRAIN, to = (size_t)end * GRAIN < e->n ? (size_t)end * GRAIN : e->n;
-    if (from >= to)
+    size_t from, to;
+    partition_array(id, threads, e->n, GRAIN, &from, &to);
+    if (from == to)
         return;
     if (e->of_two)
         e->of_two(e->y + from, e->a + from, e->b + from, to - from);

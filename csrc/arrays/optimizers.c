@@ -164,8 +164,25 @@ optim_step optim_step_of(const pn_optim *opt, int64_t taken, int64_t t, float sc
     return s;
 }
 
+void update_array(const update_rule *r, float *w, float *a, float *b, const float *dw, size_t n)
+{
+    const size_t most = 1 << 30; /* sizes in update_args are ints */
+    for (size_t i = 0; i < n; i += most) {
+        const update_args u = {
+            .w = w + i,
+            .a = a ? a + i : NULL,
+            .b = b ? b + i : NULL,
+            .dw = dw + i,
+            .m = 1,
+            .n = (int)(n - i < most ? n - i : most),
+        };
+        kernels()->update(r, &u);
+    }
+}
+
 /* ---- the kernels on plain arrays ----------------------------------------------------------------------------------- */
 
+/* A rule that does not use a or b gets w in its stead. */
 typedef struct {
     const update_rule *rule;
     float *w, *a, *b;
@@ -176,22 +193,10 @@ typedef struct {
 static void step_part(void *arg, int id, int threads)
 {
     const array_step *s = arg;
-    const size_t grain = 1024, most = 1 << 30; /* a page, so that each thread writes whole pages; sizes are ints */
-    int first, last;
-    partition(id, threads, (int)((s->n + grain - 1) / grain), 1, &first, &last);
-    const size_t end = (size_t)last * grain < s->n ? (size_t)last * grain : s->n;
-    for (size_t i = (size_t)first * grain; i < end; i += most) {
-        const int n = (int)(end - i < most ? end - i : most);
-        const update_args u = {
-            .w = s->w + i,
-            .a = s->a ? s->a + i : NULL,
-            .b = s->b ? s->b + i : NULL,
-            .dw = s->dw + i,
-            .m = 1,
-            .n = n,
-        };
-        kernels()->update(s->rule, &u);
-    }
+    const size_t grain = 1024; /* a page: each thread writes whole pages */
+    size_t i, end;
+    partition_array(id, threads, s->n, grain, &i, &end);
+    update_array(s->rule, s->w + i, s->a + i, s->b + i, s->dw + i, end - i);
 }
 
 static void step_on_array(const pn_optim *opt, int64_t t, float *w, float *a, float *b, const float *dw, size_t n)

@@ -90,12 +90,21 @@ shape_text show_shape(const shape *s)
     return t;
 }
 
+void partition_array(int id, int threads, size_t n, size_t grain, size_t *from, size_t *to)
+{
+    const uint64_t grains = ((uint64_t)n + grain - 1) / grain;
+    const uint64_t start = grains * (unsigned)id / (unsigned)threads * grain,
+                   end = grains * ((unsigned)id + 1) / (unsigned)threads * grain;
+    *from = start < n ? (size_t)start : n;
+    *to = end < n ? (size_t)end : n;
+}
+
 void partition(int id, int threads, int n, int grain, int *from, int *to)
 {
-    const int64_t grains = ((int64_t)n + grain - 1) / grain;
-    const int64_t start = grains * id / threads * grain, end = grains * (id + 1) / threads * grain;
-    *from = start < n ? (int)start : n;
-    *to = end < n ? (int)end : n;
+    size_t start, end;
+    partition_array(id, threads, (size_t)n, (size_t)grain, &start, &end);
+    *from = (int)start;
+    *to = (int)end;
 }
 
 size_t padded(int64_t n)

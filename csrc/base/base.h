@@ -48,6 +48,7 @@ static inline bool is_digit(char c)
 
 /* Part id of `threads` equal parts of n items, in multiples of `grain`: [from, to). */
 void partition(int id, int threads, int n, int grain, int *from, int *to);
+void partition_array(int id, int threads, size_t n, size_t grain, size_t *from, size_t *to);
 
 /* n rounded up to a multiple of PAD. */
 size_t padded(int64_t n);

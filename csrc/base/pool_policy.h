@@ -1,4 +1,4 @@
-/* Decides when the thread pool is used; called by threads.c, which runs it. */
+/* What pool_policy.c, which decides when the thread pool is used, and threads.c, which runs it, know of each other. */
 #ifndef PN_POOL_POLICY_H
 #define PN_POOL_POLICY_H
 
@@ -8,6 +8,9 @@ long long microseconds(void);
 
 /* The number of cores that this process may use. */
 int usable_cores(void);
+
+/* Are all workers awake? */
+bool workers_awake(void);
 
 /* The next functions, but for policy_add_wait, are for the thread that owns the pool. */
 

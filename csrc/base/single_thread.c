@@ -4,12 +4,6 @@
 
 #ifdef PN_NO_THREADS
 
-void pool_run(pool_job job, void *arg, int most)
-{
-    (void)most;
-    job(arg, 0, 1);
-}
-
 void pool_run_if_worth(pool_job job, void *arg, double length, int most)
 {
     (void)length;

@@ -16,9 +16,6 @@ void pool_run(pool_job job, void *arg, int most);
 /* Runs a job that takes one thread about `length` microseconds, on as many threads as pay, up to `most`. */
 void pool_run_if_worth(pool_job job, void *arg, double length, int most);
 
-/* Are all workers awake? */
-bool workers_awake(void);
-
 /* In a job, for thread 0: have threads of this call been preempted, because other programs use their cores? Then the
    job should end soon and be run again: it will get one thread. */
 bool pool_is_preempted(int threads);

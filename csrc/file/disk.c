@@ -152,7 +152,7 @@ static int open_temporary(int folder, char temp[64], mode_t mode)
 
 /* What to write. */
 typedef struct {
-    pn_net *net;
+    const pn_net *net;
     const pn_checkpoint *more;
 } content;
 

@@ -312,13 +312,11 @@ static pn_status check_extra(const entry *e, char *err)
 }
 
 /* Checks that the file has every tensor of the network, in its shape, and no others except those of a checkpoint. */
-static pn_status check_tensors(pn_net *net, const header *h, char *err)
+static pn_status check_tensors(const pn_net *net, const header *h, char *err)
 {
     pn_status status;
     for (int i = 0; i < net->n_tensors; i++) {
-        pn_tensor t;
-        if ((status = pn_net_tensor(net, i, &t)) != PN_OK)
-            return fail(err, status, "%s", net->error);
+        const pn_tensor t = net_tensor(net, i);
         entry *e = find_entry(h, t.name);
         if (!e)
             return fail(err, PN_ERR_FORMAT, "tensor %s is missing", t.name);
@@ -339,13 +337,11 @@ static pn_status check_tensors(pn_net *net, const header *h, char *err)
 }
 
 /* Reads the tensors of the network, in any order in the file; they have been checked. */
-static pn_status read_tensors(pn_net *net, const header *h, const source *from, char *err)
+static pn_status read_tensors(const pn_net *net, const header *h, const source *from, char *err)
 {
     pn_status status = PN_OK;
     for (int i = 0; i < net->n_tensors && status == PN_OK; i++) {
-        pn_tensor t;
-        if ((status = pn_net_tensor(net, i, &t)) != PN_OK)
-            return fail(err, status, "%s", net->error);
+        const pn_tensor t = net_tensor(net, i);
         status =
             from->read(from, t.data, (size_t)t.size * sizeof(float), 8 + h->size + find_entry(h, t.name)->begin, err);
     }

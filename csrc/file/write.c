@@ -27,7 +27,7 @@ static unsigned long long write_entry(writer *to, const pn_tensor *t, unsigned l
 }
 
 /* Writes the header, padded so that the data starts at a multiple of 8 bytes. */
-static void write_header(writer *to, pn_net *net, const pn_checkpoint *more)
+static void write_header(writer *to, const pn_net *net, const pn_checkpoint *more)
 {
     unsigned long long at = 0;
     print(to, "{\"__metadata__\":{\"" TEXT_KEY "\":");
@@ -47,16 +47,15 @@ static void write_header(writer *to, pn_net *net, const pn_checkpoint *more)
     }
     print(to, "}");
     for (int i = 0; i < net->n_tensors; i++) {
-        pn_tensor t;
-        if (pn_net_tensor(net, i, &t) == PN_OK)
-            at = write_entry(to, &t, at);
+        const pn_tensor t = net_tensor(net, i);
+        at = write_entry(to, &t, at);
     }
     for (int i = 0; i < more->tensors; i++)
         at = write_entry(to, &more->tensor[i], at);
     write_bytes(to, "}       ", 1 + (-(to->used + 1) & 7));
 }
 
-pn_status write_model(pn_net *net, const pn_checkpoint *more, sink *to, char *err)
+pn_status write_model(const pn_net *net, const pn_checkpoint *more, sink *to, char *err)
 {
     static const pn_checkpoint nothing = {0};
     writer head = {0};

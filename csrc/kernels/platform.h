@@ -13,12 +13,19 @@
 #error "pynet needs float arithmetic without excess precision: for x86 of 32 bits add -msse2 -mfpmath=sse"
 #endif
 
-#ifdef PN_NO_ENV
-#define environment(name) ((void)(name), (const char *)NULL)
-#else
+#ifndef PN_NO_ENV
 #include <stdlib.h>
-#define environment(name) ((const char *)getenv(name))
 #endif
+
+static inline const char *environment(const char *name)
+{
+#ifdef PN_NO_ENV
+    (void)name;
+    return NULL;
+#else
+    return getenv(name);
+#endif
+}
 
 /* Memory that several threads access at once: relaxed reads and writes; atomic_replace writes if *p still is *old, else
    updates *old; atomic_add gives the value before; atomic_take sets a flag, was it clear? */

@@ -10,15 +10,8 @@ const update_rule *optim_rule(const optim_step *s, const parameter *p)
 
 void optim_apply(const optim_step *s, const parameter *p, size_t from, const float *dw, size_t n)
 {
-    const update_args u = {
-        .w = p->data + from,
-        .a = p->state[0] ? p->state[0] + from : NULL,
-        .b = p->state[1] ? p->state[1] + from : NULL,
-        .dw = dw,
-        .m = 1,
-        .n = (int)n,
-    };
-    kernels()->update(optim_rule(s, p), &u);
+    float *const a = p->state[0], *const b = p->state[1];
+    update_array(optim_rule(s, p), p->data + from, a ? a + from : NULL, b ? b + from : NULL, dw, n);
 }
 
 void parameter_fill(parameter *p, float value)

@@ -39,21 +39,11 @@ static void set_gradients(pn_net *net, int level)
         net->tensors[t].parameter->grad = partial_sum(net, level) + (net->tensors[t].parameter->data - net->parameters);
 }
 
-/* This thread's part [from, to) of all gradients; they may be more than an int counts. */
-static void own_gradients(const pn_net *net, const pass *p, size_t *from, size_t *to)
-{
-    const size_t n = net->n_parameters;
-    int first, end; /* segment */
-    my_part(p, (int)((n + ADDED - 1) / ADDED), 1, &first, &end);
-    *from = (size_t)first * ADDED < n ? (size_t)first * ADDED : n;
-    *to = (size_t)end * ADDED < n ? (size_t)end * ADDED : n;
-}
-
 /* Sets sum `level` - count to the sum of itself and the `count` sums above it, this thread's part of all. */
 static void add_partial_sums(pn_net *net, const pass *p, int level, int count)
 {
     size_t from, to;
-    own_gradients(net, p, &from, &to);
+    partition_array(p->id, p->threads, net->n_parameters, ADDED, &from, &to);
     for (; from < to; from += ADDED)
         for (int l = level; l > level - count; l--) {
             float *sum = partial_sum(net, l - 1) + from;
@@ -81,7 +71,7 @@ static bool part_gradient(parts_job *all, const pn_part *part, const pass *p, bo
 static void zero_gradient(pn_net *net, const pass *p, int level)
 {
     size_t from, to;
-    own_gradients(net, p, &from, &to);
+    partition_array(p->id, p->threads, net->n_parameters, ADDED, &from, &to);
     memset(partial_sum(net, level) + from, 0, (to - from) * sizeof(float));
 }
 

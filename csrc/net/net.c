@@ -178,18 +178,11 @@ pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
     return PN_OK;
 }
 
-pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
+pn_tensor net_tensor(const pn_net *net, int i)
 {
-    if (!net_begin(net))
-        return PN_ERR_ARGUMENT;
-    if (i < 0 || i >= net->n_tensors)
-        return fail(net->error, PN_ERR_ARGUMENT, "tensor %d; this network has %d", i, net->n_tensors);
-    const pn_status status = check_pointer(net, tensor, "tensor");
-    if (status)
-        return status;
     const tensor_entry *t = &net->tensors[i];
     const parameter *p = t->parameter;
-    *tensor = (pn_tensor){
+    pn_tensor tensor = {
         .name = t->name,
         .layer = t->layer,
         .rank = p->rank,
@@ -198,8 +191,20 @@ pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
         .grad = net->has_gradients ? p->grad : NULL,
         .trained = !p->running,
     };
-    memcpy(tensor->shape, p->dim, sizeof p->dim);
-    return PN_OK;
+    memcpy(tensor.shape, p->dim, sizeof p->dim);
+    return tensor;
+}
+
+pn_status pn_net_tensor(pn_net *net, int i, pn_tensor *tensor)
+{
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
+    if (i < 0 || i >= net->n_tensors)
+        return fail(net->error, PN_ERR_ARGUMENT, "tensor %d; this network has %d", i, net->n_tensors);
+    const pn_status status = check_pointer(net, tensor, "tensor");
+    if (!status)
+        *tensor = net_tensor(net, i);
+    return status;
 }
 
 /* The tensor that holds element `at` of the parameters, and the element's index in it. */

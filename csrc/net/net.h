@@ -127,6 +127,9 @@ struct pn_net {
 pn_status net_build(pn_net **net, const char *spec, char *err);
 pn_status net_allocate(pn_net *net, char *err);
 
+/* Describes tensor i, which must exist. */
+pn_tensor net_tensor(const pn_net *net, int i);
+
 /* At the start of a call: clears its message. False: net is NULL. */
 bool net_begin(pn_net *net);
 

@@ -140,7 +140,7 @@ pn_status pn_net_state_tensor(pn_net *net, int i, pn_tensor *tensor)
     if (status)
         return status;
     const int m = i / net->n_trained;
-    pn_net_tensor(net, i % net->n_trained, tensor);
+    *tensor = net_tensor(net, i % net->n_trained);
     tensor->data = state_of(net, m, tensor->data);
     const char *const *names;
     optim_states(net->optimizer.kind, &names);
