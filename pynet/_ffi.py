@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -201,13 +200,17 @@ def view(data: Any, shape: tuple[int, ...], owner: Any) -> Array:
     return np.frombuffer(ffi.buffer(kept, size), dtype=np.float32).reshape(shape)
 
 
+def tensor_view(tensor: Any, owner: Any) -> Array:
+    """The numbers of a pn_tensor, as view gives them."""
+    return view(tensor.data, tuple(tensor.shape)[: tensor.rank], owner)
+
+
 def optimizer_struct(given: Optimizer | str) -> Any:
     """pn_optim * for an optimizer; the core's defaults where a field is None."""
     optimizer = as_optimizer(given)
     opt = ffi.new("pn_optim *")
     lib.pn_optim_default(opt, getattr(lib, f"PN_{optimizer.kind.upper()}"))
-    for name in (field.name for field in fields(optimizer)):
-        value = getattr(optimizer, name)
+    for name, value in vars(optimizer).items():
         if value is not None:
             setattr(opt, name, value)
     return opt

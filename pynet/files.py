@@ -24,6 +24,17 @@ def path_bytes(path: str | os.PathLike[str]) -> bytes:
     return encoded
 
 
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content. OSError: it cannot be read."""
+    import hashlib  # imported here: most programs do not need it
+
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A temporary binary file beside `path`, renamed to `path` when the block ends without an exception.

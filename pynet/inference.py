@@ -25,7 +25,7 @@ from pynet.data.inputs import NOTE as INPUTS
 from pynet.data.inputs import Inputs
 from pynet.data.table_model import rows_of_numbers, table_for, table_of
 from pynet.errors import DataError
-from pynet.metrics import class_scores
+from pynet.metrics import class_scores, score_names
 from pynet.network import Network, load
 from pynet.pictures.decode import CUT_SHORT, array_picture, in_parallel, opened_picture, read_picture
 from pynet.pictures.glyph import Character, prepare, prepare_lines, whole
@@ -117,7 +117,7 @@ def predict_image(
     single: all ink is one character; otherwise several are found, and each is named.
     Raises DataError (a ValueError) for the picture, OSError or ValueError for the model.
     """
-    net = model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
+    net = _network(model)
     preparation = preparation_of(net)
     [image] = in_parallel(_decoded, [picture])
     name = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else "the picture"
@@ -156,10 +156,12 @@ def _decoded(picture: Any) -> Image.Image:
 def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: float) -> list[Prediction]:
     """The predictions for prepared pictures, in order; errors and pictures without ink become warnings."""
     inputs = [character.seen for one in seen for line in one.lines for character in line]
-    x = _scaled(net, np.stack(inputs)) if inputs else np.empty(0)
+    x: npt.NDArray[Any] = np.stack(inputs) if inputs else np.empty(0)
+    if inputs and INPUTS in net.meta:
+        x = Inputs.from_note(net.meta[INPUTS]).pictures(x)
     outputs = _outputs(net, x, temperature) if inputs else np.empty((0, 0), np.float32)
     results = zip(outputs, _unlike(net, x), strict=True)
-    names, found = _class_names(net, outputs.shape[-1]), []
+    names, found = _class_names(net), []
     for one in seen:
         lines = [
             [_prediction(net.task, names, one.name, character, *next(results)) for character in line]
@@ -216,15 +218,9 @@ def _unlike(net: Network, x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return known.far(net, x) if known else np.zeros(len(x), bool)
 
 
-def _scaled(net: Network, x: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-    """Pictures x (n, ...) in the input scale of the model's training, if the model has a note on it. DataError."""
-    note = net.meta.get(INPUTS)
-    return x if note is None else Inputs.from_note(note).pictures(x)
-
-
-def _class_names(net: Network, outputs: int) -> list[str]:
+def _class_names(net: Network) -> list[str]:
     """A name for each output, all different."""
-    classes = net.classes if len(net.classes) == outputs else [str(i) for i in range(outputs)]
+    classes = score_names(net) if net.task == "classes" else net.classes
     return [f"{name} ({i})" if name in classes[:i] else name for i, name in enumerate(classes)]
 
 
@@ -277,7 +273,7 @@ def predict_table(
     does not depend on other rows. separator, decimal, temperature: see pynet.data.table
     and predict_image. Raises DataError: a column is missing; ValueError: the model was not trained on a table.
     """
-    net = model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
+    net = _network(model)
     found = table_of(net)
     if found is None:
         raise ValueError("the model was not trained on a table; accepted: one of pynet train --target")
@@ -305,7 +301,7 @@ def _of_rows(net: Network, x: npt.NDArray[Any], temperature: float, warning: str
     if net.task == "regression":
         return TablePrediction(net.predict(x), None, (), warning)
     scores = class_scores(net, x, temperature)
-    names = net.classes if len(net.classes) == scores.shape[1] else list(map(str, range(scores.shape[1])))
+    names = score_names(net)
     return TablePrediction(np.array(names, object)[scores.argmax(axis=1)], scores, tuple(names), warning)
 
 
@@ -343,6 +339,11 @@ def load_model(path: Path | None = None) -> tuple[Path, Network]:
                     f"{error}; it is the newest model in this folder; --model FILE names another"
                 ) from None
     raise FileNotFoundError("no model in this folder: run `pynet train` first, or name a model by --model FILE")
+
+
+def _network(model: Network | str | os.PathLike[str] | None) -> Network:
+    """The network itself, or that of a file, or the newest in the working folder. OSError, ValueError."""
+    return model if isinstance(model, Network) else load_model(None if model is None else Path(model))[1]
 
 
 def preparation_of(net: Network) -> Preparation:

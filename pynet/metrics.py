@@ -24,6 +24,7 @@ __all__ += ["r2", "rmse", "roc_auc"]
 Ints = NDArray[np.int64]
 
 NAME_WIDTH = 12  # characters of a class name at the start of a row: "Ankle boot" and "T-shirt/top" fit
+MOST_PRINTED = 30  # classes of a confusion matrix that commands print
 HEAD_WIDTH = 8  # characters of a class name above a column: a table of ten classes fits into 120 characters
 
 
@@ -181,6 +182,12 @@ def roc_auc(y_true: ArrayLike, scores: ArrayLike) -> float:
 def class_scores(net: Net, x: Array, temperature: float = 1.0) -> Array:
     """The score of each class, (n, classes) float32: the outputs; for a single output p, the columns 1 - p and p."""
     return _by_class(net, net.predict_proba(x, temperature))
+
+
+def score_names(net: Net) -> list[str]:
+    """The names of the columns of class_scores."""
+    single = len(net.classes) == 1 and net.loss_name != "cross_entropy"
+    return ["0", "1"] if single else net.classes
 
 
 def _by_class(net: Net, outputs: Array) -> Array:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,21 @@ def parsed_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None
+
+
+@contextmanager
+def reading_note(about: str, text: str) -> Iterator[None]:
+    """What goes wrong while a model's note is read, as a ValueError that says that it is damaged."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
+        raise ValueError(f"the model's note on {about} is damaged: {text!r:.80}") from None
+
+
+def require(good: bool) -> None:
+    """ValueError unless it is good."""
+    if not good:
+        raise ValueError
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pynet.commands import cli, data_options, table_options
 from pynet.data import Dataset
+from pynet.data.dataset import NAMED_SETS
 from pynet.network import Network
 from pynet.text import figure_text, figure_words
 
@@ -37,7 +38,7 @@ def _loaded(net: Network, name: str) -> Dataset:
     parser = cli.Parser("pynet export", "", "")
     data_options.add_data_options(parser.add_argument_group(), "")
     table_options.add_reading_options(parser.add_argument_group())
-    named = name.lower().replace("_", "-") in data_options.NAMED_SETS
+    named = name.lower().replace("_", "-") in NAMED_SETS
     options: argparse.Namespace = parser.parse_args(["--dataset" if named else "--data", name])
     return data_options.adapted(net, data_options.load_dataset(options, net), "the model")
 

@@ -149,6 +149,11 @@ def _relative(place: str) -> str:
     return place if relative.startswith("..") else relative
 
 
+def flag(name: str) -> str:
+    """The option that sets this attribute: "--batch-size" of batch_size."""
+    return f"--{name.replace('_', '-')}"
+
+
 def width() -> int:
     """The columns of the terminal, or of $COLUMNS; 120 where there is neither, as in a pipe."""
     return shutil.get_terminal_size((120, 24)).columns
@@ -177,6 +182,19 @@ def run(name: str, body: Callable[[], int | None]) -> int:
             return _fail(name, stopped.cause, stopped.note)
         except (UsageError, *EXPECTED_ERRORS) as error:
             return _fail(name, error)
+
+
+def command(
+    name: str,
+    parse: Callable[[Sequence[str] | None], argparse.Namespace],
+    body: Callable[[argparse.Namespace], int | None],
+) -> Callable[[Sequence[str] | None], int]:
+    """The main(argv) of `pynet name`, which returns the exit status; argv None means sys.argv."""
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        return run(name, lambda: body(parse(argv)))
+
+    return main
 
 
 class Terminated(KeyboardInterrupt):

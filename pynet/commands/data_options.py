@@ -19,7 +19,8 @@ from pynet.commands.cli import UsageError
 from pynet.data import Dataset
 from pynet.data.arrays import CHANNELS
 from pynet.data.columns import NOTE as TABLE
-from pynet.data.dataset import TEST_FRACTION, guessed_preparation
+from pynet.data.dataset import NAMED_SETS, TEST_FRACTION
+from pynet.data.folders import guessed
 from pynet.data.inputs import NOTE as INPUTS_NOTE
 from pynet.data.inputs import Inputs
 from pynet.data.read_table import is_table_file
@@ -41,7 +42,6 @@ SPLIT_NOTE = "test_split"  # the fraction set aside for testing, if it was not t
 HASH_NOTE = "data_sha256"  # Dataset.samples_sha256 of each data set that the model was trained on
 
 MAX_SKIPPED = 10  # unusable pictures that are listed one by one; the rest are only counted
-NAMED_SETS = ("mnist", "fashion-mnist", "digits")
 
 
 # ---- the model ------------------------------------------------------------------------------------------------------
@@ -128,13 +128,9 @@ def load_dataset(
     if getattr(options, "test_split", None) is not None and not dataset.samples_sha256:
         raise UsageError(f"--test-split is for data without a test set; {dataset.name} has one")
     classes = options.classes
-    if (
-        net is not None
-        and classes is None
-        and (dataset.samples_sha256 or not options.data)
-        and is_training_data(net, dataset)
-    ):
-        classes = net.classes if set(net.classes) < set(dataset.classes) else None
+    learnt_from = net is not None and (dataset.samples_sha256 or not options.data) and is_training_data(net, dataset)
+    if net is not None and classes is None and learnt_from and set(net.classes) < set(dataset.classes):
+        classes = net.classes
     if classes is None:
         return dataset
     try:
@@ -259,20 +255,16 @@ def add_notes(net: Network, dataset: Dataset, path: Path | None) -> None:
     if not pictures and picture and (len(shape) == 3 or dataset.layout.whole):  # in colour nothing written is sought
         ground = None if len(picture) == 3 else background_of(dataset.x_train.reshape(-1, *picture))
         pictures = Preparation(picture[-2], picture[-1], len(picture) == 3, None, ground)
-    for key, value in (
-        (PICTURES_NOTE, pictures and pictures.note()),
-        (PATH_NOTE, _note_text(path)),
-        (SHAPE_NOTE, ",".join(map(str, dataset.layout.shape or ()))),
-        (TRANSPOSE_NOTE, {True: "yes", False: "no", None: ""}[dataset.layout.transpose]),
-        (
-            SPLIT_NOTE,
-            str(dataset.test_split) if dataset.samples_sha256 and dataset.test_split != TEST_FRACTION else "",
-        ),
-    ):
-        if value:
-            notes[key] = value
-        else:
-            notes.pop(key, None)
+    own_split = dataset.samples_sha256 and dataset.test_split != TEST_FRACTION
+    notes.replace(
+        {
+            PICTURES_NOTE: pictures.note() if pictures else None,
+            PATH_NOTE: _note_text(path),
+            SHAPE_NOTE: ",".join(map(str, dataset.layout.shape or ())),
+            TRANSPOSE_NOTE: {True: "yes", False: "no", None: ""}[dataset.layout.transpose],
+            SPLIT_NOTE: str(dataset.test_split) if own_split else "",
+        }
+    )
     if dataset.samples_sha256:
         notes[HASH_NOTE] = " ".join(dict.fromkeys([*before, dataset.samples_sha256]))
     if INPUTS_NOTE not in notes and not dataset.columns:
@@ -299,7 +291,7 @@ def _picture_preparation(options: argparse.Namespace, path: Path | None, net: Ne
     known = preparation_of(net) if net is not None and PICTURES_NOTE in net.meta else None
     if not given:
         return known
-    found = known or guessed_preparation(path)
+    found = known or guessed(path)[0]
     color, center = options.color, options.center
     style = found.style if center is None else (found.style or "mnist") if center else None
     height, width = (options.size, options.size) if options.size else (found.height, found.width)
@@ -319,8 +311,7 @@ def _as_whole(options: argparse.Namespace, dataset: Dataset, trained: Network | 
 
 
 def check_suits(net: Network, dataset: Dataset, name: str, error_type: type[Exception]) -> None:
-    """Raises `wrong`, with `what` for the network's name, unless it takes the samples and has an output a class, or a
-    number."""
+    """Raises error_type unless the network takes the samples, and has an output for each class or number; name: its."""
     _check_shape(net, dataset, name, error_type)
     outputs = math.prod(net.out_shape)
     if not dataset.classes:
@@ -377,11 +368,8 @@ def adapted(net: Network, dataset: Dataset, name: str) -> Dataset:
             dataset = dataset.with_classes(net.classes)
         except DataError as error:
             outputs, requested = len(net.classes), len(dataset.classes)
-            counts = (
-                f"{name} has {outputs} outputs, {dataset.name} has {requested} classes: "
-                if outputs != requested
-                else ""
-            )
+            counts = f"{name} has {outputs} outputs, {dataset.name} has {requested} classes: "
+            counts = counts if outputs != requested else ""
             raise ValueError(f"{counts}{error}, the classes of {name}; --classes selects some") from None
     elif dataset.pictures is None and len(dataset.classes) < len(net.classes):
         dataset = dataset.with_classes(net.classes)

@@ -10,11 +10,9 @@ from typing import Any
 from pynet.commands import cli, data_options, table_options
 from pynet.data import Dataset
 from pynet.inference import load_model
-from pynet.metrics import Report, format_confusion, format_report, measure
+from pynet.metrics import MOST_PRINTED, Report, format_confusion, format_report, measure
 from pynet.network import Evaluation, Network, RegressionEvaluation
 from pynet.text import figure_text, figure_words, json_text, percent, printable
-
-MAX_CLASSES = 30  # a larger confusion matrix is not printed
 
 EXAMPLES = """\
 examples:
@@ -91,13 +89,11 @@ def _text(report: Report, net: Network, dataset: Dataset) -> str:
     if report.roc_auc is not None:
         lines.append(f"ROC AUC      {report.roc_auc:.4f}")
     lines += ["", format_report(report.classes)]
-    if len(report.classes) <= MAX_CLASSES:
+    if len(report.classes) <= MOST_PRINTED:
         lines += ["", format_confusion(report.confusion, dataset.classes, width=cli.width())]
     if report.correct < report.samples:
         lines += ["", "`pynet visualize mistakes` draws the most confident mistakes"]
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
-    return cli.run("evaluate", lambda: evaluate(_parse(argv)))
+main = cli.command("evaluate", _parse, evaluate)

@@ -130,6 +130,4 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
-    return cli.run("export", lambda: export(_parse(argv)))
+main = cli.command("export", _parse, export)

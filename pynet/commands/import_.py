@@ -98,6 +98,4 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
-    return cli.run("import", lambda: import_(_parse(argv)))
+main = cli.command("import", _parse, import_)

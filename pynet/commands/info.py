@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from pynet.commands import cli
 from pynet.data.columns import NOTE as TABLE_NOTE
 from pynet.data.columns import Columns
+from pynet.files import sha256_of
 from pynet.inference import load_model
 from pynet.network import Network
 from pynet.text import json_text, printable
@@ -37,12 +36,10 @@ def facts(path: Path, net: Network) -> dict[str, Any]:
         notes[novelty.NOTE] = "measured"  # thousands of numbers
     rows = History.from_note(notes.pop("history", "")).rows()
     known = [name for name in FIRST_NOTES if name in notes]
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if sys.version_info >= (3, 11) else hashlib.sha256(file.read())
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
-        "sha256": digest.hexdigest(),
+        "sha256": sha256_of(path),
         "net": net.spec,
         "loss": net.loss_name,
         "task": net.task,
@@ -103,6 +100,4 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
-    return cli.run("info", lambda: info(_parse(argv)))
+main = cli.command("info", _parse, info)

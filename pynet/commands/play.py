@@ -90,6 +90,4 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
-    return cli.run("play", lambda: play(_parse(argv)))
+main = cli.command("play", _parse, play)

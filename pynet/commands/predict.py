@@ -56,7 +56,7 @@ options; 130: Ctrl-C.
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
-def _parser() -> Parser:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     about = "Names pictures with a trained network: drawings, scans, photos; or predicts for the rows of a table."
     parser = Parser("pynet predict", about, EXAMPLES)
     add = parser.add_argument
@@ -83,18 +83,13 @@ def _parser() -> Parser:
     table_options.add_reading_options(parser.add_argument_group("tables"))
     as_json = "print an array of {file, prediction, confidence, probabilities, ...}; of a table {row, prediction, ...}"
     add("--json", action="store_true", help=as_json)
-    return parser
+    return parser.parse_args(argv)
 
 
 def _png(text: str) -> Path:
     if Path(text).suffix.lower() != ".png":
         cli.refuse(text, "a file with the suffix .png")
     return Path(text)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
-    return cli.run("predict", lambda: predict(_parser().parse_args(argv)))
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -133,6 +128,9 @@ def predict(options: argparse.Namespace) -> int:
     if options.save_seen:
         _save_sheet(options.save_seen, pages, seen)
     return status
+
+
+main = cli.command("predict", _parse, predict)
 
 
 def _sources(given: Path) -> list[Path | DataError]:

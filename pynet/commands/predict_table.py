@@ -30,7 +30,7 @@ def predict_table(options: argparse.Namespace, net: Network) -> int:
     path = _path(options.images)
     for name in (*OF_PICTURES, *(() if options.json else ("top",))):
         if getattr(options, name):
-            raise UsageError(f"--{name.replace('_', '-')} is for pictures; {path} is a table")
+            raise UsageError(f"{cli.flag(name)} is for pictures; {path} is a table")
     table = table_of(net)
     pixels = table is None or all(_PIXEL.fullmatch(column.name) for column in table.columns.inputs)
     found = (of_rows if table is None else of_table)(

@@ -20,10 +20,7 @@ TRIAL_EPOCHS = {"augmentation": 12, "dropout": 36}  # dropout helps late, and ro
 TRIAL_SHARE = 5  # at most a fifth of the epochs makes up for the time of a trial
 MAX_EPOCHS = 120  # more teach little, however small the data set is
 STEPS_AS_THEY_ARE = 1000
-MIN_BATCH, MIN_STEPS = (
-    16,
-    16,
-)  # small data sets get mini-batches so small that an epoch has 16, but of 16 samples or more
+MIN_BATCH, MIN_STEPS = 16, 16  # small data sets: so small mini-batches that an epoch has 16, but of 16 samples or more
 SMALL_SIDE = 20  # pixels on the shorter side: smaller pictures are padded, as a 5x5 window would cut off too much
 LARGE_SIDE = 14  # larger feature maps are pooled again, or the dense layer after them would be huge
 AUTO = "auto"  # of --augment: a trial decides
@@ -107,20 +104,17 @@ def layers_for(preset: Preset, height: int, width: int) -> str:
     for word in preset.layers.split():
         if word.startswith("conv"):
             same_size = min(height, width) < SMALL_SIDE
-            words.append(word.replace(")", ",pad=same)") if same_size else word)
+            word = word.replace(")", ",pad=same)") if same_size else word
             side -= 0 if same_size else 4
         elif word == "maxpool(2)":
-            if side > 1:
-                words.append(word)
-                side //= 2
+            word = word if side > 1 else ""
+            side = max(side // 2, 1)
         elif word.startswith("dense") and preset.on_pictures:
             while side > LARGE_SIDE:
                 words.append("maxpool(2)")
                 side //= 2
-            words.append(word)
-        else:
-            words.append(word)
-    return " ".join(words)
+        words.append(word)
+    return " ".join(filter(None, words))
 
 
 def without_dropout(text: str) -> str:

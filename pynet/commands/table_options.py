@@ -79,11 +79,11 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--target is for a table; --data FILE names it")
     for name in ("classes", "shape", "size", "color", "center", "augment"):
         if getattr(options, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is for pictures; --target is for tables")
+            raise UsageError(f"{cli.flag(name)} is for pictures; --target is for tables")
     if options.folds:
         for name in ("test_split", "checkpoint", "limit", "find_lr", "explain", "shuffle_labels"):
             if getattr(options, name):
-                raise UsageError(f"--{name.replace('_', '-')} cannot be used with --folds")
+                raise UsageError(f"{cli.flag(name)} cannot be used with --folds")
 
 
 def rows(options: argparse.Namespace) -> Rows:
@@ -97,11 +97,11 @@ def rows(options: argparse.Namespace) -> Rows:
         return open_rows(
             options.data,
             options.target,
-            task=options.task,
-            ignore=options.ignore or (),
-            categorical=options.categorical or (),
-            separator=options.separator,
-            decimal=options.decimal,
+            options.task,
+            options.ignore or (),
+            options.categorical or (),
+            options.separator,
+            options.decimal,
         )
     except UnknownColumnError as error:
         raise UsageError(str(error)) from None

@@ -27,7 +27,7 @@ from pynet.commands.table_options import listed
 from pynet.commands.train_options import optimizer_note, parse
 from pynet.commands.train_save import PreviousModel, keep_better_model, learnt_nothing
 from pynet.commands.train_task import PLOTS, Task, beside, prepare
-from pynet.metrics import confusion_matrix, format_confusion
+from pynet.metrics import MOST_PRINTED, confusion_matrix, format_confusion
 from pynet.model.task import TaskKind
 from pynet.network import Evaluation, RegressionEvaluation
 from pynet.text import figure_text, figure_words, json_text, percent, printable
@@ -37,7 +37,6 @@ from pynet.training.diagnose import Diagnosis
 from pynet.training.history import History, columns_of
 from pynet.training.parallel import Processes
 
-MAX_CLASSES = 30  # a larger confusion matrix is not printed
 TEST_FIGURES: dict[TaskKind, tuple[str, ...]] = {
     "classes": ("test_accuracy",),
     "multi-label": ("test_accuracy",),
@@ -107,15 +106,10 @@ class Training:
         self.started = True
         checkpoint = self.task.checkpoint
         if checkpoint and checkpoint.resume:
-            self.task.print_info(
-                f"resumed from {printable(checkpoint.path)}; epochs completed: {len(self.history.loss)}"
-            )
-        self._store_weights()
+            done = len(self.history.loss)
+            self.task.print_info(f"resumed from {printable(checkpoint.path)}; epochs completed: {done}")
+        self.on_epoch_end(run)
         self._note_facts()
-
-    def _store_weights(self) -> None:
-        for name, tensor in self.task.net.tensors.items():
-            np.copyto(self._finite_weights[name], tensor)
 
     def _restore_weights(self) -> None:
         for name, tensor in self.task.net.tensors.items():
@@ -123,17 +117,17 @@ class Training:
 
     def on_epoch_end(self, run: Run) -> None:
         """Stores the weights: the loss of this epoch was finite."""
-        self._store_weights()
+        for name, tensor in self.task.net.tensors.items():
+            np.copyto(self._finite_weights[name], tensor)
 
     def save_after_error(self, error: BaseException) -> str:
         """After an error, saves the model if it has learnt anything; returns a note for the message."""
         if isinstance(error, FloatingPointError):
             self._restore_weights()
-        resumable = self.started and self.task.checkpoint and not isinstance(error, FloatingPointError)
-        notes_ = [self._save_partial()]
-        if resumable and self.task.checkpoint:
-            notes_.append(f"--resume continues from {self.task.checkpoint.path}")
-        return f" ({'; '.join(filter(None, notes_))})" if any(notes_) else ""
+        notes = [self._save_partial()]
+        if self.started and self.task.checkpoint and not isinstance(error, FloatingPointError):
+            notes.append(f"--resume continues from {self.task.checkpoint.path}")
+        return f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
 
     def _save_partial(self) -> str:
         if not self._changed() and not self.history.loss:
@@ -166,25 +160,22 @@ class Training:
     def _note_facts(self) -> None:
         """Writes notes on data set and hyperparameters into the model."""
         task, notes = self.task, self.task.net.meta
-        for name in TEST_FIGURES["classes"] + TEST_FIGURES["regression"]:
-            notes.pop(name, None)
+        notes.replace(dict.fromkeys(TEST_FIGURES["classes"] + TEST_FIGURES["regression"]))
         data_options.add_notes(task.net, task.data, task.data_path)
-        notes["batch_size"], notes["learning_rate"] = str(task.batch_size), str(task.learning_rate)
-        notes["optimizer"], notes["schedule"] = task.optimizer.kind, str(task.schedule or "constant")
-        if more := optimizer_note(task.optimizer):
-            notes["optimizer_options"] = more
-        else:
-            notes.pop("optimizer_options", None)
-        if task.chunks:
-            notes["chunks"] = str(task.chunks)
-        else:
-            notes.pop("chunks", None)
-        notes["augment"] = str(task.augment or "none")
-        if task.class_weight:
-            notes["class_weight"] = task.class_weight
-        else:
-            notes.pop("class_weight", None)
-        notes["seed"], notes["made_by"] = str(task.seed), f"pynet {VERSION}"
+        notes.replace(
+            {
+                "batch_size": str(task.batch_size),
+                "learning_rate": str(task.learning_rate),
+                "optimizer": task.optimizer.kind,
+                "schedule": str(task.schedule or "constant"),
+                "optimizer_options": optimizer_note(task.optimizer),
+                "chunks": str(task.chunks or ""),
+                "augment": str(task.augment or "none"),
+                "class_weight": task.class_weight,
+                "seed": str(task.seed),
+                "made_by": f"pynet {VERSION}",
+            }
+        )
 
     def test_figures(self) -> dict[str, float | None]:
         """Those on the test set as notes and JSON name them; None: there is no test set."""
@@ -213,10 +204,7 @@ class Training:
         task, found = self.task, None
         if task.data.pictures and task.net.task == "classes" and not self.interrupted_twice:
             found = novelty.measured(task.net, task.data.x_train, task.data.y_train, task.data.x_test)
-        if found:
-            task.net.meta[novelty.NOTE] = found.note(task.net)
-        else:
-            task.net.meta.pop(novelty.NOTE, None)
+        task.net.meta.replace({novelty.NOTE: found.note(task.net) if found else None})
 
     def _save_to(self, target: Path) -> None:
         """See save."""
@@ -250,7 +238,7 @@ def _print_plan(task: Task) -> None:
         sizes += f"{len(task.folds.scores)} times all but a part that is tested"
     else:
         sizes += f"{len(dataset.x_test):,} for validation and testing" if task.validation else "none for testing"
-    names = ", ".join(dataset.classes) if len(dataset.classes) <= MAX_CLASSES else f"{len(dataset.classes)} classes"
+    names = ", ".join(dataset.classes) if len(dataset.classes) <= MOST_PRINTED else f"{len(dataset.classes)} classes"
     lowest, highest = dataset.y_train.min(), dataset.y_train.max()
     sizes += f"; classes {printable(names)}" if names else f"; targets from {lowest:g} to {highest:g}"
     plan = f"{task.epochs} epoch{'s' * (task.epochs != 1)}, batches of {task.batch_size}, {_method_text(task)}"
@@ -309,7 +297,7 @@ def _print_result(training: Training) -> None:
         cli.print_stdout(f"test {figures} ({test.samples:,} sample{'s' * (test.samples != 1)})")
     elif test:
         cli.print_stdout(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})")
-        if len(task.data.classes) <= MAX_CLASSES and not task.terse:
+        if len(task.data.classes) <= MOST_PRINTED and not task.terse:
             table = format_confusion(training.confusion, task.data.classes, width=cli.width())
             task.print_info(f"\n{table}\n")
     else:
@@ -322,19 +310,18 @@ def _plot(training: Training) -> None:
     """Draws curves, weights and confusion matrix into a folder beside the model."""
     from pynet import figures
 
-    task = training.task
-    assert task.target
+    task, target = training.task, training.task.target
+    assert target
     figures_ = {}
     if training.history.loss:
-        figures_["curves"] = figures.curves(training.history, name=task.target.stem if task.target else "")
+        figures_["curves"] = figures.curves(training.history, name=target.stem)
     if any(layer.kind == "dense" for layer in task.net.layers):
         figures_["weights"] = figures.weights(task.net)
     if training.test and task.data.classes:
         figures_["confusion"] = figures.confusion(training.confusion, task.data.classes)
     assert figures_.keys() <= set(PLOTS)  # these paths were checked before the training
     for name, figure in figures_.items():
-        assert task.target
-        task.print_info(f"drew {printable(save_figure(figure, beside(task.target, name)))}")
+        task.print_info(f"drew {printable(save_figure(figure, beside(target, name)))}")
 
 
 def _json_results(training: Training, seconds: float) -> dict[str, Any]:

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 from pynet._ffi import VERSION
 from pynet.augment import Augment, parse_augment
 from pynet.commands import table_options, train_table
-from pynet.commands.cli import Parser, UsageError, number, path, refuse, whole
+from pynet.commands.cli import Parser, UsageError, flag, number, path, refuse, whole
 from pynet.commands.data_options import add_data_options
 from pynet.commands.presets import AUTO, PRESETS
 from pynet.network import load
 from pynet.optim import OPTIMIZERS, Optimizer
-from pynet.schedules import SCHEDULES, Constant, Schedule
+from pynet.schedules import SCHEDULES, Constant
 from pynet.schedules import parse as parse_schedule
 from pynet.training.checkpoint import Checkpoint
 from pynet.training.chunks import MOST_CHUNKS
+
+T = TypeVar("T")
 
 DEFAULT_BATCH_SIZE = 64
 DEFAULT_VAL_SPLIT = 0.1  # with --patience: early stopping must not select weights on the test set
 DEFAULT_EPOCHS = 10
 EPOCHS_DIGITS = 40  # a small data set, 29 steps an epoch; with 40 epochs, 30 seeds reached 96.3 % accuracy or more
-OPTIMIZER_OPTIONS = (
-    "momentum",
-    "beta1",
-    "beta2",
-    "epsilon",
-    "weight_decay",
-    "l2",
-    "clip_norm",
-    "clip_value",
-)  # of an optimizer
+OPTIMIZER_OPTIONS = ("momentum", "beta1", "beta2", "epsilon", "weight_decay", "l2", "clip_norm", "clip_value")
 DEFAULT_TARGET = Path("{name}.safetensors")  # {name}: of the data set
 
 
@@ -186,8 +180,13 @@ def _chunks(text: str) -> int:
 def _augment(text: str) -> Augment | str | None:
     if text in ("none", AUTO):
         return AUTO if text == AUTO else None
+    return _parsed(parse_augment, text)
+
+
+def _parsed(parse: Callable[[str], T], text: str) -> T:
+    """What parse gives; its ValueError as argparse's error, with its own words."""
     try:
-        return parse_augment(text)
+        return parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -218,7 +217,7 @@ def _add_optimizer_options(group: argparse._ArgumentGroup) -> None:
     )
     clip("--clip-value", metavar="C", type=positive, help="clips each gradient to [-C, C]")
     schedule = f"of the learning rate: {', '.join(SCHEDULES)}; with arguments: step(every=5,factor=0.5)"
-    add("--schedule", metavar="TEXT", type=_schedule, help=schedule)
+    add("--schedule", metavar="TEXT", type=lambda text: _parsed(parse_schedule, text), help=schedule)
     add("--warmup", metavar="N", type=decay, help="epochs of linear learning-rate warm-up")
 
 
@@ -246,25 +245,15 @@ def _every(text: str) -> str:
     return text
 
 
-def _schedule(text: str) -> Schedule:
-    try:
-        return parse_schedule(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _optimizer(options: argparse.Namespace) -> Optimizer:
     """The optimizer that --optimizer and its options describe."""
     kind = OPTIMIZERS[options.optimizer]
     known = {field.name for field in fields(kind)}
-    values = {"learning_rate": options.lr}
-    for name in OPTIMIZER_OPTIONS:
-        if getattr(options, name) is None:
-            continue
+    given = {name: getattr(options, name) for name in OPTIMIZER_OPTIONS if getattr(options, name) is not None}
+    for name in given:
         if name not in known:
             raise UsageError(f"--{name} does not apply to the optimizer {options.optimizer}")
-        values[name] = getattr(options, name)
-    return kind(**values)
+    return kind(options.lr, **given)
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
@@ -325,18 +314,17 @@ def _check(options: argparse.Namespace) -> None:
         ("resume", "checkpoint"),
     ):
         if getattr(options, name) and not getattr(options, needed):
-            raise UsageError(f"--{name.replace('_', '-')} needs --{needed}")
+            raise UsageError(f"{flag(name)} needs --{needed}")
     for other in ("find_lr", "folds"):
         if options.chunks and getattr(options, other):
-            raise UsageError(f"--chunks cannot be used with --{other.replace('_', '-')}")
+            raise UsageError(f"--chunks cannot be used with {flag(other)}")
     for network, parts in (
-        ("load", ["net", "hidden", "activation", "init", "loss", "label_smoothing"]),
-        ("net", ["hidden", "activation", "init"]),
+        ("load", ("net", "hidden", "activation", "init", "loss", "label_smoothing")),
+        ("net", ("hidden", "activation", "init")),
     ):
         for part in parts:
             if getattr(options, network) is not None and getattr(options, part) is not None:
-                name = part.replace("_", "-")
-                raise UsageError(f"--{name} cannot be used with --{network}, which defines the whole network")
+                raise UsageError(f"{flag(part)} cannot be used with --{network}, which defines the whole network")
 
 
 def optimizer_note(optimizer: Optimizer) -> str:
@@ -356,7 +344,7 @@ def _inherited(notes: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
         found |= {"--optimizer": notes.get("optimizer"), "--lr": notes.get("learning_rate")}
         for part in notes.get("optimizer_options", "").split(","):
             name, _, value = part.partition("=")
-            found |= {f"--{name.replace('_', '-')}": value} if name in OPTIMIZER_OPTIONS else {}
+            found |= {flag(name): value} if name in OPTIMIZER_OPTIONS else {}
     defaults = {"--schedule": "constant", "--augment": "none"}
     words = [
         f"{name}={text}" for name, text in found.items() if name not in named and text not in (None, defaults.get(name))

@@ -261,10 +261,7 @@ def _add_notes(net: Network, dataset: Dataset, trial: Trial | None) -> None:
         net.classes = list(dataset.classes)
     else:
         net.task = "regression"
-    if trial:
-        net.meta[TRIAL] = trial.note()
-    else:
-        net.meta.pop(TRIAL, None)
+    net.meta.replace({TRIAL: trial.note() if trial else None})
 
 
 def _fit_scaling(net: Network, dataset: Dataset) -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pynet import data, figures
 from pynet._ffi import Array
@@ -110,7 +110,7 @@ class Task:
     def picture_path(self, kind: str) -> Path:
         """The path of a picture; options that change its content are part of the name."""
         options = self.options
-        given = {name: getattr(options, name) for name in PICTURE_OPTIONS[kind]}
+        given = {name: getattr(options, name) for name in KINDS[kind].options}
         parts = [self.stem, kind, *(f"{name}-{value}" for name, value in given.items() if value not in (None, "test"))]
         folder = options.out or figures_folder(Path(), self.stem)
         return folder / f"{'-'.join(parts)}.{options.format}"
@@ -180,46 +180,44 @@ def _importance(task: Task) -> Figure:
     return figures.importance(falls, [column.name for column in columns.inputs], score=score)
 
 
-KINDS: dict[str, tuple[str, Callable[[Task], Figure]]] = {
-    "curves": ("loss and accuracy over the epochs", _curves),
-    "weights": (
-        "the weights of each unit of a layer",
-        lambda t: figures.weights(t.net, layer=t.options.layer),
+class Kind(NamedTuple):
+    """A figure: what it shows, the function that draws it, the options that change its content, and whether the network
+    has to tell classes."""
+
+    about: str
+    draw: Callable[[Task], Figure]
+    options: tuple[str, ...] = ()
+    of_classes: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    "curves": Kind("loss and accuracy over the epochs", _curves),
+    "weights": Kind(
+        "the weights of each unit of a layer", lambda t: figures.weights(t.net, layer=t.options.layer), ("layer",)
     ),
-    "filters": ("the filters of a convolution", lambda t: figures.filters(t.net, layer=t.options.layer)),
-    "maps": (
+    "filters": Kind(
+        "the filters of a convolution", lambda t: figures.filters(t.net, layer=t.options.layer), ("layer",)
+    ),
+    "maps": Kind(
         "the feature maps of a convolution for one sample",
         lambda t: figures.feature_maps(t.net, t.sample[0], layer=t.options.layer),
+        ("layer", "sample"),
     ),
-    "samples": ("some samples of each class", _samples),
-    "confusion": ("the confusion matrix", _confusion),
-    "mistakes": ("the most confident mistakes", _mistakes),
-    "saliency": ("which pixels of one sample decide its class", _saliency),
-    "preferred": ("the input that excites each class or unit most", _preferred),
-    "noise": ("predictions for random inputs", lambda t: figures.noise(t.net, features=t.features)),
-    "temperatures": ("the softmax of one sample at several temperatures", _temperatures),
-    "boundary": ("the decision boundary of a network with two inputs", _boundary),
-    "predicted": ("predicted numbers against the true ones", lambda t: _numbers(t, figures.predicted)),
-    "residuals": ("the errors of predicted numbers", lambda t: _numbers(t, figures.residuals)),
-    "importance": ("what each column of a table is worth", _importance),
-}
-
-OF_CLASSES = ("samples", "confusion", "mistakes", "saliency", "noise", "temperatures")  # and of nothing else
-
-# The options that change the content of a picture.
-PICTURE_OPTIONS: dict[str, tuple[str, ...]] = dict.fromkeys(KINDS, ()) | {
-    "weights": ("layer",),
-    "filters": ("layer",),
-    "maps": ("layer", "sample"),
-    "preferred": ("layer", "units"),
-    "saliency": ("sample",),
-    "temperatures": ("sample",),
-    "samples": ("on",),
-    "confusion": ("on",),
-    "mistakes": ("on",),
-    "predicted": ("on",),
-    "residuals": ("on",),
-    "importance": ("on",),
+    "samples": Kind("some samples of each class", _samples, ("on",), of_classes=True),
+    "confusion": Kind("the confusion matrix", _confusion, ("on",), of_classes=True),
+    "mistakes": Kind("the most confident mistakes", _mistakes, ("on",), of_classes=True),
+    "saliency": Kind("which pixels of one sample decide its class", _saliency, ("sample",), of_classes=True),
+    "preferred": Kind("the input that excites each class or unit most", _preferred, ("layer", "units")),
+    "noise": Kind(
+        "predictions for random inputs", lambda t: figures.noise(t.net, features=t.features), of_classes=True
+    ),
+    "temperatures": Kind(
+        "the softmax of one sample at several temperatures", _temperatures, ("sample",), of_classes=True
+    ),
+    "boundary": Kind("the decision boundary of a network with two inputs", _boundary),
+    "predicted": Kind("predicted numbers against the true ones", lambda t: _numbers(t, figures.predicted), ("on",)),
+    "residuals": Kind("the errors of predicted numbers", lambda t: _numbers(t, figures.residuals), ("on",)),
+    "importance": Kind("what each column of a table is worth", _importance, ("on",)),
 }
 
 
@@ -237,10 +235,10 @@ def visualize(options: argparse.Namespace) -> None:
         picture_path = task.picture_path(kind)
         check_picture_path(picture_path)
         try:
-            if kind in OF_CLASSES and not task.options.toy and task.net.task != "classes":
+            if KINDS[kind].of_classes and not task.options.toy and task.net.task != "classes":
                 gives = "numbers" if task.net.task == "regression" else "several labels at once"
                 raise ValueError(f"{task.model[0]} predicts {gives}; this figure is for classes")
-            figure = KINDS[kind][1](task)
+            figure = KINDS[kind].draw(task)
         except (ValueError, UsageError) as error:
             if len(requested) < len(KINDS):  # named by the user
                 raise
@@ -267,7 +265,7 @@ def _units(text: str) -> Units:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    listed = "\n".join(f"  {name:<14}{what}" for name, (what, _) in KINDS.items())
+    listed = "\n".join(f"  {name:<14}{kind.about}" for name, kind in KINDS.items())
     parser = cli.Parser("pynet visualize", "Draws a model, its data and its predictions.", EXAMPLES.format(what=listed))
     add = parser.add_argument
     add("what", metavar="WHAT", nargs="*", help=f"{', '.join(KINDS)} (default: all that fit)")
@@ -290,6 +288,4 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argv None means sys.argv. Returns the exit status: 0, 1, 2 or 130."""
-    return cli.run("visualize", lambda: visualize(_parse(argv)))
+main = cli.command("visualize", _parse, visualize)

@@ -19,12 +19,14 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.errors import DataError
+from pynet.model.samples import is_one_hot
 from pynet.text import times
 
 MAX_LABELS = 1 << 16
 TASKS = ("classes", "number")  # what a target can be
 MAX_CLASSES = 100  # different whole numbers among floats that are taken for classes
 CHANNELS = (1, 3)  # of pictures
+GZIP_MAGIC = b"\x1f\x8b"
 PIECE = 1 << 20  # bytes in one read
 MIN_WHITE = 128  # integers with a smaller maximum are counts or flags, not pixels
 
@@ -112,7 +114,7 @@ def are_targets(*parts: Array) -> bool:
     Classes are integers, one-hot rows, and floats that are whole numbers from 0 or 1 on, not too many different ones.
     """
     floats = [y.reshape(len(y), -1) for y in parts if y.dtype.kind == "f" and y.ndim]
-    if any(y.shape[1] > 1 and not _is_one_hot(y) for y in floats):
+    if any(y.shape[1] > 1 and not is_one_hot(y) for y in floats):
         return True
     values = [np.unique(y) for y in floats if y.shape[1] == 1 and y.size]
     if not values:
@@ -120,10 +122,6 @@ def are_targets(*parts: Array) -> bool:
     different = np.unique(np.concatenate(values)).astype(np.float64)  # MAX_LABELS is more than a float16 holds
     as_labels = different[0] in (0, 1) and len(different) <= MAX_CLASSES and different[-1] < MAX_LABELS
     return not (as_labels and np.array_equal(different, np.floor(different)))
-
-
-def _is_one_hot(y: Array) -> bool:
-    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
 
 
 def targets(y: Array, name: str) -> Array:
@@ -144,7 +142,7 @@ def labels(y: Array, name: str) -> Array:
     """y as (n) int32 labels. y: (n) or (n, 1), integers or floats that are whole numbers, 0..65535; or one-hot rows."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim == 2 and y.dtype.kind in "iuf" and y.size and _is_one_hot(y):
+    if y.ndim == 2 and y.dtype.kind in "iuf" and y.size and is_one_hot(y):
         y = y.argmax(axis=1)
     if y.ndim != 1 or y.dtype.kind not in "iuf":
         raise DataError(f"{name}: {y.dtype} of shape {y.shape}, labels are whole numbers of shape (n,)")

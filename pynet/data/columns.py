@@ -18,7 +18,7 @@ import numpy as np
 from pynet._ffi import Array
 from pynet.data.tables import Column, Table
 from pynet.errors import DataError
-from pynet.text import parsed_json
+from pynet.text import parsed_json, reading_note, require
 
 NOTE = "table"  # key of the note in a model file
 VERSION = 1
@@ -165,19 +165,16 @@ class Columns:
     @staticmethod
     def from_note(text: str) -> Columns:
         """The columns of a note(). ValueError: it is damaged, or of a later version."""
-        damaged = ValueError(f"the model's note on its table is damaged: {text!r:.80}")
-        try:
+        with reading_note("its table", text):
             found = parsed_json(text)
             version = found.pop("version")
-            if type(version) is int and version > VERSION:
-                damaged = ValueError(f"the model's note on its table is of version {version}; accepted: {VERSION}")
+            require(type(version) is int and version >= VERSION)
+        if version > VERSION:
+            raise ValueError(f"the model's note on its table is of version {version}; accepted: {VERSION}")
+        with reading_note("its table", text):
             inputs = tuple(Input(**_with_tuple(one)) for one in found.pop("inputs"))
             columns = Columns(inputs, Target(**_with_tuple(found.pop("target"))), **found)
-            good = version == VERSION and columns._is_sound()
-        except (ValueError, TypeError, KeyError, AttributeError):
-            good = False
-        if not good:
-            raise damaged
+            require(columns._is_sound())
         return columns
 
     def _is_sound(self) -> bool:

@@ -27,6 +27,7 @@ from pynet.errors import DataError
 from pynet.pictures.preparation import Preparation
 from pynet.text import fields_text, percent
 
+NAMED_SETS = (*SETS, "digits")
 TEST_FRACTION = 0.2  # of each class, for the test set of data that have none
 AS_STORED = PictureLayout()
 
@@ -282,12 +283,11 @@ def _from_path(
         return replace(found, features=() if layout.shape else csv_features(path))
     if path.exists():
         return _of_array_files(path, layout, task)
-    names = ["mnist", "fashion-mnist", "digits"]
-    near = difflib.get_close_matches(given.lower(), names, 1)
+    near = difflib.get_close_matches(given.lower(), NAMED_SETS, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise DataError(
         f"{given!r}: no such file or folder, nor a data set of that name; {hint}"
-        f"accepted are {', '.join(names)}, a folder of pictures or of arrays, a .npz or a .csv"
+        f"accepted are {', '.join(NAMED_SETS)}, a folder of pictures or of arrays, a .npz or a .csv"
     )
 
 
@@ -355,10 +355,3 @@ def digest(x: Array, y: Array) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 20 else f"{names[0]}, {names[1]}, ... {names[-1]}"
-
-
-def guessed_preparation(path: Path) -> Preparation:
-    """How the pictures of a folder are best prepared, as load does it where nothing is said. Raises DataError."""
-    from pynet.data.folders import guessed
-
-    return guessed(path)[0]

@@ -14,7 +14,6 @@ the gz files.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import queue
 import threading
@@ -31,7 +30,7 @@ from pynet.data import idx_cache
 from pynet.data.arrays import Parts, reading
 from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx_hashed
 from pynet.errors import DataError
-from pynet.files import replacing
+from pynet.files import replacing, sha256_of
 
 STALL = 15.0  # seconds without data, after which the next mirror is tried
 MAX_BYTES = 64 << 20  # larger than any file of a named set; more from a mirror is an error
@@ -76,18 +75,7 @@ SETS: dict[str, NamedSet] = {
     ),
     "fashion-mnist": NamedSet(
         "Fashion-MNIST",
-        (
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
-        ),
+        ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         gz_sha256=(
             "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
             "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
@@ -164,11 +152,8 @@ def _read_part(path: Path, named_set: NamedSet, i: int) -> tuple[Array, bool | N
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with reading(path), path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+    with reading(path):
+        return sha256_of(path)
 
 
 def _wrong_hash(path: Path, named_set: NamedSet, i: int) -> str:
@@ -178,9 +163,7 @@ def _wrong_hash(path: Path, named_set: NamedSet, i: int) -> str:
 
 def _read_user_folder(folder: Path, named_set: NamedSet) -> tuple[Parts, str]:
     """The set from the user's folder in $PYNET_DATA."""
-    paths: list[Path] = []
-    arrays: list[Array] = []
-    unverified = False
+    paths, arrays, unverified = list[Path](), list[Array](), False
     for i, part in enumerate(IDX_PARTS):
         path = find_idx(folder, part)
         if path is None:
@@ -212,8 +195,7 @@ def _check_sizes(parts: Parts, named_set: NamedSet, folder: Path) -> None:
 def _read_cached(cache: Path, named_set: NamedSet) -> tuple[list[Array | None], list[str]]:
     """The arrays from the cache, None for those to download, and the reasons."""
     arrays: list[Array | None] = [None] * len(IDX_PARTS)
-    faults = []
-    missing = []
+    faults, missing = [], []
     for i, part in enumerate(IDX_PARTS):
         path = cache / f"{part}.gz"
         if not path.is_file():

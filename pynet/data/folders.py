@@ -38,8 +38,6 @@ from pynet.text import parsed_json
 
 MAX_WRAPPERS = 8  # nested folders that hold only one folder; a link could make an endless chain
 MIN_AGE = 2.0  # seconds: a newer file could change again within the same time stamp, so nothing is cached
-
-
 LOOKED_AT = 240  # pictures: enough to tell what kind they are
 
 
@@ -159,10 +157,7 @@ def _has_pictures(folder: Path) -> bool:
 
 def read_picture_folder(folder: Path, options: Preparation) -> Pictures:
     """The pictures of a folder, prepared. Raises DataError: there is none, or test/ has a class that train/ lacks."""
-    try:
-        files, classes, note = _files(folder)
-    except OSError as error:
-        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from None
+    files, classes, note = _files(folder)
     key = _key(files, folder, options)
     cache, name = cache_folder(), hashlib.sha256(f"{folder.resolve()} {options.note()}".encode()).hexdigest()
     cache_file = cache / "pictures" / f"{name}.npz" if cache else None
@@ -181,17 +176,15 @@ def read_picture_folder(folder: Path, options: Preparation) -> Pictures:
 
 def guessed(folder: Path) -> tuple[Preparation, str]:
     """How the pictures of a folder are best prepared, from some of each class, and that in words. Raises DataError."""
-    try:
-        files = [file for file in _files(folder)[0] if not file.test]
-    except OSError as error:
-        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from None
+    files = [file for file in _files(folder)[0] if not file.test]
     some = files[:: -(-len(files) // LOOKED_AT)]
     looks, labels = [], []
     for file, found in zip(some, in_parallel(_look, [file.path for file in some]), strict=True):
         if found:
             looks.append(found)
             labels.append(file.label)
-    return described(guess(looks, labels) if looks else Preparation(28, 28), len(looks))
+    prepared = guess(looks, labels) if looks else Preparation(28, 28)
+    return prepared, _described(prepared, len(looks))
 
 
 def _look(path: Path) -> Look | None:
@@ -201,16 +194,23 @@ def _look(path: Path) -> Look | None:
         return None
 
 
-def described(found: Preparation, count: int) -> tuple[Preparation, str]:
-    """With what it is in words, and how to change it."""
+def _described(found: Preparation, count: int) -> str:
+    """A preparation in words, with the options that change it."""
     kind = "glyphs, fitted and centred (--no-center)" if found.style else "pictures taken whole (--center)"
     color = "in colour (--no-color)" if found.color else "in grey (--color)"
     ground = f", things on a {found.background} background" if found.background else ""
-    return found, f"guessed from {count:,} of them: {found.width} pixels a side (--size), {color}, {kind}{ground}"
+    return f"guessed from {count:,} of them: {found.width} pixels a side (--size), {color}, {kind}{ground}"
 
 
 def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:
-    """All pictures with their labels, the class names, and a note on the layout."""
+    """All pictures with their labels, the class names, and a note on the layout. Raises DataError."""
+    try:
+        return _listed(folder)
+    except OSError as error:
+        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from None
+
+
+def _listed(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:
     train, test, note = _layout(folder)
     if not train:
         raise DataError(
@@ -297,7 +297,7 @@ def _store(
     with contextlib.suppress(OSError):  # writing the cache may fail
         facts = [file.path.stat() for file in files if file.path.exists()]
         newest = max(max(fact.st_mtime, fact.st_ctime) for fact in facts)
-        if time.time() - newest < MIN_AGE or _key(_files(folder)[0], folder, options) != key:
+        if time.time() - newest < MIN_AGE or _key(_listed(folder)[0], folder, options) != key:
             return
         cache_file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(cache_file) as file:

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import IO
 
 from pynet._ffi import Array
-from pynet.data.arrays import Parts, checked, labels, read_up_to, reading, unpacked_limit
+from pynet.data.arrays import GZIP_MAGIC, Parts, checked, labels, read_up_to, reading, unpacked_limit
 from pynet.data.roles import Source
 from pynet.errors import DataError
 
-GZIP_MAGIC = b"\x1f\x8b"
 IDX_UINT8 = 0x0800  # the magic of an IDX file of bytes is this plus the number of its dimensions
 IDX_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 

@@ -15,6 +15,7 @@ import numpy as np
 from pynet._ffi import Array
 from pynet.data.arrays import MIN_WHITE
 from pynet.errors import DataError
+from pynet.text import parsed_json, reading_note, require
 
 NOTE = "inputs"  # key of the note in a model file
 FEW_LEVELS = 16  # some data sets have pixels in 0..16; divided by 255 they would be nearly 0
@@ -42,14 +43,10 @@ class Inputs:
     @staticmethod
     def from_note(text: str) -> Inputs:
         """The inputs of a note(). ValueError: the text is not one."""
-        try:
-            found = Inputs(**json.loads(text))
-            good = type(found.bytes) is bool and type(found.whole) is bool
-            good = good and -math.inf < float(found.lowest) <= float(found.highest) < math.inf
-        except (TypeError, ValueError):
-            good = False
-        if not good:
-            raise ValueError(f"the model's note on its inputs is damaged: {text!r:.80}")
+        with reading_note("its inputs", text):
+            found = Inputs(**parsed_json(text))
+            require(type(found.bytes) is bool and type(found.whole) is bool)
+            require(-math.inf < float(found.lowest) <= float(found.highest) < math.inf)
         return found
 
     def note(self) -> str:

@@ -34,9 +34,7 @@ def _set_aside(shape: tuple[int, ...], y: Array, fraction: float, seed: int) -> 
     if not y.ndim or not shape or y.dtype.kind not in "iuf" or shape[:1] != (len(y),):
         given = f"x of shape {shape}, y {y.dtype} of shape {y.shape}"
         raise DataError(f"{given}: x must be (n, ...), y integer labels (n,) or targets (n, ...)")
-    random = np.random.RandomState(
-        np.random.MT19937(seed)
-    )  # the same numbers with every NumPy version, unlike a Generator
+    random = np.random.RandomState(np.random.MT19937(seed))  # the same with every NumPy version, unlike a Generator
     set_aside = np.zeros(len(y), bool)
     group = _groups(y)
     for c in np.unique(group):

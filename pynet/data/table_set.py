@@ -98,12 +98,11 @@ class Rows:
 def open_rows(
     source: str | Path | Any,
     target: str | int,
-    *,
-    task: str | None = None,
-    ignore: Collection[str | int] = (),
-    categorical: Collection[str | int] = (),
-    separator: str | None = None,
-    decimal: str | None = None,
+    task: str | None,
+    ignore: Collection[str | int],
+    categorical: Collection[str | int],
+    separator: str | None,
+    decimal: str | None,
 ) -> Rows:
     """The rows of a file or a data frame with their targets; see table for the arguments.
 
@@ -164,8 +163,7 @@ def table(
     Raises DataError, one line: there is no table, no such column, one class alone, a number that is infinite, or no
     column that can be learnt from.
     """
-    options = {"task": task, "ignore": ignore, "categorical": categorical, "separator": separator, "decimal": decimal}
-    rows = open_rows(source, target, **options)  # type: ignore[arg-type]
+    rows = open_rows(source, target, task, ignore, categorical, separator, decimal)
     train, test = rows.divided(np.arange(len(rows.y)), test_split)
     return rows.encoded(train, train[:0], test, test_split).data
 
@@ -202,7 +200,7 @@ def stem(path: Path) -> str:
 
 def _target_of(found: Table, column: Column, task: str | None) -> tuple[Target, str]:
     """The target in a column, and a note for the user on its kind. DataError: there is nothing to learn."""
-    numbers = column.numbers if column.numbers is not None else None
+    numbers = column.numbers
     if column.is_date:
         raise DataError(f"{found.source}: the target {column.name!r:.80} holds dates; accepted: numbers or classes")
     if task == "number" and numbers is None:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pynet.data.arrays import read_up_to, reading, unpacked_limit
+from pynet.data.arrays import GZIP_MAGIC, read_up_to, reading, unpacked_limit
 from pynet.errors import DataError
 
 MAX_LINE = 2 << 20  # characters: a picture of 3 x 256 x 256 numbers of ten digits
-GZIP_MAGIC = b"\x1f\x8b"
 BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 WINDOWS = "cp1252"
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import Array
-from pynet.figures.canvas import COLOURS, MARKERS, escaped, new_figure, styled
+from pynet.figures.canvas import COLOURS, MARKERS, class_names, escaped, new_figure, styled
 from pynet.metrics import class_scores
 from pynet.network import Network
 from pynet.text import percent
@@ -68,21 +68,12 @@ def _plane(net: Network, x: Array, y: Array, title: str) -> Figure:
         margin = scores[:, c] - np.delete(scores, c, axis=1).max(axis=1)
         if margin.min() < 0 < margin.max():
             axes.contour(x_axis, y_axis, margin.reshape(POINTS, POINTS), levels=[0], colors="black", linewidths=1)
-    names = net.classes if len(net.classes) == scores.shape[1] else [str(c) for c in range(scores.shape[1])]
+    names = class_names(net, None, 24)
     for c, name in enumerate(names):
         mine = x[y == c]
         style: dict[str, Any] = {"color": COLOURS[c % len(COLOURS)], "marker": MARKERS[c % len(MARKERS)]}
-        axes.scatter(
-            mine[:, 0],
-            mine[:, 1],
-            s=22,
-            edgecolors="white",
-            linewidths=0.6,
-            label=f"class {escaped(name, 24)}",
-            **style,
-        )
-    axes.set_xlabel("first input")
-    axes.set_ylabel("second input")
+        axes.scatter(mine[:, 0], mine[:, 1], s=22, edgecolors="white", linewidths=0.6, label=f"class {name}", **style)
+    axes.set(xlabel="first input", ylabel="second input")
     figure.legend(loc="outside lower center", ncols=min(len(names), 5), fontsize=8)
     return figure
 
@@ -99,8 +90,7 @@ def _line(net: Network, x: Array, y: Array, title: str) -> Figure:
         axes.plot(
             x_axis[:, 0], predicted[:, unit], color="black", linestyle=("-", "--", ":", "-.")[unit % 4], label=label
         )
-    axes.set_xlabel("input")
-    axes.set_ylabel("output")
+    axes.set(xlabel="input", ylabel="output")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     return figure

@@ -16,6 +16,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.files import replacing
+from pynet.metrics import score_names
 from pynet.text import DRAWN, percent, picture_shape, printable
 
 if TYPE_CHECKING:
@@ -108,8 +109,7 @@ def escaped(text: str, width: int = 160) -> str:
 
 def class_names(net: Network, classes: Sequence[str] | None, width: int = 14) -> list[str]:
     """Names for the columns of class_scores, of up to `width` characters."""
-    single = len(net.classes) == 1 and net.loss_name != "cross_entropy"
-    return [escaped(name, width) for name in (classes or (["0", "1"] if single else net.classes))]
+    return [escaped(name, width) for name in classes or score_names(net)]
 
 
 def score_text(value: float | Array) -> str:
@@ -141,9 +141,10 @@ def stacked(figure: Figure, heights: Sequence[float]) -> list[Any]:
     return list(np.ravel(np.asarray(figure.subfigures(len(heights), 1, height_ratios=heights), dtype=object)))
 
 
-def columns_for(n: int, most: int = 10) -> int:
-    """The number of columns of a grid of n pictures: about twice the number of rows."""
-    return max(1, min(most, n, math.ceil(math.sqrt(2 * n))))
+def grid_size(n: int, most: int = 10) -> tuple[int, int]:
+    """(columns, rows) of a grid of n pictures: about twice as many columns as rows, up to `most`."""
+    columns = max(1, min(most, n, math.ceil(math.sqrt(2 * n))))
+    return columns, -(-n // columns)
 
 
 def grid(figure: Figure | Any, n: int, columns: int) -> list[Axes]:

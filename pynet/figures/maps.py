@@ -10,8 +10,8 @@ import numpy.typing as npt
 from pynet._ffi import Array
 from pynet.figures.canvas import (
     as_picture,
-    columns_for,
     grid,
+    grid_size,
     layer_index,
     new_figure,
     show_sample,
@@ -41,8 +41,7 @@ def filters(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
         raise ValueError(f"layer {layer} is not a convolution; accepted: {', '.join(one.path for one in found)}")
     W = np.moveaxis(np.asarray(chosen.W), (3, 2), (0, 1))  # (channels_out, channels_in, kernel, kernel)
     shown: list[Array] = [as_picture(one, one.shape) for one in W[:most]]
-    columns = columns_for(len(shown))
-    rows = -(-len(shown) // columns)
+    columns, rows = grid_size(len(shown))
     title = f"filters of layer {chosen.path}, {chosen.text}: {len(shown)} of {len(W)}"
     channels = len(W[0])
     if channels > 1:
@@ -77,8 +76,7 @@ def feature_maps(net: Network, x: npt.ArrayLike, *, layer: int | str | None = No
     net.forward(one_sample(net._signature, sample), training=False)
     maps = chosen.output[0]
     n = min(most, len(maps))
-    columns = columns_for(n + 1)
-    rows = -(-(n + 1) // columns)
+    columns, rows = grid_size(n + 1)
     title = f"feature maps of layer {chosen.path}, {chosen.text}: {n} of {len(maps)}"
     figure = new_figure(max(4.5, 1.15 * columns + 1.2), 1.35 * rows + 0.6, title)
     axes = grid(figure, n + 1, columns)

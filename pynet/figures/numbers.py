@@ -27,8 +27,7 @@ def predicted(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -
     ends = [min(truth.min(), found.min()), max(truth.max(), found.max())]
     axes.plot(ends, ends, "--", color="black", linewidth=1, label="perfect prediction")
     axes.plot(truth, found, ".", color=COLOURS[0], alpha=0.6, label="a sample")
-    axes.set_xlabel("true value")
-    axes.set_ylabel("prediction")
+    axes.set(xlabel="true value", ylabel="prediction")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
@@ -44,8 +43,7 @@ def residuals(y: npt.ArrayLike, predictions: npt.ArrayLike, *, name: str = "") -
     places, counts = figure.subplots(1, 2, sharey=True)
     places.axhline(0, color="black", linestyle="--", linewidth=1)
     places.plot(found, errors, ".", color=COLOURS[0], alpha=0.6)
-    places.set_xlabel("prediction")
-    places.set_ylabel("error: prediction - true value")
+    places.set(xlabel="prediction", ylabel="error: prediction - true value")
     counts.hist(errors, bins=min(40, max(5, len(errors) // 5)), orientation="horizontal", color=COLOURS[0])
     counts.axhline(0, color="black", linestyle="--", linewidth=1)
     counts.set_xlabel("samples")

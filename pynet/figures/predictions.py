@@ -12,10 +12,10 @@ from pynet._ffi import Array
 from pynet.figures.canvas import (
     COLOURS,
     class_names,
-    columns_for,
     draw_pictures,
     escaped,
     grid,
+    grid_size,
     new_figure,
     score_text,
     stacked,
@@ -65,8 +65,7 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str] | None = None, *, ti
     rotation = 90 if max(map(len, names)) > 3 else 0
     axes.set_xticks(ticks, [names[i] for i in ticks], rotation=rotation, fontsize=8)
     axes.set_yticks(ticks, [names[i] for i in ticks], fontsize=8)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     figure.colorbar(image, ax=axes, label="mistakes: % of the true class", shrink=0.8)
     return figure
 
@@ -99,8 +98,7 @@ def mistakes(
         title = f"the {len(worst)} most confident of {title}"
     elif len(wrong) > 1:
         title += ", the most confident first"
-    columns = columns_for(len(worst), 5)
-    rows = -(-len(worst) // columns)
+    columns, rows = grid_size(len(worst), 5)
     width, height = tile(pictures.shape[1:], 1.75)
     figure = new_figure(max(3.5, width * columns + 0.3), (height + 0.3) * rows + 0.6, title)
     titles = [
@@ -131,8 +129,7 @@ def noise(
     predicted, confidence = scores.argmax(axis=1), scores.max(axis=1)
     names = class_names(net, None)
     shown = min(shown, n)
-    columns = columns_for(shown, 5)
-    rows = -(-shown // columns)
+    columns, rows = grid_size(shown, 5)
     most_frequent = int(np.bincount(predicted).argmax())
     fractions = bool((scores >= 0).all() and (scores <= 1).all())
     confidence_text = f"the largest output is {float(confidence.mean()):.3g} on average"

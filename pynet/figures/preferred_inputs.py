@@ -10,10 +10,10 @@ import numpy as np
 from pynet._ffi import Array
 from pynet.figures.canvas import (
     as_picture,
-    columns_for,
     draw_rows,
     escaped,
     grid,
+    grid_size,
     layer_index,
     new_figure,
     styled,
@@ -114,8 +114,7 @@ def preferred_inputs(
     each = "each output" if net.task == "regression" else "each class"
     plural, what = ("", each) if outputs else ("s", f"layer {net.layers[index].path}, {net.layers[index].text}")
     shape = picture_shape(net.in_shape)
-    columns = columns_for(len(shown), 5)
-    rows = -(-len(shown) // columns)
+    columns, rows = grid_size(len(shown), 5)
     width, height = tile(net.in_shape, 1.7)
     figure = new_figure(
         max(3.5, width * columns + 0.4), (height + 0.25) * rows + 0.6, f"preferred input{plural} of {what}"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import Array
-from pynet.figures.canvas import columns_for, draw_pictures, escaped, grid, new_figure, styled, tile
+from pynet.figures.canvas import draw_pictures, escaped, grid, grid_size, new_figure, styled, tile
 from pynet.network import Network
 from pynet.text import picture_shape
 
@@ -51,7 +51,7 @@ def samples(
     present = [c for c in range(len(names)) if (labels == c).any()]
     if len(present) > 12:
         shown = np.arange(min(len(labels), 60))
-        columns = columns_for(len(shown))
+        columns, _ = grid_size(len(shown))
         what = f"the first {len(shown)}"
     else:
         least = min(each, min(int((labels == c).sum()) for c in present))

@@ -59,8 +59,7 @@ def weights(net: Network, *, layer: int | str | None = None, most: int = 40) -> 
         one = above.subplots()
         image = show_signed(one, pictures[0], largest)
         one.set_aspect("auto")
-        one.set_xlabel("input")
-        one.set_ylabel("unit")
+        one.set(xlabel="input", ylabel="unit")
         for axis in (one.xaxis, one.yaxis):
             axis.get_major_locator().set_params(integer=True)
         axes = [one]
@@ -91,5 +90,4 @@ def _histogram(figure: Any, layer: LayerView, W: Array) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     mean, deviation = (float(finite.mean()), float(finite.std())) if finite.size else (0.0, 0.0)
     axes.set_title(f"all {W.size:,} weights: mean {mean:.3g}, standard deviation {deviation:.3g}", fontsize=9)
-    axes.set_xlabel(escaped(f"weight in {layer.path}.W"))
-    axes.set_ylabel("weights")
+    axes.set(xlabel=escaped(f"weight in {layer.path}.W"), ylabel="weights")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partialmethod
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from pynet._ffi import Array
 from pynet.formats.c_program import Program, Value, c_float
 from pynet.formats.torch_module import same_padding
 from pynet.model.net import Net
-from pynet.model.views import LayerView
+from pynet.model.views import LayerView, layers_inside, projection_of
 
 # A network that has one of these keeps images channels-last, (height, width, channels), like the core.
 OF_IMAGES = {"conv", "maxpool", "avgpool", "globalavgpool", "batchnorm"}
@@ -52,12 +53,6 @@ def windows_of(layer: LayerView) -> tuple[int, ...]:
 def suffix(layer: LayerView) -> str:
     """The end of the names of a layer's constants: "3_0" for 3.0."""
     return layer.path.replace(".", "_")
-
-
-def top_layers(net: Net, parent: str) -> list[LayerView]:
-    """The layers inside `parent`, a path, without a projection; "" are those of the network itself."""
-    inside = (layer for layer in net.layers if layer.path.rpartition(".")[0] == parent)
-    return [layer for layer in inside if not layer.path.endswith(".skip")]
 
 
 class _Float:
@@ -121,12 +116,12 @@ class _Float:
     # ---- the layers ----
 
     def chain(self, x: _View, parent: str) -> _View:
-        for layer in top_layers(self.net, parent):
+        for layer in layers_inside(self.net.layers, parent):
             x = self.residual(x, layer) if layer.kind == "residual" else self.layer(x, layer)
         return x
 
     def residual(self, x: _View, layer: LayerView) -> _View:
-        skip = next((one for one in self.net.layers if one.path == f"{layer.path}.skip"), None)
+        skip = projection_of(self.net.layers, layer.path)
         inside = self.settled(self.chain(x, layer.path))
         around = self.settled(self.layer(x, skip) if skip else x)
         return replace(inside, value=self.call("add", [inside, around], inside.size, in_place=True))
@@ -165,13 +160,8 @@ class _Float:
         value = self.program.call(function, to, [x.value], self.windows(layer), in_place=True)
         return _View(value, layer.out_shape, self.order(layer.out_shape))
 
-    def maxpool(self, x: _View, layer: LayerView) -> _View:
-        return self._pool("maxpool", x, layer)
-
-    def avgpool(self, x: _View, layer: LayerView) -> _View:
-        return self._pool("avgpool", x, layer)
-
-    globalavgpool = avgpool
+    maxpool = partialmethod(_pool, "maxpool")
+    avgpool = globalavgpool = partialmethod(_pool, "avgpool")
 
     def softmax(self, x: _View, layer: LayerView) -> _View:
         return replace(x, value=self.call("softmax", [x], x.size, in_place=True))
@@ -196,8 +186,5 @@ class _Float:
         names = self.constant(layer, "mean"), self.constant(layer, "scale")
         return replace(x, value=self.call(function, [x], *names, x.size, run, x.shape[0], in_place=True))
 
-    def standardize(self, x: _View, layer: LayerView) -> _View:
-        return self._scaling("standardize", x, layer)
-
-    def rescale(self, x: _View, layer: LayerView) -> _View:
-        return self._scaling("rescale", x, layer)
+    standardize = partialmethod(_scaling, "standardize")
+    rescale = partialmethod(_scaling, "rescale")

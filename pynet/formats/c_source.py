@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import textwrap
@@ -20,9 +19,9 @@ from pynet.data.columns import NOTE as TABLE
 from pynet.data.columns import Columns
 from pynet.data.inputs import NOTE as INPUTS
 from pynet.data.inputs import Inputs
-from pynet.files import replacing
+from pynet.files import replacing, sha256_of
 from pynet.formats.c_float import float_program
-from pynet.formats.c_program import Memory, Program, Value, c_float, c_float32, placed
+from pynet.formats.c_program import Call, Memory, Program, Value, c_float, c_float32, placed
 from pynet.formats.int8 import Int8Network, quantised
 from pynet.network import Network
 from pynet.pictures.preparation import NOTE as PICTURES
@@ -151,8 +150,7 @@ class _Source:
         net, table = self.net, self.net.meta.get(TABLE)
         lines = [f"Written by pynet {VERSION}; do not edit.", "", f"network   {net.spec}"]
         if self.model is not None:
-            content = Path(self.model).read_bytes()
-            lines.append(f"model     {Path(self.model).name}, SHA-256 {hashlib.sha256(content).hexdigest()}")
+            lines.append(f"model     {Path(self.model).name}, SHA-256 {sha256_of(self.model)}")
         lines.append(f"weights   SHA-256 {net.weights_sha256()}")
         lines += [f"{words:<10}{value}" for words, value in self._figures()]
         lines.append(f"flash     {self.program.constant_bytes:,} bytes of constants, and the code")
@@ -281,7 +279,7 @@ class _Source:
         """The C functions that are called, and those that these use."""
         known = dict([*_paragraphs("c_layers_any.c"), *_paragraphs(f"c_layers{'_int8' if self.int8 else ''}.c")])
         wanted: dict[str, None] = {}
-        todo = [self._function(call.function, call.reads[0], call.to)[1] for call in self.program.calls]
+        todo = [call.function for call in self.program.calls]
         todo += ["windows"] if self.program.windows else []
         while todo:
             name = todo.pop()
@@ -291,30 +289,17 @@ class _Source:
         for name, text in known.items():
             if name in wanted and "IN" not in name.split("_"):
                 yield text
-        for made, (template, x, y) in self._variants().items():
-            text = known[template].replace(template, made)
-            yield re.sub(r"\bIN\b", TYPES[x], re.sub(r"\bOUT\b", TYPES[y], text))
-
-    def _function(self, name: str, x: Value, y: Value) -> tuple[str, str]:
-        """The function for these types, and the paragraph that it is made of."""
-        made = name.replace("_IN", f"_{SHORT[x.dtype]}").replace("_OUT", f"_{SHORT[y.dtype]}")
-        return made, name
-
-    def _variants(self) -> dict[str, tuple[str, str, str]]:
-        """The functions made for types: the paragraph of each and the types."""
-        found = {}
-        for call in self.program.calls:
-            made, template = self._function(call.function, call.reads[0], call.to)
-            if made != template:
-                found[made] = template, call.reads[0].dtype, call.to.dtype
-        return found
+        for made, call in {_name(call): call for call in self.program.calls}.items():
+            if made != call.function:
+                text = known[call.function].replace(call.function, made)
+                text = re.sub(r"\bOUT\b", TYPES[call.to.dtype], text)
+                yield re.sub(r"\bIN\b", TYPES[call.reads[0].dtype], text)
 
     def _body(self) -> str:
         lines = []
         for call in self.program.calls:
-            function, _ = self._function(call.function, call.reads[0], call.to)
             arguments = [self._pointer(value) for value in (call.to, *call.reads)]
-            lines.append(f"    {function}({', '.join([*arguments, *call.arguments])});\n")
+            lines.append(f"    {_name(call)}({', '.join([*arguments, *call.arguments])});\n")
         unused = "" if self.memory.bytes else "    (void)work;\n"
         return unused + "".join(lines)
 
@@ -375,6 +360,12 @@ int main(void)
 
 
 # ---- C texts --------------------------------------------------------------------------------------------------------
+
+
+def _name(call: Call) -> str:
+    """The function that is called: that for the types of what it reads and writes."""
+    name = call.function.replace("_IN", f"_{SHORT[call.reads[0].dtype]}")
+    return name.replace("_OUT", f"_{SHORT[call.to.dtype]}")
 
 
 def _counted(shape: tuple[int, ...]) -> str:

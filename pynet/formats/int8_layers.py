@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pynet.formats.c_float import top_layers, windows_of
+from pynet.formats.c_float import windows_of
 from pynet.model.net import Net
-from pynet.model.views import LayerView
+from pynet.model.views import LayerView, layers_inside
 
 Floats = npt.NDArray[np.float64]
 POOLS = {"maxpool": "maxpool", "avgpool": "avgpool", "globalavgpool": "avgpool"}
@@ -86,7 +86,7 @@ def _windows(x: npt.NDArray[Any], windows: tuple[int, ...]) -> npt.NDArray[Any]:
 
 def takes_images(net: Net) -> bool:
     """Whether the first layers work on images: not if the first that counts is dense, which takes any input flat."""
-    kinds = [view.kind for view in top_layers(net, "") if view.kind not in {*SKIPPED, "relu"}]
+    kinds = [view.kind for view in layers_inside(net.layers, "") if view.kind not in {*SKIPPED, "relu"}]
     return len(net.in_shape) == 3 and bool(kinds) and (kinds[0] in POOLS or kinds[0] == "conv")
 
 
@@ -94,7 +94,7 @@ def folded(net: Net) -> tuple[list[Layer], str]:
     """The layers, with batchnorm and relu in those before them, and the kind of a closing softmax or sigmoid, which is
     left out. ValueError: a layer that has no form in integers, by name."""
     found: list[Layer] = []
-    views, closing = top_layers(net, ""), ""
+    views, closing = layers_inside(net.layers, ""), ""
     shape = net.in_shape if takes_images(net) else (math.prod(net.in_shape), 1, 1)
     if views and views[-1].kind in ("softmax", "sigmoid"):
         closing = views.pop().kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from functools import partialmethod
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from pynet._ffi import VERSION, Array
 from pynet.files import replacing
 from pynet.formats.onnx_package import onnx_package
 from pynet.formats.torch_module import same_padding
-from pynet.model.views import LayerView
+from pynet.model.views import LayerView, layers_inside, projection_of
 from pynet.network import Network
 
 if TYPE_CHECKING:
@@ -110,14 +111,13 @@ class _Graph:
 
     def chain(self, x: str, parent: str, left_out: list[str]) -> str:
         """The layers inside `parent`, a path; "" are those of the network itself."""
-        for layer in self.net.layers:
-            inside = layer.path.rpartition(".")[0] == parent and not layer.path.endswith(".skip")
-            if inside and layer.path not in left_out:
+        for layer in layers_inside(self.net.layers, parent):
+            if layer.path not in left_out:
                 x = self.residual(x, layer) if layer.kind == "residual" else self.layer(x, layer)
         return x
 
     def residual(self, x: str, layer: LayerView) -> str:
-        skip = next((one for one in self.net.layers if one.path == f"{layer.path}.skip"), None)
+        skip = projection_of(self.net.layers, layer.path)
         inside = self.chain(x, layer.path, [])
         return self.add("Add", inside, self.layer(x, skip) if skip else x)
 
@@ -165,11 +165,8 @@ class _Graph:
         size = int(layer.options["size"])
         return self.add(op, x, kernel_shape=[size] * 2, strides=[int(layer.options["stride"]) or size] * 2)
 
-    def maxpool(self, x: str, layer: LayerView) -> str:
-        return self._pool("MaxPool", x, layer)
-
-    def avgpool(self, x: str, layer: LayerView) -> str:
-        return self._pool("AveragePool", x, layer)
+    maxpool = partialmethod(_pool, "MaxPool")
+    avgpool = partialmethod(_pool, "AveragePool")
 
     def leaky_relu(self, x: str, layer: LayerView) -> str:
         return self.add("LeakyRelu", x, alpha=layer.options["slope"])

@@ -89,9 +89,5 @@ def _take_notes(net: Network, file: OnnxFile) -> None:
     except ValueError:
         pass  # not a list of names, or not as many as there are outputs
     if file.producer == PRODUCER:
-        own = {
-            key: value
-            for key, value in file.metadata.items()
-            if key not in ("net", "classes") and "\0" not in key + value
-        }
-        net.meta.update(own)
+        own = {key: value for key, value in file.metadata.items() if key not in ("net", "classes")}
+        net.meta.update({key: value for key, value in own.items() if "\0" not in key + value})

@@ -219,12 +219,8 @@ class Translation:
             self.order = self.order.ravel()
 
     def _dense(self, node: NodeProto, given: dict[str, Any]) -> None:
-        if (
-            self.order.ndim != 1
-            or given.get("transA", 0)
-            or len(node.input) < 2
-            or node.input[1] in self.steps.computed(node)
-        ):
+        is_plain = self.order.ndim == 1 and not given.get("transA", 0) and len(node.input) > 1
+        if not is_plain or node.input[1] in self.steps.computed(node):
             raise self.steps.unsupported(node, f"its input has shape {self.order.shape} a sample")
         W = self.steps.constant(node.input[1]).astype(np.float64)
         W = W.T if given.get("transB", 0) else W
@@ -360,10 +356,8 @@ class Translation:
             return
         rows_a, rows_b = factor.reshape(self.shape[0], -1), offset.reshape(self.shape[0], -1)
         if not (factor > 0).all() or (rows_a != rows_a[:, :1]).any() or (rows_b != rows_b[:, :1]).any():
-            raise self.steps.unsupported(
-                self.steps.file.nodes[0],
-                "inputs that are not scaled by positive numbers, one for each feature or channel",
-            )
+            why = "inputs that are not scaled by positive numbers, one for each feature or channel"
+            raise self.steps.unsupported(self.steps.file.nodes[0], why)
         a, b = rows_a[:, 0], rows_b[:, 0]
         self.layers.append(Layer("standardize", {"mean": -b / a, "scale": 1 / a}))
 
@@ -378,10 +372,8 @@ class Translation:
         if not (a > 0).all():
             return False
         self._in_order(steps[-1])
-        self._add(
-            Layer("rescale", {"mean": self._per_channel(steps[-1], b), "scale": self._per_channel(steps[-1], a)}),
-            self.shape,
-        )
+        tensors = {"mean": self._per_channel(steps[-1], b), "scale": self._per_channel(steps[-1], a)}
+        self._add(Layer("rescale", tensors), self.shape)
         return True
 
     # ---- residuals ----

@@ -6,7 +6,18 @@ import math
 from dataclasses import dataclass, field
 
 from pynet.model.net import Net
-from pynet.model.views import LayerView
+from pynet.model.views import LayerView, layers_inside, projection_of
+
+_SCALING = """\
+class {name}(nn.Module):
+    def __init__(self, *shape):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+
+    def forward(self, x):
+        return {formula}
+"""
 
 # What torch.nn has no module for.
 CLASSES = {
@@ -19,26 +30,8 @@ class Residual(nn.Module):
     def forward(self, x):
         return self.inside(x) + (x if self.skip is None else self.skip(x))
 """,
-    "Standardize": """\
-class Standardize(nn.Module):
-    def __init__(self, *shape):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("scale", torch.ones(shape))
-
-    def forward(self, x):
-        return (x - self.mean) / self.scale
-""",
-    "Rescale": """\
-class Rescale(nn.Module):
-    def __init__(self, *shape):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("scale", torch.ones(shape))
-
-    def forward(self, x):
-        return x * self.scale + self.mean
-""",
+    "Standardize": _SCALING.format(name="Standardize", formula="(x - self.mean) / self.scale"),
+    "Rescale": _SCALING.format(name="Rescale", formula="x * self.scale + self.mean"),
 }
 
 
@@ -64,9 +57,7 @@ def _sequential(net: Net, parent: str, prefix: str, indent: str) -> Module:
     """The layers inside `parent`, a path of pynet; prefix: the module's own path in PyTorch, with a point."""
     lines: list[str] = []
     paths: dict[str, str] = {}
-    for layer in net.layers:
-        if layer.path.rpartition(".")[0] != parent or layer.path.endswith(".skip"):
-            continue
+    for layer in layers_inside(net.layers, parent):
         before, text, after = _around(layer)
         lines += before
         here = f"{prefix}{len(lines)}"
@@ -82,7 +73,7 @@ def _sequential(net: Net, parent: str, prefix: str, indent: str) -> Module:
 
 def _residual(net: Net, layer: LayerView, here: str, indent: str) -> Module:
     inside = _sequential(net, layer.path, f"{here}.inside.", indent)
-    skip = next((one for one in net.layers if one.path == f"{layer.path}.skip"), None)
+    skip = projection_of(net.layers, layer.path)
     if skip is None:
         return Module(f"Residual({inside.text})", inside.paths)
     before, text, _ = _around(skip)
@@ -99,7 +90,7 @@ def _around(layer: LayerView) -> tuple[list[str], str, list[str]]:
         return ["nn.Flatten()"] * is_image, _text(layer), []
     if layer.kind == "conv" and layer.options["pad"] < 0:
         top, bottom, left, right = same_padding(layer)
-        if (top, left) == (bottom, right) and top == left:
+        if top == bottom == left == right:
             return [], _text(layer, pad=top), []
         return [f"nn.ZeroPad2d(({left}, {right}, {top}, {bottom}))"], _text(layer, pad=0), []
     if layer.kind == "softmax" and is_image:

@@ -89,14 +89,11 @@ def import_torch(
             modules.setdefault(prefix, {})[short] = value
     _fill(found, modules, dict(names or {}), name)
     if net is None:
-        found.meta.update(
-            {key: value for key, value in metadata.items() if key not in _OWN and "\0" not in key + value}
-        )
-    return (
-        found
-        if mean is None and std is None
-        else standardized(found, 0.0 if mean is None else mean, 1.0 if std is None else std)
-    )
+        notes = {key: value for key, value in metadata.items() if key not in _OWN and "\0" not in key + value}
+        found.meta.update(notes)
+    if mean is None and std is None:
+        return found
+    return standardized(found, 0.0 if mean is None else mean, 1.0 if std is None else std)
 
 
 _OWN = ("torch", "torch_classes", "net", LAYERS, "format")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pynet._ffi import Array, check, check_environment, ffi, lib, pointer, text, view
+from pynet._ffi import Array, check, check_environment, ffi, lib, pointer, tensor_view, text, view
 
 
 class Handle:
@@ -24,7 +24,8 @@ class Handle:
         self._ptr = ffi.gc(out[0], lib.pn_net_free)
         self._lock = threading.RLock()
         self._rows = 0
-        self._tensors = self._views()
+        tensors = [self._tensor(i) for i in range(self._info.tensors)]
+        self._tensors = {text(tensor.name): tensor_view(tensor, self._ptr) for tensor in tensors}
         _alive.add(self)
 
     def _call(self, function: Any, *args: Any) -> None:
@@ -39,11 +40,12 @@ class Handle:
         self._call(lib.pn_net_tensor, index, tensor)
         return tensor
 
-    def _views(self) -> dict[str, Array]:
+    @property
+    def _info(self) -> Any:
+        """A new pn_net_info *."""
         info = ffi.new("pn_net_info *")
         lib.pn_net_describe(self._ptr, info)
-        tensors = [self._tensor(i) for i in range(info.tensors)]
-        return {text(t.name): view(t.data, tuple(t.shape)[: t.rank], self._ptr) for t in tensors}
+        return info
 
     @property
     def tensors(self) -> dict[str, Array]:

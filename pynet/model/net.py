@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pynet._ffi import FLOAT32, Array, array, checked_seed, ffi, floats, lib, optimizer_struct, pointer, text, view
+from pynet._ffi import (
+    FLOAT32,
+    Array,
+    array,
+    checked_seed,
+    ffi,
+    floats,
+    lib,
+    optimizer_struct,
+    pointer,
+    tensor_view,
+    text,
+)
 from pynet.augment import Augment
 from pynet.errors import LossNotFiniteError
 from pynet.files import path_bytes
@@ -20,7 +32,7 @@ from pynet.model.handle import Handle
 from pynet.model.samples import Samples, Signature, check_targets, inputs_only, samples, targets_only
 from pynet.model.task import NOTE as TASK
 from pynet.model.task import TaskKind, possible_tasks, task_of_targets, task_of_text
-from pynet.model.views import LayerView, Notes, summary_rows
+from pynet.model.views import LayerView, Notes, layers_inside, summary_rows
 from pynet.optim import OPTIMIZERS, Optimizer
 from pynet.text import parsed_json
 
@@ -68,8 +80,7 @@ class Net(Handle):
 
     def _attach(self, create: Callable[[Any, Any], int]) -> None:
         super()._attach(create)
-        info = ffi.new("pn_net_info *")
-        lib.pn_net_describe(self._ptr, info)
+        info = self._info
         self.seed = int(info.seed)
         self.parameters = int(info.parameters)
         self.loss_name = LOSSES[info.loss]
@@ -79,10 +90,10 @@ class Net(Handle):
         self.out_shape: tuple[int, ...] = tuple(info.out_shape)[: info.out_rank]
         self._out_features = int(info.out_features)
         self.layers = [LayerView(self, i) for i in range(info.layers)]
-        self._last = [layer for layer in self.layers if "." not in layer.path][-1]
+        self._last = layers_inside(self.layers, "")[-1]
         self._closing = self.loss_name, self._out_features, self._last.kind
-        takes_labels = self._last.kind != "rescale"
-        self._signature = Signature(self.in_shape, self.out_shape, self.loss_name, labels=takes_labels)
+        labels = self._last.kind != "rescale"
+        self._signature = Signature(self.in_shape, self.out_shape, self.loss_name, labels=labels)
         self._tasks = possible_tasks(*self._closing)
         self._for_classes = False  # known without a look at the notes, which takes as long as a small step
 
@@ -102,9 +113,7 @@ class Net(Handle):
     @property
     def updates(self) -> int:
         """The number of training steps so far, by any optimizer; dropout masks depend on it."""
-        info = ffi.new("pn_net_info *")
-        lib.pn_net_describe(self._ptr, info)
-        return int(info.updates)
+        return int(self._info.updates)
 
     @property
     def meta(self) -> Notes:
@@ -128,9 +137,7 @@ class Net(Handle):
         given = [str(name) for name in names]
         if len(given) not in self._class_counts:
             raise ValueError(f"{len(given)} class names for {self._out_features} outputs")
-        no_text = any(
-            "\ud800" <= c <= "\udfff" for name in given for c in name
-        )  # a folder's name may not be valid UTF-8
+        no_text = any("\ud800" <= c <= "\udfff" for name in given for c in name)  # as in names of folders
         self.meta["classes"] = json.dumps(given, ensure_ascii=no_text)
 
     @property
@@ -273,10 +280,7 @@ class Net(Handle):
         opt: pn_optim *; rates: the learning rate of each step, float64, instead of that of opt.
         """
         n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
-        rates_pointer = (
-            ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)
-        )  # as long as the core reads them
-        opt.rates = rates_pointer
+        opt.rates = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)
         try:
             self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
         except LossNotFiniteError as error:
@@ -319,7 +323,7 @@ class Net(Handle):
             for i in range(info.tensors):
                 tensor = ffi.new("pn_tensor *")
                 self._call(lib.pn_net_state_tensor, i, tensor)
-                tensors[text(tensor.name)] = view(tensor.data, tuple(tensor.shape)[: tensor.rank], self._ptr)
+                tensors[text(tensor.name)] = tensor_view(tensor, self._ptr)
         return OptimizerState(list(OPTIMIZERS)[info.kind], int(info.steps), tensors)
 
     @optimizer_state.setter
@@ -416,12 +420,8 @@ class Net(Handle):
         RegressionEvaluation, where it is numbers.
         """
         samples = self._samples(x, y, sample_weight)
-        return self._measured(samples, self._task_of(samples))
-
-    def _measured(self, samples: Samples, task: TaskKind) -> Evaluation | RegressionEvaluation:
-        """The figures that count in this task."""
         found = self._evaluate(samples)
-        if task != "regression" or samples.targets is None:
+        if self._task_of(samples) != "regression" or samples.targets is None:
             return found
         return measured(found.loss, samples.targets, self._outputs(samples))
 
@@ -435,9 +435,8 @@ class Net(Handle):
         """Loss and correct predictions of samples `order` (int32; None: all), and of those that stats has counted."""
         stats = stats or new_stats()
         order = np.arange(samples.n, dtype=np.int32) if order is None else order
-        for rows in np.split(
-            order, range(EVALUATE_ROWS, len(order), EVALUATE_ROWS)
-        ):  # short calls: Ctrl-C waits for the current one
+        for start in range(0, max(len(order), 1), EVALUATE_ROWS):  # short calls: Ctrl-C waits for the current one
+            rows = order[start : start + EVALUATE_ROWS]
             try:
                 self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
             except LossNotFiniteError as error:
@@ -468,13 +467,21 @@ class Net(Handle):
         net = cls.__new__(cls)
         net._attach(lambda out, err: lib.pn_net_load_checkpoint(out, checkpoint, path_bytes(path), err))
         entries = [checkpoint.tensor[i] for i in range(checkpoint.tensors)]
-        tensors = {text(t.name): view(t.data, tuple(t.shape)[: t.rank], checkpoint).copy() for t in entries}
+        tensors = {text(entry.name): tensor_view(entry, checkpoint).copy() for entry in entries}
         return net, text(checkpoint.text), tensors
 
 
+STATS = ("loss", "correct", "samples", "steps")
+
+
 def new_stats(**numbers: float) -> Any:
-    """pn_stats *: loss, correct, samples and steps, summed over calls; 0 unless given."""
+    """pn_stats *: the numbers of STATS, summed over calls; 0 unless given."""
     return ffi.new("pn_stats *", numbers)
+
+
+def stats_numbers(stats: Any) -> dict[str, float]:
+    """The numbers of a pn_stats *, as new_stats takes them."""
+    return {name: getattr(stats, name) for name in STATS}
 
 
 def _with_bad_target(error: LossNotFiniteError, samples: Samples) -> LossNotFiniteError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,14 @@ class Notes(MutableMapping[str, str]):
         if key not in self:
             raise KeyError(key)
         self._net._call(lib.pn_net_set_meta, key.encode(), ffi.NULL)
+
+    def replace(self, notes: Mapping[str, str | None]) -> None:
+        """Sets these notes; None or "" removes one."""
+        for key, value in notes.items():
+            if value:
+                self[key] = value
+            else:
+                self.pop(key, None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items())
@@ -110,6 +118,17 @@ class LayerView:
 
     def __repr__(self) -> str:
         return f"<layer {self.path} {self.text}: {self.in_shape} -> {self.out_shape}, {self.parameters:,} parameters>"
+
+
+def layers_inside(layers: Sequence[LayerView], parent: str) -> list[LayerView]:
+    """The layers inside the residual `parent`, a path, without its projection; "" are those of the network itself."""
+    inside = (layer for layer in layers if layer.path.rpartition(".")[0] == parent)
+    return [layer for layer in inside if not layer.path.endswith(".skip")]
+
+
+def projection_of(layers: Sequence[LayerView], parent: str) -> LayerView | None:
+    """The projection of the residual `parent`; None: it has none."""
+    return next((layer for layer in layers if layer.path == f"{parent}.skip"), None)
 
 
 def summary_rows(

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from pynet.text import parsed_json
+from pynet.text import parsed_json, reading_note, require
 
 NOTE = "pictures"  # the key of the preparation among the notes of a model file
 
@@ -63,13 +63,9 @@ class Preparation:
     @staticmethod
     def from_note(text: str) -> Preparation:
         """The preparation of a note(). ValueError: the text is not one."""
-        try:
+        with reading_note("how its pictures were prepared", text):
             found = Preparation(**parsed_json(text))
-            good = all(type(side) is int and 0 < side < 1 << 14 for side in (found.height, found.width))
-            good = good and type(found.color) is bool and (found.style is None or found.style in STYLES)
-            good = good and found.background in (None, *BACKGROUNDS)
-        except (TypeError, ValueError):
-            good = False
-        if not good:
-            raise ValueError(f"the model's note on how its pictures were prepared is damaged: {text!r:.80}")
+            require(all(type(side) is int and 0 < side < 1 << 14 for side in (found.height, found.width)))
+            require(type(found.color) is bool and (found.style is None or found.style in STYLES))
+            require(found.background in (None, *BACKGROUNDS))
         return found

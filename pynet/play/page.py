@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from pynet._ffi import Array
+from pynet.data.columns import NOTE as TABLE
+from pynet.data.idx import IDX_PARTS
 from pynet.data.toys import line, moons, spirals
 from pynet.inference import preparation_of
 from pynet.network import Network
@@ -29,10 +31,7 @@ KINDS = (".html", ".css", ".js", ".wasm")
 TITLE = b"<title>pynet play</title>"  # by which a page that one_file wrote is known
 START, WORKER = "page.js", "worker.js"
 WASM = ("pynet-relaxed.wasm", "pynet-simd.wasm")
-DIGITS = tuple(
-    f"digits-{part}-ubyte.gz"
-    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-)
+DIGITS = tuple(f"digits-{part}.gz" for part in IDX_PARTS)
 TOYS = {"moons": (moons, 300), "spirals": (spirals, 400), "line": (line, 100)}
 MODEL, FACTS = "model.safetensors", "facts.json"
 SHIPPED = FOLDER / "digits.safetensors"  # made by `make play-model`
@@ -45,7 +44,7 @@ def check_drawable(net: Network) -> None:
     """ValueError: the network does not name what is drawn on a sheet: it takes no grey pictures, or has no classes."""
     if net.task != "classes":
         raise ValueError(f"the model predicts {net.task}; accepted: a model that names classes of pictures")
-    if "table" in net.meta:
+    if TABLE in net.meta:
         raise ValueError("the model was trained on a table; accepted: a model that names classes of pictures")
     if preparation_of(net).color:
         raise ValueError(

@@ -75,9 +75,7 @@ def grid(size: int, sides: int) -> Array:
 def displacement(nodes: Array, height: int, width: int, deviation: float) -> Array:
     """(height, width): smooth random displacements from noise at the nodes (Simard, Steinkraus and Platt 2003)."""
     field = grid(height, height + width) @ nodes @ grid(width, height + width).T
-    return np.asarray(
-        deviation * np.sqrt(3) * field
-    )  # uniform numbers from -1 to 1 have a standard deviation of 1 / sqrt(3)
+    return np.asarray(deviation * np.sqrt(3) * field)  # uniform on (-1, 1): their standard deviation is 1 / sqrt(3)
 
 
 def interpolated(x: Array, ys: Array, xs: Array) -> Array:

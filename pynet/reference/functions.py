@@ -116,9 +116,7 @@ def softmax(x: ArrayLike, temperature: float = 1.0) -> Array:
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}, accepted are numbers above 0")
     z = floats(x) / temperature
-    z = np.exp(
-        z - z.max(axis=-1, keepdims=True)
-    )  # subtracting the maximum keeps exp from overflowing; the factor cancels
+    z = np.exp(z - z.max(axis=-1, keepdims=True))  # exp cannot overflow, and the factor exp(-max) cancels
     return np.asarray(z / z.sum(axis=-1, keepdims=True))
 
 

@@ -117,9 +117,7 @@ class EarlyStopping:
             raise ValueError(f"mode is {self.mode!r:.40}; accepted: 'min', 'max', or None, which depends on the name")
 
     def __str__(self) -> str:
-        return (
-            repr(self) if self.mode else repr(self).replace(", mode=None", "")
-        )  # the same text as in older checkpoints
+        return repr(self).replace(", mode=None", "")  # the same text as in older checkpoints
 
     @property
     def guessed(self) -> bool:

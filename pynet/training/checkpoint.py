@@ -19,7 +19,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.files import check_writable
-from pynet.model.net import Net, OptimizerState, new_stats
+from pynet.model.net import STATS, Net, OptimizerState, new_stats, stats_numbers
 from pynet.optim import OPTIMIZERS
 from pynet.text import finite, json_text, parsed_json, printable
 from pynet.training.batches import Batches
@@ -104,9 +104,8 @@ class State:
         for name in self.facts | dict(facts):
             was, now = self.facts.get(name, "none"), facts.get(name, "none")
             if was != now:
-                shown = (
-                    f": {printable(was)}, now {printable(now)}" if len(was + now) < 400 and "data" not in name else ""
-                )
+                short = len(was + now) < 400 and "data" not in name
+                shown = f": {printable(was)}, now {printable(now)}" if short else ""
                 raise ValueError(f"{path} is the checkpoint of a training with another {name}{shown}")
 
     def check_agrees(self, net: Net, tensors: Mapping[str, Array], batches: Batches, columns: Sequence[str]) -> None:
@@ -116,12 +115,8 @@ class State:
         """
         for name, expected in net.tensors.items():
             found = tensors[name].shape if name in tensors else "missing"
-            _require(
-                found == expected.shape,
-                f"the shape of {name}",
-                found,
-                f"{expected.shape}, that of the network it names",
-            )
+            accepted = f"{expected.shape}, that of the network it names"
+            _require(found == expected.shape, f"the shape of {name}", found, accepted)
         if self.rows:
             _require(self.rows[0].keys() == set(columns), "rows[0]", sorted(self.rows[0]), ", ".join(columns))
         steps, samples = self.stats["steps"], self.stats["samples"]
@@ -188,7 +183,7 @@ class CheckpointWriter:
         return State(
             self._facts,
             progress.rows,
-            {name: getattr(stats, name) for name in ("loss", "correct", "samples", "steps")},
+            stats_numbers(stats),
             seconds,
             self._net.optimizer_state,
             self._net.updates,
@@ -319,12 +314,8 @@ def _facts(net: Net, value: Any) -> dict[str, str]:
     for name, fact in value.items():
         _require(isinstance(fact, str), f"facts.{name}", fact, "a text")
     for name, expected in (("network", net.spec), ("network seed", str(net.seed))):
-        _require(
-            value.get(name, expected) == expected,
-            f"facts.{name}",
-            value.get(name),
-            f"{expected}, as in the file's network",
-        )
+        accepted = f"{expected}, as in the file's network"
+        _require(value.get(name, expected) == expected, f"facts.{name}", value.get(name), accepted)
     return dict(value)
 
 
@@ -351,7 +342,7 @@ def _figure(path: str, name: str, value: Any) -> float:
 
 
 def _stats(value: Any) -> dict[str, float]:
-    stats = _object("stats", value, ("loss", "correct", "samples", "steps"))
+    stats = _object("stats", value, STATS)
     samples = _count("stats.samples", stats["samples"])
     no_samples = "0, as there are no samples"
     loss = _number("stats.loss", stats["loss"])
@@ -372,9 +363,7 @@ def _optimizer(net: Net, kind: Any, steps: Any, tensors: dict[str, Array]) -> Op
     _require(isinstance(kind, str) and kind in OPTIMIZERS, "optimizer", kind, ", ".join(OPTIMIZERS))
     state = OptimizerState(kind, _count("steps", steps), tensors)
     for name, tensor in tensors.items():
-        valid = not name.endswith(".square") or bool(
-            (tensor >= 0).all()
-        )  # a mean of squares; Adam takes its square root
+        valid = not name.endswith(".square") or bool((tensor >= 0).all())  # Adam takes the square root
         _require(valid, f"tensor optimizer.{name}", "negative in places", "0 or more")
     try:
         net.optimizer_state = state  # the setter checks the shapes

@@ -139,10 +139,8 @@ class Explanation:
         if self.loss_name == "cross_entropy":
             label = int(self.y.argmax())
             lines.append(f"   -log p[{self._name(label)}] = -log {self.output[label]:.4g} = {self.loss:.4f}")
-            uniform_loss = np.log(self.y.size)
-            lines.append(
-                f"   (equal probabilities, 1/{self.y.size}, would give -log 1/{self.y.size} = {uniform_loss:.4f})"
-            )
+            uniform = f"1/{self.y.size}"
+            lines.append(f"   (equal probabilities, {uniform}, would give -log {uniform} = {np.log(self.y.size):.4f})")
         else:
             d = "((p - y) / scale)" if self.layers[-1].kind == "rescale" else "(p - y)"
             lines.append(f"   {LOSSES[self.loss_name].format(d=d, size=d[1:-1])} = {self.loss:.4f}")
@@ -180,11 +178,8 @@ class Explanation:
                 where = f"{name}[{','.join(map(str, place))}]"
                 gradient = self.gradients[name][place]
                 lines.append(f"   {where:<16} {before:>+10.5f} -> {after:>+10.5f}  (dw {gradient:+.5f})")
-        lines += [
-            "",
-            f"   After the step, the loss of this sample is {self.loss_after:.4f} instead of {self.loss:.4f}.",
-        ]
-        return lines
+        end = f"   After the step, the loss of this sample is {self.loss_after:.4f} instead of {self.loss:.4f}."
+        return [*lines, "", end]
 
     def _name(self, i: int) -> str:
         return printable(self.classes[i])[:14]

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet.model.net import Net
-from pynet.text import parsed_json
+from pynet.text import parsed_json, reading_note, require
 
 NOTE = "novelty"  # the key among the notes of a model file
 FAR = 0.98  # the fraction of samples of a class that are nearer
@@ -124,17 +124,14 @@ def of(net: Net) -> Novelty | None:
     text = net.meta.get(NOTE)
     if text is None:
         return None
-    try:
+    with reading_note("distances from its training samples", text):
         note = parsed_json(text)
         units, rank, classes = note["shape"]
+        require(all(type(size) is int for size in (units, rank, classes)))
         values = np.frombuffer(base64.b64decode(note["values"], validate=True), "<f4")
         sizes = [units, units * rank, classes * rank, rank, classes]
-        good = min(units, rank, classes) > 0 and sum(sizes) == len(values) and bool(np.isfinite(values).all())
+        require(min(units, rank, classes) > 0 and sum(sizes) == len(values) and bool(np.isfinite(values).all()))
         weights = note["weights"]
-    except (TypeError, ValueError, KeyError):
-        good = False
-    if not good:
-        raise ValueError(f"the model's note on distances from its training samples is damaged: {text!r:.80}")
     if weights != net.weights_sha256():
         return None
     mean, axes, centres, spread, limits = np.split(values.astype(np.float32), np.cumsum(sizes)[:-1])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pynet._ffi import Array
-from pynet.model.net import new_stats
+from pynet.model.net import new_stats, stats_numbers
 
 
 @dataclass
@@ -25,8 +25,7 @@ class Progress:
 
     def parts(self) -> tuple[Any, ...]:
         """All of it, for another process."""
-        stats = {name: getattr(self.stats, name) for name in ("loss", "correct", "samples", "steps")}
-        return self.rows, self.epoch, stats, self.seconds, self.best
+        return self.rows, self.epoch, stats_numbers(self.stats), self.seconds, self.best
 
     @classmethod
     def of(cls, parts: tuple[Any, ...]) -> Progress:

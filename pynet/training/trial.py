@@ -19,7 +19,7 @@ from pynet.errors import DataError
 from pynet.model.net import Net
 from pynet.optim import Optimizer
 from pynet.schedules import Schedule
-from pynet.text import parsed_json
+from pynet.text import parsed_json, reading_note, require
 from pynet.training.fit import fit
 from pynet.training.scaling import adapt
 
@@ -54,15 +54,11 @@ class Trial:
     @staticmethod
     def from_note(text: str) -> Trial:
         """The trial of a note(). Raises ValueError, which names the text, if it is none."""
-        try:
+        with reading_note("what was tried", text):
             found = Trial(**parsed_json(text))
-            good = isinstance(found.tried, str) and type(found.kept) is bool
-            good = good and all(type(count) is int and count >= 0 for count in (found.samples, found.epochs))
-            good = good and all(0 <= float(share) <= 1 for share in (found.accuracy, found.accuracy_without))
-        except (TypeError, ValueError):
-            good = False
-        if not good:
-            raise ValueError(f"the model's note on what was tried is damaged: {text!r:.80}")
+            require(isinstance(found.tried, str) and type(found.kept) is bool)
+            require(all(type(count) is int and count >= 0 for count in (found.samples, found.epochs)))
+            require(all(0 <= float(share) <= 1 for share in (found.accuracy, found.accuracy_without)))
         return found
 
 

@@ -154,7 +154,9 @@ GOOD: dict[str, Any] = {"bytes": False, "lowest": 0.0, "highest": 1.0, "whole": 
     "note",
     ["", "[]", "bytes", "{}"]
     + [repr(GOOD | change) for change in ({"bytes": 1}, {"lowest": 2.0}, {"highest": "x"}, {"more": 1})]
-    + ['{"bytes": false, "lowest": 0, "highest": Infinity, "whole": true}'],
+    + ['{"bytes": false, "lowest": 0, "highest": Infinity, "whole": true}']
+    + [repr(GOOD | {"highest": 10**400}), "[" * 99_999],
+    ids=lambda note: note[:60],
 )
 def test_damaged_notes(note: str) -> None:
     text = note.replace("'", '"').replace("False", "false").replace("True", "true")

@@ -176,7 +176,7 @@ def test_one_thread_at_a_time_makes_views(monkeypatch: pytest.MonkeyPatch) -> No
     network.train_step(X, Y, pynet.Adam())
     state = network.optimizer_state.copy()
     after_backward(network)
-    monkeypatch.setattr(net, "view", watched(net.view))
+    monkeypatch.setattr(net, "tensor_view", watched(net.tensor_view))
     monkeypatch.setattr(net, "text", watched(net.text))
     monkeypatch.setattr(views, "text", watched(views.text))
     monkeypatch.setattr(handle.np, "frombuffer", watched(np.frombuffer))

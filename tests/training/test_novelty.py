@@ -121,3 +121,11 @@ def test_damaged_notes_are_refused(net: pynet.Network, part: str, value: object)
     else:
         with pytest.raises(ValueError, match="note on distances from its training samples is damaged"):
             novelty.of(twin)
+
+
+def test_sizes_that_are_no_whole_numbers_are_damage(net: pynet.Network) -> None:
+    note = json.loads(net.meta[novelty.NOTE])
+    twin = net.copy()
+    twin.meta[novelty.NOTE] = json.dumps(note | {"shape": [float(size) for size in note["shape"]]})
+    with pytest.raises(ValueError, match="note on distances from its training samples is damaged"):
+        novelty.of(twin)

@@ -59,10 +59,19 @@ def test_a_large_data_set_is_tried_in_part() -> None:
 
 
 GOOD = Trial("shifts", 30, 20, 0.5, 1.0, False)
+BEYOND = GOOD.note().replace("1.0", "1" + "0" * 400)  # what floats can hold
 
 
 def test_notes() -> None:
     assert Trial.from_note(GOOD.note()) == GOOD
-    for damage in ("", "[]", "{}", GOOD.note().replace("30", '"x"'), GOOD.note().replace("1.0", "7"), "[" * 99_999):
+    for damage in (
+        "",
+        "[]",
+        "{}",
+        GOOD.note().replace("30", '"x"'),
+        GOOD.note().replace("1.0", "7"),
+        "[" * 99_999,
+        BEYOND,
+    ):
         with pytest.raises(ValueError, match="the model's note on what was tried is damaged"):
             Trial.from_note(damage)
