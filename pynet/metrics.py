@@ -4,7 +4,7 @@ RMSE, MAE and R2."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,8 +151,9 @@ def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, w
     corner = "true \\ pred"
     side = max(map(len, [corner, *sides]))
     cell = 2 + max(len(text) for row in [heads, *cells] for text in row)
-    parts = []
-    for columns in _chunks(len(names), max(1, (width - side) // cell)):
+    parts, most = [], max(1, (width - side) // cell)
+    for start in range(0, len(names), most):
+        columns = slice(start, start + most)
         table = zip([corner, *sides], [heads, *cells], strict=True)
         lines = [f"{name:>{side}}" + "".join(f"{text:>{cell}}" for text in row[columns]) for name, row in table]
         parts.append("\n".join(lines))
@@ -312,10 +313,6 @@ def permutation_importance(
 
 
 # ---- checks ----
-
-
-def _chunks(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, n, size))
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 DRAWN = "drawn by pynet"  # metadata of our picture files; commands overwrite no picture without it
 NO_BREAK = "\0"  # stands for a blank where no line shall end
 SHADES = " .:-=+*#%@"
+MIN_WHITE = 128  # integers in 0..255 with a smaller maximum are counts or flags, not pixels
 MIN_SIDE = 5  # a sample of n*n numbers, n this or more, is treated as a square picture
 
 

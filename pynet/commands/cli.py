@@ -154,6 +154,11 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def named(arguments: Sequence[str]) -> set[str]:
+    """The names of the options that are given: "--lr" of "--lr=0.1"."""
+    return {word.partition("=")[0] for word in arguments}
+
+
 def width() -> int:
     """The columns of the terminal, or of $COLUMNS; 120 where there is neither, as in a pipe."""
     return shutil.get_terminal_size((120, 24)).columns

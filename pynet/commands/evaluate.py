@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from pynet.commands import cli, data_options, table_options
 from pynet.data import Dataset
@@ -47,7 +46,9 @@ def evaluate(options: argparse.Namespace) -> None:
     x, y = data_options.samples(dataset, options.on)
     if dataset.classes:
         report = measure(net, x, y, dataset.classes)
-        found, text = _plain(report), _text(report, net, dataset)
+        classes = [asdict(row) for row in report.classes]
+        found = vars(report) | {"classes": classes, "confusion": report.confusion.tolist()}
+        text = _text(report, net, dataset)
     else:
         figures = net.evaluate(x, y)
         found, text = figures._asdict(), _of_numbers(figures, net)
@@ -66,11 +67,6 @@ def _of_numbers(figures: Evaluation | RegressionEvaluation, net: Network) -> str
     lines = [f"{figure_words(name):<13}{figure_text(name, value)}" for name, value in figures.named().items()]
     lines.append(f"loss         {figures.loss:.4g} ({net.loss_name})")
     return "\n".join([*lines, "", "`pynet visualize predicted residuals` draws where it is wrong"])
-
-
-def _plain(report: Report) -> dict[str, Any]:
-    """The report as JSON values, without NumPy arrays."""
-    return {**vars(report), "classes": [asdict(row) for row in report.classes], "confusion": report.confusion.tolist()}
 
 
 def _text(report: Report, net: Network, dataset: Dataset) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from pynet import kernels
-from pynet.commands.cli import UsageError
+from pynet.commands.cli import UsageError, named
 from pynet.training.parallel import Processes
 
 # Set by MPICH, Intel MPI and Slurm, by Open MPI, and by others that start processes.
@@ -24,7 +24,7 @@ def processes_of(argv: Sequence[str]) -> Processes:
     UsageError: mpiexec started this one, and mpi4py is missing.
     """
     size = next((os.environ[name] for name in SIZES if name in os.environ), None)
-    if size is None or not any(word.partition("=")[0] == OPTION for word in argv):
+    if size is None or OPTION not in named(argv):
         return Processes()
     try:
         from mpi4py import MPI

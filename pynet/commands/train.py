@@ -78,7 +78,9 @@ class Training:
             chunks=task.chunks,
             comm=task.processes.comm,
             verbose=not task.terse,
-            callbacks=[self] if task.terse else [self, Diagnosis(_warn)],
+            callbacks=[self]
+            if task.terse
+            else [self, Diagnosis(lambda text: cli.print_stderr("train", f"warning: {text}"))],
         )
         if task.processes.first:
             self.test = self._test_figures()
@@ -222,10 +224,6 @@ class Training:
 
 
 # ---- what is printed and drawn ----
-
-
-def _warn(text: str) -> None:
-    cli.print_stderr("train", f"warning: {text}")
 
 
 def _print_plan(task: Task) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from pynet._ffi import VERSION
 from pynet.augment import Augment, parse_augment
 from pynet.commands import table_options, train_table
-from pynet.commands.cli import Parser, UsageError, flag, number, path, refuse, whole
+from pynet.commands.cli import Parser, UsageError, flag, named, number, path, refuse, whole
 from pynet.commands.data_options import add_data_options
 from pynet.commands.presets import AUTO, PRESETS
 from pynet.network import load
@@ -335,19 +335,19 @@ def optimizer_note(optimizer: Optimizer) -> str:
 
 def _inherited(notes: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
     """The options of a model's training that are not given now; none if its notes are not valid options."""
-    named = {word.partition("=")[0] for word in arguments}
-    if named & {"--clip-norm", "--clip-value"}:  # mutually exclusive
-        named |= {"--clip-norm", "--clip-value"}
+    given = named(arguments)
+    if given & {"--clip-norm", "--clip-value"}:  # mutually exclusive
+        given |= {"--clip-norm", "--clip-value"}
     found = {"--batch-size": notes.get("batch_size"), "--schedule": notes.get("schedule")}
     found |= {"--augment": notes.get("augment"), "--class-weight": notes.get("class_weight")}
-    if "--optimizer" not in named:
+    if "--optimizer" not in given:
         found |= {"--optimizer": notes.get("optimizer"), "--lr": notes.get("learning_rate")}
         for part in notes.get("optimizer_options", "").split(","):
             name, _, value = part.partition("=")
             found |= {flag(name): value} if name in OPTIMIZER_OPTIONS else {}
     defaults = {"--schedule": "constant", "--augment": "none"}
     words = [
-        f"{name}={text}" for name, text in found.items() if name not in named and text not in (None, defaults.get(name))
+        f"{name}={text}" for name, text in found.items() if name not in given and text not in (None, defaults.get(name))
     ]
     try:
         _optimizer(_parser().parse_args(words))

@@ -35,23 +35,19 @@ MIN_ROWS_TO_STOP = 400  # training rows for early stopping; of fewer, 50 for val
 
 def defaults(given: Sequence[str], options: argparse.Namespace) -> list[str]:
     """The default options for a table, without those that are given or replaced by a given option."""
-    named = _named(given)
+    named = cli.named(given)
     found = BATCHES | ({} if options.net else NETWORK) | ({} if "--optimizer" in named else OPTIMIZER)
     return [f"{name}={value}" for name, value in found.items() if name not in named]
 
 
 def decays_by_rows(given: Sequence[str]) -> bool:
     """Whether the number of rows sets the weight decay: neither --optimizer nor --weight-decay is given."""
-    return not _named(given) & {"--optimizer", "--weight-decay"}
+    return not cli.named(given) & {"--optimizer", "--weight-decay"}
 
 
 def decayed(optimizer: Optimizer, rows: int) -> Optimizer:
     """The optimizer with a weight decay for so many training rows."""
     return replace(optimizer, weight_decay=round(min(max(DECAY / rows, MIN_DECAY), MAX_DECAY), 4))
-
-
-def _named(given: Sequence[str]) -> set[str]:
-    return {word.partition("=")[0] for word in given}
 
 
 class Stopping(NamedTuple):

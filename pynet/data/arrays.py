@@ -20,7 +20,7 @@ import numpy as np
 from pynet._ffi import Array
 from pynet.errors import DataError
 from pynet.model.samples import is_one_hot
-from pynet.text import times
+from pynet.text import MIN_WHITE, times
 
 MAX_LABELS = 1 << 16
 TASKS = ("classes", "number")  # what a target can be
@@ -28,7 +28,6 @@ MAX_CLASSES = 100  # different whole numbers among floats that are taken for cla
 CHANNELS = (1, 3)  # of pictures
 GZIP_MAGIC = b"\x1f\x8b"
 PIECE = 1 << 20  # bytes in one read
-MIN_WHITE = 128  # integers with a smaller maximum are counts or flags, not pixels
 
 
 class Parts(NamedTuple):

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import MAX_LABELS, MIN_WHITE, PIECE, reading
+from pynet.data.arrays import MAX_LABELS, PIECE, reading
 from pynet.data.text_file import bounded_lines
 from pynet.errors import DataError
+from pynet.text import MIN_WHITE
 
 LAYOUT = "accepted: the label, a whole number from 0, in the first column, then the features"
 LABEL_NAMES = {"label", "labels", "class", "classes", "target", "targets", "y", "category", "species", "outcome"}

@@ -7,6 +7,8 @@ import hashlib
 import math
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -20,38 +22,29 @@ IDX_UINT8 = 0x0800  # the magic of an IDX file of bytes is this plus the number 
 IDX_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
-def _read_shape(path: Path, rank: int) -> tuple[int, ...]:
-    """The shape in the header of an IDX file."""
+@contextmanager
+def _opened(path: Path, rank: int) -> Iterator[tuple[IO[bytes], tuple[int, ...], bool]]:
+    """The data of an IDX file behind its header, the shape that this declares, and whether the file is compressed."""
     with reading(path), path.open("rb") as raw:
         packed = raw.read(2) == GZIP_MAGIC
         raw.seek(0)
         stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
-        return _idx_shape(stream.read(4 + 4 * rank), rank, path)
+        yield stream, _idx_shape(stream.read(4 + 4 * rank), rank, path), packed
 
 
 def read_idx(path: Path, rank: int) -> Array:
     """The uint8 array of `rank` dimensions in an IDX file, raw or gz: rank 3 is images, rank 1 labels."""
-    with reading(path), path.open("rb") as raw:
-        size = os.fstat(raw.fileno()).st_size
-        packed = raw.read(2) == GZIP_MAGIC
-        raw.seek(0)
-        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
-        shape = _idx_shape(stream.read(4 + 4 * rank), rank, path)
-        declared = math.prod(shape)
+    with _opened(path, rank) as (stream, shape, packed):
+        size, declared = os.fstat(stream.fileno()).st_size, math.prod(shape)
         available = unpacked_limit(size) if packed else size - 4 - 4 * rank
+        text = f"{path}: the header declares {_shape_text(shape)} = {declared} bytes, but"
+        if declared > available and packed:
+            raise DataError(f"{text} the file of {size} bytes can hold at most {available}")
         if declared > available:
-            found = (
-                f"the file of {size} bytes can hold at most {available}"
-                if packed
-                else f"{available} follow (truncated?)"
-            )
-            raise DataError(f"{path}: the header declares {_shape_text(shape)} = {declared} bytes, but {found}")
-        if not packed and declared < available:
-            raise DataError(f"{path}: the header declares {_shape_text(shape)} = {declared} bytes, but more follow")
+            raise DataError(f"{text} {available} follow (truncated?)")
         content, more = read_up_to(stream, declared)
     if len(content) != declared or more:
-        found = "more follow" if more else f"{len(content)} follow (truncated?)"
-        raise DataError(f"{path}: the header declares {_shape_text(shape)} = {declared} bytes, but {found}")
+        raise DataError(f"{text} {'more follow' if more else f'{len(content)} follow (truncated?)'}")
     return content.reshape(shape)
 
 
@@ -92,7 +85,8 @@ def find_idx(folder: Path, part: str) -> Path | None:
 
 def idx_source(path: Path, rank: int) -> Source:
     """The array of an IDX file, yet to be read."""
-    return Source(str(path), _read_shape(path, rank), partial(read_idx, path, rank))
+    with _opened(path, rank) as (_, shape, _):
+        return Source(str(path), shape, partial(read_idx, path, rank))
 
 
 def idx_parts(paths: list[Path], arrays: list[Array]) -> Parts:

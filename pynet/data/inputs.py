@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.arrays import MIN_WHITE
 from pynet.errors import DataError
-from pynet.text import parsed_json, reading_note, require
+from pynet.text import MIN_WHITE, parsed_json, reading_note, require
 
 NOTE = "inputs"  # key of the note in a model file
 FEW_LEVELS = 16  # some data sets have pixels in 0..16; divided by 255 they would be nearly 0

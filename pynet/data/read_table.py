@@ -250,7 +250,8 @@ def _records(
                 rows.append(row)
                 lines.append(begin)
             elif not is_blank(row):
-                raise DataError(f"{file.path}: {_ragged(layout, row, begin)}")
+                others = "the header has" if layout.header else "most lines have"
+                raise DataError(f"{file.path}: line {begin} has {len(row)} fields, {others} {len(layout.names)}")
             begin = at + records.line_num + 1
             if taken >= PIECE and rows:
                 yield list(zip(*rows, strict=True)), np.array(lines, np.int32)
@@ -259,8 +260,3 @@ def _records(
         raise DataError(f"{file.path}: line {begin}: {error}") from None
     if rows:
         yield list(zip(*rows, strict=True)), np.array(lines, np.int32)
-
-
-def _ragged(layout: Layout, row: Sequence[str], line: int) -> str:
-    expected = f"the header has {len(layout.names)}" if layout.header else f"most lines have {len(layout.names)}"
-    return f"line {line} has {len(row)} fields, {expected}"

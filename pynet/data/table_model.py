@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.columns import NOTE, Columns, check_numbers
+from pynet.data.columns import NOTE, Columns, check_numbers, without_target
 from pynet.data.csv import LABELS, as_pixels, compact
-from pynet.data.dataset import Dataset
+from pynet.data.dataset import Dataset, digest
 from pynet.data.read_table import read_table
-from pynet.data.table_set import of_model, stem
+from pynet.data.table_set import stem
 from pynet.data.tables import Table, of_frame
 from pynet.errors import DataError
 from pynet.model.net import Net
@@ -102,6 +102,31 @@ def reencoded(net: Net, found: TrainedTable, dataset: Dataset) -> Dataset:
         raise DataError(f"{dataset.name} has other columns than those of the model's training")
     classes = tuple(net.classes) if found.columns.target.levels else ()
     return of_model(dataset.test_rows, *found, classes, dataset.name)
+
+
+def of_model(found: Table, columns: Columns, means: Array, classes: tuple[str, ...], name: str) -> Dataset:
+    """A test set for a model, from all rows of a table whose target is not missing."""
+    y, known = columns.targets(found)
+    if not known.any():
+        raise DataError(f"{found.source}: column {columns.target.name!r:.80}, the model's target, has no value")
+    notes = without_target(found, found.place(columns.target.name), columns.target, known)
+    found, y = found.rows(np.flatnonzero(known)), y[known]
+    x, warning = columns.encoded(found, means)
+    return Dataset(
+        name,
+        x[:0],
+        y[:0],
+        x,
+        y,
+        classes,
+        found.source,
+        samples_sha256=digest(x, y),
+        features=columns.names,
+        columns=columns,
+        means=means,
+        notes=tuple(notes),
+        warnings=(warning,) if warning else (),
+    )
 
 
 def rows_of_numbers(path: Path, features: int, separator: str | None = None, decimal: str | None = None) -> Array:

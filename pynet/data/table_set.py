@@ -12,7 +12,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import TASKS
-from pynet.data.columns import Columns, Target, decimal_of, targets_of, without_target
+from pynet.data.columns import Target, decimal_of, targets_of, without_target
 from pynet.data.dataset import TEST_FRACTION, Dataset, digest
 from pynet.data.learn_columns import MAX_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
@@ -98,11 +98,11 @@ class Rows:
 def open_rows(
     source: str | Path | Any,
     target: str | int,
-    task: str | None,
-    ignore: Collection[str | int],
-    categorical: Collection[str | int],
-    separator: str | None,
-    decimal: str | None,
+    task: str | None = None,
+    ignore: Collection[str | int] = (),
+    categorical: Collection[str | int] = (),
+    separator: str | None = None,
+    decimal: str | None = None,
 ) -> Rows:
     """The rows of a file or a data frame with their targets; see table for the arguments.
 
@@ -166,31 +166,6 @@ def table(
     rows = open_rows(source, target, task, ignore, categorical, separator, decimal)
     train, test = rows.divided(np.arange(len(rows.y)), test_split)
     return rows.encoded(train, train[:0], test, test_split).data
-
-
-def of_model(found: Table, columns: Columns, means: Array, classes: tuple[str, ...], name: str) -> Dataset:
-    """A test set for a model, from all rows of a table whose target is not missing."""
-    y, known = columns.targets(found)
-    if not known.any():
-        raise DataError(f"{found.source}: column {columns.target.name!r:.80}, the model's target, has no value")
-    notes = without_target(found, found.place(columns.target.name), columns.target, known)
-    found, y = found.rows(np.flatnonzero(known)), y[known]
-    x, warning = columns.encoded(found, means)
-    return Dataset(
-        name,
-        x[:0],
-        y[:0],
-        x,
-        y,
-        classes,
-        found.source,
-        samples_sha256=digest(x, y),
-        features=columns.names,
-        columns=columns,
-        means=means,
-        notes=tuple(notes),
-        warnings=(warning,) if warning else (),
-    )
 
 
 def stem(path: Path) -> str:

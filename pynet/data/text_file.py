@@ -54,15 +54,12 @@ class TextFile:
     def lines(self) -> Generator[str, None, None]:
         """The lines with their ends. DataError: they cannot be read; UnicodeDecodeError: it is another encoding."""
         errors = "replace" if self.encoding == WINDOWS else "strict"
-        with reading(self.path), self._bytes() as raw:
+        with reading(self.path), self.path.open("rb") if self.content is None else io.BytesIO(self.content) as raw:
             stream = io.TextIOWrapper(raw, self.encoding, errors, newline="")
             for number, line in enumerate(bounded_lines(stream, self.path), 1):
                 if "\0" in line:
                     raise DataError(f"{self.path}: line {number} holds a NUL character; accepted: text")
                 yield line
-
-    def _bytes(self) -> IO[bytes]:
-        return self.path.open("rb") if self.content is None else io.BytesIO(self.content)
 
     @property
     def note(self) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
+from pynet import html
 from pynet._ffi import Array
 from pynet.files import replacing
 from pynet.metrics import score_names
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
     from pynet.network import Network
 
-# Okabe and Ito 2008: distinguishable with colour blindness. In grey, markers and line styles differ.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+COLOURS = (*html.COLOURS, "#000000", "#F0E442")  # in grey, markers and line styles differ
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SIGNED = "cividis"  # its lightness increases steadily, so that it is readable in grey; zero is in the middle
 SUFFIXES = (".png", ".svg", ".pdf")

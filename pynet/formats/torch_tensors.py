@@ -160,7 +160,9 @@ def _fill(net: Network, modules: dict[str, dict[str, Array]], names: dict[str, s
         if module not in modules:
             raise DataError(f"{file}: has no module {module!r:.80}; it has {_listed(modules)}")
         if path not in layers:
-            raise DataError(f"{module!r:.80} cannot be layer {path!r:.40}; layers with weights: {_list(layers)}")
+            raise DataError(
+                f"{module!r:.80} cannot be layer {path!r:.40}; layers with weights: {', '.join(layers) or 'none'}"
+            )
         if (given := _shapes(modules[module])) != _expected(layers[path]):
             raise DataError(f"{file}: {_one(module, given)} does not fit layer {_one_layer(layers[path])}")
     pairs = names | _by_shape(
@@ -183,7 +185,8 @@ def _by_shape(layers: dict[str, LayerView], modules: dict[str, dict[str, Array]]
     kinds_of_modules = {name: str(sorted(_shapes(module).items())) for name, module in modules.items()}
     for name, kind in kinds_of_modules.items():
         if kind not in kinds:
-            raise DataError(f"{file}: {_one(name, _shapes(modules[name]))} fits no layer; {_listed_layers(layers)}")
+            left = "; ".join(map(_one_layer, layers.values())) or "none is left"
+            raise DataError(f"{file}: {_one(name, _shapes(modules[name]))} fits no layer; layers: {left}")
     for kind, layer in kinds.items():
         paths = [p for p, one in layers.items() if str(sorted(_expected(one).items())) == kind]
         found = sorted((name for name in modules if kinds_of_modules[name] == kind), key=_by_number)
@@ -221,11 +224,3 @@ def _one_layer(layer: LayerView) -> str:
 
 def _listed(modules: Mapping[str, Mapping[str, Array]]) -> str:
     return "; ".join(_one(name, _shapes(module)) for name, module in list(modules.items())[:12]) or "nothing"
-
-
-def _list(layers: Mapping[str, LayerView]) -> str:
-    return ", ".join(layers) or "none"
-
-
-def _listed_layers(layers: Mapping[str, LayerView]) -> str:
-    return f"layers: {'; '.join(map(_one_layer, layers.values())) or 'none is left'}"

@@ -23,6 +23,7 @@ from pynet.model.evaluation import measured
 from pynet.model.net import Net
 from pynet.model.samples import Samples, check_targets, targets_only
 from pynet.model.task import TaskKind
+from pynet.text import MIN_WHITE
 from pynet.training.history import FIGURES
 
 CALL_SECONDS = 0.05  # duration of one call of the core: Ctrl-C, callbacks and the progress bar wait for it
@@ -31,7 +32,6 @@ PROBE_SIZE = 256  # samples in probe()
 MEASURED = 4096  # maximum number of samples on which a regression is evaluated after each epoch
 MEASURED_BYTES = 64 << 20  # of the copy of their inputs: fewer of large samples, but PROBE_SIZE
 PIECE = 4096  # samples that are copied at once to be hashed
-MIN_WHITE = 128  # integers in 0..255 with a maximum of at least this are most likely pixels
 
 
 class Batches(Protocol):

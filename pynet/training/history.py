@@ -15,6 +15,7 @@ from pynet.text import fields_text, figure_text, figure_words, json_text, parsed
 
 USUAL = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 COLUMNS = ("loss", "accuracy", "rmse", "r2", "val_loss", "val_accuracy", "val_rmse", "val_r2", "seconds")
+PARTS = (("training", ""), ("validation", "val_"))  # which samples figures are of, and how their names begin
 SHOWN_ROWS = 10  # epochs in the table of a notebook
 FIGURES: dict[TaskKind, tuple[str, ...]] = {
     "classes": ("loss", "accuracy"),
@@ -86,7 +87,7 @@ class History:
 
         columns = {name: values for name, values in vars(self).items() if values and name != "seconds"}
         drawn = [
-            html.curves({part: columns[key] for part, key in _parts(name) if key in columns}, figure_words(name))
+            html.curves({part: columns[key + name] for part, key in PARTS if key + name in columns}, figure_words(name))
             for name in dict.fromkeys(name.removeprefix("val_") for name in columns)
         ]
         rows = [
@@ -164,11 +165,6 @@ class History:
             raise ValueError(f"history file {os.fspath(path)!r}; accepted suffixes: .csv, .json")
         with replacing(path) as file:
             file.write(content.encode())
-
-
-def _parts(name: str) -> tuple[tuple[str, str], ...]:
-    """The columns of a figure, by the samples that it is of."""
-    return ("training", name), ("validation", f"val_{name}")
 
 
 def _number(value: float | str | None) -> float:

@@ -13,7 +13,8 @@ import pytest
 from pynet import data
 from pynet.data.columns import Columns
 from pynet.data.read_table import read_table
-from pynet.data.table_set import of_model, open_rows
+from pynet.data.table_model import of_model
+from pynet.data.table_set import open_rows
 from pynet.errors import DataError
 
 N = 60
