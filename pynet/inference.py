@@ -28,7 +28,7 @@ from pynet.errors import DataError
 from pynet.metrics import class_scores, score_names
 from pynet.network import Network, load
 from pynet.pictures.decode import CUT_SHORT, array_picture, in_parallel, opened_picture, read_picture
-from pynet.pictures.glyph import Character, prepare, prepare_lines, whole
+from pynet.pictures.glyph import NO_INK, Character, prepare, prepare_lines, whole
 from pynet.pictures.guess import other_kind
 from pynet.pictures.preparation import NOTE, Preparation
 from pynet.text import fields_text, printable
@@ -170,7 +170,7 @@ def predictions(net: Network, seen: Sequence[PreparedPicture], temperature: floa
         if one.error is not None:
             found.append(Prediction(one.name, warning=str(one.error), readable=False))
         elif not lines:
-            found.append(Prediction(one.name, warning=_joined(one.note, "no ink in this picture", one.kind)))
+            found.append(Prediction(one.name, warning=_joined(one.note, NO_INK, one.kind)))
         elif one.page is None:
             found.append(replace(lines[0][0], warning=_joined(one.note, lines[0][0].warning, one.kind)))
         else:

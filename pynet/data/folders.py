@@ -31,7 +31,7 @@ from pynet.errors import DataError
 from pynet.files import replacing
 from pynet.pictures import decode, glyph, ink, preparation, shrink
 from pynet.pictures.decode import SUFFIXES, in_parallel, picture_files, read_picture
-from pynet.pictures.glyph import prepare
+from pynet.pictures.glyph import NO_INK, prepare
 from pynet.pictures.guess import Look, guess, look
 from pynet.pictures.preparation import Preparation
 from pynet.text import parsed_json
@@ -240,7 +240,7 @@ def _prepared(files: list[_File], options: Preparation) -> tuple[Array, Array, A
             x = prepare(read_picture(path, max(decode.LONGEST, 2 * max(options.shape))), options)
         except DataError as error:
             return str(error)
-        return f"{path}: no ink in this picture" if x is None else x
+        return f"{path}: {NO_INK}" if x is None else x
 
     results = list(in_parallel(work, [file.path for file in files]))
     usable = np.array([i for i, result in enumerate(results) if not isinstance(result, str)], np.intp)

@@ -25,6 +25,7 @@ from pynet.pictures.preparation import STYLES, Preparation, Style
 FINE = 4  # the width of a stroke is changed in steps of a fourth of a pixel
 FINE_ENOUGH = 40  # pixels of a character's height
 BLACK = 0.03  # the paper of a prepared picture is no lighter, but for the noise of a JPEG
+NO_INK = "no ink in this picture, or too thin, faint or small"
 OUTLINE = 0.3  # of full ink; a soft edge ends there
 
 

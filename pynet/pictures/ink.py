@@ -34,6 +34,9 @@ LEAST_CONTRAST = 0.1  # the least depth of ink
 LINE, FAINT, FULL = 0.1, 0.2, 0.4  # of the darkest ink's depth: lines, what is ink beside ink, and what is in any case
 NOISE = 5.0  # the least depth of ink in standard deviations of the paper
 SHALLOW = 0.12  # of the picture's shorter side; a component that reaches no farther from the edge is no glyph
+USUAL, FEW = 1 / 400, 1 / 5000  # of the pixels are ink; few where it is thin or small, and then, for it is not noise:
+FEW_CONTRAST = 0.2  # the least depth
+STROKE = 8, 0.05  # pixels, and of the picture's longer side: as far reaches the largest component
 PART = 0.04  # of the largest component's area; smaller ones are specks
 
 
@@ -45,7 +48,8 @@ def find_ink(grey: Floats, invert: bool | None = None) -> Floats | None:
     if invert is None:
         invert = is_dark_on_light(grey)
     depth = darkness(grey) if invert else darkness(1 - grey)
-    found = contrast(depth)
+    usual = contrast(depth, USUAL)
+    found = usual or contrast(depth, FEW, FEW_CONTRAST)
     if found is None:
         return None
     mask = sure = depth > found.least(FULL)
@@ -55,7 +59,7 @@ def find_ink(grey: Floats, invert: bool | None = None) -> Floats | None:
         sure = depth > found.least(FULL)
         mask = touched(mask, sure)
     mask = without_specks(mask, lines)
-    if not mask.any():
+    if not mask.any() or (usual is None and _longest(mask) < max(STROKE[0], STROKE[1] * max(mask.shape))):
         return None
     depth = depth - found.paper
     level = max(float(np.median(depth[mask & sure])), 1e-3)
@@ -70,7 +74,7 @@ def _fainter(depth: Floats, found: Contrast) -> tuple[Contrast, Mask, Lines]:
     lines = printed_lines(found.mask(LINE, depth, beside))
     if any(lines):
         # Print may be darker than the pencil: the rest decides what is ink.
-        rest = contrast(depth[~pixels(lines, depth.shape)])
+        rest = contrast(depth[~pixels(lines, depth.shape)], USUAL)
         if rest is None:
             lines = [], []
         else:
@@ -95,12 +99,21 @@ class Contrast(NamedTuple):
         return np.asarray((depth > self.least(FULL)) | (depth > least) & (depth - beside > least - self.paper))
 
 
-def contrast(depth: Floats) -> Contrast | None:
-    """That of these pixels, from how dark they are; None: nothing stands out from the paper."""
+def contrast(depth: Floats, inked: float, least: float = LEAST_CONTRAST) -> Contrast | None:
+    """That of these pixels, from how dark they are; None: nothing stands out from the paper.
+
+    inked: the fraction of them that is ink, at least; least: its least depth.
+    """
     # Half of a tight picture may be ink. The lighter pixels give the paper and, by normal quantiles, its noise.
-    light, paper, full = quantiles(depth, 0.1, 0.3, 1 - 1 / 400)
+    light, paper, full = quantiles(depth, 0.1, 0.3, 1 - inked)
     found = Contrast(paper, full - paper, NOISE * (paper - light) / 0.757)
-    return found if found.full >= max(LEAST_CONTRAST, found.noise) else None
+    return found if found.full >= max(least, found.noise) else None
+
+
+def _longest(mask: Mask) -> int:
+    """The longer side of the component that reaches farthest, in pixels."""
+    box = boxes(*components(mask))
+    return int((box[:, 2:] - box[:, :2]).max())
 
 
 def touched(mask: Mask, sure: Mask) -> Mask:

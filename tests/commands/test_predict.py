@@ -198,14 +198,14 @@ def test_no_ink(equipped: Path) -> None:
     Image.new("L", (90, 90), 250).save("blank.png")
     done = run("blank.png", "mouse-0.png")
     assert done.status == 0
-    assert "\nblank.png: no ink in this picture\nmouse-0.png: 0" in done.out
+    assert "\nblank.png: no ink in this picture, or too thin, faint or small\nmouse-0.png: 0" in done.out
     assert predict_json("blank.png") == [
         {
             "file": "blank.png",
             "prediction": None,
             "confidence": None,
             "probabilities": None,
-            "warning": "no ink in this picture",
+            "warning": "no ink in this picture, or too thin, faint or small",
             "box": None,
         }
     ]

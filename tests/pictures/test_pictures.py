@@ -299,6 +299,22 @@ def test_no_ink(shade: int) -> None:
         assert mnist_like(image) is None
 
 
+@pytest.mark.parametrize(("side", "width", "height"), [(300, 2, 80), (300, 1, 75), (1200, 8, 300), (3000, 3, 900)])
+def test_few_pixels_are_ink(side: int, width: int, height: int) -> None:
+    image = Image.new("L", (side, side), 255)
+    ImageDraw.Draw(image).rectangle([side // 2, side // 4, side // 2 + width - 1, side // 4 + height - 1], 0)
+    x = mnist_like(image)
+    assert x is not None
+    rows, columns = np.nonzero(x > 127)
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1 in (2, 3, 4)) == (20, True)
+
+
+def test_specks_alone_are_no_ink() -> None:
+    paper = np.full((300, 400), 230, np.uint8)
+    paper[40:270:60, 30:380:70] = paper[100, 50:60] = 60
+    assert mnist_like(Image.fromarray(paper)) is None
+
+
 def test_lines_of_the_paper_go_and_the_glyph_stays() -> None:
     plain = np.asarray(seven((240, 180), 9)).copy()
     for squared in (False, True):
