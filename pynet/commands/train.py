@@ -214,9 +214,7 @@ class Training:
             measured = None if self.interrupted_twice or self.task.folds else self.test or self._evaluated("train")
             if measured and not self.task.target_given:
                 trained = bool(self.history.loss) or self._changed()
-                scores = self.history.columns().get("r2") or self.history.accuracy
-                learnt = measured.score if not self.test else scores[-1] if scores else None
-                self.unsaved = learnt_nothing(self.task, trained, learnt, self.test.score if self.test else None)
+                self.unsaved = learnt_nothing(self.task, trained)
             if self.unsaved:
                 return
             self.previous = keep_better_model(self.task, target, measured.score if measured else None)

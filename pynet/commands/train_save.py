@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pynet._ffi import Array
 from pynet.commands import data_options
 from pynet.commands.train_task import Task
 from pynet.inference import previous_of
@@ -18,48 +19,69 @@ from pynet.text import percent
 
 @dataclass(frozen=True)
 class PreviousModel:
-    """The model that was replaced: its new path, its accuracy or R2, and that of the new model on the same samples.
+    """A model kept as NAME-previous: its path, its accuracy or R2, and that of the new model on the same samples.
 
     score None: it was trained for other data. new None: the new model was not measured, after a second Ctrl-C.
+    stayed: it was there already, and is better than the model that was replaced now, which had the score replaced, or
+    None.
     """
 
     place: Path
     score: float | None
     new: float | None
     task: TaskKind = "classes"
+    stayed: bool = False
+    replaced: float | None = None
 
     def __str__(self) -> str:
         if self.new is None:
             return f"the previous model is kept as {self.place}"
         if self.score is None:
             return f"the previous model, for other data, is kept as {self.place}"
-        if self.task == "regression":
-            figures = f"R2 {self.score:.4g} against {self.new:.4g}"
-        else:
-            figures = f"accuracy {percent(self.score)} against {percent(self.new)}"
-        return f"the previous model was better and is kept as {self.place}: {figures} on the same samples"
+        name = "R2" if self.task == "regression" else "accuracy"
+        figures = f"{name} {self._figure(self.score)} against {self._figure(self.new)} on the same samples"
+        if not self.stayed:
+            return f"the previous model was better and is kept as {self.place}: {figures}"
+        gone = "was for other data" if self.replaced is None else f"had {self._figure(self.replaced)}"
+        return f"an earlier model is the best and stays {self.place}: {figures}; the model replaced now {gone}"
+
+    def _figure(self, score: float) -> str:
+        return f"{score:.4g}" if self.task == "regression" else percent(score)
 
 
-def learnt_nothing(task: Task, trained: bool, learnt: float | None, test: float | None) -> str:
-    """Why there is nothing that the network has learnt; "" if there is.
-
-    trained: did the weights change at all? learnt: accuracy or R2 on the training samples after the last epoch; test:
-    on the test set; None where there is none.
-    """
+def learnt_nothing(task: Task, trained: bool) -> str:
+    """Why there is nothing that the network has learnt; "" if there is. trained: did the weights change at all?"""
     if not trained:
         return "no epoch was trained"
     found = []
-    for kind, score, y in (("training", learnt, task.data.y_train), ("test", test, task.data.y_test)):
-        if score is None or math.isnan(score):  # R2 of targets that are all the same
+    for kind, x, y in (
+        ("test", task.data.x_test, task.data.y_test),
+        ("training", task.data.x_train, task.data.y_train),
+    ):
+        if not len(y):
             continue
-        guess = 0.0 if task.net.task == "regression" else float(np.bincount(y).max() / len(y))
-        if score > guess:
-            return ""
+        score = task.net.evaluate(x, y).score
+        if math.isnan(score):  # R2 of targets that are all the same
+            continue
         if task.net.task == "regression":
+            if score > 0:
+                return ""
             found.append(f"the {kind} R2 is {score:.4g}, the mean of the targets has 0")
         else:
-            found.append(f"the {kind} accuracy is {percent(score)}, the largest class has {percent(guess)}")
-    return "; ".join(found)
+            guess, deviation = _by_chance(y, task.net.predict(x))
+            if score > guess + 2 * deviation or (score == 1 and guess < 1):
+                return ""
+            found.append(f"the {kind} accuracy is {percent(score)}, guessing gives {percent(guess)}")
+    return "; ".join(reversed(found))
+
+
+def _by_chance(y: Array, predictions: Array) -> tuple[float, float]:
+    """The mean and the standard deviation of the accuracy that as many predictions of each class have, assigned to
+    samples at random (J. Fleiss, J. Cohen, B. Everitt 1969)."""
+    classes = 1 + int(max(y.max(), predictions.max()))
+    p, q = (np.bincount(labels, minlength=classes) / len(y) for labels in (y, predictions))
+    mean = float(p @ q)
+    return mean, math.sqrt(max(mean + mean**2 - float((p * q) @ (p + q)), 0) / len(y))
 
 
 def keep_better_model(task: Task, target: Path, new: float | None) -> PreviousModel | None:
@@ -76,7 +98,7 @@ def keep_better_model(task: Task, target: Path, new: float | None) -> PreviousMo
         if score is not None and score <= new:
             return None
         if before is not None and before > max(new, -math.inf if score is None else score):
-            return PreviousModel(place, before, new, task.net.task)
+            return PreviousModel(place, before, new, task.net.task, stayed=True, replaced=score)
     old.save(place)
     return PreviousModel(place, score, new, task.net.task)
 

@@ -36,6 +36,7 @@ def good(folder: Path) -> str:
         (("--epochs", "0", "--load", "digits.safetensors"), "no epoch was trained"),
         (("--epochs", "2", *SLOW), "the training accuracy is "),
         (("--epochs", "2", "--optimizer", "adam", "--lr", "3"), "the training accuracy is "),
+        (("--epochs", "2", "--lr", "100"), "the training accuracy is "),
     ],
 )
 @pytest.mark.parametrize("output", ["--json", "--quiet", "--plot"])
@@ -85,7 +86,9 @@ def test_a_better_model_is_kept(good: str) -> None:
     assert sha256("digits-previous.safetensors") == good
     quiet = run(*DIGITS, "--epochs", "1", "--lr", "0.05", "--quiet")
     assert quiet.out.startswith("test accuracy ")
-    assert "pynet train: the previous model was better and is kept as digits-previous.safetensors: " in quiet.err
+    assert "pynet train: an earlier model is the best and stays digits-previous.safetensors: " in quiet.err
+    assert f"accuracy {100 * before:.2f} % against {100 * accuracy('digits.safetensors'):.2f} %" in quiet.err
+    assert quiet.err.endswith(f"; the model replaced now had {100 * worse['test_accuracy']:.2f} %\n")
     # a model better than all replaces both
     best = run(*DIGITS, "--epochs", "60", "--optimizer", "adam")
     assert accuracy("digits.safetensors") >= before
