@@ -110,19 +110,16 @@ static void train_job(void *arg, int id, int threads)
     }
 }
 
-pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t batch_size,
-                       const pn_optim *opt, pn_stats *stats)
+/* Checks the arguments of pn_net_train, in batches of so many rows, and reserves memory. */
+static pn_status prepare_training(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t rows,
+                                  const pn_optim *opt)
 {
-    if (!net_begin(net))
-        return PN_ERR_ARGUMENT;
-    if (batch_size < 1)
-        return fail(net->error, PN_ERR_ARGUMENT, "batch is %lld; accepted: 1 or more", (long long)batch_size);
     pn_status status = check_samples(net, data, order, n, NEEDS_INPUTS | NEEDS_TARGETS);
     if (!status)
         status = check_pointer(net, opt, "opt");
     if (status)
         return status;
-    const int64_t rows = batch_size < n ? batch_size : n, steps = n > 0 ? (n - 1) / rows + 1 : 0;
+    const int64_t steps = n > 0 ? (n - 1) / rows + 1 : 0;
     status = optim_check(opt, steps, net->error);
     if (!status && n > 0)
         status = check_batch(net, n / steps); /* rows of the smallest batch, see start_batch() */
@@ -130,11 +127,20 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
         status = net_check_parameters(net);
     if (!status)
         status = reserve_training(net, rows, opt);
-    if (!status && n > 0)
-        status = optim_reserve(net, opt);
+    return status || n == 0 ? status : optim_reserve(net, opt);
+}
+
+pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, int64_t batch_size,
+                       const pn_optim *opt, pn_stats *stats)
+{
+    const int64_t rows = batch_size < n ? batch_size : n;
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
+    if (batch_size < 1)
+        return fail(net->error, PN_ERR_ARGUMENT, "batch is %lld; accepted: 1 or more", (long long)batch_size);
+    pn_status status = prepare_training(net, data, order, n, rows, opt);
     if (status || n == 0)
         return status;
-
     net->work.done = STEP_NONE;
     net->has_gradients = false;
     job j = {.net = net,
