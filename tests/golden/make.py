@@ -41,6 +41,8 @@ MODELS = {
     "huber": "input(4) standardize dense(5) relu dense(2) rescale loss(huber,delta=0.25)",
     "labels": "input(4) dense(5) relu dense(3) sigmoid loss(bce)",  # several labels at once, as a note in the file says
     "scaled": "input(2,5,4) standardize conv(3,2) relu dense(6) tanh dense(2) rescale",
+    # 3x3 convolutions of 16 channels and more, which are computed in fewer multiplications
+    "channels": "input(16,7,6) conv(16,3,pad=1) batchnorm relu residual(conv(16,3,pad=same) relu) globalavgpool dense(3) softmax",
 }
 
 # Trainings on the built-in digits that stop in their second epoch: the text of the network, and the arguments of fit.
@@ -54,6 +56,10 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
             "validation_split": 0.1,
         },
     ),
+    "chunks": (
+        "input(64) dense(8) relu dense(10) softmax",
+        {"optimizer": Adam(0.01), "chunks": 4, "batch_size": 48},
+    ),
     "momentum": (
         "input(1,8,8) conv(3,3) relu maxpool(2) dense(10) softmax",
         {"optimizer": Momentum(0.05, l2=1e-4), "augment": Augment(shift=1), "batch_size": 50},
@@ -65,6 +71,10 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "rmsprop": (
         "input(64) dense(6) tanh dense(10) sigmoid loss(mse)",
         {"optimizer": RMSProp(0.002), "schedule": ReduceOnPlateau(patience=0, factor=0.5), "seed": 3},
+    ),
+    "windows": (
+        "input(64) standardize dense(8) relu dense(10) softmax",
+        {"optimizer": Momentum(0.05), "window": 128, "batch_size": 32},
     ),
 }
 EPOCHS = 3

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-enum { ROWS = 40, BATCH = 9, EPOCHS = 2, MOST = 2 * 9 * 8 /* inputs of a sample */ };
+enum { ROWS = 40, BATCH = 9, EPOCHS = 2, MOST = 16 * 7 * 6 /* inputs of a sample */ };
 
 static const struct {
     const char *text, *fused, *portable;
@@ -37,6 +37,9 @@ static const struct {
     {"input(2,5,4) standardize conv(3,2) relu dense(6) tanh dense(2) rescale",
      "2b11bdc8aa7ceba907f4172c03b9ade29afa005df7b46a1e8e23247137a20086",
      "8d586fb8d78a10c59a842626037867c5aec118245f097b33eb610cce71d59f1b"},
+    {"input(16,7,6) conv(16,3,pad=1) batchnorm relu residual(conv(16,3,pad=same) relu) globalavgpool dense(3) softmax",
+     "a6cc204c9de9b8cbc598fbb592ae89e7da8a253c885a076b0946b4d5e913598c",
+     "6abc1906419787e7b68ad4d2fb30361a4393834f363b701805a98058fcca5319"},
 };
 
 /* ---- SHA-256 (FIPS 180-4) ---- */
