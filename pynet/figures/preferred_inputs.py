@@ -40,8 +40,8 @@ def gradient_ascent(
     each step adds the gradient of the unit's output, scaled to a root mean square of `rate`, and multiplies the input
     by 1 - decay, which removes what does not matter (Simonyan, Vedaldi and Zisserman 2014). Pictures are smoothed a
     little after each step (Yosinski et al. 2015), as the result would otherwise look like noise. For an activation
-    function its input is maximised, since the gradient of an inactive ReLU is 0. In a layer of feature maps a unit is a channel, its output
-    the sum over the map. ValueError: no such layer or unit.
+    function its input is maximised, since the gradient of an inactive ReLU is 0. In a layer of feature maps a unit is a
+    channel, its output the sum over the map. ValueError: no such layer or unit.
     """
     index = activation_input(net, layer_index(net, layer))
     shape = net.layers[index].out_shape

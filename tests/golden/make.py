@@ -42,7 +42,8 @@ MODELS = {
     "labels": "input(4) dense(5) relu dense(3) sigmoid loss(bce)",  # several labels at once, as a note in the file says
     "scaled": "input(2,5,4) standardize conv(3,2) relu dense(6) tanh dense(2) rescale",
     # 3x3 convolutions of 16 channels and more, which are computed in fewer multiplications
-    "channels": "input(16,7,6) conv(16,3,pad=1) batchnorm relu residual(conv(16,3,pad=same) relu) globalavgpool dense(3) softmax",
+    "channels": "input(16,7,6) conv(16,3,pad=1) batchnorm relu residual(conv(16,3,pad=same) relu) globalavgpool "
+    "dense(3) softmax",
 }
 
 # Trainings on the built-in digits that stop in their second epoch: the text of the network, and the arguments of fit.
