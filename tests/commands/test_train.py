@@ -363,21 +363,21 @@ def test_pynet_as_a_module() -> None:
 # ---- MNIST -----------------------------------------------------------------------------------------------------------
 
 
-def mean_accuracy(*options: str) -> float:
-    runs = [results("--dataset", "mnist", "--seed", seed, *options) for seed in ("0", "1", "2")]
-    return float(np.mean([found["test_accuracy"] for found in runs]))
+def accuracy(*options: str) -> float:
+    """On MNIST's test samples."""
+    return float(results("--dataset", "mnist", *options)["test_accuracy"])
 
 
 @pytest.mark.mnist
 def test_mnist(mnist_root: Path) -> None:
-    assert mean_accuracy() >= 0.975
+    assert accuracy() >= 0.975
     assert pynet.load("mnist.safetensors").parameters == 109_386
 
 
 @pytest.mark.mnist
 def test_three_digits(mnist_root: Path) -> None:
     options = ("--classes", "0,1,2", "--hidden", "128", "--batch-size", "32", "--epochs", "5")
-    assert mean_accuracy(*options) >= 0.99
+    assert accuracy(*options) >= 0.99
     assert pynet.load("mnist.safetensors").classes == ["0", "1", "2"]
 
 
@@ -385,6 +385,6 @@ def test_three_digits(mnist_root: Path) -> None:
 def test_network_of_the_video(mnist_root: Path) -> None:
     """784-16-16-10, sigmoid, squared error."""
     shape = ("--hidden", "16,16", "--activation", "sigmoid", "--loss", "mse")
-    assert mean_accuracy(*shape, "--lr", "0.3", "--batch-size", "10", "--epochs", "30") >= 0.94
+    assert accuracy(*shape, "--lr", "0.3", "--batch-size", "10", "--epochs", "15") >= 0.94
     net = pynet.load("mnist.safetensors")
     assert (net.spec, net.parameters, net.loss_name) == (VIDEO, 13_002, "mse")

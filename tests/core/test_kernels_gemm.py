@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -48,23 +49,31 @@ def framed(rng: np.random.Generator, rows: int, columns: int, fill: float, insid
     return view
 
 
-def check_gemm(m: int, n: int, k: int, trans_a: bool, trans_b: bool, accumulate: bool = False) -> Array:
-    """Compares one product with float64, its matrices being parts of larger ones."""
+@lru_cache(maxsize=1)
+def problem(m: int, n: int, k: int, trans_a: bool, trans_b: bool, accumulate: bool) -> tuple[Array, ...]:
+    """a and b, parts of larger matrices; the matrix around C; the result in float64, and how far C may be from it."""
     rng = np.random.default_rng([m, n, k])
     a = framed(rng, *((k, m) if trans_a else (m, k)), fill=np.nan)
     b = framed(rng, *((n, k) if trans_b else (k, n)), fill=np.nan)
     # without accumulate C must not be read: NaN would stay
     c = framed(rng, m, n, fill=CANARY, inside=None if accumulate else np.nan)
     start = c.astype(np.float64) if accumulate else np.zeros((m, n))
-    kwargs: dict[str, Any] = {"trans_a": trans_a, "trans_b": trans_b}
-    assert kernels.gemm(a, b, out=c, accumulate=accumulate, **kwargs) is c
-    assert c.base is not None
-    outside = np.ones(c.base.shape, bool)
-    outside[1 : m + 1, 2 : n + 2] = False
-    assert (c.base[outside] == CANARY).all(), f"{m} x {n} x {k}: wrote outside of C"
+    exact = start + reference.gemm(a, b, trans_a=trans_a, trans_b=trans_b)
     # a chain of k multiply-adds: at most k roundings of the sums of magnitudes (Higham 2002, section 3.1)
-    bound = (k + 1) * U * (abs(start) + reference.gemm(abs(a), abs(b), **kwargs))
-    wrong = np.argwhere(~(abs(c - (start + reference.gemm(a, b, **kwargs))) <= bound + 2 * TINY))
+    bound = (k + 1) * U * (abs(start) + reference.gemm(abs(a), abs(b), trans_a=trans_a, trans_b=trans_b))
+    return a, b, np.asarray(c.base), exact, bound + 2 * TINY
+
+
+def check_gemm(m: int, n: int, k: int, trans_a: bool, trans_b: bool, accumulate: bool = False) -> Array:
+    """Compares one product with float64, its matrices being parts of larger ones."""
+    a, b, around, exact, bound = problem(m, n, k, trans_a, trans_b, accumulate)
+    around = around.copy()
+    c = around[1 : m + 1, 2 : n + 2]
+    assert kernels.gemm(a, b, out=c, accumulate=accumulate, trans_a=trans_a, trans_b=trans_b) is c
+    outside = np.ones(around.shape, bool)
+    outside[1 : m + 1, 2 : n + 2] = False
+    assert (around[outside] == CANARY).all(), f"{m} x {n} x {k}: wrote outside of C"
+    wrong = np.argwhere(~(abs(c - exact) <= bound))
     assert not len(wrong), f"{m} x {n} x {k}: wrong at {wrong[:5].tolist()}"
     return c
 
@@ -172,21 +181,29 @@ def test_gemm_of_a_row_or_a_column_sums_in_chains_or_in_lanes(trans_a: bool, tra
             assert_array_equal(strided, expected)
 
 
+LARGE = [(1, 2100, 700), (2100, 1, 700), (5, 2100, 300), (1700, 900, 1), (161, 203, 130), (140, 300, 1100)]
+LARGE += [(300, 450, 900), (700, 33, 1600), (40, 1100, 801)]
+
+
 @transposed
-@pytest.mark.parametrize(
-    ("m", "n", "k"),
-    [(1, 2100, 700), (2100, 1, 700), (5, 2100, 300), (1700, 900, 1), (161, 203, 130), (140, 300, 1100)],
-)
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize(("m", "n", "k"), LARGE)
 def test_gemm_bits_are_the_same_for_each_number_of_threads(
-    m: int, n: int, k: int, trans_a: bool, trans_b: bool
+    m: int, n: int, k: int, accumulate: bool, trans_a: bool, trans_b: bool
 ) -> None:
-    found = []
-    for threads in (1, 2, 3, 8):
-        kernels.set_threads(threads)
-        found.append(check_gemm(m, n, k, trans_a, trans_b))
+    for table in kernels.cpu_tables():
+        kernels.set_cpu(table)
+        found = set()
+        for threads in (1, 2, 3, 8):
+            kernels.set_threads(threads)
+            c = check_gemm(m, n, k, trans_a, trans_b, accumulate)
+            found.add(c.tobytes())
+        assert len(found) == 1, table
+        if k >= 700:  # roundings of sums of about sqrt(k), which stay far below the bound for any operands
+            exact = problem(m, n, k, trans_a, trans_b, accumulate)[3]
+            assert abs(c - exact).max() <= 6e-8 * k**1.5
     kernels.set_threads(None)
-    for other in found[1:]:
-        assert_array_equal(other, found[0])
+    kernels.set_cpu(None)
 
 
 def test_gemm_takes_any_layout(table: str) -> None:

@@ -206,7 +206,7 @@ def page(glyph: np.ndarray, scale: int = 8, size: tuple[int, int] = (300, 400), 
 @pytest.mark.mnist
 def test_mnist_comes_back(mnist: data.Dataset) -> None:
     """The geometry is MNIST's own: its digits, enlarged and written on paper, come back nearly as they were."""
-    x = mnist.x_test[:300]
+    x = mnist.x_test[:100]
     for picture in x:
         assert is_set(picture / np.float32(255), 28, 28, STYLES["mnist"])
         assert np.array_equal(mnist_like(Image.fromarray(picture)), picture)
