@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from helpers.command import DIGITS, FEW, end, results, run, sha256, start
 from helpers.data_files import write_idx, write_npz
