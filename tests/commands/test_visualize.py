@@ -18,9 +18,18 @@ import pynet
 from pynet.commands import visualize
 from pynet.training.history import History
 
+SMALL = (*FEW, "--hidden", "12,6")  # a figure of the weights has an image for each unit
+
+
+@pytest.fixture
+def model(folder: Path) -> pynet.Network:
+    """A small network, saved as digits.safetensors."""
+    assert run(*SMALL).status == 0
+    return pynet.load("digits.safetensors")
+
 
 def test_everything(folder: Path) -> None:
-    assert run(*FEW).status == 0
+    assert run(*SMALL).status == 0
     done = run("--out", "pictures", command=visualize)
     assert (done.status, done.err) == (0, "")
     kinds = ["curves", "weights", "samples", "confusion", "mistakes", "saliency", "preferred", "noise", "temperatures"]
@@ -30,12 +39,12 @@ def test_everything(folder: Path) -> None:
 
 
 def test_selected_figures(folder: Path) -> None:
-    assert run(*FEW, "--history", "a.csv").status == 0
-    assert run(*FEW, "--history", "b.json", "--lr", "0.01").status == 0
+    assert run(*SMALL, "--history", "a.csv").status == 0
+    assert run(*SMALL, "--history", "b.json", "--lr", "0.01").status == 0
     done = run("preferred", "weights", "--layer", "2", "--units", "0,5", "--format", "svg", command=visualize)
     assert (done.status, done.out.count("\n")) == (0, 2)
     assert done.out.startswith(
-        "digits-figures/digits-preferred-layer-2-units-0-5.svg  preferred inputs of layer 2, dense(64)\n"
+        "digits-figures/digits-preferred-layer-2-units-0-5.svg  preferred inputs of layer 2, dense(6)\n"
         "digits-figures/digits-weights-layer-2.svg  weights of layer 2"
     )
     assert run("curves", "--history", "a.csv", "b.json", command=visualize).out.startswith("a-figures/a-curves.png")
@@ -139,7 +148,7 @@ def test_errors_of_visualize(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_train_draws_beside_the_model(folder: Path) -> None:
     Path("models").mkdir()
-    done = run(*FEW, "--plot", "--save", "models/a.safetensors")
+    done = run(*SMALL, "--plot", "--save", "models/a.safetensors")
     assert (done.status, done.err) == (0, "")
     for kind in ("curves", "weights", "confusion"):
         assert f"drew models/a-figures/a-{kind}.png\n" in done.out
@@ -147,7 +156,7 @@ def test_train_draws_beside_the_model(folder: Path) -> None:
             assert min(picture.size) > 400
     assert re.search(r"^next: .*pynet visualize --model models/a.safetensors", done.out, re.M)
     one_line(run(*FEW, "--plot", "--save", "none"), 2, "--plot draws into a folder beside the model")
-    assert run(*DIGITS, "--plot", "--epochs", "0", "--quiet").status == 0
+    assert run(*SMALL, "--plot", "--epochs", "0", "--quiet").status == 0
     assert sorted(map(str, Path().glob("digits*"))) == ["digits-figures", "digits.safetensors"]
     assert sorted(path.name for path in Path("digits-figures").iterdir()) == [
         "digits-confusion.png",
@@ -157,12 +166,15 @@ def test_train_draws_beside_the_model(folder: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_only_figures_of_pynet_are_replaced(model: pynet.Network, suffix: str) -> None:
-    drawn, other = Path(f"digits-figures/digits-weights.{suffix}"), Path(f"digits-figures/digits-preferred.{suffix}")
-    what = ("weights", "preferred", "--format", suffix)
+    drawn, other = (
+        Path(f"digits-figures/digits-confusion.{suffix}"),
+        Path(f"digits-figures/digits-temperatures.{suffix}"),
+    )
+    what = ("confusion", "temperatures", "--format", suffix)
     assert run(*what, command=visualize).status == 0
     other.write_bytes(b"somebody's own")
     done = run(*what, command=visualize)
-    assert (done.status, done.out.count("\n")) == (1, 1)  # the figure of the weights was replaced
+    assert (done.status, done.out.count("\n")) == (1, 1)  # the first figure was replaced
     assert done.err == f"pynet visualize: error: {other} is not a picture drawn by pynet; it is not overwritten\n"
     assert other.read_bytes() == b"somebody's own"
     assert b"drawn by pynet" in drawn.read_bytes()

@@ -439,8 +439,9 @@ import sys, warnings, numpy as np, pynet
 from pynet import figures
 if "early" in sys.argv:
     import matplotlib
-net = pynet.Network("input(64) dense(10) softmax")
-for figure in (figures.weights(net), figures.noise(net, n=50), figures.saliency(net, np.zeros((8, 8), np.uint8))):
+net = pynet.Network("input(64) dense(3) softmax")
+x = np.zeros((8, 8), np.uint8)
+for figure in (figures.weights(net), figures.noise(net, n=50, shown=3), figures.saliency(net, x)):
     figures.save(figure, "a.png")
     assert figure._repr_png_().startswith(b"\\x89PNG")  # what a notebook shows
 import matplotlib
