@@ -5,14 +5,14 @@
 #include <string.h>
 
 /* Tuned on a Zen 4 with 1 MB of second-level cache per core and on a Xeon with 2 MB: a packed block of B takes 512 kB,
-   one of A 288 kB. */
+   one of A 136 kB. */
 enum {
     STRIP = 32,    /* columns of a strip: B is packed in strips, so that the kernel reads it as one stream */
     BLOCK_K = 512, /* large, because C is loaded and stored once per block */
     BLOCK_N = 256,
     BLOCK_M = 128,
     BLOCK_B = BLOCK_K * BLOCK_N, /* floats */
-    LD_A = BLOCK_M + PAD,        /* not a multiple of 256: such rows share few sets of the first-level cache */
+    LD_A = BLOCK_K / 2 + PAD,    /* not a multiple of 256: such rows share few sets of the first-level cache */
     SMALL_K = 256,               /* SMALL_K by STRIP floats, 32 kB, fit the stack */
     TALL = 16,                   /* rows of the left factor at a time in swapped(): a cache line of each row of C */
     PACKED_ROWS = 24,            /* rows of A from which packing pays */
@@ -23,7 +23,7 @@ enum {
     SPEED = 50000                /* multiply-adds per microsecond, roughly */
 };
 
-_Static_assert((BLOCK_B + LD_A * BLOCK_K / 2) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
+_Static_assert((BLOCK_B + BLOCK_M * LD_A) * sizeof(float) <= SCRATCH_BYTES, "scratch too small");
 
 /* The block of p at row i, column j and term k of the sums, of this size. The sums of a block continue those in C, so
    that each element is the same chain as in one product; the epilogue follows the last term. */
@@ -82,13 +82,13 @@ static void multiply_strips(const matrix_product *p, const float *strips)
     }
 }
 
-/* Packs a transposed A: copies the rows of (k,m) to a block. */
+/* Packs a transposed A: transposes it to a block, of which a tile reads a few rows as streams. */
 static void pack_a(matrix_product *p, float *block)
 {
-    for (int k = 0; k < p->g.k; k++)
-        memcpy(block + (size_t)k * LD_A, p->g.A + (size_t)k * p->g.col_a, (size_t)p->g.m * sizeof *block);
+    kernels()->transpose(block, LD_A, p->g.A, p->g.col_a, p->g.k, p->g.m);
     p->g.A = block;
-    p->g.col_a = LD_A;
+    p->g.row_a = LD_A;
+    p->g.col_a = 1;
 }
 
 /* In blocks that fit the second-level cache: packs B, and A if it is transposed; then for twice as many columns. */
@@ -126,7 +126,7 @@ static void in_strips(const matrix_product *p)
 static bool swapping_pays(const matrix_product *p)
 {
     const int64_t m = p->g.m, n = p->g.n, k = p->g.k;
-    return p->trans_b && m >= STRIP / 2 && (p->g.col_a == 1 ? m * (k + n) < k * n : k * n >= DIRECT && m <= BLOCK_K);
+    return p->trans_b && m >= STRIP / 2 && (p->g.col_a == 1 ? m * (k + n) < k * n : k * n >= DIRECT && m <= n);
 }
 
 /* C^T = B^T A^T for B stored as (n,k), which is read in its own order: only A and C are transposed. */

@@ -101,7 +101,7 @@ def test_gemm_past_a_panel(table: str, trans_a: bool, trans_b: bool) -> None:
 
 
 # Beyond the blocks in which B is packed, and those of C = (B' A')' for few rows of A; one has more terms than a block.
-BLOCKS = [(33, 290, 1030), (17, 290, 950), (16, 41, 4101)]
+BLOCKS = [(33, 290, 1030), (17, 290, 950), (16, 41, 4101), (300, 290, 920)]
 
 
 @transposed
