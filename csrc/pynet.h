@@ -120,7 +120,7 @@ pn_status pn_set_allocator(const pn_allocator *allocator);
 
 /* The version of this header; and of the library, "1.2.3", a constant string. */
 #define PN_VERSION_MAJOR 0
-#define PN_VERSION_MINOR 1
+#define PN_VERSION_MINOR 2
 #define PN_VERSION_PATCH 0
 const char *pn_version(void);
 
