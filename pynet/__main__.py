@@ -23,6 +23,19 @@ COMMANDS = {  # each is pynet.commands.<name>, or <name>_ of a keyword, with a m
 }
 
 
+SYNONYMS = {  # what does these things
+    "explain": "train --explain",
+    "fit": "train",
+    "test": "evaluate",
+    "plot": "visualize",
+    "draw": "visualize",
+    "show": "info",
+    "summary": "info",
+    "classify": "predict",
+    "web": "play",
+}
+
+
 def usage() -> str:
     """The help text: all subcommands."""
     lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]
@@ -48,8 +61,8 @@ def _without_command(name: str) -> int:
     if name == "--version":
         print(f"pynet {VERSION}")
         return 0
-    near = difflib.get_close_matches(name, COMMANDS, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(COMMANDS)}"
+    near = SYNONYMS.get(name) or next(iter(difflib.get_close_matches(name, COMMANDS, 1)), "")
+    hint = f"did you mean {near!r}?" if near else f"accepted: {', '.join(COMMANDS)}"
     cli.print_stderr("", f"error: no command {name!r}; {hint}")
     return 2
 

@@ -282,7 +282,8 @@ def _explain(task: Task) -> None:
 
     first = int(kernels.shuffle(len(task.data.x_train), task.seed, 0)[0])
     step = explain(task.net, task.data.x_train[first], task.data.y_train[first], task.optimizer)
-    task.print_info(f"one step on the first training sample, number {first}:\n\n{step}\n")
+    text = f"one training step on one sample, number {first:,} of those for training, the first in the shuffled order;"
+    task.print_info(f"{text}\nit is taken by a copy of the network: the training itself follows below\n\n{step}\n")
 
 
 def _print_result(training: Training) -> None:

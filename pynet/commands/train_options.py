@@ -263,7 +263,9 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     )
     add("--save", metavar="FILE", type=_target, default=DEFAULT_TARGET, help=save)
     add("--history", metavar="FILE", type=_history, help="write the figures of each epoch as .csv or .json")
-    add("--explain", action="store_true", help="first print one training step with all its numbers")
+    explain = "first print one training step on one sample in numbers: each layer's output and gradients, whole if it "
+    explain += "is small, else by their largest entries"
+    add("--explain", action="store_true", help=explain)
     add(
         "--plot",
         action="store_true",
@@ -315,6 +317,9 @@ def _check(options: argparse.Namespace) -> None:
     ):
         if getattr(options, name) and not getattr(options, needed):
             raise UsageError(f"{flag(name)} needs --{needed}")
+    for other in ("quiet", "json", "find_lr"):
+        if options.explain and getattr(options, other):
+            raise UsageError(f"--explain prints a training step; it cannot be used with --{other.replace('_', '-')}")
     for other in ("find_lr", "folds"):
         if options.chunks and getattr(options, other):
             raise UsageError(f"--chunks cannot be used with {flag(other)}")

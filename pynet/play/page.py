@@ -24,7 +24,7 @@ from pynet.data.toys import line, moons, spirals
 from pynet.inference import preparation_of
 from pynet.network import Network
 from pynet.pictures.preparation import STYLES
-from pynet.training.explain import FORMULAS
+from pynet.training.layer_step import FORMULAS
 
 FOLDER = Path(__file__).parent
 KINDS = (".html", ".css", ".js", ".wasm")

@@ -1,4 +1,4 @@
-"""pynet.explain: one training step on one sample, with all its numbers, as in a calculation by hand."""
+"""pynet.explain: one training step on one sample in numbers, as in a calculation by hand."""
 
 from __future__ import annotations
 
@@ -17,30 +17,10 @@ from pynet.model.views import LayerView
 from pynet.optim import SGD, Optimizer
 from pynet.text import drawn, fields_text, percent, picture_shape, printable
 from pynet.training.arguments import optimizer_for
+from pynet.training.layer_step import FORMULAS, WHOLE, LayerStep, layer_steps, numbers
 
 MAX_OUTPUTS = 12  # with more classes, only the likeliest and the correct one are listed
 LARGEST = 3  # weight changes that are shown for each tensor
-
-FORMULAS = {
-    "dense": "y = x W + b",
-    "conv": "y = x * W + b, at each place",
-    "relu": "y = max(x, 0)",
-    "leaky_relu": "y = x, or a x below 0",
-    "sigmoid": "y = 1 / (1 + exp(-x))",
-    "tanh": "y = tanh(x)",
-    "softmax": "p = exp(x) / sum of exp(x)",
-    "maxpool": "the largest of each patch",
-    "avgpool": "the mean of each patch",
-    "gelu": "y = x P(x), P the normal distribution function",
-    "batchnorm": "each unit to mean 0, variance 1 over the batch",
-    "layernorm": "each sample to mean 0, variance 1",
-    "dropout": "some set to 0 at random",
-    "globalavgpool": "the mean of each channel",
-    "flatten": "the same numbers as one row",
-    "residual": "y = x + f(x), f the layers inside",
-    "standardize": "y = (x - mean) / scale",
-    "rescale": "y = x scale + mean",
-}
 
 LOSSES = {
     "mse": "half the sum of {d}^2",
@@ -48,19 +28,6 @@ LOSSES = {
     "huber": "the sum of {d}^2 / 2, and on a straight line beyond delta",
     "bce": "the sum of -y log p - (1 - y) log(1 - p)",
 }
-
-
-@dataclass(frozen=True)
-class LayerStep:
-    """A layer's number, text and kind, and its output for the sample (*out_shape)."""
-
-    path: str
-    text: str
-    kind: str
-    output: Array
-
-    def __repr__(self) -> str:
-        return fields_text("LayerStep", vars(self))
 
 
 @dataclass(frozen=True)
@@ -106,6 +73,8 @@ class Explanation:
             size = "x".join(map(str, step.output.shape))
             name = f"{step.path} {step.text}"
             lines.append(f"   {name:<22} {size:>12}  {_range(step.output)}  {FORMULAS.get(step.kind, '')}".rstrip())
+            if step.output.size <= WHOLE:
+                lines.append(f"   {'':<22} {'':>12} {numbers(step.output)}")
         if self.loss_name == "cross_entropy":
             lines += ["", *self._softmax()]
         predicted, label = int(self.output.argmax()), int(self.y.argmax())
@@ -126,8 +95,12 @@ class Explanation:
     def _softmax(self) -> list[str]:
         largest = float(self.logits.max())
         exponentials = np.exp(self.logits - largest)
-        lines = [f"   softmax: exp(x - {largest:.4f}), the largest x; {exponentials.sum():.4f} is the sum"]
-        lines.append(f"   {'class':>14} {'x':>10} {'exp':>10} {'p':>10}")
+        subtracted = f"exp(z {'-' if largest >= 0 else '+'} {abs(largest):.4f})"
+        lines = [
+            "   softmax: p = exp(z) / sum of exp(z), z its input, the logits. The largest is subtracted from all",
+            f"   first, which changes no p: exp is {subtracted} here, and the sum of these {exponentials.sum():.4f}.",
+            f"   {'class':>14} {'z':>10} {'exp':>10} {'p':>10}",
+        ]
         for i in self._shown():
             lines.append(
                 f"   {self._name(i):>14} {self.logits[i]:>10.4f} {exponentials[i]:>10.4f} {self.output[i]:>10.4f}"
@@ -160,26 +133,39 @@ class Explanation:
         for i in self._shown():
             numbers = f"{self.output[i]:>10.4f} {self.y[i]:>10.4g} {self.error[i]:>+{width}.4f}"
             lines.append(f"   {self._name(i):>14} {numbers}")
-        lines += ["", "   backpropagation applies the chain rule, layer by layer, to the parameters:"]
-        for name, gradient in reversed(self.gradients.items()):
-            shape = "x".join(map(str, gradient.shape))
-            size = float(np.sqrt((gradient.astype(np.float64) ** 2).sum()))
-            zeros = percent(float((gradient == 0).mean()))
-            lines.append(f"   d{name:<10} {shape:>12}  norm {size:<10.4g} {zeros:>9} are zero")
+        lines += [
+            "",
+            "   The chain rule takes it back through the layers, the last first. x is the input of a layer, y its",
+            "   output; dx, dy, dW, db are the gradients of the loss with respect to them, dy being the dx of the",
+            f"   layer that follows. Layers of up to {WHOLE} inputs and outputs are shown whole, of others the largest",
+            "   entry of each array and its norm, the root of the sum of squares.",
+        ]
+        for step in reversed(self.layers):
+            parameters, gradients = (self._of(step, tensors) for tensors in (self.parameters, self.gradients))
+            shown = step.backward(parameters, gradients, first=step is self.layers[0])
+            lines += ["", *(f"   {line}" for line in shown)] if shown else []
         return lines
 
     def _update(self) -> list[str]:
         name, rate = type(self.optimizer).__name__, f"{self.learning_rate:.3g}"
         rule = f"w = w - {rate} dw" if self.optimizer in (SGD(), SGD(self.optimizer.learning_rate)) else name
-        lines = [f"4. update: a small step against the gradient, {rule}", "", "   the largest changes:"]
+        lines = [f"4. update: a small step against the gradient, {rule}", ""]
+        lines.append(f"   the {LARGEST} largest changes of each array; W[i,j] is the weight from input i to unit j:")
+        lines.append(f"   {'':<16} {'before':>10}    {'after':>10}   gradient")
         for name, change in self.changes.items():
             for place in _largest(change):
                 before, after = self.parameters[name][place], self.parameters[name][place] + change[place]
                 where = f"{name}[{','.join(map(str, place))}]"
                 gradient = self.gradients[name][place]
-                lines.append(f"   {where:<16} {before:>+10.5f} -> {after:>+10.5f}  (dw {gradient:+.5f})")
+                lines.append(f"   {where:<16} {before:>+10.5f} -> {after:>+10.5f}  {gradient:>+9.5f}")
         end = f"   After the step, the loss of this sample is {self.loss_after:.4f} instead of {self.loss:.4f}."
         return [*lines, "", end]
+
+    @staticmethod
+    def _of(step: LayerStep, tensors: dict[str, Array]) -> dict[str, Array]:
+        """Those of this layer, by short name."""
+        names = {name: name.rpartition(".") for name in tensors}
+        return {names[name][2]: tensor for name, tensor in tensors.items() if names[name][0] == step.path}
 
     def _name(self, i: int) -> str:
         return printable(self.classes[i])[:14]
@@ -192,7 +178,10 @@ class Explanation:
 
 
 def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer | str | None = None) -> Explanation:
-    """Shows one training step on one sample; works on a copy of the network.
+    """Shows one training step on one sample in numbers: forward, loss, backward layer by layer, and update.
+
+    It works on a copy of the network. Small layers are printed whole, of larger ones the largest numbers; the result
+    holds all of them.
 
     x: one sample, (*in_shape) or (1, ...). y: its label, or its targets (outputs). optimizer: None is SGD(0.1).
     ValueError: they do not fit, or are more than one sample, or the network has batchnorm, which needs several.
@@ -207,15 +196,15 @@ def explain(net: Net, x: npt.ArrayLike, y: npt.ArrayLike, optimizer: Optimizer |
     before = {name: tensor.copy() for name, tensor in net.tensors.items()}
     copy = net.copy()
     output = copy.forward(sample)[0].ravel()
-    layers = [LayerStep(one.path, one.text, one.kind, one.output[0]) for one in copy.layers]
     loss = copy.loss(target)
+    targets = _targets(target, output.size)
+    layers = layer_steps(copy, [layer.output[0] for layer in copy.layers], sample, targets)
     copy.backward()
     gradients = copy.gradients
     copy.update(optimizer)
     changes = {name: tensor - before[name] for name, tensor in copy.tensors.items() if name in gradients}
     output_after = copy.predict_proba(sample)[0].ravel()
     loss_after = copy.evaluate(sample, target).loss
-    targets = _targets(target, output.size)
     return Explanation(
         spec=net.spec,
         loss_name=net.loss_name,

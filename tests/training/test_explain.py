@@ -47,6 +47,12 @@ def test_numbers_are_the_references(spec: str, digits: data.Dataset) -> None:
         assert_allclose(found.changes[name], -0.25 * gradient, rtol=1e-3, atol=1e-6)
         assert_allclose(found.parameters[name], weights[name], rtol=1e-6)
     assert_array_equal([step.path for step in found.layers], list(twin.named_layers))
+    for step in found.layers:
+        if step.kind == "dense":  # of one sample, db is dy and dW is x^T dy, in the core as in the reference
+            assert step.d_output is not None
+            assert_allclose(step.d_output, found.gradients[f"{step.path}.b"], rtol=1e-3, atol=1e-6)
+            outer = np.outer(step.input, step.d_output)
+            assert_allclose(outer, found.gradients[f"{step.path}.W"], rtol=1e-3, atol=1e-6)
     if net.layers[-1].kind == "softmax":
         assert_allclose(found.error, found.gradients[list(found.gradients)[-1]], atol=1e-6)  # db is p - y
         assert_allclose(reference.softmax(found.logits[None])[0], p, rtol=1e-4)
@@ -79,6 +85,57 @@ def test_story(digits: data.Dataset) -> None:
     assert any(set(line) <= set(" .:-=+*#%@") and line.strip() for line in text.splitlines())  # the digit as text
 
 
+def arithmetic(text: str) -> list[tuple[str, float, float]]:
+    """The lines "name = expression = value" of a story: name, and both sides as numbers."""
+    found = []
+    for line in re.findall(r"^ +(d\w\[.*\] = .*)$", text, re.M):
+        sides = re.sub(r", as y\[.*| \(\d+ others\)", "", line).split(" = ")
+        if len(sides) > 2:
+            found.append((sides[0], eval(sides[-2].replace("^", "**")), float(sides[-1])))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ("input(64) dense(9) relu dense(10) softmax", ["dW", "dx", "dx", "dx", "dW"]),
+        ("input(64) dense(9) leaky_relu dense(10) softmax", ["dW", "dx", "dx", "dx", "dW"]),
+        ("input(64) dense(9) tanh dense(10) sigmoid loss(mse)", ["dx", "dx", "dW", "dx", "dx", "dx", "dW"]),
+        ("input(64) dense(10) softmax loss(mse)", ["dx", "dx", "dW"]),
+    ],
+)
+def test_the_chain_rule_in_numbers(spec: str, names: list[str], digits: data.Dataset) -> None:
+    """What is printed can be recalculated, from the digits that are printed."""
+    net = Network(spec, seed=3)
+    shown = arithmetic(str(pynet.explain(net, digits.x_train[5], digits.y_train[5])))
+    assert [name.partition("[")[0] for name, *_ in shown] == names
+    for name, calculated, value in shown:
+        assert calculated == pytest.approx(value, rel=5e-3, abs=1e-6), name
+
+
+def test_small_layers_are_printed_whole() -> None:
+    net = Network("input(2) dense(3) tanh dense(2) sigmoid loss(mse)", seed=3)
+    found = pynet.explain(net, [-1.0, 1.0], [1.0, 0.0])
+    text = str(found)
+    for name in ("x", "y", "dy", "dx", "b", "db", "W[0]", "W[1]", "W[2]", "dW[0]", "dW[1]", "dW[2]"):
+        assert re.search(rf"^      {re.escape(name)} +-?\d", text, re.M), name
+    hidden = found.layers[0]
+    assert hidden.d_output is not None
+    for row in (hidden.d_output, found.parameters["0.W"][1], found.gradients["0.W"][1], found.layers[1].output):
+        assert " ".join(f"{value:>9.4f}" for value in row) in text
+    assert "as a whole" not in text
+
+
+def test_every_kind_of_layer_is_explained() -> None:
+    spec = "input(1,8,8) conv(4,3) leaky_relu avgpool(2) conv(3,2) gelu globalavgpool layernorm dense(12)"
+    net = Network(f"{spec} residual(dense(12) relu) dropout(0.5) dense(10) softmax", seed=1)
+    text = str(pynet.explain(net, np.linspace(0, 1, 64), 3))
+    backward = text[text.index("3. backward") : text.index("4. update")]
+    for layer in net.layers[:-1]:
+        assert f"\n   {layer.path} {layer.text}: " in backward, layer.path
+    assert backward.count("the largest\n") == 14
+
+
 def test_other_networks() -> None:
     line = Network("input(1) dense(1) loss(mse)", seed=1)
     found = pynet.explain(line, [0.5], [2.0], SGD(0.5))
@@ -91,7 +148,7 @@ def test_other_networks() -> None:
     many = Network("input(5) dense(300) softmax")
     text = str(pynet.explain(many, np.ones(5), 299, Adam(0.01)))
     assert re.search(r"^ +299 .*-0\.99", text, re.M)
-    assert text.count("\n") < 70
+    assert text.count("\n") < 85
     assert "step against the gradient, Adam" in text
     assert str(pynet.explain(Network("input(4) softmax"), np.zeros(4), 1)).count("1.3863") == 4
 
@@ -136,4 +193,7 @@ def test_train_explains_first() -> None:
     adam = run(*DIGITS, "--epochs", "0", "--explain", "--optimizer", "adam", "--save", "none")
     assert (adam.status, adam.err) == (0, "")
     assert "a small step against the gradient, Adam" in adam.out
-    assert "1. forward" not in run(*DIGITS, "--epochs", "1", "--explain", "--quiet", "--save", "none").out
+    for other in ("--quiet", "--json", "--find-lr"):
+        refused = run(*DIGITS, "--explain", other)
+        assert (refused.status, refused.out) == (2, "")
+        assert f"it cannot be used with {other}" in refused.err
