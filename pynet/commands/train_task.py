@@ -119,12 +119,7 @@ def prepare(options: argparse.Namespace, processes: Processes) -> Task:
         checkpoint.check()
     if options.decays_by_rows and options.target is None and not has_pictures(net, dataset):
         options.optimizer = train_table.decayed(options.optimizer, len(dataset.x_train))
-    trial = trial_of(options, net, dataset, seed)
-    if trial and trial.tried == "dropout" and not trial.kept:
-        net = _network_for(options, dataset, seed, dropout=False)
-    if not options.load and not dataset.columns:
-        _fit_scaling(net, dataset)
-    _add_notes(net, dataset, trial)
+    net, trial = _ready(options, net, dataset, seed)
     folds = None
     if options.folds and rows:
         folds = train_table.cross_validated(options, rows, seed, lambda *fold: _learnt(options, seed, *fold))
@@ -255,19 +250,20 @@ def _check_loss(loss: str | None, dataset: Dataset) -> None:
         raise UsageError(f"argument --loss: {loss} is not for {kind}, as {dataset.name} has; {', '.join(accepted)} are")
 
 
-def _add_notes(net: Network, dataset: Dataset, trial: Trial | None) -> None:
-    """What the outputs stand for, and what was tried before the training."""
+def _ready(options: argparse.Namespace, net: Network, dataset: Dataset, seed: int) -> tuple[Network, Trial | None]:
+    """The network to train, scaled and with notes on its outputs, after the trial; which may take its dropout off."""
+    trial = trial_of(options, net, dataset, seed)
+    if trial and trial.tried == "dropout" and not trial.kept:
+        net = _network_for(options, dataset, seed, dropout=False)
+    scales = net.layers[0].kind == "standardize" or net.layers[-1].kind == "rescale"
+    if scales and not options.load and not dataset.columns:
+        net.adapt(dataset.x_train, dataset.y_train)
     if dataset.classes:
         net.classes = list(dataset.classes)
     else:
         net.task = "regression"
     net.meta.replace({TRIAL: trial.note() if trial else None})
-
-
-def _fit_scaling(net: Network, dataset: Dataset) -> None:
-    """Mean and scale of the training samples, where the network has layers for them."""
-    if net.layers[0].kind == "standardize" or net.layers[-1].kind == "rescale":
-        net.adapt(dataset.x_train, dataset.y_train)
+    return net, trial
 
 
 def _load_data(

@@ -143,15 +143,8 @@ def fit(
                 batch_size=batch_size,
             )
             batches, pieces = feed.batches(batch_size, seed, shuffle, chunks, processes)
-        elif x is None:
-            raise ValueError("x is None; accepted: an array, or an iterable that gives batches (x, y)")
-        elif isinstance(x, np.ndarray):
-            raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
-        elif sample_weight is not None or class_weight is not None:
-            raise ValueError("sample_weight and class_weight need arrays x and y, not batches")
-        elif window is not None or chunks is not None or comm is not None:
-            raise ValueError("window, chunks and comm need arrays x and y, not batches")
         else:
+            _check_batches(x, (sample_weight, class_weight), (window, chunks, comm))
             batches = IterableBatches(net, cast(Any, x), augment)
         task = batches.task()
         pieces = validation_pieces(net, pair, batch_size) if pair else pieces
@@ -183,6 +176,18 @@ def fit(
     with processes.ending_together():
         loop.compare()
         return loop.run()
+
+
+def _check_batches(x: Any, weights: tuple[Any, ...], divided: tuple[Any, ...]) -> None:
+    """ValueError: x is no iterable of batches, or what weighs or divides samples is given, which needs arrays."""
+    if x is None:
+        raise ValueError("x is None; accepted: an array, or an iterable that gives batches (x, y)")
+    if isinstance(x, np.ndarray):
+        raise ValueError("y is missing: fit takes x and y, or an iterable that gives batches (x, y)")
+    if any(given is not None for given in weights):
+        raise ValueError("sample_weight and class_weight need arrays x and y, not batches")
+    if any(given is not None for given in divided):
+        raise ValueError("window, chunks and comm need arrays x and y, not batches")
 
 
 def partial_fit(
