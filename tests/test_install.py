@@ -86,7 +86,7 @@ def test_a_project_with_cmake(installed: Path, tmp_path: Path) -> None:
     assert run("build/with_pynet && build/with_static", tmp_path) == 2 * f"{pynet.__version__}\n"
 
 
-VERSIONS = {"0.1": True, "0.0.9": False, "0.1.1000": False, "0.10": False, "1.0": False}
+VERSIONS = {"0.2": True, "0.1": False, "0.0.9": False, "0.2.1000": False, "0.20": False, "1.0": False}
 
 
 @pytest.mark.parametrize("wanted", VERSIONS)
