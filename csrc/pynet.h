@@ -101,7 +101,7 @@ typedef enum {
     PN_ERR_NONFINITE, /* a loss or gradient is infinite or NaN; its step was not taken */
     PN_ERR_IO,        /* input or output failed; errno has the reason */
     PN_ERR_FORMAT,    /* the file is not a model, or it is damaged */
-    PN_ERR_PARAMETER  /* a parameter is infinite or NaN, or a scale is not above 0 */
+    PN_ERR_PARAMETER  /* a parameter is infinite or NaN, a scale is not above 0, a running variance is below 0 */
 } pn_status;
 
 /* A short description of a status. A constant string. */
@@ -410,7 +410,8 @@ const char *pn_net_meta_key(const pn_net *net, int i);
 const char *pn_net_meta_value(const pn_net *net, int i);
 
 /* Saves the model: writes a temporary file beside path, fsync, rename, fsync of the folder. After a failure the file at
-   path is unchanged. PN_ERR_IO, PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
+   path is unchanged. What pn_net_load would refuse is not saved. PN_ERR_PARAMETER, PN_ERR_IO, PN_ERR_ARGUMENT,
+   PN_ERR_MEMORY. */
 pn_status pn_net_save(pn_net *net, const char *path);
 
 /* Loads a model; free it with pn_net_free. The file is checked completely and may come from anyone. On failure *net is
@@ -418,7 +419,7 @@ pn_status pn_net_save(pn_net *net, const char *path);
 pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN]);
 
 /* As pn_net_load and pn_net_save, from and to memory. *size = the bytes the model takes; buffer NULL: only that.
-   PN_ERR_FORMAT; PN_ERR_ARGUMENT: room, the bytes of the buffer, is too small; PN_ERR_MEMORY. */
+   PN_ERR_FORMAT; PN_ERR_ARGUMENT: room, the bytes of the buffer, is too small; PN_ERR_PARAMETER, PN_ERR_MEMORY. */
 pn_status pn_net_load_memory(pn_net **net, const void *bytes, size_t size, char err[PN_ERRLEN]);
 pn_status pn_net_save_memory(pn_net *net, void *buffer, size_t room, size_t *size);
 
@@ -430,7 +431,9 @@ typedef struct {
     pn_tensor *tensor;
 } pn_checkpoint;
 
-/* As pn_net_save, with *more, which stays the caller's. pn_net_load loads the file as a model. */
+/* As pn_net_save, with *more, which stays the caller's. pn_net_load loads the file as a model. PN_ERR_ARGUMENT also: more,
+   its text or the data of a tensor is NULL, a size is not the product of the shape, a name is there twice. The numbers of
+   its tensors may be any. */
 pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const char *path);
 
 /* As pn_net_load, and fills *more: free it with pn_checkpoint_free. PN_ERR_FORMAT also if the file is not a checkpoint.

@@ -35,17 +35,19 @@ static pn_status store_bytes(sink *to, const void *from, size_t size, char *err)
 
 pn_status pn_net_save_memory(pn_net *net, void *buffer, size_t room, size_t *size)
 {
+    char why[PN_ERRLEN] = "";
     sink to = {.write = store_bytes};
     if (!net_begin(net))
         return PN_ERR_ARGUMENT;
     if (!size)
         return fail(net->error, PN_ERR_ARGUMENT, "size is NULL");
-    pn_status status = write_model(net, NULL, &to, net->error);
+    pn_status status = write_model(net, NULL, &to, why);
     *size = status ? 0 : (size_t)to.size;
-    if (status || !buffer)
-        return status;
-    if (room < *size)
+    if (!status && buffer && room < *size)
         return fail(net->error, PN_ERR_ARGUMENT, "the buffer has %zu bytes; the model takes %zu", room, *size);
-    to = (sink){.write = store_bytes, .bytes = buffer};
-    return write_model(net, NULL, &to, net->error);
+    if (!status && buffer) {
+        to = (sink){.write = store_bytes, .bytes = buffer};
+        status = write_model(net, NULL, &to, why);
+    }
+    return status ? fail(net->error, status, "cannot save the model: %s", why) : PN_OK;
 }

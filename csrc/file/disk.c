@@ -219,11 +219,9 @@ static pn_status write_path(const content *c, const char *path, char *err)
     return status;
 }
 
-pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const char *path)
+static pn_status save_file(pn_net *net, const pn_checkpoint *more, const char *path)
 {
     char why[PN_ERRLEN] = "";
-    if (!net_begin(net))
-        return PN_ERR_ARGUMENT;
     if (!path)
         return fail(net->error, PN_ERR_ARGUMENT, "the path is NULL");
     const content c = {net, more};
@@ -233,7 +231,15 @@ pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const c
 
 pn_status pn_net_save(pn_net *net, const char *path)
 {
-    return pn_net_save_checkpoint(net, NULL, path);
+    return net_begin(net) ? save_file(net, NULL, path) : PN_ERR_ARGUMENT;
+}
+
+pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const char *path)
+{
+    if (!net_begin(net))
+        return PN_ERR_ARGUMENT;
+    const pn_status status = check_pointer(net, more, "the checkpoint");
+    return status ? status : save_file(net, more, path);
 }
 
 #endif

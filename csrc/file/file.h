@@ -42,10 +42,13 @@ struct sink {
    *more empty. */
 pn_status read_model(pn_net **net, pn_checkpoint *more, const source *from, char *err);
 
-/* Writes a model, or with `more` a checkpoint. */
+/* Writes a model, or with `more` a checkpoint: nothing that could not be read again. */
 pn_status write_model(const pn_net *net, const pn_checkpoint *more, sink *to, char *err);
 
 /* Is this a valid name for a tensor of a checkpoint? It starts with a letter, those of a network with a digit. */
 bool is_checkpoint_name(const char *name);
+
+/* Have these n tensors different names? */
+pn_status check_names(const pn_tensor *t, int n, char *err);
 
 #endif

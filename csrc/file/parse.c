@@ -205,6 +205,28 @@ static void sort(entry *e, size_t n, int (*compare)(const void *a, const void *b
     }
 }
 
+/* Fails with this status if a name is there twice. */
+static pn_status sort_by_name(entry *e, size_t n, pn_status twice, char *err)
+{
+    sort(e, n, by_name);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(e[i - 1].name, e[i].name) == 0)
+            return fail(err, twice, "tensor %s is given twice", show(e[i].name).text);
+    return PN_OK;
+}
+
+pn_status check_names(const pn_tensor *t, int n, char *err)
+{
+    entry *e = memory_zeros((uint64_t)n, sizeof *e);
+    if (!e)
+        return fail(err, PN_ERR_MEMORY, "no memory for the names of %d tensors", n);
+    for (int i = 0; i < n; i++)
+        e[i].name = t[i].name;
+    const pn_status status = sort_by_name(e, (size_t)n, PN_ERR_ARGUMENT, err);
+    memory_free(e);
+    return status;
+}
+
 /* Checks that the tensors fill all `size` bytes of data without gaps or overlaps; then sorts them by name. */
 static pn_status check_layout(entry *e, size_t n, unsigned long long size, char *err)
 {
@@ -217,11 +239,7 @@ static pn_status check_layout(entry *e, size_t n, unsigned long long size, char 
     if (at != size)
         return fail(err, PN_ERR_FORMAT, "its tensors take %llu bytes, but %llu follow the header%s", at, size,
                     size < at ? ": it was cut short" : "");
-    sort(e, n, by_name);
-    for (size_t i = 1; i < n; i++)
-        if (strcmp(e[i - 1].name, e[i].name) == 0)
-            return fail(err, PN_ERR_FORMAT, "tensor %s is given twice", show(e[i].name).text);
-    return PN_OK;
+    return sort_by_name(e, n, PN_ERR_FORMAT, err);
 }
 
 static pn_status read_header(header *h, const source *from, char *err)
@@ -379,6 +397,8 @@ static pn_status read_extras(pn_checkpoint *more, const header *h, const source 
 
 void pn_checkpoint_free(pn_checkpoint *more)
 {
+    if (!more)
+        return;
     for (int i = 0; i < more->tensors; i++) {
         memory_free((void *)(uintptr_t)more->tensor[i].name); /* allocated by read_extras, though const */
         memory_free(more->tensor[i].data);
@@ -430,8 +450,8 @@ static pn_status parse(pn_net **net, pn_checkpoint *more, header *h, const sourc
         return status;
     if ((status = read_tensors(*net, h, from, err)) != PN_OK)
         return status;
-    if (net_check_parameters(*net) != PN_OK)
-        return fail(err, PN_ERR_FORMAT, "%s", (*net)->error);
+    if (net_check_parameters(*net, err) != PN_OK)
+        return PN_ERR_FORMAT; /* the file is wrong */
     if ((status = read_notes(*net, h, err)) != PN_OK)
         return status;
     return more ? read_extras(more, h, from, err) : PN_OK;

@@ -1,18 +1,45 @@
 /* Writes a model file. */
 #include "file/file.h"
 
-/* Checks text and names of a checkpoint as loading does. Those of the network were checked when they were set. */
-static pn_status check_extras(const pn_checkpoint *more, char *err)
+/* Can this tensor of a checkpoint be loaded again? */
+static pn_status check_tensor(const pn_tensor *t, char *err)
 {
-    if (more->text && !utf8_valid(more->text))
-        return fail(err, PN_ERR_ARGUMENT, "the text of the checkpoint is not UTF-8");
-    for (int i = 0; i < more->tensors; i++)
-        if (!more->tensor[i].name || !is_checkpoint_name(more->tensor[i].name))
-            return fail(err, PN_ERR_ARGUMENT,
-                        "tensor %s of a checkpoint; its name begins with a letter, then come "
-                        "letters, digits, dots and _",
-                        more->tensor[i].name ? show(more->tensor[i].name).text : "without a name");
+    int64_t size = 1;
+    if (!t->name || !is_checkpoint_name(t->name))
+        return fail(err, PN_ERR_ARGUMENT,
+                    "tensor %s of a checkpoint; its name begins with a letter, then come letters, digits, dots and _",
+                    t->name ? show(t->name).text : "without a name");
+    if (t->rank < 0 || t->rank > PN_MAXRANK)
+        return fail(err, PN_ERR_ARGUMENT, "tensor %s has rank %d; accepted: 0 to %d", show(t->name).text, t->rank,
+                    PN_MAXRANK);
+    for (int d = 0; d < t->rank; d++)
+        if (t->shape[d] < 0 || __builtin_mul_overflow(size, t->shape[d], &size))
+            return fail(err, PN_ERR_ARGUMENT, "tensor %s has %lld at axis %d of its shape; accepted: 0 to what fits",
+                        show(t->name).text, (long long)t->shape[d], d);
+    if (t->size != size || size > PTRDIFF_MAX / (int64_t)sizeof(float))
+        return fail(err, PN_ERR_ARGUMENT, "tensor %s has size %lld; its shape has %lld numbers", show(t->name).text,
+                    (long long)t->size, (long long)size);
+    if (size > 0 && !t->data)
+        return fail(err, PN_ERR_ARGUMENT, "the data of tensor %s is NULL", show(t->name).text);
     return PN_OK;
+}
+
+/* Checks a checkpoint as loading does. */
+static pn_status check_extras(const pn_net *net, const pn_checkpoint *more, char *err)
+{
+    const int most = MAX_ENTRIES - net->n_tensors;
+    if (!more->text || !utf8_valid(more->text))
+        return fail(err, PN_ERR_ARGUMENT, "the text of the checkpoint is %s", more->text ? "not UTF-8" : "NULL");
+    if (more->tensors < 0 || more->tensors > most)
+        return fail(err, PN_ERR_ARGUMENT, "%d tensors in the checkpoint; accepted: 0 to %d", more->tensors, most);
+    if (more->tensors > 0 && !more->tensor)
+        return fail(err, PN_ERR_ARGUMENT, "the list of %d tensors in the checkpoint is NULL", more->tensors);
+    for (int i = 0; i < more->tensors; i++) {
+        const pn_status status = check_tensor(&more->tensor[i], err);
+        if (status)
+            return status;
+    }
+    return check_names(more->tensor, more->tensors, err);
 }
 
 /* Writes the entry of a tensor that begins at byte `at` of the data; returns the byte after its end. */
@@ -59,10 +86,12 @@ pn_status write_model(const pn_net *net, const pn_checkpoint *more, sink *to, ch
 {
     static const pn_checkpoint nothing = {0};
     writer head = {0};
-    more = more ? more : &nothing;
-    pn_status status = check_extras(more, err);
+    pn_status status = net_check_parameters(net, err);
+    if (!status && more)
+        status = check_extras(net, more, err);
     if (status)
         return status;
+    more = more ? more : &nothing;
     write_header(&head, net, more); /* counts */
     const size_t size = head.used;
     if (size > MAX_HEADER)

@@ -44,6 +44,17 @@ static pn_status batchnorm_check(const layer *l, int64_t rows, char *err)
                 l->word.column, l->path, (long long)rows);
 }
 
+static pn_status batchnorm_check_variance(const layer *l, char *err)
+{
+    const float *variance = l->param[RUNNING_VARIANCE].data;
+    for (int64_t i = 0; i < l->in.dim[0]; i++)
+        if (!(variance[i] >= 0))
+            return fail(err, PN_ERR_PARAMETER,
+                        "parameter %s.running_var holds %g at position %lld; accepted: finite numbers, 0 or more",
+                        l->path, (double)variance[i], (long long)i);
+    return PN_OK;
+}
+
 static void batchnorm_init(layer *l, uint64_t seed)
 {
     (void)seed;
@@ -159,6 +170,7 @@ static void batchnorm_after_step(layer *l, const pass *p)
 const layer_ops batchnorm_ops = {
     .shape = batchnorm_shape,
     .check_batch = batchnorm_check,
+    .check_parameters = batchnorm_check_variance,
     .init = batchnorm_init,
     .by_columns = batchnorm_by_columns,
     .forward = batchnorm_forward,

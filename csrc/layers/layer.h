@@ -88,6 +88,7 @@ typedef struct {
 typedef struct {
     pn_status (*shape)(layer *l, char *err); /* sets l->out, parameters and scratch sizes; NULL: graph.c sets l->out */
     pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* enough rows to train? may be NULL */
+    pn_status (*check_parameters)(const layer *l, char *err); /* in their range, at the start of each call? or NULL */
     void (*fill_tables)(layer *l);         /* fills constant tables in newly allocated scratch; may be NULL */
     void (*init)(layer *l, uint64_t seed); /* initial parameters; they are zero before */
     bool (*by_columns)(const layer *l, const pass *p); /* is forward split by columns of y? NULL: by rows */
@@ -209,9 +210,6 @@ void sample_store(bool channels_last, const shape *s, float *x, const float *row
 int32_t output_index(bool channels_last, const shape *s, int32_t label);
 
 /* ---- scaling.c ----------------------------------------------------------------------------------------------------- */
-
-/* PN_ERR_PARAMETER, with a message, if a mean of this layer is not finite or a scale is not above zero. */
-pn_status scaling_check(const layer *l, char *err);
 
 /* Copies mean and scale to scratch for each number of a sample. At the start of each call: the caller may change
    them. */

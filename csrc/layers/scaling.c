@@ -28,7 +28,7 @@ static void scaling_init(layer *l, uint64_t seed)
     parameter_fill(&l->param[SCALE], 1);
 }
 
-pn_status scaling_check(const layer *l, char *err)
+static pn_status scaling_check(const layer *l, char *err)
 {
     for (int64_t i = 0; i < l->in.dim[0]; i++) {
         const float mean = l->param[MEAN].data[i], scale = l->param[SCALE].data[i];
@@ -107,6 +107,11 @@ static void rescale_backward(layer *l, const pass *p)
         kernels()->rescale(row_of(l->dx, i), row_of(l->dy, i), NULL, scales_of(l), (size_t)shape_size(&l->in));
 }
 
-const layer_ops standardize_ops = {.shape = scaling_shape, .init = scaling_init};
+const layer_ops standardize_ops = {.shape = scaling_shape, .check_parameters = scaling_check, .init = scaling_init};
 const layer_ops rescale_ops = {
-    .shape = scaling_shape, .init = scaling_init, .forward = rescale_forward, .backward = rescale_backward};
+    .shape = scaling_shape,
+    .check_parameters = scaling_check,
+    .init = scaling_init,
+    .forward = rescale_forward,
+    .backward = rescale_backward,
+};

@@ -191,7 +191,7 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
     if (!status)
         status = check_part_samples(net, data, order, part, parts);
     if (!status)
-        status = net_check_parameters(net);
+        status = net_check_parameters(net, net->error);
     if (!status)
         status = reserve(net, rows, input_copies(net, rows), input_copies(net, rows));
     if (!status)

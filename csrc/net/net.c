@@ -217,28 +217,30 @@ static const tensor_entry *tensor_at(const pn_net *net, size_t at, size_t *place
     return t;
 }
 
-static pn_status net_check_scaling(pn_net *net)
+static pn_status check_ranges(const pn_net *net, char *err)
 {
-    const layer *first = net->graph.standardize, *last = net->graph.rescale;
-    const pn_status status = first ? scaling_check(first, net->error) : PN_OK;
-    return status || !last ? status : scaling_check(last, net->error);
+    pn_status status = PN_OK;
+    for (const layer *l = net->graph.layers, *end = l + net->graph.n_layers; l < end && !status; l++)
+        if (l->ops->check_parameters)
+            status = l->ops->check_parameters(l, err);
+    return status;
 }
 
-pn_status net_check_parameters(pn_net *net)
+pn_status net_check_parameters(const pn_net *net, char *err)
 {
     const size_t n = net->n_parameters + net->n_running, bad = kernels()->first_nonfinite(net->parameters, n);
     size_t place;
     if (bad == n)
-        return net_check_scaling(net);
+        return check_ranges(net, err);
     const char *name = tensor_at(net, bad, &place)->name;
-    return fail(net->error, PN_ERR_PARAMETER, "parameter %s holds %g at position %zu; accepted: finite numbers", name,
+    return fail(err, PN_ERR_PARAMETER, "parameter %s holds %g at position %zu; accepted: finite numbers", name,
                 (double)net->parameters[bad], place);
 }
 
 pn_status net_prepare_scaling(pn_net *net)
 {
     layer *first = net->graph.standardize, *last = net->graph.rescale;
-    const pn_status status = net_check_scaling(net);
+    const pn_status status = check_ranges(net, net->error);
     if (!status && first)
         scaling_prepare(first);
     if (!status && last)

@@ -133,11 +133,12 @@ pn_tensor net_tensor(const pn_net *net, int i);
 /* At the start of a call: clears its message. False: net is NULL. */
 bool net_begin(pn_net *net);
 
-/* PN_ERR_PARAMETER, with a message that names it, if a parameter is infinite or NaN or a scale is not above zero. */
-pn_status net_check_parameters(pn_net *net);
+/* PN_ERR_PARAMETER, with a message that names it, if a parameter is infinite or NaN, a scale is not above zero or a
+   running variance below. */
+pn_status net_check_parameters(const pn_net *net, char *err);
 
-/* scaling_prepare() for standardize and rescale, at the start of each call. PN_ERR_PARAMETER: a mean or scale is
-   invalid. */
+/* scaling_prepare() for standardize and rescale, at the start of each call. PN_ERR_PARAMETER: a mean, a scale or a
+   running variance is invalid. */
 pn_status net_prepare_scaling(pn_net *net);
 
 /* PN_ERR_NONFINITE, with a message that names it, if a stored gradient is infinite or NaN. */

@@ -124,7 +124,7 @@ static pn_status prepare_training(pn_net *net, const pn_data *data, const int32_
     if (!status && n > 0)
         status = check_batch(net, n / steps); /* rows of the smallest batch, see start_batch() */
     if (!status)
-        status = net_check_parameters(net);
+        status = net_check_parameters(net, net->error);
     if (!status)
         status = reserve_training(net, rows, opt);
     return status || n == 0 ? status : optim_reserve(net, opt);
@@ -167,7 +167,7 @@ pn_status pn_net_train(pn_net *net, const pn_data *data, const int32_t *order, i
     if (!j.finite)
         return fail(net->error, PN_ERR_NONFINITE, "the loss of step %lld is not finite; that step was not taken",
                     (long long)j.stats.steps + 1);
-    return net_check_parameters(net); /* no loss follows the last step */
+    return net_check_parameters(net, net->error); /* no loss follows the last step */
 }
 
 /* ---- the four steps, one at a time --------------------------------------------------------------------------------- */

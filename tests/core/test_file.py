@@ -99,14 +99,19 @@ def test_data_is_aligned(blanks: int) -> None:
     assert content[8:9] == b"{"
 
 
-def test_weights_that_are_not_finite_are_named_when_they_are_loaded(tmp_path: Path) -> None:
-    from safetensors.numpy import load_file
+def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
 
-    net = make_net()
-    net.tensors["2.b"][...] = [0, -np.inf]
+    net, message = make_net(), r"parameter 2\.b holds -inf at position 1; accepted: finite numbers"
     net.save(tmp_path / "m")
-    assert load_file(tmp_path / "m")["2.b"][1] == -np.inf
-    with pytest.raises(ValueError, match=r"parameter 2\.b holds -inf at position 1; accepted: finite numbers"):
+    before = (tmp_path / "m").read_bytes()
+    net.tensors["2.b"][...] = [0, -np.inf]
+    with pytest.raises(FloatingPointError, match=message):
+        net.save(tmp_path / "m")
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert (tmp_path / "m").read_bytes() == before
+    save_file(load_file(tmp_path / "m") | {"2.b": net.tensors["2.b"]}, tmp_path / "m", {"pynet": net.spec})
+    with pytest.raises(ValueError, match=message):
         pynet.load(tmp_path / "m")
 
 

@@ -236,9 +236,9 @@ def test_scales_that_cannot_divide(spec: str, name: str, value: float, tmp_path:
     for call in (lambda: net.predict_proba(x), lambda: net.evaluate(x, y), lambda: net.train_step(x, y, "sgd")):
         with pytest.raises(FloatingPointError, match=message):
             call()
-    net.save(path)
-    with pytest.raises(ValueError, match=message):
-        pynet.load(path)
+    with pytest.raises(FloatingPointError, match=message):
+        net.save(path)
+    assert not path.exists()
     pynet.export_npz(net, tmp_path / "model.npz")
     with pytest.raises(ValueError, match=rf"{name} holds \S+ at index \(1,\); accepted"):
         pynet.import_npz(tmp_path / "model.npz")

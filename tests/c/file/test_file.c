@@ -78,7 +78,9 @@ static void every_bit(void)
             pn_tensor t;
             CHECK(pn_net_tensor(net, i, &t) == PN_OK);
             for (int64_t k = 0; k < t.size; k++) { /* any finite bits: the largest, denormals, -0 */
-                const uint32_t odd[] = {0x7f7fffff, 0xff7fffff, 0x80000001, 0x80000000, draw(&state) << 8 & 0xbfffffff};
+                uint32_t odd[] = {0x7f7fffff, 0xff7fffff, 0x80000001, 0x80000000, draw(&state) << 8 & 0xbfffffff};
+                if (strstr(t.name, "running_var")) /* 0 or more, or -0 */
+                    odd[1] = odd[2] = 1, odd[4] &= 0x7fffffff;
                 memcpy(t.data + k, &odd[k % 5], 4);
             }
         }
@@ -101,22 +103,96 @@ static void every_bit(void)
     }
 }
 
-/* A network with infinite parameters can be saved, for other programs to inspect, but not loaded as a model. */
-static void weights_that_are_not_finite(void)
+static pn_tensor tensor_of(pn_net *net, const char *name)
 {
-    static const float values[] = {NAN, INFINITY, -INFINITY};
-    for (int i = 0; i < 3; i++) {
-        pn_net *net = created("input(2) dense(3) batchnorm softmax", 0), *again = net;
-        char err[PN_ERRLEN] = "";
-        pn_tensor t;
-        CHECK(pn_net_tensor(net, i == 2 ? 4 : 0, &t) == PN_OK);
-        t.data[2] = values[i];
-        CHECK(pn_net_save(net, path) == PN_OK);
-        CHECK(pn_net_load(&again, path, err) == PN_ERR_FORMAT && !again);
-        CHECK(strstr(err, i == 2 ? "parameter 1.running_mean holds -inf at position 2" : "parameter 0.W holds "));
-        CHECK(strstr(err, "accepted: finite numbers"));
+    pn_tensor t = {0};
+    for (int i = 0; pn_net_tensor(net, i, &t) == PN_OK && strcmp(t.name, name) != 0;)
+        i++;
+    return t;
+}
+
+/* A parameter that loading refuses is refused by saving, to memory, too: the old file stays. */
+static void invalid_parameters(void)
+{
+    static const struct {
+        const char *name, *message;
+        float value;
+    } wrong[] = {
+        {"1.W", "parameter 1.W holds nan at position 2; accepted: finite numbers", NAN},
+        {"1.W", "parameter 1.W holds inf at position 2; accepted: finite numbers", INFINITY},
+        {"2.running_mean", "parameter 2.running_mean holds -inf at position 2; accepted: finite numbers", -INFINITY},
+        {"2.running_var", "parameter 2.running_var holds -1 at position 2; accepted: finite numbers, 0 or more", -1},
+        {"0.scale", "parameter 0.scale holds 0 at position 2; accepted: numbers from 1.2e-38", 0},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        pn_net *net = created("input(3) standardize dense(3) batchnorm softmax", 0), *again = net;
+        char err[PN_ERRLEN] = "", bytes[4096];
+        const pn_checkpoint more = {.text = bytes + 4095};
+        const pn_tensor t = tensor_of(net, wrong[i].name);
+        size_t size = 0, unused;
+        bytes[4095] = 0;
+        const float good = t.data[2];
+        CHECK(pn_net_save_memory(net, bytes, 4095, &size) == PN_OK);
+        pn_net_free(through_a_file(net));
+        t.data[2] = wrong[i].value;
+        REFUSED(pn_net_save(net, path), PN_ERR_PARAMETER, wrong[i].message);
+        REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_PARAMETER, wrong[i].message);
+        REFUSED(pn_net_save_memory(net, NULL, 0, &unused), PN_ERR_PARAMETER, wrong[i].message);
+        CHECK(unused == 0 && files_in_folder() == 1);
+        CHECK(pn_net_load(&again, path, err) == PN_OK && tensor_of(again, wrong[i].name).data[2] == good);
+        pn_net_free(again);
+
+        const size_t end = (size_t)(tensor_of(net, "2.running_var").data + 3 - tensor_of(net, "1.W").data);
+        const size_t at = (size_t)(t.data + 2 - tensor_of(net, "1.W").data);
+        memcpy(bytes + size - 4 * (end - at), &wrong[i].value, 4); /* such a file from another program */
+        CHECK(pn_net_load_memory(&again, bytes, size, err) == PN_ERR_FORMAT && !again);
+        CHECK(strstr(err, wrong[i].message));
         pn_net_free(net);
     }
+}
+
+/* What could not be loaded again does not replace the file. */
+static void wrong_tensors(pn_net *net, const pn_checkpoint *good)
+{
+    static const struct {
+        pn_tensor tensor;
+        const char *message;
+    } wrong[] = {
+        {{.name = "a", .rank = 1, .shape = {3}, .size = 2}, "tensor a has size 2; its shape has 3 numbers"},
+        {{.name = "a", .rank = 1, .shape = {3}, .size = -3}, "tensor a has size -3; its shape has 3 numbers"},
+        {{.name = "a", .rank = 1, .shape = {-3}, .size = 3}, "tensor a has -3 at axis 0 of its shape"},
+        {{.name = "a", .rank = 2, .shape = {1LL << 62, 4}, .size = 0}, "tensor a has 4 at axis 1 of its shape"},
+        {{.name = "a", .rank = 1, .shape = {1LL << 62}, .size = 1LL << 62}, "tensor a has size 4611686018427387904"},
+        {{.name = "a", .rank = -1, .size = 1}, "tensor a has rank -1; accepted: 0 to 4"},
+        {{.name = "a", .rank = 5, .shape = {1, 1, 1, 1}, .size = 1}, "tensor a has rank 5; accepted: 0 to 4"},
+        {{.name = "rate", .size = 1}, "tensor rate is given twice"},
+        {{.name = NULL, .size = 1}, "tensor without a name"},
+    };
+    float number[3] = {1, 2, 3};
+    pn_tensor two[2] = {good->tensor[2]};
+    pn_checkpoint more = {.text = good->text, .tensors = 2, .tensor = two}, got;
+    pn_net *again;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        two[1] = wrong[i].tensor;
+        two[1].data = number;
+        REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT, wrong[i].message);
+    }
+    two[1] = (pn_tensor){.name = "a", .size = 1};
+    REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT, "the data of tensor a is NULL");
+    more.tensor = NULL;
+    REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT,
+            "the list of 2 tensors in the checkpoint is NULL");
+    more.tensors = -1;
+    REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT, "-1 tensors in the checkpoint; accepted: 0 to ");
+    more = (pn_checkpoint){.tensors = 1 << 20, .tensor = two};
+    REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT, "the text of the checkpoint is NULL");
+    more.text = good->text;
+    REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT, "1048576 tensors in the checkpoint");
+    REFUSED(pn_net_save_checkpoint(net, NULL, path), PN_ERR_ARGUMENT, "the checkpoint is NULL");
+    CHECK(pn_net_load_checkpoint(&again, &got, path, NULL) == PN_OK && got.tensors == 3 && hash(again) == hash(net));
+    pn_checkpoint_free(&got);
+    pn_checkpoint_free(NULL);
+    pn_net_free(again);
 }
 
 static void checkpoints(void)
@@ -156,6 +232,7 @@ static void checkpoints(void)
         REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT, "its name begins with a letter");
     }
     extra[1].name = "a_1";
+    wrong_tensors(net, &more);
     words[9] = '\xff';
     REFUSED(pn_net_save_checkpoint(net, &more, path), PN_ERR_ARGUMENT, "the text of the checkpoint is not UTF-8");
     CHECK(pn_net_save(net, path) == PN_OK);
@@ -267,7 +344,7 @@ int main(void)
     exact_bytes();
     in_memory();
     every_bit();
-    weights_that_are_not_finite();
+    invalid_parameters();
     checkpoints();
     refusals();
     half_written();
