@@ -447,8 +447,11 @@ class Net(Handle):
     # ---- files ----
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a safetensors file, whole or not at all. OSError: it cannot be written; FloatingPointError: a parameter
-        is not finite or out of its range, so that pynet.load would refuse it."""
+        """Writes a safetensors file, whole or not at all.
+
+        OSError: it cannot be written. FloatingPointError: a parameter is not finite or out of its range, so that
+        pynet.load would refuse it.
+        """
         self._call(lib.pn_net_save, path_bytes(path))
 
     def _save_checkpoint(self, path: str | os.PathLike[str], words: str, tensors: Mapping[str, Array]) -> None:
