@@ -38,11 +38,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "pictures"
 
 
-def draw(path: Path, shape: str, at: float = 0) -> None:
+def draw(path: Path, shape: str, at: float = 0, side: int = 80) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("L", (80, 80), 255)
     SHAPES[shape](ImageDraw.Draw(image), at)
-    image.save(path)
+    image.resize((side, side)).save(path)
 
 
 @pytest.fixture
@@ -282,18 +282,18 @@ def test_the_cache_is_never_wrong(tmp_path_factory: pytest.TempPathFactory, chan
     folder = tmp_path_factory.mktemp("changing") / "set"
     for shape in ("bar", "ring"):
         for i in range(4):
-            draw(folder / shape / f"{i}.png", shape, i)
+            draw(folder / shape / f"{i}.png", shape, i, side=40)
     data.load(folder)
     for kind, i in changes:
         path = folder / ("bar", "ring")[i % 2] / f"{i // 2 % 4}.png"
         if kind == 0:
-            draw(path, "vee", i)
+            draw(path, "vee", i, side=40)
         elif kind == 1:
             path.unlink(missing_ok=True)
         elif kind == 2 and path.exists():
             path.rename(path.with_name(f"new-{i}.png"))
         elif kind == 3:
-            draw(folder / "star" / f"{i}.png", "bar", i)
+            draw(folder / "star" / f"{i}.png", "bar", i, side=40)
         elif kind == 4 and path.exists():  # other content, with the same size and modification time
             before = path.stat()
             path.write_bytes(path.read_bytes()[::-1])
