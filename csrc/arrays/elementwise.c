@@ -178,7 +178,7 @@ void pn_batchnorm(float *restrict y, float *restrict mean, float *restrict varia
                   const float *beta, int m, int positions, int c, float epsilon)
 {
     const channel_rows r = rows_of_channels(m, (size_t)positions * (size_t)c, positions, c);
-    const channel_norm norm = {mean, variance, gamma, beta, epsilon};
+    const channel_norm norm = {mean, variance, gamma, beta, epsilon, (float)((double)m * positions)};
     CALL(channel_moments(mean, variance, x, &r));
     CALL(channel_normalise(y, x, &norm, &r, false));
 }
@@ -188,7 +188,7 @@ void pn_batchnorm_grad(float *restrict dx, float *restrict dgamma, float *restri
                        int positions, int c, float epsilon)
 {
     const channel_rows r = rows_of_channels(m, (size_t)positions * (size_t)c, positions, c);
-    const channel_norm norm = {mean, variance, gamma, gamma, epsilon};
+    const channel_norm norm = {mean, variance, gamma, gamma, epsilon, (float)((double)m * positions)};
     CALL(channel_sums(dgamma, dbeta, dy, x, &norm, &r));
     CALL(channel_grad(dx, dy, x, &norm, dgamma, dbeta, &r));
 }

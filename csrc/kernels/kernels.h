@@ -77,10 +77,10 @@ typedef struct {
     size_t run_stride, row_stride;
 } channel_rows;
 
-/* y = gamma (x - mean) / sqrt(variance + epsilon) + beta; all (n). */
+/* y = gamma (x - mean) / sqrt(variance + epsilon) + beta; all (n). count: the rows that mean and variance are of. */
 typedef struct {
     const float *mean, *variance, *gamma, *beta;
-    float epsilon;
+    float epsilon, count;
 } channel_norm;
 
 /* Element i of a kernel's array is number first + i stride of its row: it is kept, times scale, if the random bits of

@@ -32,6 +32,7 @@ static pn_status batchnorm_shape(layer *l, char *err)
     l->param[RUNNING_MEAN] = parameter_vector("running_mean", channels, true);
     l->param[RUNNING_VARIANCE] = parameter_vector("running_var", channels, true);
     l->scratch.size = 4 * padded(channels);
+    l->scratch.row_size = positions_of(l) > 1 ? 4 * padded(channels) : 0;
     return PN_OK;
 }
 
@@ -62,63 +63,107 @@ static void batchnorm_init(layer *l, uint64_t seed)
     parameter_fill(&l->param[RUNNING_VARIANCE], 1);
 }
 
-/* In training each thread computes some channels: their sums run over the whole batch. */
+/* In training each thread computes some channels of vectors: their sums run over the whole batch. */
 static bool batchnorm_by_columns(const layer *l, const pass *p)
 {
-    (void)l;
-    return p->training;
+    return p->training && positions_of(l) == 1;
 }
 
-/* This thread's part of the work: its first channel, and the offset of its first number in x and y. */
+/* The sums of image i. */
+static batch_statistics statistics_of_row(const layer *l, size_t i)
+{
+    const size_t n = padded(l->in.dim[0]);
+    float *row = l->scratch.row_data + i * l->scratch.row_size;
+    return (batch_statistics){row, row + n, row + 2 * n, row + 3 * n};
+}
+
+static channel_norm norm_of(const layer *l, const pass *p, size_t channel)
+{
+    const batch_statistics f = statistics_of(l);
+    return (channel_norm){
+        .mean = (p->training ? f.mean : l->param[RUNNING_MEAN].data) + channel,
+        .variance = (p->training ? f.variance : l->param[RUNNING_VARIANCE].data) + channel,
+        .gamma = l->param[GAMMA].data + channel,
+        .beta = l->param[BETA].data + channel,
+        .epsilon = (float)l->word.arg[BATCHNORM_EPSILON].number,
+        .count = (float)((double)p->rows * positions_of(l)),
+    };
+}
+
+/* Some rows and channels: the first channel, and the offset of the first number in x and y. */
 typedef struct {
     channel_rows rows;
     channel_norm norm;
     size_t offset, channel;
 } channel_part;
 
-static channel_part own_channels(const layer *l, const pass *p)
+static channel_part part_of(const layer *l, const pass *p, row_range rows, int from, int to)
 {
-    const batch_statistics f = statistics_of(l);
-    const size_t ld = l->y.ld;
-    const int channels = (int)l->in.dim[0], positions = positions_of(l);
-    int row = 0, rows = p->rows, from = 0, to = channels;
-    if (p->training)
-        my_part(p, channels, PAD, &from, &to);
-    else
-        row = (int)my_rows(p).from, rows = (int)my_rows(p).to;
-    channel_part own = {.offset = (size_t)row * ld + (size_t)from, .channel = (size_t)from};
-    own.rows = rows_of_channels(rows - row, ld, positions, channels);
-    own.rows.n = to - from;
-    own.norm = (channel_norm){
-        .mean = (p->training ? f.mean : l->param[RUNNING_MEAN].data) + from,
-        .variance = (p->training ? f.variance : l->param[RUNNING_VARIANCE].data) + from,
-        .gamma = l->param[GAMMA].data + from,
-        .beta = l->param[BETA].data + from,
-        .epsilon = (float)l->word.arg[BATCHNORM_EPSILON].number,
-    };
-    return own;
+    const size_t ld = l->y.ld, channel = (size_t)from;
+    channel_part part = {.offset = rows.from * ld + channel, .channel = channel, .norm = norm_of(l, p, channel)};
+    part.rows = rows_of_channels((int)(rows.to - rows.from), ld, positions_of(l), (int)l->in.dim[0]);
+    part.rows.n = to - from;
+    return part;
 }
 
-/* dgamma = sum of dy normal, dbeta = sum of dy, over the rows of each channel. */
-static void sum_gradients(layer *l, const pass *p, const channel_part *own)
+/* This thread's channels of all rows, or all channels of its rows. */
+static channel_part own_channels(const layer *l, const pass *p)
 {
-    const batch_statistics f = statistics_of(l);
-    kernels()->channel_sums(f.dgamma + own->channel, f.dbeta + own->channel, l->dy.data + own->offset,
-                            layer_input(l, p).data + own->offset, &own->norm, &own->rows);
+    int from, to;
+    my_part(p, (int)l->in.dim[0], PAD, &from, &to);
+    return part_of(l, p, (row_range){0, (size_t)p->rows}, from, to);
+}
+
+static channel_part own_part(const layer *l, const pass *p)
+{
+    return batchnorm_by_columns(l, p) ? own_channels(l, p) : part_of(l, p, my_rows(p), 0, (int)l->in.dim[0]);
+}
+
+/* The sums of all images as rows of channels, this thread's. */
+static channel_rows rows_of_sums(const layer *l, const pass *p, const channel_part *own)
+{
+    return (channel_rows){.runs = 1, .count = p->rows, .row_stride = l->scratch.row_size, .n = own->rows.n};
+}
+
+/* Mean and variance of each image. */
+static void sum_image(layer *l, const pass *p)
+{
+    const channel_rows image = rows_of_channels(1, 0, positions_of(l), (int)l->in.dim[0]);
+    if (positions_of(l) == 1)
+        return;
+    EACH_OWN_ROW (i, p) {
+        const batch_statistics row = statistics_of_row(l, i);
+        kernels()->channel_moments(row.mean, row.variance, row_of(layer_input(l, p), i), &image);
+    }
+}
+
+/* Those of all: the mean of the means, and the mean of the variances plus the variance of the means. */
+static void sum_batch(layer *l, const pass *p)
+{
+    const channel_part own = own_channels(l, p);
+    const batch_statistics f = statistics_of(l), row = statistics_of_row(l, 0);
+    const size_t c = own.channel;
+    if (p->rows == 0)
+        return;
+    if (positions_of(l) == 1) {
+        kernels()->channel_moments(f.mean + c, f.variance + c, layer_input(l, p).data + own.offset, &own.rows);
+        return;
+    }
+    const channel_rows sums = rows_of_sums(l, p, &own);
+    kernels()->channel_moments(f.dgamma + c, f.dbeta + c, row.variance + c, &sums); /* only the mean is used */
+    kernels()->channel_moments(f.mean + c, f.variance + c, row.mean + c, &sums);
+    kernels()->add(f.variance + c, f.variance + c, f.dgamma + c, (size_t)own.rows.n);
 }
 
 /* y = gamma normal + beta, normal = (x - mean) / sqrt(variance + epsilon); in inference with the running statistics. */
 static void batchnorm_forward(layer *l, const pass *p)
 {
-    const channel_part own = own_channels(l, p);
-    const batch_statistics f = statistics_of(l);
+    const channel_part own = own_part(l, p);
     const bool relu = p->fuse && l->after && l->after->fused_forward;
     const float *x = layer_input(l, p).data + own.offset;
     const activation y = relu ? l->after->y : l->y;
     if (p->rows == 0)
         return;
-    if (p->training)
-        kernels()->channel_moments(f.mean + own.channel, f.variance + own.channel, x, &own.rows);
     if (layer_input(l, p).ld == y.ld)
         kernels()->channel_normalise(y.data + own.offset, x, &own.norm, &own.rows, relu);
     else /* in inference */
@@ -128,14 +173,44 @@ static void batchnorm_forward(layer *l, const pass *p)
         }
 }
 
+/* dgamma = sum of dy normal, dbeta = sum of dy of these channels, of each of these images. */
+static void sum_image_gradients(layer *l, const pass *p, row_range rows, int from, int to)
+{
+    for (size_t i = rows.from; i < rows.to; i++) {
+        const channel_part image = part_of(l, p, (row_range){i, i + 1}, from, to);
+        const batch_statistics row = statistics_of_row(l, i);
+        kernels()->channel_sums(row.dgamma + from, row.dbeta + from, l->dy.data + image.offset,
+                                layer_input(l, p).data + image.offset, &image.norm, &image.rows);
+    }
+}
+
+static void sum_own_gradients(layer *l, const pass *p)
+{
+    if (positions_of(l) > 1)
+        sum_image_gradients(l, p, my_rows(p), 0, (int)l->in.dim[0]);
+}
+
+/* And of the batch, for this thread's channels. */
+static void sum_batch_gradients(layer *l, const pass *p)
+{
+    const channel_part own = own_channels(l, p);
+    const batch_statistics f = statistics_of(l), row = statistics_of_row(l, 0);
+    const size_t c = own.channel;
+    if (positions_of(l) == 1) {
+        kernels()->channel_sums(f.dgamma + c, f.dbeta + c, l->dy.data + own.offset, layer_input(l, p).data + own.offset,
+                                &own.norm, &own.rows);
+        return;
+    }
+    kernels()->column_sums(f.dgamma + c, row.dgamma + c, l->scratch.row_size, p->rows, own.rows.n, false);
+    kernels()->column_sums(f.dbeta + c, row.dbeta + c, l->scratch.row_size, p->rows, own.rows.n, false);
+}
+
 /* dx = gamma / sqrt(variance + epsilon) (dy - dbeta / n - normal dgamma / n), n numbers in a channel; in inference,
    where the statistics are constants, gamma / sqrt(variance + epsilon) dy. */
 static void batchnorm_backward(layer *l, const pass *p)
 {
-    const channel_part own = own_channels(l, p);
+    const channel_part own = own_part(l, p);
     const batch_statistics f = statistics_of(l);
-    if (p->training)
-        sum_gradients(l, p, &own);
     kernels()->channel_grad(l->dx.data + own.offset, l->dy.data + own.offset, layer_input(l, p).data + own.offset,
                             &own.norm, p->training ? f.dgamma + own.channel : NULL,
                             p->training ? f.dbeta + own.channel : NULL, &own.rows);
@@ -145,9 +220,12 @@ static void batchnorm_update(layer *l, const pass *p)
 {
     const channel_part own = own_channels(l, p);
     const batch_statistics f = statistics_of(l);
-    if (!l->needs_dx) /* backward has not been called */
-        sum_gradients(l, p, &own);
     const int from = (int)own.channel, to = from + own.rows.n;
+    if (!l->needs_dx) { /* backward has not been called */
+        if (positions_of(l) > 1)
+            sum_image_gradients(l, p, (row_range){0, (size_t)p->rows}, from, to);
+        sum_batch_gradients(l, p);
+    }
     parameter_take_gradient(&l->param[GAMMA], p, f.dgamma, from, to);
     parameter_take_gradient(&l->param[BETA], p, f.dbeta, from, to);
 }
@@ -178,6 +256,8 @@ const layer_ops batchnorm_ops = {
     .update = batchnorm_update,
     .after_step = batchnorm_after_step,
     .backward_by_columns = batchnorm_by_columns,
+    .forward_sums = {sum_image, sum_batch},
+    .backward_sums = {sum_own_gradients, sum_batch_gradients},
     .on_images = true,
     .fuses_forward = true,
     .transparent = true,

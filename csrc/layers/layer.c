@@ -12,7 +12,7 @@ void my_part(const pass *p, int n, int grain, int *from, int *to)
 row_range my_rows(const pass *p)
 {
     int from, to;
-    if (p->own_rows)
+    if (p->own.to)
         return p->own;
     my_part(p, p->rows, 1, &from, &to);
     return (row_range){(size_t)from, (size_t)to};

@@ -52,13 +52,13 @@ typedef struct {
     int batch_from, batch_rows; /* they are rows [batch_from, batch_from + rows) of a batch of so many */
     int input_from, input_rows; /* first row and number of rows in `inputs`: large batches are gathered in pieces */
     int id, threads;
-    bool training; /* false: dropout is the identity, batchnorm uses its running statistics */
-    uint64_t seed; /* the net's */
-    uint64_t step; /* net->updates before this step */
-    bool fuse;     /* layers also compute the ReLU next to them, where they can */
-    bool panels;   /* each thread has its columns of large weights in a panel, see dense_owner.c */
-    bool own_rows; /* each thread computes the rows `own` through all layers, without barriers */
-    row_range own;
+    bool training;         /* false: dropout is the identity, batchnorm uses its running statistics */
+    uint64_t seed;         /* the net's */
+    uint64_t step;         /* net->updates before this step */
+    bool fuse;             /* layers also compute the ReLU next to them, where they can */
+    bool panels;           /* each thread has its columns of large weights in a panel, see dense_owner.c */
+    bool own_rows;         /* inference: each thread computes the rows `own` through all layers, without barriers */
+    row_range own;         /* unless it is empty, this thread's rows; else its part of all */
     const optim_step *opt; /* applied to each gradient at once; NULL: gradients are stored */
     activation inputs;     /* of the network: x of the first layer */
     /* (256); unless NULL, `inputs` holds bytes, ld of them from row to row, and byte b stands for byte_values[b] */
@@ -85,6 +85,13 @@ typedef struct {
     int top, bottom, left, right;
 } image_padding;
 
+/* Sums over a batch that a layer needs in training, before it computes any row: each thread's of its rows, then of all
+   rows, for its columns; either may be NULL. */
+typedef struct {
+    void (*of_rows)(layer *l, const pass *p);
+    void (*of_batch)(layer *l, const pass *p);
+} batch_sums;
+
 typedef struct {
     pn_status (*shape)(layer *l, char *err); /* sets l->out, parameters and scratch sizes; NULL: graph.c sets l->out */
     pn_status (*check_batch)(const layer *l, int64_t rows, char *err); /* enough rows to train? may be NULL */
@@ -98,6 +105,7 @@ typedef struct {
     void (*backward)(layer *l, const pass *p);         /* dx from dy; called where dx is needed */
     void (*update)(layer *l, const pass *p);           /* parameter gradients from x and dy: stored, or applied */
     void (*after_step)(layer *l, const pass *p);       /* updates running statistics; may be NULL */
+    batch_sums forward_sums, backward_sums;            /* before forward, of x; before backward, of dy */
     bool (*backward_by_columns)(const layer *l, const pass *p); /* is it split by columns of dx? NULL: rows */
     bool (*backward_is_private)(const layer *l,
                                 const pass *p); /* does it read only weights that this thread updates? */

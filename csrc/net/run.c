@@ -3,7 +3,8 @@
 
    1. between gathering and forward: all updates of the last step. train.c skips it if each thread gathers its own
       inputs and reads, in the first layer, only weights that it has updated itself;
-   2. between a layer split by columns (all rows, some outputs) and one split by rows: see switch_split();
+   2. between a layer split by columns (all rows, some outputs) and one split by rows: see switch_split(). batchnorm is
+      split both ways: sums of each image, then of all for each channel, then the outputs of each image;
    3. between backward and the updates, which sum over all rows of dy. Skipped if backward_is_private();
    4. when gradients are clipped by norm: all gradients, before their norm is computed; and all updates, before the
       weights are transposed for the next backward;
@@ -14,6 +15,8 @@
 
 /* ---- forward and backward ------------------------------------------------------------------------------------------ */
 
+typedef void (*layer_function)(layer *l, const pass *p);
+
 static row_range all_rows(const pass *p)
 {
     return (row_range){0, (size_t)p->rows};
@@ -21,7 +24,7 @@ static row_range all_rows(const pass *p)
 
 /* Runs forward or update of layer l on these rows of the batch: in pieces if l reads inputs that are gathered so. */
 static void run_rows(const pn_net *net, layer *l, const pass *p, const batch *b, row_range rows,
-                     void (*function)(layer *l, const pass *p))
+                     layer_function function)
 {
     if (l->before || !gathers_in_pieces(net, p->rows) || !b) {
         function(l, p);
@@ -46,23 +49,130 @@ static void switch_split(readable *can_read, bool columns, const pass *p)
     *can_read = columns ? OWN_COLUMNS : OWN_ROWS;
 }
 
+/* What runs of a layer, one after another. */
+typedef enum { COPY_INPUTS, SUMS_OF_ROWS, SUMS_OF_BATCH, LAYER, STAGES } stage;
+
+/* A pass through layers: item i is stage i % STAGES of layer i / STAGES in its order. */
+typedef struct {
+    pn_net *net;
+    const pass *p;
+    const batch *b;
+    int items;
+    bool is_backward;
+} walk;
+
+static layer *layer_at(const walk *w, int item)
+{
+    const int i = item / STAGES;
+    return w->is_backward ? &w->net->graph.layers[w->items / STAGES - 1 - i] : w->net->graph.order[i];
+}
+
+static bool runs_backward(const layer *l, const pass *p)
+{
+    return l->needs_dx && l->ops->backward && !(p->fuse && l->fused_backward);
+}
+
+/* What the item calls; NULL: nothing. */
+static layer_function function_of(const walk *w, int item)
+{
+    const layer *l = layer_at(w, item);
+    if (w->is_backward ? !runs_backward(l, w->p) : !l->ops->forward || (w->p->fuse && l->fused_forward))
+        return NULL;
+    const batch_sums *sums = w->is_backward ? &l->ops->backward_sums : &l->ops->forward_sums;
+    switch ((stage)(item % STAGES)) {
+    case COPY_INPUTS:
+        return l->copy_size && !w->is_backward ? copy_inputs : NULL;
+    case SUMS_OF_ROWS:
+        return w->p->training ? sums->of_rows : NULL;
+    case SUMS_OF_BATCH:
+        return w->p->training ? sums->of_batch : NULL;
+    default:
+        return w->is_backward ? layer_backward : l->ops->forward;
+    }
+}
+
+static bool is_by_columns(const walk *w, int item)
+{
+    const layer *l = layer_at(w, item);
+    bool (*const by_columns)(const layer *, const pass *) =
+        w->is_backward ? l->ops->backward_by_columns : l->ops->by_columns;
+    return item % STAGES == SUMS_OF_BATCH || (item % STAGES == LAYER && by_columns && by_columns(l, w->p));
+}
+
+/* Is it split by rows, which are images? */
+static bool is_of_images(const walk *w, int item)
+{
+    const layer *l = layer_at(w, item);
+    return l->in.rank == 3 && (l->out.rank == 3 || item % STAGES == COPY_INPUTS) && !is_by_columns(w, item) &&
+           !w->p->own_rows;
+}
+
+/* Runs an item that is not NULL, and returns the number of the next. */
+static int run_item(const walk *w, int item)
+{
+    if (w->is_backward || item % STAGES != LAYER)
+        function_of(w, item)(layer_at(w, item), w->p);
+    else
+        run_rows(w->net, layer_at(w, item), w->p, w->b, is_by_columns(w, item) ? all_rows(w->p) : my_rows(w->p),
+                 function_of(w, item));
+    return item + 1;
+}
+
+/* Runs the items from `first` that compute images one by one. If one of them sums over images, that is done to a few
+   images at a time, which are still in the second-level cache; else each item runs on all, which is as fast. */
+static int run_images(const walk *w, int first)
+{
+    enum { FLOATS = 1 << 16 };
+    const row_range own = my_rows(w->p);
+    size_t largest = 1;
+    bool sums = false;
+    int end = first;
+    for (; end < w->items && (!function_of(w, end) || is_of_images(w, end)); end++) {
+        const layer *l = layer_at(w, end);
+        const size_t in = (size_t)shape_size(&l->in), out = (size_t)shape_size(&l->out);
+        largest = in > largest ? in : largest;
+        largest = out > largest ? out : largest;
+        sums = sums || (end % STAGES == SUMS_OF_ROWS && function_of(w, end));
+    }
+    const size_t rows = !sums ? own.to : largest < FLOATS ? FLOATS / largest : 1;
+    pass few = *w->p;
+    for (size_t from = own.from; from < own.to; from += rows) {
+        few.own = (row_range){from, own.to - from < rows ? own.to : from + rows};
+        for (int i = first; i < end; i++)
+            if (function_of(w, i))
+                function_of(w, i)(layer_at(w, i), &few);
+    }
+    return end;
+}
+
+static void run_walk(const walk *w, readable can_read)
+{
+    for (int i = 0; i < w->items;)
+        if (function_of(w, i)) {
+            switch_split(&can_read, is_by_columns(w, i), w->p);
+            i = is_of_images(w, i) ? run_images(w, i) : run_item(w, i);
+        } else {
+            i++;
+        }
+    if (can_read == OWN_COLUMNS && !w->is_backward)
+        pool_barrier(w->p->threads);
+}
+
 void forward(pn_net *net, const pass *p, const batch *b, int upto)
 {
-    readable can_read = EVERYTHING;
-    for (int i = 0; i < upto; i++) {
-        layer *l = net->graph.order[i];
-        if (!l->ops->forward || (p->fuse && l->fused_forward))
-            continue;
-        if (l->copy_size) {
-            switch_split(&can_read, false, p);
-            copy_inputs(l, p);
-        }
-        const bool columns = l->ops->by_columns && l->ops->by_columns(l, p);
-        switch_split(&can_read, columns, p);
-        run_rows(net, l, p, b, columns ? all_rows(p) : my_rows(p), l->ops->forward);
-    }
-    if (can_read == OWN_COLUMNS)
-        pool_barrier(p->threads);
+    run_walk(&(walk){.net = net, .p = p, .b = b, .items = STAGES * upto}, EVERYTHING);
+}
+
+void layer_backward(layer *l, const pass *p)
+{
+    l->ops->backward(l, p);
+    if (l->copy_size)
+        return_input_gradients(l, p);
+}
+
+void backward(pn_net *net, const pass *p)
+{
+    run_walk(&(walk){.net = net, .p = p, .items = STAGES * net->graph.head, .is_backward = true}, OWN_ROWS);
 }
 
 void begin_layers(pn_net *net, const pass *p)
@@ -77,35 +187,6 @@ void end_layers(pn_net *net, const pass *p)
     for (int i = 0; i < net->graph.head; i++)
         if (net->graph.layers[i].ops->end)
             net->graph.layers[i].ops->end(&net->graph.layers[i], p);
-}
-
-static bool runs_backward(const layer *l, const pass *p)
-{
-    return l->needs_dx && l->ops->backward && !(p->fuse && l->fused_backward);
-}
-
-static bool runs_backward_by_columns(const layer *l, const pass *p)
-{
-    return l->ops->backward_by_columns && l->ops->backward_by_columns(l, p);
-}
-
-void layer_backward(layer *l, const pass *p)
-{
-    l->ops->backward(l, p);
-    if (l->copy_size)
-        return_input_gradients(l, p);
-}
-
-void backward(pn_net *net, const pass *p)
-{
-    readable can_read = OWN_ROWS;
-    for (int i = net->graph.head - 1; i >= 0; i--) {
-        layer *l = &net->graph.layers[i];
-        if (!runs_backward(l, p))
-            continue;
-        switch_split(&can_read, runs_backward_by_columns(l, p), p);
-        layer_backward(l, p);
-    }
 }
 
 bool backward_is_private(const pn_net *net, const pass *p)

@@ -195,6 +195,17 @@ def test_running_statistics_follow_the_updates() -> None:
     assert net.parameters == 6 + 8
 
 
+def test_statistics_of_images_far_from_zero_keep_their_digits() -> None:
+    """Each image has a mean of its own, much larger than its deviation."""
+    net = Network("input(17,5,3) batchnorm(momentum=1)", seed=1)
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(37, 17, 5, 3)) + rng.normal(300, 2, (37, 17, 1, 1))).astype(np.float32)
+    net.train_step(x, np.zeros((37, 17, 5, 3), np.float32), SGD(0.1))
+    exact = x.astype(np.float64).transpose(1, 0, 2, 3).reshape(17, -1)
+    assert_allclose(net.layers[0].running_mean, exact.mean(axis=1), rtol=1e-6)
+    assert_allclose(net.layers[0].running_var, exact.var(axis=1, ddof=1), rtol=1e-5)
+
+
 def test_statistics_are_not_parameters() -> None:
     net = Network("input(3) batchnorm dense(2)")
     x, y = samples(net, 8)

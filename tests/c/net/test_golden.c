@@ -20,12 +20,12 @@ static const struct {
      "af2684c9f953c0c5b89fd70a39863d171ce2f53d38dd41068e9d71850fe49479"},
     {"input(2,9,8) conv(4,3,stride=2,pad=same) batchnorm(eps=0.001,momentum=0.2) relu maxpool(2,stride=1) "
      "conv(3,2,bias=no) avgpool(2,stride=1) flatten dense(4) loss(mse)",
-     "467fc32e9a55e0aa3aea25e5ffb2c47b2283336d298e54f1b6b60a96d62d95f4",
-     "005b03b74efb628b622da7b1a172e53745889262f46e5bea104686d7f0d2e763"},
+     "6bd6031a37652fe0091cc2c69e3ea903928f0c63b785ee9249c5e54b1f1e95f7",
+     "d9770f5a5f2a9c39382d97c259bf7b5ff5c37c203a099ef9bda17addd1240b40"},
     {"input(1,6,6) residual(conv(3,3,stride=2,pad=1) relu residual(conv(3,1) batchnorm)) globalavgpool "
      "dropout(0.25) layernorm(eps=0.001) residual(dense(5) tanh) dense(2) sigmoid loss(bce)",
-     "2a9012155e4f00f6297caed5a3f1e7107928959b656316d666eecd18c01ae274",
-     "6edb5e558a9ad45d1b87645369e656d486f491f7f0374b02aa043577b38968fb"},
+     "0507e7146c2d29d0423192d13f59e8d0b5ef10499b4bf221d903afaf501c85dd",
+     "e419eaddec6243ff6056e3bbe8e2ae7919c5922edf5f407b1322bee5b0755d75"},
     {"input(3) dense(4) tanh dense(1) loss(mae)", "495e8762fe3d7bde97ab4cb56ed6e2f72394725612702b4ad65deaf107622eac",
      "d9aee541a92d664e8ab87194bc8a0c010b9a575745ce391e401f440623a76f61"},
     {"input(4) standardize dense(5) relu dense(2) rescale loss(huber,delta=0.25)",
@@ -38,8 +38,8 @@ static const struct {
      "2b11bdc8aa7ceba907f4172c03b9ade29afa005df7b46a1e8e23247137a20086",
      "8d586fb8d78a10c59a842626037867c5aec118245f097b33eb610cce71d59f1b"},
     {"input(16,7,6) conv(16,3,pad=1) batchnorm relu residual(conv(16,3,pad=same) relu) globalavgpool dense(3) softmax",
-     "a6cc204c9de9b8cbc598fbb592ae89e7da8a253c885a076b0946b4d5e913598c",
-     "6abc1906419787e7b68ad4d2fb30361a4393834f363b701805a98058fcca5319"},
+     "1f5573b743a60a40fd3102d082822adea621d877a4425e71d55958cbdd1b493f",
+     "48a3bc877d51e1bde63c8c8a67374bfeb504b345ce7003c4ed22dedac5865230"},
 };
 
 /* ---- SHA-256 (FIPS 180-4) ---- */
