@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pynet._ffi import Array
+from pynet.data.layout import PLAIN, is_written_number, number
 from pynet.data.tables import Column, Table
 from pynet.errors import DataError
 from pynet.text import parsed_json, reading_note, require
 
 NOTE = "table"  # key of the note in a model file
-VERSION = 1
+VERSION = 2  # of the note; 2 has placeholders, and a note without them is written as of version 1
 LARGEST = float(np.finfo(np.float32).max)
 MAX_ODD = 0.5  # a larger fraction of a numeric column that is not numbers is an error: the file is misread
 MAX_NAMED = 3  # columns in a warning
+MAX_LEVELS = 50  # levels of a column that become inputs: the most frequent texts
+BOOLEANS = {"true": 1.0, "false": 0.0}
+_LEADING_ZERO = re.compile(r"0\d")
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,14 @@ class Input:
     """A column of a table as inputs.
 
     levels: the texts that have an input each; None for a column of numbers. missing: whether a last input is 1 where
-    the value is missing, and 0 elsewhere.
+    the value is missing, and 0 elsewhere. placeholders: of a column of numbers, texts such as "-" that counted as
+    missing in the training rows.
     """
 
     name: str
     levels: tuple[str, ...] | None
     missing: bool
+    placeholders: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -108,14 +115,15 @@ class Columns:
         """(x (n, inputs) float32, a warning or ""): the rows of a table as inputs of the network.
 
         means (inputs) replace missing numbers. The table may have more columns, in any order. DataError: a column is
-        missing, holds a number that is infinite or beyond float32, or holds mostly texts where numbers are expected.
+        missing, holds a number that is infinite or beyond float32, or holds mostly texts, or a number such as 1,234.50,
+        where numbers are expected.
         """
         columns = [self._found(table, column.name) for column in self.inputs]
         x = np.zeros((len(table), len(self.names)), np.float32)
-        unseen: list[tuple[int, str]] = []
+        unseen = list[Unseen]()
         for column, source, span in zip(self.inputs, columns, self.spans, strict=True):
             if column.levels is None:
-                _encode_numbers(table, source, x[:, span], means[span.start], unseen)
+                _encode_numbers(table, column, source, x[:, span], means[span.start], unseen)
             else:
                 _encode_texts(table, column, source.as_texts(), x[:, span], unseen)
         return x, _warning(table, unseen)
@@ -125,7 +133,7 @@ class Columns:
         if self.header or (table.layout and table.layout.header):
             if name not in table.names:
                 raise DataError(
-                    f"{table.source}: there is no column {name!r:.80}, which the model takes; {table.listed()}"
+                    f"{table.source}: there is no column {name!r:.80}, which the model takes; {table.hint(name)}"
                 )
             return table.columns[table.names.index(name)]
         place = int(name)
@@ -160,7 +168,11 @@ class Columns:
 
     def note(self) -> str:
         """The text for a note in a model file."""
-        return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=True)
+        fields = asdict(self)
+        later = any(column.placeholders for column in self.inputs)
+        for column in () if later else fields["inputs"]:
+            del column["placeholders"]
+        return json.dumps({"version": VERSION if later else 1, **fields}, ensure_ascii=True)
 
     @staticmethod
     def from_note(text: str) -> Columns:
@@ -168,7 +180,7 @@ class Columns:
         with reading_note("its table", text):
             found = parsed_json(text)
             version = found.pop("version")
-            require(type(version) is int and version >= VERSION)
+            require(type(version) is int and version >= 1)
         if version > VERSION:
             raise ValueError(f"the model's note on its table is of version {version}; accepted: {VERSION}")
         with reading_note("its table", text):
@@ -181,7 +193,7 @@ class Columns:
         """Whether all values have their declared types and are consistent."""
         names = [*(column.name for column in self.inputs), self.target.name]
         levels = [some for some in (*(column.levels for column in self.inputs), self.target.levels) if some is not None]
-        texts = [*names, *itertools.chain(*levels)]
+        texts = [*names, *itertools.chain(*levels), *itertools.chain(*(column.placeholders for column in self.inputs))]
         flags = [self.header, self.target.numbers, *(column.missing for column in self.inputs)]
         good = all(type(text) is str for text in texts) and all(type(flag) is bool for flag in flags)
         good = good and len(names) > 1 and len(set(names)) == len(names) and type(self.fields) is int
@@ -193,10 +205,11 @@ class Columns:
 
 
 def _with_tuple(found: dict[str, Any]) -> dict[str, Any]:
-    levels = found["levels"]
-    if not isinstance(levels, (list, type(None))):
+    levels, placeholders = found["levels"], found.get("placeholders", [])
+    if not isinstance(levels, (list, type(None))) or not isinstance(placeholders, list):
         raise TypeError
-    return {**found, "levels": None if levels is None else tuple(levels)}
+    lists = {"levels": None if levels is None else tuple(levels), "placeholders": tuple(placeholders)}
+    return found | {name: lists[name] for name in lists if name in found}
 
 
 def decimal_of(table: Table) -> str:
@@ -212,8 +225,7 @@ def targets_of(table: Table, place: int, target: Target) -> tuple[Array, Array]:
         check_numbers(table, column)
         return np.nan_to_num(column.values).astype(np.float32), ~column.missing
     column = (numbers_of(table, column) if target.numbers else column).as_texts()
-    places = {level: i for i, level in enumerate(target.levels)}
-    labels = np.array([*(places.get(level, -2) for level in column.levels), -1], np.int32)[column.values]
+    labels = np.array([*places_among(target.levels, column.levels, -2), -1], np.int32)[column.values]
     if (labels < -1).any():
         row = int((labels < -1).argmax())
         text = column.levels[column.values[row]]
@@ -231,6 +243,8 @@ def without_target(table: Table, place: int, target: Target, known: Array) -> li
         return []
     column = numbers_of(table, table.columns[place]) if target.numbers else table.columns[place]
     odd = f": {first_odd(table, column)}, is no number" if column.odd else ""
+    if column.words:
+        odd = f": {' and '.join(map(repr, column.words))} there counts as missing"
     return [f"{count:,} row{'s' * (count > 1)} without {target.name} left out{odd}"]
 
 
@@ -246,15 +260,41 @@ def check_numbers(table: Table, column: Column) -> None:
         )
 
 
-def numbers_of(table: Table, column: Column) -> Column:
-    """The column as numbers. DataError: most of its values are none."""
-    column = column.as_numbers(decimal_of(table))
-    total = len(column.odd)
-    if total > 1 and total > MAX_ODD * (len(column.values) - int(column.missing.sum()) + total):
-        hint = "; --decimal , takes a comma in numbers" if "," in column.odd[0][1] else ""
+def numbers_of(table: Table, column: Column, placeholders: Collection[str] = ()) -> Column:
+    """The column as numbers. placeholders: texts that count as missing.
+
+    DataError: most of the other values are none, or one is a number as people write it, such as 1,234.50.
+    """
+    decimal = decimal_of(table)
+    column = _of_booleans(column).as_numbers(decimal)
+    if placeholders and column.odd:
+        column = replace(column, odd=tuple((row, text) for row, text in column.odd if text not in placeholders))
+    total, known = len(column.odd), len(column.values) - int(column.missing.sum())
+    if total > MAX_ODD * (known + total):
         found = first_odd(table, column)
-        raise DataError(f"{table.source}: {total:,} values are no numbers, as {found}; accepted: numbers{hint}")
+        wrong = f"{found}, is no number" if total == 1 else f"{total:,} values are no numbers, as {found}"
+        raise DataError(f"{table.source}: {wrong}; accepted: numbers{as_written(column.odd[0][1], decimal)}")
+    for row, text in column.odd:
+        if is_written_number(text, decimal):
+            found = first_odd(table, replace(column, odd=((row, text),)))
+            raise DataError(f"{table.source}: {found}, is no number; accepted: numbers{as_written(text, decimal)}")
     return column
+
+
+def as_written(text: str, decimal: str) -> str:
+    """What to do with a text that is a number to people alone, for messages; "" for other texts."""
+    if decimal == "." and number(text) is None and number(text, ",") is not None:
+        return "; --decimal , takes a comma in numbers"
+    return f"; {PLAIN}" if is_written_number(text, decimal) else ""
+
+
+def _of_booleans(column: Column) -> Column:
+    """Texts that are all True or False, in capitals or not, as the numbers 1 and 0."""
+    values = [BOOLEANS.get(level.lower()) for level in column.levels]
+    if column.numbers is not None or not values or None in values:
+        return column
+    table = np.array([*values, None], np.float64)
+    return replace(column, numbers=table[column.values], codes=None, levels=())
 
 
 def first_odd(table: Table, column: Column) -> str:
@@ -263,11 +303,44 @@ def first_odd(table: Table, column: Column) -> str:
     return f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"
 
 
-def _encode_numbers(table: Table, column: Column, x: Array, mean: float, unseen: list[tuple[int, str]]) -> None:
-    column = numbers_of(table, column)
+def places_among(levels: Sequence[str], texts: Sequence[str], absent: int, decimal: str = ".") -> list[int]:
+    """The index in levels of each text; absent: it is none of them.
+
+    1.0 and 02 are the levels 1 and 2, TRUE and 1 the level True; but 1015 is not the level 01015.
+    """
+    exact = {level: i for i, level in enumerate(levels)}
+    values = [_value(level, decimal) for level in levels]
+    known = [value for value in values if value is not None]
+    if any(_LEADING_ZERO.match(level) for level in levels) or len(set(known)) < len(known):
+        return [exact.get(text, absent) for text in texts]
+    same = {value: i for i, value in enumerate(values) if value is not None}
+    booleans = set(known) <= set(BOOLEANS.values())  # else True is not 1
+    found = []
+    for text in texts:
+        value = _value(text, decimal) if booleans or text.lower() not in BOOLEANS else None
+        found.append(exact.get(text, absent if value is None else same.get(value, absent)))
+    return found
+
+
+def _value(text: str, decimal: str) -> float | None:
+    return BOOLEANS.get(text.lower(), number(text, decimal))
+
+
+class Unseen(NamedTuple):
+    """Values of a column that count as none: how many, and the first. rare: whether the training rows may have had
+    them; known: what the model knows, if it is none of the column's values."""
+
+    values: int
+    first: str
+    rare: bool = False
+    known: str = ""
+
+
+def _encode_numbers(table: Table, made: Input, column: Column, x: Array, mean: float, unseen: list[Unseen]) -> None:
+    column = numbers_of(table, column, made.placeholders)
     check_numbers(table, column)
     if column.odd:
-        unseen.append((len(column.odd), f"{first_odd(table, column)}, which is no number"))
+        unseen.append(Unseen(len(column.odd), f"{first_odd(table, column)}, which is no number"))
     x[:, 0] = np.where(column.missing, mean, column.values)
     if x.shape[1] > 1:
         x[:, 1] = column.missing
@@ -275,34 +348,47 @@ def _encode_numbers(table: Table, column: Column, x: Array, mean: float, unseen:
         _report_missing(table, column, unseen)
 
 
-def _encode_texts(table: Table, column: Input, source: Column, x: Array, unseen: list[tuple[int, str]]) -> None:
+def _encode_texts(table: Table, column: Input, source: Column, x: Array, unseen: list[Unseen]) -> None:
     levels = column.levels or ()
-    places = {level: i for i, level in enumerate(levels)}
     last = len(levels) if column.missing else -2
-    codes = np.array([*(places.get(level, -1) for level in source.levels), last], np.int64)[source.values]
+    places = places_among(levels, source.levels, -1, decimal_of(table))
+    codes = np.array([*places, last], np.int64)[source.values]
     rows = np.flatnonzero(codes >= 0)
     x[rows, codes[rows]] = 1
     if not column.missing:
         _report_missing(table, source, unseen)
     new = codes == -1
     if new.any():
-        row = int(new.argmax())
-        text = source.levels[source.values[row]]
-        unseen.append((int(new.sum()), f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"))
+        row, rare = int(new.argmax()), len(levels) >= MAX_LEVELS
+        first = f"{source.levels[source.values[row]]!r:.40} in column {column.name!r:.80}, {table.where(row)}"
+        first += f", which is not among its {MAX_LEVELS} most frequent texts" if rare else ""
+        known = ", ".join(levels[:5]) + (", ..." if len(levels) > 5 else "")
+        unseen.append(Unseen(int(new.sum()), first, rare, known if new[~source.missing].all() else ""))
 
 
-def _report_missing(table: Table, column: Column, unseen: list[tuple[int, str]]) -> None:
+def _report_missing(table: Table, column: Column, unseen: list[Unseen]) -> None:
     """Of a column without missing values in the training rows; its values that are no numbers have been reported."""
     rows = np.setdiff1d(np.flatnonzero(column.missing), [row for row, _ in column.odd])
     if len(rows):
-        unseen.append((len(rows), f"a missing one in column {column.name!r:.80}, {table.where(int(rows[0]))}"))
+        unseen.append(Unseen(len(rows), f"a missing one in column {column.name!r:.80}, {table.where(int(rows[0]))}"))
 
 
-def _warning(table: Table, unseen: Sequence[tuple[int, str]]) -> str:
+def _warning(table: Table, unseen: Sequence[Unseen]) -> str:
+    lost = [one for one in unseen if one.known]
+    parts = [
+        f"NO value of a column is known, so that predictions do without it: {one.first}; the model knows {one.known}"
+        for one in lost[:MAX_NAMED]
+    ]
+    parts += _counted([one for one in unseen if not one.known])
+    return f"{table.source}: {'; '.join(parts)}" if parts else ""
+
+
+def _counted(unseen: Sequence[Unseen]) -> list[str]:
     if not unseen:
-        return ""
-    total = sum(count for count, _ in unseen)
-    named = "; ".join(text for _, text in unseen[:MAX_NAMED]) + ("; ..." if len(unseen) > MAX_NAMED else "")
-    if total == 1:
-        return f"{table.source}: a value that the training rows did not have counts as none: {named}"
-    return f"{table.source}: {total:,} values that the training rows did not have count as none: {named}"
+        return []
+    total = sum(one.values for one in unseen)
+    named = "; ".join(one.first for one in unseen[:MAX_NAMED]) + ("; ..." if len(unseen) > MAX_NAMED else "")
+    those = "" if any(one.rare for one in unseen) else " that the training rows did not have"
+    return [
+        f"a value{those} counts as none: {named}" if total == 1 else f"{total:,} values{those} count as none: {named}"
+    ]

@@ -23,6 +23,12 @@ MISSING = frozenset(_WORDS.split(","))
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|infinity)", re.ASCII | re.IGNORECASE)
 _WITH_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 _WITH_POINT = re.compile(r"[-+]?\d*\.\d+", re.ASCII)
+# What people take for a number: with thousands separators, a decimal comma, a sign of a currency or of percent.
+_SIGN = r"([$€£¥%]|EUR|USD|GBP|CHF)?"
+_WRITTEN = re.compile(
+    rf"[-+(]?{_SIGN} ?[-+]?(\d{{1,3}}([,.' \u00a0\u202f]\d{{3}})+|\d+)([.,]\d+)? ?{_SIGN}\)?", re.ASCII | re.IGNORECASE
+)
+PLAIN = "thousands separators and signs such as $ or % have to be removed first, as in 1234.5"
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,11 @@ def number(text: str, decimal: str = ".") -> float | None:
     text = text.strip()
     text = text if decimal == "." else text.replace(decimal, ".")
     return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def is_written_number(text: str, decimal: str = ".") -> bool:
+    """Whether a text is a number to people, but not to number: 1,234.50, $5, 8 %, or with another decimal mark."""
+    return number(text, decimal) is None and _WRITTEN.fullmatch(text.strip()) is not None
 
 
 def find_layout(

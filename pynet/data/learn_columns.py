@@ -7,6 +7,7 @@ counter gives the class away.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,15 +15,25 @@ from typing import NamedTuple
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.columns import Columns, Input, Target, check_numbers, numbers_of
+from pynet.data.columns import (
+    MAX_LEVELS,
+    Columns,
+    Input,
+    Target,
+    as_written,
+    check_numbers,
+    decimal_of,
+    numbers_of,
+)
 from pynet.data.tables import Column, Table
 from pynet.errors import DataError
 
-MAX_LEVELS = 50  # levels of a column that become inputs: the most frequent texts
 MAX_CLASSES = 20  # different whole numbers that are taken for classes
 MAX_INPUTS = 1 << 16
 UNIQUE = 0.9  # a column of texts with a larger fraction of different values holds names, not classes
 STRAIGHT = 0.9999  # columns with a higher correlation are equal, apart from their scale
+MAX_PLACEHOLDERS = 1000  # different texts in a column of numbers that a model knows as missing ones
+MAX_NAMED = 5  # of them in a warning
 MAX_ROUNDING = 0.01  # of the standard deviation: a larger error by rounding to float32 gets a warning
 COUNTER_NAMES = {"id", "index", "row", "no", "nr", "number", "rowid", "rownames", "rownum", "unnamed: 0"}
 _TIME = r"([T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?( ?(Z|UTC|[-+]\d{2}:?\d{2}))?)?"
@@ -90,10 +101,11 @@ def learn(
         if column.numbers is not None:
             check_numbers(table, column)
         known = column.rows(rows)
-        reason = _unusable(known)
+        reason = _unusable(known, decimal_of(table))
         if reason:
             left_out.append(f"{column.name}: {reason}")
             continue
+        warnings += _doubts(known, decimal_of(table))
         if text := _rounding(known):
             warnings.append(f"column {column.name!r:.80}: {text}")
         if text := _decides(known, y, target):
@@ -112,7 +124,25 @@ def learn(
     return Learnt(columns, np.array(means, np.float32), left_out, warnings)
 
 
-def _unusable(column: Column) -> str:
+def _doubts(column: Column, decimal: str) -> list[str]:
+    """Warnings about values that may be read in another way than they are meant, in the training rows."""
+    name, found = f"column {column.name!r:.80}", []
+    if column.odd:
+        counts = Counter(text for _, text in column.odd).most_common()
+        named = ", ".join(f"{text!r:.40} ({count:,})" for text, count in counts[:MAX_NAMED])
+        more = f" and {len(counts) - MAX_NAMED:,} more texts" if len(counts) > MAX_NAMED else ""
+        found.append(
+            f"{name} holds numbers; other texts count as missing: {named}{more}; --categorical keeps all texts"
+        )
+    if column.were_codes:
+        found.append(f"{name} has leading zeros, as codes have, and is learnt as a number; --categorical keeps texts")
+    hints = [hint for text in column.levels if (hint := as_written(text, decimal))]
+    if 2 * len(hints) > len(column.levels):
+        found.append(f"{name} holds texts, as {column.levels[0]!r:.40}{hints[0]}")
+    return found
+
+
+def _unusable(column: Column, decimal: str) -> str:
     """Why a column cannot be an input, by its training rows; "" if it can."""
     if column.is_date:
         return "dates"
@@ -132,14 +162,16 @@ def _unusable(column: Column) -> str:
     if all(any(form.fullmatch(level) for form in _DATE) for level in levels):
         return "dates"
     if different > 2 and (different > UNIQUE * len(known) or (different > MAX_LEVELS and 2 * different > len(known))):
-        return f"{different:,} different texts in {len(known):,} rows"
+        hint = as_written(levels[0], decimal)
+        return f"{different:,} different texts in {len(known):,} rows{f', as {levels[0]!r:.40}{hint}' if hint else ''}"
     return ""
 
 
 def _input(column: Column, left_out: list[str]) -> Input:
     missing = bool(column.missing.any())
     if column.numbers is not None:
-        return Input(column.name, None, missing)
+        odd = Counter(text for _, text in column.odd).most_common(MAX_PLACEHOLDERS)
+        return Input(column.name, None, missing, tuple(sorted(text for text, _ in odd)))
     counts = np.bincount(column.values[~column.missing], minlength=len(column.levels))
     found = sorted((-count, level) for level, count in zip(column.levels, counts.tolist(), strict=True) if count)
     if len(found) > MAX_LEVELS:

@@ -102,7 +102,7 @@ def _with_late_header(table: Table) -> Table:
 
 class _Part:
     """A column while it is read, as texts or as numbers. kept: its values stay texts even if all are numbers; texts:
-    it is read as texts, and converted at the end if nearly all are numbers."""
+    it is read as texts, and converted at the end if they are mostly numbers."""
 
     def __init__(self, decimal: str, kept: bool = False, texts: bool = False) -> None:
         self.kept, self._decimal = kept, decimal
@@ -111,6 +111,7 @@ class _Part:
         self._index: dict[str, int] = {}
         self._odd: list[tuple[int, str]] = []
         self._rows = self._known = 0
+        self._zeros = False  # whether some numbers begin with 0 and another digit, as codes do
 
     def add(self, values: Array | Fields) -> None:
         """The next values, as numbers or as fields."""
@@ -118,9 +119,10 @@ class _Part:
             self._add_texts(values)
             return
         numbers, odd = (values, ()) if isinstance(values, np.ndarray) else _parsed(values, self._decimal)
+        self._zeros = self._zeros or (not isinstance(values, np.ndarray) and _leading_zeros("\n".join(values), "\n"))
         known = int(np.count_nonzero(~np.isnan(numbers))) + len(odd)
         if self.texts is None and known:
-            self.texts = known - len(odd) < NUMBERS * known
+            self.texts = self._zeros or known - len(odd) < NUMBERS * known
             if self.texts:
                 self._pieces = [np.full(self._rows, -1, np.int32)]
                 self._add_texts(values)
@@ -137,8 +139,9 @@ class _Part:
 
     @property
     def settled(self) -> bool:
-        """Whether enough values of a column of numbers are numbers; if not, it must be read again, as texts."""
-        return bool(self.texts) or self._known - len(self._odd) >= NUMBERS * self._known
+        """Whether enough values of a column of numbers are numbers, and none a code such as 007; if not, it must be
+        read again, as texts."""
+        return bool(self.texts) or (not self._zeros and self._known - len(self._odd) >= NUMBERS * self._known)
 
     def column(self, name: str) -> Column:
         """The column of all values added."""
@@ -164,6 +167,13 @@ def _parsed(fields: Fields, decimal: str) -> tuple[Array, Sequence[tuple[int, st
     odd = {field for field, value in values.items() if value is None}
     places = [(i, field.strip()) for i, field in enumerate(fields) if field in odd] if odd else ()
     return np.array([values[field] for field in fields], np.float64), places
+
+
+def _leading_zeros(text: str, separator: str) -> bool:
+    """Whether a field of a text begins with 0 and another digit, which NumPy and float read as without the 0."""
+    codes = np.frombuffer(f"\n{text}\n".encode(), np.uint8)
+    begins = (codes[:-2] <= ord(" ")) | (codes[:-2] == separator.encode()[-1])
+    return bool((begins & (codes[1:-1] == ord("0")) & (codes[2:] - np.uint8(ord("0")) < 10)).any())
 
 
 def _number_or_missing(field: str) -> float:
@@ -220,7 +230,7 @@ def _all_numbers(lines: Sequence[str], layout: Layout) -> Array | None:
     if layout.decimal != ".":
         lines = [line.replace(layout.decimal, ".") for line in lines]
     separator = None if layout.separator == BLANKS else layout.separator
-    if not rows:  # np.loadtxt warns of empty input
+    if not rows or _leading_zeros("".join(lines), layout.separator):  # np.loadtxt warns of empty input
         return None
     try:
         table = np.loadtxt(lines, np.float64, delimiter=separator, comments=None, ndmin=2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import TASKS
-from pynet.data.columns import Target, decimal_of, targets_of, without_target
+from pynet.data.columns import Target, as_written, decimal_of, targets_of, without_target
 from pynet.data.dataset import TEST_FRACTION, Dataset, digest
 from pynet.data.learn_columns import MAX_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
@@ -21,6 +21,7 @@ from pynet.data.tables import Column, Table, of_frame, plain_number
 from pynet.errors import DataError
 from pynet.text import percent
 
+EXACT = 1 << 53  # float64 holds all whole numbers below this one
 LEFT_OUT = "left out: "  # how a note about such a column begins
 
 
@@ -157,8 +158,9 @@ def table(
 
     The samples are rows of numbers for a network that begins with the layer standardize. Only the training rows decide
     how columns are encoded. Texts are one-hot, with 50 levels at most. A missing number is replaced by the mean, and an
-    input of its own is 1 where a value is missing. Row counters, dates, constants and texts that are nearly all
-    different are left out. The notes and warnings of the data set list these decisions.
+    input of its own is 1 where a value is missing. In a column of mostly numbers, other texts count as missing. Row
+    counters, dates, constants and texts that are mostly different are left out. The notes and warnings of the data set
+    list these decisions.
 
     Raises DataError, one line: there is no table, no such column, one class alone, a number that is infinite, or no
     column that can be learnt from.
@@ -182,7 +184,8 @@ def _target_of(found: Table, column: Column, task: str | None) -> tuple[Target, 
         column = column.as_numbers(decimal_of(found))
         if column.odd:
             where = f"{found.source}: {found.where(column.odd[0][0])}: the target {column.name!r:.80}"
-            raise DataError(f"{where} holds {column.odd[0][1]!r:.80}; accepted: numbers")
+            text = column.odd[0][1]
+            raise DataError(f"{where} holds {text!r:.80}; accepted: numbers{as_written(text, decimal_of(found))}")
         numbers = column.values
     known = column.values[~column.missing]
     if not len(known):
@@ -190,7 +193,10 @@ def _target_of(found: Table, column: Column, task: str | None) -> tuple[Target, 
     different = np.unique(known)
     if len(different) == 1:
         only = plain_number(float(known[0])) if numbers is not None else column.levels[known[0]]
-        raise DataError(f"{found.source}: the target {column.name!r:.80} is {only!r:.80} in all rows: nothing to learn")
+        only = f"{only!r:.80} in all rows"
+        if numbers is not None and abs(known[0]) >= EXACT:
+            only += f", in float64, which does not hold all whole numbers from {EXACT:,} on; subtract a constant first"
+        raise DataError(f"{found.source}: the target {column.name!r:.80} is {only}: nothing to learn")
     few = numbers is not None and len(different) <= min(MAX_CLASSES, max(2, len(known) // 2))
     few = few and np.array_equal(different, np.floor(different))
     if task == "number" or (task is None and numbers is not None and not few):
@@ -202,6 +208,7 @@ def _target_of(found: Table, column: Column, task: str | None) -> tuple[Target, 
         raise DataError(
             f"{found.source}: the target {column.name!r:.80} has {len(levels):,} classes in {len(known):,} rows; "
             f"accepted: classes with several rows each{', or --task number' if numbers is not None else ''}"
+            f"{as_written(levels[0], decimal_of(found)) if numbers is None else ''}"
         )
     other = "; --task number learns it as a number" if numbers is not None and task is None else ""
     return Target(column.name, levels, numbers is not None), f"learns {column.name}, {len(levels):,} classes{other}"

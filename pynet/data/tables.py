@@ -18,7 +18,10 @@ from pynet._ffi import Array
 from pynet.data.layout import MISSING, Layout, number
 from pynet.errors import DataError
 
-NUMBERS = 0.95  # minimum fraction of numbers in a column of numbers; its other values count as missing
+NUMBERS = 0.95  # fraction of numbers that makes a column one of numbers, whose other values count as missing
+OTHERS = 4  # with less, so many different numbers for each other text, as "-" or "unknown", make it one, too
+MANY = 20  # different numbers; fewer beside other texts are categories, unless most rows have their own
+MAX_CODES = 50  # different codes with leading zeros that are categories; more are read as numbers
 MAX_LISTED = 30  # names of columns in a message
 
 
@@ -31,7 +34,8 @@ class Column:
     """A column of numbers (n) float64, NaN where missing, or of texts: codes (n) int32 index levels, -1 where missing.
 
     odd: (row, text) of each value that counts as missing because it is not a number. In a column of dates all values
-    count as missing.
+    count as missing. words: of a column of texts, those that count as missing, such as "None". were_codes: see
+    are_codes, of the texts that became numbers.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Column:
     levels: tuple[str, ...] = ()
     odd: tuple[tuple[int, str], ...] = ()
     is_date: bool = False
+    words: tuple[str, ...] = ()
+    were_codes: bool = False
 
     @property
     def values(self) -> Array:
@@ -82,12 +88,25 @@ class Column:
         return replace(self, numbers=table[self.values], codes=None, levels=(), odd=odd)
 
     def settled(self, decimal: str = ".") -> Column:
-        """The column as numbers, if nearly all its texts are numbers."""
+        """The column as numbers, if its texts are mostly numbers; a few codes such as 007 stay texts."""
         if self.numbers is not None or not self.levels:
             return self
         counts = np.bincount(self.values[self.values >= 0], minlength=len(self.levels))
         good = [number(level, decimal) is not None for level in self.levels]
-        return self.as_numbers(decimal) if counts[good].sum() >= NUMBERS * max(counts.sum(), 1) else self
+        rows, different = int(counts[good].sum()), sum(good)
+        varied = different > min(MANY, rows / 2) and different >= OTHERS * (len(good) - different)
+        are_numbers = rows >= NUMBERS * max(counts.sum(), 1) or varied
+        codes = are_codes(self.levels)
+        if not are_numbers or (codes and different <= MAX_CODES):
+            return self
+        return replace(self.as_numbers(decimal), were_codes=codes)
+
+
+def are_codes(texts: Sequence[str]) -> bool:
+    """Whether these are texts of digits, of one length, and some begin with 0, such as postal codes."""
+    if not texts or len(texts[0]) < 2 or not any(text.startswith("0") for text in texts):
+        return False
+    return all(len(text) == len(texts[0]) and text.isascii() and text.isdigit() for text in texts)
 
 
 def of_texts(name: str, codes: Array, texts: Sequence[str]) -> Column:
@@ -98,7 +117,8 @@ def of_texts(name: str, codes: Array, texts: Sequence[str]) -> Column:
         trimmed = text.strip()
         if trimmed not in MISSING:
             table[i] = places.setdefault(trimmed, len(places))
-    return Column(name, codes=table[codes], levels=tuple(places))
+    words = {text.strip() for text in texts} & MISSING - {""}
+    return Column(name, codes=table[codes], levels=tuple(places), words=tuple(sorted(words)))
 
 
 def plain_number(value: float) -> str:
@@ -132,11 +152,13 @@ class Table:
         try:
             return place_of(name, self.names)
         except LookupError:
-            near = difflib.get_close_matches(str(name).lower(), [known.lower() for known in self.names], 1)
-            meant = next((f"did you mean {known!r}? " for known in self.names if known.lower() in near), "")
-            raise UnknownColumnError(
-                f"{self.source}: there is no column {name!r:.80}; {meant}{self.listed()}"
-            ) from None
+            raise UnknownColumnError(f"{self.source}: there is no column {name!r:.80}; {self.hint(name)}") from None
+
+    def hint(self, name: str | int) -> str:
+        """What a column that does not exist may be, and the names of all, for messages."""
+        near = difflib.get_close_matches(str(name).lower(), [known.lower() for known in self.names], 1)
+        meant = next((f"did you mean {known!r}? " for known in self.names if known.lower() in near), "")
+        return f"{meant}{self.listed()}"
 
     def listed(self) -> str:
         """The names of the columns, for messages."""
