@@ -187,10 +187,10 @@ def _several(one: PreparedPicture, lines: list[list[Prediction]]) -> Prediction:
     for i, line in enumerate(lines, 1):
         for j, character in enumerate(line, 1):
             if character.warning:
-                place = f"line {i} no. {j}" if len(lines) > 1 else f"no. {j}"
-                doubts.setdefault(character.warning, []).append(place)
+                place = f"line {i}, character {j}" if len(lines) > 1 else f"character {j}"
+                doubts.setdefault(character.warning, []).append(f"{character.prediction} ({place})")
     warning = "; ".join(
-        f"{len(places)} of {len(flat)} characters ({_first(places)}): {doubt}" for doubt, places in doubts.items()
+        f"{doubt}: {len(places)} of {len(flat)} characters, {_first(places)}" for doubt, places in doubts.items()
     )
     least = float(np.min([character.confidence or 0 for character in flat]))  # NaN if one is
     shown = tuple(map(tuple, lines))

@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pynet.text import printable
 
@@ -64,6 +64,12 @@ class Parser(argparse.ArgumentParser):
         """Raises UsageError."""
         raise UsageError(message)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse does, with the accepted value that was probably meant."""
+        if action.choices is not None and value not in action.choices:
+            known = list(map(str, action.choices))
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r:.80}; {meant(str(value), known)}")
+
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
@@ -71,12 +77,22 @@ class Parser(argparse.ArgumentParser):
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
             name = unknown[0].partition("=")[0]
-            near = self._similar_option(name)
+            near = self._with_comma(args, name) or self.similar_option(name)
             kind = "option" if name.startswith("-") else "argument"
             self.error(f"there is no {kind} {name!r:.80}" + (f", did you mean {near}?" if near else ""))
         return options
 
-    def _similar_option(self, name: str) -> str | None:
+    def _with_comma(self, args: Sequence[str] | None, name: str) -> str | None:
+        """The option whose list with commas this word was to continue: --hidden 64,32 of --hidden 64 32."""
+        words = list(sys.argv[1:] if args is None else args)
+        before = words[: words.index(name)] if name in words else []
+        action = self._option_string_actions.get(before[-2]) if len(before) > 1 else None
+        if action is None or "," not in str(action.metavar):
+            return None
+        return f"{before[-2]} {before[-1].rstrip(',')},{name.strip(',')}"
+
+    def similar_option(self, name: str) -> str | None:
+        """The option that was probably meant by a word that is none, or the one that a file belongs to."""
         known = [option for option in self._option_string_actions if option.startswith("--")]
         if not name.startswith("-"):
             options = ("--model", "--load") if name.endswith(".safetensors") else ("--data",)
@@ -87,6 +103,12 @@ class Parser(argparse.ArgumentParser):
         if synonym in known:
             return synonym
         return next(iter(difflib.get_close_matches(f"--{plain.lstrip('-')}", known, 1, 0.7)), None)
+
+
+def meant(word: str, known: Sequence[str]) -> str:
+    """What is accepted in place of a word, for a message, and which of it was probably meant."""
+    near = difflib.get_close_matches(word.lower(), known, 1)
+    return f"{f'did you mean {near[0]!r}? ' if near else ''}accepted: {', '.join(known)}"
 
 
 def refuse(text: str, accepted: str) -> NoReturn:
@@ -105,6 +127,19 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         if value < least or (most is not None and value > most):
             refuse(text, f"a whole number, {least} or more" if most is None else f"a whole number, {least} to {most}")
         return value
+
+    return read
+
+
+def wholes(least: int, example: str) -> Callable[[str], list[int]]:
+    """An option's type: whole numbers from least on, with commas between them."""
+
+    def read(text: str) -> list[int]:
+        parts = text.removesuffix(",").split(",")
+        for part in parts:
+            if not part.strip().isdecimal() or int(part) < least:
+                refuse(part, f"whole numbers, {least} or more, with commas between them, {example}")
+        return [int(part) for part in parts]
 
     return read
 
@@ -135,7 +170,8 @@ def program() -> str:
     """The words that start this pynet in a shell: "pynet", its path, or "PYTHON -m pynet"."""
     script = sys.argv[0]
     if os.path.basename(script) != "pynet":
-        return f"{_relative(sys.executable)} -m pynet"
+        installed = os.path.join(os.path.dirname(sys.executable), "pynet")
+        return _relative(installed) if os.path.exists(installed) else f"{_relative(sys.executable)} -m pynet"
     found = shutil.which("pynet")
     return "pynet" if found and os.path.realpath(found) == os.path.realpath(script) else _relative(script)
 
@@ -264,6 +300,8 @@ def _fail(name: str, error: BaseException, note: str = "") -> int:
     message = " ".join(str(error).split()) or "out of memory"
     message = re.sub(r"^\[Errno -?\d+\] ", "", message)  # the words that follow say the same
     if isinstance(error, BrokenPipeError):
+        if not note:  # such as `| head`, which has read enough
+            return 128 + signal.SIGPIPE
         message = "the output pipe was closed"
     if isinstance(error, UsageError):
         note = f"{'' if message.endswith('?') else ';'} pynet {name} --help lists the options"

@@ -13,6 +13,7 @@ from pynet.files import replacing
 from pynet.network import load
 from pynet.play.page import SHIPPED, TITLE, check_drawable, one_file, page_files
 from pynet.play.server import ADDRESS, server_of
+from pynet.text import printable
 
 EXAMPLES = """\
 examples:
@@ -48,7 +49,7 @@ def _save(page: dict[str, bytes], place: Path) -> None:
     cli.print_stdout(f"saved to {place}: {place.stat().st_size / 1000:,.0f} kB, for any browser, without a server")
 
 
-def _serve(page: dict[str, bytes], port: int, browser: bool) -> None:
+def _serve(page: dict[str, bytes], name: str, port: int, browser: bool) -> None:
     try:
         server = server_of(page, port)
     except OSError as error:
@@ -58,7 +59,7 @@ def _serve(page: dict[str, bytes], port: int, browser: bool) -> None:
     url = f"http://{ADDRESS}:{server.server_port}/"
     with server:
         try:
-            cli.print_stdout(f"{url} (Ctrl-C ends it)")
+            cli.print_stdout(f"{url} (Ctrl-C ends it), draws with the model {printable(name)}")
             if browser and not webbrowser.open(url):
                 cli.print_stdout("no browser could be started: open this address in one")
             server.serve_forever()
@@ -76,7 +77,7 @@ def play(options: argparse.Namespace) -> None:
     if options.save:
         _save(page, options.save)
     else:
-        _serve(page, options.port, not options.no_browser)
+        _serve(page, str(options.model or "of the package, trained on MNIST"), options.port, not options.no_browser)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -217,8 +217,13 @@ def _text(prediction: Prediction, lines: float) -> str:
 
 
 def _prediction_text(prediction: Prediction) -> str:
-    name, least = printable(prediction.prediction or ""), "at least " if prediction.lines else ""
-    return name if prediction.confidence is None else f"{name} ({least}{100 * prediction.confidence:.1f} %)"
+    name = printable(prediction.prediction or "")
+    if prediction.confidence is None:
+        return name
+    share = f"{100 * prediction.confidence:.1f} %"
+    if prediction.lines:
+        share = f"each {share}" + (" or more" if share != "100.0 %" else "")
+    return f"{name} ({share})"
 
 
 def _each(prediction: Prediction) -> list[Prediction]:

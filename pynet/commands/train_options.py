@@ -11,7 +11,7 @@ from typing import TypeVar
 from pynet._ffi import VERSION
 from pynet.augment import Augment, parse_augment
 from pynet.commands import table_options, train_table
-from pynet.commands.cli import Parser, UsageError, flag, named, number, path, refuse, whole
+from pynet.commands.cli import Parser, UsageError, flag, named, number, path, refuse, whole, wholes
 from pynet.commands.data_options import add_data_options
 from pynet.commands.presets import AUTO, PRESETS
 from pynet.network import load
@@ -75,7 +75,7 @@ def epochs_for(dataset: str) -> int:
 
 
 def _hidden(text: str) -> list[int]:
-    return [] if text.strip() in ("", "0") else [whole(1)(size) for size in text.split(",")]
+    return [] if text.strip() in ("", "0") else wholes(1, "as in 128,64; 0 for no hidden layer")(text)
 
 
 def _target(text: str) -> Path | None:

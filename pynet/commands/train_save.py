@@ -17,6 +17,9 @@ from pynet.network import Network, load
 from pynet.text import percent
 
 
+SURELY = 0.05  # of the accuracy: so much more than by guessing counts as learnt, however few samples there are
+
+
 @dataclass(frozen=True)
 class PreviousModel:
     """A model kept as NAME-previous: its path, its accuracy or R2, and that of the new model on the same samples.
@@ -69,7 +72,7 @@ def learnt_nothing(task: Task, trained: bool) -> str:
             found.append(f"the {kind} R2 is {score:.4g}, the mean of the targets has 0")
         else:
             guess, deviation = _by_chance(y, task.net.predict(x))
-            if score > guess + 2 * deviation or (score == 1 and guess < 1):
+            if score > guess + min(2 * deviation, SURELY) or (score == 1 and guess < 1):
                 return ""
             found.append(f"the {kind} accuracy is {percent(score)}, guessing gives {percent(guess)}")
     return "; ".join(reversed(found))

@@ -272,7 +272,7 @@ def _load_data(
     """The data set, and the samples (x, y) that were set aside of those for training."""
     dataset = data_options.load_dataset(options, prepare_like=net)
     if options.terse and not (options.data or options.dataset or options.load) and dataset.name == "digits":
-        cli.print_stderr("train", f"using {dataset.source}")
+        cli.print_stderr("train", f"using {dataset.source}: {'; '.join(dataset.notes)}")
     if options.load and net:
         dataset = data_options.adapted(net, dataset, f"the model {options.load}")
     elif (dataset.y_train == dataset.y_train[0]).all():

@@ -261,7 +261,7 @@ class Units(list[int]):
 
 
 def _units(text: str) -> Units:
-    return Units(cli.whole(0)(part) for part in text.split(","))
+    return Units(cli.wholes(0, "as in 0,3")(text))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -284,7 +284,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     for name in options.what:
         if name not in KINDS:
-            raise UsageError(f"{name!r} cannot be drawn; accepted: {', '.join(KINDS)}")
+            near = parser.similar_option(name)
+            raise UsageError(
+                f"{name!r} cannot be drawn; {f'did you mean {near}?' if near else cli.meant(name, list(KINDS))}"
+            )
     return options
 
 

@@ -228,17 +228,16 @@ def load(
 def default(timeout: float = 5.0) -> Dataset:
     """MNIST if it is on this machine or can be downloaded within timeout seconds, otherwise the built-in digits.
 
-    The source line says which, and how to load the other. Files that were downloaded in time stay in the cache for the
-    next call. Raises DataError if $PYNET_DATA/mnist is damaged.
+    source and notes say which, why, and how to load the other. Files that were downloaded in time stay in the cache for
+    the next call. Raises DataError if $PYNET_DATA/mnist is damaged.
     """
     try:
         mnist = _named("mnist", timeout)
         return replace(mnist, source=f'{mnist.source} (the small built-in data set is "digits")')
-    except UnavailableError:
-        digits = _digits()
-        reason = f"MNIST is not on this machine and could not be downloaded within {timeout:g} s"
-        remedy = 'load "mnist" by name to try for longer, or put its four files into $PYNET_DATA/mnist'
-        return replace(digits, source=f"{digits.source} ({reason}; {remedy})")
+    except UnavailableError as error:
+        why = f"MNIST is not on this machine and could not be downloaded within {timeout:g} s: {error.reason}"
+        remedy = '--dataset mnist, in Python load("mnist"), tries for longer; or put its files into $PYNET_DATA/mnist'
+        return replace(_digits(), notes=(why, remedy))
 
 
 def _named(name: str, timeout: float | None = None) -> Dataset:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Generator
@@ -91,7 +92,9 @@ class _MirrorError(Exception):
 
 
 class UnavailableError(DataError):
-    """A named set is not on this machine and cannot be downloaded now."""
+    """A named set is not on this machine and cannot be downloaded now; reason: why, of the last attempt."""
+
+    reason = ""
 
 
 def read_named(name: str, timeout: float | None = None) -> tuple[Parts, str]:
@@ -110,7 +113,7 @@ def read_named(name: str, timeout: float | None = None) -> tuple[Parts, str]:
     cache_root = cache_folder()
     if cache_root is None:
         tried.append("no cache folder: this user has no home folder, and XDG_CACHE_HOME is not set")
-        raise UnavailableError(_unavailable(name, tried))
+        raise _unavailable(name, tried)
     cache = cache_root / name
     arrays, faults = _read_cached(cache, named_set)
     if all(array is not None for array in arrays):
@@ -283,16 +286,18 @@ class _Download:
                 bar.update(len(piece))
 
     def _unavailable(self, *faults: str) -> UnavailableError:
-        return UnavailableError(_unavailable(self.name, [*self.tried, *faults], self.cache))
+        return _unavailable(self.name, [*self.tried, *faults], self.cache)
 
 
-def _unavailable(name: str, tried: list[str], cache: Path | None = None) -> str:
+def _unavailable(name: str, tried: list[str], cache: Path | None = None) -> UnavailableError:
     places = f"$PYNET_DATA/{name}" + (f" or {cache}" if cache else "")
-    return (
+    error = UnavailableError(
         f"{SETS[name].title} is not available: {'; '.join(tried)}. Put its four files "
         f"(train|t10k-images-idx3-ubyte.gz, train|t10k-labels-idx1-ubyte.gz) into {places}, "
         f'or use the built-in data set "digits"'
     )
+    error.reason = re.sub(r"^\[Errno -?\d+\] ", "", tried[-1].rpartition(": ")[2])
+    return error
 
 
 def _pieces(

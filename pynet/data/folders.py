@@ -196,10 +196,10 @@ def _look(path: Path) -> Look | None:
 
 def _described(found: Preparation, count: int) -> str:
     """A preparation in words, with the options that change it."""
-    kind = "glyphs, fitted and centred (--no-center)" if found.style else "pictures taken whole (--center)"
-    color = "in colour (--no-color)" if found.color else "in grey (--color)"
+    kind = "glyphs, fitted and centred (else --no-center)" if found.style else "pictures taken whole (else --center)"
+    color = "in colour (else --no-color)" if found.color else "in grey (else --color)"
     ground = f", things on a {found.background} background" if found.background else ""
-    return f"guessed from {count:,} of them: {found.width} pixels a side (--size), {color}, {kind}{ground}"
+    return f"guessed from {count:,} of them: {found.width} pixels a side (else --size), {color}, {kind}{ground}"
 
 
 def _files(folder: Path) -> tuple[list[_File], tuple[str, ...], str]:

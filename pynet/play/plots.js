@@ -11,11 +11,12 @@ export class Bars {
 
   show(rows) {
     if (this.rows.length !== rows.length) this.build(rows.length);
+    const signed = rows.some(({ share }) => share < 0);
     rows.forEach(({ name, share, text, marked = false }, i) => {
       const [label, bar, number] = this.rows[i].children;
       label.textContent = name;
       bar.firstChild.style.width = `${100 * Math.min(Math.abs(share) || 0, 1)}%`;
-      bar.firstChild.className = share < 0 ? "minus" : "";
+      bar.firstChild.className = share < 0 ? "minus" : signed ? "plus" : "";
       number.textContent = text;
       this.rows[i].classList.toggle("marked", marked);
       if (this.choose) this.rows[i].setAttribute("aria-pressed", marked);

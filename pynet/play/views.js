@@ -76,7 +76,7 @@ function confusion({ classes, test }, guesses) {
     const total = line.reduce((a, b) => a + b, 0) || 1;
     const cell = (count, j) => {
       const node = make("td", {}, count ? String(count) : "");
-      node.style.background = css([...colour(i === j ? "plus" : "minus")]).replace(")", ` / ${Math.min(1, count && 0.12 + (0.45 * count) / total)})`);
+      node.style.background = css([...colour(i === j ? "accent" : "plus")]).replace(")", ` / ${Math.min(1, count && 0.12 + (0.45 * count) / total)})`);
       return node;
     };
     return make("tr", {}, make("th", { scope: "row" }, classes[i]), ...line.map(cell));

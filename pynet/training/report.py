@@ -55,7 +55,8 @@ def epoch_line(row: Mapping[str, float], epoch: int, epochs: int, samples: int, 
         parts.append(f"{'val' if width < NARROW else 'validation'} {_measured(row, 'val_')}")
     least = len(parts)
     parts += [f"{name.removeprefix('val_')} {row[name]:.4f}" for name in row if name not in usual]
-    parts += [f"{row['seconds']:.3f} s", f"{samples / max(row['seconds'], 1e-9):,.0f} samples/s"]
+    seconds = f"{row['seconds']:.{3 if row['seconds'] >= 0.001 else 6}f} s"
+    parts += [seconds, f"{samples / max(row['seconds'], 1e-9):,.0f} samples/s"]
     while len("  ".join(parts)) > width and len(parts) > least:
         parts.pop()
     line = "  ".join(parts)

@@ -141,8 +141,8 @@ def test_what_is_guessed_of_pictures_is_printed_with_how_to_change_it(folder: Pa
     net = ("--hidden", "8", "--epochs", "20", "--optimizer", "adam")
     done = run("--data", "scenes", *net)
     assert (done.status, done.err) == (0, "")
-    guessed = "pictures guessed from 60 of them: 32 pixels a side (--size), in colour (--no-color)"
-    assert f"{guessed}, pictures taken whole (--center)\n" in done.out
+    guessed = "pictures guessed from 60 of them: 32 pixels a side (else --size), in colour (else --no-color)"
+    assert f"{guessed}, pictures taken whole (else --center)\n" in done.out
     assert "inputs    3x32x32 pixels" in done.out
     for more, shape in (
         (["--size", "20"], "3x20x20"),

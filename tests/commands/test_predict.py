@@ -115,7 +115,7 @@ def test_several_characters(equipped: Path) -> None:
         assert 105 > bottom - top > 70
     done = run("page.png", "--save-seen", "framed.png")
     rows = done.out.splitlines()[1:]
-    assert rows[0].startswith(f"page.png: {found.prediction} (at least {100 * found.confidence:.1f} %)")
+    assert rows[0].startswith(f"page.png: {found.prediction} (each {100 * found.confidence:.1f} %")
     assert rows[1] == "    ".join(f"{one.prediction} {100 * one.confidence:.1f} %" for one in first)
     assert len(rows) == 3
     with Image.open("framed.png") as image:
@@ -171,10 +171,13 @@ def test_a_page_names_its_doubtful_characters() -> None:
         return predictions(net, [PreparedPicture("page", seen, page=Image.new("L", (1, 1)))], 1.0)[0]
 
     assert found("++", "+").warning is None
-    assert found("++-").warning == "1 of 3 characters (no. 3): the network is unsure"
-    assert found("+-", "-").warning == "2 of 3 characters (line 1 no. 2, line 2 no. 1): the network is unsure"
-    assert found("-" * 10).warning.startswith("10 of 10 characters (no. 1, no. 2, ")
-    assert "no. 8, ...)" in found("-" * 10).warning
+    assert found("++-").warning == "the network is unsure: 1 of 3 characters, 0 (character 3)"
+    assert (
+        found("+-", "-").warning
+        == "the network is unsure: 2 of 3 characters, 0 (line 1, character 2), 0 (line 2, character 1)"
+    )
+    assert found("-" * 10).warning.startswith("the network is unsure: 10 of 10 characters, 0 (character 1), 0 (")
+    assert found("-" * 10).warning.endswith(" (character 8), ...")
     net.tensors["0.W"][...] = 3e38
     net.tensors["0.b"][...] = 3e38
     assert np.isnan(found("-+-").confidence)

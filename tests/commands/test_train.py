@@ -71,11 +71,14 @@ def test_no_options_and_no_mnist(monkeypatch: pytest.MonkeyPatch, folder: Path) 
     assert (done.status, done.err) == (0, "")
     accuracy = re.search(r"^test accuracy (\d+\.\d\d) % \((\d+)/355\)$", done.out, re.M)
     assert accuracy and float(accuracy[1]) >= 96
-    assert len(re.findall(r"^source .*digits.*MNIST is not on this machine.*PYNET_DATA/mnist", done.out, re.M)) == 1
+    assert (
+        len(re.findall(r"^source .*digits.*\n +MNIST is not on this machine.*\n.*PYNET_DATA/mnist", done.out, re.M))
+        == 1
+    )
     assert "saved to digits.safetensors" in done.out
     quiet = run("--quiet", "--epochs", "0", "--save", "none")
     assert re.fullmatch(r"test accuracy .* %.*\n", quiet.out)
-    assert re.fullmatch(r"pynet train: using 8x8 digits .*\n", quiet.err)
+    assert re.fullmatch(r"pynet train: using 8x8 digits .*: MNIST is not on this machine .*\n", quiet.err)
 
 
 def test_output() -> None:

@@ -45,6 +45,13 @@ USAGE = [
     ("--classes 0,,1", "different names"),
     ("--hidden 12,-3", "argument --hidden: '-3' is not accepted"),
     ("--hidden 0,5", "'0' is not accepted"),
+    (
+        "--hidden 64;32",
+        "accepted: whole numbers, 1 or more, with commas between them, as in 128,64; 0 for no hidden layer",
+    ),
+    ("--hidden 64 32", "no argument '32', did you mean --hidden 64,32?"),
+    ("--hidden 64, 32", "no argument '32', did you mean --hidden 64,32?"),
+    ("--dataset mnits", "invalid choice: 'mnits'; did you mean 'mnist'? accepted: mnist, fashion-mnist, digits"),
     ("--hidden 999999999", "units of dense is 999999999"),
     ("--activation rleu", "invalid choice: 'rleu'"),
     ("--init zero", "invalid choice: 'zero'"),

@@ -128,10 +128,16 @@ def test_toys(toy: str) -> None:
 
 def test_errors_of_visualize(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one_line(run(command=visualize), 1, "no model in this folder")
-    one_line(run("weight", command=visualize), 2, "'weight' cannot be drawn; accepted: curves, weights")
+    one_line(
+        run("weight", command=visualize),
+        2,
+        "'weight' cannot be drawn; did you mean 'weights'? accepted: curves, weights",
+    )
     one_line(run("noise", "--toy", "moons", command=visualize), 2, "--toy trains a network")
     one_line(run("--history", "x.csv", command=visualize), 1, "x.csv")
     save_model("m.safetensors")
+    near = "'m.safetensors' cannot be drawn; did you mean --model m.safetensors?"
+    one_line(run("m.safetensors", command=visualize), 2, near)
     one_line(run("curves", command=visualize), 1, "m.safetensors holds no training history")
     one_line(run("boundary", *DIGITS, command=visualize), 1, "the samples have 64 inputs")
     one_line(

@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import queue
+import re
 import socket
 import sys
 import threading
@@ -402,9 +403,11 @@ def test_default_downloads(mirrors: list[Mirror], clock: Clock) -> None:
 def assert_digits(timeout: float) -> None:
     found = data.default(timeout=timeout)
     assert found.name == "digits"
-    assert f"MNIST is not on this machine and could not be downloaded within {timeout:g} s" in found.source
-    assert '"mnist"' in found.source
-    assert "\n" not in found.source
+    why, remedy = found.notes
+    assert re.fullmatch(f"MNIST is not on this machine and could not be downloaded within {timeout:g} s: .+", why)
+    assert '"mnist"' in remedy and "--dataset mnist" in remedy
+    assert "\n" not in found.source + why + remedy
+    assert max(map(len, (found.source, why, remedy))) < 110
 
 
 def test_default_with_a_closed_port(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:

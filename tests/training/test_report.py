@@ -31,7 +31,7 @@ def test_a_line_for_each_epoch(capsys: pytest.CaptureFixture[str], options: dict
     out, err = capsys.readouterr()
     expected = [
         f"epoch {i + 1}/2  loss {row['loss']:.4f}  train {100 * row['accuracy']:.2f} %  "
-        f"validation {100 * row['val_accuracy']:.2f} %  {row['seconds']:.3f} s"
+        f"validation {100 * row['val_accuracy']:.2f} %  {row['seconds']:.{3 if row['seconds'] >= 0.001 else 6}f} s"
         for i, row in enumerate(history.rows())
     ]
     assert [line.rpartition("  ")[0] for line in out.splitlines()] == expected
