@@ -16,7 +16,6 @@ from pynet.model.task import TaskKind
 from pynet.network import Network, load
 from pynet.text import percent
 
-
 SURELY = 0.05  # of the accuracy: so much more than by guessing counts as learnt, however few samples there are
 
 

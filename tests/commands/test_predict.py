@@ -181,7 +181,7 @@ def test_a_page_names_its_doubtful_characters() -> None:
     net.tensors["0.W"][...] = 3e38
     net.tensors["0.b"][...] = 3e38
     assert np.isnan(found("-+-").confidence)
-    assert found("-+-").warning.startswith("3 of 3 characters")
+    assert found("-+-").warning.startswith("the network is unsure: 3 of 3 characters")
 
 
 def test_temperature(equipped: Path) -> None:
