@@ -10,7 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden.make import EXPECTED, FOLDER, MODELS, TRAININGS, digest, ended, facts, of_columns, of_table, resume, tables
+from golden.make import (
+    EXPECTED,
+    FOLDER,
+    MODELS,
+    TRAININGS,
+    digest,
+    ended,
+    facts,
+    model,
+    of_columns,
+    of_table,
+    resume,
+    tables,
+)
 from helpers import ROOT
 
 import pynet
@@ -123,14 +136,25 @@ def test_a_model_of_a_table_predicts_the_same() -> None:
 TRAINED_OTHERWISE = {"images", "nested", "channels"}
 
 
-def test_the_c_test_trains_the_same_networks() -> None:
+def trained_in_c() -> dict[str, str]:
+    """The SHA-256 of the weights of each network that the C test trains."""
     text = (ROOT / "tests" / "c" / "net" / "test_golden.c").read_text("utf-8")
     strings = re.findall(r'"((?:[^"\\]|"\s+")*)"', text.partition("golden[] = {")[2].partition("};")[0])
-    pairs = {re.sub(r'"\s+"', "", network): fused for network, fused, _ in zip(*[iter(strings)] * 3, strict=True)}
-    assert list(pairs) == list(MODELS.values())
+    return {re.sub(r'"\s+"', "", network): fused for network, fused, _ in zip(*[iter(strings)] * 3, strict=True)}
+
+
+def test_the_c_test_trains_the_same_networks() -> None:
+    pairs = trained_in_c()
+    assert pairs.keys() == set(MODELS.values())
     for name, network in MODELS.items():
         same = pairs[network] == FOUND[f"{name}.safetensors"]["weights"]
         assert same != (name in TRAINED_OTHERWISE), name
+
+
+@fused
+@pytest.mark.parametrize("name", sorted(TRAINED_OTHERWISE))
+def test_python_trains_them_to_the_bits_of_c(name: str) -> None:
+    assert model(name).weights_sha256() == trained_in_c()[MODELS[name]]
 
 
 @pytest.mark.parametrize("file", ["digits.npz", "digits.csv", "idx"])
