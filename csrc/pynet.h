@@ -53,8 +53,8 @@
  *     }
  *
  * Compile with: cc train.c libpynet.a -lm -pthread. The library can be built without threads, files and environment
- * variables: -DPN_NO_THREADS, where every call uses one thread; -DPN_NO_FILES, without the functions that take a path;
- * -DPN_NO_ENV.
+ * variables: -DPN_NO_THREADS, where every call uses one thread; -DPN_NO_FILES, without the functions that take a path,
+ * which the header then does not declare; -DPN_NO_ENV.
  *
  * Memory: a pn_net owns its memory, until pn_net_free. Arrays, structs and strings that the caller passes are copied or
  * used during the call only; they stay the caller's. Strings and tensors that pynet returns belong to the net.
@@ -64,7 +64,8 @@
  *
  * Failure: functions that can fail return a pn_status; each declaration names the ones it can return besides PN_OK. For
  * a function on a net, pn_net_error has a message with the wrong values; functions without a net write it to `err`,
- * which may be NULL. A net that is NULL gives PN_ERR_ARGUMENT. All other functions cannot fail.
+ * which may be NULL. All other functions cannot fail. NULL for a net, or for a struct to fill, gives PN_ERR_ARGUMENT; the
+ * functions on a net that return no status give NULL, fill in zeros or do nothing. The kernels alone check nothing.
  *
  * Bits: a seed gives the same bits for every number of threads and every kernel table that has fused multiply-add. Each
  * element of a matrix product is one chain of fused multiply-adds with ascending k; sums along a row use 16 lanes that
@@ -81,11 +82,13 @@
 
 #ifdef __cplusplus
 extern "C" {
-#define restrict
+#pragma push_macro("restrict")
+#undef restrict
+#define restrict /* no word of C++ */
 #endif
 #pragma GCC visibility push(default)
 
-/* pynet/_build.py gives the part from this line to the closing mark to cffi: plain declarations only. */
+/* pynet/_build.py gives the part from this line to the closing mark to cffi: plain declarations, and PN_NO_FILES. */
 /* [cffi */
 
 #define PN_ERRLEN 256 /* bytes of an error message, the final zero included */
@@ -254,22 +257,23 @@ typedef enum { PN_SGD, PN_MOMENTUM, PN_NESTEROV, PN_RMSPROP, PN_ADAM, PN_ADAMW }
    below. Decay applies to tensors with two axes or more, the weights; with decay_all also to biases and norms. */
 typedef struct {
     pn_optim_kind kind;
-    double learning_rate; /* above 0 */
-    double momentum;      /* PN_MOMENTUM, PN_NESTEROV: 0 to below 1 */
-    double beta1;         /* PN_ADAM, PN_ADAMW: 0 to below 1 */
-    double beta2;         /* these and PN_RMSPROP: 0 to below 1 */
+    double learning_rate; /* above 0; unused with rates */
+    double momentum;      /* PN_MOMENTUM, PN_NESTEROV; 0 to below 1, of other kinds, too, as the next two */
+    double beta1;         /* PN_ADAM, PN_ADAMW */
+    double beta2;         /* these and PN_RMSPROP */
     double epsilon;       /* these: above 0 */
     double l2;            /* 0: none */
     double weight_decay;  /* 0: none */
     int decay_all;        /* not 0: biases and norms decay, too */
     double clip_value;    /* 0: none */
     double clip_norm;     /* 0: none */
-    const double *rates;  /* learning rate of each step of a call; NULL: learning_rate. Read during the call only */
+    const double
+        *rates; /* learning rate of each step of a call, 0 or more; NULL: learning_rate. Read during the call */
 } pn_optim;
 
 /* Fills *opt with the defaults of this kind: learning rate 0.1 for PN_SGD, 0.01 for PN_MOMENTUM and PN_NESTEROV, 0.001
    for the others; momentum 0.9; beta1 0.9; beta2 0.999, for PN_RMSPROP 0.99; epsilon 1e-8; weight decay 0.01 for
-   PN_ADAMW, which otherwise is PN_ADAM. PN_ERR_ARGUMENT: there is no such kind. */
+   PN_ADAMW, which otherwise is PN_ADAM. PN_ERR_ARGUMENT: there is no such kind, opt is NULL. */
 pn_status pn_optim_default(pn_optim *opt, pn_optim_kind kind);
 
 /* Sums over samples. The caller zeroes them before the first call that adds to them. */
@@ -409,6 +413,7 @@ const char *pn_net_meta(const pn_net *net, const char *key);
 const char *pn_net_meta_key(const pn_net *net, int i);
 const char *pn_net_meta_value(const pn_net *net, int i);
 
+#ifndef PN_NO_FILES
 /* Saves the model: writes a temporary file beside path, fsync, rename, fsync of the folder. After a failure the file at
    path is unchanged. What pn_net_load would refuse is not saved. PN_ERR_PARAMETER, PN_ERR_IO, PN_ERR_ARGUMENT,
    PN_ERR_MEMORY. */
@@ -417,6 +422,7 @@ pn_status pn_net_save(pn_net *net, const char *path);
 /* Loads a model; free it with pn_net_free. The file is checked completely and may come from anyone. On failure *net is
    NULL. PN_ERR_IO, PN_ERR_FORMAT, PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
 pn_status pn_net_load(pn_net **net, const char *path, char err[PN_ERRLEN]);
+#endif
 
 /* As pn_net_load and pn_net_save, from and to memory. *size = the bytes the model takes; buffer NULL: only that.
    PN_ERR_FORMAT; PN_ERR_ARGUMENT: room, the bytes of the buffer, is too small; PN_ERR_PARAMETER, PN_ERR_MEMORY. */
@@ -431,6 +437,7 @@ typedef struct {
     pn_tensor *tensor;
 } pn_checkpoint;
 
+#ifndef PN_NO_FILES
 /* As pn_net_save, with *more, which stays the caller's. pn_net_load loads the file as a model. PN_ERR_ARGUMENT also: more,
    its text or the data of a tensor is NULL, a size is not the product of the shape, a name is there twice. The numbers of
    its tensors may be any. */
@@ -439,8 +446,9 @@ pn_status pn_net_save_checkpoint(pn_net *net, const pn_checkpoint *more, const c
 /* As pn_net_load, and fills *more: free it with pn_checkpoint_free. PN_ERR_FORMAT also if the file is not a checkpoint.
    After a failure nothing must be freed. */
 pn_status pn_net_load_checkpoint(pn_net **net, pn_checkpoint *more, const char *path, char err[PN_ERRLEN]);
+#endif
 
-/* Frees what pn_net_load_checkpoint allocated in *more. */
+/* Frees what pn_net_load_checkpoint allocated in *more. NULL is allowed. */
 void pn_checkpoint_free(pn_checkpoint *more);
 
 /* ---- threads and CPU, for the whole process ---------------------------------------------------------------------- */
@@ -591,7 +599,7 @@ void pn_shuffle(int32_t *order, int32_t n, uint64_t seed, uint64_t epoch);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus
-#undef restrict
+#pragma pop_macro("restrict")
 }
 #endif
 #endif

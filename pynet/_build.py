@@ -59,7 +59,8 @@ def declarations() -> str:
     begin, end = "/* [cffi */", "/* cffi] */"
     if header.count(begin) != 1 or header.count(end) != 1:
         raise RuntimeError(f"csrc/pynet.h must have the markers {begin} and {end} once each")
-    return header.partition(begin)[2].partition(end)[0]
+    text = header.partition(begin)[2].partition(end)[0]
+    return re.sub(r"^#(?:ifndef PN_NO_FILES|endif)\n", "", text, flags=re.MULTILINE)  # cffi refuses them
 
 
 def recipe() -> FFI:

@@ -24,13 +24,15 @@ def test_it_needs_only_the_header(one_file: str) -> None:
     assert all(f"\n/* ---- {path.relative_to(ROOT / 'csrc')} ---- */\n" in one_file for path in ROOT.glob("csrc/*/*.c"))
 
 
+@pytest.mark.parametrize("switches", ["", "-DPN_NO_THREADS", "-DPN_NO_THREADS -DPN_NO_FILES -DPN_NO_ENV"])
 @pytest.mark.parametrize("compiler", ["cc", "clang"])
-def test_it_compiles_without_a_warning(tmp_path: Path, one_file: str, compiler: str) -> None:
+def test_it_compiles_without_a_warning(tmp_path: Path, one_file: str, compiler: str, switches: str) -> None:
     if not shutil.which(compiler):
         pytest.skip(f"there is no {compiler} here")
     (tmp_path / "pynet.c").write_text(one_file)
     shutil.copy(ROOT / "csrc" / "pynet.h", tmp_path)
-    command = [compiler, "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "pynet.c"]
+    warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    command = [compiler, "-std=c11", *warnings, *switches.split(), "-fsyntax-only", "pynet.c"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -258,6 +258,8 @@ const float *augmented_sample(const augmenter *a, int thread, const void *x, pn_
 void pn_augment_default(pn_augment *options, int height, int width)
 {
     const double sides = (double)height + width;
+    if (!options)
+        return;
     *options = (pn_augment){.shift = sides / 56,
                             .rotate = 8,
                             .scale = 0.08,

@@ -36,7 +36,7 @@ static bool is_kind(pn_optim_kind kind)
 
 pn_status pn_optim_default(pn_optim *opt, pn_optim_kind kind)
 {
-    if (!is_kind(kind))
+    if (!opt || !is_kind(kind))
         return PN_ERR_ARGUMENT;
     *opt = optimizers[kind].defaults;
     opt->kind = kind;
@@ -71,8 +71,8 @@ static pn_status check_number(const char *name, double x, accepted_range range, 
 {
     static const char *const words[] = {
         [BELOW_ONE] = "a number from 0 to below 1",
-        [FROM_ZERO] = "a finite number, 0 or more",
-        [ABOVE_ZERO] = "a finite number above 0",
+        [FROM_ZERO] = "a finite number, 0 or more, up to 3.4e38 (float32)",
+        [ABOVE_ZERO] = "a finite number above 0, 1.4e-45 to 3.4e38 (float32)",
     };
     return is_accepted(x, range) ? PN_OK : fail(err, PN_ERR_ARGUMENT, "%s is %g; accepted: %s", name, x, words[range]);
 }
@@ -105,7 +105,8 @@ pn_status optim_check(const pn_optim *opt, int64_t steps, char *err)
     for (int64_t i = 0; opt->rates && i < steps && !status; i++)
         if (!is_accepted(opt->rates[i], FROM_ZERO))
             status =
-                fail(err, PN_ERR_ARGUMENT, "learning rate of step %lld is %g; accepted: a finite number, 0 or more",
+                fail(err, PN_ERR_ARGUMENT,
+                     "learning rate of step %lld is %g; accepted: a finite number, 0 or more, up to 3.4e38 (float32)",
                      (long long)i + 1, opt->rates[i]);
     return status;
 }

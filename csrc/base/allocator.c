@@ -68,10 +68,12 @@ pn_status pn_set_allocator(const pn_allocator *other)
     return PN_OK;
 }
 
+#ifndef PN_NO_THREADS
 bool memory_is_default(void)
 {
     return allocator.alloc == default_alloc;
 }
+#endif
 
 uint64_t memory_size(uint64_t bytes)
 {

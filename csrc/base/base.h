@@ -68,8 +68,10 @@ void memory_free(void *block); /* NULL is allowed */
 /* What the allocator is asked for: bytes, at least 1, up to a multiple of ALIGN. */
 uint64_t memory_size(uint64_t bytes);
 
+#ifndef PN_NO_THREADS
 /* Is it malloc()? */
 bool memory_is_default(void);
+#endif
 
 /* Makes room for element n of an array whose capacity doubles; NULL: no memory, and the array is unchanged. */
 void *memory_grow(void *array, size_t n, size_t size);
@@ -103,9 +105,6 @@ void random_uniform(float *u, size_t n, uint64_t seed, uint64_t step, uint32_t r
 void random_normal(float *w, size_t n, float deviation, uint64_t seed, uint64_t stream);
 
 /* ---- cpu.c ------------------------------------------------------------------------------------------------------ */
-
-/* Pauses briefly in a loop that waits for another thread. */
-void cpu_pause(void);
 
 /* Sets this thread to flush denormals and to round to nearest; returns the old state, for fp_leave. */
 unsigned long fp_enter(void);

@@ -4,11 +4,6 @@
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 
-void cpu_pause(void)
-{
-    _mm_pause();
-}
-
 unsigned long fp_enter(void)
 {
     /* the rest of the register zero: round to nearest */
@@ -25,11 +20,6 @@ void fp_leave(unsigned long state)
 
 #elif defined(__aarch64__)
 
-void cpu_pause(void)
-{
-    __asm__ volatile("yield");
-}
-
 unsigned long fp_enter(void)
 {
     const unsigned long flush = 1ul << 24; /* FPCR.FZ; the rest zero: round to nearest, no traps */
@@ -45,8 +35,6 @@ void fp_leave(unsigned long state)
 }
 
 #else
-
-void cpu_pause(void) {}
 
 unsigned long fp_enter(void)
 {

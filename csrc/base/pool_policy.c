@@ -6,11 +6,12 @@
 
    A pause is 10 times the time lost, up to FIRST_PAUSE, or twice the last pause, up to LONGEST_PAUSE. Each call that is
    not preempted shortens the next pause by its own length. */
-#include "base/pool_policy.h"
 #include "base/base.h"
 #include "base/threads.h"
 
 #ifndef PN_NO_THREADS
+
+#include "base/pool_policy.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -38,6 +38,8 @@ void scratch_reserve(int buffers)
         scratch_give(taken[i]);
 }
 
+#ifndef PN_NO_THREADS
+
 void scratch_after_fork(void)
 {
     for (int i = 0; i < MAX_THREADS; i++) /* the threads that had taken them do not exist in the child */
@@ -50,3 +52,5 @@ void scratch_free(void)
         if (atomic_take(&scratch[i].taken))                      /* a thread that still uses one keeps it */
             memory_free(scratch[i].memory);
 }
+
+#endif

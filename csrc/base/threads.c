@@ -3,9 +3,10 @@
 #define _GNU_SOURCE
 #include "base/threads.h"
 #include "base/base.h"
-#include "base/pool_policy.h"
 
 #ifndef PN_NO_THREADS
+
+#include "base/pool_policy.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -42,13 +43,23 @@ static struct {
 } pool = {
     .owner = PTHREAD_MUTEX_INITIALIZER, .sleep_lock = PTHREAD_MUTEX_INITIALIZER, .wake_up = PTHREAD_COND_INITIALIZER};
 
+/* Leaves the core to its other thread for a moment. */
+static void pause_spinning(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* Did the number change within SPINS spins? */
 static bool spin_until_change(atomic_uint *what, unsigned old)
 {
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(what, memory_order_acquire) != old)
             return true;
-        cpu_pause();
+        pause_spinning();
     }
     return false;
 }

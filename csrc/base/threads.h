@@ -9,11 +9,13 @@ enum { MAX_THREADS = 64 };
 /* A job is called once on each of `threads` threads; id 0 is the caller's thread. */
 typedef void (*pool_job)(void *arg, int id, int threads);
 
+#ifndef PN_NO_THREADS
 /* Runs a job on up to `most` threads and returns when all are done. If another call uses the pool, or threads cannot be
    started, it runs on fewer, at least the caller's: a job must give the same bits with any number of threads. */
 void pool_run(pool_job job, void *arg, int most);
+#endif
 
-/* Runs a job that takes one thread about `length` microseconds, on as many threads as pay, up to `most`. */
+/* The same for a job that takes one thread about `length` microseconds, on as many threads as pay, up to `most`. */
 void pool_run_if_worth(pool_job job, void *arg, double length, int most);
 
 /* In a job, for thread 0: have threads of this call been preempted, because other programs use their cores? Then the
@@ -32,7 +34,9 @@ void fork_unlock(void);
 float *scratch_take(void);
 void scratch_give(float *scratch);
 void scratch_reserve(int buffers); /* allocates the first so many, if there is memory */
-void scratch_after_fork(void);     /* in the child process */
-void scratch_free(void);           /* at exit */
+#ifndef PN_NO_THREADS
+void scratch_after_fork(void); /* in the child process */
+void scratch_free(void);       /* at exit */
+#endif
 
 #endif

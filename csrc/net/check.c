@@ -9,8 +9,8 @@ static pn_status check_label(pn_net *net, const pn_data *data, int64_t i)
     const int32_t label = atomic_read(&data->labels[i]); /* other threads may write to it: see sample() */
     if (label >= 0 && label < classes)
         return PN_OK;
-    return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld", (long long)i,
-                (int)label, (long long)classes - 1);
+    return fail(net->error, PN_ERR_ARGUMENT, "label of sample %lld is %d; this network takes 0 to %lld%s", (long long)i,
+                (int)label, (long long)classes - 1, classes == 1 ? ": with one output, give targets instead" : "");
 }
 
 static pn_status check_weight(pn_net *net, const pn_data *data, int64_t i)

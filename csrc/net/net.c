@@ -114,7 +114,7 @@ void pn_net_free(pn_net *net)
 
 const char *pn_net_spec(const pn_net *net)
 {
-    return net->spec;
+    return net ? net->spec : NULL;
 }
 
 bool net_begin(pn_net *net)
@@ -137,6 +137,10 @@ static void copy_shape(int *rank, int64_t dim[PN_MAXRANK], const shape *s)
 
 void pn_net_describe(const pn_net *net, pn_net_info *info)
 {
+    if (info)
+        *info = (pn_net_info){0};
+    if (!net || !info)
+        return;
     const shape *out = &net->graph.last->out;
     *info = (pn_net_info){
         .layers = net->graph.n_layers,
@@ -156,7 +160,8 @@ void pn_net_describe(const pn_net *net, pn_net_info *info)
 
 void pn_net_set_updates(pn_net *net, uint64_t updates)
 {
-    net->updates = updates;
+    if (net)
+        net->updates = updates;
 }
 
 pn_status pn_net_layer(pn_net *net, int i, pn_layer_info *info)
@@ -338,15 +343,15 @@ fail:
 
 const char *pn_net_meta(const pn_net *net, const char *key)
 {
-    return pn_net_meta_value(net, find_note(net, key));
+    return net && key ? pn_net_meta_value(net, find_note(net, key)) : NULL;
 }
 
 const char *pn_net_meta_key(const pn_net *net, int i)
 {
-    return i >= 0 && i < net->n_notes ? net->notes[i].key : NULL;
+    return net && i >= 0 && i < net->n_notes ? net->notes[i].key : NULL;
 }
 
 const char *pn_net_meta_value(const pn_net *net, int i)
 {
-    return i >= 0 && i < net->n_notes ? net->notes[i].value : NULL;
+    return net && i >= 0 && i < net->n_notes ? net->notes[i].value : NULL;
 }

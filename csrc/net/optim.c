@@ -121,6 +121,10 @@ uint64_t optim_size(const pn_net *net, const pn_optim *opt)
 
 void pn_net_state(const pn_net *net, pn_state_info *info)
 {
+    if (info)
+        *info = (pn_state_info){0};
+    if (!net || !info)
+        return;
     *info = (pn_state_info){
         .kind = net->optimizer.kind,
         .steps = net->optimizer.steps,

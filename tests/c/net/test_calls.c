@@ -31,6 +31,47 @@ static void missing_inputs(void)
     pn_net_free(net);
 }
 
+/* Functions without a status do nothing, fill in zeros or return NULL. */
+static void null_without_status(void)
+{
+    pn_net *net = created("input(4) dense(3) softmax", 0);
+    pn_net_info info;
+    pn_state_info state;
+    memset(&info, 1, sizeof info);
+    memset(&state, 1, sizeof state);
+    pn_net_describe(NULL, &info);
+    pn_net_state(NULL, &state);
+    CHECK(!info.layers && !info.tensors && !info.parameters && !info.in_rank && !info.in_shape[3] &&
+          !info.out_features);
+    CHECK(!state.kind && !state.steps && !state.tensors);
+    pn_net_describe(net, NULL);
+    pn_net_describe(NULL, NULL);
+    pn_net_state(net, NULL);
+    pn_net_state(NULL, NULL);
+    pn_net_set_updates(NULL, 1);
+    pn_augment_default(NULL, 8, 8);
+    pn_checkpoint_free(NULL);
+    CHECK(pn_net_set_meta(net, "a", "1") == PN_OK);
+    CHECK(!pn_net_spec(NULL) && !pn_net_meta(NULL, "a") && !pn_net_meta(net, NULL) && !pn_net_meta(NULL, NULL));
+    CHECK(!pn_net_meta_key(NULL, 0) && !pn_net_meta_value(NULL, 0) && pn_net_error(NULL)[0]);
+    CHECK(pn_optim_default(NULL, PN_ADAM) == PN_ERR_ARGUMENT && pn_set_allocator(NULL) == PN_ERR_ARGUMENT);
+    pn_net_free(net);
+}
+
+static void messages(void)
+{
+    pn_net *net = created("input(4) dense(1) sigmoid loss(bce)", 0);
+    const int32_t ones[ROWS] = {1, 1, 1, 1, 1};
+    const pn_data one = {.x = x, .dtype = PN_FLOAT32, .labels = ones, .n = ROWS};
+    const pn_optim large = {.kind = PN_SGD, .learning_rate = 1e300};
+    REFUSED(pn_net_train(net, &one, order, ROWS, ROWS, &sgd, NULL), PN_ERR_ARGUMENT,
+            "label of sample 0 is 1; this network takes 0 to 0: with one output, give targets instead");
+    const pn_data zeros = {.x = x, .dtype = PN_FLOAT32, .labels = (int32_t[ROWS]){0}, .n = ROWS};
+    REFUSED(pn_net_train(net, &zeros, order, ROWS, ROWS, &large, NULL), PN_ERR_ARGUMENT,
+            "learning rate is 1e+300; accepted: a finite number above 0, 1.4e-45 to 3.4e38 (float32)");
+    pn_net_free(net);
+}
+
 static void null_pointers(void)
 {
     pn_net *net = created("input(4) dense(3) softmax", 0), *other = net;
@@ -226,6 +267,8 @@ int main(void)
 {
     missing_inputs();
     null_pointers();
+    null_without_status();
+    messages();
     no_network();
     sizes();
     notes();
