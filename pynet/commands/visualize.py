@@ -242,15 +242,17 @@ def visualize(options: argparse.Namespace) -> None:
         except (ValueError, UsageError) as error:
             if len(requested) < len(KINDS):  # named by the user
                 raise
-            skipped.append(f"no {kind}: {printable(error)}")
+            skipped.append(f"{kind}: {printable(error)}")
             continue
         if not figure.axes:
-            skipped.append(f"no {kind}: {figure.get_suptitle()}")
+            skipped.append(f"{'no ' if options.what else ''}{kind}: {figure.get_suptitle()}")
             continue
         save_figure(figure, picture_path)
         cli.print_stdout(f"{printable(picture_path)}  {figure.get_suptitle()}")
+    if skipped and not options.what:
+        cli.print_stdout("these do not fit the model or its data:")
     for line in skipped:
-        cli.print_stdout(line)
+        cli.print_stdout(line if options.what else f"  {line}")
 
 
 class Units(list[int]):

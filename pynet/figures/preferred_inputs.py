@@ -116,7 +116,7 @@ def preferred_inputs(
     columns, rows = grid_size(len(shown), 5)
     width, height = tile(net.in_shape, 1.7)
     figure = new_figure(
-        max(3.5, width * columns + 0.4), (height + 0.25) * rows + 0.6, f"preferred input{plural} of {what}"
+        max(3.5, width * columns + 0.4), (height + 0.4) * rows + 0.6, f"preferred input{plural} of {what}"
     )
     axes = grid(figure, len(shown), columns)
     if shape:
@@ -124,8 +124,9 @@ def preferred_inputs(
             one.imshow(as_picture(x, shape), cmap="gray", vmin=0, vmax=float(x.max()) or 1, interpolation="nearest")
     else:
         draw_rows(axes, inputs.reshape(len(inputs), -1), features)
-    for one, name, output in zip(axes, names, activations, strict=True):
-        one.set_title(f"{escaped(name, 24)}: output {output:.1f}", fontsize=8)
+    for one, name, output, x in zip(axes, names, activations, inputs, strict=True):
+        scale = f"\nwhite is {x.max():.2f}" if shape else ""
+        one.set_title(f"{escaped(name, 24)}: output {output:.1f}{scale}", fontsize=8)
     return figure
 
 

@@ -112,8 +112,9 @@ def _maps(pair: Sequence[Axes], w: Array, picture: Array, name: str) -> None:
     assert figure
     figure.colorbar(image, ax=way, shrink=0.8).set_label("a lighter pixel raises (+) or lowers (-) S", fontsize=8)
     if picture.ndim == 2:
-        _outline(matters, picture, COLOURS[4])
-        _outline(way, picture, "white")
+        for axes, colour in ((matters, COLOURS[4]), (way, "white")):
+            _outline(axes, picture, colour)
+            axes.set_xlabel("line: outline of the sample", fontsize=7)
 
 
 def _outline(axes: Axes, picture: Array, colour: str) -> None:

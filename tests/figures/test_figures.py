@@ -302,7 +302,7 @@ def test_gradient_ascent_raises_the_output(net: pynet.Network) -> None:
     figure = drawn(figures.preferred_inputs(net))
     for unit, (picture, title) in enumerate(zip(pictures(figure), titles(figure), strict=True)):
         assert_array_equal(picture, x[unit].reshape(8, 8))
-        assert title == f"{unit}: output {climbed[unit]:.1f}"
+        assert title == f"{unit}: output {climbed[unit]:.1f}\nwhite is {x[unit].max():.2f}"
     assert_array_equal(figures.gradient_ascent(net, 1, [4]), figures.gradient_ascent(net, 0, [4]))  # through the ReLU
     for layer, units, message in ((9, [0], "layer is 9"), (2, [10], "unit is 10; layer 2 has 0 to 9")):
         with pytest.raises(ValueError, match=message):
