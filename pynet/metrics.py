@@ -23,6 +23,7 @@ __all__ += ["r2", "rmse", "roc_auc"]
 
 Ints = NDArray[np.int64]
 
+UNEVEN = 0.8  # fraction of the samples in one class, above which an accuracy needs another figure beside it
 NAME_WIDTH = 12  # characters of a class name at the start of a row: "Ankle boot" and "T-shirt/top" fit
 MOST_PRINTED = 30  # classes of a confusion matrix that commands print
 HEAD_WIDTH = 8  # characters of a class name above a column: a table of ten classes fits into 120 characters
@@ -136,6 +137,24 @@ def format_report(rows: Sequence[ClassRow]) -> str:
 
 def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.1f}%"
+
+
+def uneven(confusion: Array, classes: Sequence[str]) -> str:
+    """What an accuracy hides if a class has no sample or most of them, as text to follow it; "" if it hides nothing.
+
+    confusion (classes, classes): counts, a row for each true class.
+    """
+    counts = confusion.sum(axis=1)
+    total = int(counts.sum())
+    absent = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
+    if not total or (not absent and counts.max() <= UNEVEN * total):
+        return ""
+    if absent:
+        named = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        return f"; none of these samples is of class {named}"
+    balanced = float((confusion.diagonal() / counts).mean())
+    largest = f"{percent(float(counts.max() / total))} are of class {classes[int(counts.argmax())]}"
+    return f"; {largest}, balanced accuracy {percent(balanced)}"
 
 
 def format_confusion(matrix: ArrayLike, names: Sequence[str] | None = None, *, width: int = 120) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -33,6 +34,7 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
 from pynet.schedules import Schedule
 from pynet.training.callbacks import EarlyStopping, check
 from pynet.training.history import History
+from pynet.training.sklearn_inputs import check_range, warn_of_scale
 from pynet.training.sklearn_rates import Adaptive, InverseScaling, LastRate
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ __all__ = ["PynetClassifier", "PynetRegressor"]
 
 MAX_BATCH = 200  # rows in a batch of size "auto"
 ACTIVATIONS = {"identity": "", "logistic": "sigmoid"}  # scikit-learn's names; the others are words of a network
+WORDS = ("tanh", "relu", "leaky_relu", "gelu", "sigmoid")
+CLOSING = re.compile(r"\b(softmax|rescale|loss\([^()]*\))\s*$")  # words that close a network
 LOSSES = {"squared_error": "mse", "absolute_error": "mae"}
 CHOICES = {
     "solver": ("adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop"),
@@ -156,14 +160,19 @@ class _Estimator(BaseEstimator):
 
     def _first(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Rows:
         """Creates the network for a new training; returns its samples."""
+        frame = hasattr(X, "columns")  # whose bytes are numbers, as in pynet.data.table
         X, y, weight = self._checked(X, y, sample_weight, reset=True)
-        self._bytes = X.dtype == np.uint8
+        self._bytes = X.dtype == np.uint8 and not frame
         X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
         outputs = self._learn_targets(y, classes)
         rows = self._rows(X, y, weight)
         inside = self._hidden()
         begin = "" if inside.startswith("input(") else f"input({X.shape[1]}) "
         self.net_ = Network(f"{begin}{inside} {outputs}", self._seed())
+        if self.net_.layers[0].kind == "standardize":
+            self.net_.adapt(rows.X)
+        else:
+            warn_of_scale(X, type(self).__name__, self._bytes, 4)
         self._prepare(arranged(rows, self._most)[1])
         self.loss_curve_: list[float] = []
         self.validation_loss_curve_: list[float] | None = None
@@ -203,6 +212,7 @@ class _Estimator(BaseEstimator):
 
     def _inputs(self, X: Any) -> Any:
         """Samples for the network, in the scale of fit: if that was given bytes, x/255."""
+        check_range(X)
         if not self._bytes:
             return X.astype(np.float32, copy=False)
         if issparse(X):
@@ -325,6 +335,15 @@ class _Estimator(BaseEstimator):
             value = getattr(self, name)
             if not (name == "batch_size" and value == "auto") and not value >= least:
                 raise ValueError(f"{name} is {value!r:.80}; accepted: {least} or more")
+        activation = str(self.activation).partition("(")[0]
+        if self.net is None and activation not in (*ACTIVATIONS, *WORDS):
+            choices = ", ".join(map(repr, (*ACTIVATIONS, *WORDS)))
+            raise ValueError(f"activation is {self.activation!r:.80}; accepted: {choices}")
+        if self.net is not None and (closing := CLOSING.search(self.net)):
+            raise ValueError(
+                f"net ends in {closing[1]!r:.80}: {self.net!r:.200}; accepted: the hidden layers only; "
+                "the estimator adds the layer of the outputs and its loss"
+            )
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction is {self.validation_fraction}; accepted: between 0 and 1")
 
@@ -355,7 +374,12 @@ class PynetClassifier(ClassifierMixin, _Estimator):
     "momentum", "nesterov" and "rmsprop", which takes beta_2; there is no "lbfgs". schedule: of the learning rate, see
     pynet.schedules. class_weight: {class: weight}, or "balanced". callbacks: see pynet.Callback. max_fun has no effect.
 
-    X of uint8 means x/255, and is kept as it is; predict then takes other numbers x as x/255, too.
+    X of uint8 means x/255, and is kept as it is; predict then takes other numbers x as x/255, too. A UserWarning names
+    X of uint8 that holds 0 and 1 alone. The uint8 columns of a data frame are numbers as they are.
+
+    Scale X: networks learn numbers far above 1 badly, regressors worst of all. make_pipeline(StandardScaler(),
+    PynetRegressor()), or net="standardize dense(64) relu", whose first layer is fitted to X; a UserWarning names a
+    feature whose root mean square is above 20.
 
     net_ is the pynet.Network. loss_curve_, validation_loss_curve_ and validation_scores_, the accuracy, have a number
     an epoch, of all calls that trained net_; those of the validation are None without validation data. n_iter_: epochs

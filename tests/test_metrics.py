@@ -25,6 +25,7 @@ from pynet.metrics import (
     measure_labels,
     permutation_importance,
     roc_auc,
+    uneven,
 )
 
 TRUTH = [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
@@ -275,3 +276,11 @@ def test_a_network_on_labels() -> None:
 def test_labels_that_are_refused(y: Any, p: Any, names: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         label_report(y, p, names)
+
+
+def test_what_an_accuracy_hides() -> None:
+    names = ["no", "yes"]
+    assert uneven(np.array([[50, 3], [4, 40]]), names) == ""
+    assert uneven(np.array([[50, 0], [0, 0]]), names) == "; none of these samples is of class yes"
+    assert uneven(np.array([[90, 0], [8, 2]]), names) == "; 90.00 % are of class no, balanced accuracy 60.00 %"
+    assert uneven(np.zeros((2, 2)), names) == ""

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pynet.commands import cli, data_options, table_options
 from pynet.data import Dataset
 from pynet.inference import load_model
-from pynet.metrics import MOST_PRINTED, Report, format_confusion, format_report, measure
+from pynet.metrics import MOST_PRINTED, Report, format_confusion, format_report, measure, uneven
 from pynet.network import Evaluation, Network, RegressionEvaluation
 from pynet.text import figure_text, figure_words, json_text, percent, printable
 
@@ -71,7 +71,8 @@ def _of_numbers(figures: Evaluation | RegressionEvaluation, net: Network) -> str
 
 def _text(report: Report, net: Network, dataset: Dataset) -> str:
     lines = [
-        f"accuracy     {percent(report.accuracy)} ({report.correct:,}/{report.samples:,})",
+        f"accuracy     {percent(report.accuracy)} ({report.correct:,}/{report.samples:,})"
+        f"{printable(uneven(report.confusion, dataset.classes))}",
         f"loss         {report.loss:.4f} ({net.loss_name})",
     ]
     if report.confidence is None or report.calibration_error is None:

@@ -73,7 +73,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     positive = number(1e-3, 1e6, "a number from 0.001 to below 1000000")
     temperature = "of the softmax; above 1 lowers the confidence (default: 1)"
     add("--temperature", metavar="T", type=positive, default=1.0, help=temperature)
-    top = "print the K likeliest classes (default: all for a single picture, else the best)"
+    top = "print the K likeliest classes, of rows, too (default: all for a single picture, else the best)"
     add("--top", metavar="K", type=whole(1), help=top)
     single = "take all ink as one character (default: find several, and name each, line by line)"
     add("--single", action="store_true", help=single)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import os
 import re
 import sys
@@ -11,10 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pynet.commands import cli
 from pynet.commands.cli import UsageError
-from pynet.data.read_table import is_table_file
-from pynet.data.table_model import table_of
+from pynet.data.inputs import NOTE as INPUTS
+from pynet.data.inputs import Inputs
+from pynet.data.read_table import is_table_file, read_names
+from pynet.data.table_model import TrainedTable, table_of
 from pynet.inference import TablePrediction
 from pynet.inference import predict_rows as of_rows
 from pynet.inference import predict_table as of_table
@@ -28,11 +33,12 @@ _PIXEL = re.compile(r"pixel\d+")
 def predict_table(options: argparse.Namespace, net: Network) -> int:
     """Predicts the rows of a table, for a model trained on columns or on pixels. Raises DataError, UsageError."""
     path = _path(options.images)
-    for name in (*OF_PICTURES, *(() if options.json else ("top",))):
+    for name in OF_PICTURES:
         if getattr(options, name):
             raise UsageError(f"{cli.flag(name)} is for pictures; {path} is a table")
+    if options.top and net.task == "regression":
+        raise UsageError("--top is for classes; the model predicts numbers")
     table = table_of(net)
-    pixels = table is None or all(_PIXEL.fullmatch(column.name) for column in table.columns.inputs)
     found = (of_rows if table is None else of_table)(
         path, net, separator=options.separator, decimal=options.decimal, temperature=options.temperature
     )
@@ -41,7 +47,7 @@ def predict_table(options: argparse.Namespace, net: Network) -> int:
     if options.json:
         print(json_text(list(_objects(found, options.top))))
     else:
-        _write(found, pixels)
+        _write(found, _are_pixels(net, table, path), options.top)
     return 0
 
 
@@ -53,20 +59,39 @@ def _path(given: Sequence[Path]) -> Path:
     return Path(os.path.expanduser(given[0]))
 
 
-def _write(found: TablePrediction, pixels: bool) -> None:
-    """Prints .csv lines; for a table of pixels, in the format of a submission to Kaggle's Digit Recognizer."""
+def _are_pixels(net: Network, table: TrainedTable | None, path: Path) -> bool:
+    """Whether the rows are pictures: the model learnt bytes, or all columns of the model or the file are pixels."""
+    if table is not None:
+        return all(_PIXEL.fullmatch(column.name) for column in table.columns.inputs)
+    note = net.meta.get(INPUTS)
+    return (note is not None and Inputs.from_note(note).bytes) or all(map(_PIXEL.fullmatch, read_names(path)))
+
+
+def _write(found: TablePrediction, pixels: bool, top: int | None) -> None:
+    """Prints .csv lines; for a table of pixels, in the format of a submission to Kaggle's Digit Recognizer.
+
+    top: how many classes a line has, the likeliest first, each with its probability.
+    """
     lines = csv.writer(sys.stdout, lineterminator="\n")
     if found.probabilities is None:
         lines.writerow(["row", "prediction"])
         lines.writerows((i, str(value)) for i, value in enumerate(found.values, 1))
+    elif top:
+        top = min(top, len(found.classes))
+        more = (f"{name} {i}" for i in range(2, top + 1) for name in ("prediction", "confidence"))
+        lines.writerow(["row", "prediction", "confidence", *more])
+        best = np.argsort(-found.probabilities, axis=1, kind="stable")[:, :top]
+        for row, (places, shares) in enumerate(zip(best.tolist(), found.probabilities, strict=True), 1):
+            pairs = ((printable(found.classes[i]), f"{shares[i]:.4f}") for i in places)
+            lines.writerow([row, *itertools.chain(*pairs)])
     elif pixels:
         lines.writerow(["ImageId", "Label"])
         lines.writerows((i, printable(value)) for i, value in enumerate(found.values, 1))
     else:
         lines.writerow(["row", "prediction", "confidence"])
-        best = found.probabilities.max(axis=1)
-        pairs = zip(found.values, best, strict=True)
-        lines.writerows((i, printable(value), f"{share:.4f}") for i, (value, share) in enumerate(pairs, 1))
+        shares = found.probabilities.max(axis=1)
+        rows = enumerate(zip(found.values, shares, strict=True), 1)
+        lines.writerows((i, printable(value), f"{share:.4f}") for i, (value, share) in rows)
 
 
 def _objects(found: TablePrediction, top: int | None) -> Iterator[dict[str, Any]]:

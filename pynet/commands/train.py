@@ -27,7 +27,7 @@ from pynet.commands.table_options import listed
 from pynet.commands.train_options import optimizer_note, parse
 from pynet.commands.train_save import PreviousModel, keep_better_model, learnt_nothing
 from pynet.commands.train_task import PLOTS, Task, beside, prepare
-from pynet.metrics import MOST_PRINTED, confusion_matrix, format_confusion
+from pynet.metrics import MOST_PRINTED, confusion_matrix, format_confusion, uneven
 from pynet.model.task import TaskKind
 from pynet.network import Evaluation, RegressionEvaluation
 from pynet.text import figure_text, figure_words, json_text, percent, printable
@@ -293,7 +293,8 @@ def _print_result(training: Training) -> None:
         figures = ", ".join(f"{figure_words(name)} {figure_text(name, value)}" for name, value in test.named().items())
         cli.print_stdout(f"test {figures} ({test.samples:,} sample{'s' * (test.samples != 1)})")
     elif test:
-        cli.print_stdout(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,})")
+        hidden = printable(uneven(training.confusion, task.data.classes))
+        cli.print_stdout(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,}){hidden}")
         if len(task.data.classes) <= MOST_PRINTED and not task.terse:
             table = format_confusion(training.confusion, task.data.classes, width=cli.width())
             task.print_info(f"\n{table}\n")

@@ -21,6 +21,7 @@ MAX_COLUMNS = 1 << 16
 _WORDS = ",?,#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null"
 MISSING = frozenset(_WORDS.split(","))
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|infinity)", re.ASCII | re.IGNORECASE)
+_DECLARED = re.compile(r"\"?sep=(\\t|\t|[^\w\s.\"])\"?", re.IGNORECASE)  # the first line of files for Excel
 _WITH_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 _WITH_POINT = re.compile(r"[-+]?\d*\.\d+", re.ASCII)
 # What people take for a number: with thousands separators, a decimal comma, a sign of a currency or of percent.
@@ -69,7 +70,9 @@ def find_layout(
     usual: str | None = None,
 ) -> Layout:
     """The layout; arguments that are None are detected from the first lines, see read_table. DataError: no table."""
-    sample = _sample(file)
+    sample, before = _sample(file), 0
+    if sample and (declared := _DECLARED.fullmatch(sample[0].strip())):
+        separator, sample, before = separator or declared[1].replace("\\t", "\t"), sample[1:], 1
     if not any(map(str.strip, sample)):
         raise DataError(f"{file.path}: there is no line with text in it")
     if not separator and usual and set(known) & set(next(_numbered(sample, usual), ([], 0))[0]):
@@ -96,8 +99,8 @@ def find_layout(
         header = bool(set(known) & set(fields[0])) or _is_header(fields[0], fields[1:], decimal)
     if header:
         names, skip = _names(fields[0], file), rows[0][1]
-        return Layout(found, decimal, names, True, skip, class_names)
-    return Layout(found, decimal, tuple(map(str, range(width))), False, skip, class_names)
+        return Layout(found, decimal, names, True, before + skip, class_names)
+    return Layout(found, decimal, tuple(map(str, range(width))), False, before + skip, class_names)
 
 
 def _names(fields: Sequence[str], file: TextFile) -> tuple[str, ...]:

@@ -261,7 +261,10 @@ def _records(
                 lines.append(begin)
             elif not is_blank(row):
                 others = "the header has" if layout.header else "most lines have"
-                raise DataError(f"{file.path}: line {begin} has {len(row)} fields, {others} {len(layout.names)}")
+                hash_ = (row[0] if len(row) < len(layout.names) else layout.names[0]).startswith("#")
+                comment = "; comments, lines that begin with #, are not skipped: remove them" * hash_
+                found = f"line {begin} has {len(row)} fields, {others} {len(layout.names)}{comment}"
+                raise DataError(f"{file.path}: {found}")
             begin = at + records.line_num + 1
             if taken >= PIECE and rows:
                 yield list(zip(*rows, strict=True)), np.array(lines, np.int32)

@@ -158,6 +158,9 @@ class Table:
         """What a column that does not exist may be, and the names of all, for messages."""
         near = difflib.get_close_matches(str(name).lower(), [known.lower() for known in self.names], 1)
         meant = next((f"did you mean {known!r}? " for known in self.names if known.lower() in near), "")
+        numbers = sum(number(known) is not None for known in self.names)
+        if self.layout and numbers and (not self.layout.header or 2 * numbers > len(self.names)):
+            meant = "has the file no header, a first line with the names of its columns? "
         return f"{meant}{self.listed()}"
 
     def listed(self) -> str:

@@ -22,6 +22,7 @@ VANISHING = 0.02  # gradient norm relative to that of the layer with the largest
 EXPLODING = 3.0  # root mean square of a gradient relative to that of the weights
 DEAD = 0.5  # fraction of a layer's units
 MIN_SAMPLES = 32  # no diagnosis with fewer
+CHANCE = 2.0  # standard deviations of the fraction of the largest class, which is that of a few samples
 UNSCALED = 5.0  # root mean square of the inputs; scaled inputs have about 1
 RISING_EPOCHS = 5  # in a row with a validation loss far above the lowest; single ones may be noise
 NOISE = 0.02  # fraction of the fall of the validation loss that counts as noise
@@ -173,9 +174,10 @@ def _guessing(run: Run, y: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:
         return
     advice = "try another learning rate (--find-lr), check that each label belongs to its sample"
     share = np.bincount(labels.astype(np.int64)).max() / len(labels)
+    noise = CHANCE * math.sqrt(share * (1 - share) / len(labels))
     if run.net.loss_name == "cross_entropy" and abs(loss[-1] - log) < 0.02 * log:
         yield "guessing", f"the loss is {loss[-1]:.4f}, log({classes}), that of guessing; {advice}"
-    elif run.row["accuracy"] < 1.2 * share and share < 0.8:
+    elif run.row["accuracy"] < min(1.2 * share, share + noise) and share < 0.8:
         right, largest = percent(run.row["accuracy"]), percent(float(share))
         yield (
             "guessing",

@@ -462,4 +462,11 @@ def test_rows_of_numbers_for_other_models(folder: Path) -> None:
     pynet.Network("input(2) dense(3)").save("three.safetensors")
     one_line(run("rows.csv", "--model", "three.safetensors", command=predict), 1, "rows of tables take one prediction")
     pynet.Network("input(2) dense(1) sigmoid loss(bce)").save("two.safetensors")
-    assert {row["Label"] for row in predicted("rows.csv", "--model", "two.safetensors")} <= {"0", "1"}
+    found = predicted("rows.csv", "--model", "two.safetensors")
+    assert list(found[0]) == ["row", "prediction", "confidence"]
+    assert {row["prediction"] for row in found} <= {"0", "1"}
+    done = run("rows.csv", "--model", "two.safetensors", "--top", "9", command=predict)
+    assert done.out.splitlines()[0] == "row,prediction,confidence,prediction 2,confidence 2"
+    _, first, share, second, rest = done.out.splitlines()[1].split(",")
+    assert {first, second} == {"0", "1"} and float(share) + float(rest) == pytest.approx(1, abs=2e-4)
+    one_line(run("rows.csv", "--model", "one.safetensors", "--top", "2", command=predict), 2, "--top is for classes")

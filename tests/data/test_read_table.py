@@ -356,3 +356,22 @@ def test_columns_by_name_and_place(tmp_path: Path) -> None:
     for name in ("c", "3", "-4", ""):
         with pytest.raises(DataError, match=r"there is no column .*; columns: a, 1, b"):
             found.place(name)
+
+
+@pytest.mark.parametrize("header", ["a;b\n", ""])
+@pytest.mark.parametrize("first", ["sep=;\n", '"sep=;"\r\n', "SEP=;\n"])
+def test_the_separator_that_excel_declares_is_used(tmp_path: Path, first: str, header: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"{first}{header}1,5;2\n3,5;4\n")
+    found = read_table(path)
+    assert found.names == (("a", "b") if header else ("0", "1"))
+    assert [column.values.tolist() for column in found.columns] == [[1.5, 3.5], [2, 4]]
+    assert found.lines is not None and found.lines.tolist() == ([3, 4] if header else [2, 3])
+
+
+@pytest.mark.parametrize("text", ["# made today\na,b,c\n1,2,3\n4,5,6\n", "a,b,c\n1,2,3\n# bad from here\n4,5,6\n"])
+def test_comments_are_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"fields, the header has .*; comments, lines that begin with #, are not"):
+        read_table(path)

@@ -405,6 +405,11 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     found, columns = known(tmp_path)
     with pytest.raises(DataError, match="there is no column 'sex', which the model takes; columns: size, age"):
         columns.encoded(read_table(write(tmp_path, "u.csv", 3, size=size, age=size)), found.means)
+    with pytest.raises(DataError, match=r"no column 'sex', which the model takes; did you mean 'Sex'\? columns: Sex"):
+        columns.encoded(read_table(write(tmp_path, "u.csv", 3, Sex=size, size=size, age=size)), found.means)
+    (tmp_path / "u.csv").write_text("1,2,3\n4,5,6\n")
+    with pytest.raises(DataError, match="'size', which the model takes; has the file no header, a first line with the"):
+        columns.encoded(read_table(tmp_path / "u.csv"), found.means)
     with pytest.raises(DataError, match="no column 'kind', the model's target"):
         columns.targets(read_table(write(tmp_path, "u.csv", 3, size=size, age=size)))
     with pytest.raises(DataError, match="3 values are no numbers, as 'a' in column 'size', line 2"):

@@ -21,6 +21,7 @@ def test_there_are_checks() -> None:
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the checks set max_iter to 5
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore:X is not scaled:UserWarning")  # some checks draw numbers around 100
 @pytest.mark.parametrize(
     ("estimator", "check"), CHECKS, ids=[f"{type(model).__name__}-{check.func.__name__}" for model, check in CHECKS]
 )

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 pytest.importorskip("sklearn", "1.6", reason="needs scikit-learn 1.6: .ci/run and `make test-peers` have it")
 
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score
@@ -342,3 +343,59 @@ def test_callbacks_and_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_without_shuffling_the_order_counts() -> None:
     assert bits(quick(shuffle=False).fit(X, Y)) != bits(quick(shuffle=False).fit(X[::-1], Y[::-1]))
+
+
+# ---- what is refused, and warned of ----
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "swish"}, r"activation is 'swish'; accepted: 'identity', 'logistic', 'tanh', 'relu', "),
+        ({"net": "dense(64) relu dense(3) softmax"}, r"net ends in 'softmax': .*; accepted: the hidden layers only"),
+        ({"net": "dense(64) relu dense(1) rescale"}, "net ends in 'rescale'"),
+        ({"net": "dense(64) relu loss(mse) "}, r"net ends in 'loss\(mse\)'"),
+    ],
+)
+def test_parameters_of_other_layers_are_refused(options: dict[str, Any], message: str) -> None:
+    for model in (quick(**options), number(**options)):
+        with pytest.raises(ValueError, match=message):
+            model.fit(Z, Z[:, 0] > 0)
+
+
+def test_numbers_beyond_float32_are_named() -> None:
+    with pytest.raises(ValueError, match=r"X holds -\d\.\d+e\+40; accepted: finite numbers of float32, up to 3.4e\+38"):
+        quick().fit(Z * [1, 1, -1e40, 1] * (Z > 0), NAMES)
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_matrix])
+@pytest.mark.parametrize("early", [False, True])
+def test_inputs_that_are_not_scaled_get_a_warning(form: Any, early: bool) -> None:
+    x = form(Z * [1, 1, 1000, 1])
+    with pytest.warns(
+        UserWarning, match=r"feature 2 is 1\d\d\d?(\.\d+)?, .*(Standard|MaxAbs)Scaler\(\), PynetRegressor\(\.\.\.\)\)"
+    ):
+        number(early_stopping=early).fit(x, NUMBERS)
+
+
+def test_sparse_inputs_cannot_be_standardized() -> None:
+    with pytest.raises(ValueError, match=r"sparse.*standardize; accepted: dense x"):
+        number(net="standardize dense(16) relu").fit(csr_matrix(Z), NUMBERS)
+
+
+def test_a_network_that_standardizes_learns_the_scale_of_x() -> None:
+    x = Z * [1, 10, 1000, 1] + [0, 50, 0, -7]
+    model = number(net="standardize dense(16) relu", max_iter=40).fit(x, NUMBERS)
+    assert_allclose(model.net_.layers[0].mean, x.mean(axis=0), rtol=1e-4)
+    assert_allclose(model.net_.layers[0].scale, x.std(axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_matrix])
+def test_bytes_of_flags_get_a_warning_and_frames_hold_numbers(form: Any) -> None:
+    flags = (Z > 0).astype(np.uint8)
+    with pytest.warns(UserWarning, match="X is uint8, which means x/255, and holds nothing above 1: flags"):
+        quick().fit(form(flags), NAMES)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(flags, columns=list("abcd"))
+    plain = quick().fit(flags.astype(np.float32), NAMES)
+    assert bits(quick().fit(frame, NAMES)) == bits(plain)

@@ -161,3 +161,15 @@ def test_gradient_stats() -> None:
         assert found.norm == pytest.approx(float(np.linalg.norm(gradient)))
         assert (found.largest, found.zeros) == (np.abs(gradient).max(), (gradient == 0).mean())
         assert found.relative == pytest.approx(rms / weights if weights else math.inf)
+
+
+@pytest.mark.parametrize(("accuracy", "alarms"), [(0.625, 1), (0.7083, 0)])
+def test_noisy_labels_are_not_called_chance(accuracy: float, alarms: int) -> None:
+    """8 points above the largest class are more than the noise of 256 labels."""
+    net = Network("input(2) dense(4) tanh dense(2) softmax")
+    labels = np.arange(256) >= 159
+    batches = IterableBatches(net, [(np.random.default_rng(0).normal(size=(256, 2)), labels.astype(np.int32))], None)
+    batches.probe = lambda: (np.random.default_rng(0).normal(size=(256, 2)), labels.astype(np.int32))  # type: ignore[method-assign]
+    history = History([0.6, 0.6], [accuracy] * 2)
+    run = Run(net, 2, batches, 0.1, history, 2, row=history.rows()[-1])
+    assert len([kind for kind, _ in findings(run) if kind == "guessing"]) == alarms
