@@ -132,10 +132,10 @@ function forward({ layers, logits, p, best, name, classes, label, lossName }) {
   const parts = [text("Every layer computes its outputs from those of the layer before; the last ones are the prediction."), table(["layer", "outputs", "least", "most", "mean", "zero", "formula"], rows)];
   if (lossName === "cross_entropy") {
     const most = Math.max(...logits);
-    const exponentials = Array.from(logits, (x) => Math.exp(x - most));
+    const exponentials = Array.from(logits, (z) => Math.exp(z - most));
     const sum = exponentials.reduce((a, b) => a + b);
     const listed = shown(p, label).map((i) => [name(i), logits[i].toFixed(4), exponentials[i].toFixed(4), p[i].toFixed(4)]);
-    parts.push(text(`Softmax: each exp(x − ${most.toFixed(4)}), with the largest x, divided by their sum, ${sum.toFixed(4)}.`), table(["class", "x", "exp", "p"], listed));
+    parts.push(text(`Softmax of the logits z: the largest, ${most.toFixed(4)}, is subtracted from all; then p = exp / sum, the sum of all exp being ${sum.toFixed(4)}.`), table(["class", "z", "exp", "p"], listed));
   }
   parts.push(text(`Predicted: ${classes[best]}, ${best === label ? "correct." : `wrong, the label is ${classes[label]}.`}`));
   return parts;
