@@ -366,7 +366,11 @@ void pn_net_set_updates(pn_net *net, uint64_t updates);
 /* ---- the network: inference -------------------------------------------------------------------------------------- */
 
 /* y (n, out_features) = outputs for the first n samples of data; a final softmax uses this temperature, above 0, where
-   1 is the plain softmax. PN_ERR_ARGUMENT, PN_ERR_PARAMETER, PN_ERR_MEMORY. */
+   1 is the plain softmax. After a failure y may hold anything. Of the parameters only means, scales and running variances
+   are checked before: a program that writes weights through pn_net_tensor checks them itself, or by pn_net_save_memory
+   with buffer NULL; an infinite one may give finite outputs. PN_ERR_PARAMETER: one of those is invalid, or an output is
+   NaN and a parameter not finite; PN_ERR_NONFINITE: an output is NaN and all parameters are finite, since sums were beyond
+   float32. Infinite outputs are no failure. PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
 pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y);
 
 /* Adds loss and correct predictions of samples order[0..n) to *stats. order may be NULL: the first n samples.
@@ -374,8 +378,8 @@ pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temp
 pn_status pn_net_evaluate(pn_net *net, const pn_data *data, const int32_t *order, int64_t n, pn_stats *stats);
 
 /* As pn_net_forward, in inference mode: for pn_net_activation, not for pn_net_loss. Both keep the outputs of all layers
-   for all n samples; pn_net_predict and pn_net_evaluate take at most 16 MB for any n, or if one sample needs more, about
-   three times its widest layer for each thread. */
+   for all n samples, NaN, too, and check the parameters that pn_net_predict does; it and pn_net_evaluate take at most
+   16 MB for any n, or if one sample needs more, about three times its widest layer for each thread. */
 pn_status pn_net_infer(pn_net *net, const pn_data *data, const int32_t *order, int64_t n);
 
 /* y (n, shape of its output) = outputs of layer i in the last forward or infer, a batch of n. PN_ERR_STATE: no forward
@@ -384,7 +388,8 @@ pn_status pn_net_activation(pn_net *net, int i, int64_t n, float *y);
 
 /* dx (n, in_features) = gradient with respect to the inputs of the first n samples of data, in inference mode: of the
    sum of dy times the outputs of layer i, dy (n, shape of its output); or if dy is NULL of the mean loss, from labels
-   or targets of data. PN_ERR_ARGUMENT, PN_ERR_PARAMETER, PN_ERR_MEMORY. */
+   or targets of data. Parameters and NaN as in pn_net_predict. PN_ERR_ARGUMENT, PN_ERR_PARAMETER, PN_ERR_NONFINITE,
+   PN_ERR_MEMORY. */
 pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int i, const float *dy, float *dx);
 
 /* ---- the network: its memory -------------------------------------------------------------------------------------- */

@@ -5,15 +5,21 @@
 #include <math.h>
 #include <string.h>
 
-static void record_fault(const batch *b, int64_t nonfinite)
+/* The samples changed during the call. */
+static void record_change(const batch *b)
 {
-    if (!b->fault)
-        return;
-    int64_t first = atomic_read(&b->fault->nonfinite);
-    while (nonfinite >= 0 && (first < 0 || nonfinite < first))
-        if (atomic_replace(&b->fault->nonfinite, &first, nonfinite))
+    if (b->fault)
+        atomic_write(&b->fault->batch, b->start);
+}
+
+/* Sample `at` is not finite: *first becomes the first of them. */
+static void record_nonfinite(const batch *b, int64_t *first, int64_t at)
+{
+    int64_t old = atomic_read(first);
+    while (old < 0 || at < old)
+        if (atomic_replace(first, &old, at))
             break;
-    atomic_write(&b->fault->batch, b->start);
+    record_change(b);
 }
 
 /* The sample that is row i of the batch. The number is read once and then checked: another thread may change it. */
@@ -24,7 +30,7 @@ static size_t sample(const batch *b, int64_t i)
     const int32_t row = atomic_read(&b->order[b->first + i]);
     if (row >= 0 && row < b->data->n)
         return (size_t)row;
-    record_fault(b, -1);
+    record_change(b);
     return 0;
 }
 
@@ -33,7 +39,7 @@ static int32_t label_of(const batch *b, size_t at, int64_t classes)
     const int32_t label = atomic_read(&b->data->labels[at]);
     if (label >= 0 && label < classes)
         return label;
-    record_fault(b, -1);
+    record_change(b);
     return 0;
 }
 
@@ -42,7 +48,7 @@ static float weight_of(const batch *b, size_t at)
     const float weight = atomic_read_float(&b->data->weights[at]);
     if (weight >= 0 && weight <= FLT_MAX)
         return weight;
-    record_fault(b, -1);
+    record_change(b);
     return 0;
 }
 
@@ -71,7 +77,7 @@ static bool load_sparse(const batch *b, size_t at, float *row, size_t n)
     int64_t from, to;
     memset(row, 0, n * sizeof(float));
     if (!sparse_row(b->data, at, &from, &to)) {
-        record_fault(b, -1);
+        record_change(b);
         return true;
     }
     for (int64_t k = from; k < to; k++) {
@@ -79,7 +85,7 @@ static bool load_sparse(const batch *b, size_t at, float *row, size_t n)
         if (column >= 0 && (size_t)column < n)
             row[column] += values[k];
         else
-            record_fault(b, -1);
+            record_change(b);
     }
     return kernels()->first_nonfinite(row, n) == n;
 }
@@ -118,8 +124,8 @@ void gather_rows(const pn_net *net, const pass *p, const batch *b, row_range row
         bool finite = b->data->starts ? load_sparse(b, at, row, n) : load_inputs(net, p, b, i, row, x);
         if (standardize)
             finite = standardize_row(standardize, row) && finite;
-        if (!finite)
-            record_fault(b, (int64_t)at);
+        if (!finite && b->fault)
+            record_nonfinite(b, &b->fault->nonfinite, (int64_t)at);
         if (mask && bytes_tell_zeros)
             kernels()->nonzero_u8(mask, x, n);
         else if (mask)
@@ -201,12 +207,15 @@ void gather_targets(pn_net *net, const pass *p, const batch *b)
             net->work.targets.labels[i] = output_index(net->graph.channels_last, out, label_of(b, at, (int64_t)n));
         if (b->data->weights)
             net->work.targets.weights[i] = weight_of(b, at);
+        bool finite = true;
         if (target && b->data->targets)
-            sample_load(net->graph.channels_last, out, target, b->data->targets + at * n);
+            finite = sample_load(net->graph.channels_last, out, target, b->data->targets + at * n);
         else if (target)
             pn_one_hot(target, &net->work.targets.labels[i], 1, (int)n);
         if (net->graph.rescale)
-            standardize_row(net->graph.rescale, target);
+            finite = standardize_row(net->graph.rescale, target) && finite;
+        if (!finite && b->fault)
+            record_nonfinite(b, &b->fault->nonfinite_target, (int64_t)at);
     }
 }
 
@@ -245,12 +254,9 @@ static pn_status report_overflow(pn_net *net, const pn_data *data, int64_t row)
     return fail(net->error, PN_ERR_ARGUMENT, "x of sample %lld, standardised, is beyond float32", (long long)row);
 }
 
-pn_status report_fault(pn_net *net, const pn_data *data, int64_t row)
+static pn_status report_inputs(pn_net *net, const pn_data *data, int64_t row)
 {
     const size_t n = (size_t)shape_size(&net->text.input);
-    if (row < 0)
-        return fail(net->error, PN_ERR_ARGUMENT,
-                    "the order, labels, weights or sparse rows of the samples changed while the call read them");
     if (data->starts)
         return report_sparse(net, data, row);
     const float *x = data->dtype == PN_FLOAT32 ? (const float *)data->x + (size_t)row * n : NULL;
@@ -258,4 +264,26 @@ pn_status report_fault(pn_net *net, const pn_data *data, int64_t row)
     if (place == n && net->graph.standardize)
         return report_overflow(net, data, row);
     return report_number(net, row, (int64_t)place, place < n ? x[place] : NAN);
+}
+
+static pn_status report_targets(pn_net *net, const pn_data *data, int64_t row)
+{
+    const size_t n = (size_t)shape_size(&net->graph.last->out);
+    const float *y = data->targets + (size_t)row * n;
+    const size_t place = kernels()->first_nonfinite(y, n);
+    if (place == n)
+        return fail(net->error, PN_ERR_ARGUMENT, "a target of sample %lld, standardised, is beyond float32",
+                    (long long)row);
+    return fail(net->error, PN_ERR_ARGUMENT, "targets hold %g in sample %lld, output %zu; accepted: finite numbers",
+                (double)y[place], (long long)row, place);
+}
+
+pn_status report_fault(pn_net *net, const pn_data *data, const batch_fault *fault)
+{
+    if (fault->nonfinite >= 0)
+        return report_inputs(net, data, fault->nonfinite);
+    if (fault->nonfinite_target >= 0)
+        return report_targets(net, data, fault->nonfinite_target);
+    return fail(net->error, PN_ERR_ARGUMENT,
+                "the order, labels, weights or sparse rows of the samples changed while the call read them");
 }

@@ -8,8 +8,9 @@
    sample, label or weight 0 instead. */
 typedef struct {
     int64_t batch;     /* first sample of the batch in which it was last found; -1: no fault */
-    int64_t nonfinite; /* first sample of data with an input that is not finite; -1: another thread has changed
-                                  the order, a label, a weight or a sparse row since the call checked them */
+    int64_t nonfinite; /* first sample of data with an input that is not finite; and with a target. Both -1: another
+                          thread has changed the order, a label, a weight or a sparse row since the call checked them */
+    int64_t nonfinite_target;
 } batch_fault;
 
 /* The samples of one batch: rows order[first..first+rows) of data. */
@@ -44,8 +45,8 @@ void gather_inputs_together(const pn_net *net, pass *p, const batch *b, int64_t 
 /* Copies labels, targets and weights of this thread's rows to net->work.targets. */
 void gather_targets(pn_net *net, const pass *p, const batch *b);
 
-/* Fails with a message that names the fault: row is batch_fault.nonfinite. */
-pn_status report_fault(pn_net *net, const pn_data *data, int64_t row);
+/* Fails with a message that names the fault. */
+pn_status report_fault(pn_net *net, const pn_data *data, const batch_fault *fault);
 
 /* Are enough inputs zero for skipping them to pay? Looks at up to 8 of the all->n samples. */
 bool mostly_zeros(const pn_net *net, const batch *all);

@@ -80,6 +80,22 @@ static void predict_job(void *arg, int id, int threads)
         predict_rows(j, &r);
 }
 
+/* Fails if a result y (n, width) is NaN, for which a parameter or an overflow is the reason; infinite ones are right
+   where a sum is beyond float32. */
+static pn_status check_results(pn_net *net, const float *y, int64_t n, int64_t width)
+{
+    const size_t size = (size_t)n * (size_t)width;
+    size_t i = kernels()->first_nonfinite(y, size);
+    while (i < size && !isnan(y[i]))
+        i++;
+    if (i == size)
+        return PN_OK;
+    const pn_status status = net_check_parameters(net, net->error);
+    return status ? status
+                  : fail(net->error, PN_ERR_NONFINITE, "result %zu of sample %zu is NaN: sums are beyond float32",
+                         i % (size_t)width, i / (size_t)width);
+}
+
 pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temperature, float *y)
 {
     if (!net_begin(net))
@@ -103,7 +119,8 @@ pn_status pn_net_predict(pn_net *net, const pn_data *data, int64_t n, float temp
              .gathers = true,
              .temperature = temperature,
              .y = y};
-    return run(predict_job, &j);
+    status = run(predict_job, &j);
+    return status ? status : check_results(net, y, n, shape_size(&net->graph.last->out));
 }
 
 /* ---- evaluation ---------------------------------------------------------------------------------------------------- */
@@ -281,6 +298,11 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
         status = check_samples(net, data, NULL, n, dy ? NEEDS_INPUTS : NEEDS_INPUTS | NEEDS_TARGETS);
     if (!status && n > 0)
         status = check_pointer(net, dx, "dx");
+    const size_t given = dy && !status ? (size_t)n * (size_t)shape_size(&net->graph.layers[i].out) : 0;
+    const size_t bad = kernels()->first_nonfinite(dy, given);
+    if (bad < given)
+        return fail(net->error, PN_ERR_ARGUMENT, "dy holds %g at position %zu; accepted: finite numbers",
+                    (double)dy[bad], bad);
     if (!status && !net->work.input_gradient) {
         drop_training_memory(net);
         net->work.input_gradient = true;
@@ -294,5 +316,6 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
     if (status)
         return status;
     j = (job){.net = net, .data = data, .n = n, .batch = n, .y = dx, .dy = dy, .layer = i};
-    return run(input_gradient_job, &j);
+    status = run(input_gradient_job, &j);
+    return status ? status : check_results(net, dx, n, shape_size(&net->text.input));
 }

@@ -337,7 +337,7 @@ pn_status run(pool_job function, job *j)
         return bad_scaling;
     const unsigned long fp = fp_enter();
     j->finite = true;
-    j->fault.batch = j->fault.nonfinite = -1;
+    j->fault = (batch_fault){-1, -1, -1};
     detect_zeros(j, rows);
     const int most = j->own_inputs ? j->net->work.used->copies
                                    : j->net->work.used->threads; /* pn_set_threads may have raised the number since */
@@ -349,5 +349,5 @@ pn_status run(pool_job function, job *j)
         pool_run_if_worth(function, j, job_length(j), threads);
     } while (j->end >= 0 && j->done < j->n);
     fp_leave(fp);
-    return j->fault.batch < 0 ? PN_OK : report_fault(j->net, j->data, j->fault.nonfinite);
+    return j->fault.batch < 0 ? PN_OK : report_fault(j->net, j->data, &j->fault);
 }

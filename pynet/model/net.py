@@ -24,7 +24,6 @@ from pynet._ffi import (
     text,
 )
 from pynet.augment import Augment
-from pynet.errors import LossNotFiniteError
 from pynet.files import path_bytes
 from pynet.layers import Layer
 from pynet.model.evaluation import Evaluation, RegressionEvaluation, measured
@@ -237,10 +236,7 @@ class Net(Handle):
         samples = targets_only(self._signature, y, sample_weight)
         self._learns_labels(samples)
         mean = ffi.new("double *")
-        try:
-            self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
-        except LossNotFiniteError as error:
-            raise _with_bad_target(error, samples) from None
+        self._call(lib.pn_net_loss, samples.data, ffi.NULL, samples.n, mean)
         return float(mean[0])
 
     def backward(self) -> None:
@@ -281,10 +277,7 @@ class Net(Handle):
         """
         n, order = (samples.n, ffi.NULL) if rows is None else (len(rows), pointer(rows))
         opt.rates = ffi.NULL if rates is None else ffi.from_buffer("double[]", rates)
-        try:
-            self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
-        except LossNotFiniteError as error:
-            raise _with_bad_target(error, samples) from None
+        self._call(lib.pn_net_train, samples.data, order, n, batch, opt, stats)
 
     def input_gradient(
         self, x: npt.ArrayLike, y: npt.ArrayLike | None = None, *, dy: npt.ArrayLike | None = None, layer: int = -1
@@ -437,10 +430,7 @@ class Net(Handle):
         order = np.arange(samples.n, dtype=np.int32) if order is None else order
         for start in range(0, max(len(order), 1), EVALUATE_ROWS):  # short calls: Ctrl-C waits for the current one
             rows = order[start : start + EVALUATE_ROWS]
-            try:
-                self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
-            except LossNotFiniteError as error:
-                raise _with_bad_target(error, samples) from None
+            self._call(lib.pn_net_evaluate, samples.data, pointer(rows), len(rows), stats)
         n = max(stats.samples, 1)
         return Evaluation(stats.loss / n, stats.correct / n, int(stats.correct), int(stats.samples))
 
@@ -486,15 +476,6 @@ def new_stats(**numbers: float) -> Any:
 def stats_numbers(stats: Any) -> dict[str, float]:
     """The numbers of a pn_stats *, as new_stats takes them."""
     return {name: getattr(stats, name) for name in STATS}
-
-
-def _with_bad_target(error: LossNotFiniteError, samples: Samples) -> LossNotFiniteError:
-    """The error; if a target is not finite, with the message that names it."""
-    try:
-        check_targets(samples)
-    except ValueError as reason:
-        return LossNotFiniteError(f"{error}: {reason}")
-    return error
 
 
 def _text(layer: Layer | str) -> str:

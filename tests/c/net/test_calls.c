@@ -72,6 +72,75 @@ static void messages(void)
     pn_net_free(net);
 }
 
+/* Targets that are not finite are named as inputs are; nothing is trained. */
+static void targets_that_are_not_finite(void)
+{
+    static const char *const losses[] = {"", " loss(mae)", " loss(huber)", " rescale"};
+    for (int i = 0; i < 4; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "input(4) dense(3)%s", losses[i]);
+        pn_net *net = created(text, 0);
+        float targets[ROWS * CLASSES] = {0}, dx[ROWS * IN];
+        const pn_data bad = {.x = x, .dtype = PN_FLOAT32, .targets = targets, .n = ROWS};
+        const char *const message = "targets hold inf in sample 3, output 1; accepted: finite numbers";
+        pn_stats stats = {0};
+        double loss;
+        targets[3 * CLASSES + 1] = INFINITY;
+        targets[4 * CLASSES] = NAN;
+        REFUSED(pn_net_train(net, &bad, NULL, ROWS, 2, &sgd, &stats), PN_ERR_ARGUMENT, message);
+        CHECK(stats.steps == 1); /* samples 0 and 1 */
+        REFUSED(pn_net_evaluate(net, &bad, NULL, ROWS, &stats), PN_ERR_ARGUMENT, message);
+        REFUSED(pn_net_input_gradient(net, &bad, ROWS, 0, NULL, dx), PN_ERR_ARGUMENT, message);
+        CHECK(pn_net_forward(net, &bad, NULL, ROWS) == PN_OK);
+        REFUSED(pn_net_loss(net, &bad, NULL, ROWS, &loss), PN_ERR_ARGUMENT, message);
+        if (i == 3) {
+            pn_tensor scale;
+            CHECK(pn_net_tensor(net, 3, &scale) == PN_OK);
+            scale.data[1] = 1e-30f;
+            targets[3 * CLASSES + 1] = 1e30f;
+            REFUSED(pn_net_loss(net, &bad, NULL, ROWS, &loss), PN_ERR_ARGUMENT,
+                    "a target of sample 3, standardised, is beyond float32");
+        }
+        pn_net_free(net);
+    }
+}
+
+/* NaN is never a result. */
+static void results_that_are_not_numbers(void)
+{
+    pn_net *net = created("input(4) dense(3)", 0);
+    float in[ROWS * IN] = {0}, dx[ROWS * IN], dy[ROWS * CLASSES] = {0};
+    const pn_data one = {.x = in, .dtype = PN_FLOAT32, .labels = labels, .n = ROWS};
+    pn_tensor W;
+    CHECK(pn_net_tensor(net, 0, &W) == PN_OK);
+    const float good = W.data[4];
+    for (int i = 0; i < IN; i++)
+        in[i] = 1; /* a zero contributes nothing */
+    W.data[4] = NAN;
+    REFUSED(pn_net_predict(net, &one, ROWS, 1, y), PN_ERR_PARAMETER, "parameter 0.W holds nan at position 4");
+    CHECK(pn_net_infer(net, &one, NULL, ROWS) == PN_OK); /* for the search of the reason */
+    CHECK(pn_net_activation(net, 0, ROWS, y) == PN_OK && isnan(y[1]));
+    dy[1] = 1;
+    REFUSED(pn_net_input_gradient(net, &one, ROWS, 0, dy, dx), PN_ERR_PARAMETER, "parameter 0.W holds nan");
+    W.data[4] = good;
+    dy[2] = INFINITY;
+    REFUSED(pn_net_input_gradient(net, &one, ROWS, 0, dy, dx), PN_ERR_ARGUMENT, "dy holds inf at position 2");
+    W.data[0] = W.data[1] = 3e38f, W.data[3] = -3e38f;
+    for (int i = 2 * IN; i < 3 * IN; i++)
+        in[i] = 10;
+    CHECK(pn_net_predict(net, &one, 2, 1, y) == PN_OK); /* zeros */
+    CHECK(pn_net_predict(net, &one, ROWS, 1, y) == PN_OK && isinf(y[2 * CLASSES + 1]));
+    pn_net_free(net);
+    net = created("input(4) dense(3) dense(3)", 0);
+    for (int t = 0; t < 3; t += 2) {
+        CHECK(pn_net_tensor(net, t, &W) == PN_OK);
+        for (int i = 0; i < W.size; i++)
+            W.data[i] = t == 2 || i % 2 ? 3e38f : -3e38f;
+    }
+    REFUSED(pn_net_predict(net, &one, ROWS, 1, y), PN_ERR_NONFINITE, " of sample 2 is NaN: sums are beyond float32");
+    pn_net_free(net);
+}
+
 static void null_pointers(void)
 {
     pn_net *net = created("input(4) dense(3) softmax", 0), *other = net;
@@ -269,6 +338,8 @@ int main(void)
     null_pointers();
     null_without_status();
     messages();
+    targets_that_are_not_finite();
+    results_that_are_not_numbers();
     no_network();
     sizes();
     notes();
