@@ -401,8 +401,10 @@ pn_status pn_net_input_gradient(pn_net *net, const pn_data *data, int64_t n, int
    PN_ERR_ARGUMENT, PN_ERR_MEMORY. */
 pn_status pn_net_reserve(pn_net *net, int64_t rows, const pn_optim *opt);
 
-/* *bytes = what the network takes from the allocator after pn_net_reserve with these arguments, in all. Products of large
-   matrices also use buffers of 1 MB a thread, which all networks share. PN_ERR_ARGUMENT. */
+/* *bytes = what the network takes from the allocator after pn_net_reserve with these arguments, in all. Besides,
+   dense layers may use buffers of 1 MB a thread, which all networks share and the process keeps: in training on 16 rows
+   or more, and with 256 units or over 262,144 weights in any call on 24 rows or more. Without memory for them calls are
+   slower, and pn_net_reserve succeeds. PN_ERR_ARGUMENT. */
 pn_status pn_net_memory(pn_net *net, int64_t rows, const pn_optim *opt, size_t *bytes);
 
 /* ---- the model file: safetensors, which other programs can read -------------------------------------------------- */

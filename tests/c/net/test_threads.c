@@ -158,6 +158,43 @@ static void moving_rows(void)
     pn_net_free(net);
 }
 
+/* Threads of embedded programs have small stacks; docs/embedding.md names this one. Sanitizers make frames larger. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { STACK = 1 << 20 };
+#else
+enum { STACK = 128 << 10 };
+#endif
+
+static void *learn_and_predict(void *result)
+{
+    static float y[MANY * CLASSES];
+    const pn_data data = {.x = x, .dtype = PN_FLOAT32, .labels = labels, .n = MANY};
+    pn_net *net = created(spec, 5);
+    pn_stats stats = {0};
+    for (int kind = PN_SGD; kind <= PN_ADAMW; kind++) {
+        pn_optim opt;
+        CHECK(pn_optim_default(&opt, (pn_optim_kind)kind) == PN_OK);
+        CHECK(pn_net_train(net, &data, NULL, MANY, 100, &opt, &stats) == PN_OK);
+    }
+    *(int *)result = (int)stats.steps;
+    pn_net *again = saved_and_loaded(net);
+    CHECK(pn_net_predict(again, &data, MANY, 1, y) == PN_OK);
+    pn_net_free(again);
+    pn_net_free(net);
+    return NULL;
+}
+
+static void small_stack(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int steps = 0;
+    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, STACK) == 0);
+    CHECK(pthread_create(&thread, &attributes, learn_and_predict, &steps) == 0);
+    CHECK(pthread_join(thread, NULL) == 0 && steps == 6 * MANY / 100);
+    pthread_attr_destroy(&attributes);
+}
+
 int main(void)
 {
     uint32_t state = 1;
@@ -171,6 +208,7 @@ int main(void)
     CHECK(pn_set_threads(0) == PN_OK);
     moving_labels_and_order();
     moving_rows();
+    small_stack();
     printf("net in threads: %d checks, %d failures\n", checks, failures);
     return failures != 0;
 }
