@@ -33,6 +33,8 @@ LEVELS = {
     "": "-Os",
 }
 LIBS = ["m"]
+# The module exports its entry point alone: no libpynet.so in the process takes the place of its functions.
+EXPORTS = ["-Wl,--version-script=csrc/module.map", "-Wl,--build-id=none"] if sys.platform == "linux" else []
 
 
 def version() -> str:
@@ -81,7 +83,7 @@ def recipe() -> FFI:
         depends=[str(path) for path in (*inputs, Path("pynet/_build.py"), Path("pyproject.toml"))],
         include_dirs=["csrc"],
         extra_compile_args=[*core_flags(), *extra],
-        extra_link_args=["-pthread", *(extra or ["-s"])],
+        extra_link_args=["-pthread", *(extra or ["-s", *EXPORTS])],
         libraries=LIBS,
     )
     return ffi

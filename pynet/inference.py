@@ -23,7 +23,7 @@ from PIL import Image
 from pynet._ffi import plain
 from pynet.data.inputs import NOTE as INPUTS
 from pynet.data.inputs import Inputs
-from pynet.data.table_model import rows_of_numbers, table_for, table_of
+from pynet.data.table_model import encoded, rows_of_numbers
 from pynet.errors import DataError
 from pynet.metrics import class_scores, score_names
 from pynet.network import Network, load
@@ -274,10 +274,7 @@ def predict_table(
     and predict_image. Raises DataError: a column is missing; ValueError: the model was not trained on a table.
     """
     net = _network(model)
-    found = table_of(net)
-    if found is None:
-        raise ValueError("the model was not trained on a table; accepted: one of pynet train --target")
-    x, warning = found.columns.encoded(table_for(found.columns, source, separator, decimal), found.means)
+    x, warning = encoded(source, net, separator, decimal)
     return _of_rows(net, x, temperature, warning)
 
 

@@ -140,10 +140,7 @@ def _percent(share: float) -> str:
 
 
 def uneven(confusion: Array, classes: Sequence[str]) -> str:
-    """What an accuracy hides if a class has no sample or most of them, as text to follow it; "" if it hides nothing.
-
-    confusion (classes, classes): counts, a row for each true class.
-    """
+    """What an accuracy hides if a class has no sample, or most, as text to follow it. confusion (classes, classes)."""
     counts = confusion.sum(axis=1)
     total = int(counts.sum())
     absent = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]

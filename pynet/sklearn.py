@@ -34,8 +34,7 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
 from pynet.schedules import Schedule
 from pynet.training.callbacks import EarlyStopping, check
 from pynet.training.history import History
-from pynet.training.sklearn_inputs import check_range, warn_of_scale
-from pynet.training.sklearn_rates import Adaptive, InverseScaling, LastRate
+from pynet.training.sklearn_parts import Adaptive, InverseScaling, LastRate, check_range, warn_of_scale
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -340,10 +339,7 @@ class _Estimator(BaseEstimator):
             choices = ", ".join(map(repr, (*ACTIVATIONS, *WORDS)))
             raise ValueError(f"activation is {self.activation!r:.80}; accepted: {choices}")
         if self.net is not None and (closing := CLOSING.search(self.net)):
-            raise ValueError(
-                f"net ends in {closing[1]!r:.80}: {self.net!r:.200}; accepted: the hidden layers only; "
-                "the estimator adds the layer of the outputs and its loss"
-            )
+            raise ValueError(f"net ends in {closing[1]!r:.80}: {self.net!r:.200}; accepted: the hidden layers only")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction is {self.validation_fraction}; accepted: between 0 and 1")
 
@@ -374,12 +370,9 @@ class PynetClassifier(ClassifierMixin, _Estimator):
     "momentum", "nesterov" and "rmsprop", which takes beta_2; there is no "lbfgs". schedule: of the learning rate, see
     pynet.schedules. class_weight: {class: weight}, or "balanced". callbacks: see pynet.Callback. max_fun has no effect.
 
-    X of uint8 means x/255, and is kept as it is; predict then takes other numbers x as x/255, too. A UserWarning names
-    X of uint8 that holds 0 and 1 alone. The uint8 columns of a data frame are numbers as they are.
-
-    Scale X: networks learn numbers far above 1 badly, regressors worst of all. make_pipeline(StandardScaler(),
-    PynetRegressor()), or net="standardize dense(64) relu", whose first layer is fitted to X; a UserWarning names a
-    feature whose root mean square is above 20.
+    X of uint8 means x/255, and is kept as it is; predict then takes other numbers x as x/255, too. Of a data frame,
+    uint8 columns are numbers. Scale X, by StandardScaler or net="standardize dense(64) relu", whose first layer is
+    fitted to X; UserWarning: a feature's root mean square is above 20, or bytes are 0 and 1 alone.
 
     net_ is the pynet.Network. loss_curve_, validation_loss_curve_ and validation_scores_, the accuracy, have a number
     an epoch, of all calls that trained net_; those of the validation are None without validation data. n_iter_: epochs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import os
 import re
 import sys
@@ -68,30 +67,23 @@ def _are_pixels(net: Network, table: TrainedTable | None, path: Path) -> bool:
 
 
 def _write(found: TablePrediction, pixels: bool, top: int | None) -> None:
-    """Prints .csv lines; for a table of pixels, in the format of a submission to Kaggle's Digit Recognizer.
-
-    top: how many classes a line has, the likeliest first, each with its probability.
-    """
+    """Prints .csv lines, with the likeliest classes; of pixels, for Kaggle's Digit Recognizer."""
     lines = csv.writer(sys.stdout, lineterminator="\n")
     if found.probabilities is None:
         lines.writerow(["row", "prediction"])
         lines.writerows((i, str(value)) for i, value in enumerate(found.values, 1))
-    elif top:
-        top = min(top, len(found.classes))
-        more = (f"{name} {i}" for i in range(2, top + 1) for name in ("prediction", "confidence"))
-        lines.writerow(["row", "prediction", "confidence", *more])
-        best = np.argsort(-found.probabilities, axis=1, kind="stable")[:, :top]
-        for row, (places, shares) in enumerate(zip(best.tolist(), found.probabilities, strict=True), 1):
-            pairs = ((printable(found.classes[i]), f"{shares[i]:.4f}") for i in places)
-            lines.writerow([row, *itertools.chain(*pairs)])
-    elif pixels:
+    elif pixels and not top:
         lines.writerow(["ImageId", "Label"])
         lines.writerows((i, printable(value)) for i, value in enumerate(found.values, 1))
     else:
-        lines.writerow(["row", "prediction", "confidence"])
-        shares = found.probabilities.max(axis=1)
-        rows = enumerate(zip(found.values, shares, strict=True), 1)
-        lines.writerows((i, printable(value), f"{share:.4f}") for i, (value, share) in rows)
+        names, best = (
+            list(map(printable, found.classes)),
+            np.argsort(-found.probabilities, axis=1, kind="stable")[:, : top or 1],
+        )
+        ends = ["", *(f" {i}" for i in range(2, best.shape[1] + 1))]
+        lines.writerow(["row", *(word + end for end in ends for word in ("prediction", "confidence"))])
+        for row, (places, shares) in enumerate(zip(best.tolist(), found.probabilities, strict=True), 1):
+            lines.writerow([row, *(cell for i in places for cell in (names[i], f"{shares[i]:.4f}"))])
 
 
 def _objects(found: TablePrediction, top: int | None) -> Iterator[dict[str, Any]]:

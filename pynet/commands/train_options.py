@@ -143,7 +143,7 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
     add("--label-smoothing", metavar="F", type=number(0, 1, "a number from 0 to below 1"), help=smoothing)
     balanced = "balanced: samples of rare classes weigh more, so that all classes weigh alike (default: none)"
     add("--class-weight", choices=["balanced", "none"], help=balanced)
-    add("--load", metavar="FILE", type=path, help="continue training this model")
+    add("--load", metavar="FILE", type=path, help="continue training this model (saved as --save says, not to FILE)")
 
 
 def _add_training_options(group: argparse._ArgumentGroup) -> None:

@@ -14,7 +14,7 @@ Each file format has its own module; download has the named sets, toys the toy d
 from pynet.data.dataset import Dataset, default, is_picture_folder, load
 from pynet.data.parquet_files import parquet
 from pynet.data.splits import batches, one_hot, shuffled_labels, split, validation_split
-from pynet.data.table_model import prepare
+from pynet.data.table_model import encode, prepare
 from pynet.data.table_set import table
 from pynet.data.toys import line, moons, spirals
 from pynet.errors import DataError
@@ -23,4 +23,4 @@ from pynet.kernels import augmented
 __all__ = ["DataError", "Dataset", "default", "is_picture_folder", "load"]
 __all__ += ["augmented", "batches", "one_hot", "shuffled_labels", "split", "validation_split"]
 __all__ += ["line", "moons", "spirals"]
-__all__ += ["parquet", "prepare", "table"]
+__all__ += ["encode", "parquet", "prepare", "table"]

@@ -115,8 +115,7 @@ class Columns:
         """(x (n, inputs) float32, a warning or ""): the rows of a table as inputs of the network.
 
         means (inputs) replace missing numbers. The table may have more columns, in any order. DataError: a column is
-        missing, holds a number that is infinite or beyond float32, or holds mostly texts, or a number such as 1,234.50,
-        where numbers are expected.
+        missing, holds a number that is infinite or beyond float32, or texts where numbers are expected, see numbers_of.
         """
         columns = [self._found(table, column.name) for column in self.inputs]
         x = np.zeros((len(table), len(self.names)), np.float32)
@@ -270,14 +269,12 @@ def numbers_of(table: Table, column: Column, placeholders: Collection[str] = ())
     if placeholders and column.odd:
         column = replace(column, odd=tuple((row, text) for row, text in column.odd if text not in placeholders))
     total, known = len(column.odd), len(column.values) - int(column.missing.sum())
-    if total > MAX_ODD * (known + total):
-        found = first_odd(table, column)
-        wrong = f"{found}, is no number" if total == 1 else f"{total:,} values are no numbers, as {found}"
-        raise DataError(f"{table.source}: {wrong}; accepted: numbers{as_written(column.odd[0][1], decimal)}")
-    for row, text in column.odd:
-        if is_written_number(text, decimal):
-            found = first_odd(table, replace(column, odd=((row, text),)))
-            raise DataError(f"{table.source}: {found}, is no number; accepted: numbers{as_written(text, decimal)}")
+    mostly = total > MAX_ODD * (known + total)
+    bad = column.odd if mostly else tuple(one for one in column.odd if is_written_number(one[1], decimal))
+    if bad:
+        found = first_odd(table, replace(column, odd=bad))
+        wrong = f"{total:,} values are no numbers, as {found}" if mostly and total > 1 else f"{found}, is no number"
+        raise DataError(f"{table.source}: {wrong}; accepted: numbers{as_written(bad[0][1], decimal)}")
     return column
 
 
@@ -327,8 +324,8 @@ def _value(text: str, decimal: str) -> float | None:
 
 
 class Unseen(NamedTuple):
-    """Values of a column that count as none: how many, and the first. rare: whether the training rows may have had
-    them; known: what the model knows, if it is none of the column's values."""
+    """Values of a column that count as none. rare: the training rows may have had them; known: the model's levels, if
+    the column has none of them."""
 
     values: int
     first: str

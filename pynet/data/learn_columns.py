@@ -130,7 +130,7 @@ def _doubts(column: Column, decimal: str) -> list[str]:
     if column.odd:
         counts = Counter(text for _, text in column.odd).most_common()
         named = ", ".join(f"{text!r:.40} ({count:,})" for text, count in counts[:MAX_NAMED])
-        more = f" and {len(counts) - MAX_NAMED:,} more texts" if len(counts) > MAX_NAMED else ""
+        more = ", ..." if len(counts) > MAX_NAMED else ""
         found.append(
             f"{name} holds numbers; other texts count as missing: {named}{more}; --categorical keeps all texts"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,6 +84,26 @@ def table_for(columns: Columns, source: Any, separator: str | None = None, decim
         header=None if columns.header else False,
         usual=columns.separator,
     )
+
+
+def encode(source: Any, net: Net, *, separator: str | None = None, decimal: str | None = None) -> Array:
+    """The inputs of a model of a table, x (n, inputs) float32, for each row of a text file or a data frame.
+
+    A model exported to ONNX or C takes them. separator, decimal: as in table. UserWarning: values that the model does
+    not know. Raises what predict_table raises.
+    """
+    x, warning = encoded(source, net, separator, decimal)
+    if warning:
+        warnings.warn(warning, UserWarning, stacklevel=2)
+    return x
+
+
+def encoded(source: Any, net: Net, separator: str | None, decimal: str | None) -> tuple[Array, str]:
+    """See encode: (x, the warning or "")."""
+    found = table_of(net)
+    if found is None:
+        raise ValueError("the model was not trained on a table; accepted: one of pynet train --target")
+    return found.columns.encoded(table_for(found.columns, source, separator, decimal), found.means)
 
 
 def dataset_for(net: Net, found: TrainedTable, path: Path, separator: str | None, decimal: str | None) -> Dataset:

@@ -34,8 +34,7 @@ class Column:
     """A column of numbers (n) float64, NaN where missing, or of texts: codes (n) int32 index levels, -1 where missing.
 
     odd: (row, text) of each value that counts as missing because it is not a number. In a column of dates all values
-    count as missing. words: of a column of texts, those that count as missing, such as "None". were_codes: see
-    are_codes, of the texts that became numbers.
+    count as missing. words: texts that count as missing, such as "None". were_codes: see are_codes, of numbers.
     """
 
     name: str

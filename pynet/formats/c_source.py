@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pynet._ffi import VERSION, Array
-from pynet.data.columns import NOTE as TABLE
-from pynet.data.columns import Columns
 from pynet.data.inputs import NOTE as INPUTS
 from pynet.data.inputs import Inputs
+from pynet.data.table_model import TrainedTable, table_of
 from pynet.files import replacing, sha256_of
 from pynet.formats.c_float import float_program
 from pynet.formats.c_program import Call, Memory, Program, Value, c_float, c_float32, placed
@@ -147,7 +146,7 @@ class _Source:
     # ---- the comment ----
 
     def comment(self) -> str:
-        net, table = self.net, self.net.meta.get(TABLE)
+        net, table = self.net, table_of(self.net)
         lines = [f"Written by pynet {VERSION}; do not edit.", "", f"network   {net.spec}"]
         if self.model is not None:
             lines.append(f"model     {Path(self.model).name}, SHA-256 {sha256_of(self.model)}")
@@ -208,12 +207,13 @@ class _Source:
             lines.append(f"Classes: {', '.join(f'{i} {name!r}' for i, name in enumerate(names))}.")
         return lines
 
-    def _columns(self, note: str) -> list[str]:
+    def _columns(self, table: TrainedTable) -> list[str]:
         """The inputs of a model of a table, which the caller has to make."""
-        columns = Columns.from_note(note)
+        columns, means = table
         lines = ["Not exported: how rows of a table become inputs. A text is 1 at its own input and 0 at the others"]
-        lines.append("of its column, a missing number the mean of its column. The inputs are:")
-        lines += [f"{i:>6}  {name}" for i, name in enumerate(columns.names)]
+        lines.append("of its column, a missing number the mean that stands beside its column. The inputs are:")
+        rows = enumerate(zip(columns.names, columns.are_numbers.tolist(), means.tolist(), strict=True))
+        lines += [f"{i:>6}  {name}{f', mean {mean:.9g}' if number else ''}" for i, (name, number, mean) in rows]
         if self.net.task == "regression":
             lines.append(f"y is {columns.target.name!r}, in the unit of the training table.")
         return lines
@@ -376,8 +376,7 @@ def _comment(lines: list[str]) -> str:
     """A comment of C. No line can end it, whatever text it holds."""
     wrapped = []
     for line in lines:
-        safe = line.encode("ascii", "backslashreplace").decode().replace("\\", "|")
-        safe = "".join(c if c.isprintable() else "?" for c in safe)
+        safe = "".join(c if c.isprintable() else "?" for c in line.replace("\\", "|"))
         safe = re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", safe)
         wrapped += textwrap.wrap(safe, WIDTH - 3, subsequent_indent=" " * 10, break_on_hyphens=False) or [""]
     return "/* " + "\n".join(f"   {line}".rstrip() for line in wrapped).lstrip() + " */"

@@ -12,7 +12,7 @@ import numpy as np
 
 from pynet._ffi import VERSION, Array
 from pynet.files import replacing
-from pynet.formats.onnx_package import onnx_package
+from pynet.formats.onnx_file import onnx_package
 from pynet.formats.torch_module import same_padding
 from pynet.model.views import LayerView, layers_inside, projection_of
 from pynet.network import Network

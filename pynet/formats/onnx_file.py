@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pynet._ffi import Array
 from pynet.errors import DataError
-from pynet.formats.onnx_package import onnx_package
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -248,3 +249,21 @@ def _ordered(nodes: list[NodeProto], known: set[str], path: Path) -> list[NodePr
             raise DataError(f"{path}: {described(left[0])} is in a circle, or depends on one")
         left = later
     return found
+
+
+class MissingOnnx(ImportError, ValueError):
+    """The onnx package is not installed."""
+
+
+def onnx_package() -> ModuleType:
+    """The package. MissingOnnx: it is not installed, with the command that installs it."""
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.external_data_helper
+        import onnx.numpy_helper
+    except ImportError:
+        raise MissingOnnx(
+            f"ONNX files need the onnx package; this installs it: {sys.executable} -m pip install onnx"
+        ) from None
+    return onnx

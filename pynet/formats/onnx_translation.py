@@ -15,11 +15,11 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.errors import DataError
-from pynet.formats import onnx_padding, onnx_shapes
+from pynet.formats import onnx_padding
 from pynet.formats.onnx_file import FLOATS, attributes
 from pynet.formats.onnx_layers import Layer
 from pynet.formats.onnx_padding import Padding
-from pynet.formats.onnx_steps import Gelu, Residual, Step, Steps
+from pynet.formats.onnx_steps import Gelu, Residual, Step, Steps, axes_of, reshaped
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -211,7 +211,7 @@ class Translation:
     def _global_pool(self, node: NodeProto, given: dict[str, Any]) -> None:
         shape = self._image(node)
         if node.op_type == "ReduceMean":
-            axes = onnx_shapes.axes_of(self.steps, node, given)
+            axes = axes_of(self.steps, node, given)
             if sorted(axis % 4 for axis in axes) != [2, 3]:
                 raise self.steps.unsupported(node, f"axes {axes}; accepted: 2, 3")
         self._add(Layer("globalavgpool"), (shape[0], 1, 1))
@@ -298,7 +298,7 @@ class Translation:
         self.order = self.order.transpose([axis - 1 for axis in perm[1:]])
 
     def _reshape(self, node: NodeProto, given: dict[str, Any]) -> None:
-        shape = onnx_shapes.reshaped(self.steps, node, given, self.order.shape)
+        shape = reshaped(self.steps, node, given, self.order.shape)
         if shape is None or math.prod(shape) != self.order.size or len(shape) > 4:
             raise self.steps.unsupported(node, f"from (batch, {self.order.shape}) to {shape}")
         self.order = self.order.reshape(shape)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pynet
 from pynet import data
 from pynet.data.columns import Columns, places_among
 from pynet.data.read_table import read_table
@@ -485,6 +486,19 @@ def test_class_names_of_scikit_learn_files(tmp_path: Path) -> None:
     path.write_text("60,1,small,large\n" + "".join(f"{size(i)},{int(size(i) > 2)}\n" for i in range(N)))
     assert data.table(path, -1).classes == ("small", "large")
     assert data.table(path, 0).classes != ("small", "large")
+
+
+def test_a_program_gets_the_inputs_of_a_model(tmp_path: Path) -> None:
+    found = table(tmp_path, age=lambda i: "" if i % 6 == 0 else i % 9, sex=lambda i: "fm"[i % 2])
+    net = pynet.Network(f"input({len(found.features)}) standardize dense(3) softmax")
+    data.prepare(net, found)
+    path = write(tmp_path, "u.csv", 2, sex=["m", "d"], size=[1, 2], age=["", 7])
+    with pytest.warns(UserWarning, match="'d' in column 'sex', line 3"):
+        x = data.encode(path, net)
+    assert x.dtype == np.float32 and x.tolist() == [[1, found.means[1], 1, 0, 1], [2, 7, 0, 0, 0]]
+    assert np.array_equal(net.predict_proba(x), pynet.predict_table(path, net).probabilities)
+    with pytest.raises(ValueError, match="the model was not trained on a table"):
+        data.encode(path, pynet.Network("input(2) dense(1)"))
 
 
 # ---- the note ----

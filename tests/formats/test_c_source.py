@@ -195,7 +195,9 @@ def test_texts_cannot_leave_comments_and_strings(tmp_path: Path) -> None:
     program = compiled("cc", [tmp_path / "net.c", tmp_path / "reader.c"], "", tmp_path / "reader")
     printed = subprocess.run([program], capture_output=True, timeout=60).stdout.decode()
     assert printed == "".join(f"{name}|" for name in HOSTILE)
-    assert all(ord(c) < 127 for c in (tmp_path / "net.c").read_text())
+    text = (tmp_path / "net.c").read_text("utf-8")
+    assert "naïve ✓" in text and all(c.isprintable() for c in text.replace("\n", ""))  # no mark of direction either
+    assert re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).isascii()
 
 
 @pytest.mark.parametrize("name", ["net", "no.txt", ".c", "a b.c", 'a".c', "math.c", "stdint.c", "-a.c", "é.c", "a\n.c"])
@@ -231,16 +233,16 @@ def test_what_is_not_accepted(tmp_path: Path) -> None:
 
 
 def test_a_table_tells_its_inputs(tmp_path: Path) -> None:
-    rows = ["size,town,price", *(f"{i * i % 37},{'ab'[i % 2]} */,{3 * i}" for i in range(40))]
-    (tmp_path / "flats.csv").write_text("\n".join(rows))
+    rows = ["size,town,price", *(f"{i * i % 37},{'aö'[i % 2]} */,{3 * i}" for i in range(40))]
+    (tmp_path / "flats.csv").write_text("\n".join(rows), "utf-8")
     data = pynet.data.table(tmp_path / "flats.csv", target="price")
     net = pynet.Network(f"input({len(data.features)}) standardize dense(4) relu dense(1) rescale")
     pynet.data.prepare(net, data)
     pynet.export_c(net, tmp_path / "flats.c", selftest=True)
-    header = (tmp_path / "flats.h").read_text()
+    header = (tmp_path / "flats.h").read_text("utf-8")
     assert "Not exported: how rows of a table become inputs" in header
-    assert "0  size" in header
-    assert "1  town=a * /" in header
+    assert f"0  size, mean {data.means[0]:.9g}" in header
+    assert "1  town=a * /" in header and "2  town=ö * /" in header
     assert "y is 'price', in the unit of the training table" in header
     assert status(compiled("cc", [tmp_path / "flats.c"], "", tmp_path / "a.out")) == 0
 
