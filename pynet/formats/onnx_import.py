@@ -10,9 +10,8 @@ from pynet.errors import DataError
 from pynet.formats.npz import checked_values
 from pynet.formats.onnx_export import PRODUCER
 from pynet.formats.onnx_file import OnnxFile, read_onnx
-from pynet.formats.onnx_layers import Layer, text_of
 from pynet.formats.onnx_steps import Steps
-from pynet.formats.onnx_translation import Translation
+from pynet.formats.onnx_translation import Layer, Translation, text_of
 from pynet.network import Network
 from pynet.text import parsed_json
 

@@ -8,7 +8,8 @@ Transpose act on it alone, and a dense layer then sorts the rows of its weights 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -17,7 +18,6 @@ from pynet._ffi import Array
 from pynet.errors import DataError
 from pynet.formats import onnx_padding
 from pynet.formats.onnx_file import FLOATS, attributes
-from pynet.formats.onnx_layers import Layer
 from pynet.formats.onnx_padding import Padding
 from pynet.formats.onnx_steps import Gelu, Residual, Step, Steps, axes_of, reshaped
 
@@ -28,6 +28,36 @@ MAX_FEATURES = 1 << 24  # of a value
 AFFINE = ("Add", "Sub", "Mul", "Div", "Sum")
 PADDED = ("Conv", "MaxPool", "AveragePool")
 ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
+
+
+@dataclass
+class Layer:
+    """A word with its tensors; a residual has layers inside and perhaps a projection.
+
+    stride: of a conv; eps: of a batchnorm; copies: whether a conv only pads.
+    """
+
+    word: str
+    tensors: dict[str, Array] = field(default_factory=dict)
+    inside: list[Layer] = field(default_factory=list)
+    skip: Layer | None = None
+    stride: int = 1
+    eps: float = 0.0
+    copies: bool = False
+
+    def scale(self, a: Array | float, b: Array) -> None:
+        """Changes the weights so that the output y, of a dense or conv, becomes a y + b."""
+        if "b" not in self.tensors and b.any():
+            self.word = self.word.replace(",bias=no", "")
+            self.tensors["b"] = np.zeros_like(b, np.float64)
+        self.tensors["W"] = self.tensors["W"] * a
+        if "b" in self.tensors:
+            self.tensors["b"] = self.tensors["b"] * a + b
+
+
+def text_of(layers: Sequence[Layer]) -> str:
+    """The text of these layers."""
+    return " ".join(f"residual({text_of(one.inside)})" if one.inside else one.word for one in layers)
 
 
 def natural(shape: tuple[int, ...]) -> Array:
