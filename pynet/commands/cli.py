@@ -206,7 +206,8 @@ def width() -> int:
 def run(name: str, body: Callable[[], int | None]) -> int:
     """Runs the body of `pynet name`, or of pynet itself where name is "".
 
-    Returns the exit status: that of the body or 0, 1 (error), 2 (options), 130 (Ctrl-C), 143 (SIGTERM), 129 (SIGHUP).
+    Returns the exit status: that of the body or 0, 1 (error), 2 (options), 130 (Ctrl-C), 143 (SIGTERM), 129 (SIGHUP),
+    141 (the reader of stdout closed it).
     Signal handlers, warning filters and streams are restored afterwards.
     """
     with _streams(), _signals(), warnings.catch_warnings():

@@ -102,6 +102,23 @@ def test_output_that_cannot_be_printed_is_an_error(capsys: pytest.CaptureFixture
         assert (status, capsys.readouterr().err) == expected, command
 
 
+def test_a_reader_that_has_read_enough_gets_no_message(capsys: pytest.CaptureFixture[str]) -> None:
+    def closed() -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    assert (cli.run("evaluate", closed), *capsys.readouterr()) == (141, "", "")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("explain", "train --explain"), ("plot", "visualize"), ("evalute", "evaluate")]
+)
+def test_a_word_for_a_command_is_answered_with_that_command(
+    word: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pynet_command.main([word]) == 2
+    assert capsys.readouterr().err == f"pynet: error: no command {word!r}; did you mean {meant!r}?\n"
+
+
 @FULL
 def test_an_error_that_cannot_be_printed(folder: Path) -> None:
     done = shell("pynet info nowhere 2>/dev/full")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.command import GUARD, one_line, run, save_model, stream, wait_for
+from helpers.command import GUARD, one_line, run, save_model, stream
 
 import pynet
 from pynet.commands import play
@@ -111,9 +111,10 @@ raise SystemExit(play.main(["--no-browser", "--model", "m.safetensors"]))
     save_model("m.safetensors")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) as process:  # type: ignore[call-overload]
-        wait_for(process, "http://127.0.0.1:")
+        line = stream(process.stdout).readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(GUARD) == 0
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/ .*, draws with the model m\.safetensors\n", line)
         assert stream(process.stderr).read() == ""
 
 
