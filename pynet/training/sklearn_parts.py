@@ -78,7 +78,7 @@ def warn_of_scale(X: Any, estimator: str, as_bytes: bool, stacklevel: int) -> No
     """UserWarning: a feature is far from mean 0 and variance 1, or bytes, which mean x/255, are 0 and 1 alone."""
     text = _flags(X) if as_bytes else _unscaled(X, estimator)
     if text:
-        warnings.warn(text, UserWarning, stacklevel=stacklevel + 1)
+        warnings.warn(text, UserWarning, stacklevel=stacklevel)
 
 
 def _flags(X: Any) -> str:

@@ -374,8 +374,9 @@ def test_inputs_that_are_not_scaled_get_a_warning(form: Any, early: bool) -> Non
     x = form(Z * [1, 1, 1000, 1])
     with pytest.warns(
         UserWarning, match=r"feature 2 is 1\d\d\d?(\.\d+)?, .*(Standard|MaxAbs)Scaler\(\), PynetRegressor\(\.\.\.\)\)"
-    ):
+    ) as found:
         number(early_stopping=early).fit(x, NUMBERS)
+    assert found[0].filename == __file__
 
 
 def test_sparse_inputs_cannot_be_standardized() -> None:
