@@ -139,16 +139,19 @@ def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.1f}%"
 
 
+def absent(labels: Array, classes: Sequence[str]) -> str:
+    """Which of the classes no label (n,) names, as text to follow an accuracy; "" if none, or without labels."""
+    found = np.setdiff1d(np.arange(len(classes)), labels) if len(labels) else ()
+    named = ", ".join(classes[i] for i in found[:5]) + (", ..." if len(found) > 5 else "")
+    return f"; none of these samples is of class {named}" if named else ""
+
+
 def uneven(confusion: Array, classes: Sequence[str]) -> str:
     """What an accuracy hides if a class has no sample, or most, as text to follow it. confusion (classes, classes)."""
     counts = confusion.sum(axis=1)
-    total = int(counts.sum())
-    absent = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
-    if not total or (not absent and counts.max() <= UNEVEN * total):
-        return ""
-    if absent:
-        named = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
-        return f"; none of these samples is of class {named}"
+    text, total = absent(np.flatnonzero(counts), classes), counts.sum()
+    if text or counts.max() <= UNEVEN * total:
+        return text
     balanced = float((confusion.diagonal() / counts).mean())
     largest = f"{percent(float(counts.max() / total))} are of class {classes[int(counts.argmax())]}"
     return f"; {largest}, balanced accuracy {percent(balanced)}"

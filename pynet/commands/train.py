@@ -27,7 +27,7 @@ from pynet.commands.table_options import listed
 from pynet.commands.train_options import optimizer_note, parse
 from pynet.commands.train_save import PreviousModel, keep_better_model, learnt_nothing
 from pynet.commands.train_task import PLOTS, Task, beside, prepare
-from pynet.metrics import MOST_PRINTED, confusion_matrix, format_confusion, uneven
+from pynet.metrics import MOST_PRINTED, absent, confusion_matrix, format_confusion, uneven
 from pynet.model.task import TaskKind
 from pynet.network import Evaluation, RegressionEvaluation
 from pynet.text import figure_text, figure_words, json_text, percent, printable
@@ -293,9 +293,11 @@ def _print_result(training: Training) -> None:
         figures = ", ".join(f"{figure_words(name)} {figure_text(name, value)}" for name, value in test.named().items())
         cli.print_stdout(f"test {figures} ({test.samples:,} sample{'s' * (test.samples != 1)})")
     elif test:
-        hidden = printable(uneven(training.confusion, task.data.classes))
-        cli.print_stdout(f"test accuracy {percent(test.accuracy)} ({test.correct:,}/{test.samples:,}){hidden}")
-        if len(task.data.classes) <= MOST_PRINTED and not task.terse:
+        shown = len(task.data.classes) <= MOST_PRINTED and not task.terse  # else the test set is not predicted again
+        hidden = uneven(training.confusion, task.data.classes) if shown else absent(task.data.y_test, task.data.classes)
+        accuracy = f"{percent(test.accuracy)} ({test.correct:,}/{test.samples:,})"
+        cli.print_stdout(f"test accuracy {accuracy}{printable(hidden)}")
+        if shown:
             table = format_confusion(training.confusion, task.data.classes, width=cli.width())
             task.print_info(f"\n{table}\n")
     else:
