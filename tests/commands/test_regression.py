@@ -184,7 +184,7 @@ def test_pictures(folder: Path) -> None:
     assert {path.name for path in Path("plane-figures").iterdir()} == {"plane-curves.png", "plane-weights.png"}
     done = run("--out", "drawn", command=visualize)
     assert (done.status, done.err) == (0, "")
-    assert "no confusion: plane.safetensors predicts numbers; this figure is for classes" in done.out
+    assert "\n  confusion: plane.safetensors predicts numbers; this figure is for classes" in done.out
     one_line(run("mistakes", command=visualize), 1, "predicts numbers; this figure is for classes")
 
 

@@ -59,7 +59,7 @@ def test_binary_cross_entropy_for_each_class() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--optimizer adagrad", "choose from"),
+        ("--optimizer adagrad", "accepted: sgd, momentum"),
         ("--optimizer adam --momentum 0.9", "--momentum does not apply to the optimizer adam"),
         ("--beta1 0.9", "--beta1 does not apply to the optimizer sgd"),
         ("--optimizer adam --beta2 1", "'1' is not accepted; accepted: a number from 0 to below 1"),
