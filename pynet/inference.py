@@ -192,7 +192,7 @@ def _several(one: PreparedPicture, lines: list[list[Prediction]]) -> Prediction:
     warning = "; ".join(
         f"{doubt}: {len(places)} of {len(flat)} characters, {_first(places)}" for doubt, places in doubts.items()
     )
-    least = float(np.min([character.confidence or 0 for character in flat]))  # NaN if one is
+    least = min(character.confidence or 0 for character in flat)
     shown = tuple(map(tuple, lines))
     return Prediction(one.name, text, least, warning=_joined(one.note, warning), lines=shown, page=one.page)
 
@@ -237,7 +237,7 @@ def _prediction(
         return Prediction(name, ", ".join(labels) or "none of them", probabilities=shares, seen=seen, box=box)
     best = int(output.argmax())
     confidence = float(output[best])
-    doubt = _joined(not confidence >= UNSURE_BELOW and "the network is unsure", unlike and UNLIKE)
+    doubt = _joined(confidence < UNSURE_BELOW and "the network is unsure", unlike and UNLIKE)
     shares = dict(zip(classes, output.tolist(), strict=True))
     return Prediction(name, classes[best], confidence, shares, doubt, seen, box=box)
 
