@@ -33,7 +33,7 @@ SWITCHES = ["-DPN_NO_THREADS", "-DPN_NO_FILES", "-DPN_NO_ENV"]
 LINK = ["-mexec-model=reactor", "-nostartfiles", "-Wl,--no-entry", "-Wl,--strip-all"]
 LINK += ["-Wl,-z,stack-size=1048576", "-Wl,--max-memory=2147483648"]
 # The stack comes first, so that an overflow traps instead of overwriting data; Zig places it there by itself.
-LINK_CLANG = ["-Wl,-O2", "-Wl,--stack-first"]
+LINK_CLANG = ["-Wl,-O2", "-Wl,--compress-relocations", "-Wl,--stack-first"]
 TRIAL = '#include <stdlib.h>\n__attribute__((export_name("take"))) void *take(size_t n) { return malloc(n); }\n'
 
 
