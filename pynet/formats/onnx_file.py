@@ -188,12 +188,17 @@ def read_onnx(path: Path) -> OnnxFile:
         raise DataError(
             f"{path}: not an ONNX model, or damaged: it has {len(graph.node)} nodes; accepted: 1 to {MAX_NODES}"
         )
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    names = [one.name for one in (*graph.initializer, *graph.input, *graph.output, *graph.node)]
+    names += [name for node in graph.node for name in (node.op_type, *node.input, *node.output)]
+    if not all(isinstance(text, str) for text in (*names, *metadata, *metadata.values())):  # protobuf: bytes
+        raise DataError(f"{path}: damaged: it has names or metadata that are not UTF-8")
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in tensors]
     for which, values in (("inputs", inputs), ("outputs", graph.output)):
         if len(values) != 1:
-            names = ", ".join(value.name[:40] for value in values[:5])
-            raise DataError(f"{path}: has {len(values)} {which}: {names}; accepted: one")
+            shown = ", ".join(value.name[:40] for value in values[:5])
+            raise DataError(f"{path}: has {len(values)} {which}: {shown}; accepted: one")
     kind, batch, shape = _input(inputs[0], path)
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     return OnnxFile(
@@ -206,7 +211,7 @@ def read_onnx(path: Path) -> OnnxFile:
         kind == UINT8,
         graph.output[0].name,
         versions[0] if versions else 1,
-        {entry.key: entry.value for entry in model.metadata_props},
+        metadata,
         model.producer_name,
     )
 

@@ -317,6 +317,19 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
         pynet.import_onnx(tmp_path / "a.onnx")
 
 
+@pytest.mark.parametrize("text", [b"marked", b"Softmax"], ids=["metadata", "operation"])
+def test_texts_that_are_not_utf8_are_refused(text: bytes, tmp_path: Path) -> None:
+    """protobuf gives them as bytes."""
+    net = filled("input(3) dense(2) softmax")
+    net.meta["a note"] = "marked"
+    pynet.export_onnx(net, tmp_path / "a.onnx")
+    content = (tmp_path / "a.onnx").read_bytes()
+    assert text in content
+    (tmp_path / "a.onnx").write_bytes(content.replace(text, b"\xff" * len(text)))
+    with pytest.raises(ValueError, match=r"a\.onnx: damaged: it has names or metadata that are not UTF-8"):
+        pynet.import_onnx(tmp_path / "a.onnx")
+
+
 @given(data=st.data())
 def test_damaged_files_raise_nothing_else(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     place = tmp_path_factory.getbasetemp() / "damaged.onnx"
