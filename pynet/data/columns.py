@@ -24,6 +24,7 @@ from pynet.text import parsed_json, reading_note, require
 
 NOTE = "table"  # key of the note in a model file
 VERSION = 2  # of the note; 2 has placeholders, and a note without them is written as of version 1
+EXACT = 1 << 53  # float64 holds all whole numbers below this one
 LARGEST = float(np.finfo(np.float32).max)
 MAX_ODD = 0.5  # a larger fraction of a numeric column that is not numbers is an error: the file is misread
 MAX_NAMED = 3  # columns in a warning
@@ -320,7 +321,8 @@ def places_among(levels: Sequence[str], texts: Sequence[str], absent: int, decim
 
 
 def _value(text: str, decimal: str) -> float | None:
-    return BOOLEANS.get(text.lower(), number(text, decimal))
+    value = BOOLEANS.get(text.lower(), number(text, decimal))
+    return None if value is None or abs(value) >= EXACT else value
 
 
 class Unseen(NamedTuple):

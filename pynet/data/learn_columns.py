@@ -25,6 +25,7 @@ from pynet.data.columns import (
     decimal_of,
     numbers_of,
 )
+from pynet.data.layout import is_written_number
 from pynet.data.tables import Column, Table
 from pynet.errors import DataError
 
@@ -110,7 +111,7 @@ def learn(
             warnings.append(f"column {column.name!r:.80}: {text}")
         if text := _decides(known, y, target):
             warnings.append(text)
-        inputs.append(_input(known, left_out))
+        inputs.append(_input(known, decimal_of(table), left_out))
         means += _means(known, inputs[-1])
     if not inputs:
         reasons = f": {'; '.join(left_out)}" if left_out else ""
@@ -167,11 +168,12 @@ def _unusable(column: Column, decimal: str) -> str:
     return ""
 
 
-def _input(column: Column, left_out: list[str]) -> Input:
+def _input(column: Column, decimal: str, left_out: list[str]) -> Input:
     missing = bool(column.missing.any())
     if column.numbers is not None:
-        odd = Counter(text for _, text in column.odd).most_common(MAX_PLACEHOLDERS)
-        return Input(column.name, None, missing, tuple(sorted(text for text, _ in odd)))
+        odd = Counter(text for _, text in column.odd if not is_written_number(text, decimal))
+        placeholders = (text for text, _ in odd.most_common(MAX_PLACEHOLDERS))
+        return Input(column.name, None, missing, tuple(sorted(placeholders)))
     counts = np.bincount(column.values[~column.missing], minlength=len(column.levels))
     found = sorted((-count, level) for level, count in zip(column.levels, counts.tolist(), strict=True) if count)
     if len(found) > MAX_LEVELS:

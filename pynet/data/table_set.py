@@ -12,7 +12,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import TASKS
-from pynet.data.columns import Target, as_written, decimal_of, targets_of, without_target
+from pynet.data.columns import EXACT, Target, as_written, decimal_of, targets_of, without_target
 from pynet.data.dataset import TEST_FRACTION, Dataset, digest
 from pynet.data.learn_columns import MAX_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
@@ -21,7 +21,6 @@ from pynet.data.tables import Column, Table, of_frame, plain_number
 from pynet.errors import DataError
 from pynet.text import percent
 
-EXACT = 1 << 53  # float64 holds all whole numbers below this one
 LEFT_OUT = "left out: "  # how a note about such a column begins
 
 

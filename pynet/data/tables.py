@@ -223,7 +223,7 @@ def _of_series(name: str, series: Any, as_texts: bool) -> Column:
     if values.dtype.kind == "M":
         return Column(name, codes=np.full(len(values), -1, np.int32), is_date=True)
     as_texts = as_texts or "cat" in declared
-    if values.dtype.kind in "iuf":
+    if values.dtype.kind == "f" or (values.dtype.kind in "iu" and not as_texts):  # texts keep all digits of integers
         column = Column(name, numbers=values.astype(np.float64))
         return column.as_texts() if as_texts else column
     is_missing = getattr(series, "isna", None) or getattr(series, "is_null", None)

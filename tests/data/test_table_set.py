@@ -313,6 +313,12 @@ def test_numbers_as_people_write_them_are_refused_and_named(tmp_path: Path, text
             found.columns.encoded(read_table(path, separator=";", decimal="."), found.means)
 
 
+@pytest.mark.parametrize("row", range(5))  # among them rows of the training and of the test set
+def test_a_written_number_is_no_placeholder_in_any_row(tmp_path: Path, row: int) -> None:
+    with pytest.raises(DataError, match=rf"'1,234\.50' in column 'a', line {row + 2}, is no number; .* removed"):
+        table(tmp_path, rows=200, a=lambda i: '"1,234.50"' if i == row else i / 3)
+
+
 def test_prices_as_texts_are_named_in_training(tmp_path: Path) -> None:
     lines = [f"{size(i)};{kind(i)};${i + 1},000.00" for i in range(N)]
     path = tmp_path / "t.csv"
@@ -342,6 +348,7 @@ def test_leading_zeros_make_codes(tmp_path: Path) -> None:
         (("01015", "02139"), ("1015", "02139"), [-1, 1]),
         (("1", "1.0"), ("1", "1.0", "01"), [0, 1, -1]),
         (("a", "b"), ("A", "b"), [-1, 1]),
+        (("12345678901234567", "2"), ("12345678901234568", "12345678901234567"), [-1, 0]),  # one float64
     ],
 )
 def test_categories_are_compared_as_what_they_are(
@@ -479,6 +486,9 @@ def test_data_frames(tmp_path: Path) -> None:
     of_file, of_frame = data.table(path, "kind"), data.table(pandas.read_csv(path), target="kind")
     assert np.array_equal(of_file.x_train, of_frame.x_train) and np.array_equal(of_file.y_test, of_frame.y_test)
     assert of_frame.samples_sha256 == of_file.samples_sha256 and of_frame.columns.inputs == of_file.columns.inputs
+    frame = pandas.DataFrame({"card": [12345678901234567, 12345678901234568] * 6, "y": list("aabb") * 3})
+    of_frame = data.table(frame, "y", categorical=["card"], test_split=0)
+    assert of_frame.features == ("card=12345678901234567", "card=12345678901234568")  # one float64
 
 
 def test_class_names_of_scikit_learn_files(tmp_path: Path) -> None:
