@@ -111,9 +111,11 @@ def contrast(depth: Floats, inked: float, least: float = LEAST_CONTRAST) -> Cont
 
 
 def _longest(mask: Mask) -> int:
-    """The longer side of the component that reaches farthest, in pixels."""
+    """The longer side, in pixels, of the component that reaches farthest and is no line along or between the edges."""
     box = boxes(*components(mask))
-    return int((box[:, 2:] - box[:, :2]).max())
+    size = box[:, 2:] - box[:, :2]
+    lines = _shallow(box, mask.shape) | (size >= np.array(mask.shape)).any(axis=1)
+    return int(np.where(lines, 0, size.max(axis=1)).max())
 
 
 def touched(mask: Mask, sure: Mask) -> Mask:

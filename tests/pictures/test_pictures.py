@@ -315,6 +315,14 @@ def test_specks_alone_are_no_ink() -> None:
     assert mnist_like(Image.fromarray(paper)) is None
 
 
+@pytest.mark.parametrize("row", [0, 600, -1])
+def test_thin_lines_along_and_between_the_edges_are_no_ink(row: int) -> None:
+    paper = np.full((1200, 1000), 230, np.uint8)
+    paper[row] = 30
+    for picture in (paper, np.ascontiguousarray(paper.T)):
+        assert mnist_like(Image.fromarray(picture)) is None
+
+
 def test_lines_of_the_paper_go_and_the_glyph_stays() -> None:
     plain = np.asarray(seven((240, 180), 9)).copy()
     for squared in (False, True):
