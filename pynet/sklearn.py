@@ -170,7 +170,7 @@ class _Estimator(BaseEstimator):
         self.net_ = Network(f"{begin}{inside} {outputs}", self._seed())
         if self.net_.layers[0].kind == "standardize":
             self.net_.adapt(rows.X)
-        else:
+        elif self.net_.layers[0].kind != "batchnorm":  # which scales them, too
             warn_of_scale(X, type(self).__name__, self._bytes, 4)
         self._prepare(arranged(rows, self._most)[1])
         self.loss_curve_: list[float] = []

@@ -379,6 +379,14 @@ def test_inputs_that_are_not_scaled_get_a_warning(form: Any, early: bool) -> Non
     assert found[0].filename == __file__
 
 
+def test_batchnorm_scales_inputs_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = number(net="batchnorm dense(16) relu").fit(Z * 1000, NUMBERS)
+    assert model.net_.layers[0].kind == "batchnorm"
+
+
 def test_sparse_inputs_cannot_be_standardized() -> None:
     with pytest.raises(ValueError, match=r"sparse.*standardize; accepted: dense x"):
         number(net="standardize dense(16) relu").fit(csr_matrix(Z), NUMBERS)
