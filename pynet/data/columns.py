@@ -266,10 +266,12 @@ def numbers_of(table: Table, column: Column, placeholders: Collection[str] = ())
     DataError: most of the other values are none, or one is a number as people write it, such as 1,234.50.
     """
     decimal = decimal_of(table)
-    column = _of_booleans(column).as_numbers(decimal)
+    known_texts = frozenset(placeholders)
+    if known_texts.isdisjoint(column.levels):
+        column = _of_booleans(column)
+    column = column.as_numbers(decimal)
     if placeholders and column.odd:
-        texts = frozenset(placeholders)
-        column = replace(column, odd=tuple((row, text) for row, text in column.odd if text not in texts))
+        column = replace(column, odd=tuple((row, text) for row, text in column.odd if text not in known_texts))
     total, known = len(column.odd), len(column.values) - int(column.missing.sum())
     mostly = total > MAX_ODD * (known + total)
     bad = column.odd if mostly else tuple(one for one in column.odd if is_written_number(one[1], decimal))

@@ -319,6 +319,12 @@ def test_a_written_number_is_no_placeholder_in_any_row(tmp_path: Path, row: int)
         table(tmp_path, rows=200, a=lambda i: '"1,234.50"' if i == row else i / 3)
 
 
+def test_true_stays_a_placeholder_in_a_file_without_numbers(tmp_path: Path) -> None:
+    found = table(tmp_path, rows=200, a=lambda i: "True" if i % 9 == 0 else i / 3)
+    one = read_table(write(tmp_path, "u.csv", 1, size=[1], a=["True"]))
+    assert found.columns.encoded(one, found.means)[0].tolist() == [[1, found.means[1], 1]]
+
+
 def test_prices_as_texts_are_named_in_training(tmp_path: Path) -> None:
     lines = [f"{size(i)};{kind(i)};${i + 1},000.00" for i in range(N)]
     path = tmp_path / "t.csv"
