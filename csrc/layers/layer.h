@@ -133,7 +133,7 @@ typedef struct {
     size_t size, row_size;                /* of data, of row_data per row of the batch */
     uint64_t thread_size;                 /* of thread_data per thread */
     size_t inference_size;                /* the first of data, which inference needs, too */
-    bool thread_inference;                /* does inference need thread_data? */
+    bool row_inference, thread_inference; /* does inference need row_data, thread_data? */
     float *data, *row_data, *thread_data; /* that of thread id starts at thread_data + id * thread_size */
 } layer_scratch;
 

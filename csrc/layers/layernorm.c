@@ -17,7 +17,7 @@ static pn_status layernorm_shape(layer *l, char *err)
     if (is_channels_last(l->channels_last, &l->in))
         l->scratch.thread_size =
             2 * padded(n); /* gamma and beta channels-last, or their gradients in the caller's order */
-    l->scratch.thread_inference = true;
+    l->scratch.row_inference = l->scratch.thread_inference = true;
     return PN_OK;
 }
 

@@ -121,7 +121,7 @@ static uint64_t lay_out_inference(pn_net *net, float *block, uint64_t rows, int 
         l->scratch.data = cut(block, &used, l->scratch.inference_size);
         l->scratch.thread_data =
             cut(block, &used, l->scratch.thread_inference ? l->scratch.thread_size * (uint64_t)threads : 0);
-        l->scratch.row_data = cut(block, &used, all * l->scratch.row_size);
+        l->scratch.row_data = cut(block, &used, l->scratch.row_inference ? all * l->scratch.row_size : 0);
         l->dx = l->dy = l->dcopy = (activation){0};
     }
     for (int i = 0; i < graph->n_ordered && block; i++) {
