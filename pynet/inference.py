@@ -206,7 +206,7 @@ def _joined(*warnings: str | bool | None) -> str | None:
 
 
 def _outputs(net: Network, x: npt.NDArray[Any], temperature: float) -> npt.NDArray[np.float32]:
-    """What the network gives pictures x (n, ...): (n, outputs), or two columns where one output tells two classes."""
+    """The outputs for pictures x (n, ...): (n, outputs), or (n, 2) for a binary output, which is one probability."""
     if net.task == "classes":
         return class_scores(net, x, temperature)
     return net.predict_proba(x).reshape(len(x), -1)

@@ -1,4 +1,4 @@
-/* What pool_policy.c, which decides when the thread pool is used, and threads.c, which runs it, know of each other. */
+/* The interface between pool_policy.c, which decides when the thread pool is used, and threads.c, which runs it. */
 #ifndef PN_POOL_POLICY_H
 #define PN_POOL_POLICY_H
 

@@ -75,7 +75,7 @@ def add_data_options(group: argparse._ArgumentGroup, default: str) -> None:
     group.add_argument("--classes", metavar="A,B,..", type=_names, help=only)
     size = "width and height in pixels that pictures of --data are scaled to (default: guessed from them)"
     group.add_argument("--size", metavar="N", type=cli.whole(4, 1024), help=size)
-    color = "keep the colours of pictures: 3 channels (default: if they are whole and coloured, or tell the classes)"
+    color = "keep colours, as 3 channels (default: if whole and coloured, or if colour separates the classes)"
     group.add_argument("--color", action=argparse.BooleanOptionalAction, help=color)
     center = "find the glyph in a picture, crop and centre it, or take pictures whole (default: guessed from them)"
     group.add_argument("--center", action=argparse.BooleanOptionalAction, help=center)
@@ -317,9 +317,9 @@ def check_suits(net: Network, dataset: Dataset, name: str, error_type: type[Exce
     if not dataset.classes:
         numbers = math.prod((dataset.y_train if len(dataset.y_train) else dataset.y_test).shape[1:])
         if "regression" not in net._tasks or "classes" in net.meta:
-            raise error_type(f"{name} tells classes, {dataset.name} has numbers to learn")
+            raise error_type(f"{name} is a classifier, {dataset.name} has numbers to predict")
         if outputs != numbers:
-            raise error_type(f"{name} has {outputs} outputs, {dataset.name} has {numbers} to learn of each sample")
+            raise error_type(f"{name} has {outputs} outputs, {dataset.name} has {numbers} to predict for each sample")
     elif outputs != len(dataset.classes) and not _has_binary_output(net, dataset):
         raise error_type(f"{name} has {outputs} outputs, {dataset.name} has {len(dataset.classes)} classes")
 
@@ -342,7 +342,7 @@ def _check_shape(net: Network, dataset: Dataset, name: str, error_type: type[Exc
 
 
 def _has_binary_output(net: Network, dataset: Dataset) -> bool:
-    """Whether a single output tells two classes apart: above 1/2 or not."""
+    """Whether the output is binary: a single one, above 1/2 for the second of two classes."""
     return math.prod(net.out_shape) == 1 and len(dataset.classes) == 2 and net.loss_name != "cross_entropy"
 
 

@@ -236,7 +236,7 @@ def _text(options: argparse.Namespace, dataset: Dataset) -> str:
 
 
 def _closing(options: argparse.Namespace, dataset: Dataset, init: str = "") -> str:
-    """The last layers: an output for each class, or for each number to learn."""
+    """The last layers: an output for each class, or for each number to predict."""
     if not dataset.classes:
         return f"dense({math.prod(dataset.y_train.shape[1:])}{init}) rescale"
     closing = "softmax" if options.loss in (None, "cross_entropy") else "sigmoid"
@@ -244,8 +244,8 @@ def _closing(options: argparse.Namespace, dataset: Dataset, init: str = "") -> s
 
 
 def _check_loss(loss: str | None, dataset: Dataset) -> None:
-    """UsageError: the loss is for classes, and there are numbers to learn, or the other way round."""
-    kind, accepted = ("classes", OF_CLASSES) if dataset.classes else ("numbers to learn", OF_NUMBERS)
+    """UsageError: the loss is for classes, and there are numbers to predict, or the other way round."""
+    kind, accepted = ("classes", OF_CLASSES) if dataset.classes else ("numbers to predict", OF_NUMBERS)
     if loss not in (None, *accepted):
         raise UsageError(f"argument --loss: {loss} is not for {kind}, as {dataset.name} has; {', '.join(accepted)} are")
 
@@ -321,7 +321,7 @@ def _class_weight(options: argparse.Namespace, dataset: Dataset) -> str | None:
     if options.class_weight in (None, "none"):
         return None
     if not dataset.classes:
-        raise UsageError(f"--class-weight is for classes; {dataset.name} has numbers to learn")
+        raise UsageError(f"--class-weight is for classes; {dataset.name} has numbers to predict")
     return str(options.class_weight)
 
 

@@ -182,7 +182,7 @@ def _importance(task: Task) -> Figure:
 
 class Kind(NamedTuple):
     """A figure: what it shows, the function that draws it, the options that change its content, and whether the network
-    has to tell classes."""
+    has to be a classifier."""
 
     about: str
     draw: Callable[[Task], Figure]

@@ -108,7 +108,7 @@ def check_pictures(shape: tuple[int, ...], name: str) -> None:
 
 
 def are_targets(*parts: Array) -> bool:
-    """Whether y, (n) or (n, outputs), holds numbers to learn: floats that are no classes. The parts are of one file.
+    """Whether y, (n) or (n, outputs), holds numbers to predict: floats that are no classes. The parts are of one file.
 
     Classes are integers, one-hot rows, and floats that are whole numbers from 0 or 1 on, not too many different ones.
     """

@@ -103,7 +103,7 @@ class Dataset:
         if tuple(names) == self.classes:
             return self
         if not self.classes:
-            raise DataError(f"{self.name} has numbers to learn, no classes; wanted are {_listed(names)}")
+            raise DataError(f"{self.name} has numbers to predict, no classes; wanted are {_listed(names)}")
         counts = Counter(names)
         position = {name: i for i, name in enumerate(names) if counts[name] == 1}
         of_files = self.pictures is None and all(map(_is_number, self.classes))
@@ -125,7 +125,7 @@ class Dataset:
         A class is given by name or, if there is no such name, by index. Raises DataError.
         """
         if not self.classes:
-            raise DataError(f"classes {list(classes)}: {self.name} has numbers to learn, no classes")
+            raise DataError(f"classes {list(classes)}: {self.name} has numbers to predict, no classes")
         indices = [self._class_index(c) for c in classes]
         if not indices or len(set(indices)) < len(indices):
             raise DataError(f"classes {list(classes)}: at least one class is needed, and each only once")

@@ -38,7 +38,7 @@ from pynet.text import parsed_json
 
 MAX_WRAPPERS = 8  # nested folders that hold only one folder; a link could make an endless chain
 MIN_AGE = 2.0  # seconds: a newer file could change again within the same time stamp, so nothing is cached
-LOOKED_AT = 240  # pictures: enough to tell what kind they are
+LOOKED_AT = 240  # pictures: enough to recognise their kind
 
 
 class Pictures(NamedTuple):

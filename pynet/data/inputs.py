@@ -1,6 +1,6 @@
 """The scale of a model's inputs, bytes or numbers, and conversion of other samples to it.
 
-A file does not always tell the scale: integers are treated as pixels if one is 128 or more, which a few dark samples
+A file does not always show the scale: integers are treated as pixels if one is 128 or more, which a few dark samples
 may lack. So a model stores the scale of its training data, and other data are converted to that.
 """
 

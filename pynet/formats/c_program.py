@@ -126,6 +126,6 @@ def c_float(x: float) -> str:
 
 
 def c_float32(x: float) -> str:
-    """A number that float32 has as a constant of C, in the 9 digits that tell it from others."""
+    """A float32 as a constant of C, in 9 digits, which identify every float32."""
     digits = f"{x:.9g}"
     return f"{digits}f" if "." in digits or "e" in digits else f"{digits}.0f"

@@ -15,7 +15,7 @@ from pynet.pictures.pixels import Floats, Mask, background, framed, grown, quant
 from pynet.pictures.preparation import BACKGROUNDS, Preparation
 from pynet.pictures.shrink import flat
 
-LONGEST = 96  # pixels of the longer side: that is enough to tell
+LONGEST = 96  # pixels of the longer side: enough to recognise the kind of picture
 THICK = 0.24  # a stroke is no wider, of the longer side of what is written
 GAP = 0.08  # of that side, too: what is closer is one
 UNEVEN = 0.17  # standard deviation of paper around its light, of white
@@ -25,8 +25,8 @@ MOST_WRITTEN = 0.7  # of the pictures: more, and all are glyphs
 GLYPH_SIDE, WHOLE_SIDE = 28, 32  # pixels
 FEW = 200  # pictures that are looked at
 NATIVE = 40  # pictures that are no larger keep their size
-COLOURED = 0.03  # standard deviation of colours that the grey does not tell, of white
-TOLD_BY_COLOUR = 0.5  # of the variance of the colours of ink: as much is between the classes
+COLOURED = 0.03  # standard deviation of the colours around grey, of white
+SEPARATED_BY_COLOUR = 0.5  # of the variance of the colours of ink: as much is between the classes
 
 
 class Look(NamedTuple):
@@ -134,7 +134,7 @@ def _hue_tells(looks: Sequence[Look], labels: Sequence[int]) -> bool:
     total = float(((hues - hues.mean(0)) ** 2).sum())
     within = sum(float(((hues[classes == c] - hues[classes == c].mean(0)) ** 2).sum()) for c in np.unique(classes))
     few = len(hues) < 3 * len(np.unique(classes))
-    return not few and total > len(hues) * COLOURED**2 and total - within > TOLD_BY_COLOUR * total
+    return not few and total > len(hues) * COLOURED**2 and total - within > SEPARATED_BY_COLOUR * total
 
 
 def background_of(x: npt.NDArray[Any]) -> str | None:

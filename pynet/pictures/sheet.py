@@ -78,7 +78,7 @@ def sheet(prepared: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Im
 
 
 def _cut(line: str, fits: Callable[[str], bool]) -> str:
-    """The line, or, where that does not fit, the end of it: the name of a file tells more than its folder."""
+    """The line, or, where that does not fit, the end of it: a file's name is more useful than its folder."""
     line = line.encode("latin-1", "replace").decode("latin-1")
     cut = line
     while line and not fits(cut):

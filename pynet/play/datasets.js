@@ -1,4 +1,4 @@
-// The data that can be trained on: built-in digits, points in the plane, a line, and files of one's own.
+// The data that can be trained on: built-in digits, points in the plane, a line, and the user's files.
 // {name, task: "classes" | "line", shape, classes, train: {x, labels or targets, n}, test, layout, plane, text}: layout
 // is the note on pictures; plane: [left, bottom, right, top]; text: a network to begin with.
 

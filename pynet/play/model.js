@@ -1,4 +1,4 @@
-// What a model file says about its pictures and classes, and why one cannot be drawn with.
+// What a model file says about its pictures and classes, and why a model does not classify drawings.
 
 import { byId } from "./dom.js";
 import { emit, session } from "./session.js";
@@ -28,7 +28,7 @@ const isScale = ({ bytes, lowest, highest, whole }) => [bytes, whole].every((one
 /** The kind of the last layer. */
 export const closing = (net) => net.layers.findLast((layer) => !layer.path.includes(".")).kind;
 
-/** {classes, height, width, style, background, scaled}. Error: the network does not name drawings. */
+/** {classes, height, width, style, background, scaled}. Error: the network does not classify drawings. */
 function describe(net, styles) {
   if (net.meta("table") != null) throw new Error("this model was trained on a table; accepted here: a model of pictures");
   const last = closing(net);
@@ -73,7 +73,7 @@ function scale(inputs) {
 /** The score of each class: the outputs; of a single output p: 1 - p and p. */
 export const scores = (net, outputs) => (net.outputs === 1 && net.lossName !== "cross_entropy" ? [1 - outputs[0], outputs[0]] : outputs);
 
-/** Looks at another network from now on. Error: it is damaged, or cannot be drawn with; the one before stays. */
+/** Shows another network. Error: it is damaged, or does not classify drawings; the previous one stays. */
 export function openModel(bytes, name) {
   const net = session.core.load(bytes);
   try {

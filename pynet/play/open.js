@@ -1,4 +1,4 @@
-// Section 7: models and data of one's own, chosen or dropped anywhere on the page.
+// Section 7: the user's own models and data, chosen or dropped anywhere on the page.
 
 import { attempt, byId, bytesText, make, report, whole } from "./dom.js";
 import { fromFiles } from "./datasets.js";

@@ -1,4 +1,4 @@
-// What the sections share: the core, the network that is looked at, the picture, and who wants to know of a change.
+// What the sections share: the core, the current network, the picture, and the listeners to changes.
 
 import { byId } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// Section 6: a network of one's own, trained in a worker while the page shows how it learns.
+// Section 6: the user's own network, trained in a worker while the page shows how it learns.
 
 import { startWorker } from "./assets.js";
 import { product } from "./core.js";
@@ -38,7 +38,7 @@ export function startTraining(bytes, digits, [moons, spirals, line]) {
   use(digits);
 }
 
-/** Trains on this data set from now on. */
+/** Sets the data set to train on. */
 export function use(set) {
   data = set;
   const select = byId("train-data");
@@ -47,7 +47,7 @@ export function use(set) {
   sets[key] = set;
   select.value = key;
   byId("train-text").value = set.text;
-  const kind = set.task === "line" ? "numbers to learn" : `${set.classes.length} classes`;
+  const kind = set.task === "line" ? "numbers to predict" : `${set.classes.length} classes`;
   byId("train-about").textContent = `${whole(set.train.n)} samples for training, ${whole(set.test.n)} for testing; ${kind}`;
   reset();
 }

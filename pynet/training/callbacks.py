@@ -97,9 +97,9 @@ class EarlyStopping:
     """Stops when `patience` epochs in a row were not better than the best one before, by more than min_delta.
 
     monitor: a column of the history. mode: "min" or "max", which way it is better; None: a loss or an RMSE when it is
-    lower, anything else when it is higher, which fit says where neither the name nor mode tells. An epoch whose figure
-    is not finite is never the best. At the end, however it comes, the network gets back the weights of the best epoch
-    (Prechelt 1998), unless restore_best is False.
+    lower, anything else when it is higher, with a warning if the name has no known ending. An epoch whose figure is
+    not finite is never the best. However training ends, the network gets back the weights of the best epoch (Prechelt
+    1998), unless restore_best is False.
     """
 
     patience: int = 5
@@ -121,7 +121,7 @@ class EarlyStopping:
 
     @property
     def guessed(self) -> bool:
-        """Whether neither mode nor the name tells if lower or higher is better."""
+        """Whether the direction is an assumption: there is no mode, and the name has none of the known endings."""
         return self.mode is None and not self.monitor.endswith((*FALL, *RISE))
 
     def best(self, values: Sequence[float]) -> int:

@@ -32,10 +32,10 @@ LOSSES = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """The numbers of one step. print() tells them as a story.
+    """The numbers of one step. print() shows the calculation step by step.
 
-    x (*in_shape) is what the first layer sees; y the label, or the targets (outputs). logits are what the closing
-    softmax takes in, output is the prediction, error = output - y, of a network that ends in rescale divided by its
+    x (*in_shape) is the input of the first layer; y the label, or the targets (outputs). logits are the input of the
+    closing softmax, output is the prediction, error = output - y, of a network that ends in rescale divided by its
     scale, which for the cross-entropies is the gradient at the logits, for squared error at the output or before
     rescale. task: see Net.task. gradients and changes are by name of parameter, changes as the optimizer made them.
     """

@@ -33,9 +33,9 @@ class History:
     """A list of each figure, one number an epoch; val_ lists are empty without validation data. Seconds are training
     alone. Each metric that fit was given has a list besides these, `history.val_f1`; columns() names all.
 
-    What tells classes or labels has loss and accuracy, both as the epoch went. A regression has loss, rmse and r2, see
-    pynet.metrics, and val_rmse and val_r2: the training's are those of up to 4,096 of its samples, evenly chosen, after
-    the epoch; where fit is given batches, there are none.
+    A classifier, of one label or several, has loss and accuracy, both measured while training. A regression has loss,
+    rmse and r2, see pynet.metrics, and val_rmse and val_r2: those of the training are measured after the epoch on up to
+    4,096 evenly spaced training samples; there are none if fit is given batches.
     """
 
     loss: list[float]

@@ -63,7 +63,7 @@ class Novelty:
         return np.asarray(~(self.distances(hidden, classes) <= self.limits[classes]))
 
     def note(self, net: Net) -> str:
-        """The text that a model file carries; it holds for these weights alone."""
+        """The text for a note in a model file; it is valid for these weights alone."""
         parts = (self.mean, self.axes, self.centres, self.spread, self.limits)
         values = np.concatenate([part.ravel() for part in parts]).astype("<f4")
         shape = [*self.axes.shape, len(self.centres)]
@@ -117,7 +117,7 @@ def measured(
 
 
 def of(net: Net) -> Novelty | None:
-    """What a note() in the network tells; None where there is none, or the weights have changed since.
+    """The novelty in the network's note(); None if it has none, or the weights have changed since.
 
     ValueError: the note is damaged.
     """

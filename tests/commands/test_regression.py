@@ -102,11 +102,11 @@ def test_losses(folder: Path, loss: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--loss", "bce"], "argument --loss: bce is not for numbers to learn, as plane has; mse, mae, huber are"),
-        (["--net", "input(3) dense(1) softmax"], "the network tells classes, plane has numbers to learn"),
-        (["--net", "input(3) dense(2)"], "the network has 2 outputs, plane has 1 to learn of each sample"),
-        (["--class-weight", "balanced"], "--class-weight is for classes; plane has numbers to learn"),
-        (["--classes", "1,2"], "argument --classes: classes ['1', '2']: plane has numbers to learn, no classes"),
+        (["--loss", "bce"], "argument --loss: bce is not for numbers to predict, as plane has; mse, mae, huber are"),
+        (["--net", "input(3) dense(1) softmax"], "the network is a classifier, plane has numbers to predict"),
+        (["--net", "input(3) dense(2)"], "the network has 2 outputs, plane has 1 to predict for each sample"),
+        (["--class-weight", "balanced"], "--class-weight is for classes; plane has numbers to predict"),
+        (["--classes", "1,2"], "argument --classes: classes ['1', '2']: plane has numbers to predict, no classes"),
         ([*DIGITS, "--loss", "mae"], "argument --loss: mae is not for classes, as digits has"),
     ],
 )

@@ -76,5 +76,5 @@ def test_samples_with_any_targets_are_split(tmp_path: Path) -> None:
     assert found.source.endswith("50.00 % for testing")
     assert len(found.limit(4).x_train) == 4
     for call in (lambda: found.only(["1"]), lambda: found.with_classes(["a", "b"])):
-        with pytest.raises(data.DataError, match="has numbers to learn, no classes"):
+        with pytest.raises(data.DataError, match="has numbers to predict, no classes"):
             call()
