@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.layout import PLAIN, is_written_number, number
+from pynet.data.layout import as_written, is_written_number, number
 from pynet.data.tables import Column, Table
 from pynet.errors import DataError
 from pynet.text import parsed_json, reading_note, require
@@ -125,7 +125,7 @@ class Columns:
             if column.levels is None:
                 _encode_numbers(table, column, source, x[:, span], means[span.start], unseen)
             else:
-                _encode_texts(table, column, source.as_texts(), x[:, span], unseen)
+                _encode_texts(table, column, source.as_texts(), x[:, span], unseen, self.decimal or ".")
         return x, _warning(table, unseen)
 
     def _found(self, table: Table, name: str) -> Column:
@@ -282,13 +282,6 @@ def numbers_of(table: Table, column: Column, placeholders: Collection[str] = ())
     return column
 
 
-def as_written(text: str, decimal: str) -> str:
-    """What to do with a text that is a number to people alone, for messages; "" for other texts."""
-    if decimal == "." and number(text) is None and number(text, ",") is not None:
-        return "; --decimal , takes a comma in numbers"
-    return f"; {PLAIN}" if is_written_number(text, decimal) else ""
-
-
 def _of_booleans(column: Column) -> Column:
     """Texts that are all True or False, in capitals or not, as the numbers 1 and 0."""
     values = [BOOLEANS.get(level.lower()) for level in column.levels]
@@ -304,13 +297,15 @@ def first_odd(table: Table, column: Column) -> str:
     return f"{text!r:.40} in column {column.name!r:.80}, {table.where(row)}"
 
 
-def places_among(levels: Sequence[str], texts: Sequence[str], absent: int, decimal: str = ".") -> list[int]:
-    """The index in levels of each text; absent: it is none of them.
+def places_among(
+    levels: Sequence[str], texts: Sequence[str], absent: int, decimals: tuple[str, str] = (".", ".")
+) -> list[int]:
+    """The index in levels of each text; absent: it is none of them. decimals: the marks of levels and of texts.
 
     1.0 and 02 are the levels 1 and 2, TRUE and 1 the level True; but 1015 is not the level 01015.
     """
     exact = {level: i for i, level in enumerate(levels)}
-    values = [_value(level, decimal) for level in levels]
+    values = [_value(level, decimals[0]) for level in levels]
     known = [value for value in values if value is not None]
     if any(_LEADING_ZERO.match(level) for level in levels) or len(set(known)) < len(known):
         return [exact.get(text, absent) for text in texts]
@@ -318,7 +313,7 @@ def places_among(levels: Sequence[str], texts: Sequence[str], absent: int, decim
     booleans = set(known) <= set(BOOLEANS.values())  # else True is not 1
     found = []
     for text in texts:
-        value = _value(text, decimal) if booleans or text.lower() not in BOOLEANS else None
+        value = _value(text, decimals[1]) if booleans or text.lower() not in BOOLEANS else None
         found.append(exact.get(text, absent if value is None else same.get(value, absent)))
     return found
 
@@ -350,10 +345,10 @@ def _encode_numbers(table: Table, made: Input, column: Column, x: Array, mean: f
         _report_missing(table, column, unseen)
 
 
-def _encode_texts(table: Table, column: Input, source: Column, x: Array, unseen: list[Unseen]) -> None:
+def _encode_texts(table: Table, column: Input, source: Column, x: Array, unseen: list[Unseen], decimal: str) -> None:
     levels = column.levels or ()
     last = len(levels) if column.missing else -2
-    places = places_among(levels, source.levels, -1, decimal_of(table))
+    places = places_among(levels, source.levels, -1, (decimal, decimal_of(table)))
     codes = np.array([*places, last], np.int64)[source.values]
     rows = np.flatnonzero(codes >= 0)
     x[rows, codes[rows]] = 1

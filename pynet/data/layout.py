@@ -29,7 +29,7 @@ _SIGN = r"([$€£¥%]|EUR|USD|GBP|CHF)?"
 _WRITTEN = re.compile(
     rf"[-+(]?{_SIGN} ?[-+]?(\d{{1,3}}([,.' \u00a0\u202f]\d{{3}})+|\d+)([.,]\d+)? ?{_SIGN}\)?", re.ASCII | re.IGNORECASE
 )
-PLAIN = "thousands separators and signs such as $ or % have to be removed first, as in 1234.5"
+_IN_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}([,.])\d{3}(\1\d{3})*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,28 @@ class Layout:
 
 
 def number(text: str, decimal: str = ".") -> float | None:
-    """The number in a field; None: it is not a number."""
+    """The number in a field; None: it is not a number, as 1.5 where the comma is the decimal mark."""
     text = text.strip()
-    text = text if decimal == "." else text.replace(decimal, ".")
+    if decimal != ".":
+        text = text.translate(str.maketrans(f".{decimal}", f"{decimal}."))
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def is_written_number(text: str, decimal: str = ".") -> bool:
     """Whether a text is a number to people, but not to number: 1,234.50, $5, 8 %, or with another decimal mark."""
     return number(text, decimal) is None and _WRITTEN.fullmatch(text.strip()) is not None
+
+
+def as_written(text: str, decimal: str) -> str:
+    """What to do with a text that is a number to people alone, for messages; "" for other texts."""
+    if not is_written_number(text, decimal):
+        return ""
+    other, name = (",", "comma") if decimal == "." else (".", "point")
+    mark = number(text, other) is not None
+    found = [f"thousands separators and signs such as $ or % have to be removed first, as in 1234{decimal}5"]
+    found *= not mark or _IN_THOUSANDS.fullmatch(text.strip()) is not None
+    found += [f"--decimal {other} takes a {name} in numbers"] * mark
+    return f"; {', or '.join(found)}"
 
 
 def find_layout(

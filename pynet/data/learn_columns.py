@@ -20,12 +20,11 @@ from pynet.data.columns import (
     Columns,
     Input,
     Target,
-    as_written,
     check_numbers,
     decimal_of,
     numbers_of,
 )
-from pynet.data.layout import is_written_number
+from pynet.data.layout import as_written, is_written_number
 from pynet.data.tables import Column, Table
 from pynet.errors import DataError
 

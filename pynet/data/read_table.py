@@ -154,16 +154,16 @@ class _Part:
 
 def _parsed(fields: Fields, decimal: str) -> tuple[Array, Sequence[tuple[int, str]]]:
     """The numbers (n) float64, NaN where one is missing, and (index, text) of each field that is not a number."""
-    if decimal != ".":
-        fields = tuple(field.replace(decimal, ".") for field in fields)
     joined = "".join(fields)
-    if joined.isascii() and "_" not in joined:  # float() takes 1_000, and digits of all scripts
+    with_point = decimal != "." and "." in joined
+    if joined.isascii() and "_" not in joined and not with_point:  # float() takes 1_000, and digits of all scripts
+        plain = fields if decimal == "." else [field.replace(decimal, ".") for field in fields]
         for read in (float, _number_or_missing):
             try:
-                return np.array(list(map(read, fields))), ()
+                return np.array(list(map(read, plain))), ()
             except ValueError:
                 continue
-    values = {field: math.nan if field.strip() in MISSING else number(field) for field in set(fields)}
+    values = {field: math.nan if field.strip() in MISSING else number(field, decimal) for field in set(fields)}
     odd = {field for field, value in values.items() if value is None}
     places = [(i, field.strip()) for i, field in enumerate(fields) if field in odd] if odd else ()
     return np.array([values[field] for field in fields], np.float64), places
@@ -228,6 +228,8 @@ def _all_numbers(lines: Sequence[str], layout: Layout) -> Array | None:
     """(rows, columns) float64, if these lines are nothing but numbers; else None."""
     rows = sum(not line.isspace() for line in lines)
     if layout.decimal != ".":
+        if any("." in line for line in lines):
+            return None
         lines = [line.replace(layout.decimal, ".") for line in lines]
     separator = None if layout.separator == BLANKS else layout.separator
     if not rows or _leading_zeros("".join(lines), layout.separator):  # np.loadtxt warns of empty input

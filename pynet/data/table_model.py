@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data.columns import NOTE, Columns, check_numbers, without_target
+from pynet.data.columns import NOTE, Columns, check_numbers, numbers_of, without_target
 from pynet.data.csv import LABELS, as_pixels, compact
 from pynet.data.dataset import Dataset, digest
 from pynet.data.read_table import read_table
@@ -163,8 +163,9 @@ def rows_of_numbers(path: Path, features: int, separator: str | None = None, dec
         raise DataError(f"{path} has {len(columns):,} columns; the model takes {features:,} numbers")
     x = np.empty((len(table), features), np.float32)
     for i, column in enumerate(columns):
-        if column.numbers is None or column.missing.any():
-            row = int(column.missing.argmax()) if column.missing.any() else 0
+        column = numbers_of(table, column)
+        if column.missing.any():
+            row = int(column.missing.argmax())
             raise DataError(
                 f"{path}: {table.where(row)}, column {column.name!r:.80} holds no number; accepted: numbers"
             )

@@ -12,8 +12,9 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import TASKS
-from pynet.data.columns import EXACT, Target, as_written, decimal_of, targets_of, without_target
+from pynet.data.columns import EXACT, Target, decimal_of, targets_of, without_target
 from pynet.data.dataset import TEST_FRACTION, Dataset, digest
+from pynet.data.layout import as_written
 from pynet.data.learn_columns import MAX_CLASSES, learn, row_counters
 from pynet.data.read_table import read_table
 from pynet.data.splits import split

@@ -40,21 +40,48 @@ def test_categories_beside_numbers_stay_categories(tmp_path: Path) -> None:
     assert found.features == ("size", *(f"a={level}" for level in (0, 1, 2, 3, 4, "unknown")))
 
 
-@pytest.mark.parametrize("text", ["4,507.29", "$4507.29", "-8.0%", "1,5", "1.234,50", "4 507", "(12)"])
-def test_numbers_as_people_write_them_are_refused_and_named(tmp_path: Path, text: str) -> None:
+WITH_POINTS = [(".", text) for text in ("4,507.29", "$4507.29", "-8.0%", "1,5", "1.234,50", "4 507", "(12)")]
+WITH_COMMAS = [(",", text) for text in ("1.234", "1.5", "4,507.29", "1.234,50", "-8,0%", "4 507")]
+
+
+@pytest.mark.parametrize(("decimal", "text"), WITH_POINTS + WITH_COMMAS)
+def test_numbers_as_people_write_them_are_refused_and_named(tmp_path: Path, decimal: str, text: str) -> None:
     found = table(tmp_path)
     for rows in (1, 2, 9):
         path = tmp_path / "u.csv"
-        path.write_text("size;more\n" + f"{text};x\n" + "2.5;x\n" * (rows - 1))
+        path.write_text("size;more\n" + f"{text};x\n" + f"2{decimal}5;x\n" * (rows - 1))
         wanted = rf"'{re.escape(text)}' in column 'size', line 2, is no number; accepted: numbers; .*(--dec|removed)"
         with pytest.raises(DataError, match=wanted):
-            found.columns.encoded(read_table(path, separator=";", decimal="."), found.means)
+            found.columns.encoded(read_table(path, separator=";", decimal=decimal), found.means)
 
 
 @pytest.mark.parametrize("row", range(5))  # among them rows of the training and of the test set
 def test_a_written_number_is_no_placeholder_in_any_row(tmp_path: Path, row: int) -> None:
     with pytest.raises(DataError, match=rf"'1,234\.50' in column 'a', line {row + 2}, is no number; .* removed"):
         table(tmp_path, rows=200, a=lambda i: '"1,234.50"' if i == row else i / 3)
+
+
+@pytest.mark.parametrize(("decimal", "other", "name"), [(".", ",", "comma"), (",", ".", "point")])
+def test_the_other_decimal_mark_may_separate_thousands(tmp_path: Path, decimal: str, other: str, name: str) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"{'1' + other + '234' if i == 5 else f'{i}{decimal}25'};{i % 7}{other}5;{kind(i)}" for i in range(N)]
+    path.write_text("size;a;kind\n" + "\n".join(rows))
+    message = f"'1{other}234' in column 'size', line 7, is no number; accepted: numbers; thousands separators"
+    hint = f"--decimal {other} takes a {name} in numbers"
+    with pytest.raises(DataError, match=re.escape(message) + rf".* as in 1234\{decimal}5, or {re.escape(hint)}$"):
+        data.table(path, "kind", decimal=decimal)
+    found = data.table(path, "kind", decimal=decimal, ignore=["size"])
+    assert found.features[0] == f"a=0{other}5" and f"column 'a' holds texts, as '0{other}5'; {hint}" in found.warnings
+
+
+def test_categories_with_fractions_are_equal_in_either_notation(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("size;a;kind\n" + "\n".join(f"{i % 9},25;{i % 3},5;{kind(i)}" for i in range(N)))
+    found = data.table(path, "kind", categorical=["a"])
+    for decimal, text in ((",", "1,50"), (".", "1.5")):
+        path.write_text(f"size;a\n2{decimal}5;{text}\n")
+        x, warning = found.columns.encoded(read_table(path, decimal=decimal, texts=["a"]), found.means)
+        assert x.tolist() == [[2.5, 0, 1, 0]] and not warning
 
 
 def test_true_stays_a_placeholder_in_a_file_without_numbers(tmp_path: Path) -> None:

@@ -200,6 +200,15 @@ def test_errors(tmp_path: Path, text: str | bytes, message: str) -> None:
     refused(tmp_path, text, message)
 
 
+def test_a_point_is_in_no_number_with_a_decimal_comma(tmp_path: Path) -> None:
+    rows = [f"{i},5;{i}e-1" for i in range(40)]
+    text = "a;b\n" + "\n".join(rows)
+    assert content(read(tmp_path, text, decimal=","))["a"] == [i + 0.5 for i in range(40)]
+    [a, b] = read(tmp_path, f"{text}\n1.234;?\n", decimal=",").columns
+    assert a.odd == ((40, "1.234"),) and values(a)[39:] == [39.5, None]
+    assert b.odd == () and values(b)[39:] == [3.9, None]
+
+
 def test_a_single_column(tmp_path: Path) -> None:
     assert content(read(tmp_path, "a\n1\n\n2\n")) == {"a": [1, 2]}
 
