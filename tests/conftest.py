@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,15 +30,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("table", kernels.cpu_tables(), indirect=True)
 
 
+@pytest.fixture(autouse=True)
+def default_kernels() -> Iterator[None]:
+    """The best kernel table and the default number of threads again after each test."""
+    yield
+    if kernels := sys.modules.get("pynet.kernels"):
+        kernels.set_cpu(None)
+        kernels.set_threads(None)
+
+
 @pytest.fixture
-def table(request: pytest.FixtureRequest) -> Iterator[str]:
+def table(request: pytest.FixtureRequest) -> str:
     """Name of the kernel table in use: a test that takes it runs once on each table of this CPU."""
     from pynet import kernels
 
     kernels.set_cpu(request.param)
     assert kernels.cpu() == request.param
-    yield request.param
-    kernels.set_cpu(None)
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,6 @@ def test_tables_that_fuse_give_the_same_bits() -> None:
     for name in set(kernels.cpu_tables()) - {"portable"}:
         kernels.set_cpu(name)
         seen[name] = kernels.augmented(x, SOME).tobytes()
-    kernels.set_cpu(None)
     assert len(set(seen.values())) == min(len(seen), 1)
 
 
@@ -137,7 +136,6 @@ def test_same_bits_by_every_api_and_number_of_threads(spec: str, batch_size: int
     for threads in (1, 2, 3, 4, 8):
         kernels.set_threads(threads)
         found.add(weights(spec, "fit", x, batch_size))
-    kernels.set_threads(None)
     assert len(found) == 1
     assert found != {weights(spec, "fit", x, batch_size, augment=None)}
 

@@ -5,40 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.arithmetic import EDGES, FUSED, TINY, Array, U, bits, floats, on_each_table, two_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from pynet import kernels, reference
 
-Array = np.ndarray[Any, Any]
-
-U = 2.0**-24  # unit roundoff of float32
-TINY = 2.0**-126  # below it float32 is denormal, which the core flushes to zero
 CANARY = 1234.5
 
 # One less, one more than the rows (4, 6, 8) of a tile, twice those, and than its columns (4, 8, 16, 24, 32).
 ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13)
-EDGES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33)
-FUSED = [name for name in kernels.cpu_tables() if name != "portable"]
-
-
-def floats(rng: np.random.Generator, *shape: int) -> Array:
-    return rng.normal(size=shape).astype(np.float32)
-
-
-def on_each_table(run: Callable[..., Array], *args: Any) -> set[bytes]:
-    """The results of run(*args), as bytes, on tables with fused multiply-add; it runs on the others, too."""
-    found = {}
-    for name in kernels.cpu_tables():
-        kernels.set_cpu(name)
-        found[name] = np.ascontiguousarray(run(*args)).tobytes()
-    kernels.set_cpu(None)
-    return {found[name] for name in FUSED}
 
 
 def framed(rng: np.random.Generator, rows: int, columns: int, fill: float, inside: float | None = None) -> Array:
@@ -78,6 +58,10 @@ def check_gemm(m: int, n: int, k: int, trans_a: bool, trans_b: bool, accumulate:
     return c
 
 
+def bits_on_each_table(*problem: int) -> set[bytes]:
+    return {bits(c) for c in on_each_table(check_gemm, *problem).values()}
+
+
 transposed = pytest.mark.parametrize(("trans_a", "trans_b"), list(product((False, True), repeat=2)))
 
 
@@ -108,7 +92,7 @@ BLOCKS = [(33, 290, 1030), (17, 290, 950), (16, 41, 4101), (300, 290, 920)]
 @pytest.mark.parametrize("accumulate", [False, True])
 def test_gemm_past_a_block(trans_a: bool, trans_b: bool, accumulate: bool) -> None:
     for m, n, k in BLOCKS:
-        assert len(on_each_table(check_gemm, m, n, k, trans_a, trans_b, accumulate)) <= 1, f"{m} x {n} x {k}"
+        assert len(bits_on_each_table(m, n, k, trans_a, trans_b, accumulate)) <= 1, f"{m} x {n} x {k}"
 
 
 @transposed
@@ -124,14 +108,14 @@ SIZES = st.integers(0, 70)
 @settings(max_examples=200)
 @given(m=SIZES, n=SIZES, k=st.integers(0, 300), flags=st.tuples(st.booleans(), st.booleans(), st.booleans()))
 def test_gemm_of_any_shape(m: int, n: int, k: int, flags: tuple[bool, bool, bool]) -> None:
-    assert len(on_each_table(check_gemm, m, n, k, *flags)) <= 1
+    assert len(bits_on_each_table(m, n, k, *flags)) <= 1
 
 
-@pytest.mark.skipif(len(FUSED) < 2, reason="needs two kernel tables with fused multiply-add")
+@two_tables
 def test_gemm_bits_are_the_same_on_each_table() -> None:
     for (trans_a, trans_b), accumulate in product(product((False, True), repeat=2), (False, True)):
         for m, n, k in [(64, 128, 784), (9, 33, 257), (5, 25, 600), (1, 10, 64), (13, 1, 17)]:
-            found = on_each_table(check_gemm, m, n, k, trans_a, trans_b, accumulate)
+            found = bits_on_each_table(m, n, k, trans_a, trans_b, accumulate)
             assert len(found) == 1, f"{m} x {n} x {k}"
 
 
@@ -147,7 +131,6 @@ def test_gemm_is_one_chain_of_fused_multiply_adds(trans_a: bool, trans_b: bool) 
     for name in FUSED:
         kernels.set_cpu(name)
         got = kernels.gemm(left, right, trans_a=trans_a, trans_b=trans_b, out=c.copy(), accumulate=True)
-        kernels.set_cpu(None)
         assert_array_equal(got, chain)
 
 
@@ -176,7 +159,6 @@ def test_gemm_of_a_row_or_a_column_sums_in_chains_or_in_lanes(trans_a: bool, tra
             got = kernels.gemm(left, right, trans_a=trans_a, trans_b=trans_b)
             strided = np.zeros((rows, 50), np.float32)[:, :columns]
             kernels.gemm(left, right, trans_a=trans_a, trans_b=trans_b, out=strided)
-            kernels.set_cpu(None)
             assert_array_equal(got, expected)
             assert_array_equal(strided, expected)
 
@@ -202,8 +184,6 @@ def test_gemm_bits_are_the_same_for_each_number_of_threads(
         if k >= 700:  # roundings of sums of about sqrt(k), which stay far below the bound for any operands
             exact = problem(m, n, k, trans_a, trans_b, accumulate)[3]
             assert abs(c - exact).max() <= 6e-8 * k**1.5
-    kernels.set_threads(None)
-    kernels.set_cpu(None)
 
 
 def test_gemm_takes_any_layout(table: str) -> None:

@@ -131,8 +131,6 @@ def test_same_bits_by_every_api(spec: str) -> None:
             nets[2]._train(all_samples, order, 30, pynet._ffi.optimizer_struct(SGD(0.1)))
             for net in nets:
                 found.add((net.weights_sha256(), net.predict_proba(x).tobytes()))
-    kernels.set_cpu(None)
-    kernels.set_threads(None)
     assert len(found) <= 1
 
 

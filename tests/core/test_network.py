@@ -159,10 +159,7 @@ def test_any_network_is_the_reference(text: str, mse: bool, m: int, zeros: float
     twin = reference.Network.from_net(net)
     assume(not TermSizes(twin, x).near_a_kink)
     kernels.set_cpu(rng.choice(kernels.cpu_tables()))
-    try:
-        same_as_reference(net, twin, x, y)
-    finally:
-        kernels.set_cpu(None)
+    same_as_reference(net, twin, x, y)
 
 
 @pytest.mark.parametrize("spec", [SPEC, MSE, WIDE, "input(784) dense(128) relu dense(64) relu dense(10) softmax"])
@@ -260,8 +257,6 @@ def test_wide_layers_have_the_same_bits_by_every_api(optimizer: SGD | Adam) -> N
             else:
                 net.train_step(x, y, optimizer)
         found[name, threads, by_hand] = net.weights_sha256()
-    kernels.set_cpu(None)
-    kernels.set_threads(None)
     fused = {sha for (name, *_), sha in found.items() if name != "portable"}
     assert len(fused) <= 1, found
     assert len(set(found.values()) - fused) <= 1
@@ -274,7 +269,6 @@ def test_every_table_gives_the_same_bits(spec: str, zeros: float) -> None:
     for name in kernels.cpu_tables():
         kernels.set_cpu(name)
         found[name] = (trained(spec, None, zeros), trained(spec, by_hand, zeros))
-    kernels.set_cpu(None)
     found.pop("portable")
     assert len(set(found.values())) <= 1, found
 
@@ -296,12 +290,9 @@ def test_a_network_is_its_kernels_bit_for_bit(table: str, n_in: int, width: int,
     d2 = kernels.tanh_grad(kernels.gemm(d4, W4, trans_b=True), a3)
     d0 = kernels.relu_grad(kernels.gemm(d2, W2, trans_b=True), a1)
     kernels.set_threads(threads)
-    try:
-        assert_array_equal(net.forward(pixels), kernels.softmax(logits))
-        net.loss(y)
-        net.backward()
-    finally:
-        kernels.set_threads(None)
+    assert_array_equal(net.forward(pixels), kernels.softmax(logits))
+    net.loss(y)
+    net.backward()
     for i, (left, right) in enumerate(((x, d0), (a1, d2), (a3, d4))):
         assert_array_equal(net.layers[2 * i].dW, kernels.gemm(left, right, trans_a=True))
         assert_array_equal(net.layers[2 * i].db, kernels.bias_grad(right))

@@ -51,12 +51,6 @@ def name(optimizer: Optimizer) -> str:
 BY_NAME = pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=name)
 
 
-@pytest.fixture(autouse=True)
-def default_threads() -> Iterator[None]:
-    yield
-    kernels.set_threads(None)
-
-
 def samples(net: Network, n: int, seed: int = 0, zeros: float = 0.5) -> tuple[Array, Array]:
     """Labels, and pixels: this fraction of them zero, and the whole first feature."""
     rng = np.random.default_rng(seed)
@@ -135,7 +129,6 @@ def test_every_api_and_every_number_of_threads_give_the_same_bits(spec: str, opt
         for threads in (1, 2, 3, 4, 8):
             kernels.set_threads(threads)
             found[table == "portable"] += results_of_each_api(spec, optimizer)
-    kernels.set_cpu(None)
     for results in found.values():
         for sha256, state in results:
             assert sha256 == results[0][0]

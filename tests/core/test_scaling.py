@@ -121,7 +121,6 @@ def test_adapt_is_the_same_on_every_table() -> None:
         net = Network("input(33) standardize relu")
         net.adapt(x)
         found.add(net.weights_sha256())
-    kernels.set_cpu(None)
     assert len(found) == 1
 
 

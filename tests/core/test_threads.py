@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,12 +30,6 @@ SPECS = [
     "input(3,20,20) batchnorm conv(17,3) batchnorm relu residual(conv(17,1) batchnorm) maxpool(3) dense(4) softmax",
 ]
 COUNTS = (1, 2, 3, 4, 8)
-
-
-@pytest.fixture(autouse=True)
-def default_threads() -> Iterator[None]:
-    yield
-    kernels.set_threads(None)
 
 
 def samples(net: Network, n: int = 101, seed: int = 0) -> tuple[Array, Array]:

@@ -81,7 +81,6 @@ def test_bits_do_not_depend_on_table_threads_or_batch() -> None:
         kernels.set_threads(threads)
         found |= {tuple(one) for one in on_each_table(run).values()}
         assert_array_equal(net.predict_proba(x), np.concatenate([net.predict_proba(one[None]) for one in x]))
-    kernels.set_threads(None)
     assert len(found) == min(1, len(FUSED))
 
 

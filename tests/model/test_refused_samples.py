@@ -123,27 +123,24 @@ def test_parameters_that_are_not_finite_are_named(table: str, name: str, at: int
 @pytest.mark.parametrize("spec", [WIDE, WIDE + " loss(mse)", WIDE.removesuffix(" softmax")])
 def test_loss_that_is_not_finite_leaves_the_weights(table: str, spec: str, threads: int) -> None:
     kernels.set_threads(threads)
-    try:
-        net, twin = Network(spec), Network(spec)
-        x, y = samples(net, 40)
-        x = (x / 255).astype(np.float32)
-        x[33, :] = 3e38 * np.where(np.arange(70) % 2, 1, -1)
-        order = np.arange(40)
-        twin.train_step(x[:20], y[:20], SGD(0.1))
-        net.train_step(x[:20], y[:20], SGD(0.1))
-        with pytest.raises(FloatingPointError, match="the loss of step 1 is not finite; that step was not taken"):
-            net.train_step(x[order[20:]], y[20:], SGD(0.1))
-        assert net.weights_sha256() == twin.weights_sha256()
-        net.forward(x[20:])
-        with pytest.raises(FloatingPointError, match="the loss of this batch is not finite"):
-            net.loss(y[20:])
-        with pytest.raises(RuntimeError, match="backward comes after"):
-            net.backward()
-        with pytest.raises(FloatingPointError, match="the loss on this data is not finite"):
-            net.evaluate(x, y)
-        assert net.train_step(x[:20], y[:20], SGD(0.1)) > 0
-    finally:
-        kernels.set_threads(None)
+    net, twin = Network(spec), Network(spec)
+    x, y = samples(net, 40)
+    x = (x / 255).astype(np.float32)
+    x[33, :] = 3e38 * np.where(np.arange(70) % 2, 1, -1)
+    order = np.arange(40)
+    twin.train_step(x[:20], y[:20], SGD(0.1))
+    net.train_step(x[:20], y[:20], SGD(0.1))
+    with pytest.raises(FloatingPointError, match="the loss of step 1 is not finite; that step was not taken"):
+        net.train_step(x[order[20:]], y[20:], SGD(0.1))
+    assert net.weights_sha256() == twin.weights_sha256()
+    net.forward(x[20:])
+    with pytest.raises(FloatingPointError, match="the loss of this batch is not finite"):
+        net.loss(y[20:])
+    with pytest.raises(RuntimeError, match="backward comes after"):
+        net.backward()
+    with pytest.raises(FloatingPointError, match="the loss on this data is not finite"):
+        net.evaluate(x, y)
+    assert net.train_step(x[:20], y[:20], SGD(0.1)) > 0
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -151,24 +148,21 @@ def test_loss_that_is_not_finite_leaves_the_weights(table: str, spec: str, threa
 @pytest.mark.parametrize("spec", [WIDE, "input(1,7,10) conv(40,3) relu dense(10) softmax"])
 def test_inputs_that_are_not_finite_are_named(table: str, spec: str, bad: float, threads: int) -> None:
     kernels.set_threads(threads)
-    try:
-        net, twin = Network(spec), Network(spec)
-        x, y = samples(net, 140)
-        x = (x / 255).astype(np.float32).reshape(140, 70)
-        x[71, 5] = bad
-        message = rf"x holds {bad} in sample {{}}, feature 5; accepted: finite numbers"
-        with pytest.raises(ValueError, match=message.format(1)):
-            net.train_step(x[70:], y[70:], SGD(0.1))
-        for call in (net.predict, net.predict_proba, net.forward, lambda part: net.evaluate(part, y[60:])):
-            with pytest.raises(ValueError, match=message.format(11)):
-                call(x[60:])
+    net, twin = Network(spec), Network(spec)
+    x, y = samples(net, 140)
+    x = (x / 255).astype(np.float32).reshape(140, 70)
+    x[71, 5] = bad
+    message = rf"x holds {bad} in sample {{}}, feature 5; accepted: finite numbers"
+    with pytest.raises(ValueError, match=message.format(1)):
+        net.train_step(x[70:], y[70:], SGD(0.1))
+    for call in (net.predict, net.predict_proba, net.forward, lambda part: net.evaluate(part, y[60:])):
         with pytest.raises(ValueError, match=message.format(11)):
-            net.input_gradient(x[60:], y[60:])
-        assert net.weights_sha256() == twin.weights_sha256()
-        with pytest.raises(ValueError, match=message.format(71)):
-            net.fit(x, y, epochs=1, batch_size=32)
-    finally:
-        kernels.set_threads(None)
+            call(x[60:])
+    with pytest.raises(ValueError, match=message.format(11)):
+        net.input_gradient(x[60:], y[60:])
+    assert net.weights_sha256() == twin.weights_sha256()
+    with pytest.raises(ValueError, match=message.format(71)):
+        net.fit(x, y, epochs=1, batch_size=32)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -209,7 +203,6 @@ def test_the_first_of_several_inputs_that_are_not_finite_is_named() -> None:
         kernels.set_threads(threads)
         with pytest.raises(ValueError, match="x holds nan in sample 17, feature 9"):
             net.forward(floats)
-    kernels.set_threads(None)
 
 
 def test_an_output_gradient_must_be_finite() -> None:

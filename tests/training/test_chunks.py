@@ -53,10 +53,7 @@ def test_any_number_of_processes_gives_the_same_bits(options: dict[str, Any]) ->
 def test_threads_change_no_bit() -> None:
     expected = fitted(spec="input(6) dense(300) relu dense(300) relu dense(3) softmax")
     kernels.set_threads(3)
-    try:
-        assert fitted(spec="input(6) dense(300) relu dense(300) relu dense(3) softmax") == expected
-    finally:
-        kernels.set_threads(None)
+    assert fitted(spec="input(6) dense(300) relu dense(300) relu dense(3) softmax") == expected
 
 
 def test_one_chunk_is_a_plain_batch_in_another_order() -> None:

@@ -76,10 +76,7 @@ def test_threads_change_no_bit() -> None:
     expected = weights(X)
     for threads in (1, 3):
         kernels.set_threads(threads)
-        try:
-            assert weights(X) == expected
-        finally:
-            kernels.set_threads(None)
+        assert weights(X) == expected
 
 
 def test_the_next_window_is_read_while_the_network_trains(monkeypatch: pytest.MonkeyPatch) -> None:
