@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.command import DIGITS, one_line, results, run
 from PIL import Image
 
 import pynet
-from pynet.commands import evaluate, info, predict, train, visualize
+from pynet.commands import evaluate, info, predict, visualize
 from pynet.pictures.preparation import Preparation
 from pynet.training.history import History
 
@@ -39,12 +37,6 @@ BAD = {
 }
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def model(**notes: str) -> pynet.Network:
     net = pynet.Network("input(64) dense(3) softmax")
     net.meta.update(notes)
@@ -52,33 +44,24 @@ def model(**notes: str) -> pynet.Network:
     return net
 
 
-def run(main: Callable[[list[str]], int], *args: str) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main([*args])
-    return status, out.getvalue(), err.getvalue()
-
-
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
 def test_damaged_history_note(text: str) -> None:
     net = model(history=text)
     assert History.from_note(text) == History()
-    status, out, err = run(info.main, "m.safetensors")
-    assert (status, err) == (0, "")
-    assert f"network     {net.spec}" in out
-    status, out, _ = run(info.main, "m.safetensors", "--json")
-    assert (status, json.loads(out)["history"]) == (0, [])
-    status, _, err = run(visualize.main, "curves", "--model", "m.safetensors")
-    assert (status, err.count("\n")) == (1, 1)
-    assert "m.safetensors holds no training history" in err
+    done = run("m.safetensors", command=info)
+    assert (done.status, done.err) == (0, "")
+    assert f"network     {net.spec}" in done.out
+    assert results("m.safetensors", command=info)["history"] == []
+    done = run("curves", "--model", "m.safetensors", command=visualize)
+    one_line(done, 1, "m.safetensors holds no training history")
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
 def test_damaged_classes_note(text: str) -> None:
     assert model(classes=text).classes == ["0", "1", "2"]
     Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("a.png")
-    for status, _, err in (run(info.main), run(predict.main, "a.png")):
-        assert (status, err) == (0, "")
+    for done in (run(command=info), run("a.png", command=predict)):
+        assert (done.status, done.err) == (0, "")
 
 
 def test_classes_that_are_numbers_or_texts() -> None:
@@ -90,11 +73,10 @@ def test_damaged_preparation_note(text: str) -> None:
     model(pictures=text)
     with pytest.raises(ValueError, match="the model's note on how its pictures were prepared is damaged: '"):
         Preparation.from_note(text)
-    assert run(info.main)[0] == 0
+    assert run(command=info).status == 0
     Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("a.png")
-    status, _, err = run(predict.main, "a.png")
-    assert (status, err.count("\n")) == (1, 1)
-    assert err.startswith("pynet predict: error: the model's note on how its pictures were prepared is damaged")
+    message = "pynet predict: error: the model's note on how its pictures were prepared is damaged"
+    one_line(run("a.png", command=predict), 1, message)
 
 
 @pytest.mark.parametrize("name", ["h.json", "h.csv"])
@@ -103,23 +85,23 @@ def test_a_history_file(name: str, text: str) -> None:
     Path(name).write_text(text)
     with pytest.raises(ValueError, match=f"{name} is not a history written by pynet train --history"):
         History.load(name)
-    status, _, err = run(visualize.main, "--history", name)
-    assert (status, err.count("\n")) == (1, 1)
+    one_line(run("--history", name, command=visualize), 1, f"{name} is not a history written by pynet train --history")
 
 
 def test_training_continues_with_any_notes() -> None:
     net = pynet.Network("input(64) dense(10) softmax")
     net.meta.update({"history": DEEP, "classes": DEEP, "pictures": DEEP, "epochs": DEEP, "test_accuracy": DEEP})
     net.save("m.safetensors")
-    options = ["--dataset", "digits", "--limit", "100", "--epochs", "2", "--quiet"]
-    status, _, err = run(train.main, *options, "--load", "m.safetensors", "--save", "n.safetensors")
-    assert (status, err) == (0, "")
+    options = (*DIGITS, "--limit", "100", "--epochs", "2", "--quiet")
+    done = run(*options, "--load", "m.safetensors", "--save", "n.safetensors")
+    assert (done.status, done.err) == (0, "")
     assert len(History.from_note(pynet.load("n.safetensors").meta["history"]).loss) == 2
-    assert run(evaluate.main, "--model", "m.safetensors", "--dataset", "digits", "--json")[0] == 0
+    assert run("--model", "m.safetensors", *DIGITS, "--json", command=evaluate).status == 0
 
 
 def test_info_prints_json_for_any_metric() -> None:
     model(history=json.dumps({"loss": [1.0], "val_odd": [math.nan]}))
-    _, out, _ = run(info.main, "--json")
-    assert json.loads(out, parse_constant=pytest.fail)["history"] == [{"loss": 1.0, "val_odd": None}]
+    assert json.loads(run("--json", command=info).out, parse_constant=pytest.fail)["history"] == [
+        {"loss": 1.0, "val_odd": None}
+    ]
     assert os.listdir() == ["m.safetensors"]

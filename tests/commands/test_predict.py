@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import forms, handwriting
-from helpers.command import Done, sha256
+from helpers import command, forms, handwriting
+from helpers.command import sha256
 from PIL import Image
 
 import pynet
@@ -38,11 +38,7 @@ def equipped(folder: Path, digits_model: Path) -> Path:
     return folder
 
 
-def run(*args: str | Path) -> Done:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = predict.main([str(arg) for arg in args])
-    return Done(status, out.getvalue(), err.getvalue())
+run = partial(command.run, command=predict)
 
 
 def predict_json(*args: str | Path) -> list[dict]:

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.command import DIGITS, one_line, run
 from PIL import Image
 
 import pynet
-from pynet.commands import predict, train, visualize
+from pynet.commands import predict, visualize
 
-SHORT = ["--dataset", "digits", "--epochs", "1", "--limit", "100", "--quiet"]
+SHORT = (*DIGITS, "--epochs", "1", "--limit", "100", "--quiet")
 LONG = "n" * 255  # the longest name that a file can have here; suffixes make it too long
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def never(*_: object, **__: object) -> None:
     raise AssertionError("the work has begun")
-
-
-def run(main: object, *args: str) -> tuple[int, str]:
-    """The exit status and stderr."""
-    err = io.StringIO()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
-        status = main([*args])  # type: ignore[operator]
-    return status, err.getvalue()
 
 
 def targets() -> None:
@@ -75,18 +60,17 @@ def test_before_a_training(monkeypatch: pytest.MonkeyPatch, options: list[str], 
     before = sorted(os.listdir())
     monkeypatch.setattr(pynet.Network, "fit", never)
     monkeypatch.setattr("pynet.training.learning_rate.find_lr", never)
-    status, err = run(train.main, "--save", "none", *SHORT, *options)
-    assert (status, err.count("\n")) == (1, 1)
-    assert err.startswith("pynet train: error: ")
-    assert problem in err
+    done = run("--save", "none", *SHORT, *options)
+    one_line(done, 1, problem)
+    assert done.err.startswith("pynet train: error: ")
     assert sorted(os.listdir()) == before
 
 
 def test_the_longest_names_work() -> None:
     pytest.importorskip("matplotlib")
     stem = "n" * 241
-    status, err = run(train.main, *SHORT, "--save", f"{stem}.safetensors", "--history", f"{'h' * 251}.csv", "--plot")
-    assert (status, err) == (0, "")
+    done = run(*SHORT, "--save", f"{stem}.safetensors", "--history", f"{'h' * 251}.csv", "--plot")
+    assert (done.status, done.err) == (0, "")
     assert sorted(os.listdir()) == sorted([f"{'h' * 251}.csv", f"{stem}-figures", f"{stem}.safetensors"])
     pictures = [f"{stem}-{name}.png" for name in ("confusion", "curves", "weights")]
     assert sorted(os.listdir(f"{stem}-figures")) == pictures
@@ -94,12 +78,12 @@ def test_the_longest_names_work() -> None:
 
 def test_a_link_to_a_history_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file behind a link to a history is written, and keeps its mode."""
-    status, _ = run(train.main, *SHORT, "--save", "none", "--history", "h.csv")
+    assert run(*SHORT, "--save", "none", "--history", "h.csv").status == 0
     os.chmod("h.csv", 0o600)
     os.symlink("h.csv", "l.csv")
     before = Path("h.csv").read_bytes()
-    assert run(train.main, *SHORT, "--save", "none", "--seed", "3", "--history", "l.csv") == (0, "")
-    assert status == 0
+    done = run(*SHORT, "--save", "none", "--seed", "3", "--history", "l.csv")
+    assert (done.status, done.err) == (0, "")
     assert Path("l.csv").is_symlink()
     assert Path("h.csv").read_bytes() != before
     assert Path("h.csv").stat().st_mode & 0o777 == 0o600
@@ -111,20 +95,15 @@ def test_before_a_prediction(monkeypatch: pytest.MonkeyPatch, target: str) -> No
     pynet.Network("input(784) dense(10) softmax").save("m.safetensors")
     Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("a.png")
     monkeypatch.setattr(predict, "in_parallel", never)
-    status, err = run(predict.main, "a.png", "--save-seen", target)
-    assert (status, err.count("\n")) == (1, 1)
-    assert f"cannot write {target}: " in err
+    one_line(run("a.png", "--save-seen", target, command=predict), 1, f"cannot write {target}: ")
 
 
 def test_before_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     os.makedirs("moons-figures/moons-boundary.png")
     monkeypatch.setattr(pynet.Network, "fit", never)
-    status, err = run(visualize.main, "--toy", "moons")
-    assert (status, err) == (
-        1,
-        "pynet visualize: error: cannot write moons-figures/moons-boundary.png: it is a folder\n",
-    )
+    message = "pynet visualize: error: cannot write moons-figures/moons-boundary.png: it is a folder\n"
+    one_line(run("--toy", "moons", command=visualize), 1, message)
 
 
 # ---- a bad note in a loaded model must not lose the training either ----
@@ -135,5 +114,6 @@ def test_a_note_on_epochs_that_is_not_a_number(note: str) -> None:
     net = pynet.Network("input(64) dense(10) softmax")
     net.meta["epochs"] = note
     net.save("m.safetensors")
-    assert run(train.main, *SHORT, "--load", "m.safetensors", "--save", "n.safetensors") == (0, "")
+    done = run(*SHORT, "--load", "m.safetensors", "--save", "n.safetensors")
+    assert (done.status, done.err) == (0, "")
     assert pynet.load("n.safetensors").meta["epochs"] == "1"
