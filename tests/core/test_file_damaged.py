@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import struct
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from helpers.model_file import DATA, SHAPES, TEXT, bits, file_bytes, load_bytes, make_header
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-import pynet
 
 
 def entry(**change: object) -> Callable[[dict], dict]:
@@ -45,111 +40,46 @@ def replaced(old: str, new: str) -> Callable[[dict], str]:
     return damage
 
 
-def renamed(old: str, new: str) -> Callable[[dict], dict]:
-    return lambda header: {new if name == old else name: value for name, value in header.items()}
-
-
 WHOLE = f"expected a whole number from 0 to {2**64 - 1}"
 
-
+# More of them, with the byte that each message names, are in tests/c/file/test_damaged.c.
 FALSE_HEADERS = {
-    "hole before": (entry(data_offsets=[52, 56]), "2.b begins at byte 52 of the data, after a gap at 48"),
-    "overlap": (entry(data_offsets=[44, 56]), "2.b begins at byte 44 of the data, inside one that ends at 48"),
     "same place": (entry(data_offsets=[0, 8]), "begins at byte 0 of the data, inside one that ends at 8"),
-    "past the end": (
-        entry(data_offsets=[48, 64]),
-        "its tensors take 64 bytes, but 56 follow the header: it was cut short",
-    ),
-    "short": (entry(data_offsets=[48, 52]), "its tensors take 52 bytes, but 56 follow the header"),
-    "wrong size": (
-        replaced(
-            '48]}, "2.b": {"dtype": "F32", "shape": [2], "data_offsets": [48,',
-            '44]}, "2.b": {"dtype": "F32", "shape": [2], "data_offsets": [44,',
-        ),
-        r"tensor 2.W of shape \(2, 2\) takes 16 bytes, not 12",
-    ),
-    "backwards": (entry(data_offsets=[56, 48]), "tensor 2.b begins at 56 and ends at 48"),
-    "2**64": (entry(data_offsets=[48, 2**64]), WHOLE),
-    "2**64 - 1": (entry(data_offsets=[48, 2**64 - 1]), f"its tensors take {2**64 - 1} bytes"),
     "70 digits": (entry(data_offsets=[48, 10**70]), WHOLE),
-    "negative": (entry(data_offsets=[-8, 56]), WHOLE),
-    "float": (entry(data_offsets=[48, 56.0]), WHOLE),
     "exponent": (replaced("[48, 56]", "[48, 56e0]"), WHOLE),
-    "leading zero": (replaced("[48, 56]", "[48, 056]"), WHOLE),
     "number as text": (entry(data_offsets=["48", 56]), WHOLE),
-    "one offset": (entry(data_offsets=[48]), "expected ','"),
     "three offsets": (entry(data_offsets=[48, 50, 56]), "expected ']'"),
-    "trailing comma": (replaced("[48, 56]", "[48, 56,]"), "expected ']'"),
-    "dtype F16": (entry(dtype="F16"), "tensor 2.b has dtype F16, its network takes F32"),
     "dtype unknown": (entry(dtype="\u00e9\n"), r"tensor 2.b has dtype \u00e9\?, its network takes F32"),
-    "shape": (entry(shape=[1, 2]), r"tensor 2.b has shape \(1, 2\), its network takes \(2,\)"),
     "shape 2**64 - 1": (entry(shape=[2**64 - 1]), rf"tensor 2.b has shape \({2**64 - 1},\), its network takes \(2,\)"),
     "shape 2**64": (entry(shape=[2**64]), WHOLE),
     "shape overflow": (entry(shape=[2**63, 2**63, 2]), rf"tensor 2.b has shape \({2**63}, {2**63}, 2\)"),
-    "shape rank 0": (entry(shape=[]), r"tensor 2.b has shape \(\)"),
-    "shape rank 20": (entry(shape=[1] * 20), r"tensor 2.b has shape \(1, 1, 1, 1, 1, 1, 1, 1, \.\.\.\)"),
     "shape nested": (entry(shape=[[2]]), WHOLE),
     "shape deep": (replaced("[2, 2]", "[" * 200000), WHOLE),
     "deep": (lambda _: '{"a":' * 200000, "unknown field a"),
     "deep note": (notes(colour={"a": {}}), "expected '\"'"),
     "no dtype": (entry(dtype=None), "tensor 2.b lacks dtype, shape or data_offsets"),
-    "no shape": (entry(shape=None), "tensor 2.b lacks dtype, shape or data_offsets"),
     "no offsets": (entry(data_offsets=None), "tensor 2.b lacks dtype, shape or data_offsets"),
-    "new field": (entry(colour="blue"), "unknown field colour; an entry has dtype, shape and data_offsets"),
-    "field twice": (replaced('"shape": [2, 2]', '"shape": [2, 2], "shape": [2, 2]'), "shape is given twice"),
-    "tensor twice": (
-        lambda h: {**h, "2.b": h["2.b"], "x": {"dtype": "F32", "shape": [0], "data_offsets": [56, 56]}},
-        "no tensor x",
-    ),
-    "name twice": (replaced('"2.b"', '"2.W"'), "tensor 2.W is given twice"),
-    "name twice, escaped": (replaced('"2.b"', '"2\\u002eW"'), "tensor 2.W is given twice"),
-    "notes twice": (replaced('"2.b"', '"__metadata__": {}, "2.b"'), "__metadata__ is given twice"),
-    "note twice": (
-        replaced('"colour": "blue"', '"colour": "blue", "colour": "red"'),
-        "note colour is given twice",
-    ),
-    "other name": (renamed("2.b", "2.c"), "tensor 2.b is missing"),
     "long name": (
         lambda h: {**h, "x" * 5000 + "end": {"dtype": "F32", "shape": [0], "data_offsets": [56, 56]}},
         r"no tensor \.\.\.x+end$",
     ),
     "notes no object": (lambda h: {**h, "__metadata__": []}, "expected '{'"),
     "tensor no object": (lambda h: {**h, "2.b": []}, "expected '{'"),
-    "note no text": (notes(colour=1), "expected '\"'"),
-    "no pynet note": (notes(pynet=None), "it is a safetensors file but holds no pynet network"),
     "no notes": (lambda h: {k: v for k, v in h.items() if k != "__metadata__"}, "holds no pynet network"),
     "empty": (lambda _: "{}", "holds no pynet network"),
-    "bad text": (notes(pynet="input(3) dens(2)"), "its network: column 10: .*dense"),
     "no text": (notes(pynet=""), "its network: column 1"),
     "endless text": (
         notes(pynet="input(3) " + "relu " * 15000),
         "the text of its network takes 75009 bytes, at most 65536",
     ),
-    "other text": (
-        notes(pynet="input(4) dense(2) relu dense(2) softmax"),
-        r"0.W has shape \(3, 2\), its network takes \(4, 2\)",
-    ),
-    "vast text": (
-        notes(pynet="input(16777216) dense(100) relu dense(2) softmax"),
-        r"its network takes \(16777216, 100\)",
-    ),
-    "more layers": (notes(pynet=TEXT.replace("softmax", "dense(2)")), "tensor 3.W is missing"),
-    "fewer layers": (notes(pynet="input(3) dense(2)"), "its network has no tensor 2.W"),
-    "seed negative": (notes(**{"pynet.seed": "-1"}), '"pynet.seed" is -1, not a whole number of 64 bits'),
-    "seed 2**64": (notes(**{"pynet.seed": str(2**64)}), "not a whole number of 64 bits"),
     "seed empty": (notes(**{"pynet.seed": ""}), "not a whole number of 64 bits"),
     "4097 notes": (lambda h: {**h, "__metadata__": {str(i): "" for i in range(4097)}}, "more than 4096 notes"),
     "no brace": (lambda h: json.dumps(h)[1:], "byte 0 of the header: expected '{'; this is no safetensors file"),
-    "list": (lambda h: f"[{json.dumps(h)}]", "expected '{'; this is no safetensors file"),
     "open end": (lambda h: json.dumps(h)[:-1], "expected ','"),
-    "trailing text": (lambda h: json.dumps(h) + "  x", "something after the closing '}'"),
     "trailing zeros": (lambda h: json.dumps(h) + "\0\0", "something after the closing '}'"),
     "zero byte": (replaced("blue", "bl\0ue"), "a string without an end"),
-    "zero escape": (replaced("blue", r"bl\u0000ue"), "an escape that is not a character"),
-    "newline": (replaced("blue", "bl\nue"), "a string without an end"),
     "bad escape": (replaced("blue", r"bl\xue"), "an escape that is not a character"),
     "short escape": (replaced("blue", r"bl\u00g0"), "an escape that is not a character"),
-    "lone high surrogate": (replaced("blue", r"\ud83d"), "an escape that is not a character"),
     "lone low surrogate": (replaced("blue", r"\ude00"), "an escape that is not a character"),
     "unclosed text": (lambda _: '{"abc', "a string without an end"),
     "no colon": (replaced('"2.b":', '"2.b"'), "expected ':'"),
@@ -190,10 +120,7 @@ def test_header_is_utf8(text: bytes) -> None:
     ("content", "message"),
     [
         (b"", "0 bytes are too few"),
-        (b"1234567", "7 bytes are too few"),
-        (struct.pack("<Q", 0), "byte 0 of the header: expected '{'"),
         (file_bytes("{}", b"", length=3), "its header claims 3 bytes; at most 33554432 are allowed and 2 are there"),
-        (file_bytes("{}", b"", length=2**64 - 1), f"its header claims {2**64 - 1} bytes; at most 33554432"),
         (file_bytes("{}", b"", length=2**63), f"its header claims {2**63} bytes"),
         (b"PK\x03\x04" + bytes(100), "its header claims 67324752 bytes; .*this is no safetensors file"),
     ],
@@ -201,16 +128,6 @@ def test_header_is_utf8(text: bytes) -> None:
 def test_false_length(content: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_bytes(content)
-
-
-def test_header_past_the_limit(tmp_path: Path) -> None:
-    path = tmp_path / "m"
-    path.write_bytes(struct.pack("<Q", 100_000_001) + b"{")
-    os.truncate(path, 200_000_000)  # a sparse file: takes no disk space
-    with pytest.raises(
-        ValueError, match="its header claims 100000001 bytes; at most 33554432 are allowed and 199999992 are there"
-    ):
-        pynet.load(path)
 
 
 def test_the_undamaged_header_loads() -> None:
@@ -247,15 +164,6 @@ def test_escapes() -> None:
 
 def test_without_a_seed() -> None:
     assert load_bytes(file_bytes(notes(**{"pynet.seed": None})(make_header()))).seed == 0
-
-
-def test_every_prefix_fails(tmp_path: Path) -> None:
-    content = file_bytes(make_header())
-    path = tmp_path / "m"
-    for size in range(len(content)):
-        path.write_bytes(content[:size])
-        with pytest.raises(ValueError, match="cannot read"):
-            pynet.load(path)
 
 
 @given(extra=st.binary(min_size=1, max_size=100))

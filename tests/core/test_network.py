@@ -413,6 +413,8 @@ def test_notes_are_a_dict() -> None:
     for bad in ("a\0", 3):
         with pytest.raises(ValueError, match="accepted: text without NUL"):
             net.meta["c"] = bad  # type: ignore[assignment]
+        with pytest.raises(ValueError, match="accepted: text without NUL"):
+            net.meta[bad] = "c"  # type: ignore[index]
 
 
 def test_assigning_to_a_weight_changes_the_network() -> None:

@@ -284,6 +284,7 @@ static void refusals(void)
     }
     pn_net_free(through_a_file(net));
     REFUSED(pn_net_set_meta(net, "one more", ""), PN_ERR_ARGUMENT, "one too many; accepted: 4092");
+    CHECK(pn_net_set_meta(net, "0", "another") == PN_OK && pn_net_meta_key(net, 4092) == NULL);
 
     pn_net_free(net);
     net = created(text, 6);
