@@ -148,23 +148,6 @@ def test_a_line_is_fitted() -> None:
     assert_allclose(net.layers[0].b, [1], atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("input(3) dense(2) loss(bce)", "loss(bce) needs sigmoid as the last layer"),
-        ("input(3) dense(2) loss(mse,smoothing=0.1)", "smoothing is for loss(cross_entropy)"),
-        ("input(3) dense(2) loss(mae,delta=2)", "delta is for loss(huber)"),
-        ("input(3) dense(2) loss(huber,delta=0)", "delta of loss is 0; accepted: a number from 0.000001 to 1000000"),
-        ("input(3) dense(2) softmax loss(cross_entropy,smoothing=1)", "smoothing of loss is 1"),
-        ("input(3) dense(2) softmax loss(bse)", 'loss has no name "bse"; did you mean mse'),
-    ],
-)
-def test_bad_text(text: str, message: str) -> None:
-    with pytest.raises(ValueError) as caught:
-        Network(text)
-    assert message in str(caught.value)
-
-
 def test_bad_targets_and_weights() -> None:
     x, y = samples(SEVERAL)
     net = Network(SEVERAL)

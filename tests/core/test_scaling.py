@@ -243,24 +243,6 @@ def test_scales_that_cannot_divide(spec: str, name: str, value: float, tmp_path:
         pynet.import_npz(tmp_path / "model.npz")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("relu standardize", "column 15: standardize is after another layer; it follows the input, as in input"),
-        ("standardize standardize", "column 22: standardize is after another layer"),
-        ("residual(standardize relu)", "column 19: standardize is inside a residual; it follows the input"),
-        ("residual(relu rescale)", "column 24: rescale is inside a residual; it is the last layer"),
-        ("rescale relu", "column 18: relu comes after rescale, which must be last"),
-        ("rescale loss(bce)", "loss(bce) needs sigmoid as the last layer"),
-        ("standardize(2)", "column 22: standardize takes 0 arguments, as in standardize"),
-    ],
-)
-def test_places(text: str, message: str) -> None:
-    with pytest.raises(ValueError) as caught:
-        Network(f"input(4) {text}")
-    assert message in str(caught.value)
-
-
 def test_objects_and_summaries() -> None:
     net = Network([pynet.Input(4), pynet.Standardize(), pynet.Dense(2), pynet.Rescale()])
     assert net.spec == "input(4) standardize dense(2) rescale"

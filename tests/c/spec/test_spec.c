@@ -104,6 +104,8 @@ static void messages(void)
         {"input(4) dense(2) loss(mae,delta=2)", "column 19: delta is for loss(huber)"},
         {"input(4) relu standardize", "column 15: standardize is after another layer; it follows the input, as in "
                                       "input(784) standardize dense(10)"},
+        {"input(4) standardize standardize", "column 22: standardize is after another layer; it follows the input, as "
+                                             "in input(784) standardize dense(10)"},
         {"input(4) residual(standardize)", "column 19: standardize is inside a residual; it follows the input, as "
                                            "in input(784) standardize dense(10)"},
         {"input(4) residual(rescale)", "column 19: rescale is inside a residual; it is the last layer"},
@@ -159,6 +161,11 @@ static void messages(void)
         {"input(4) dropout(1e)", "column 18: p of dropout is 1e; accepted: a number from 0 to below 1"},
         {"input(4) dropout(1e-23)", "column 18: p of dropout is 1e-23; accepted: a number from 0 to below 1"},
         {"input(4) leaky_relu(1.01)", "column 21: slope of leaky_relu is 1.01; accepted: a number from 0 to 1"},
+        {"input(4) relu loss(huber,delta=0)",
+         "column 32: delta of loss is 0; accepted: a number from 0.000001 to 1000000"},
+        {"input(4) softmax loss(cross_entropy,1)",
+         "column 37: smoothing of loss is 1; accepted: a number from 0 to below 1"},
+        {"input(4) dropout(0.1.2)", "column 18: p of dropout is 0.1.2; accepted: a number from 0 to below 1"},
         {"input(4) batchnorm(0)", "column 20: eps of batchnorm is 0; accepted: a number from 0.000000000001 to 1"},
         {"input(256,1024,1025) relu", "column 1: input has 268697600 features; accepted: at most 268435456"},
     };
