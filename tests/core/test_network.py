@@ -69,16 +69,20 @@ def test_views_see_training() -> None:
 def test_views_outlive_the_network() -> None:
     for _ in range(5):
         net = Network("input(300) dense(200) relu dense(10)", seed=4)
+        net.train_step(np.ones((5, 300)), np.ones((5, 10)), Adam())
         expected = net.layers[0].W.copy()
         W, b = net.layers[0].W[5:], net.tensors["2.b"]
+        mean = net.optimizer_state.tensors["0.W.mean"]
+        expected_mean = mean.copy()
         core = weakref.ref(net._ptr)
         del net
         gc.collect()
         others = [Network("input(300) dense(200)", seed=5) for _ in range(3)]  # would reuse freed memory
         assert core() is not None
         assert_array_equal(W, expected[5:])
+        assert_array_equal(mean, expected_mean)
         b[...] = 7
-        del W
+        del W, mean
         gc.collect()
         assert (b == 7).all()
         del b, others

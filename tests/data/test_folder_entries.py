@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.data_files import write_pictures
-from helpers.permissions import open_folder, unprivileged
+from helpers.permissions import unprivileged
 from PIL import Image
 
 from pynet import data
@@ -29,11 +28,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pictures() -> Iterator[Path]:
-    """Eight pictures of each of two classes, in a folder that an unprivileged user reaches too."""
-    with open_folder() as path:
-        write_pictures(path, 8)
-        yield path
+def pictures(open_folder: Path) -> Path:
+    """Eight pictures of each of two classes."""
+    write_pictures(open_folder, 8)
+    return open_folder
 
 
 def dangling(path: Path) -> str:

@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-
-@contextmanager
-def open_folder() -> Iterator[Path]:
-    """A folder that an unprivileged user can access, unlike tmp_path."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
-        yield Path(name)
 
 
 @contextmanager

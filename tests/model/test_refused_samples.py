@@ -244,6 +244,8 @@ def test_targets_that_are_not_numbers(kind: str) -> None:
     before = line.weights_sha256() + net.weights_sha256()
     for network in (line, net):
         refused("y", lambda network=network: network.evaluate(X, given))
+        refused("batch 1: y", lambda network=network: network.fit([(X, given)]))
+        refused("y", lambda network=network: network.fit(X, Y, validation=(X, given)))
         if kind != "None":  # fit without y takes batches
             refused("y", lambda network=network: network.fit(X, given))
             refused("y", lambda network=network: network.fit(X, given, class_weight={0: 2}))

@@ -14,19 +14,17 @@ from helpers.memory import GUARD
 
 import pynet
 from pynet.model import handle, net, views
-from pynet.model.net import OptimizerState
 
 SPEC = "input(64) dense(8) relu dense(3) softmax"
 X, Y = np.ones((5, 64), np.float32), np.zeros(5, np.int64)
 
 
-def survives(script: str) -> str:
-    """Runs a script in a separate process, which must not crash; returns its output."""
+def survives(script: str) -> None:
+    """Runs a script in a separate process, which must not crash."""
     start = "import sys, threading\nimport numpy as np\nimport pynet\n"
     command = [sys.executable, "-X", "faulthandler", "-c", start + script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=GUARD)
     assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 # ---- no x ----
@@ -80,25 +78,6 @@ def test_x_is_none(before: Callable[[pynet.Network], None], call: Callable[[pyne
     assert net.weights_sha256() == weights
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda net, y: net.evaluate(X, y),
-        lambda net, y: net.train_step(X, y, pynet.SGD()),
-        lambda net, y: net.fit(X, y),
-        lambda net, y: net.fit([(X, y)]),
-        lambda net, y: net.fit(X, Y, validation=(X, y)),
-        lambda net, y: net.partial_fit(X, y),
-        lambda net, y: net.loss(y),
-    ],
-)
-def test_y_is_none(call: Callable[[pynet.Network, Any], object]) -> None:
-    net = pynet.Network(SPEC)
-    after_backward(net)
-    with pytest.raises(ValueError, match=r"y is (missing|None)"):
-        call(net, None)
-
-
 @pytest.mark.parametrize("x", [[None] * 5, np.full((5, 64), None), object(), "x", {}, [[1.0], [1.0, 2.0]]])
 def test_x_is_not_an_array(x: object) -> None:
     with pytest.raises((TypeError, ValueError)):
@@ -110,7 +89,7 @@ def test_x_is_not_an_array(x: object) -> None:
 
 def test_a_view_of_the_optimizer_state_outlives_the_optimizer() -> None:
     """Tries all changes of the optimizer, each of which may allocate other memory."""
-    printed = survives("""
+    survives("""
 kinds = [pynet.SGD(), pynet.Momentum(), pynet.RMSProp(), pynet.Adam(), pynet.AdamW()]
 x, y = np.ones((5, 640), "f4"), np.zeros(5, int)
 for first in kinds:
@@ -126,30 +105,7 @@ for first in kinds:
         for tensor in seen.tensors.values():
             tensor[...] = 1
         net.train_step(x, y, then)
-print("alive")
 """)
-    assert printed == "alive\n"
-
-
-def test_views_keep_their_network_alive() -> None:
-    printed = survives("""
-import gc
-def views():
-    net = pynet.Network("input(640) dense(800) relu dense(3) softmax")
-    net.train_step(np.ones((5, 640), "f4"), np.zeros(5, int), pynet.Adam())
-    found = [*net.tensors.values(), *net.optimizer_state.tensors.values()]
-    return found, [tensor.tobytes() for tensor in found]
-found, bits = views()
-gc.collect()
-others = [pynet.Network("input(640) dense(800) relu dense(3) softmax", seed=i) for i in range(5)]
-assert [tensor.tobytes() for tensor in found] == bits
-parts = [tensor[:1] for tensor in found]
-del found
-gc.collect()
-assert all(part.tobytes() == whole[:part.nbytes] for part, whole in zip(parts, bits))
-print("alive")
-""")
-    assert printed == "alive\n"
 
 
 def test_one_thread_at_a_time_makes_views(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +150,7 @@ def test_one_thread_at_a_time_makes_views(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_notes_that_another_thread_changes() -> None:
-    printed = survives("""
+    survives("""
 sys.setswitchinterval(1e-6)
 net = pynet.Network("input(64) dense(8) relu dense(3) softmax")
 stop = threading.Event()
@@ -211,13 +167,11 @@ for _ in range(3000):
     assert repr(net.meta).replace("x", "").startswith("{")
 stop.set()
 other.join()
-print("alive")
 """)
-    assert printed == "alive\n"
 
 
 def test_gradients_while_another_thread_trains() -> None:
-    printed = survives("""
+    survives("""
 net = pynet.Network("input(64) dense(300) relu dense(3) softmax")
 x, y = np.ones((2000, 64), "f4"), np.zeros(2000, int)
 stop = threading.Event()
@@ -239,9 +193,7 @@ for _ in range(300):
     net.optimizer_state.copy()
 stop.set()
 other.join()
-print("alive")
 """)
-    assert printed == "alive\n"
 
 
 # ---- what another thread changes while it is used ----
@@ -262,7 +214,7 @@ print("alive")
     ],
 )
 def test_data_that_another_thread_changes(what: str, values: str, call: str) -> None:
-    printed = survives(f"""
+    survives(f"""
 net = pynet.Network("input(64) dense(32) relu dense(10) softmax")
 x, y, w = np.zeros((2000, 64), "f4"), np.zeros(2000, np.int32), np.ones(2000, "f4")
 stop = threading.Event()
@@ -282,9 +234,7 @@ stop.set()
 other.join()
 if {what!r} != "x":  # inputs are read twice, so a change in between is detected, but used
     assert all(np.isfinite(tensor).all() for tensor in net.tensors.values())
-print("alive")
 """)
-    assert printed == "alive\n"
 
 
 # ---- gradients that are not finite ----
@@ -314,15 +264,3 @@ def test_update_refuses_gradients_that_are_not_finite(optimizer: pynet.Optimizer
     assert net.optimizer_state.steps == state.steps
     for name, tensor in net.optimizer_state.tensors.items():
         assert np.array_equal(tensor, state.tensors[name])
-
-
-def test_a_state_that_does_not_fit_changes_nothing() -> None:
-    network = pynet.Network(SPEC)
-    network.train_step(X, Y, pynet.Adam())
-    before = network.optimizer_state.copy()
-    for state in (OptimizerState("adam", 1, {}), OptimizerState("nonsense", 0, {}), OptimizerState("sgd", -1, {})):
-        with pytest.raises(ValueError):
-            network.optimizer_state = state
-        assert network.optimizer_state.steps == before.steps
-        for name, tensor in network.optimizer_state.tensors.items():
-            assert np.array_equal(tensor, before.tensors[name])

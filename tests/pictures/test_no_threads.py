@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers.data_files import write_pictures
-from helpers.permissions import open_folder, unprivileged
+from helpers.permissions import unprivileged
 
 import pynet
 from pynet.commands import predict, train
@@ -19,11 +18,10 @@ from pynet.pictures.decode import in_parallel, picture_files
 
 
 @pytest.fixture
-def pictures() -> Iterator[Path]:
-    """Six pictures of each of two classes, in a folder that an unprivileged user reaches too."""
-    with open_folder() as path:
-        write_pictures(path, 6)
-        yield path
+def pictures(open_folder: Path) -> Path:
+    """Six pictures of each of two classes."""
+    write_pictures(open_folder, 6)
+    return open_folder
 
 
 @pytest.fixture(params=[0, 1, 3])
