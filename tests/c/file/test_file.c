@@ -7,8 +7,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -316,28 +314,6 @@ static void refusals(void)
     pn_net_free(net);
 }
 
-/* The disk becomes full while writing: the old file is unchanged, and there is no other. */
-static void half_written(void)
-{
-    pn_net *net = created(text, 5), *larger = created("input(30) dense(100)", 5), *again;
-    char err[PN_ERRLEN] = "";
-    struct rlimit before = {0}, few;
-    pn_net_free(through_a_file(net));
-    CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && getrlimit(RLIMIT_FSIZE, &before) == 0);
-    few = before;
-    few.rlim_cur = 1000; /* bytes of a file */
-    CHECK(setrlimit(RLIMIT_FSIZE, &few) == 0);
-    const pn_status status = pn_net_save(larger, path);
-    const int code = errno;
-    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
-    CHECK(status == PN_ERR_IO && code == EFBIG && strstr(pn_net_error(larger), "File too large"));
-    CHECK(files_in_folder() == 1);
-    CHECK(pn_net_load(&again, path, err) == PN_OK && hash(again) == hash(net));
-    pn_net_free(again);
-    pn_net_free(larger);
-    pn_net_free(net);
-}
-
 int main(void)
 {
     CHECK(mkdtemp(folder));
@@ -348,7 +324,6 @@ int main(void)
     invalid_parameters();
     checkpoints();
     refusals();
-    half_written();
     CHECK(unlink(path) == 0 && rmdir(folder) == 0);
     printf("file: %d checks, %d failures\n", checks, failures);
     return failures != 0;
