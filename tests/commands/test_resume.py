@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from helpers.command import DIGITS, end, results, run, save_model, sha256, start, wait_for
+from helpers.interruptions import Stop
 
 import pynet
 from pynet import Adam, Checkpoint, EarlyStopping, History, Network, data
@@ -241,15 +242,11 @@ def test_shuffled_labels_are_memorised_but_not_generalised() -> None:
     ],
 )
 def test_refused(folder: Path, options: str, status: int, message: str) -> None:
-    class Stop:
-        def on_epoch_end(self, run: Run) -> None:
-            run.stop()
-
     digits = data.load("digits")
     net = Network("input(64) dense(128) relu dense(64) relu dense(10) softmax")
-    held = (digits.x_test, digits.y_test)
-    half = Checkpoint("half")
-    net.fit(digits.x_train, digits.y_train, validation=held, optimizer=pynet.SGD(), checkpoint=half, callbacks=[Stop()])
+    options_of_half = {"validation": (digits.x_test, digits.y_test), "optimizer": pynet.SGD()}
+    stop = Stop("on_epoch_end", 1)
+    net.fit(digits.x_train, digits.y_train, checkpoint=Checkpoint("half"), callbacks=stop, **options_of_half)
     content = bytearray((folder / "half").read_bytes())
     (folder / "cut").write_bytes(content[:-100])
     content[-100] ^= 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.interruptions import Stop
 from numpy.testing import assert_allclose, assert_array_equal
 
 import pynet
@@ -267,12 +268,6 @@ def test_a_training_continues_with_its_scaling(tmp_path: Path) -> None:
     assert names["0.mean"]["shape"] == [5] and names["4.scale"]["shape"] == [3]
 
 
-class Stop:
-    def on_epoch_end(self, run: Any) -> None:
-        if run.epoch == 2:
-            run.stop()
-
-
 def test_a_checkpoint_brings_the_scaling_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(11)
     x, y = uneven(rng, 40, 5), uneven(rng, 40, 3)
@@ -280,7 +275,8 @@ def test_a_checkpoint_brings_the_scaling_back(tmp_path: Path) -> None:
     whole.adapt(x, y)
     part, again = whole.copy(), Network(whole.spec, seed=2)  # which is not adapted
     whole.fit(x, y, epochs=4, optimizer=Adam())
-    part.fit(x, y, epochs=4, optimizer=Adam(), checkpoint=Checkpoint(tmp_path / "c"), callbacks=[Stop()])
+    keep = Checkpoint(tmp_path / "c")
+    part.fit(x, y, epochs=4, optimizer=Adam(), checkpoint=keep, callbacks=Stop("on_epoch_end", 2))
     again.fit(x, y, epochs=4, optimizer=Adam(), checkpoint=Checkpoint(tmp_path / "c", resume=True))
     assert again.updates > part.updates
     assert again.weights_sha256() == whole.weights_sha256()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.interruptions import Stop
 from numpy.testing import assert_allclose, assert_array_equal
 
 pytest.importorskip("sklearn", "1.6", reason="needs scikit-learn 1.6: .ci/run and `make test-peers` have it")
@@ -19,7 +20,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from pynet import SGD, Adam, Callback, Network
+from pynet import SGD, Adam, Network
 from pynet.kernels import shuffle
 from pynet.sklearn import PynetClassifier, PynetRegressor
 
@@ -330,11 +331,7 @@ def test_an_adapted_rate_ends_the_training() -> None:
 
 
 def test_callbacks_and_words(capsys: pytest.CaptureFixture[str]) -> None:
-    class Stop(Callback):
-        def on_epoch_end(self, run: Any) -> None:
-            run.stop()
-
-    model = quick(callbacks=Stop(), verbose=True, max_iter=9).fit(X, Y)
+    model = quick(callbacks=Stop("on_epoch_end", 1), verbose=True, max_iter=9).fit(X, Y)
     assert model.n_iter_ == 1
     assert "epoch 1/9  loss" in capsys.readouterr().out
     quick(schedule="cosine").fit(X, Y)

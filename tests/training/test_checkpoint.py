@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clusters import SPEC, X, Y, clouds
+from helpers.interruptions import After, Crash, Stop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,23 +31,6 @@ from pynet.training.callbacks import Run
 
 XV, YV = clouds(100, seed=1)
 EVERYTHING = "input(6) dense(16) batchnorm relu dropout(0.2) residual(dense(16) layernorm) dense(3) softmax"
-
-
-class Crash(Exception):
-    """The exception that interrupts a training in these tests."""
-
-
-class After:
-    """Raises after a number of calls of the core, or of epochs."""
-
-    def __init__(self, event: str, times: int, error: type[BaseException] = Crash) -> None:
-        self.times, self.error = times, error
-        setattr(self, event, self._count)
-
-    def _count(self, run: Run) -> None:
-        self.times -= 1
-        if self.times == 0:
-            raise self.error
 
 
 def one_step_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,15 +94,11 @@ def test_a_checkpoint_is_written_before_any_error_ends_a_training(
 
 
 def test_a_stop_can_be_resumed_too(tmp_path: Path) -> None:
-    class Stop:
-        def on_epoch_end(self, run: Run) -> None:
-            run.stop()
-
     path, whole = tmp_path / "c", Network(SPEC)
     whole.fit(X, Y, epochs=4)
     for epoch in range(4):
-        net = Network(SPEC)
-        history = net.fit(X, Y, epochs=4, checkpoint=Checkpoint(path, resume=epoch > 0), callbacks=[Stop()])
+        net, keep = Network(SPEC), Checkpoint(path, resume=epoch > 0)
+        history = net.fit(X, Y, epochs=4, checkpoint=keep, callbacks=Stop("on_epoch_end", 1))
         assert len(history.loss) == epoch + 1
     assert net.weights_sha256() == whole.weights_sha256()
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.clusters import SPEC, clouds
 from helpers.communicator import Aborted, Communicator, together
+from helpers.interruptions import Stop
 
 from pynet import Augment, Checkpoint, EarlyStopping, Network, kernels
 from pynet.data.splits import validation_rows
@@ -106,16 +107,6 @@ def test_sums_are_those_of_a_fixed_tree(n: int, size: int) -> None:
 # ---- checkpoints ----
 
 
-class Stops:
-    def __init__(self, calls: int) -> None:
-        self.left = calls
-
-    def on_batch_end(self, run: Any) -> None:
-        self.left -= 1
-        if not self.left:
-            run.stop()
-
-
 @pytest.mark.parametrize(("first", "then"), [(None, None), (4, 2), (2, 8), (None, 4), (8, None)])
 def test_a_training_resumes_on_another_number_of_processes(
     tmp_path: Path, first: int | None, then: int | None, monkeypatch: pytest.MonkeyPatch
@@ -127,7 +118,7 @@ def test_a_training_resumes_on_another_number_of_processes(
     def part(size: int | None, **more: Any) -> list[Any]:
         return on(size, **options, **more) if size else [fitted(**options, **more)]
 
-    part(first, checkpoint=Checkpoint(path), callbacks=Stops(8))  # in the second epoch
+    part(first, checkpoint=Checkpoint(path), callbacks=Stop("on_batch_end", 8))  # in the second epoch
     assert part(then, checkpoint=Checkpoint(path, resume=True)) == [fitted(**options)] * (then or 1)
     with pytest.raises(ValueError, match="another chunks: 8, now 4"):
         fitted(**options, checkpoint=Checkpoint(path, resume=True), chunks=4)

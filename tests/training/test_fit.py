@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clusters import SPEC, X, Y, clouds
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from pynet import SGD, Network, data, kernels, reference
 from pynet.training.history import History
@@ -296,12 +296,3 @@ def test_another_process_gives_the_same_bits() -> None:
     found = {run(PYNET_CPU=name) for name in filter(fused, kernels.cpu_tables())} or {run()}
     assert len(found) == 1
     assert {run("progress", PYNET_CPU=next(filter(fused, kernels.cpu_tables()), "portable"))} == found
-
-
-def test_labels_and_one_hot_rows_are_the_same() -> None:
-    found = []
-    for y in (Y, Y.astype(np.uint8), Y.tolist(), data.one_hot(Y, 3), data.one_hot(Y, 3).astype(bool)):
-        net = Network(SPEC)
-        found.append((net.fit(X, y, epochs=2, validation=(X, y)).val_loss, net.weights_sha256()))
-    assert all(result == found[0] for result in found)
-    assert_array_equal(Network(SPEC).predict(X), Network(SPEC).predict(X.astype(np.float64)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from pathlib import Path
 
 import pytest
@@ -61,29 +60,3 @@ def test_history_of_another_suffix(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"history file '.*h\.txt'; accepted suffixes: \.csv, \.json"):
         HISTORY.save(tmp_path / "h.txt")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "h.csv"
-    path.write_text("old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            HISTORY.save(path)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-    HISTORY.save(path)
-    assert path.read_text().startswith("epoch,loss")
-    with pytest.raises(FileNotFoundError):
-        HISTORY.save(tmp_path / "missing" / "h.csv")
-
-
-def test_a_folder_in_the_way_of_the_history(tmp_path: Path) -> None:
-    (tmp_path / "h.json").mkdir()
-    with pytest.raises(OSError):
-        HISTORY.save(tmp_path / "h.json")
-    assert [path.name for path in tmp_path.iterdir()] == ["h.json"]

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.interruptions import After, Crash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pynet import Adam, Checkpoint, EarlyStopping, Network
 from pynet.training import checkpoint
-from pynet.training.callbacks import Run
 
 SPEC = "input(6) dense(5) batchnorm relu dense(3) softmax"
 RNG = np.random.default_rng(0)
@@ -34,29 +34,13 @@ Training = dict[str, Any]
 Tensors = dict[str, Any]
 
 
-class Interrupt(Exception):
-    """The exception that interrupts the training in these tests."""
-
-
-class After:
-    """Raises after a number of calls of the core."""
-
-    def __init__(self, calls: int) -> None:
-        self.calls = calls
-
-    def on_batch_end(self, run: Run) -> None:
-        self.calls -= 1
-        if not self.calls:
-            raise Interrupt
-
-
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a training that was interrupted after the second step of its third epoch."""
     path = tmp_path_factory.mktemp("good") / "c.safetensors"
-    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Interrupt):
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Crash):
         patch.setattr("pynet.training.batches.CALL_SECONDS", 0.0)
-        Network(SPEC).fit(X, Y, checkpoint=Checkpoint(path, "1000s"), callbacks=[After(10)], **OPTIONS)
+        Network(SPEC).fit(X, Y, checkpoint=Checkpoint(path, "1000s"), callbacks=[After("on_batch_end", 10)], **OPTIONS)
     state, _ = checkpoint.read(path)
     assert (len(state.rows), state.stats["samples"], state.stats["steps"], state.optimizer.steps) == (2, 26, 2, 10)
     return path
@@ -277,8 +261,9 @@ def test_a_metric_may_be_nan(tmp_path: Path) -> None:
 
 def test_batches_of_any_size_have_a_position_too(tmp_path: Path) -> None:
     batches = [(X[:20], Y[:20]), (X[20:25], Y[20:25])]
-    with contextlib.suppress(Interrupt):
-        Network(SPEC).fit(batches, epochs=2, checkpoint=Checkpoint(tmp_path / "good"), callbacks=[After(1)])
+    with contextlib.suppress(Crash):
+        keep = Checkpoint(tmp_path / "good")
+        Network(SPEC).fit(batches, epochs=2, checkpoint=keep, callbacks=After("on_batch_end", 1))
     forge(tmp_path / "good", tmp_path / "c", lambda training, tensors: None)
     Network(SPEC).fit(batches, epochs=2, checkpoint=Checkpoint(tmp_path / "c", resume=True))
     forge(tmp_path / "good", tmp_path / "c", put("stats", "steps", 3))

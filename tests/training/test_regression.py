@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.interruptions import After, Crash
 
 from pynet import (
     SGD,
@@ -22,7 +23,6 @@ from pynet import (
     gradient_check,
 )
 from pynet.training.batches import MEASURED, MEASURED_BYTES, PROBE_SIZE
-from pynet.training.callbacks import Run
 from pynet.training.report import ending
 
 X = np.linspace(-3, 3, 120, dtype=np.float32)[:, None]
@@ -97,19 +97,11 @@ def test_accuracy_cannot_be_monitored() -> None:
 
 
 def test_resumed_to_the_same_bits(tmp_path: Path) -> None:
-    class Crash(Exception):
-        pass
-
-    class Crashes:
-        def on_epoch_end(self, run: Run) -> None:
-            if run.epoch == 2:
-                raise Crash
-
     path = tmp_path / "c.safetensors"
     options: dict[str, Any] = {"validation": (XV, YV), "early_stopping": EarlyStopping(9, monitor="val_r2")}
     net, whole = fitted(**options)
     with pytest.raises(Crash):
-        fitted(**options, checkpoint=Checkpoint(path), callbacks=Crashes())
+        fitted(**options, checkpoint=Checkpoint(path), callbacks=After("on_epoch_end", 2))
     twin, history = fitted(**options, checkpoint=Checkpoint(path, resume=True))
     assert twin.weights_sha256() == net.weights_sha256()
     assert history.note() == whole.note()

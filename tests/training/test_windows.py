@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clusters import SPEC, clouds
+from helpers.interruptions import After
 
 from pynet import Checkpoint, EarlyStopping, Network, kernels
 from pynet.training import windows
@@ -96,18 +97,10 @@ def test_the_next_window_is_read_while_the_network_trains(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("stop", [1, 4, 9, 16])
 def test_a_training_resumes_within_an_epoch(tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stops:
-        calls = 0
-
-        def on_batch_end(self, run: Any) -> None:
-            self.calls += 1
-            if self.calls == stop:
-                raise KeyboardInterrupt
-
     monkeypatch.setattr("pynet.training.batches.CALL_SECONDS", 0.0)  # a step a call
     path = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        weights(X, checkpoint=Checkpoint(path), callbacks=Stops())
+        weights(X, checkpoint=Checkpoint(path), callbacks=After("on_batch_end", stop, KeyboardInterrupt))
     assert weights(X, checkpoint=Checkpoint(path, resume=True)) == weights(X)
     with pytest.raises(ValueError, match="another window: 50, now 60"):
         weights(X, checkpoint=Checkpoint(path, resume=True), window=60)
