@@ -129,8 +129,6 @@ static channel_rows rows_of_sums(const layer *l, const pass *p, const channel_pa
 static void sum_image(layer *l, const pass *p)
 {
     const channel_rows image = rows_of_channels(1, 0, positions_of(l), (int)l->in.dim[0]);
-    if (positions_of(l) == 1)
-        return;
     EACH_OWN_ROW (i, p) {
         const batch_statistics row = statistics_of_row(l, i);
         kernels()->channel_moments(row.mean, row.variance, row_of(layer_input(l, p), i), &image);
@@ -145,10 +143,6 @@ static void sum_batch(layer *l, const pass *p)
     const size_t c = own.channel;
     if (p->rows == 0)
         return;
-    if (positions_of(l) == 1) {
-        kernels()->channel_moments(f.mean + c, f.variance + c, layer_input(l, p).data + own.offset, &own.rows);
-        return;
-    }
     const channel_rows sums = rows_of_sums(l, p, &own);
     kernels()->channel_moments(f.dgamma + c, f.dbeta + c, row.variance + c, &sums); /* only the mean is used */
     kernels()->channel_moments(f.mean + c, f.variance + c, row.mean + c, &sums);
@@ -159,17 +153,19 @@ static void sum_batch(layer *l, const pass *p)
 static void batchnorm_forward(layer *l, const pass *p)
 {
     const channel_part own = own_part(l, p);
-    const bool relu = p->fuse && l->after && l->after->fused_forward;
-    const float *x = layer_input(l, p).data + own.offset;
-    const activation y = relu ? l->after->y : l->y;
+    const batch_statistics f = statistics_of(l);
+    const bool relu = fuses_relu(l, p);
+    const activation x = layer_input(l, p), y = layer_output(l, p);
     if (p->rows == 0)
         return;
-    if (layer_input(l, p).ld == y.ld)
-        kernels()->channel_normalise(y.data + own.offset, x, &own.norm, &own.rows, relu);
+    if (batchnorm_by_columns(l, p))
+        kernels()->channel_moments(f.mean + own.channel, f.variance + own.channel, x.data + own.offset, &own.rows);
+    if (x.ld == y.ld)
+        kernels()->channel_normalise(y.data + own.offset, x.data + own.offset, &own.norm, &own.rows, relu);
     else /* in inference */
         EACH_OWN_ROW (i, p) {
             const channel_rows row = rows_of_channels(1, 0, positions_of(l), (int)l->in.dim[0]);
-            kernels()->channel_normalise(row_of(y, i), row_of(layer_input(l, p), i), &own.norm, &row, relu);
+            kernels()->channel_normalise(row_of(y, i), row_of(x, i), &own.norm, &row, relu);
         }
 }
 
@@ -186,8 +182,7 @@ static void sum_image_gradients(layer *l, const pass *p, row_range rows, int fro
 
 static void sum_own_gradients(layer *l, const pass *p)
 {
-    if (positions_of(l) > 1)
-        sum_image_gradients(l, p, my_rows(p), 0, (int)l->in.dim[0]);
+    sum_image_gradients(l, p, my_rows(p), 0, (int)l->in.dim[0]);
 }
 
 /* And of the batch, for this thread's channels. */
@@ -211,6 +206,8 @@ static void batchnorm_backward(layer *l, const pass *p)
 {
     const channel_part own = own_part(l, p);
     const batch_statistics f = statistics_of(l);
+    if (batchnorm_by_columns(l, p))
+        sum_batch_gradients(l, p);
     kernels()->channel_grad(l->dx.data + own.offset, l->dy.data + own.offset, layer_input(l, p).data + own.offset,
                             &own.norm, p->training ? f.dgamma + own.channel : NULL,
                             p->training ? f.dbeta + own.channel : NULL, &own.rows);

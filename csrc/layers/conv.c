@@ -136,8 +136,7 @@ static void conv_forward(layer *l, const pass *p)
         return;
     }
     const sizes s = sizes_of(l);
-    const bool relu = p->fuse && l->after && l->after->fused_forward;
-    const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
+    const activation x = layer_input(l, p), y = layer_output(l, p);
     gemm_args g = {
         .ldc = (size_t)s.n,
         .B = l->param[WEIGHTS].data,
@@ -147,7 +146,7 @@ static void conv_forward(layer *l, const pass *p)
         .k = s.k,
         .row_at = position_offsets(l),
         .col_at = tap_offsets(l),
-        .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = conv_biases(l)},
+        .epi = {.kind = fuses_relu(l, p) ? EPI_BIAS_RELU : EPI_BIAS, .bias = conv_biases(l)},
     };
     EACH_OWN_ROW (i, p) {
         g.A = row_of(x, i);
@@ -165,7 +164,7 @@ static void conv_backward(layer *l, const pass *p)
         return;
     }
     const sizes s = sizes_of(l);
-    const activation dx = layer_input_gradient(l);
+    const activation dx = layer_input_gradient(l, p);
     float *W_transposed = l->scratch.thread_data + (size_t)p->id * l->scratch.thread_size;
     const size_t row = (size_t)s.kernel * (size_t)s.channels, image_row = (size_t)s.width * (size_t)s.channels;
     const size_t image = l->copy_size ? l->copy_size : (size_t)shape_size(&l->in);

@@ -139,11 +139,10 @@ static void convolve(layer *l, const pass *p, activation y, const tiled_images *
 void winograd_forward(layer *l, const pass *p)
 {
     static const int order[] = {0, 1, 2, 3};
-    const bool relu = p->fuse && l->after && l->after->fused_forward;
-    const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
+    const activation x = layer_input(l, p), y = layer_output(l, p);
     const tiled_images in = images_of(&l->in, x, &l->out, l->padding.top, l->padding.left);
     const tiled_images out = images_of(&l->out, y, &l->out, 0, 0);
-    const epilogue epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = conv_biases(l)};
+    const epilogue epi = {.kind = fuses_relu(l, p) ? EPI_BIAS_RELU : EPI_BIAS, .bias = conv_biases(l)};
     convolve(l, p, y, &out, x, &in, transformed(l), order, &epi);
 }
 
@@ -153,8 +152,8 @@ void winograd_backward(layer *l, const pass *p)
 {
     static const int order[] = {3, 1, 2, 0};
     const tiled_images in = images_of(&l->out, l->dy, &l->in, 2 - l->padding.top, 2 - l->padding.left);
-    const bool relu = p->fuse && l->before->fused_backward;
-    const activation dx = relu ? l->before->dx : l->dx;
+    const bool relu = fuses_relu_grad(l, p);
+    const activation dx = layer_input_gradient(l, p);
     const tiled_images out = images_of(&l->in, dx, &l->in, 0, 0);
     const epilogue epi = {.kind = relu ? EPI_RELU_GRAD : EPI_STORE, .y = relu ? layer_input(l, p).data : NULL};
     convolve(l, p, dx, &out, l->dy, &in, transposed_kernels(l), order, &epi);

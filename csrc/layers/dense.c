@@ -66,23 +66,12 @@ static void loaded_rows(const layer *l, const pass *p, int *from, int *rows)
     *rows = l->before ? p->rows : p->input_rows;
 }
 
-/* Does backward also compute the gradient of the ReLU before it? */
-static bool fuses_relu_grad(const layer *l, const pass *p)
-{
-    return p->fuse && l->before && l->before->fused_backward;
-}
-
-static activation backward_target(const layer *l, const pass *p)
-{
-    return fuses_relu_grad(l, p) ? l->before->dx : layer_input_gradient(l);
-}
-
 /* By columns if the layer before it is: each thread then computes those columns of dx that its update there reads. */
 static bool dense_backward_by_columns(const layer *l, const pass *p)
 {
     const layer *below = l->before && l->before->fused_backward ? l->before->before : l->before;
     return p->fuse && below && below->ops == &dense_ops && dense_by_columns(below, p) &&
-           below->dy.data == backward_target(l, p).data;
+           below->dy.data == layer_input_gradient(l, p).data;
 }
 
 /* Does a thread update only weights that no other reads in backward? */
@@ -95,8 +84,7 @@ static bool dense_backward_is_private(const layer *l, const pass *p)
 static void dense_forward(layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS];
-    const bool relu = p->fuse && l->after && l->after->fused_forward;
-    const activation x = layer_input(l, p), y = relu ? l->after->y : l->y;
+    const activation x = layer_input(l, p), y = layer_output(l, p);
     const nonzero_mask *mask = mask_of(l, p);
     int first, loaded, row = 0, rows = p->rows, column = 0, columns = (int)W->dim[1];
     weight_block w = {.data = W->data, .ld = (size_t)columns};
@@ -125,7 +113,7 @@ static void dense_forward(layer *l, const pass *p)
         .mask = mask ? mask->rows + at * mask->row_words : NULL,
         .row_words = mask ? mask->row_words : 0,
         .words = mask ? mask->row_words : 0,
-        .epi = {.kind = relu ? EPI_BIAS_RELU : EPI_BIAS, .bias = dense_biases(l) + column},
+        .epi = {.kind = fuses_relu(l, p) ? EPI_BIAS_RELU : EPI_BIAS, .bias = dense_biases(l) + column},
     };
     set_left(&g, l, p, at * x.ld);
     matrix_product_compute(&(matrix_product){.g = g});
@@ -134,7 +122,7 @@ static void dense_forward(layer *l, const pass *p)
 /* dx (m,k) = dy (m,n) W^T, then the gradient of the ReLU before it if that is fused. */
 static void dense_backward(layer *l, const pass *p)
 {
-    const activation dx = backward_target(l, p);
+    const activation dx = layer_input_gradient(l, p);
     const int n = (int)l->param[WEIGHTS].dim[1];
     matrix_block part = {0, p->rows, 0, (int)l->param[WEIGHTS].dim[0]}; /* this thread's block of dx */
     if (dense_backward_by_columns(l, p))

@@ -23,9 +23,24 @@ activation layer_input(const layer *l, const pass *p)
     return l->copy_size ? l->copy : l->before ? l->x : p->inputs;
 }
 
-activation layer_input_gradient(const layer *l)
+bool fuses_relu(const layer *l, const pass *p)
 {
-    return l->copy_size ? l->dcopy : l->dx;
+    return p->fuse && l->after && l->after->fused_forward;
+}
+
+bool fuses_relu_grad(const layer *l, const pass *p)
+{
+    return p->fuse && l->before && l->before->fused_backward;
+}
+
+activation layer_output(const layer *l, const pass *p)
+{
+    return fuses_relu(l, p) ? l->after->y : l->y;
+}
+
+activation layer_input_gradient(const layer *l, const pass *p)
+{
+    return l->copy_size ? l->dcopy : fuses_relu_grad(l, p) ? l->before->dx : l->dx;
 }
 
 pn_status keep_shape(layer *l, char *err)

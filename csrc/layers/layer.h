@@ -85,8 +85,8 @@ typedef struct {
     int top, bottom, left, right;
 } image_padding;
 
-/* Sums over a batch that a layer needs in training, before it computes any row: each thread's of its rows, then of all
-   rows, for its columns; either may be NULL. */
+/* Sums over a batch that a layer split by rows needs in training, before it computes any: each thread's of its rows, then
+   of all rows, for its columns; either may be NULL. */
 typedef struct {
     void (*of_rows)(layer *l, const pass *p);
     void (*of_batch)(layer *l, const pass *p);
@@ -181,8 +181,14 @@ pn_status keep_shape(layer *l, char *err);
 /* What this layer reads: its copy of x, x, or the inputs of the pass. */
 activation layer_input(const layer *l, const pass *p);
 
-/* Where backward writes: dx, or dcopy, which return_input_gradients() copies to dx. */
-activation layer_input_gradient(const layer *l);
+/* Does forward also compute the ReLU after this layer, backward that before it? */
+bool fuses_relu(const layer *l, const pass *p);
+bool fuses_relu_grad(const layer *l, const pass *p);
+
+/* Where forward writes: y, or that of the ReLU. Where backward writes: dx, that of the ReLU, or dcopy, which
+   return_input_gradients() copies to dx. */
+activation layer_output(const layer *l, const pass *p);
+activation layer_input_gradient(const layer *l, const pass *p);
 
 /* The layer whose y holds the output of l: l itself, or the one before a view; NULL: the network's inputs hold it. */
 layer *layer_source(layer *l);

@@ -48,10 +48,10 @@ static void maxpool_forward(layer *l, const pass *p)
 static void maxpool_backward(layer *l, const pass *p)
 {
     const windows w = windows_of(l);
-    const bool relu = p->fuse && l->before->fused_backward;
-    const activation x = layer_input(l, p), dx = relu ? l->before->dx : layer_input_gradient(l);
+    const activation x = layer_input(l, p), dx = layer_input_gradient(l, p);
     EACH_OWN_ROW (i, p)
-        kernels()->maxpool_grad(row_of(dx, i), row_of(l->dy, i), row_of(x, i), row_of(l->y, i), &w, relu);
+        kernels()->maxpool_grad(row_of(dx, i), row_of(l->dy, i), row_of(x, i), row_of(l->y, i), &w,
+                                fuses_relu_grad(l, p));
 }
 
 /* y = mean of each window; dx += dy / window size. */
@@ -63,7 +63,7 @@ static void avgpool_forward(layer *l, const pass *p)
 static void avgpool_backward(layer *l, const pass *p)
 {
     const windows w = windows_of(l);
-    const activation dx = layer_input_gradient(l);
+    const activation dx = layer_input_gradient(l, p);
     EACH_OWN_ROW (i, p)
         kernels()->avgpool_grad(row_of(dx, i), row_of(l->dy, i), &w);
 }

@@ -3,8 +3,8 @@
 
    1. between gathering and forward: all updates of the last step. train.c skips it if each thread gathers its own
       inputs and reads, in the first layer, only weights that it has updated itself;
-   2. between a layer split by columns (all rows, some outputs) and one split by rows: see switch_split(). batchnorm is
-      split both ways: sums of each image, then of all for each channel, then the outputs of each image;
+   2. between a layer split by columns (all rows, some outputs) and one split by rows: see switch_split(). batchnorm of
+      images is split both ways: sums of each image, then of all for each channel, then the outputs of each image;
    3. between backward and the updates, which sum over all rows of dy. Skipped if backward_is_private();
    4. when gradients are clipped by norm: all gradients, before their norm is computed; and all updates, before the
       weights are transposed for the next backward;
@@ -72,6 +72,19 @@ static bool runs_backward(const layer *l, const pass *p)
     return l->needs_dx && l->ops->backward && !(p->fuse && l->fused_backward);
 }
 
+static bool layer_by_columns(const walk *w, const layer *l)
+{
+    bool (*const by_columns)(const layer *, const pass *) =
+        w->is_backward ? l->ops->backward_by_columns : l->ops->by_columns;
+    return by_columns && by_columns(l, w->p);
+}
+
+/* A layer that is split by columns needs no other's sums: it has all rows of its columns. */
+static layer_function sums_if_by_rows(const walk *w, const layer *l, layer_function sums)
+{
+    return sums && w->p->training && !layer_by_columns(w, l) ? sums : NULL;
+}
+
 /* What the item calls; NULL: nothing. */
 static layer_function function_of(const walk *w, int item)
 {
@@ -83,9 +96,9 @@ static layer_function function_of(const walk *w, int item)
     case COPY_INPUTS:
         return l->copy_size && !w->is_backward ? copy_inputs : NULL;
     case SUMS_OF_ROWS:
-        return w->p->training ? sums->of_rows : NULL;
+        return sums_if_by_rows(w, l, sums->of_rows);
     case SUMS_OF_BATCH:
-        return w->p->training ? sums->of_batch : NULL;
+        return sums_if_by_rows(w, l, sums->of_batch);
     default:
         return w->is_backward ? layer_backward : l->ops->forward;
     }
@@ -93,10 +106,7 @@ static layer_function function_of(const walk *w, int item)
 
 static bool is_by_columns(const walk *w, int item)
 {
-    const layer *l = layer_at(w, item);
-    bool (*const by_columns)(const layer *, const pass *) =
-        w->is_backward ? l->ops->backward_by_columns : l->ops->by_columns;
-    return item % STAGES == SUMS_OF_BATCH || (item % STAGES == LAYER && by_columns && by_columns(l, w->p));
+    return item % STAGES == SUMS_OF_BATCH || (item % STAGES == LAYER && layer_by_columns(w, layer_at(w, item)));
 }
 
 /* Is it split by rows, which are images? */
