@@ -33,12 +33,6 @@ static float *partial_sum(const pn_net *net, int level)
     return level ? net->partial_gradients + (size_t)(level - 1) * net->n_parameters : net->gradients;
 }
 
-static void set_gradients(pn_net *net, int level)
-{
-    for (int t = 0; t < net->n_trained; t++)
-        net->tensors[t].parameter->grad = partial_sum(net, level) + (net->tensors[t].parameter->data - net->parameters);
-}
-
 /* Sets sum `level` - count to the sum of itself and the `count` sums above it, this thread's part of all. */
 static void add_partial_sums(pn_net *net, const pass *p, int level, int count)
 {
@@ -97,7 +91,7 @@ static void gradient_job(void *arg, int id, int threads)
         if (k) { /* all threads have added up the last gradients, and find the place of this one */
             pool_barrier(threads);
             if (id == 0)
-                set_gradients(net, level);
+                set_gradients(net, partial_sum(net, level));
             pool_barrier(threads);
         }
         if (part->n)
@@ -215,7 +209,7 @@ pn_status pn_net_gradient(pn_net *net, const pn_data *data, const int32_t *order
     if (status)
         return status;
     status = run(gradient_job, &all.job);
-    set_gradients(net, 0);
+    set_gradients(net, net->gradients);
     if (status)
         return status;
     if (!all.job.finite)

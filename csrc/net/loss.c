@@ -43,7 +43,7 @@ void loss_rows(const loss_rule *rule, float *loss, int32_t *correct, float *dx, 
     else
         k->squared_error(loss, dx, ld, x, ld, targets, a->ld, m, features, scale);
     for (int i = 0; a->weights && i < m; i++) {
-        k->scale(loss + i, 1, a->weights[from + i]);
+        loss[i] *= a->weights[from + i];
         if (dx)
             k->scale(dx + (size_t)i * ld, (size_t)features, a->weights[from + i]);
     }

@@ -34,14 +34,17 @@ static bool copies_fit(const pn_net *net, int64_t rows, int copies)
 }
 
 /* Lays out one copy of the inputs, and the bits of those that are not zero; their columns only for training. */
-static void lay_out_inputs(const pn_net *net, activation *x, nonzero_mask *z, float *block, uint64_t *used,
-                           uint64_t rows, bool training)
+static void lay_out_inputs(pn_net *net, int copy, float *block, uint64_t *used, uint64_t rows, bool training)
 {
-    *x = (activation){.ld = row_distance(shape_size(&net->text.input))};
-    x->data = cut(block, used, rows * x->ld);
-    *z = (nonzero_mask){.row_words = bit_words(x->ld), .column_words = training ? bit_words((size_t)rows) : 0};
-    z->rows = (uint64_t *)cut(block, used, 2 * rows * z->row_words); /* a word is two floats */
-    z->columns = (uint64_t *)cut(block, used, (uint64_t)2 * 64 * z->row_words * z->column_words);
+    activation x = {.ld = row_distance(shape_size(&net->text.input))};
+    nonzero_mask z = {.row_words = bit_words(x.ld), .column_words = training ? bit_words((size_t)rows) : 0};
+    x.data = cut(block, used, rows * x.ld);
+    z.rows = (uint64_t *)cut(block, used, 2 * rows * z.row_words); /* a word is two floats */
+    z.columns = (uint64_t *)cut(block, used, (uint64_t)2 * 64 * z.row_words * z.column_words);
+    if (block) {
+        net->work.x[copy] = x;
+        net->work.masks[copy] = z;
+    }
 }
 
 /* The lists of the copies, and the targets of `rows` rows. */
@@ -90,12 +93,9 @@ static void lay_out_layer(const pn_net *net, layer *l, float *block, uint64_t *u
 static uint64_t lay_out_training(pn_net *net, float *block, uint64_t rows, int copies, int threads)
 {
     uint64_t used = 0;
-    activation x;
-    nonzero_mask z;
     lay_out_work(net, block, &used, rows, copies);
     for (int c = 0; c < copies; c++) /* calls that gather whole batches use the first copy */
-        lay_out_inputs(net, block ? &net->work.x[c] : &x, block ? &net->work.masks[c] : &z, block, &used,
-                       c ? copied_rows(net, rows) : rows, true);
+        lay_out_inputs(net, c, block, &used, c ? copied_rows(net, rows) : rows, true);
     net->work.dx = (activation){.ld = row_distance(shape_size(&net->text.input))};
     net->work.dx.data = net->work.input_gradient ? cut(block, &used, rows * net->work.dx.ld) : NULL;
     for (int i = 0; i < net->graph.n_layers; i++)
@@ -109,12 +109,10 @@ static uint64_t lay_out_inference(pn_net *net, float *block, uint64_t rows, int 
     const net_graph *graph = &net->graph;
     const uint64_t all = rows * (uint64_t)threads, size = all * graph->slot_size;
     uint64_t used = 0;
-    activation x;
-    nonzero_mask z;
     lay_out_work(net, block, &used, all, 1);
     net->work.round_loss = cut(block, &used, all * ROUND);
     net->work.round_correct = (int32_t *)cut(block, &used, all * ROUND);
-    lay_out_inputs(net, block ? net->work.x : &x, block ? net->work.masks : &z, block, &used, all, false);
+    lay_out_inputs(net, 0, block, &used, all, false);
     float *const slots = cut(block, &used, (uint64_t)graph->slots * size);
     for (int i = 0; i < graph->n_layers; i++) {
         layer *l = &graph->layers[i];
@@ -178,10 +176,14 @@ static void use(pn_net *net, work_block *b)
     net->work.done = STEP_NONE;
 }
 
-/* Replaces block b by `new`, which has none yet; if there is no memory for it, b stays in use. */
-static pn_status replace_block(pn_net *net, work_block *b, work_block new, int64_t rows)
+/* Uses block b, after replacing it by `new` if that has no memory yet; if there is none for it, b stays in use. */
+static pn_status provide_block(pn_net *net, work_block *b, work_block new, int64_t rows)
 {
     const int64_t widest = 4 * (int64_t)MAX_FEATURES; /* bytes of a row */
+    if (new.block) {
+        use(net, b);
+        return PN_OK;
+    }
     net->work.done = STEP_NONE;
     if (rows <= INT_MAX / 2 && rows < INT64_MAX / widest / (net->graph.n_layers + new.copies + 2))
         new.block = memory_zeros(lay_out(net, &new), sizeof *new.block);
@@ -222,11 +224,8 @@ static work_block training_block(const pn_net *net, int64_t rows, int copies, in
 
 pn_status reserve(pn_net *net, int64_t rows, int copies, int threads)
 {
-    work_block *b = &net->work.blocks[FOR_TRAINING], want = training_block(net, rows, copies, threads);
-    if (!want.block)
-        return replace_block(net, b, want, want.capacity > rows ? want.capacity : rows);
-    use(net, b);
-    return PN_OK;
+    const work_block want = training_block(net, rows, copies, threads);
+    return provide_block(net, &net->work.blocks[FOR_TRAINING], want, want.capacity > rows ? want.capacity : rows);
 }
 
 void drop_training_memory(pn_net *net)
@@ -268,11 +267,8 @@ static work_block inference_block(const pn_net *net, int64_t n)
 
 pn_status reserve_inference(pn_net *net, int64_t n)
 {
-    work_block *b = &net->work.blocks[FOR_INFERENCE], want = inference_block(net, n);
-    if (!want.block)
-        return replace_block(net, b, want, want.capacity);
-    use(net, b);
-    return PN_OK;
+    const work_block want = inference_block(net, n);
+    return provide_block(net, &net->work.blocks[FOR_INFERENCE], want, want.capacity);
 }
 
 uint64_t work_size(pn_net *net, int64_t rows, const pn_optim *opt)
@@ -297,6 +293,12 @@ bool stores_gradients(const pn_net *net, int64_t rows, const pn_optim *opt)
     return opt->clip_norm > 0 || gathers_in_pieces(net, rows);
 }
 
+void set_gradients(pn_net *net, float *block)
+{
+    for (int t = 0; t < net->n_trained; t++)
+        net->tensors[t].parameter->grad = block + (net->tensors[t].parameter->data - net->parameters);
+}
+
 pn_status reserve_gradients(pn_net *net)
 {
     if (net->gradients)
@@ -304,10 +306,7 @@ pn_status reserve_gradients(pn_net *net)
     net->gradients = memory_zeros(net->n_parameters, sizeof *net->gradients);
     if (!net->gradients)
         return fail(net->error, PN_ERR_MEMORY, "no memory for the gradients of %zu parameters", net->n_parameters);
-    for (int t = 0; t < net->n_trained; t++) {
-        parameter *p = net->tensors[t].parameter;
-        p->grad = net->gradients + (p->data - net->parameters);
-    }
+    set_gradients(net, net->gradients);
     return PN_OK;
 }
 

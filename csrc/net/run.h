@@ -38,8 +38,9 @@ bool infers_together(const pn_net *net, int64_t n);
    once. */
 bool stores_gradients(const pn_net *net, int64_t rows, const pn_optim *opt);
 
-/* Allocates the gradients of all parameters. */
+/* Allocates the gradients of all parameters; and has them stored in another block instead. */
 pn_status reserve_gradients(pn_net *net);
+void set_gradients(pn_net *net, float *block);
 
 /* Work memory for many steps in one call; and the gradients, if it stores them. */
 pn_status reserve_training(pn_net *net, int64_t rows, const pn_optim *opt);

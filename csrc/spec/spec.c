@@ -142,10 +142,10 @@ static pn_status read_arguments(reader *r, word *w)
 
     if (*r->at == '(') {
         r->at++;
-        if (take(r, ')'))
-            goto complete;
-        for (int position = 0;; position++) {
+        for (int position = 0; !take(r, ')'); position++) {
             int index = position;
+            if (position && !take(r, ','))
+                return unexpected(r, "',' or ')'");
             skip_blanks(r);
             int start = column(r);
             pn_status status = read_argument_name(r, rule, &index);
@@ -162,13 +162,8 @@ static pn_status read_arguments(reader *r, word *w)
             status = read_value(r, rule->name, &rule->arg[index], &w->arg[index]);
             if (status)
                 return status;
-            if (take(r, ')'))
-                break;
-            if (!take(r, ','))
-                return unexpected(r, "',' or ')'");
         }
     }
-complete:
     for (int i = 0; i < max; i++)
         if (!given[i] && rule->arg[i].required)
             return fail(r->err, PN_ERR_SPEC, "column %d: %s needs its %s, as in %s", w->column, rule->name,
