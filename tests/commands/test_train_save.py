@@ -151,12 +151,3 @@ def test_ctrl_c_prints_the_paths_and_how_to_resume(good: str) -> None:
     assert last.startswith("pynet train: stopped (")
     assert "digits.safetensors" in last
     assert last.endswith("; --resume continues from run.safetensors)")
-
-
-def test_ctrl_c_without_a_checkpoint(folder: Path) -> None:
-    process = start(*DIGITS, "--epochs", "100000")
-    wait_for(process, "epoch      2/")
-    process.send_signal(signal.SIGINT)
-    _, err = end(process)
-    assert process.returncode == 130
-    assert err == "pynet train: stopped (the model so far was saved to digits.safetensors)\n"

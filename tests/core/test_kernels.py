@@ -13,7 +13,6 @@ from helpers.arithmetic import (
     Kernel,
     Result,
     U,
-    bits,
     check_against_reference,
     check_same_bits,
     floats,
@@ -243,45 +242,15 @@ def test_each_byte_is_a_255th_correctly_rounded(table: str) -> None:
         assert_array_equal(kernels.gather(x, [255, 0, 255]), expected[x[[255, 0, 255]]])
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 10, 1000])
-@pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (1, 0), (0, 1), (2**64 - 1, 2**64 - 1)])
-def test_shuffle_is_a_permutation(n: int, seed: int, epoch: int) -> None:
-    order = kernels.shuffle(n, seed, epoch)
-    assert order.dtype == np.int32
-    assert_array_equal(np.sort(order), np.arange(n))
-
-
-def test_shuffle_differs_by_seed_and_by_epoch() -> None:
-    orders = {bits(kernels.shuffle(50, seed, epoch)) for seed in range(20) for epoch in range(20)}
-    assert len(orders) == 400
-
-
 def test_shuffle_is_pinned() -> None:
+    """That orders are fair and differ: tests/c/base/test_rng.c."""
+    assert kernels.shuffle(0).dtype == np.int32
     assert kernels.shuffle(10).tolist() == PINNED_SHUFFLE
     assert kernels.shuffle(10, seed=7, epoch=3).tolist() == PINNED_SHUFFLE_7_3
 
 
 PINNED_SHUFFLE = [9, 4, 8, 7, 0, 3, 2, 6, 1, 5]
 PINNED_SHUFFLE_7_3 = [4, 9, 0, 7, 3, 8, 5, 6, 2, 1]
-
-
-@pytest.mark.parametrize("by", ["seed", "epoch"])
-def test_shuffle_is_uniform_in_each_position(by: str) -> None:
-    n, draws = 8, 8000
-    counts = np.zeros((n, n))
-    for i in range(draws):
-        counts[np.arange(n), kernels.shuffle(n, **{by: i})] += 1
-    expected = draws / n
-    chi_square = ((counts - expected) ** 2 / expected).sum()
-    # (n - 1)^2 = 49 degrees of freedom: mean 49, deviation 9.9; above 100 once in 10^5
-    assert 15 < chi_square < 100
-
-
-def test_shuffle_gives_each_order_equally_often() -> None:
-    orders = [tuple(kernels.shuffle(4, seed).tolist()) for seed in range(4800)]
-    counts = np.array([orders.count(order) for order in set(orders)])
-    assert len(counts) == 24
-    assert ((counts - 200.0) ** 2 / 200).sum() < 60  # 23 degrees of freedom: above 60 once in 3 * 10^4
 
 
 # ---- what is refused ----

@@ -49,19 +49,6 @@ def test_numpy_programs_number_their_layers(tmp_path: Path) -> None:
     np.testing.assert_allclose(net.predict_proba(x), p, atol=1e-6)
 
 
-def test_failed_export_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "net.npz").write_bytes(b"old")
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match="No space left"):
-        pynet.export_npz(pynet.Network(SPEC), tmp_path / "net.npz")
-    assert (tmp_path / "net.npz").read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,5 +1,4 @@
-/* Augmentation from C: its results, the same bits for every number of threads and both types of data, invalid
-   arguments. */
+/* Augmentation from C: its results, invalid arguments. */
 #include "testing.h"
 
 #include <math.h>
@@ -10,7 +9,6 @@ static float floats[N * PLACES];
 static int32_t labels[N];
 static const pn_optim sgd = {.kind = PN_SGD, .learning_rate = 0.1};
 static const char *const flat = "input(63) dense(20) relu dense(3) softmax";
-static const char *const pictures = "input(1,9,7) conv(4,3) relu dense(3) softmax";
 
 static void draw_samples(void)
 {
@@ -51,38 +49,6 @@ static void shows(void)
     }
 }
 
-/* The hash of the weights after two epochs. */
-static uint64_t trained(const char *text, pn_dtype dtype, const pn_augment *how, int threads)
-{
-    pn_net *net = created(text, 5);
-    const pn_data data = {.x = dtype == PN_UINT8 ? (void *)bytes : (void *)floats,
-                          .dtype = dtype,
-                          .labels = labels,
-                          .n = N,
-                          .augment = how};
-    CHECK(pn_set_threads(threads) == PN_OK);
-    for (int epoch = 0; epoch < 2; epoch++)
-        CHECK(pn_net_train(net, &data, NULL, N, BATCH, &sgd, NULL) == PN_OK);
-    CHECK(pn_set_threads(0) == PN_OK);
-    const uint64_t h = hash(net);
-    pn_net_free(net);
-    return h;
-}
-
-static void trains(void)
-{
-    pn_augment usual;
-    pn_augment_default(&usual, HEIGHT, WIDTH);
-    const uint64_t of_flat = trained(flat, PN_UINT8, &usual, 1), of_pictures = trained(pictures, PN_UINT8, &usual, 1);
-    CHECK(of_flat != trained(flat, PN_UINT8, NULL, 1) && of_pictures != trained(pictures, PN_UINT8, NULL, 1));
-    for (int threads = 1; threads <= 4; threads++)
-        for (int kind = 0; kind < 2; kind++) {
-            const pn_dtype dtype = kind ? PN_FLOAT32 : PN_UINT8;
-            CHECK(trained(flat, dtype, &usual, threads) == of_flat);
-            CHECK(trained(pictures, dtype, &usual, threads) == of_pictures);
-        }
-}
-
 static void refuses(void)
 {
     pn_net *net = created(flat, 5);
@@ -111,7 +77,6 @@ int main(void)
 {
     draw_samples();
     shows();
-    trains();
     refuses();
     printf("augment: %d checks, %d failures\n", checks, failures);
     return failures != 0;

@@ -427,22 +427,6 @@ static void check_extremes(void)
     check(small * half > 0, "the caller's denormals", 1, 1, 1);
 }
 
-static void check_shuffle(void)
-{
-    int32_t order[1000], seen[1000] = {0};
-    pn_shuffle(order, 1000, 3, 4);
-    for (int i = 0; i < 1000; i++)
-        if (order[i] >= 0 && order[i] < 1000)
-            seen[order[i]]++;
-    int ok = 1;
-    for (int i = 0; i < 1000; i++)
-        ok &= seen[i] == 1;
-    check(ok, "shuffle", 1, 1000, 0);
-    const int32_t pinned[] = {9, 4, 8, 7, 0, 3, 2, 6, 1, 5};
-    pn_shuffle(order, 10, 0, 0);
-    check(memcmp(order, pinned, sizeof pinned) == 0, "shuffle of always", 1, 10, 0);
-}
-
 /* The first of several maxima; negative numbers, which are below the zeros past the end; NaN at each place. */
 static void check_argmax(int n)
 {
@@ -482,7 +466,6 @@ int main(void)
             }
         }
         check_extremes();
-        check_shuffle();
     }
     check(pn_set_cpu(NULL) == PN_OK && strcmp(pn_cpu(), pn_cpu_table(0)) == 0, "the best table", 0, 0, 0);
     printf("kernels: %ld checks, %ld failures, tables", checks, failures);
