@@ -48,6 +48,10 @@ FALSE_HEADERS = {
     "70 digits": (entry(data_offsets=[48, 10**70]), WHOLE),
     "exponent": (replaced("[48, 56]", "[48, 56e0]"), WHOLE),
     "number as text": (entry(data_offsets=["48", 56]), WHOLE),
+    "shorter twice": (
+        lambda h: json.dumps(h).replace("48", "44"),
+        r"tensor 2.W of shape \(2, 2\) takes 16 bytes, not 12",
+    ),
     "three offsets": (entry(data_offsets=[48, 50, 56]), "expected ']'"),
     "dtype unknown": (entry(dtype="\u00e9\n"), r"tensor 2.b has dtype \u00e9\?, its network takes F32"),
     "shape 2**64 - 1": (entry(shape=[2**64 - 1]), rf"tensor 2.b has shape \({2**64 - 1},\), its network takes \(2,\)"),
@@ -59,6 +63,10 @@ FALSE_HEADERS = {
     "deep note": (notes(colour={"a": {}}), "expected '\"'"),
     "no dtype": (entry(dtype=None), "tensor 2.b lacks dtype, shape or data_offsets"),
     "no offsets": (entry(data_offsets=None), "tensor 2.b lacks dtype, shape or data_offsets"),
+    "field twice": (replaced('"shape": [2, 2]', '"shape": [2, 2], "shape": [2, 2]'), "shape is given twice"),
+    "name twice": (replaced('"2.b"', '"2.W"'), "tensor 2.W is given twice"),
+    "notes twice": (replaced('"2.b"', '"__metadata__": {}, "2.b"'), "__metadata__ is given twice"),
+    "note twice": (replaced('"colour": "blue"', '"colour": "", "colour": ""'), "note colour is given twice"),
     "long name": (
         lambda h: {**h, "x" * 5000 + "end": {"dtype": "F32", "shape": [0], "data_offsets": [56, 56]}},
         r"no tensor \.\.\.x+end$",

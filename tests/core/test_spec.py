@@ -163,7 +163,7 @@ UNITS = "accepted: a whole number from 1 to 16777216"
 NINES = "9" * 500
 
 
-# More of them are in tests/c/spec/test_spec.c.
+# One of each kind; more are in tests/c/spec/test_spec.c.
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -188,6 +188,16 @@ NINES = "9" * 500
             "input(4) dense(16777216) dense(128)",
             "column 26: dense(128) after 16777216 features has 2147483648 weights; accepted: at most 2147483647",
         ),
+        ("input(4,5) relu", "column 1: input takes (n) or (channels, height, width)"),
+        ("input(4) relu input(4)", "column 15: input appears a second time"),
+        ("input(4) relu loss(mse) relu", "column 25: relu comes after the loss, which must be last"),
+        ("input(4) loss(cross_entropy)", "column 10: loss(cross_entropy) needs softmax as the last layer"),
+        ("input(4) relu loss(bce)", "column 15: loss(bce) needs sigmoid as the last layer"),
+        ("input(4) relu loss(mse,0.1)", "column 15: smoothing is for loss(cross_entropy)"),
+        ("input(4) relu loss(mae,delta=2)", "column 15: delta is for loss(huber)"),
+        ("input(4) rescale relu", "column 18: relu comes after rescale, which must be last"),
+        ("input(4) residual(rescale)", "column 19: rescale is inside a residual; it is the last layer"),
+        ("input(4) residual(input(4))", "column 19: input is inside a residual, which takes layers"),
         ("784 128 10", "column 1: '7' where a layer is expected"),
         ("input(4) dense(３)", "column 16: byte 0xef where units is expected"),
         ("input(4) relu \x7f", "column 15: byte 0x7f where a layer is expected"),
