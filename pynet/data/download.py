@@ -7,7 +7,7 @@ download goes to a temporary file and is renamed after its content has been veri
 Verified means that the SHA-256 of the gz file is known, or that of the unpacked content (a re-compressed MNIST is
 MNIST). For Fashion-MNIST only the hashes of the gz files are known, so other compressions cannot be verified: in
 $PYNET_DATA they are accepted if sizes and class counts are those of Fashion-MNIST, and the source line says that they
-are not verified; in the cache they count as damaged. Unpacked files are cached too (idx_cache.py), and verified like
+are not verified; in the cache they count as damaged. Unpacked files are cached too (idx.py), and verified like
 the gz files.
 """
 
@@ -27,9 +27,8 @@ from typing import Any
 import numpy as np
 
 from pynet._ffi import Array
-from pynet.data import idx_cache
 from pynet.data.arrays import Parts, reading
-from pynet.data.idx import IDX_PARTS, find_idx, idx_parts, read_idx_hashed
+from pynet.data.idx import IDX_PARTS, find_idx, find_unpacked, idx_parts, read_idx_hashed, store_unpacked
 from pynet.errors import DataError
 from pynet.files import replacing, sha256_of
 
@@ -143,14 +142,14 @@ def _read_part(path: Path, named_set: NamedSet, i: int) -> tuple[Array, bool | N
     """(array, verified) of file i of IDX_PARTS. verified None: an unknown hash, as after another compression."""
     rank, cache = 3 if i % 2 == 0 else 1, cache_folder()
     gz_sha256, copies = _sha256(path), cache / "unpacked" if cache else None
-    copy = idx_cache.find(copies, gz_sha256, rank) if copies else None
+    copy = find_unpacked(copies, gz_sha256, rank) if copies else None
     array, content_sha256 = copy or read_idx_hashed(path, rank)
     verified: bool | None = gz_sha256 == named_set.gz_sha256[i] or None
     if named_set.content_sha256:
         verified = content_sha256 == named_set.content_sha256[i]
     is_new = not copy and verified is not False and gz_sha256 != content_sha256
     if copies and is_new and _sha256(path) == gz_sha256:  # it was not changed meanwhile
-        idx_cache.store(copies, gz_sha256, array, content_sha256)
+        store_unpacked(copies, gz_sha256, array, content_sha256)
     return array, verified
 
 

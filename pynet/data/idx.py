@@ -8,7 +8,7 @@ import math
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -17,6 +17,7 @@ from pynet._ffi import Array
 from pynet.data.arrays import GZIP_MAGIC, Parts, checked, labels, read_up_to, reading, unpacked_limit
 from pynet.data.roles import Source
 from pynet.errors import DataError
+from pynet.files import replacing
 
 IDX_UINT8 = 0x0800  # the magic of an IDX file of bytes is this plus the number of its dimensions
 IDX_PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -93,3 +94,28 @@ def idx_parts(paths: list[Path], arrays: list[Array]) -> Parts:
     """Four arrays from four IDX files, checked against each other."""
     names = [str(path) for path in paths]
     return checked(Parts(arrays[0], labels(arrays[1], names[1]), arrays[2], labels(arrays[3], names[3])), names)
+
+
+# ---- unpacked copies of the gz files of named sets, which save a third of a second on each run ----
+#
+# A copy is named <SHA-256 of the gz file>-<SHA-256 of the content>.idx. It is used only if its content has that hash,
+# so a damaged copy is replaced, and a changed gz file gets a new one. Copies may be deleted at any time.
+
+
+def find_unpacked(folder: Path, gz_sha256: str, rank: int) -> tuple[Array, str] | None:
+    """The content of the gz file with this SHA-256, and its own SHA-256; None: there is no valid copy."""
+    for path in folder.glob(f"{gz_sha256}-*.idx"):
+        with suppress(DataError):
+            array, content_sha256 = read_idx_hashed(path, rank)
+            if path.stem == f"{gz_sha256}-{content_sha256}":
+                return array, content_sha256
+    return None
+
+
+def store_unpacked(folder: Path, gz_sha256: str, array: Array, content_sha256: str) -> None:
+    """Writes a copy into folder; if that fails, the next run unpacks again."""
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / f"{gz_sha256}-{content_sha256}.idx") as file:
+            file.write(idx_header(array))
+            file.write(array.data)

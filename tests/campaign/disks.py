@@ -41,8 +41,11 @@ from PIL import Image  # noqa: E402
 import pynet  # noqa: E402
 from pynet import data, figures, kernels  # noqa: E402
 from pynet.commands import evaluate, info, predict, train  # noqa: E402
-from pynet.data import idx_cache  # noqa: E402
-from pynet.data.idx import IDX_PARTS, idx_header  # noqa: E402
+from pynet.data.idx import (  # noqa: E402
+    IDX_PARTS,
+    idx_header,
+    store_unpacked,
+)
 from pynet.training import checkpoint as checkpoints  # noqa: E402
 
 
@@ -146,7 +149,7 @@ def make_actions(folder: Path) -> list[Action]:
         Action(
             "keep an unpacked copy",
             {},
-            lambda place: idx_cache.store(place, "0" * 64, x, "1" * 64),
+            lambda place: store_unpacked(place, "0" * 64, x, "1" * 64),
             (copy,),
             quiet=True,
         )

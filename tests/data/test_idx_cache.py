@@ -13,7 +13,7 @@ import pytest
 from helpers.data_files import ARRAYS, X_TRAIN, idx_bytes, write_idx
 
 from pynet import data
-from pynet.data import DataError, download, idx_cache
+from pynet.data import DataError, download, idx
 from pynet.data.download import NamedSet
 from pynet.data.idx import IDX_PARTS
 
@@ -138,7 +138,7 @@ def test_disk_that_is_full(folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     def full(_: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(idx_cache, "idx_header", full)
+    monkeypatch.setattr(idx, "replacing", full)
     assert_loads(folder)
     assert copies(tmp_path) == []
 
