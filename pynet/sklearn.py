@@ -34,7 +34,8 @@ from pynet.optim import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
 from pynet.schedules import Schedule
 from pynet.training.callbacks import EarlyStopping, check
 from pynet.training.history import History
-from pynet.training.sklearn_parts import Adaptive, InverseScaling, LastRate, check_range, warn_of_scale
+from pynet.training.scaling import unscaled
+from pynet.training.sklearn_parts import Adaptive, InverseScaling, LastRate, check_range
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -157,8 +158,8 @@ class _Estimator(BaseEstimator):
         self._train(rows, held_out)
         return self
 
-    def _first(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Rows:
-        """Creates the network for a new training; returns its samples."""
+    def _first(self, X: Any, y: Any, sample_weight: Any, classes: Any = None, stacklevel: int = 3) -> Rows:
+        """Creates the network for a new training; returns its samples. stacklevel: that of the user's line."""
         frame = hasattr(X, "columns")  # whose bytes are numbers, as in pynet.data.table
         X, y, weight = self._checked(X, y, sample_weight, reset=True)
         self._bytes = X.dtype == np.uint8 and not frame
@@ -170,8 +171,10 @@ class _Estimator(BaseEstimator):
         self.net_ = Network(f"{begin}{inside} {outputs}", self._seed())
         if self.net_.layers[0].kind == "standardize":
             self.net_.adapt(rows.X)
-        elif self.net_.layers[0].kind != "batchnorm":  # which scales them, too
-            warn_of_scale(X, type(self).__name__, self._bytes, 4)
+        remedy = f"make_pipeline({'MaxAbsScaler' if issparse(X) else 'StandardScaler'}(), {type(self).__name__}(...))"
+        if text := unscaled(self.net_, X if self._bytes else rows.X, "X", f"{remedy} scales it"):
+            warnings.warn(text, UserWarning, stacklevel=stacklevel)
+        self.net_._scale_known = True
         self._prepare(arranged(rows, self._most)[1])
         self.loss_curve_: list[float] = []
         self.validation_loss_curve_: list[float] | None = None
@@ -193,7 +196,7 @@ class _Estimator(BaseEstimator):
             raise ValueError("early_stopping is True; accepted for partial_fit: False")
         self._check_parameters()
         begins = not hasattr(self, "net_")
-        rows = self._first(X, y, sample_weight, classes) if begins else self._further(X, y, sample_weight)
+        rows = self._first(X, y, sample_weight, classes, 4) if begins else self._further(X, y, sample_weight)
         self.n_iter_ = len(self._epochs(rows, 1, callbacks=check(self.callbacks)).loss)
         self.best_loss_ = min(self.loss_curve_)
         return self
@@ -372,7 +375,8 @@ class PynetClassifier(ClassifierMixin, _Estimator):
 
     X of uint8 means x/255, and is kept as it is; predict then takes other numbers x as x/255, too. Of a data frame,
     uint8 columns are numbers. Scale X, by StandardScaler or net="standardize dense(64) relu", whose first layer is
-    fitted to X; UserWarning: a feature's root mean square is above 20, or bytes are 0 and 1 alone.
+    fitted to X; UserWarning: a feature's root mean square is above 20, or bytes are 0 and 1 alone. There is none where
+    net begins with standardize, or with batchnorm, which scales each batch.
 
     net_ is the pynet.Network. loss_curve_, validation_loss_curve_ and validation_scores_, the accuracy, have a number
     an epoch, of all calls that trained net_; those of the validation are None without validation data. n_iter_: epochs
@@ -380,7 +384,8 @@ class PynetClassifier(ClassifierMixin, _Estimator):
 
     sample_weight: where all rows, counted by their weights, fit in one batch (sum of weights <= batch_size, whole
     weights), a fit with weights has the bits of one with repeated rows. With more rows the batches, and with
-    early_stopping the validation data, are drawn among other rows, and the two differ as two seeds do.
+    early_stopping the validation data, are drawn among other rows, and the two differ as two seeds do; then weights
+    scale the losses alone, and the mean and variance of batchnorm count each row once.
     """
 
     class_weight: Any = field(default=None, kw_only=True)

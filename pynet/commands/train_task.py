@@ -32,6 +32,7 @@ from pynet.text import picture_shape
 from pynet.training.callbacks import EarlyStopping
 from pynet.training.checkpoint import Checkpoint
 from pynet.training.parallel import Processes
+from pynet.training.scaling import unscaled
 from pynet.training.trial import NOTE as TRIAL
 from pynet.training.trial import Trial
 
@@ -183,6 +184,7 @@ def _learnt(options: argparse.Namespace, seed: int, fold: Parts, plan: train_tab
     """A network that was trained on all folds but one, and after how many epochs it was best."""
     dataset, stopping = fold.data, _early_stopping(options, plan.patience)
     net = _network_for(options, dataset, seed)
+    net._scale_known = True
     history = net.fit(
         dataset.x_train,
         dataset.y_train,
@@ -263,6 +265,10 @@ def _ready(options: argparse.Namespace, net: Network, dataset: Dataset, seed: in
     else:
         net.task = "regression"
     net.meta.replace({TRIAL: trial.note() if trial else None})
+    remedy = f"{net.spec.split()[0]} standardize at the beginning of --net scales it"
+    if not net.updates and (text := unscaled(net, dataset.x_train, dataset.name, remedy)):
+        cli.print_stderr("train", f"warning: {text}")
+    net._scale_known = True
     return net, trial
 
 

@@ -14,6 +14,7 @@ from pynet.model.net import Net
 from pynet.model.views import LayerView
 from pynet.text import percent
 from pynet.training.callbacks import Run
+from pynet.training.scaling import unscaled
 
 # Thresholds, chosen by experiments with dense networks of 1 to 10 layers on digits. Gradient norms of two layers
 # differed by a factor of up to 6 in networks that learnt, and of 80 or more in deep sigmoid networks that did not.
@@ -23,7 +24,6 @@ EXPLODING = 3.0  # root mean square of a gradient relative to that of the weight
 DEAD = 0.5  # fraction of a layer's units
 MIN_SAMPLES = 32  # no diagnosis with fewer
 CHANCE = 2.0  # standard deviations of the fraction of the largest class, which is that of a few samples
-UNSCALED = 5.0  # root mean square of the inputs; scaled inputs have about 1
 RISING_EPOCHS = 5  # in a row with a validation loss far above the lowest; single ones may be noise
 NOISE = 0.02  # fraction of the fall of the validation loss that counts as noise
 LEARNING_FALL = 0.01  # relative fall of the loss in an epoch that shows learning
@@ -87,7 +87,7 @@ def findings(run: Run) -> Iterator[tuple[str, str]]:
     """All problems after an epoch, as (kind, message)."""
     probe = run.batches.probe()
     if probe is not None and len(probe[0]) >= MIN_SAMPLES:
-        yield from _with_scaling_first(_not_learning(run, *probe), scaling_advice(run.net, probe[0]))
+        yield from _with_scaling_first(_not_learning(run, *probe), unscaled(run.net, probe[0]))
     yield from _overfitting(run)
 
 
@@ -104,16 +104,6 @@ def _with_scaling_first(found: Iterator[tuple[str, str]], advice: str) -> Iterat
             yield "unscaled", f"{advice}; {message}"
             return
         yield kind, message
-
-
-def scaling_advice(net: Net, x: npt.NDArray[Any]) -> str:
-    """Advice for inputs (n, ...) that are far from 0..1 and from standard deviation 1; "" for others and bytes."""
-    scaled = x.dtype == np.uint8 or net.layers[0].kind == "standardize"
-    if scaled or not x.size or not np.isfinite(x).all():
-        return ""
-    if _rms(x) < UNSCALED:
-        return ""
-    return f"the inputs run from {x.min():g} to {x.max():g}: scale them first, to 0..1 or to mean 0 and variance 1"
 
 
 def _dead_relus(net: Net, x: npt.NDArray[Any]) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,8 @@ from pynet.model.csr import is_sparse
 from pynet.model.net import Net
 from pynet.model.samples import Samples, check_finite, checked_weights, class_weights, targets_only
 from pynet.training.arguments import is_paths
-from pynet.training.batches import ArrayBatches, Batches, accept_whole_numbers
+from pynet.training.batches import PROBE_SIZE, ArrayBatches, Batches, accept_whole_numbers
+from pynet.training.scaling import unscaled
 from pynet.training.validation import InMemory, Pieces
 
 
@@ -111,6 +112,17 @@ class Feed:
         batches = ChunkBatches(self._net, samples, *options, rows=self.rows, window=self.window)
         batches.check_finite()
         return batches, self.set_aside(samples)
+
+    def unscaled(self) -> str:
+        """A warning of the scale of x for a new network, from some of the samples; "" if there is none."""
+        x = self._x if hasattr(self._x, "shape") else plain(self._x, "x")
+        if self._net.updates or self._net._scale_known or (self.window and x.dtype == np.uint8):
+            return ""
+        if self.window:
+            x = x[:PROBE_SIZE]
+        elif not is_sparse(x) and x.dtype != np.uint8:
+            x = x[:: max(x.shape[0] // PROBE_SIZE, 1)]
+        return unscaled(self._net, x)
 
     def set_aside(self, samples: Samples) -> Pieces | None:
         """The samples for validation, without weights; None: there are none."""

@@ -32,11 +32,12 @@ from pynet.training.arguments import (
 )
 from pynet.training.batches import Batches, IterableBatches
 from pynet.training.callbacks import EarlyStopping, Run, call, check
-from pynet.training.diagnose import scaling_advice, source_of_nonfinite
+from pynet.training.diagnose import source_of_nonfinite
 from pynet.training.feed import Feed, Weights, validation_pieces
 from pynet.training.history import History
 from pynet.training.parallel import Processes
 from pynet.training.progress import Progress
+from pynet.training.scaling import unscaled
 from pynet.training.validation import Pieces, Validation
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def fit(
     or "balanced", which gives all classes the same total weight. The loss is still divided by the number of samples.
     augment: random changes of the training pictures x in each step; see pynet.Augment.
 
+    UserWarning, of a new network: the root mean square of a feature of x is above 20, where neither standardize nor
+    batchnorm comes first; or bytes are 0 and 1 alone.
     FloatingPointError: a loss is not finite; the message names epoch, batch and layer, and the network is not updated
     by that batch. Ctrl-C raises KeyboardInterrupt after the current steps, a fifth of a second or a single longer step;
     the network keeps its current weights.
@@ -143,6 +146,8 @@ def fit(
                 batch_size=batch_size,
             )
             batches, pieces = feed.batches(batch_size, seed, shuffle, chunks, processes)
+            if text := processes.of_first(feed.unscaled):
+                _warn(text, 3, UserWarning)
         else:
             _check_batches(x, (sample_weight, class_weight), (window, chunks, comm))
             batches = IterableBatches(net, cast(Any, x), augment)
@@ -210,13 +215,15 @@ def partial_fit(
     batch_size = whole(batch_size, "batch_size", 1)
     feed = Feed(net, x, y, weights=Weights(sample_weight, class_weight), augment=augment, batch_size=batch_size)
     batches, _ = feed.batches(batch_size, net.seed, True)
+    if text := feed.unscaled():
+        _warn(text, 3, UserWarning)
     optimizer_ = optimizer_for(optimizer)
     net.task = batches.task()
     return _Loop(net, batches, Validation(net, net.task, None, {}), optimizer_).epoch(net.updates)
 
 
-def _warn(message: str, level: int) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=level)  # the level of the caller of fit
+def _warn(message: str, level: int, category: type[Warning] = RuntimeWarning) -> None:
+    warnings.warn(message, category, stacklevel=level)  # the level of the caller of fit
 
 
 @dataclass
@@ -378,7 +385,7 @@ class _Loop:
             if isinstance(error, LossNotFiniteError) and self.processes.size == 1:
                 batch = self.batches.batch(self.progress.stats)
                 reason = f"the loss is not finite{source_of_nonfinite(self.net, batch)}"
-                advice = scaling_advice(self.net, batch)
+                advice = unscaled(self.net, batch)
             advice = advice or "a smaller learning rate may help"
             raise FloatingPointError(f"{self._position(1)}: {reason}; {advice}") from None
 

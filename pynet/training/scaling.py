@@ -1,12 +1,18 @@
-"""Fitting the scaling of a network, its standardize and rescale, to data."""
+"""The scale of data: fitting the standardize and rescale of a network to it, and a warning of inputs without any."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import numpy.typing as npt
 
+from pynet.model.csr import is_sparse, rows_of
 from pynet.model.net import Net
 from pynet.model.samples import Samples, inputs_only, samples, targets_only
 from pynet.training.batches import accept_whole_numbers
+
+LARGE = 20.0  # root mean square of a feature: pixels of 0 to 16 are learnt well, ages and prices are not
 
 
 def adapt(net: Net, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None) -> None:
@@ -30,3 +36,31 @@ def adapt(net: Net, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = No
     else:
         data = targets_only(net._signature, y) if x is None else samples(net._signature, x, y)
     net._adapt(data)
+
+
+def unscaled(net: Net, x: Any, name: str = "x", remedy: str = "a layer standardize, fitted by adapt, scales it") -> str:
+    """A warning of inputs x (n, ...), dense or sparse, whose scale impedes learning; "" if there is none.
+
+    Bytes, which mean x/255, are 0 and 1 alone; or the root mean square of a feature, of images of a channel, is above
+    LARGE, and no first layer scales it.
+    """
+    first = next((layer.kind for layer in net.layers if layer.kind != "flatten"), "")
+    if first in ("standardize", "batchnorm") or not x.shape[0]:
+        return ""
+    if getattr(x, "dtype", None) == np.uint8:
+        flags = f"{name} is uint8, which means x/255, and holds nothing above 1: flags? As float32 they are 0 and 1"
+        return flags if x.max() == 1 else ""
+    if is_sparse(x):
+        rows = rows_of(x)
+        squares = np.bincount(rows.columns, np.square(rows.values, dtype=np.float64), minlength=1) / len(rows)
+    else:
+        values = np.reshape(x, (len(x), net.in_shape[0], -1))
+        squares = np.einsum("nfp,nfp->f", values, values, dtype=float, casting="unsafe") / values[:, 0].size
+    size = float(np.sqrt(squares.max()))
+    if not LARGE < size < np.inf:
+        return ""
+    part = f"{'feature' if len(net.in_shape) == 1 else 'channel'} {squares.argmax()}"
+    return (
+        f"{name} is not scaled: the root mean square of {part} is {size:.4g}, and networks learn badly from numbers "
+        f"far above 1; {remedy}"
+    )

@@ -1,9 +1,8 @@
 """Parts of the estimators of pynet.sklearn: the learning rates "invscaling" and "adaptive" of MLPClassifier and
-MLPRegressor, and what is said about inputs X, (n, features) dense or sparse."""
+MLPRegressor, and a check of inputs X, (n, features) dense or sparse."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,6 @@ from pynet.model.csr import is_sparse
 from pynet.schedules import Schedule
 from pynet.training.callbacks import Callback, Run
 
-LARGE = 20.0  # root mean square of a feature: pixels of 0 to 16 are learnt well, ages and prices are not
 LARGEST = float(np.finfo(np.float32).max)
 MIN_RATE = 1e-6  # an adaptive training ends at this learning rate
 
@@ -72,27 +70,3 @@ def check_range(X: Any) -> None:
     if values.dtype == np.float64 and values.size and max(-values.min(), values.max()) > LARGEST:
         worst = values.flat[int(np.abs(values).argmax())]
         raise ValueError(f"X holds {worst:g}; accepted: finite numbers of float32, up to {LARGEST:.1e}")
-
-
-def warn_of_scale(X: Any, estimator: str, as_bytes: bool, stacklevel: int) -> None:
-    """UserWarning: a feature is far from mean 0 and variance 1, or bytes, which mean x/255, are 0 and 1 alone."""
-    text = _flags(X) if as_bytes else _unscaled(X, estimator)
-    if text:
-        warnings.warn(text, UserWarning, stacklevel=stacklevel)
-
-
-def _flags(X: Any) -> str:
-    wanted = "X.astype(np.float32) takes them as 0 and 1"
-    return "" if X.max() > 1 else f"X is uint8, which means x/255, and holds nothing above 1: flags? {wanted}"
-
-
-def _unscaled(X: Any, estimator: str) -> str:
-    squares = X.astype(np.float64).power(2).sum(axis=0) if is_sparse(X) else np.einsum("ij,ij->j", X, X, dtype=float)
-    sizes = np.sqrt(np.asarray(squares).ravel() / X.shape[0])
-    if sizes.max() <= LARGE:
-        return ""
-    scaler = "MaxAbsScaler" if is_sparse(X) else "StandardScaler"
-    return (
-        f"X is not scaled: the root mean square of feature {sizes.argmax()} is {sizes.max():.4g}, and networks learn "
-        f"badly from numbers far above 1; make_pipeline({scaler}(), {estimator}(...)) scales them"
-    )

@@ -96,6 +96,7 @@ def try_out(
     right = []
     for text, augment in zip(texts, augments, strict=True):
         net = Net(text, seed)
+        net._scale_known = True
         if net.layers[0].kind == "standardize":
             adapt(net, x[learn])
         fit(

@@ -376,6 +376,18 @@ def test_inputs_that_are_not_scaled_get_a_warning(form: Any, early: bool) -> Non
     assert found[0].filename == __file__
 
 
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_a_warning_points_at_the_line_of_the_caller_and_comes_once(fit: str) -> None:
+    model = number(max_iter=3)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for _ in range(2 if fit == "partial_fit" else 1):
+            getattr(model, fit)(Z * 1000, NUMBERS)
+    assert [str(one.message)[:15] for one in found] == ["X is not scaled"]
+    assert found[0].filename == __file__
+
+
 def test_batchnorm_scales_inputs_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

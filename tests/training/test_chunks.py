@@ -222,6 +222,7 @@ def test_an_error_of_one_process_is_raised_on_all() -> None:
     assert refused(2, {0: {"checkpoint": Checkpoint("/dev/null/x")}, 1: {"checkpoint": Checkpoint("/dev/null/x")}})
 
 
+@pytest.mark.filterwarnings("ignore:x is not scaled:UserWarning")
 def test_a_loss_that_is_not_finite_stops_all_before_the_step() -> None:
     """It is infinite in a chunk of one process alone."""
     spec, nets = "input(6) dense(3) loss(mse)", []

@@ -129,15 +129,17 @@ def test_a_training_loss_above_the_validation_loss_is_not_overfitting() -> None:
         assert len(list(findings(run))) == warned
 
 
+@pytest.mark.filterwarnings("ignore:x is not scaled:UserWarning")
 def test_inputs_that_are_not_scaled_are_named_first() -> None:
     x = X.astype(np.float32)
     messages: list[str] = []
     Network(PLAIN).fit(x, Y, epochs=3, callbacks=Diagnosis(messages.append))
     assert len(messages) == 1, messages
     assert re.match(
-        r"epoch \d: the inputs run from 0 to 255: scale them first, to 0\.\.1 .*; layer \d, relu: \d+ of", messages[0]
+        r"epoch \d: x is not scaled: the root mean square of .*; layer \d, relu: \d+ of",
+        messages[0],
     )
-    with pytest.raises(FloatingPointError, match=r"the loss .*; the inputs run from 0 to 255: scale them first"):
+    with pytest.raises(FloatingPointError, match=r"the loss .*; x is not scaled: the root mean square"):
         Network("input(64) dense(10) loss(mse)").fit(x, Y, epochs=3, optimizer=SGD(10.0))
     healthy: list[str] = []
     Network(PLAIN).fit(x / 255, Y, epochs=3, callbacks=Diagnosis(healthy.append))

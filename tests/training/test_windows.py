@@ -47,6 +47,7 @@ def test_an_array_a_memory_map_and_files_are_trained_on_alike(tmp_path: Path, ma
     assert len({*shas, weights(X, window=60), weights(X, window=None), weights(X, seed=4)}) == 4
 
 
+@pytest.mark.filterwarnings("ignore:x is not scaled:UserWarning")
 def test_every_sample_is_used_once_in_an_epoch_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows are of consecutive samples, in random order; no batch has samples of two windows."""
     seen: list[list[int]] = []
