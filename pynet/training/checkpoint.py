@@ -23,7 +23,7 @@ from pynet.model.net import STATS, Net, OptimizerState, new_stats, stats_numbers
 from pynet.optim import OPTIMIZERS
 from pynet.text import finite, json_text, parsed_json, printable
 from pynet.training.batches import Batches
-from pynet.training.progress import Progress
+from pynet.training.callbacks import Progress
 
 VERSION = 1
 MAX_COUNT = 1 << 53  # of samples and steps; the core limits the steps of an optimizer to this

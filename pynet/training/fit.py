@@ -31,12 +31,11 @@ from pynet.training.arguments import (
     whole,
 )
 from pynet.training.batches import Batches, IterableBatches
-from pynet.training.callbacks import EarlyStopping, Run, call, check
+from pynet.training.callbacks import EarlyStopping, Progress, Run, call, check
 from pynet.training.diagnose import source_of_nonfinite
 from pynet.training.feed import Feed, Weights, validation_pieces
 from pynet.training.history import History
 from pynet.training.parallel import Processes
-from pynet.training.progress import Progress
 from pynet.training.scaling import unscaled
 from pynet.training.validation import Pieces, Validation
 
