@@ -125,7 +125,7 @@ static channel_rows rows_of_sums(const layer *l, const pass *p, const channel_pa
     return (channel_rows){.runs = 1, .count = p->rows, .row_stride = l->scratch.row_size, .n = own->rows.n};
 }
 
-/* Mean and variance of each image. */
+/* Mean and variance of each image. Not called for vectors, whose batch batchnorm_forward sums. */
 static void sum_image(layer *l, const pass *p)
 {
     const channel_rows image = rows_of_channels(1, 0, positions_of(l), (int)l->in.dim[0]);

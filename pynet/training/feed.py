@@ -115,11 +115,11 @@ class Feed:
 
     def unscaled(self) -> str:
         """A warning of the scale of x for a new network, from some of the samples; "" if there is none."""
-        x = self._x if hasattr(self._x, "shape") else plain(self._x, "x")
-        if self._net.updates or self._net._scale_known or (self.window and x.dtype == np.uint8):
+        if self._net.updates or self._net._scale_known:
             return ""
+        x = self._x if hasattr(self._x, "shape") else plain(self._x, "x")
         if self.window:
-            x = x[:PROBE_SIZE]
+            x = x[: 0 if x.dtype == np.uint8 else PROBE_SIZE]  # some bytes show nothing of the others
         elif not is_sparse(x) and x.dtype != np.uint8:
             x = x[:: max(x.shape[0] // PROBE_SIZE, 1)]
         return unscaled(self._net, x)
