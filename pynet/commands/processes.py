@@ -39,7 +39,7 @@ def processes_of(argv: Sequence[str]) -> Processes:
 
 
 def share_cores(processes: Processes) -> None:
-    """Unless the user has said how many threads there are: the cores of this machine, among the processes on it."""
+    """Unless the number of threads is set: divides the cores of this machine among the processes on it."""
     local = next((os.environ[name] for name in LOCAL_SIZES if name in os.environ), "")
     if processes.size > 1 and local.isdecimal() and not any(name in os.environ for name in THREADS):
         kernels.set_threads(max(1, kernels.threads() // max(1, int(local))))

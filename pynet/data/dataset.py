@@ -103,7 +103,7 @@ class Dataset:
         if tuple(names) == self.classes:
             return self
         if not self.classes:
-            raise DataError(f"{self.name} has numbers to predict, no classes; wanted are {_listed(names)}")
+            raise DataError(f"{self.name} has numbers to predict, no classes such as {_listed(names)}")
         counts = Counter(names)
         position = {name: i for i, name in enumerate(names) if counts[name] == 1}
         of_files = self.pictures is None and all(map(_is_number, self.classes))

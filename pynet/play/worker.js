@@ -71,7 +71,7 @@ async function start(opened, { model, epoch = 0, train, test, plane, task, ...wa
 /** Trains until the epoch `until`. */
 async function go(opened, { until, batch, optimizer, pause }) {
   const mine = run;
-  if (!mine) return; // the start failed, and has said so
+  if (!mine) return; // the start failed, and its message is sent
   checkBatch(batch);
   mine.going = true;
   while (mine === run && mine.going && mine.epoch < until) {
