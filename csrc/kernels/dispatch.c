@@ -17,26 +17,21 @@ static bool has_avx2(void)
 }
 #endif
 
-static bool always(void)
-{
-    return true;
-}
-
 /* Best first. */
 static const struct {
     const kernel_table *table;
-    bool (*runs_here)(void);
+    bool (*runs_here)(void); /* NULL: on every CPU that the build is for */
 } tables[] = {
 #if defined(__x86_64__)
     {&kernels_avx512, has_avx512},
     {&kernels_avx2, has_avx2},
 #elif defined(__aarch64__)
-    {&kernels_neon, always},
+    {&kernels_neon, NULL},
 #endif
 #if defined(__wasm_simd128__)
-    {&kernels_wasm, always}, /* alone: a browser runs the module or refuses it */
+    {&kernels_wasm, NULL}, /* alone: a browser runs the module or refuses it */
 #else
-    {&kernels_portable, always},
+    {&kernels_portable, NULL},
 #endif
 };
 
@@ -48,7 +43,7 @@ static const kernel_table *current;
 static const kernel_table *runnable(int i)
 {
     for (size_t t = 0; t < TABLES; t++)
-        if (tables[t].runs_here() && i-- == 0)
+        if ((!tables[t].runs_here || tables[t].runs_here()) && i-- == 0)
             return tables[t].table;
     return NULL;
 }

@@ -119,12 +119,6 @@ static channel_part own_part(const layer *l, const pass *p)
     return batchnorm_by_columns(l, p) ? own_channels(l, p) : part_of(l, p, my_rows(p), 0, (int)l->in.dim[0]);
 }
 
-/* The sums of all images as rows of channels, this thread's. */
-static channel_rows rows_of_sums(const layer *l, const pass *p, const channel_part *own)
-{
-    return (channel_rows){.runs = 1, .count = p->rows, .row_stride = l->scratch.row_size, .n = own->rows.n};
-}
-
 /* Mean and variance of each image. Not called for vectors, whose batch batchnorm_forward sums. */
 static void sum_image(layer *l, const pass *p)
 {
@@ -143,7 +137,7 @@ static void sum_batch(layer *l, const pass *p)
     const size_t c = own.channel;
     if (p->rows == 0)
         return;
-    const channel_rows sums = rows_of_sums(l, p, &own);
+    const channel_rows sums = {.runs = 1, .count = p->rows, .row_stride = l->scratch.row_size, .n = own.rows.n};
     kernels()->channel_moments(f.dgamma + c, f.dbeta + c, row.variance + c, &sums); /* only the mean is used */
     kernels()->channel_moments(f.mean + c, f.variance + c, row.mean + c, &sums);
     kernels()->add(f.variance + c, f.variance + c, f.dgamma + c, (size_t)own.rows.n);

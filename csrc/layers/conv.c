@@ -233,21 +233,15 @@ static void weight_gradient(layer *l, const pass *p, float *dW, float *db)
 static void conv_update(layer *l, const pass *p)
 {
     const parameter *W = &l->param[WEIGHTS], *b = l->n_params > BIASES ? &l->param[BIASES] : NULL;
-    float *dW = p->opt ? conv_weight_gradient(l) : W->grad, *db = !b ? NULL : p->opt ? conv_bias_gradient(l) : b->grad;
+    float *dW = p->opt ? conv_weight_gradient(l) : W->grad, *db = b ? conv_bias_gradient(l) : NULL;
     if (l->winograd)
         winograd_weight_gradient(l, p, dW, db);
     else
         weight_gradient(l, p, dW, db);
     int from, to;
     my_part(p, (int)l->out.dim[0], PAD, &from, &to);
-    if (p->opt && b)
-        optim_apply(p->opt, b, (size_t)from, db + from, (size_t)(to - from));
-}
-
-static void conv_begin(layer *l, const pass *p)
-{
-    if (l->winograd)
-        winograd_begin(l, p);
+    if (b)
+        parameter_take_gradient(b, p, db, from, to);
 }
 
 const layer_ops conv_ops = {
@@ -257,7 +251,7 @@ const layer_ops conv_ops = {
     .fill_tables = conv_fill_tables,
     .init = conv_init,
     .forward = conv_forward,
-    .begin = conv_begin,
+    .begin = winograd_begin,
     .backward = conv_backward,
     .update = conv_update,
 };

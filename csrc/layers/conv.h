@@ -24,7 +24,7 @@ bool winograd_pays(const layer *l);
 size_t winograd_scratch(const layer *l);
 size_t winograd_thread_scratch(const layer *l);
 
-/* Transforms the kernels, after W has changed: each thread a part. */
+/* Transforms the kernels, after W has changed, if the layer is computed so: each thread a part. */
 void winograd_begin(layer *l, const pass *p);
 
 void winograd_forward(layer *l, const pass *p);

@@ -98,6 +98,8 @@ void winograd_begin(layer *l, const pass *p)
 {
     const size_t n = (size_t)l->out.dim[0], plane = kernel_plane(l);
     int from, to;
+    if (!l->winograd)
+        return;
     own_kernels(l, p, &from, &to);
     float *U = transformed(l) + (size_t)from * n;
     kernels()->winograd_kernels(U, l->param[WEIGHTS].data + (size_t)from * n, plane, (size_t)(to - from) * n);

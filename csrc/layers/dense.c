@@ -245,10 +245,9 @@ static void update_biases(layer *l, const pass *p)
     const parameter *b = &l->param[BIASES];
     int from, to;
     my_part(p, (int)b->size, PAD, &from, &to);
-    float *db = (p->opt ? dense_bias_gradient(l) : b->grad) + from;
-    kernels()->column_sums(db, l->dy.data + from, l->dy.ld, p->rows, to - from, false);
-    if (p->opt)
-        optim_apply(p->opt, b, (size_t)from, db, (size_t)(to - from));
+    float *db = dense_bias_gradient(l);
+    kernels()->column_sums(db + from, l->dy.data + from, l->dy.ld, p->rows, to - from, false);
+    parameter_take_gradient(b, p, db, from, to);
 }
 
 static void dense_update(layer *l, const pass *p)

@@ -8,32 +8,22 @@ enum {
 
 /* ---- many steps in one call ---------------------------------------------------------------------------------------- */
 
-/* How inputs are gathered: all rows by each thread for itself; some rows by each thread, for all; or by run_rows(), in
-   pieces. */
-typedef enum { GATHER_OWN, GATHER_TOGETHER, GATHER_IN_PIECES } gathering;
-
-static gathering gathering_of(const job *j, int rows)
-{
-    if (gathers_in_pieces(j->net, rows))
-        return GATHER_IN_PIECES;
-    return j->augment ? GATHER_TOGETHER : GATHER_OWN;
-}
-
-/* Gathers inputs and targets of the batch, then waits until all threads have ended the last step, unless
+/* Gathers targets and inputs of the batch, unless run_rows() will gather those in pieces: all rows by each thread for
+   itself, or some rows by each thread, for all. Then waits until all threads have ended the last step, unless
    skip_barrier. */
 static void gather_step(job *j, batch_run *r, int64_t taken, bool skip_barrier)
 {
     pass *p = &r->pass;
-    const gathering mode = gathering_of(j, p->rows);
-    if (mode == GATHER_TOGETHER)
+    const bool in_pieces = gathers_in_pieces(j->net, p->rows), together = j->augment && !in_pieces;
+    if (together)
         gather_inputs_together(j->net, p, &r->batch, taken);
-    else if (mode == GATHER_OWN)
+    else if (!in_pieces)
         gather_own_inputs(j->net, p, &r->batch, 0, p->rows);
     gather_targets(j->net, p, &r->batch);
     decide_end(j, p, r->batch.first);
-    if (!skip_barrier || mode == GATHER_TOGETHER)
+    if (!skip_barrier || together)
         pool_barrier(p->threads);
-    if (mode == GATHER_TOGETHER && p->mask) {
+    if (together && p->mask) {
         if (p->id == 0)
             mask_transpose(p->mask, p->rows);
         pool_barrier(p->threads);
