@@ -81,6 +81,14 @@ def mnist(mnist_root: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """The built-in digits; one copy for all tests, too."""
+    from pynet import data
+
+    return data.load("digits")
+
+
+@pytest.fixture(scope="session")
 def libpynet() -> Path:
     """The folder with libpynet.a, libpynet.so and obj/*.o, brought up to date by `make lib`."""
     from helpers import ROOT

@@ -47,7 +47,7 @@ def read_npz(path: Path, task: str | None = None) -> Found:
     Raises DataError: its names are none that are known, or its arrays do not suit.
     """
     with _opened(path) as archive:
-        names = [entry.removesuffix(".npy") for entry in archive.namelist()]
+        names = _names(archive)
         roles = POSITIONAL if set(names) == POSITIONAL.keys() else {name: role_of(name) for name in names}
         selected = one_set(filter(None, roles.values()), path)
         used = {name: role for name, role in roles.items() if role and role.set == selected}

@@ -48,13 +48,11 @@ class Module:
         return "\n\n".join(source for name, source in CLASSES.items() if f"{name}(" in self.text)
 
 
-def module_of(net: Net) -> Module:
-    """The nn.Sequential that computes what the network does, from floats (n, *net.in_shape)."""
-    return _sequential(net, "", "", "")
+def module_of(net: Net, parent: str = "", prefix: str = "", indent: str = "") -> Module:
+    """The nn.Sequential that computes what the network does, from floats (n, *net.in_shape).
 
-
-def _sequential(net: Net, parent: str, prefix: str, indent: str) -> Module:
-    """The layers inside `parent`, a path of pynet; prefix: the module's own path in PyTorch, with a point."""
+    Of the layers inside `parent` alone, a path of pynet; prefix: the module's own path in PyTorch, with a point.
+    """
     lines: list[str] = []
     paths: dict[str, str] = {}
     for layer in layers_inside(net.layers, parent):
@@ -72,7 +70,7 @@ def _sequential(net: Net, parent: str, prefix: str, indent: str) -> Module:
 
 
 def _residual(net: Net, layer: LayerView, here: str, indent: str) -> Module:
-    inside = _sequential(net, layer.path, f"{here}.inside.", indent)
+    inside = module_of(net, layer.path, f"{here}.inside.", indent)
     skip = projection_of(net.layers, layer.path)
     if skip is None:
         return Module(f"Residual({inside.text})", inside.paths)

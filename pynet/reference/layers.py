@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -173,25 +174,12 @@ class ReLU(Activation):
         return self.y > 0
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(ReLU):
     """y = x where x > 0, else slope x."""
 
     def __init__(self, slope: float) -> None:
         super().__init__()
-        self.slope = slope
-
-    def forward(self, x: Array) -> Array:
-        """y = x or slope x."""
-        self.y = leaky_relu(x, self.slope)
-        return self.y
-
-    def backward(self, dy: Array) -> Array:
-        """dx = dy or slope dy."""
-        return leaky_relu_grad(dy, self.y, self.slope)
-
-    def branch(self) -> NDArray[np.bool_]:
-        """Where the unit is active."""
-        return self.y > 0
+        self.f, self.f_grad = partial(leaky_relu, slope=slope), partial(leaky_relu_grad, slope=slope)
 
 
 class GELU(Layer):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.data_files import ARRAYS, X_TEST, X_TRAIN, Y_TEST, Y_TRAIN, assert_sound, idx_bytes, write_npz
+from helpers.data_files import ARRAYS, X_TEST, X_TRAIN, Y_TEST, Y_TRAIN, assert_same, assert_sound, idx_bytes, write_npz
 
 from pynet import data
 from pynet._ffi import Array
@@ -16,13 +16,6 @@ from pynet.data.roles import Role, role_of
 
 RNG = np.random.default_rng(3)
 COLOR = RNG.integers(0, 256, (12, 5, 4, 3), dtype=np.uint8)
-
-
-def assert_same(found: Dataset, arrays: tuple[Array, ...] = ARRAYS) -> None:
-    assert_sound(found)
-    for got, expected in zip((found.x_train, found.y_train, found.x_test, found.y_test), arrays, strict=True):
-        np.testing.assert_array_equal(got, expected)
-        assert got.flags.c_contiguous
 
 
 def rows(found: Dataset) -> list[bytes]:

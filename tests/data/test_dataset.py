@@ -9,19 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.data_files import ARRAYS, X_TEST, X_TRAIN, Y_TRAIN, assert_sound, write_idx, write_npz
+from helpers.data_files import ARRAYS, X_TEST, X_TRAIN, Y_TRAIN, assert_same, assert_sound, write_idx, write_npz
 
 from pynet import data
-from pynet._ffi import Array
 from pynet.data import DataError, Dataset
 
 ROOT = Path(data.__file__).parent.parent
-
-
-def assert_same(found: Dataset, arrays: tuple[Array, ...] = ARRAYS) -> None:
-    assert_sound(found)
-    for got, expected in zip((found.x_train, found.y_train, found.x_test, found.y_test), arrays, strict=True):
-        np.testing.assert_array_equal(got, expected)
 
 
 # ---- the built-in digits ---------------------------------------------------------------------------------------------

@@ -8,9 +8,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from helpers.data_files import ARRAYS, X_TRAIN, idx_bytes, write_idx
+from helpers.data_files import ARRAYS, X_TRAIN, assert_same, idx_bytes, write_idx
 
 from pynet import data
 from pynet.data import DataError, download, idx
@@ -64,8 +63,7 @@ def copies(tmp_path: Path) -> list[Path]:
 
 def assert_loads(folder: Path) -> None:
     found = data.load(folder.name)
-    for array, expected in zip((found.x_train, found.y_train, found.x_test, found.y_test), ARRAYS, strict=True):
-        np.testing.assert_array_equal(array, expected)
+    assert_same(found)
     assert found.source == f"This from {folder}"
 
 

@@ -30,11 +30,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def digits() -> data.Dataset:
-    return data.load("digits")
-
-
-@pytest.fixture(scope="module")
 def net(digits: data.Dataset) -> pynet.Network:
     """A briefly trained network."""
     net = pynet.Network("input(64) dense(32) relu dense(10) softmax", seed=1)

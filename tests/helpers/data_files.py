@@ -72,3 +72,11 @@ def assert_sound(data: Dataset) -> None:
         assert y.min() >= 0
         assert y.max() < len(data.classes)
     assert "\n" not in data.source
+
+
+def assert_same(found: Dataset, arrays: tuple[Array, ...] = ARRAYS) -> None:
+    """Checks these arrays of a Dataset, and those properties."""
+    assert_sound(found)
+    for got, expected in zip((found.x_train, found.y_train, found.x_test, found.y_test), arrays, strict=True):
+        np.testing.assert_array_equal(got, expected)
+        assert got.flags.c_contiguous

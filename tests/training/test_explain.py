@@ -21,11 +21,6 @@ SPECS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def digits() -> data.Dataset:
-    return data.load("digits")
-
-
 @pytest.mark.parametrize("spec", SPECS)
 def test_numbers_are_the_references(spec: str, digits: data.Dataset) -> None:
     net = Network(spec, seed=3)

@@ -16,11 +16,6 @@ from pynet.training import novelty
 
 
 @pytest.fixture(scope="module")
-def digits() -> data.Dataset:
-    return data.load("digits")
-
-
-@pytest.fixture(scope="module")
 def net(digits: data.Dataset) -> pynet.Network:
     """A network trained on the built-in digits, with its note on novelty."""
     net = pynet.Network("input(64) dense(32) relu dense(10) softmax")
