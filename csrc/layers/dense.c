@@ -4,9 +4,9 @@
 enum { DENSE_UNITS, DENSE_INIT, DENSE_BIAS }; /* arguments */
 
 enum {
-    PIECE = 1 << 13,  /* weights whose gradient is computed and applied together: 32 kB, at least 8 rows */
-    WIDEST = 1 << 10, /* columns of a piece */
-    CACHED = 1 << 17  /* weights, 512 kB, that stay in the second-level cache from step to step */
+    PIECE = 1 << 12, /* weights whose gradient is computed and applied together: 16 kB, at least 8 rows */
+    WIDEST = 1 << 9, /* columns of a piece */
+    CACHED = 1 << 17 /* weights, 512 kB, that stay in the second-level cache from step to step */
 };
 
 static pn_status dense_shape(layer *l, char *err)
