@@ -52,7 +52,9 @@ def unscaled(net: Net, x: Any, name: str = "x", remedy: str = "a layer standardi
         return flags if x.max() == 1 else ""
     if is_sparse(x):
         rows = rows_of(x)
-        squares = np.bincount(rows.columns, np.square(rows.values, dtype=np.float64), minlength=1) / len(rows)
+        known = (rows.columns >= 0) & (rows.columns < rows.shape[1])  # the core names others
+        values = np.square(rows.values[known], dtype=np.float64)
+        squares = np.bincount(rows.columns[known], values, minlength=1) / len(rows)
     else:
         values = np.reshape(x, (len(x), net.in_shape[0], -1))
         squares = np.einsum("nfp,nfp->f", values, values, dtype=float, casting="unsafe") / values[:, 0].size

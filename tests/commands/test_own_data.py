@@ -45,7 +45,7 @@ def test_all_four_rows_are_learnt_from(xor: Path) -> None:
 
 
 def test_another_fraction(folder: Path) -> None:
-    rows = [f"{i % 2},{i % 2},{i}" for i in range(100)]
+    rows = [f"{i % 2},{i % 2},{i / 100}" for i in range(100)]
     (folder / "a.csv").write_text("\n".join(["label,a,b", *rows]))
     found = results("--data", "a.csv", "--test-split", "0.4", "--epochs", "1")
     assert (found["train_samples"], found["test_samples"]) == (60, 40)
