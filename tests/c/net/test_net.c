@@ -104,11 +104,6 @@ static void refuses_samples(void)
     REFUSED(pn_net_predict(net, &data, 3, 0, y), PN_ERR_ARGUMENT, "temperature is 0");
     REFUSED(pn_net_predict(net, &data, 3, NAN, y), PN_ERR_ARGUMENT, "temperature is");
 
-    const double rates[] = {0, -1, NAN, INFINITY};
-    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
-        const pn_optim wrong = {.kind = PN_SGD, .learning_rate = rates[i]};
-        REFUSED(pn_net_train(net, &data, NULL, N, 2, &wrong, &stats), PN_ERR_ARGUMENT, "learning rate is");
-    }
     const pn_optim unknown = {.kind = (pn_optim_kind)9, .learning_rate = 1};
     REFUSED(pn_net_train(net, &data, NULL, N, 2, &unknown, &stats), PN_ERR_ARGUMENT, "optimizer kind is 9");
 
@@ -185,8 +180,6 @@ static void gives_input_gradients(void)
     REFUSED(pn_net_loss(net, &data, NULL, 3, &loss), PN_ERR_STATE, "loss comes after forward");
     data.labels = NULL;
     REFUSED(pn_net_input_gradient(net, &data, 3, 0, NULL, dx), PN_ERR_ARGUMENT, "no labels");
-    data.x = NULL;
-    REFUSED(pn_net_input_gradient(net, &data, 3, 0, dy, dx), PN_ERR_ARGUMENT, "x of the data is NULL");
     pn_net_free(net);
 }
 

@@ -51,12 +51,7 @@ static void refusals(void)
     const uint64_t before = hash(net);
     REFUSED(pn_net_adapt(net, NULL, NULL, N), PN_ERR_ARGUMENT, "data is NULL");
     REFUSED(pn_net_adapt(net, &data, NULL, N + 1), PN_ERR_ARGUMENT, "6 samples");
-    REFUSED(pn_net_adapt(net, &data, labels, 0), PN_ERR_ARGUMENT, "no samples to adapt to; accepted: 1 or more");
     REFUSED(pn_net_adapt(net, &data, (int32_t[]){5}, 1), PN_ERR_ARGUMENT, "order[0] is 5");
-    REFUSED(pn_net_adapt(net, &(pn_data){.n = N}, NULL, N), PN_ERR_ARGUMENT, "standardize needs x, which is NULL");
-    const float bad[] = {1, INFINITY};
-    data.targets = bad;
-    REFUSED(pn_net_adapt(net, &data, NULL, 1), PN_ERR_ARGUMENT, "targets hold inf in sample 0, output 1");
     CHECK(hash(net) == before);
 
     pn_stats stats = {0};
@@ -68,9 +63,6 @@ static void refusals(void)
             "a network with rescale takes targets");
     data.labels = NULL;
     REFUSED(pn_net_evaluate(net, &data, NULL, N, &stats), PN_ERR_ARGUMENT, "no targets");
-    pn_net_free(net);
-    net = created("input(3) dense(2)", 1);
-    REFUSED(pn_net_adapt(net, &data, NULL, N), PN_ERR_ARGUMENT, "neither standardize");
     pn_net_free(net);
 }
 
