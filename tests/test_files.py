@@ -164,25 +164,28 @@ def test_a_read_only_folder(open_folder: Path) -> None:
     assert os.listdir(open_folder) == []
 
 
-def test_no_regular_file(tmp_path: Path) -> None:
+@either_writer
+def test_no_regular_file(tmp_path: Path, write: Callable[[Path], None]) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "to-null").symlink_to("/dev/null")
     for path in (tmp_path / "pipe", Path("/dev/null"), Path("/dev/full"), tmp_path / "to-null"):
         with refused(path, errno.EINVAL, "it is not a regular file"):
-            put(path)
-    with refused(tmp_path, errno.EISDIR, "it is a folder"):
-        put(tmp_path)
+            write(path)
+    for path in (tmp_path, Path("/")):
+        with refused(path, errno.EISDIR, "it is a folder"):
+            write(path)
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert sorted(os.listdir(tmp_path)) == ["pipe", "to-null"]
 
 
-def test_links_to_nothing(tmp_path: Path) -> None:
+@either_writer
+def test_links_to_nothing(tmp_path: Path, write: Callable[[Path], None]) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
     with refused(tmp_path / "link", errno.ENOENT, "it is a link to a file that does not exist"):
-        put(tmp_path / "link")
+        write(tmp_path / "link")
     with refused(tmp_path / "loop", errno.ELOOP, os.strerror(errno.ELOOP)):
-        put(tmp_path / "loop")
+        write(tmp_path / "loop")
     assert sorted(os.listdir(tmp_path)) == ["link", "loop"]
 
 

@@ -35,6 +35,14 @@ BAD = {
     "figures without a loss": '{"accuracy": [1]}',
     "names of no figure": '{"rows": [1]}',
 }
+HISTORIES = [  # and files
+    "epoch,loss\n1,\n",
+    "epoch,loss\n1,x\n",
+    "epoch,loss\n1," + "9" * 200_000,
+    "epoch\n\0,\n",
+    '[{"loss": 1}, {"accuracy": 2}, {"loss": 2}]',
+    "[]",
+]
 
 
 def model(**notes: str) -> pynet.Network:
@@ -80,7 +88,7 @@ def test_damaged_preparation_note(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["h.json", "h.csv"])
-@pytest.mark.parametrize("text", [*BAD.values(), "epoch,loss\n1,\n", "epoch,loss\n1," + "9" * 200_000, "epoch\n\0,\n"])
+@pytest.mark.parametrize("text", [*BAD.values(), *HISTORIES])
 def test_a_history_file(name: str, text: str) -> None:
     Path(name).write_text(text)
     with pytest.raises(ValueError, match=f"{name} is not a history written by pynet train --history"):

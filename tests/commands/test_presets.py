@@ -168,8 +168,6 @@ def test_best_takes_rows_of_numbers(folder: Path) -> None:
     assert own["trial"] is None
     fast = run("--data", "rows.npz", "--preset", "fast", "--epochs", "1", "--save", "none").out
     assert "adam, learning rate 0.005, weight decay 0.8929, schedule onecycle" in fast  # 500 / 560 training rows
-    given = ("--data", "rows.npz", "--preset", "best", "--augment")
-    assert "--augment changes pictures; the samples of rows are rows of 3" in run(*given).err
 
 
 def test_text_without_dropout() -> None:

@@ -145,7 +145,6 @@ def test_defaults_and_options(
         (("--target", "kind", "--net", "input(5) dense(3) softmax"), "does not begin as input(5) standardize"),
         (("--target", "kind", "--net", "input(4) standardize dense(3) softmax"), "takes 4 inputs, the samples of"),
         (("--target", "kind", "--preset", "cnn"), "--preset cnn takes pictures"),
-        (("--target", "width", "--loss", "bce"), "argument --loss: bce is not for numbers to predict, as flowers has"),
     ],
 )  # fmt: skip
 def test_errors(folder: Path, options: tuple[str, ...], message: str) -> None:

@@ -40,7 +40,7 @@ def test_augmentation_needs_pictures() -> None:
     Path("rows.csv").write_text("label,a,b\n" + "".join(f"{i % 2},{i},{i * 7 % 5}\n" for i in range(20)))
     done = run("--data", "rows.csv", "--augment")
     assert done.status == 2
-    assert "--augment changes pictures; the samples of rows" in done.err
+    assert "--augment changes pictures; the samples of rows are rows of 2" in done.err
     assert "'turn=3'; accepted: shift=NUMBER" in run("--augment", "turn=3").err
 
 

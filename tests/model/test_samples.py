@@ -220,8 +220,10 @@ def test_memory_maps_and_other_arrays_are_taken(tmp_path: Any) -> None:
         (SPEC, Y, {0: 1j}, "class_weight of 0 is 1j"),
         (SPEC, Y, {0: None}, "class_weight of 0 is None"),
         (SPEC, Y, np.arange(4).astype("M8[D]"), "class_weight of 0 is 1970-01-01"),
+        (SPEC, Y, {9: 1}, "class_weight names the class 9; this network has 0 to 3"),
         (SPEC, Y, {"0": 1}, "class_weight names the class '0'; this network has 0 to 3"),
         (SPEC, Y, {0.5: 1}, r"class_weight names the class 0\.5"),
+        (SPEC, Y, {0: -1}, "class_weight of 0 is -1; accepted: a finite number"),
         (SPEC, Y, {0: np.nan}, "class_weight of 0 is nan"),
     ],
 )  # fmt: skip
