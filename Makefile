@@ -55,7 +55,7 @@ help: ## list the targets
 train: $(RUNTIME) $(CORE) ## train a digit classifier; options as in ARGS="--epochs 20 --hidden 256"
 	@$(BIN)/python -m pynet.train $(ARGS)
 
-test: $(DEV) $(CORE) lib ## run the tests on all cores; pytest's options in ARGS; those on MNIST need PYNET_DATA
+test: $(DEV) $(CORE) lib $(C_TESTS) ## run the tests on all cores; pytest's options in ARGS; those on MNIST need PYNET_DATA
 	@$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-peers: build/.peers $(CORE) ## compare with PyTorch and others, run the estimators of scikit-learn; pytest's options in ARGS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -91,10 +90,7 @@ def digits() -> Dataset:
 @pytest.fixture(scope="session")
 def libpynet() -> Path:
     """The folder with libpynet.a, libpynet.so and obj/*.o, brought up to date by `make lib`."""
-    from helpers import ROOT
+    from helpers import ROOT, make
 
-    # without make's own variables, which would connect this make to the one that runs the tests
-    env = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
-    done = subprocess.run(["make", "--silent", "lib"], cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    make("lib")
     return ROOT / "build"

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, make
 
 sys.path.append(str(ROOT))  # bench is not part of the package
 
@@ -200,8 +200,7 @@ def test_trial_of_the_kernels_needs_no_mnist(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.mnist
 def test_trial_of_inference(mnist_files, libpynet):
-    env = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
-    subprocess.run(["make", "--silent", "build/bench/loop"], cwd=ROOT, env=env, check=True)
+    make("build/bench/loop")
     with Workers() as workers:
         rows = inference.measure(workers, Plan(threads=[1], rounds=1, seconds=0))
     assert all(r.minimum > 0 for r in rows)

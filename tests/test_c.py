@@ -1,13 +1,24 @@
-"""The core from C: the programs in the header."""
+"""The core from C: the test programs, and the programs in the header."""
 
 import re
 import subprocess
 from pathlib import Path
 
+import pytest
+from helpers import ROOT, make
+
 import pynet
 
-ROOT = Path(__file__).resolve().parent.parent
 C = ROOT / "tests" / "c"
+PROGRAMS = sorted(str(path.relative_to(C).with_suffix("")) for path in C.glob("*/test_*.c"))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(libpynet: Path, name: str) -> None:
+    make(f"build/c/{name}")
+    done = subprocess.run([libpynet / "c" / name], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r": [1-9]\d* checks,.* 0 failures", done.stdout)
 
 
 def compiled(source: Path, libpynet: Path, folder: Path, library: str) -> Path:

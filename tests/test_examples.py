@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, make
 
 import pynet
 
@@ -20,9 +19,7 @@ SOURCES = sorted([*ROOT.glob("examples/*.c"), *ROOT.glob("examples/*.cpp")])
 @pytest.fixture(scope="module")
 def examples() -> Path:
     """The folder with the programs."""
-    env = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
-    done = subprocess.run(["make", "--silent", "examples"], cwd=ROOT, env=env, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    make("examples")
     return ROOT / "build" / "example"
 
 
