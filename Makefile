@@ -116,18 +116,14 @@ wheel: $(DEV) ## source distribution, and from it the wheel, in dist/
 	rm -rf dist
 	$(BIN)/pyproject-build --no-isolation
 
-# A second copy of the package whose core counts lines (-O2: below it GCC fuses no multiply-adds).
-INSTRUMENTED = PYTHONSAFEPATH=1 PYTHONPATH=$(1)/lib
-instrument = PYNET_CFLAGS="$(2)" $(BIN)/python setup.py -q build --build-base $(1) --build-lib $(1)/lib --build-temp $(1)/temp
-
-coverage: $(DEV) ## line coverage of Python (at least 95 %) and C (at least 90 %)
+coverage: $(DEV) $(CORE) lib $(C_TESTS) ## line coverage of Python, and of C by its test programs (each at least 95 %)
 	rm -rf build/coverage .coverage .coverage.*
-	$(call instrument,build/coverage,-O2 -g --coverage -fprofile-update=atomic)
-	$(call INSTRUMENTED,build/coverage) $(BIN)/coverage run $(BIN)/pytest $(ARGS)
+	$(BIN)/coverage run $(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 	$(BIN)/coverage combine --quiet
+	@$(MAKE) c-tests BUILD=build/coverage EXTRA="-g --coverage -fprofile-update=atomic"
 	@$(BIN)/coverage report --fail-under=95; python=$$?; \
 	$(BIN)/gcovr --root . --filter csrc/ --merge-mode-functions=separate --gcov-suspicious-hits-threshold 0 \
-	    --fail-under-line 90 build/coverage/temp && \
+	    --fail-under-line 95 build/coverage && \
 	exit $$python
 
 SANITIZE := -O2 -g -fno-sanitize-recover=all
@@ -143,7 +139,7 @@ sanitize: $(DEV) ## C tests under ASan + UBSan, TSan and valgrind; Python kernel
 	else echo "sanitize: no valgrind here, its part was NOT run"; fi
 	@$(MAKE) build/asan/.core
 	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
-	    $(call INSTRUMENTED,build/asan) $(BIN)/python $(BIN)/pytest $(PYTEST_ASAN)
+	    PYTHONSAFEPATH=1 PYTHONPATH=build/asan/lib $(BIN)/python $(BIN)/pytest $(PYTEST_ASAN)
 
 MINUTES ?= 15
 REFUSALS := build/asan/campaign/allocations
@@ -163,7 +159,7 @@ build/campaign/%.so: tests/c/campaign/%.c
 # The package again, its core under ASan + UBSan.
 build/asan/.core: $(wildcard csrc/* csrc/*/*) $(wildcard pynet/*.py pynet/*/*.py) pyproject.toml | $(DEV)
 	rm -rf build/asan/lib
-	$(call instrument,build/asan,$(ASAN))
+	PYNET_CFLAGS="$(ASAN)" $(BIN)/python setup.py -q build --build-base build/asan --build-lib build/asan/lib --build-temp build/asan/temp
 	@touch $@
 
 AARCH64 := aarch64-linux-gnu
