@@ -375,8 +375,8 @@ class PynetClassifier(ClassifierMixin, _Estimator):
 
     X of uint8 means x/255, and is kept as it is; predict then takes other numbers x as x/255, too. Of a data frame,
     uint8 columns are numbers. Scale X, by StandardScaler or net="standardize dense(64) relu", whose first layer is
-    fitted to X; UserWarning: a feature's root mean square is above 20, or bytes are 0 and 1 alone. There is none where
-    net begins with standardize, or with batchnorm, which scales each batch.
+    fitted to X; UserWarning, unless that is standardize or batchnorm: a feature's root mean square is above 20, or
+    bytes are 0 and 1 alone.
 
     net_ is the pynet.Network. loss_curve_, validation_loss_curve_ and validation_scores_, the accuracy, have a number
     an epoch, of all calls that trained net_; those of the validation are None without validation data. n_iter_: epochs

@@ -94,7 +94,7 @@ class Net(Handle):
         labels = self._last.kind != "rescale"
         self._signature = Signature(self.in_shape, self.out_shape, self.loss_name, labels=labels)
         self._tasks = possible_tasks(*self._closing)
-        self._scale_known = False  # set by callers of fit that check the scale of inputs themselves
+        self._scale_known = False  # whether fit need not check the scale of inputs
         self._for_classes = False  # known without a look at the notes, which takes as long as a small step
 
     # ---- description ----

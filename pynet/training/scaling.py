@@ -39,10 +39,9 @@ def adapt(net: Net, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = No
 
 
 def unscaled(net: Net, x: Any, name: str = "x", remedy: str = "a layer standardize, fitted by adapt, scales it") -> str:
-    """A warning of inputs x (n, ...), dense or sparse, whose scale impedes learning; "" if there is none.
+    """A warning of inputs x (n, ...), dense or sparse, that no first layer scales; "" if there is none.
 
-    Bytes, which mean x/255, are 0 and 1 alone; or the root mean square of a feature, of images of a channel, is above
-    LARGE, and no first layer scales it.
+    Bytes, which mean x/255, are 0 and 1 alone; or the root mean square of a feature, of images a channel, is above 20.
     """
     first = next((layer.kind for layer in net.layers if layer.kind != "flatten"), "")
     if first in ("standardize", "batchnorm") or not x.shape[0]:
@@ -52,9 +51,8 @@ def unscaled(net: Net, x: Any, name: str = "x", remedy: str = "a layer standardi
         return flags if x.max() == 1 else ""
     if is_sparse(x):
         rows = rows_of(x)
-        known = (rows.columns >= 0) & (rows.columns < rows.shape[1])  # the core names others
-        values = np.square(rows.values[known], dtype=np.float64)
-        squares = np.bincount(rows.columns[known], values, minlength=1) / len(rows)
+        columns = rows.columns % rows.shape[1]  # the core names those that do not exist
+        squares = np.bincount(columns, np.square(rows.values, dtype=np.float64), minlength=1) / len(rows)
     else:
         values = np.reshape(x, (len(x), net.in_shape[0], -1))
         squares = np.einsum("nfp,nfp->f", values, values, dtype=float, casting="unsafe") / values[:, 0].size
