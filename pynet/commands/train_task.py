@@ -266,7 +266,7 @@ def _ready(options: argparse.Namespace, net: Network, dataset: Dataset, seed: in
         net.task = "regression"
     net.meta.replace({TRIAL: trial.note() if trial else None})
     remedy = f"{net.spec.split()[0]} standardize at the beginning of --net scales it"
-    if not net.updates and (text := unscaled(net, dataset.x_train, dataset.name, remedy)):
+    if not (options.terse or net.updates) and (text := unscaled(net, dataset.x_train, dataset.name, remedy)):
         cli.print_stderr("train", f"warning: {text}")
     net._scale_known = True
     return net, trial

@@ -192,9 +192,7 @@ def test_a_dark_table_is_scaled_as_the_training_was(folder: Path) -> None:
 
 def test_a_light_table_is_scaled_as_the_training_was(folder: Path) -> None:
     x, y = ranged(0, 100)
-    net = "input(4) standardize dense(8) relu dense(2) softmax"
-    done = run("--data", table("train.csv", x, y), "--net", net, "--epochs", "5", "--lr", "0.001", "--quiet")
-    assert (done.status, done.err) == (0, "")
+    train("--data", table("train.csv", x, y), "--epochs", "5", "--lr", "0.001")
     light = x + 40
     found = measured("--data", table("light.csv", light, y))
     assert data.load("light.csv").x_test.dtype == np.uint8

@@ -44,8 +44,19 @@ def test_all_four_rows_are_learnt_from(xor: Path) -> None:
     assert again["train_samples"] == 4
 
 
+def test_inputs_that_are_not_scaled_get_a_warning(folder: Path) -> None:
+    x = np.random.default_rng(0).normal(0, 100, (60, 3))
+    options = "--net", "input(3) dense(2) softmax", "--epochs", "1"
+    for kind, found in ((x.astype(np.float32), "x is not scaled: "), ((x > 0).astype(np.uint8), "x is uint8, which ")):
+        np.savez("x.npz", x=kind, y=np.arange(60) % 2)
+        assert run("--data", "x.npz", *options).err.startswith(f"pynet train: warning: {found}")
+        assert run("--data", "x.npz", *options, "--quiet").err == ""
+    done = run("--data", "x.npz", "--net", "input(3) standardize dense(2) softmax", "--epochs", "1")
+    assert "flags" not in done.err
+
+
 def test_another_fraction(folder: Path) -> None:
-    rows = [f"{i % 2},{i % 2},{i / 100}" for i in range(100)]
+    rows = [f"{i % 2},{i % 2},{i}" for i in range(100)]
     (folder / "a.csv").write_text("\n".join(["label,a,b", *rows]))
     found = results("--data", "a.csv", "--test-split", "0.4", "--epochs", "1")
     assert (found["train_samples"], found["test_samples"]) == (60, 40)
