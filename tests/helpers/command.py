@@ -57,14 +57,16 @@ def one_line(done: Done, status: int, message: str) -> None:
 
 
 def start(*args: str, **options: Any) -> subprocess.Popen[str]:
-    """Starts `pynet train` as a separate process, in which SIGINT works even if this process ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Starts `pynet train` as a separate process, in which signals work even where this one ignores them (nohup)."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         command = [sys.executable, "-m", "pynet.train", *args]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, text=True, **(pipes | options))
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def stream(pipe: IO[str] | None) -> IO[str]:
@@ -84,10 +86,11 @@ def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
 
 def end(process: subprocess.Popen[str]) -> tuple[str, str]:
     """The rest of stdout and stderr, read until the process ends by itself."""
-    try:
-        return process.communicate(timeout=GUARD)
-    finally:
-        process.kill()  # no effect if it has ended
+    with process:
+        try:
+            return process.communicate(timeout=GUARD)
+        finally:
+            process.kill()  # no effect if it has ended
 
 
 def sha256(path: str | Path) -> str:
