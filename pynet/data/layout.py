@@ -59,14 +59,20 @@ def number(text: str, decimal: str = ".") -> float | None:
 
 def is_written_number(text: str, decimal: str = ".") -> bool:
     """Whether a text is a number to people, but not to number: 1,234.50, $5, 8 %, or with another decimal mark."""
-    return number(text, decimal) is None and _WRITTEN.fullmatch(text.strip()) is not None
+    if number(text, decimal) is not None:
+        return False
+    return number(text, _other(decimal)) is not None or _WRITTEN.fullmatch(text.strip()) is not None
+
+
+def _other(decimal: str) -> str:
+    return "," if decimal == "." else "."
 
 
 def as_written(text: str, decimal: str) -> str:
     """What to do with a text that is a number to people alone, for messages; "" for other texts."""
     if not is_written_number(text, decimal):
         return ""
-    other, name = (",", "comma") if decimal == "." else (".", "point")
+    other, name = _other(decimal), "comma" if decimal == "." else "point"
     mark = number(text, other) is not None
     found = [f"thousands separators and signs such as $ or % have to be removed first, as in 1234{decimal}5"]
     found *= not mark or _IN_THOUSANDS.fullmatch(text.strip()) is not None
@@ -200,7 +206,7 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str
     for_it = against = again = 0
     for i, name in enumerate(first):
         below = {row[i] for row in rest if i < len(row)} - MISSING
-        is_number = number(name, decimal) is not None
+        is_number = number(name, decimal) is not None or number(name) is not None
         of_numbers = bool(below) and all(number(text, decimal) is not None for text in below)
         for_it += of_numbers and not is_number and name not in MISSING and any(map(str.isalpha, name))
         against += is_number or (i > 0 and name in MISSING and name != "")

@@ -13,7 +13,7 @@ import numpy as np
 
 from pynet._ffi import Array
 from pynet.data.arrays import PIECE
-from pynet.data.layout import BLANKS, MISSING, SEPARATOR_NAMES, Layout, find_layout, is_blank, number
+from pynet.data.layout import BLANKS, MISSING, SEPARATOR_NAMES, Layout, find_layout, is_blank, is_written_number, number
 from pynet.data.tables import NUMBERS, Column, Table, of_texts, places_of
 from pynet.data.text_file import WINDOWS, TextFile
 from pynet.errors import DataError
@@ -82,7 +82,8 @@ def _with_late_header(table: Table) -> Table:
     """Finds the header of a file whose lines were sorted: the only row with texts in columns of numbers."""
     odd = [column.odd for column in table.columns if column.odd]
     rows = {row for found in odd for row, _ in found}
-    if (table.layout and table.layout.header) or len(odd) < 2 or len(rows) > 1:
+    assert table.layout
+    if table.layout.header or len(odd) < 2 or len(rows) > 1:
         return table
     [row] = rows
     names = []
@@ -91,10 +92,10 @@ def _with_late_header(table: Table) -> Table:
         text = column.odd[0][1] if column.odd else column.levels[code] if code >= 0 else ""
         names.append(text or f"column {i}")
     numbers_there = any(c.numbers is not None and not math.isnan(c.numbers[row]) for c in table.columns)
-    if numbers_there or len(set(names)) < len(names):
+    written = any(is_written_number(name, table.layout.decimal) for name in names)
+    if numbers_there or written or len(set(names)) < len(names):
         return table
     columns = tuple(replace(column, name=name, odd=()) for column, name in zip(table.columns, names, strict=True))
-    assert table.layout
     layout = replace(table.layout, names=tuple(names), header=True)
     found = replace(table, columns=columns, layout=layout, notes=(*table.notes, f"the header is {table.where(row)}"))
     return found.rows(np.delete(np.arange(len(table)), row))

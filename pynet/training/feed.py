@@ -117,7 +117,7 @@ class Feed:
         """A warning of the scale of x for a new network, from some of the samples; "" if there is none."""
         if self._net.updates or self._net._scale_known:
             return ""
-        x = self._x if hasattr(self._x, "shape") else plain(self._x, "x")
+        x = self._x if self.window or is_sparse(self._x) else plain(self._x, "x")
         if self.window:
             x = x[: 0 if x.dtype == np.uint8 else PROBE_SIZE]  # some bytes show nothing of the others
         elif not is_sparse(x) and x.dtype != np.uint8:

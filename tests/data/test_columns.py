@@ -40,8 +40,8 @@ def test_categories_beside_numbers_stay_categories(tmp_path: Path) -> None:
     assert found.features == ("size", *(f"a={level}" for level in (0, 1, 2, 3, 4, "unknown")))
 
 
-WITH_POINTS = [(".", text) for text in ("4,507.29", "$4507.29", "-8.0%", "1,5", "1.234,50", "4 507", "(12)")]
-WITH_COMMAS = [(",", text) for text in ("1.234", "1.5", "4,507.29", "1.234,50", "-8,0%", "4 507")]
+WITH_POINTS = [(".", text) for text in ("4,507.29", "$4507.29", "-8.0%", "1,5", "1.234,50", "4 507", "(12)", "1,5e3")]
+WITH_COMMAS = [(",", text) for text in ("1.234", "1.5", "4,507.29", "1.234,50", "-8,0%", "4 507", "1.5e3", ".5")]
 
 
 @pytest.mark.parametrize(("decimal", "text"), WITH_POINTS + WITH_COMMAS)

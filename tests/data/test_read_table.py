@@ -209,6 +209,15 @@ def test_a_point_is_in_no_number_with_a_decimal_comma(tmp_path: Path) -> None:
     assert b.odd == () and values(b)[39:] == [3.9, None]
 
 
+@pytest.mark.parametrize("row", [0, 20])
+def test_a_row_of_numbers_with_points_is_no_header(tmp_path: Path, row: int) -> None:
+    lines = [f"{i},5;-{i},25" for i in range(40)]
+    lines[row] = "1.234;-2.345"
+    table = read(tmp_path, "\n".join(lines), decimal=",")
+    assert len(table) == 40
+    assert [column.odd for column in table.columns] == [((row, "1.234"),), ((row, "-2.345"),)]
+
+
 def test_a_single_column(tmp_path: Path) -> None:
     assert content(read(tmp_path, "a\n1\n\n2\n")) == {"a": [1, 2]}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pynet import Network
@@ -45,7 +46,8 @@ def test_the_warning_is_of_whatever_holds_samples(tmp_path: Path) -> None:
     rows, columns = np.arange(0, 4 * len(x) + 1, 4), np.tile(np.arange(4), len(x))
     sparse = CSR(x.ravel(), columns.astype(np.int32), rows.astype(np.int64), x.shape)
     np.save(tmp_path / "x.npy", x)
-    for form in (x.tolist(), x.astype(np.float64), sparse, tmp_path / "x.npy", np.load(tmp_path / "x.npy", "r")):
+    forms: list[Any] = [x.tolist(), x.astype(np.float64), pd.DataFrame(x), sparse]
+    for form in (*forms, tmp_path / "x.npy", np.load(tmp_path / "x.npy", "r")):
         assert [message[:15] for message in warned(Network(PLAIN), form)] == ["x is not scaled"]
     assert [message[:15] for message in warned(Network(PLAIN), x, window=200)] == ["x is not scaled"]
     pictures = np.stack([X.reshape(-1, 2, 2), X.reshape(-1, 2, 2) * 50], axis=1)
