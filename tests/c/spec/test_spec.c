@@ -145,6 +145,7 @@ static void messages(void)
         {"input(4) dense(\x01)", "column 16: byte 0x01 where units is expected"},
         /* numbers */
         {"input(0) relu", "column 7: size of input is 0; " UNITS},
+        {"input(4) dense(0)", "column 16: units of dense is 0; " UNITS},
         {"input(4) dense( -3)", "column 17: units of dense is -3; " UNITS},
         {"input(4) dense(3.5)", "column 16: units of dense is 3.5; " UNITS},
         {"input(4) dense(3.)", "column 16: units of dense is 3.; " UNITS},
@@ -153,6 +154,9 @@ static void messages(void)
         {"input(4) dense(16777217)", "column 16: units of dense is 16777217; " UNITS},
         {"input(4) dense(9999999999999999999999999999999999)",
          "column 16: units of dense is 999999999999999999999999999999; " UNITS},
+        {"input(1,9,9) maxpool(0)", "column 22: size of maxpool is 0; accepted: a whole number from 1 to 4096"},
+        {"input(1,9,9) conv(2,3,pad=-1)",
+         "column 27: pad of conv is -1; accepted: a whole number from 0 to 4096, or same"},
         {"input(1,9,9) conv(2,3,pad=4097)",
          "column 27: pad of conv is 4097; accepted: a whole number from 0 to 4096, or same"},
         {"input(4) dropout(1)", "column 18: p of dropout is 1; accepted: a number from 0 to below 1"},
