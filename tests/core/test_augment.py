@@ -18,6 +18,7 @@ NONE = Augment(shift=0, rotate=0, scale=0, shear=0, elastic=0)
 SOME = Augment(shift=2, rotate=15, scale=0.2, shear=10, elastic=1)
 CONV = "input(1,28,28) conv(4,5) relu maxpool(2) dropout(0.2) dense(10) softmax"
 DENSE = "input(784) dense(32) relu dense(10) softmax"
+WIDE = "input(784) dense(512) relu dense(10) softmax"  # work for several threads, which share the mask of zeros
 COLOUR = "input(3,9,7) conv(4,3) relu dense(10) softmax"
 SMALL = "input(8) dense(3) softmax"  # too little work for a second thread
 
@@ -128,10 +129,12 @@ def weights(spec: str, api: str, x: np.ndarray, batch_size: int = 50, augment: A
 
 
 @pytest.mark.parametrize("batch_size", [50, 100])  # the inputs of a large batch are gathered in two pieces
-@pytest.mark.parametrize("spec", [CONV, DENSE, COLOUR])
+@pytest.mark.parametrize("spec", [CONV, DENSE, WIDE, COLOUR])
 def test_same_bits_by_every_api_and_number_of_threads(spec: str, batch_size: int) -> None:
     shape = (3, 9, 7) if spec == COLOUR else (28, 28)
     x = pictures(210, *shape)
+    if spec == WIDE:
+        x[:, 8:] = 0
     found = {weights(spec, api, x, batch_size) for api in ("train_step", "four steps")}
     for threads in (1, 2, 3, 4, 8):
         kernels.set_threads(threads)
