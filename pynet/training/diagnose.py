@@ -87,7 +87,8 @@ def findings(run: Run) -> Iterator[tuple[str, str]]:
     """All problems after an epoch, as (kind, message)."""
     probe = run.batches.probe()
     if probe is not None and len(probe[0]) >= MIN_SAMPLES:
-        yield from _with_scaling_first(_not_learning(run, *probe), unscaled(run.net, probe[0]))
+        advice = "" if run.net._scale_known else unscaled(run.net, probe[0])
+        yield from _with_scaling_first(_not_learning(run, *probe), advice)
     yield from _overfitting(run)
 
 

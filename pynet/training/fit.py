@@ -145,7 +145,7 @@ def fit(
                 batch_size=batch_size,
             )
             batches, pieces = feed.batches(batch_size, seed, shuffle, chunks, processes)
-            if text := processes.of_first(feed.unscaled):
+            if (text := processes.of_first(feed.unscaled)) and processes.first:
                 _warn(text, 3, UserWarning)
         else:
             _check_batches(x, (sample_weight, class_weight), (window, chunks, comm))

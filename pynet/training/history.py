@@ -129,11 +129,15 @@ class History:
             history = cls(**parsed_json(text))
         except (ValueError, TypeError, AttributeError, OverflowError):
             return cls()
-        return history if history._is_even() else cls()
+        return cls() if history._fault() else history
 
-    def _is_even(self) -> bool:
-        """Whether all columns in use have the same length as loss."""
-        return {len(values) for values in vars(self).values() if values} == {len(self.loss)}
+    def _fault(self) -> str:
+        """What no training gives, as the end of an error: columns of other lengths than loss, or such an accuracy."""
+        for value in (*self.accuracy, *self.val_accuracy):
+            if value < 0 or value > 1:
+                return f": the accuracy {value:g} is not from 0 to 1"
+        even = {len(values) for values in vars(self).values() if values} == {len(self.loss)}
+        return "" if even else ", or has no epochs"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
@@ -146,8 +150,8 @@ class History:
                 history.add({name: _number(value) for name, value in row.items() if name != "epoch"})
         except (ValueError, TypeError, AttributeError, OverflowError, csv.Error):
             raise ValueError(f"{os.fspath(path)} is not a history written by pynet train --history") from None
-        if not history._is_even():
-            raise ValueError(f"{os.fspath(path)} is not a history written by pynet train --history, or has no epochs")
+        if fault := history._fault():
+            raise ValueError(f"{os.fspath(path)} is not a history written by pynet train --history{fault}")
         return history
 
     def save(self, path: str | os.PathLike[str]) -> None:

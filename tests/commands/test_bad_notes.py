@@ -42,6 +42,8 @@ HISTORIES = [  # and files
     "epoch\n\0,\n",
     '[{"loss": 1}, {"accuracy": 2}, {"loss": 2}]',
     "[]",
+    '[{"loss": 1, "accuracy": 0.5, "val_accuracy": 1e30}]',
+    "epoch,loss,accuracy\n1,1,-0.1\n",
 ]
 
 

@@ -53,6 +53,9 @@ def test_inputs_that_are_not_scaled_get_a_warning(folder: Path) -> None:
         assert run("--data", "x.npz", *options, "--quiet").err == ""
     done = run("--data", "x.npz", "--net", "input(3) standardize dense(2) softmax", "--epochs", "1")
     assert "flags" not in done.err
+    np.savez("x.npz", x=x, y=np.arange(60) % 2)
+    err = run("--data", "x.npz", "--net", "input(3) dense(8) relu dense(2) softmax", "--lr", "1", "--epochs", "2").err
+    assert err.count("x is not scaled") == 1 < err.count("warning: ")  # the diagnoses do not repeat it
 
 
 def test_another_fraction(folder: Path) -> None:
