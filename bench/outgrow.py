@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -201,6 +202,8 @@ def grid() -> None:
 
     from pynet.sklearn import PynetClassifier
 
+    warnings.simplefilter("ignore")  # the number of epochs is fixed: not all of these trainings converge
+    os.environ["PYTHONWARNINGS"] = "ignore"  # in the processes of loky
     digits = pynet.data.load("digits")
     x, y = digits.x_train.reshape(-1, 64) / np.float32(255), digits.y_train
 
