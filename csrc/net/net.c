@@ -282,16 +282,19 @@ static int find_note(const pn_net *net, const char *key)
     return i;
 }
 
-/* Could the network still be saved with this note instead of note i? */
-static pn_status check_note(pn_net *net, int i, const char *key, const char *value)
+/* As JSON, with a colon and a comma. */
+static size_t note_size(const char *key, const char *value)
 {
-    size_t bytes = json_size(key) + json_size(value) + 2; /* a colon and a comma */
+    return json_size(key) + json_size(value) + 2;
+}
+
+/* Could the network still be saved with this note instead of note i, when all take so many bytes? */
+static pn_status check_note(pn_net *net, int i, const char *key, const char *value, size_t bytes)
+{
     if (!utf8_valid(key) || !utf8_valid(value))
         return fail(net->error, PN_ERR_ARGUMENT, "note \"%.40s\" is not UTF-8 text", utf8_valid(key) ? key : "?");
     if (i == MAX_NOTES)
         return fail(net->error, PN_ERR_ARGUMENT, "note \"%.40s\" is one too many; accepted: %d", key, MAX_NOTES);
-    for (int k = 0; k < net->n_notes; k++)
-        bytes += k == i ? 0 : json_size(net->notes[k].key) + json_size(net->notes[k].value) + 2;
     if (bytes > MAX_NOTE_BYTES)
         return fail(net->error, PN_ERR_ARGUMENT, "with note \"%.40s\" all notes take %zu bytes; accepted: at most %d",
                     key, bytes, MAX_NOTE_BYTES);
@@ -308,12 +311,15 @@ pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
         return fail(net->error, PN_ERR_ARGUMENT,
                     "key \"%.40s\" is reserved: keys that begin with pynet belong to the core", key);
     const int i = find_note(net, key);
-    pn_status status = value ? check_note(net, i, key, value) : PN_OK;
+    const size_t before = i < net->n_notes ? note_size(key, net->notes[i].value) : 0;
+    const size_t bytes = net->note_bytes - before + (value ? note_size(key, value) : 0);
+    pn_status status = value ? check_note(net, i, key, value, bytes) : PN_OK;
     if (status)
         return status;
     if (!value) {
         if (i < net->n_notes)
             remove_note(net, i);
+        net->note_bytes = bytes;
         return PN_OK;
     }
     char *text = memory_copy(value);
@@ -322,6 +328,7 @@ pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
     if (i < net->n_notes) {
         memory_free(net->notes[i].value);
         net->notes[i].value = text;
+        net->note_bytes = bytes;
         return PN_OK;
     }
     if (net->n_notes == net->most_notes) {
@@ -335,6 +342,7 @@ pn_status pn_net_set_meta(pn_net *net, const char *key, const char *value)
     if (!name)
         goto fail;
     net->notes[net->n_notes++] = (note){.key = name, .value = text};
+    net->note_bytes = bytes;
     return PN_OK;
 fail:
     memory_free(text);

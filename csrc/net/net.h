@@ -119,6 +119,7 @@ struct pn_net {
     float byte_values[256]; /* x / 255 */
     note *notes;
     int n_notes, most_notes; /* most: that the list has memory for */
+    size_t note_bytes;       /* of all notes as JSON */
     char error[PN_ERRLEN];
 };
 

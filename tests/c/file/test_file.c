@@ -260,6 +260,36 @@ static void in_memory(void)
     pn_net_free(net);
 }
 
+/* All notes together take at most 24 MiB of the file, whichever were replaced or removed; a long one beside the most
+   notes costs each of them nothing. */
+static void long_notes(void)
+{
+    enum { LIMIT = 24 << 20, AROUND = 2 * (3 + 2 + 2) }; /* the texts of two notes: key, quotes, a colon and a comma */
+    pn_net *net = created(text, 5);
+    char *value = calloc(LIMIT, 1);
+    CHECK(value != NULL);
+    memset(value, 'x', LIMIT - AROUND - 9);
+    CHECK(pn_net_set_meta(net, "a", "123456789") == PN_OK && pn_net_set_meta(net, "b", value) == PN_OK);
+    REFUSED(pn_net_set_meta(net, "a", "1234567890"), PN_ERR_ARGUMENT, "all notes take 25165825 bytes");
+    CHECK(strcmp(pn_net_meta(net, "a"), "123456789") == 0);
+    REFUSED(pn_net_set_meta(net, "", ""), PN_ERR_ARGUMENT, "with note \"\" all notes take 25165830 bytes");
+    CHECK(pn_net_set_meta(net, "a", "1234") == PN_OK && pn_net_set_meta(net, "", "") == PN_ERR_ARGUMENT);
+    CHECK(pn_net_set_meta(net, "a", "123") == PN_OK && pn_net_set_meta(net, "", "") == PN_OK);
+    CHECK(pn_net_set_meta(net, "none", NULL) == PN_OK && pn_net_set_meta(net, "", "x") == PN_ERR_ARGUMENT);
+    CHECK(pn_net_set_meta(net, "a", NULL) == PN_OK && pn_net_set_meta(net, "", "1234567890") == PN_OK);
+    CHECK(pn_net_set_meta(net, "", "12345678901") == PN_ERR_ARGUMENT);
+    value[LIMIT / 2] = '\0';
+    CHECK(pn_net_set_meta(net, "b", value) == PN_OK);
+    for (int i = 0; i < 4090; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        CHECK(pn_net_set_meta(net, key, "") == PN_OK);
+    }
+    pn_net_free(through_a_file(net));
+    pn_net_free(net);
+    free(value);
+}
+
 /* After a failure of writing the old file is unchanged, and there is no temporary file. */
 static void refusals(void)
 {
@@ -323,6 +353,7 @@ int main(void)
     every_bit();
     invalid_parameters();
     checkpoints();
+    long_notes();
     refusals();
     CHECK(unlink(path) == 0 && rmdir(folder) == 0);
     printf("file: %d checks, %d failures\n", checks, failures);
