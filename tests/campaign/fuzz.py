@@ -340,7 +340,7 @@ def environment(sanitized: bool) -> dict[str, str]:
         env["LD_PRELOAD"] = " ".join(map(library, ("libasan.so", "libstdc++.so")))  # matplotlib throws exceptions
         env["PYTHONPATH"] = str(ROOT / "build" / "asan" / "lib")
         env["ASAN_OPTIONS"] = (
-            "detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2048:quarantine_size_mb=16"
+            "detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=512:quarantine_size_mb=16"
         )
         env["UBSAN_OPTIONS"] = "print_stacktrace=1"
     return env
