@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from part import ROOT, Part, last_line
 
-HANGS = 60  # seconds after which a case counts as hanging
+HANGS = 60  # seconds of processor time, or five times as many by the clock, after which a case counts as hanging
 MAX_MEMORY = 50 << 20  # bytes, to refuse a file
 LIMIT = 4 << 30  # bytes of address space; larger allocations raise MemoryError
 REFUSED = (OSError, ValueError)
@@ -301,7 +301,8 @@ def work(seed: int, first: int, step: int, end: float, folder: Path, only: str |
             place = Path("case")
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
-            signal.alarm(HANGS)
+            signal.setitimer(signal.ITIMER_PROF, HANGS)
+            signal.alarm(5 * HANGS)
             try:
                 counts[name][try_case(found[name], random.Random(f"{seed} {case}"), place, memory)] += 1
             except Exception as error:
@@ -380,7 +381,8 @@ class Supervisor(threading.Thread):
                 for what, count in counts.items():
                     sums[what] += count
             if status and state["case"]:
-                why = f"it hangs: {HANGS} s" if status == -signal.SIGALRM else f"the process ended with status {status}"
+                hangs = -status in (signal.SIGALRM, signal.SIGPROF)
+                why = f"it hangs: {HANGS} s" if hangs else f"the process ended with status {status}"
                 tail = [
                     line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line or "error:" in line
                 ]
